@@ -1,0 +1,1 @@
+"""The command line: `main(argv)` returns the exit code."""

@@ -1,0 +1,1 @@
+"""Detectors: a frame in, `Detections` out."""

@@ -1,0 +1,113 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    MotError                      exit 1   a bug, or a caller's mistake in the library
+    ├─ UsageError                 exit 2   options, configuration
+    │  ├─ ConfigError             exit 2   a TOML file or a stage's dataclass
+    │  ├─ UnknownNameError        exit 2   a name no registry lists
+    │  └─ OutputError             exit 2   an output path that cannot be used
+    ├─ InputError                 exit 3   a source, a file or a picture that cannot be read
+    │  ├─ VideoError              exit 3   a source of frames
+    │  ├─ FormatError             exit 3   a text file, with the line or record
+    │  └─ OutputLostError         exit 3   an output that failed while being written (disk full, gone)
+    └─ ModelError                 exit 4   weights
+       ├─ GatedModelError         exit 4   needs an accepted licence and a token
+       ├─ UnsupportedModelError   exit 4   the installed libraries do not know its architecture
+       └─ UnreachableModelError   exit 4   neither local nor to be fetched
+
+The library raises these and nothing else on purpose; it never prints and never exits. `cli.main` turns them into one
+line on stderr, the remedy below it, and the exit code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_BUG = 1
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class MotError(Exception):
+    """Base of all errors the project raises.
+
+    Args:
+        message: One line: what is wrong and where (file, frame, row, option).
+        remedy: What the user can do about it; may have several lines. Empty where the message says it all.
+    """
+
+    exit_code = EXIT_BUG
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class UsageError(MotError):
+    """The command line or the caller asked for something impossible."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration value is out of range, of the wrong type or unknown."""
+
+
+class UnknownNameError(UsageError):
+    """A name that its registry does not list."""
+
+
+class OutputError(UsageError):
+    """An output path that cannot be written, found before any work was done."""
+
+
+class InputError(MotError):
+    """Input that cannot be used."""
+
+    exit_code = 3
+
+
+class VideoError(InputError):
+    """A source of frames that cannot be opened or read."""
+
+
+class FormatError(InputError):
+    """A text file that breaks its format; the message names file and line or record."""
+
+
+class OutputLostError(InputError):
+    """An output that could not be written any further (disk full, folder gone)."""
+
+
+class ModelError(MotError):
+    """Weights that are missing, corrupt, of the wrong kind or do not fit."""
+
+    exit_code = 4
+
+
+class GatedModelError(ModelError):
+    """A model that needs an accepted licence and a token."""
+
+
+class UnsupportedModelError(ModelError):
+    """A model whose architecture the installed libraries do not know."""
+
+
+class UnreachableModelError(ModelError):
+    """A model that is neither local nor to be fetched."""
+
+
+def closest(name: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the valid name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(valid), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UnknownNameError:
+    """Build the error for a `name` that is not among the `valid` ones of its `kind`."""
+    names = sorted(valid)
+    return UnknownNameError(f"unknown {kind} '{name}'{closest(name, names)}", remedy=f"valid: {', '.join(names)}")

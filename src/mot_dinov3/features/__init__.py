@@ -1,0 +1,1 @@
+"""Embedders: crops of one frame in, unit rows out."""

@@ -1,0 +1,1 @@
+"""File formats: pure file ↔ structures, strict, round-trip tested."""

@@ -1,0 +1,260 @@
+"""The one currency of the project: frames in, detections through every stage.
+
+Boxes are ``xyxy`` float32 pixels, half-open; pictures are ``(h, w, 3)`` uint8 in BGR order, as OpenCV and Ultralytics
+have them; `Frame.index` is 0-based.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.errors import MotError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Image = npt.NDArray[np.uint8]
+
+
+class TrackState(enum.IntEnum):
+    """Life of a track; NONE marks a detection that belongs to no track."""
+
+    NONE = 0
+    TENTATIVE = 1
+    CONFIRMED = 2
+    LOST = 3
+    REMOVED = 4
+
+
+class Reason(enum.IntEnum):
+    """Why a row was, or was not, embedded in this frame (the scheduler's verdict)."""
+
+    NONE = 0
+    NEW = 1
+    WEAK_IOU = 2
+    CROWDED = 3
+    REFRESH = 4
+    DEFERRED = 5
+    REUSED = 6
+    LOW_SCORE = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a source before its frames are read.
+
+    Attributes:
+        path: Where it comes from, as the user wrote it.
+        width: Pixels, after rotation; 0 where unknown (recorded detections without a header).
+        height: Pixels, after rotation; 0 where unknown.
+        fps: Frames per second, > 0.
+        frame_count: Frames of the whole source; 0 where unknown.
+    """
+
+    path: str
+    width: int
+    height: int
+    fps: float
+    frame_count: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One picture of a source, or the mere moment of one where a run has no pictures.
+
+    Attributes:
+        index: 0-based number in the source.
+        time: Seconds since the start of the source (its own timestamps where it has them).
+        image: ``(h, w, 3)`` uint8 BGR, or None in a run without pictures.
+    """
+
+    index: int
+    time: float
+    image: Image | None = None
+
+    def pixels(self) -> Image:
+        """Return the picture, or raise `MotError` where the run has none."""
+        if self.image is None:
+            raise MotError(f"frame {self.index} has no picture: this stage needs one")
+        return self.image
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """The boxes of one frame with all that the stages found out about them, row by row.
+
+    Columns left out are filled with their neutral value, so that every column of a finished object is an array of
+    ``n`` rows, but for `embedding` and `track_xyxy`, which are None until a stage sets them. Index it with a boolean
+    mask, an integer array or a slice to get the same struct with fewer rows.
+
+    Attributes:
+        xyxy: ``(n, 4)`` float32 boxes as detected.
+        score: ``(n,)`` float32 in 0…1.
+        class_id: ``(n,)`` int64, −1 where unknown.
+        track_id: ``(n,)`` int64 ≥ 1, −1 for none.
+        state: ``(n,)`` int64 of `TrackState`.
+        embedding: ``(n, d)`` float32 unit rows, or None; an all-zero row has no embedding.
+        fresh: ``(n,)`` bool: the embedding was computed in this frame.
+        reason: ``(n,)`` int64 of `Reason`.
+        coasted: ``(n,)`` bool: the row is a lost track's predicted box, nothing was detected there.
+        track_xyxy: ``(n, 4)`` float32 the track's smoothed box, or None.
+        extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
+
+    Raises:
+        MotError: A column's shape does not fit; the message names expected and actual shape.
+    """
+
+    xyxy: FloatArray
+    score: FloatArray = None  # type: ignore[assignment]
+    class_id: IntArray = None  # type: ignore[assignment]
+    track_id: IntArray = None  # type: ignore[assignment]
+    state: IntArray = None  # type: ignore[assignment]
+    embedding: FloatArray | None = None
+    fresh: BoolArray = None  # type: ignore[assignment]
+    reason: IntArray = None  # type: ignore[assignment]
+    coasted: BoolArray = None  # type: ignore[assignment]
+    track_xyxy: FloatArray | None = None
+    extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        self._check("xyxy", np.asarray(self.xyxy, np.float32).reshape(n, -1) if n else np.zeros((0, 4), np.float32), 4)
+        self._fill("score", np.float32, 1.0)
+        self._fill("class_id", np.int64, -1)
+        self._fill("track_id", np.int64, -1)
+        self._fill("state", np.int64, int(TrackState.NONE))
+        self._fill("fresh", np.bool_, False)
+        self._fill("reason", np.int64, int(Reason.NONE))
+        self._fill("coasted", np.bool_, False)
+        self._fill("extra", np.object_, None)
+        if self.embedding is not None:
+            self._check("embedding", np.asarray(self.embedding, np.float32), None)
+        if self.track_xyxy is not None:
+            self._check("track_xyxy", np.asarray(self.track_xyxy, np.float32), 4)
+
+    def _fill(self, name: str, dtype: Any, neutral: object) -> None:
+        value = getattr(self, name)
+        n = len(self.xyxy)
+        array = np.full(n, neutral, dtype) if value is None else np.asarray(value, dtype)
+        if array.shape != (n,):
+            raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
+        object.__setattr__(self, name, array)
+
+    def _check(self, name: str, array: npt.NDArray[Any], width: int | None) -> None:
+        n = len(self.xyxy)
+        if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
+            raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
+        object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: BoolArray | IntArray | slice | Sequence[int]) -> Detections:
+        """Return the struct of the chosen rows: a boolean mask, integer indices or a slice."""
+        picked = rows if isinstance(rows, slice) else np.asarray(rows)
+        if isinstance(picked, np.ndarray) and picked.size == 0 and picked.dtype != np.bool_:
+            picked = picked.astype(np.int64)
+        return Detections(**{name: None if c is None else c[picked] for name, c in self.columns().items()})
+
+    def columns(self) -> dict[str, npt.NDArray[Any] | None]:
+        """Return the columns by name, in the order of the class."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    def replace(self, **columns: Any) -> Detections:
+        """Return a copy with the named columns exchanged."""
+        return dataclasses.replace(self, **columns)
+
+    @property
+    def has_embedding(self) -> BoolArray:
+        """``(n,)`` bool: the row carries an embedding, computed now or cached."""
+        if self.embedding is None:
+            return np.zeros(len(self), np.bool_)
+        return np.any(self.embedding != 0, axis=1)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """Return a struct without rows."""
+        return cls(np.zeros((0, 4), np.float32))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Detections]) -> Detections:
+        """Join structs row-wise; a column that a part lacks is filled with zeros there."""
+        parts = [p for p in parts if len(p)] or [cls.empty()]
+        joined: dict[str, Any] = {}
+        for name in parts[0].columns():
+            columns = [getattr(p, name) for p in parts]
+            width = next((c.shape[1] for c in columns if c is not None and c.ndim == 2), 0)
+            if all(c is None for c in columns):
+                joined[name] = None
+                continue
+            full = [np.zeros((len(p), width), np.float32) if c is None else c for p, c in zip(parts, columns)]
+            joined[name] = np.concatenate(full)
+        return cls(**joined)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackView:
+    """The tracks a tracker holds right now, as the other stages may see them: read-only, row by row.
+
+    Attributes:
+        key: ``(m,)`` int64: the tracker's own handle, unique in a run, also of tracks without a public id yet.
+        track_id: ``(m,)`` int64: public id ≥ 1, −1 while tentative.
+        state: ``(m,)`` int64 of `TrackState`.
+        xyxy: ``(m, 4)`` float32 boxes predicted for the current frame.
+        matched: ``(m,)`` bool: the track was matched in the last frame (it is *live*).
+        embedding: ``(m, d)`` float32 cached unit rows (all zero: none yet), or None while no track has one.
+        embedded_frame: ``(m,)`` int64: index of the frame in which an embedding of it was last computed, −1 never.
+        class_id: ``(m,)`` int64.
+    """
+
+    key: IntArray
+    track_id: IntArray
+    state: IntArray
+    xyxy: FloatArray
+    matched: BoolArray
+    embedding: FloatArray | None
+    embedded_frame: IntArray
+    class_id: IntArray
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @classmethod
+    def empty(cls) -> TrackView:
+        """Return the view of a tracker that holds nothing."""
+        none = np.zeros(0, np.int64)
+        return cls(none, none, none, np.zeros((0, 4), np.float32), np.zeros(0, np.bool_), None, none, none)
+
+
+@dataclasses.dataclass(frozen=True)
+class Revision:
+    """A row of an earlier frame that turned out to belong to a track: its tentative track has been confirmed since."""
+
+    frame_index: int
+    row: int
+    track_id: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What a loaded model is, for summaries and file headers.
+
+    Attributes:
+        name: Registry name or family, for example ``ultralytics`` or ``dino``.
+        weights: Model id or file that was really loaded; empty for a weight-free one.
+        device: Where it runs.
+        precision: ``fp32``, ``bf16``, ``fp16``; empty where it means nothing.
+        details: More facts for a file header (``imgsz``, ``classes``, …), plain JSON values.
+    """
+
+    name: str
+    weights: str = ""
+    device: str = "cpu"
+    precision: str = ""
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)

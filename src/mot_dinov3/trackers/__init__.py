@@ -1,0 +1,1 @@
+"""Trackers: detections in, the same detections with ids out."""
