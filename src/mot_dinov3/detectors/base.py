@@ -1,0 +1,44 @@
+"""What every detector promises, and the options they share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+from mot_dinov3.settings import require, require_between, setting
+from mot_dinov3.structures import Detections, Frame, ModelInfo
+
+DEFAULT_CONF = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorConfig:
+    """What finds the objects."""
+
+    det: str = setting("yolov8n.pt", "weights file, an official model's name, or 'motion' (no weights, fixed camera)")
+    dets: str | None = setting(None, "recorded detections instead: det-v1 JSON or MOTChallenge det.txt", metavar="FILE")
+    conf: float | None = setting(None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)")
+    imgsz: int = setting(960, "longer side of the picture the detector sees, in pixels")
+    classes: str = setting("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
+
+    def __post_init__(self) -> None:
+        if self.conf is not None:
+            require_between(self, 0, 1, "conf")
+        require(self.imgsz > 0, "imgsz", self.imgsz, "positive")
+
+
+class Detector(Protocol):
+    """Finds objects in one frame at a time, frames coming in order.
+
+    Attributes:
+        info: What is loaded.
+        names: Class id → class name; empty where unknown.
+    """
+
+    info: ModelInfo
+    names: Mapping[int, str]
+
+    def detect(self, frame: Frame) -> Detections:
+        """Return the boxes of `frame`: finite, of positive size, highest score first or in recorded order."""
+        ...

@@ -1,0 +1,60 @@
+"""Which device and which precision a model runs with. torch is imported only when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from mot_dinov3.errors import UsageError
+from mot_dinov3.settings import require_choice, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfig:
+    """Where models run."""
+
+    device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    precision: str = setting("auto", "number format of the embedder", choices=("auto", "fp32", "bf16", "fp16"))
+
+    def __post_init__(self) -> None:
+        require_choice(self, "precision")
+
+
+def resolve_device(name: str) -> str:
+    """Return ``cpu``, ``mps`` or ``cuda:N`` for what the user wrote.
+
+    Raises:
+        UsageError: The device does not exist here; the message lists those that do.
+    """
+    import torch
+
+    cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    valid = {"cpu": "cpu"} | ({"mps": "mps"} if mps else {}) | ({"cuda": "cuda:0"} if cuda else {})
+    for index in range(cuda):
+        valid |= {str(index): f"cuda:{index}", f"cuda:{index}": f"cuda:{index}"}
+    if name not in valid:
+        raise UsageError(f"device '{name}' is not to be had here", remedy=f"valid here: auto, {', '.join(valid)}")
+    return valid[name]
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """Return ``fp32``, ``bf16`` or ``fp16`` for `name` on a resolved `device`; ``auto`` takes what is fast there."""
+    if name != "auto":
+        return name
+    if device.startswith("cuda"):
+        import torch
+
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device == "cpu" and {"avx512_bf16", "amx_bf16"} & _cpu_flags():
+        return "bf16"
+    return "fp32"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
