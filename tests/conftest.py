@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The checkout's root."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real videos, truth and weights; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("MOT_DINOV3_SHARED", REPO.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"real data and weights are not at hand ({folder.name}/ beside the checkout, or MOT_DINOV3_SHARED)")
+    return folder
