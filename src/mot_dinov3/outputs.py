@@ -54,6 +54,6 @@ def replacing(path: Path) -> Iterator[Path]:
     with writing(path):
         try:
             yield part
-            os.replace(part, path)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)

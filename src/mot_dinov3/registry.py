@@ -1,4 +1,4 @@
-"""Registries are literal dicts, name → ``"package.module:Class"``, resolved on demand: listing names imports nothing."""
+"""Registries are literal dicts, name → ``"package.module:Class"``, resolved on demand: listing imports nothing."""
 
 from __future__ import annotations
 

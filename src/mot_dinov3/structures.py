@@ -160,9 +160,10 @@ class Detections:
         picked = rows if isinstance(rows, slice) else np.asarray(rows)
         if isinstance(picked, np.ndarray) and picked.size == 0 and picked.dtype != np.bool_:
             picked = picked.astype(np.int64)
-        return Detections(**{name: None if c is None else c[picked] for name, c in self.columns().items()})
+        chosen: dict[str, Any] = {name: None if c is None else c[picked] for name, c in self.columns().items()}
+        return Detections(**chosen)
 
-    def columns(self) -> dict[str, npt.NDArray[Any] | None]:
+    def columns(self) -> dict[str, Any]:
         """Return the columns by name, in the order of the class."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 

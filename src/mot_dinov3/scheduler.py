@@ -1,0 +1,270 @@
+"""Decides whose appearance is worth computing in a frame, and spends the time budget on it.
+
+`plan_embeddings` is the pure decision: which rows must be embedded now (*critical*), which may reuse the embedding
+their track already has, and which of those are due for a refresh. `EmbeddingScheduler.run` is the thin effect: critical
+rows first, whatever they cost, then refreshes, oldest first, in small chunks while the budget lasts. What does not fit
+stays due, so the backlog is nothing but the due rows that were not run: it needs no state and dies with its tracks.
+
+Skipping the rows that overlap exactly one track follows selective feature extraction (arXiv 2409.06617).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from mot_dinov3 import boxes
+from mot_dinov3.settings import require, require_between, require_choice, setting
+from mot_dinov3.structures import BoolArray, Detections, FloatArray, IntArray, Reason, TrackState, TrackView
+from mot_dinov3.timing import Clock
+
+CRITICAL = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED)
+
+EmbedRows = Callable[[IntArray], FloatArray]
+"""Embeds the rows it is given, ``(k,)`` indices → ``(k, d)`` unit rows, and returns when the device has finished."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SchedulerConfig:
+    """When an embedding is computed, reused or put off."""
+
+    embed_refresh: int = setting(5, "a stable track's embedding is due again after this many frames")
+    embed_iou_gate: float = setting(0.6, "IoU with exactly one live track from which its embedding is reused")
+    embed_overlap_thr: float = setting(0.2, "IoU with another detection above which a box counts as crowded")
+    embed_crowded: str = setting(
+        "always",
+        "crowded boxes to embed: all of them, or only those that overlap more than one track",
+        choices=("always", "ambiguous"),
+    )
+    embed_budget_ms: float = setting(
+        0.0, "ms per frame that refreshes may take besides critical work; 0 is unlimited (> 0: runs may differ)"
+    )
+    embed_cost_ms: float | None = setting(None, "fixed cost per crop in place of the clock: the same run every time")
+
+    def __post_init__(self) -> None:
+        require(self.embed_refresh >= 1, "embed_refresh", self.embed_refresh, "at least 1")
+        require_between(self, 0, 1, "embed_iou_gate", "embed_overlap_thr")
+        require_choice(self, "embed_crowded")
+        require(0 <= self.embed_budget_ms < np.inf, "embed_budget_ms", self.embed_budget_ms, "0 or more")
+        cost = self.embed_cost_ms
+        require(cost is None or 0 < cost < np.inf, "embed_cost_ms", cost, "positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingPlan:
+    """What one frame needs.
+
+    Attributes:
+        critical: ``(k,)`` rows to embed now, whatever it costs.
+        refresh: ``(r,)`` rows whose track is due, longest waiting first.
+        source: ``(n,)`` row of the track view whose embedding the detection reuses, −1 for none.
+        reason: ``(n,)`` of `Reason`; DEFERRED for due rows, until they are run.
+    """
+
+    critical: IntArray
+    refresh: IntArray
+    source: IntArray
+    reason: IntArray
+
+
+def plan_embeddings(
+    detections: Detections, view: TrackView, frame_index: int, *, config: SchedulerConfig, min_score: float = 0.0
+) -> EmbeddingPlan:
+    """Decide for every row of a frame whether it is embedded now, refreshed if there is time, or reuses.
+
+    A row is *stable* if exactly one live track (matched in the last frame) predicts it with at least the IoU gate, no
+    other detection crowds it or claims the same track, and no lost track fits it better. All other rows from
+    `min_score` on are critical.
+
+    Args:
+        detections: The frame's boxes.
+        view: The tracker's tracks, predicted for this frame.
+        frame_index: 0-based.
+        config: Gates and intervals.
+        min_score: Boxes below it cannot start a track and are never embedded.
+    """
+    overlap = boxes.iou(detections.xyxy, view.xyxy)
+    live = view.matched & (view.state != TrackState.REMOVED)
+    best_live = np.where(live, overlap, 0).max(1, initial=0)
+    best_lost = np.where(live, 0, overlap).max(1, initial=0)
+    fits = (overlap >= config.embed_iou_gate) & live
+    source = np.where(fits.sum(1) == 1, fits.argmax(1) if len(view) else -1, -1)
+
+    weak = (best_live < config.embed_iou_gate) | (best_lost > best_live)
+    crowded = _crowded(detections.xyxy, overlap, config) | (fits.sum(1) > 1) | _claimed_twice(source)
+    reason = np.full(len(detections), Reason.REUSED, np.int64)
+    reason[crowded] = Reason.CROWDED
+    reason[weak] = Reason.WEAK_IOU
+    reason[weak & (np.maximum(best_live, best_lost) == 0)] = Reason.NEW
+    reason[detections.score < min_score] = Reason.LOW_SCORE
+
+    source[reason != Reason.REUSED] = -1
+    due = np.flatnonzero(reason == Reason.REUSED)
+    since = view.embedded_frame[source[due]]
+    late = (since < 0) | (frame_index - since >= config.embed_refresh)
+    due, since = due[late], since[late]
+    reason[due] = Reason.DEFERRED
+    return EmbeddingPlan(
+        critical=np.flatnonzero(np.isin(reason, CRITICAL)),
+        refresh=due[np.argsort(since, kind="stable")],
+        source=source,
+        reason=reason,
+    )
+
+
+def _crowded(xyxy: FloatArray, track_overlap: FloatArray, config: SchedulerConfig) -> BoolArray:
+    """Return ``(n,)`` bool: another detection overlaps the row (and, where narrowed, more than one track does)."""
+    pairs = boxes.iou(xyxy, xyxy)
+    np.fill_diagonal(pairs, 0)
+    crowded = pairs.max(1, initial=0) > config.embed_overlap_thr
+    if config.embed_crowded == "ambiguous":
+        crowded &= (track_overlap > config.embed_overlap_thr).sum(1) > 1
+    return crowded
+
+
+def _claimed_twice(source: IntArray) -> BoolArray:
+    """Return ``(n,)`` bool: another row reuses the same track."""
+    claims = np.bincount(source[source >= 0], minlength=1)
+    return (source >= 0) & (claims[source] > 1)
+
+
+@dataclasses.dataclass
+class SchedulerStats:
+    """Sums over a run, for its summary.
+
+    Attributes:
+        computed: Embeddings computed, by reason.
+        reused: Rows that reused a cached embedding without being due.
+        deferred: Due rows put off, summed over frames.
+        backlog: Due rows that the last frame put off.
+        worst_overshoot_ms: Most that the refreshes of one frame took beyond what they had been given.
+    """
+
+    computed: dict[Reason, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys((*CRITICAL, Reason.REFRESH), 0)
+    )
+    reused: int = 0
+    deferred: int = 0
+    backlog: int = 0
+    worst_overshoot_ms: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Embeddings computed, whatever the reason."""
+        return sum(self.computed.values())
+
+
+class EmbeddingScheduler:
+    """Spends the embedding budget of each frame.
+
+    Args:
+        config: Gates, intervals and the budget.
+        min_score: Boxes below it cannot start a track and are never embedded.
+        clock: Seconds; a test passes its own.
+    """
+
+    CHUNK = 4  # small enough that one chunk's misjudged cost hardly matters, large enough to batch
+    SMOOTHING = 0.3  # weight of the newest cost per crop in the moving average
+
+    def __init__(self, config: SchedulerConfig, *, min_score: float = 0.0, clock: Clock = time.perf_counter) -> None:
+        self.config = config
+        self.min_score = min_score
+        self.clock = clock
+        self.stats = SchedulerStats()
+        self.ms_per_crop: float | None = config.embed_cost_ms
+
+    def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
+        """Decide what the frame needs; see `plan_embeddings`."""
+        return plan_embeddings(detections, view, frame_index, config=self.config, min_score=self.min_score)
+
+    def run(self, plan: EmbeddingPlan, detections: Detections, view: TrackView, embed: EmbedRows) -> Detections:
+        """Embed the critical rows, then as many refreshes as the budget allows, and fill in the reused ones.
+
+        Returns:
+            The same rows with `embedding`, `fresh` and `reason`. A deferred row keeps its track's cached embedding.
+        """
+        computed: list[tuple[IntArray, FloatArray]] = []
+        spent = self._embed(plan.critical, embed, computed)
+        done = self._refresh(plan.refresh, embed, computed, critical_ms=spent)
+        reason = plan.reason.copy()
+        reason[plan.refresh[:done]] = Reason.REFRESH
+        self._count(reason)
+        return _fill(detections, plan, view, computed).replace(reason=reason)
+
+    def _refresh(
+        self, rows: IntArray, embed: EmbedRows, computed: list[tuple[IntArray, FloatArray]], *, critical_ms: float
+    ) -> int:
+        """Run refreshes while the budget lasts; return how many were run."""
+        if self.config.embed_budget_ms == 0:
+            self._embed(rows, embed, computed)
+            return len(rows)
+        allowance = max(0.0, self.config.embed_budget_ms - critical_ms)
+        done, spent = 0, 0.0
+        while done < len(rows):
+            count = min(self._affordable(allowance - spent), self.CHUNK, len(rows) - done)
+            if count < 1:
+                break
+            spent += self._embed(rows[done : done + count], embed, computed)
+            done += count
+        self.stats.worst_overshoot_ms = max(self.stats.worst_overshoot_ms, spent - allowance if done else 0.0)
+        return done
+
+    def _affordable(self, left_ms: float) -> int:
+        """Return how many crops fit into `left_ms`; one while nothing has been measured yet."""
+        if self.ms_per_crop is None:
+            return int(left_ms > 0)
+        return int(left_ms / self.ms_per_crop + 1e-9)
+
+    def _embed(self, rows: IntArray, embed: EmbedRows, computed: list[tuple[IntArray, FloatArray]]) -> float:
+        """Embed `rows`, remember them in `computed`, and return what it cost in ms."""
+        if len(rows) == 0:
+            return 0.0
+        start = self.clock()
+        computed.append((rows, embed(rows)))
+        if self.config.embed_cost_ms is not None:
+            return self.config.embed_cost_ms * len(rows)
+        cost = 1e3 * (self.clock() - start)
+        known = self.ms_per_crop
+        newest = cost / len(rows)
+        self.ms_per_crop = newest if known is None else known + self.SMOOTHING * (newest - known)
+        return cost
+
+    def _count(self, reason: IntArray) -> None:
+        for which in self.stats.computed:
+            self.stats.computed[which] += int((reason == which).sum())
+        self.stats.reused += int((reason == Reason.REUSED).sum())
+        self.stats.backlog = int((reason == Reason.DEFERRED).sum())
+        self.stats.deferred += self.stats.backlog
+
+
+class NoScheduler(EmbeddingScheduler):
+    """Stands in where there is no embedder: plans nothing, embeds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(SchedulerConfig())
+
+    def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
+        """Return a plan without work."""
+        none = np.zeros(0, np.int64)
+        n = len(detections)
+        return EmbeddingPlan(none, none, np.full(n, -1), np.full(n, Reason.NONE, np.int64))
+
+
+def _fill(
+    detections: Detections, plan: EmbeddingPlan, view: TrackView, computed: list[tuple[IntArray, FloatArray]]
+) -> Detections:
+    """Return the rows with cached embeddings where reused and the computed ones where fresh."""
+    width = computed[0][1].shape[1] if computed else 0 if view.embedding is None else view.embedding.shape[1]
+    if width == 0:
+        return detections
+    embedding = np.zeros((len(detections), width), np.float32)
+    fresh = np.zeros(len(detections), np.bool_)
+    reused = np.flatnonzero(plan.source >= 0)
+    if view.embedding is not None and len(reused):
+        embedding[reused] = view.embedding[plan.source[reused]]
+    for rows, values in computed:
+        embedding[rows], fresh[rows] = values, True
+    return detections.replace(embedding=embedding, fresh=fresh)
