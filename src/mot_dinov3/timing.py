@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -16,12 +17,16 @@ class StageTimer:
 
     Args:
         clock: Seconds from any fixed point; a test passes its own.
+
+    Attributes:
+        stage_ms: Busy milliseconds per stage, summed over the run.
+        frame_ms: Latency of every frame, from asking for it until the next one is asked for.
     """
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self.clock = clock
-        self.total_ms: dict[str, float] = {}
-        self.frame_ms: list[float] = []
+        self.stage_ms: dict[str, float] = {}
+        self.frame_ms = array("d")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -30,21 +35,16 @@ class StageTimer:
         try:
             yield
         finally:
-            self.total_ms[name] = self.total_ms.get(name, 0.0) + 1e3 * (self.clock() - start)
+            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1e3 * (self.clock() - start)
 
-    def timed(self, name: str, items: Iterator[T]) -> Iterator[T]:
-        """Yield from `items`, counting each wait for the next one as time of the stage `name`."""
+    def frames(self, source: Iterable[T]) -> Iterator[T]:
+        """Yield the frames of `source`; waiting for one is its stage ``read``, all until the next its latency."""
+        frames = iter(source)
         while True:
-            with self.stage(name):
-                try:
-                    item = next(items)
-                except StopIteration:
-                    return
-            yield item
-
-    @contextmanager
-    def frame(self) -> Iterator[None]:
-        """Record the time spent inside as the latency of one more frame."""
-        start = self.clock()
-        yield
-        self.frame_ms.append(1e3 * (self.clock() - start))
+            start = self.clock()
+            with self.stage("read"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+            self.frame_ms.append(1e3 * (self.clock() - start))

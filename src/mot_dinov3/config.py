@@ -1,0 +1,173 @@
+"""One configuration out of the stages' own dataclasses, filled from TOML and the command line.
+
+An option is a field of a stage's config, and its key is the long flag without dashes: ``--embed-budget-ms`` on the
+command line is ``embed_budget_ms`` in a TOML file. The command line wins over the file, and the dataclass holds the
+default. Whatever is unknown is an error that names all mistakes at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ConfigError, closest
+from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.pipeline.sinks import OutputConfig
+from mot_dinov3.scheduler import SchedulerConfig
+from mot_dinov3.settings import Setting, flag_of, setting
+from mot_dinov3.trackers import TrackerConfig
+from mot_dinov3.video import SourceConfig
+from mot_dinov3.viz import DrawConfig
+
+C = TypeVar("C")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerChoice:
+    """Which tracker gives the identities."""
+
+    tracker: str = setting("appearance", "a name of --list-trackers, or package.module:Class")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackConfig:
+    """All that the main job needs to know, one part per stage."""
+
+    source: SourceConfig = SourceConfig()
+    detector: DetectorConfig = DetectorConfig()
+    device: DeviceConfig = DeviceConfig()
+    embedder: EmbedderConfig = EmbedderConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    choice: TrackerChoice = TrackerChoice()
+    tracker: TrackerConfig = TrackerConfig()
+    draw: DrawConfig = DrawConfig()
+    output: OutputConfig = OutputConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectConfig:
+    """What `detect` needs: the same stages without those that come after the detector."""
+
+    source: SourceConfig = SourceConfig()
+    detector: DetectorConfig = DetectorConfig()
+    device: DeviceConfig = DeviceConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One config field as the command line and TOML see it.
+
+    Attributes:
+        stage: Name of the part it belongs to.
+        field: Name of the config field.
+        key: TOML key; the flag without dashes.
+        flag: ``--long-option``.
+        type: bool, int, float or str.
+        default: The dataclass's own.
+        setting: Help, choices, metavar.
+    """
+
+    stage: str
+    field: str
+    key: str
+    flag: str
+    type: type
+    default: Any
+    setting: Setting
+
+
+def options_of(config: type) -> tuple[Option, ...]:
+    """Return the options of all stages of a command's config class, in order; hidden fields are left out."""
+    return tuple(
+        option
+        for part, stage in typing.get_type_hints(config).items()
+        for option in _stage_options(part, stage)
+        if not option.setting.hidden
+    )
+
+
+def _stage_options(part: str, stage: type) -> Iterable[Option]:
+    hints = typing.get_type_hints(stage)
+    for field in dataclasses.fields(stage):
+        flag = flag_of(field)
+        key = flag.removeprefix("--").replace("-", "_")
+        plain = _plain_type(hints[field.name])
+        yield Option(part, field.name, key, flag, plain, field.default, field.metadata["setting"])
+
+
+def _plain_type(hint: Any) -> type:
+    """Return ``int`` for ``int | None``."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return typing.cast(type, hint)
+
+
+def assemble(config: type[C], values: Mapping[str, Any]) -> C:
+    """Build a command's config from option values by key; what is not given keeps its stage's default.
+
+    Raises:
+        ConfigError: A value is out of range; all stages' complaints are listed.
+    """
+    by_stage: dict[str, dict[str, Any]] = {}
+    for option in options_of(config):
+        if option.key in values:
+            by_stage.setdefault(option.stage, {})[option.field] = values[option.key]
+    parts, problems = {}, []
+    for part, stage in typing.get_type_hints(config).items():
+        try:
+            parts[part] = stage(**by_stage.get(part, {}))
+        except ConfigError as error:
+            problems.append(error)
+    if problems:
+        remedies = "\n".join(dict.fromkeys(p.remedy for p in problems if p.remedy))
+        raise ConfigError("; ".join(p.message for p in problems), remedy=remedies)
+    return config(**parts)
+
+
+def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
+    """Read option values from a TOML file, strictly.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, holds an unknown key or a value of the wrong type; the message
+            names every such key.
+    """
+    try:
+        table = _toml_loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
+    known = {option.key: option for option in options}
+    values, problems = {}, []
+    for key, value in table.items():
+        option = known.get(key.replace("-", "_"))
+        if option is None:
+            problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), known)}")
+        elif not _fits(option, value):
+            problems.append(f"'{key}' must be a {option.type.__name__}, got {value!r}")
+        else:
+            values[option.key] = option.type(value)
+    if problems:
+        raise ConfigError(f"configuration '{path}': {'; '.join(problems)}", remedy="keys are options without dashes")
+    return values
+
+
+def _fits(option: Option, value: object) -> bool:
+    if option.type is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is option.type
+
+
+def _toml_loads(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)

@@ -1,0 +1,236 @@
+"""Where results go. A sink writes while the run goes on and becomes final only when closed.
+
+Video and JSON show every frame as it is known in that moment. File sinks are wrapped in `Retrospective`, which holds
+back a few frames until the fate of their tentative tracks is known, so that a track's file rows start at its first box.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from mot_dinov3 import outputs
+from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.settings import setting
+from mot_dinov3.structures import Detections, Frame, Image, Revision, TrackState
+from mot_dinov3.timing import StageTimer
+
+Names = Mapping[int, str]
+Header = Callable[[], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputConfig:
+    """What is written where."""
+
+    output: str = setting("outputs/tracked.mp4", "the tracked video (H.264 MP4)", metavar="PATH")
+    video: bool = setting(True, "write the tracked video")
+    save_json: str | None = setting(None, "tracks as track-v1 JSON", metavar="FILE")
+    save_mot: str | None = setting(None, "tracks as MOTChallenge text", metavar="FILE")
+    save_csv: str | None = setting(None, "tracks as a CSV table", metavar="FILE")
+    save_dets: str | None = setting(
+        None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
+    )
+
+    def files(self) -> list[Path]:
+        """Return every file the run is going to write."""
+        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets)
+        return [Path(f) for f in ((self.output if self.video else None), *texts) if f]
+
+
+class Sink(Protocol):
+    """Takes every frame of a run in order."""
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Take one frame's finished rows."""
+        ...
+
+    def close(self) -> None:
+        """Finish and put the file in its place."""
+        ...
+
+    def abort(self) -> None:
+        """Stop without touching an earlier result."""
+        ...
+
+
+class Writer(Protocol):
+    """What a video sink writes to."""
+
+    def write(self, image: Image, time: float) -> None:
+        """Append a picture shown at `time` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Finish the file."""
+        ...
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        ...
+
+
+class VideoSink:
+    """Draws every frame and writes it to a video.
+
+    Args:
+        writer: The video.
+        draw: Returns the picture to write for a frame and its rows.
+        timer: Counts drawing and writing apart.
+    """
+
+    def __init__(self, writer: Writer, draw: Callable[[Frame, Detections], Image], timer: StageTimer) -> None:
+        self._writer = writer
+        self._draw = draw
+        self._timer = timer
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Draw and write one frame."""
+        with self._timer.stage("draw"):
+            image = self._draw(frame, detections)
+        with self._timer.stage("write"):
+            self._writer.write(image, frame.time)
+
+    def close(self) -> None:
+        """Finish the video."""
+        with self._timer.stage("write"):
+            self._writer.close()
+
+    def abort(self) -> None:
+        """Remove the unfinished video."""
+        self._writer.abort()
+
+
+class TextSink:
+    """Writes lines to a file that appears under its name when the run is over.
+
+    Args:
+        path: The file.
+        lines: Turns a frame and its rows into the lines to append.
+        head: Lines before the first frame.
+    """
+
+    def __init__(
+        self, path: Path, lines: Callable[[Frame, Detections], Iterable[str]], *, head: Sequence[str] = ()
+    ) -> None:
+        self.path = path
+        self._lines = lines
+        self._part = outputs.part_path(path)
+        with outputs.writing(path):
+            self._file: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
+            self._file.writelines(head)
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Append one frame's lines."""
+        with outputs.writing(self.path):
+            self._file.writelines(self._lines(frame, detections))
+
+    def close(self) -> None:
+        """Put the file in its place."""
+        with outputs.writing(self.path):
+            self._file.close()
+            self._part.replace(self.path)
+
+    def abort(self) -> None:
+        """Remove the unfinished file."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+class JsonSink:
+    """Writes a JSON document whose ``frames`` grow while the run goes on.
+
+    Every frame is one line of ``FILE.part.jsonl``, so memory stays bounded and a killed run leaves its frames; closing
+    assembles the document, whose header may then say what only the end of a run knows.
+
+    Args:
+        path: The document.
+        record: Turns a frame and its rows into the frame's JSON object.
+        header: Returns the document's other keys, in order, when the run is over.
+    """
+
+    def __init__(self, path: Path, record: Callable[[Frame, Detections], Mapping[str, Any]], header: Header) -> None:
+        self.path = path
+        self._record = record
+        self._header = header
+        self._lines = path.with_name(path.name + ".part.jsonl")
+        with outputs.writing(path):
+            self._file = self._lines.open("w", encoding="utf-8")
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Append one frame."""
+        with outputs.writing(self.path):
+            self._file.write(json.dumps(self._record(frame, detections), allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Assemble the document and put it in its place."""
+        with outputs.writing(self.path):
+            self._file.close()
+        with outputs.replacing(self.path) as part, part.open("w", encoding="utf-8") as document:
+            with self._lines.open(encoding="utf-8") as lines:
+                write_document(document, self._header(), lines)
+        self._lines.unlink()
+
+    def abort(self) -> None:
+        """Leave the frames so far in ``FILE.part.jsonl``: they may be all that a long run has to show."""
+        self._file.close()
+
+
+def write_document(document: IO[str], header: Mapping[str, Any], frame_lines: Iterable[str]) -> None:
+    """Write `header` and, as its last key ``frames``, one JSON object per line of `frame_lines`."""
+    opening = json.dumps({**header, "frames": []}, allow_nan=False).removesuffix("]}")
+    document.write(opening)
+    for number, line in enumerate(frame_lines):
+        document.write((",\n" if number else "\n") + line.rstrip("\n"))
+    document.write("\n]}\n")
+
+
+class Retrospective:
+    """Holds back the last few frames of file sinks, so that a track's tentative rows get their id after all.
+
+    Args:
+        sinks: Where finished frames go.
+        revisions: Returns the rows of earlier frames that the newest frame has confirmed.
+        depth: How many frames back a revision can reach.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], revisions: Callable[[], Sequence[Revision]], depth: int) -> None:
+        self._sinks = sinks
+        self._revisions = revisions
+        self._depth = depth
+        self._held: deque[tuple[Frame, Detections]] = deque()
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Take a frame, mend the held ones, and pass on those whose rows are settled."""
+        self._held.append((dataclasses.replace(frame, image=None), detections))
+        self._revise(self._revisions())
+        while len(self._held) > self._depth:
+            self._release()
+
+    def _revise(self, revisions: Sequence[Revision]) -> None:
+        by_frame = {frame.index: rows for frame, rows in self._held}
+        for revision in revisions:
+            rows = by_frame[revision.frame_index]
+            rows.track_id[revision.row] = revision.track_id
+            rows.state[revision.row] = TrackState.CONFIRMED
+
+    def _release(self) -> None:
+        frame, rows = self._held.popleft()
+        for sink in self._sinks:
+            sink.write(frame, rows)
+
+    def close(self) -> None:
+        """Pass on what is held and close the sinks."""
+        while self._held:
+            self._release()
+        for sink in self._sinks:
+            sink.close()
+
+    def abort(self) -> None:
+        """Abort the sinks."""
+        for sink in self._sinks:
+            sink.abort()

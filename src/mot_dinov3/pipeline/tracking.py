@@ -1,0 +1,99 @@
+"""The main job's frame loop: detect, predict, embed on a budget, update, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+from mot_dinov3.detectors.base import Detector
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.summary import Counts
+from mot_dinov3.scheduler import EmbeddingScheduler
+from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.video import FrameSource
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """The live parts of a run, in the order in which a frame meets them."""
+
+    source: FrameSource
+    detector: Detector
+    embedder: Embedder
+    scheduler: EmbeddingScheduler
+    tracker: Tracker
+    sinks: Sequence[Sink] = ()
+
+
+class TrackingPipeline:
+    """Runs the stages over a source, frame by frame.
+
+    Args:
+        stages: The parts, ready to use.
+        timer: Where stage times go.
+
+    Attributes:
+        counts: What came by, for the summary.
+    """
+
+    def __init__(self, stages: Stages, timer: StageTimer) -> None:
+        self.stages = stages
+        self.timer = timer
+        self.counts = Counts()
+
+    def __iter__(self) -> Iterator[tuple[Frame, Detections]]:
+        """Yield each frame with its finished rows, after the sinks have taken it."""
+        for frame in self.timer.frames(self.stages.source):
+            detections = self.step(frame)
+            for sink in self.stages.sinks:
+                sink.write(frame, detections)
+            self.counts.add(detections)
+            yield frame, detections
+
+    def step(self, frame: Frame) -> Detections:
+        """Take one frame through detector, scheduler and tracker."""
+        stages, stage = self.stages, self.timer.stage
+        with stage("detect"):
+            detections = stages.detector.detect(frame)
+        with stage("track"):
+            view = stages.tracker.predict(frame)
+        with stage("embed"):
+            plan = stages.scheduler.plan(detections, view, frame.index)
+            detections = stages.scheduler.run(plan, detections, view, self._embed(frame, detections))
+        with stage("track"):
+            return stages.tracker.update(detections)
+
+    def _embed(self, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
+        return functools.partial(embed_rows, self.stages.embedder, frame, detections)
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Take frames until the source ends or `stop` says so, then close the sinks; abort them on any error."""
+        try:
+            for _ in self:
+                if stop():
+                    break
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+    def close(self) -> None:
+        """Put all outputs in their places."""
+        for sink in self.stages.sinks:
+            sink.close()
+
+    def abort(self) -> None:
+        """Give up all outputs; earlier results stay."""
+        for sink in self.stages.sinks:
+            sink.abort()
+
+
+def embed_rows(embedder: Embedder, frame: Frame, detections: Detections, rows: IntArray) -> FloatArray:
+    """Embed the given rows of a frame and return when the device has finished."""
+    embedded = embedder.embed(frame.pixels(), detections.xyxy[rows])
+    embedder.synchronize()
+    return embedded
