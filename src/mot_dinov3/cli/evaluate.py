@@ -1,0 +1,70 @@
+"""`evaluate`: scores of tracks against truth, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mot_dinov3.evaluation import Scores
+
+COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`, what `argparse.ArgumentParser.add_subparsers` returned."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "evaluate",
+        help="score tracks against truth: HOTA, MOTA, IDF1, ID switches",
+        description="Score tracks against truth: HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches (IDSW) and "
+        "fragmentations (Frag), per sequence and combined, by TrackEval's metrics and MOTChallenge's rules: truth "
+        "whose column 7 is 0 is ignored; with a class column (MOT16 and later) only pedestrians count, and boxes on "
+        "distractors are left out.",
+    )
+    parser.add_argument(
+        "--gt",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="MOTChallenge truth files, or one folder with <sequence>.txt or <sequence>/gt/gt.txt",
+    )
+    parser.add_argument(
+        "--tracks",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="MOTChallenge .txt or track-v1 .json files in the order of --gt, or one folder with such files",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores and return the exit code."""
+    from mot_dinov3.evaluation import load_pairs, score
+
+    scores = score(load_pairs(args.gt, args.tracks))
+    print(as_json(scores) if args.json else as_table(scores))
+    return 0
+
+
+def as_json(scores: Mapping[str, Scores]) -> str:
+    """Return the scores as a JSON object: sequence name, or ``COMBINED``, → scores."""
+    return json.dumps({name: dataclasses.asdict(s) for name, s in scores.items()}, indent=2)
+
+
+def as_table(scores: Mapping[str, Scores]) -> str:
+    """Return the scores as aligned text, a sequence a line."""
+    width = max(len(name) for name in scores)
+    lines = [" ".join([" " * width, *(f"{title:>6}" for title in COLUMNS)])]
+    for name, row in scores.items():
+        values = dataclasses.astuple(row)
+        cells = [f"{v:6d}" if isinstance(v, int) else f"{v:6.2f}" for v in values]
+        lines.append(" ".join([f"{name:<{width}}", *cells]))
+    return "\n".join(lines)

@@ -1,0 +1,268 @@
+"""Scores: hand-computed cases, TrackEval's own dataset class as the judge, known scores of real files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mot_dinov3.cli import evaluate
+from mot_dinov3.errors import FormatError, InputError, UsageError
+from mot_dinov3.evaluation import COMBINED, BoxTable, Scores, SequencePair, load_pairs, score
+
+
+def table(rows: list[tuple[float, ...]], *, counted: list[bool] | None = None, classes: list[int] | None = None):
+    """Rows of (frame, id, x): boxes of 10 × 10 pixels."""
+    data = np.array(rows, np.float64).reshape(-1, 3)
+    n = len(data)
+    return BoxTable(
+        frame=data[:, 0].astype(np.int64),
+        track_id=data[:, 1].astype(np.int64),
+        xywh=np.stack([data[:, 2], np.zeros(n), np.full(n, 10.0), np.full(n, 10.0)], axis=1),
+        counted=np.ones(n, np.bool_) if counted is None else np.array(counted),
+        class_id=None if classes is None else np.array(classes),
+    )
+
+
+def one(truth: BoxTable, tracks: BoxTable) -> Scores:
+    return score([SequencePair("a", truth, tracks)])["a"]
+
+
+def test_perfect_tracks_score_100():
+    truth = table([(0, 1, 0), (1, 1, 5), (0, 2, 100), (1, 2, 100)])
+    assert one(truth, table([(0, 7, 0), (1, 7, 5), (0, 9, 100), (1, 9, 100)])) == Scores(100, 100, 100, 100, 100, 0, 0)
+
+
+def test_a_switch_costs_association_but_not_detection():
+    truth = table([(f, 1, 0) for f in range(4)])
+    scores = one(truth, table([(0, 1, 0), (1, 1, 0), (2, 2, 0), (3, 2, 0)]))
+    # Each half overlaps 2 of 4 truth boxes: AssA = ½; MOTA loses one of four; IDF1 = 2·2 / (4 + 4).
+    assert scores.deta == pytest.approx(100)
+    assert scores.assa == pytest.approx(50)
+    assert scores.hota == pytest.approx(100 * 0.5**0.5)
+    assert (scores.mota, scores.idf1) == (pytest.approx(75), pytest.approx(50))
+    assert (scores.switches, scores.fragmentations) == (1, 0)
+
+
+def test_a_gap_is_a_fragmentation():
+    scores = one(table([(f, 1, 0) for f in range(3)]), table([(0, 1, 0), (1, 5, 500), (2, 1, 0)]))
+    assert (scores.switches, scores.fragmentations) == (0, 1)
+    assert scores.mota == pytest.approx(100 * (2 - 1) / 3)
+
+
+def test_ignored_truth_is_no_truth_and_its_box_is_false_in_mot15():
+    truth = table([(0, 1, 0), (0, 2, 100)], counted=[True, False])
+    assert one(truth, table([(0, 1, 0), (0, 2, 100)])).mota == pytest.approx(0)
+
+
+def test_boxes_on_distractors_are_neither_right_nor_wrong():
+    truth = table([(0, 1, 0), (0, 2, 100), (0, 3, 200)], counted=[True, False, False], classes=[1, 8, 3])
+    tracks = table([(0, 1, 0), (0, 2, 101), (0, 3, 200)])
+    assert one(truth, tracks).mota == pytest.approx(0)  # the car is no distractor: one false box against one truth
+    assert one(truth, table([(0, 1, 0), (0, 2, 101)])).mota == pytest.approx(100)
+    assert one(truth, table([(0, 1, 0), (0, 2, 106)])).mota == pytest.approx(0)  # IoU ¼: not on the distractor
+
+
+def test_non_motor_vehicles_are_distractors_in_mot20_only():
+    truth = table([(0, 1, 0), (0, 2, 100)], classes=[1, 6])
+    tracks = table([(0, 1, 0), (0, 2, 100)])
+    scores = score([SequencePair("MOT20-01", truth, tracks), SequencePair("MOT17-02", truth, tracks)])
+    assert (scores["MOT20-01"].mota, scores["MOT17-02"].mota) == (pytest.approx(100), pytest.approx(0))
+
+
+def test_combined_weighs_boxes_not_sequences():
+    whole = SequencePair("a", table([(f, 1, 0) for f in range(3)]), table([(f, 1, 0) for f in range(3)]))
+    missed = SequencePair("b", table([(0, 1, 0)]), table([]))
+    scores = score([whole, missed])
+    assert list(scores) == ["a", "b", COMBINED]
+    assert scores["b"] == Scores(0, 0, 0, 0, 0, 0, 0)
+    assert scores[COMBINED].mota == pytest.approx(75)
+    assert scores[COMBINED].deta == pytest.approx(75)
+
+
+def test_no_tracks_and_no_truth_are_scored_without_warnings():
+    assert one(table([]), table([])).hota == 0
+
+
+def test_names_must_differ():
+    pair = SequencePair("a", table([(0, 1, 0)]), table([]))
+    with pytest.raises(UsageError, match="one name each"):
+        score([pair, pair])
+
+
+def synthetic_mot17(seed: int) -> tuple[list[str], list[str]]:
+    """Truth of many classes with ignored rows; tracks with drops, jitter, switches and false boxes."""
+    rng = np.random.default_rng(seed)
+    truth, tracks = [], []
+    classes = [1, 1, 1, 1, 1, 2, 3, 7, 8, 12, 6, 1]
+    start = rng.uniform(0, 300, (len(classes), 2))
+    speed = rng.normal(0, 3, (len(classes), 2))
+    for frame in range(40):
+        for i, class_id in enumerate(classes):
+            x, y = start[i] + frame * speed[i]
+            counted = class_id == 1 and i != 11
+            truth.append(f"{frame + 1},{i + 1},{x:.0f},{y:.0f},40,90,{counted:d},{class_id},0.5")
+            if rng.random() < 0.85:
+                dx, dy = rng.normal(0, 4, 2)
+                track_id = i + 1 + (20 if frame > 25 and i % 3 == 0 else 0)
+                tracks.append(f"{frame + 1},{track_id},{x + dx:.1f},{y + dy:.1f},41.5,88,0.9,-1,-1,-1")
+        tracks.append(f"{frame + 1},{100 + frame},{rng.uniform(0, 300):.1f},50.0,40,90,0.4,-1,-1,-1")
+    return truth, tracks
+
+
+def judge(folder: Path, names: list[str], benchmark: str) -> dict[str, Scores]:
+    """Scores by TrackEval's own dataset class, from the files in `folder`."""
+    from trackeval.datasets import MotChallenge2DBox
+    from trackeval.metrics import CLEAR, HOTA, Identity
+
+    config = {
+        "GT_FOLDER": str(folder / "gt"),
+        "TRACKERS_FOLDER": str(folder / "results"),
+        "TRACKERS_TO_EVAL": ["us"],
+        "TRACKER_SUB_FOLDER": "",
+        "BENCHMARK": benchmark,
+        "SKIP_SPLIT_FOL": True,
+        "SEQ_INFO": dict.fromkeys(names, 40),
+        "PRINT_CONFIG": False,
+    }
+    dataset = MotChallenge2DBox(config)
+    metrics = [HOTA(), CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False})]
+    per_sequence = {}
+    for name in names:
+        data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("us", name), "pedestrian")
+        per_sequence[name] = [metric.eval_sequence(data) for metric in metrics]
+    combined = [m.combine_sequences({n: r[i] for n, r in per_sequence.items()}) for i, m in enumerate(metrics)]
+    return {
+        name: Scores(
+            *(100 * hota[key].mean() for key in ("HOTA", "DetA", "AssA")),
+            100 * clear["MOTA"],
+            100 * identity["IDF1"],
+            int(clear["IDSW"]),
+            int(clear["Frag"]),
+        )
+        for name, (hota, clear, identity) in {**per_sequence, COMBINED: combined}.items()
+    }
+
+
+@pytest.mark.parametrize("benchmark", ["MOT17", "MOT15", "MOT20"])
+def test_equal_to_trackevals_own_dataset_class(tmp_path: Path, benchmark: str):
+    names = [f"{benchmark}-A", f"{benchmark}-B"]
+    for seed, name in enumerate(names):
+        truth, tracks = synthetic_mot17(seed)
+        if benchmark == "MOT15":  # the last two columns are world coordinates there
+            truth = [",".join([*line.split(",")[:7], "-1", "-1", "-1"]) for line in truth]
+        (tmp_path / "gt" / name / "gt").mkdir(parents=True)
+        (tmp_path / "gt" / name / "gt" / "gt.txt").write_text("\n".join(truth))
+        (tmp_path / "results" / "us").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results" / "us" / f"{name}.txt").write_text("\n".join(tracks))
+    ours = score(load_pairs([tmp_path / "gt"], [tmp_path / "results" / "us"]))
+    theirs = judge(tmp_path, names, benchmark)
+    assert list(ours) == list(theirs)
+    for name in ours:
+        assert vars(ours[name]) == pytest.approx(vars(theirs[name]), abs=1e-9), name
+    assert 20 < ours[COMBINED].hota < 90
+    assert ours[COMBINED].switches > 0
+
+
+def test_known_scores_of_the_reference_files(shared: Path):
+    folder = shared / "data" / "evaluation_reference"
+    names = ["TUD-Campus", "TUD-Stadtmitte"]
+    scores = score(load_pairs([folder / n / "gt.txt" for n in names], [folder / n / "test.txt" for n in names]))
+    assert list(scores) == [*names, COMBINED]
+    assert round(scores["TUD-Campus"].mota, 1) == 52.6
+    assert round(scores["TUD-Campus"].idf1, 1) == 55.8
+    assert round(scores["TUD-Stadtmitte"].mota, 1) == 56.4
+    assert round(scores["TUD-Stadtmitte"].idf1, 1) == 64.5
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def command(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    evaluate.add_parser(parser.add_subparsers(required=True))
+    return parser.parse_args(["evaluate", *argv])
+
+
+TRUTH = "1,1,10,10,50,50,1,-1,-1,-1"
+TRACK = "1,4,10,10,50,50,1,-1,-1,-1"
+
+
+def test_folders_are_matched_by_name_in_both_layouts(tmp_path: Path):
+    write(tmp_path / "gt" / "b.txt", TRUTH)
+    write(tmp_path / "gt" / "a" / "gt" / "gt.txt", TRUTH)
+    for name in ("a", "b", "unknown"):
+        write(tmp_path / "results" / f"{name}.txt", TRACK)
+    assert list(score(load_pairs([tmp_path / "gt"], [tmp_path / "results"]))) == ["a", "b", COMBINED]
+
+
+def test_a_sequence_without_tracks_is_named(tmp_path: Path):
+    write(tmp_path / "gt" / "a.txt", TRUTH)
+    write(tmp_path / "gt" / "lonely.txt", TRUTH)
+    write(tmp_path / "results" / "a.txt", TRACK)
+    with pytest.raises(InputError, match="lonely"):
+        load_pairs([tmp_path / "gt"], [tmp_path / "results"])
+
+
+def test_pairs_must_be_complete(tmp_path: Path):
+    truth = write(tmp_path / "gt.txt", TRUTH)
+    with pytest.raises(UsageError, match="2 truth files but 1 track"):
+        load_pairs([truth, truth], [truth])
+    with pytest.raises(UsageError, match="one folder each"):
+        load_pairs([tmp_path], [truth])
+
+
+def test_truth_files_get_the_name_of_their_sequence(tmp_path: Path):
+    paths = [
+        write(tmp_path / "SEQ" / "gt" / "gt.txt", TRUTH),
+        write(tmp_path / "CAMPUS" / "gt.txt", TRUTH),
+        write(tmp_path / "other.txt", TRUTH),
+        write(tmp_path / "again" / "other.txt", TRUTH),
+    ]
+    tracks = write(tmp_path / "tracks.txt", TRACK)
+    assert [p.name for p in load_pairs(paths, [tracks] * 4)] == ["SEQ", "CAMPUS", "other", "other#2"]
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    files = ["--gt", str(write(tmp_path / "a.txt", TRUTH)), "--tracks", str(write(tmp_path / "t.txt", TRACK))]
+    args = command(*files)
+    assert args.run(args) == 0
+    header, first, last = capsys.readouterr().out.splitlines()
+    assert header.split() == ["HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag"]
+    assert first.split() == ["a", *["100.00"] * 5, "0", "0"]
+    assert last.split()[0] == COMBINED
+    assert evaluate.run(command(*files, "--json")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["a"]["idf1"] == 100
+    assert printed["a"] == printed[COMBINED]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("2,1,10,10,50", "column"),
+        ("2,1,ten,10,50,50,1,-1,-1,-1", "ten"),
+        ("1,4,12,10,50,50,1,-1,-1,-1", "twice|same|duplicate"),
+        ("2,-1,12,10,50,50,1,-1,-1,-1", "id"),
+        ("0,3,12,10,50,50,1,-1,-1,-1", "frame"),
+    ],
+)
+def test_a_wrong_tracks_file_says_which_line_and_why(tmp_path: Path, line: str, why: str):
+    truth = write(tmp_path / "gt.txt", TRUTH)
+    tracks = write(tmp_path / "tracks.txt", TRACK, line)
+    with pytest.raises(FormatError, match=f"(?i)tracks.txt.*line 2.*({why})"):
+        load_pairs([truth], [tracks])
+
+
+def test_a_wrong_truth_file_says_which_line_and_why(tmp_path: Path):
+    tracks = write(tmp_path / "tracks.txt", TRACK)
+    with pytest.raises(FormatError, match=r"gt.txt.*line 2"):
+        load_pairs([write(tmp_path / "gt.txt", TRUTH, "1,2,10,10,fifty,50,1,-1,-1,-1")], [tracks])
+    with pytest.raises(FormatError, match=r"gt.txt.*line 1.*class"):
+        load_pairs([write(tmp_path / "gt.txt", "1,2,10,10,50,50,1,99,1.0")], [tracks])
