@@ -1,0 +1,245 @@
+"""det-v1: detections of a video as JSON, frame by frame, frames numbered from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.text import (
+    MAX_COORDINATE,
+    MAX_FRAME,
+    has_size,
+    is_number,
+    kind_of,
+    printable,
+    read_object,
+    too_deep,
+    write_document,
+)
+from mot_dinov3.structures import Detections, FloatArray, ModelInfo, VideoInfo
+
+SCHEMA = "det-v1"
+CARRIED = ("video", "detector", "frames_dir")
+_MAX_CLASS = 2**31
+
+
+def read_det_v1(path: str | Path) -> RecordedDetections:
+    """Read a det-v1 file; the dict of each detection stays whole in `Detections.extra`.
+
+    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are understood.
+
+    Raises:
+        FormatError: The file breaks the format; the message names file, frame and detection.
+    """
+    return read_document(Path(path), SCHEMA)
+
+
+def read_document(path: Path, schema: str) -> RecordedDetections:
+    """Read a file laid out like det-v1 whose ``schema_version`` is `schema` (see `read_det_v1`)."""
+    document = read_object(path)
+    found = document.get("schema_version")
+    if found != schema:
+        named = f"is '{found}'" if isinstance(found, str) else "is missing" if found is None else "is not a string"
+        raise FormatError(f"'{path}' is not {schema}: its schema_version {named}", remedy=f"give a {schema} file")
+    video, fps_known = _video(path, document.get("video"))
+    header = {key: document[key] for key in CARRIED if key in document}
+    if too_deep(header):
+        raise FormatError(f"'{path}': its header is nested too deeply")
+    frames: dict[int, Detections] = {}
+    names: dict[int, str] = {}
+    last = -1
+    for position, record in enumerate(_list(document, "frames", f"'{path}'")):
+        number = _frame_number(record, f"'{path}', record {position}")
+        where = f"'{path}', frame {number}"
+        if number <= last:
+            raise FormatError(
+                f"{where}: comes {'twice' if number in frames else f'after frame {last}'}",
+                remedy="write each frame once, in rising order",
+            )
+        frames[number] = _frame_detections(_list(record, "detections", where), names, where)
+        last = number
+    return RecordedDetections(str(path), frames, video, fps_known, names, header)
+
+
+def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
+    """Return what the header says of the video, zeros where it is silent, and whether it names the frame rate."""
+    if video is None:
+        return VideoInfo(str(path), 0, 0, ASSUMED_FPS), False
+    if not isinstance(video, dict):
+        raise FormatError(f"'{path}': video must be an object, not a {kind_of(video)}")
+    numbers = {"fps": 0, "frame_count": 0, "width": 0, "height": 0}
+    for key in numbers:
+        value = video.get(key)
+        if value is None:
+            continue
+        if not is_number(value) or not -1 <= value <= MAX_FRAME:
+            raise FormatError(f"'{path}': video.{key} is not a believable number: {_brief(value)}")
+        numbers[key] = max(value, 0)
+    name = video.get("path", "")
+    if not isinstance(name, str):
+        raise FormatError(f"'{path}': video.path must be a string, not a {kind_of(name)}")
+    width, height, count = (int(numbers[key]) for key in ("width", "height", "frame_count"))
+    return VideoInfo(name, width, height, float(numbers["fps"]) or ASSUMED_FPS, count), numbers["fps"] > 0
+
+
+def _list(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    if key not in record:
+        raise FormatError(f"{where}: has no '{key}'", remedy=f"add a list '{key}', empty where there is nothing")
+    value = record[key]
+    if not isinstance(value, list):
+        raise FormatError(f"{where}: '{key}' must be a list, not a {kind_of(value)}")
+    return value
+
+
+def _frame_number(record: object, where: str) -> int:
+    if not isinstance(record, dict):
+        raise FormatError(f"{where}: a frame must be an object, not a {kind_of(record)}")
+    number = record.get("frame", record.get("frame_index"))
+    if type(number) is not int or not 0 <= number <= MAX_FRAME:
+        raise FormatError(
+            f"{where}: 'frame' must be a whole number from 0, got {_brief(number)}",
+            remedy="number the frames of the video from 0",
+        )
+    return number
+
+
+def _frame_detections(records: list[Any], names: dict[int, str], where: str) -> Detections:
+    """Return the detections of one frame, in file order, and note new class names in `names`."""
+    if not records:
+        return Detections.empty()
+    xyxy, score, class_id = [], [], []
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise FormatError(f"{where}, detection {row}: must be an object, not a {kind_of(record)}")
+        try:
+            xyxy.append(_box(record))
+            score.append(_score(record))
+            class_id.append(_class_id(record, names))
+            if too_deep(record):
+                raise ValueError("is nested too deeply")
+        except ValueError as error:
+            raise FormatError(f"{where}, detection {row}: {error}", remedy=_REMEDY) from error
+    return Detections(
+        np.array(xyxy, np.float32),
+        np.array(score, np.float32),
+        np.array(class_id, np.int64),
+        extra=np.array(records, np.object_),
+    )
+
+
+_REMEDY = "correct the detection or remove it: bbox is [x1, y1, x2, y2] with x1 < x2 and y1 < y2, score is 0…1"
+
+
+def _box(record: Mapping[str, Any]) -> list[float]:
+    box = record.get("bbox", record.get("xyxy"))
+    if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
+        raise ValueError(f"bbox must be four finite numbers, got {_brief(box)}")
+    if max(box) > MAX_COORDINATE or min(box) < -MAX_COORDINATE:
+        raise ValueError(f"bbox lies beyond any picture: {_brief(box)}")
+    if not has_size(*box):
+        raise ValueError(f"bbox has no positive size: {_brief(box)}")
+    return box
+
+
+def _score(record: Mapping[str, Any]) -> float:
+    score = record.get("score", record.get("conf"))
+    if not is_number(score) or not 0 <= score <= 1:
+        raise ValueError(f"score must be a number from 0 to 1, got {_brief(score)}")
+    return score
+
+
+def _class_id(record: Mapping[str, Any], names: dict[int, str]) -> int:
+    class_id = record.get("class_id", record.get("class", -1))
+    if type(class_id) is not int or not -1 <= class_id < _MAX_CLASS:
+        raise ValueError(f"class_id must be a whole number from -1, got {_brief(class_id)}")
+    name = record.get("class_name")
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"class_name must be a string, not a {kind_of(name)}")
+    if name is not None and class_id >= 0 and class_id not in names:
+        names[class_id] = printable(name)
+    return class_id
+
+
+def _brief(value: object) -> str:
+    """Return `value` for a message, never longer than a line has room for."""
+    if type(value) is int and abs(value) > 10**40:
+        return "a number of more than 40 digits"
+    if isinstance(value, (list, dict)) and len(value) > 8:
+        return f"a {kind_of(value)} of {len(value)}"
+    text = "nothing" if value is None else ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def det_v1_header(video: VideoInfo, model: ModelInfo) -> dict[str, Any]:
+    """Return all top-level keys but ``frames``, in the order of the format.
+
+    Args:
+        video: The source.
+        model: The detector; `details` may give ``backend``, ``classes``, ``conf_thresh``, ``imgsz`` and ``task``.
+    """
+    details = model.details
+    return {
+        "schema_version": SCHEMA,
+        "video": {
+            "path": printable(video.path),
+            "fps": float(video.fps),
+            "frame_count": int(video.frame_count),
+            "width": int(video.width),
+            "height": int(video.height),
+        },
+        "detector": {
+            "name": model.name,
+            "backend": details.get("backend", model.name),
+            "weights": printable(model.weights),
+            "classes": details.get("classes"),
+            "conf_thresh": details.get("conf_thresh", 0.0),
+            "imgsz": details.get("imgsz", 0),
+            "device": model.device,
+            "half": model.precision == "fp16",
+            "task": details.get("task", "detect"),
+        },
+        "frames_dir": "",
+    }
+
+
+def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return the record of frame `index`; a detection that came from a file is handed on as it was."""
+    records = detection_records(detections, names)
+    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+
+
+def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return a det-v1 dict a row: every key of the record it came from, or one built from the columns."""
+    records = []
+    for row, source in enumerate(detections.extra):
+        if detections.coasted[row]:  # a predicted box: nothing of a record holds for it
+            source = None
+        record = dict(source) if source is not None else {}
+        if "bbox" not in record:
+            record["bbox"] = _shortest(detections.xyxy[row])
+        if "score" not in record:
+            record["score"] = _shortest(detections.score[row : row + 1])[0]
+        if "class_id" not in record:
+            class_id = int(detections.class_id[row])
+            record["class_id"] = class_id
+            if class_id in names and "class_name" not in record:
+                record["class_name"] = names[class_id]
+        if source is None and not detections.coasted[row]:
+            record["det_ind"] = row
+        records.append(record)
+    return records
+
+
+def _shortest(values: FloatArray) -> list[float]:
+    """Return Python floats with the fewest digits that still give the same float32 when read again."""
+    return [float(str(value)) for value in values]
+
+
+def write_det_v1(file: TextIO, header: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole det-v1 document to an open text file, holding one frame record at a time."""
+    write_document(file, header, frames)

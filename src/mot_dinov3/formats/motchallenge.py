@@ -1,0 +1,163 @@
+"""MOTChallenge text: ``frame,id,x,y,w,h,conf,-1,-1,-1``, frame and id from 1 in the file, frames from 0 in here."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3 import boxes
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, check_file, has_size, read_lines
+from mot_dinov3.structures import Detections, FloatArray, IntArray, VideoInfo
+
+_COLUMNS = 7
+_CLASS_COLUMNS = 9
+"""Truth with nine columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility; with ten (2D MOT 2015) in
+world coordinates."""
+_LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
+_MAX_ID = 2**53
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackTable:
+    """Boxes with identities as a file lists them, row by row; for scoring, so in the file's own precision.
+
+    Attributes:
+        path: The file.
+        frame: ``(n,)`` int64, 0-based.
+        track_id: ``(n,)`` int64 ≥ 0.
+        xywh: ``(n, 4)`` float64 top-left corner and size, pixels.
+        value: ``(n,)`` float64, column 7: a result's confidence, a truth's flag (0: ignore).
+        class_id: ``(n,)`` int64, −1 where the file has no classes.
+        visibility: ``(n,)`` float64 in 0…1, 1 where the file has none.
+    """
+
+    path: str
+    frame: IntArray
+    track_id: IntArray
+    xywh: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
+    class_id: IntArray
+    visibility: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def read_detections(path: str | Path) -> RecordedDetections:
+    """Read a ``det.txt``: column 7 is the score; classes are unknown.
+
+    What the sequence's seqinfo.ini, one folder above the file's, says of the video is taken over.
+
+    Raises:
+        FormatError: A row breaks the format, its box has no size or its score is not 0…1; the message names the line.
+    """
+    path = Path(path)
+    rows: dict[int, list[list[float]]] = {}
+    for number, line in read_lines(path):
+        values = _numbers(line, path, number)
+        if not 0 <= values[6] <= 1:
+            # Squashing unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
+            _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
+        rows.setdefault(int(values[0]) - 1, []).append(values)
+    frames = {}
+    for index, values_of_frame in sorted(rows.items()):
+        table = np.array([values[2:7] for values in values_of_frame])
+        frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
+    seqinfo = path.absolute().parent.parent / "seqinfo.ini"
+    video, fps_known = read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
+    return RecordedDetections(str(path), frames, video, fps_known)
+
+
+def read_tracks(path: str | Path) -> TrackTable:
+    """Read a tracker's result or a truth; rows may come in any order.
+
+    Raises:
+        FormatError: A row breaks the format, or an identity comes twice in a frame; the message names the line.
+    """
+    path = Path(path)
+    table: list[list[float]] = []
+    seen: dict[tuple[float, float], int] = {}
+    for number, line in read_lines(path):
+        values = _numbers(line, path, number)
+        frame, track_id = values[:2]
+        if not 0 <= track_id <= _MAX_ID or track_id != int(track_id):
+            _fail(path, number, f"the id {track_id:g} is not a whole number from 0", "give tracks, not detections")
+        first = seen.setdefault((frame, track_id), number)
+        if first != number:
+            _fail(path, number, f"id {track_id:g} is in frame {frame:g} already, on line {first}", "keep one of them")
+        has_class = len(values) == _CLASS_COLUMNS
+        table.append([*values[:7], *(values[7:9] if has_class else (-1, 1))])
+    data = np.array(table, np.float64).reshape(-1, 9)
+    frames, ids, classes = (data[:, column].astype(np.int64) for column in (0, 1, 7))
+    return TrackTable(str(path), frames - 1, ids, data[:, 2:6], data[:, 6], classes, data[:, 8])
+
+
+def _numbers(line: str, path: Path, number: int) -> list[float]:
+    """Return the columns of a line as finite numbers, its frame number and box checked."""
+    fields = line.split(",") if "," in line else line.split()
+    if len(fields) < _COLUMNS:
+        _fail(path, number, f"has {len(fields)} columns, not {_COLUMNS} or more", _LAYOUT)
+    if not line.isascii() or "_" in line:  # float() would take digits of any script, and 1_000
+        _fail(path, number, "is not made of plain numbers", _LAYOUT)
+    try:
+        values = [float(field) for field in fields]
+    except ValueError:
+        _fail(path, number, f"is not made of numbers: {line[:60]!r}", _LAYOUT)
+    if not all(map(math.isfinite, values)):
+        _fail(path, number, "has a number that is not finite", "correct the row or remove it")
+    frame, (x, y, w, h) = values[0], values[2:6]
+    if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
+        _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
+    if max(abs(x), abs(y), abs(w), abs(h)) > MAX_COORDINATE:
+        _fail(path, number, "its box lies beyond any picture", "correct the row or remove it")
+    if not has_size(x, y, x + w, y + h):
+        _fail(path, number, f"its box has no positive size ({w:g} × {h:g})", "correct the row or remove it")
+    return values
+
+
+def _fail(path: Path, number: int, message: str, remedy: str) -> NoReturn:
+    raise FormatError(f"'{path}', line {number}: {message}", remedy=remedy)
+
+
+def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
+    """Return what a seqinfo.ini says of its sequence, zeros where it is silent, and whether it names the frame rate.
+
+    Raises:
+        FormatError: It is no such file, or a number in it is none.
+    """
+    check_file(path)
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        section = parser["Sequence"]
+        fps = section.getfloat("frameRate", fallback=0.0)
+        width, height, count = (section.getint(k, fallback=0) for k in ("imWidth", "imHeight", "seqLength"))
+    except (configparser.Error, KeyError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "cannot be read"
+        raise FormatError(f"'{path}' is not a usable seqinfo.ini: {reason}", remedy="correct or remove it") from error
+    if not 0 <= fps <= MAX_FRAME or not all(0 <= value <= MAX_FRAME for value in (width, height, count)):
+        raise FormatError(f"'{path}' has an impossible number", remedy="correct or remove it")
+    return VideoInfo(section.get("name", str(path)), width, height, fps or ASSUMED_FPS, count), fps > 0
+
+
+def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:
+    """Return one line, without its end, for frame `index` (from 0) and the ``(4,)`` xyxy `box`; id −1 for none."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    x, y = (round(v, 2) + 0.0 for v in (x1, y1))  # + 0.0 makes a negative zero a plain one
+    return f"{index + 1},{track_id},{x:.2f},{y:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},-1,-1,-1"
+
+
+def mot_rows(index: int, detections: Detections) -> Iterator[str]:
+    """Yield the lines of frame `index` for the rows that belong to a track."""
+    for row in np.flatnonzero(detections.track_id >= 1):
+        box, score = detections.xyxy[row], float(detections.score[row])
+        yield mot_row(index, int(detections.track_id[row]), box, score)

@@ -1,0 +1,121 @@
+"""track-v1: the detections of det-v1 with the identities a tracker gave them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
+from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
+from mot_dinov3.formats.recorded import RecordedDetections
+from mot_dinov3.formats.text import is_number, write_document
+from mot_dinov3.structures import Detections, TrackState
+
+SCHEMA = "track-v1"
+_OURS = ("track_id", "track_bbox", "embedded", "coasted")
+
+
+def track_v1_header(
+    *,
+    carried: Mapping[str, Any],
+    created_at_utc: str,
+    tracker: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return all top-level keys but ``frames``, in the order of the format.
+
+    Args:
+        carried: A det-v1 header or `RecordedDetections.header`, whose ``video`` and ``detector`` are handed on.
+        created_at_utc: Time of the run, ISO 8601; given, so that equal runs write equal files.
+        tracker: What `tracker_block` returns.
+        more: Further keys of ours (``fallbacks``, ``summary``), which a reader may ignore.
+    """
+    header: dict[str, Any] = {"schema_version": SCHEMA, "parent_schema_version": PARENT_SCHEMA}
+    header |= {key: carried[key] for key in CARRIED[:2] if key in carried}
+    header |= {"created_at_utc": created_at_utc, "tracker": dict(tracker)}
+    return header | dict(more or {})
+
+
+def tracker_block(
+    name: str, config: Mapping[str, Any], *, track_classes: Sequence[int] | None = None, filter_gallery: bool = False
+) -> dict[str, Any]:
+    """Return the ``tracker`` object of the header; `track_classes` None means all classes."""
+    classes = None if track_classes is None else list(track_classes)
+    return {
+        "name": name,
+        "class_filter": {"track_classes": classes, "filter_gallery_for_tracked_classes": filter_gallery},
+        "config": dict(config),
+    }
+
+
+def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return the record of frame `index`: the detections in order, then the coasted boxes where there are any.
+
+    Each detection keeps every key of its input record; ``track_id`` (a string) and ``track_bbox`` are there for rows
+    that belong to a track, ``coasted`` only for rows where nothing was detected.
+    """
+    smoothed = None if detections.track_xyxy is None else np.round(detections.track_xyxy.astype(float), 2).tolist()
+    records = detection_records(detections, names)
+    for row, record in enumerate(records):
+        for key in _OURS:
+            record.pop(key, None)
+        if detections.track_id[row] >= 1:
+            record["track_id"] = str(detections.track_id[row])
+            if smoothed is not None:
+                record["track_bbox"] = smoothed[row]
+        record["embedded"] = bool(detections.fresh[row])
+        if detections.coasted[row]:
+            record["coasted"] = True
+    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+
+
+def write_track_v1(file: TextIO, header: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole track-v1 document to an open text file, holding one frame record at a time."""
+    write_document(file, header, frames)
+
+
+def read_track_v1(path: str | Path) -> RecordedDetections:
+    """Read a track-v1 file back into detections with their identities.
+
+    Raises:
+        FormatError: The file breaks the format; the message names file, frame and detection.
+    """
+    recorded = read_document(Path(path), SCHEMA)
+    frames = {number: _with_tracks(rows, f"'{path}', frame {number}") for number, rows in recorded.frames.items()}
+    return dataclasses.replace(recorded, frames=frames)
+
+
+def _with_tracks(detections: Detections, where: str) -> Detections:
+    """Return the rows with the columns that `track_v1_frame` wrote; the smoothed box is the detected one if absent."""
+    ids, smoothed = [], detections.xyxy.copy()
+    for row, record in enumerate(detections.extra):
+        ids.append(_track_id(record.get("track_id"), f"{where}, detection {row}"))
+        box = record.get("track_bbox")
+        if box is not None:
+            if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
+                raise FormatError(f"{where}, detection {row}: track_bbox must be four finite numbers")
+            smoothed[row] = np.clip(box, -1e9, 1e9)
+    track_id = np.array(ids, np.int64)
+    coasted = np.array([r.get("coasted") is True for r in detections.extra], np.bool_)
+    tracked = np.where(coasted, int(TrackState.LOST), int(TrackState.CONFIRMED))
+    return detections.replace(
+        track_id=track_id,
+        state=np.where(track_id >= 0, tracked, int(TrackState.NONE)),
+        fresh=np.array([r.get("embedded") is True for r in detections.extra], np.bool_),
+        coasted=coasted,
+        track_xyxy=smoothed,
+    )
+
+
+def _track_id(value: object, where: str) -> int:
+    if value is None:
+        return -1
+    digits = str(value) if type(value) is int else value
+    if isinstance(digits, str) and digits.isascii() and digits.isdigit() and len(digits) < 19:
+        return int(digits)
+    raise FormatError(f"{where}: track_id must be a string of digits", remedy='write it like "3"')
