@@ -1,0 +1,10 @@
+"""The door of a checkout: ``python cli.py …`` is ``mot-dinov3 …``, also before the package is installed."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+from mot_dinov3.cli import entry  # noqa: E402  (found only after the line above)
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,421 @@
+#!/usr/bin/env bash
+# Sets the project up in .venv inside the checkout; `bash setup.sh --help` says how.
+# Works with bash 3.2 (macOS): no associative arrays, no empty arrays under `set -u`.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: bash setup.sh cpu|t4_gpu [options]
+
+  cpu      PyTorch for the processor (also right for Apple silicon, whose GPU comes with it)
+  t4_gpu   PyTorch with CUDA, for an NVIDIA T4 or newer
+
+  --yes             answer yes to questions about packages; never to one that needs root
+  --demo            afterwards run the main job on a clip made on the spot: outputs/demo.{mp4,jpg,json}
+  --test            also install what the tests use; afterwards run every check and the tests
+  --extras a,b      also install these optional parts of pyproject.toml; later calls add to earlier ones
+  --dinov3-stable   transformers from its release (the default)
+  --dinov3-edge     transformers from its repository, for a model its release does not know yet
+  --dry-run         print every command and do nothing
+  --help            this text
+
+environment:
+  TORCH_CHANNEL     which of PyTorch's own wheels: cpu, cu126, cu128, … (default: cpu, or cu126 for t4_gpu)
+  PYTHON            the interpreter, 3.10 to 3.13 (default: the newest of these that runs)
+
+Everything lands in .venv; nothing outside the checkout is touched. A matching .venv is reused.
+TEXT
+}
+
+PYTORCH_INDEX="https://download.pytorch.org/whl"
+TRANSFORMERS_HOST="https://github.com"
+TRANSFORMERS_EDGE="git+$TRANSFORMERS_HOST/huggingface/transformers"
+PROBE_SECONDS=5
+# Runs with drivers from 2022 on and knows the T4 (sm_75). PyTorch publishes it up to 2.14; from 2.15 on there is only
+# CUDA 13, which knows the T4 too but wants a driver from 580 on: TORCH_CHANNEL=cu130.
+DEFAULT_CUDA_CHANNEL="cu126"
+SUPPORTED="3.10 to 3.13"
+
+CALLER_DIR="$PWD"
+cd "$(dirname "${BASH_SOURCE[0]}")"
+ROOT="$(pwd -P)"
+VENV_PYTHON=".venv/bin/python"
+STAMP=".venv/mot-dinov3.stamp"
+
+# ------------------------------------------------------------------ talking
+
+say() { printf '%s\n' "$*"; }
+
+die() { # message, exit code
+  printf 'setup.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+quoted() { # the arguments as one could type them
+  local word out=""
+  for word in "$@"; do
+    case "$word" in
+      *[!A-Za-z0-9_./:=,+@-]*) word="'$word'" ;;
+    esac
+    out="$out $word"
+  done
+  printf '%s' "${out# }"
+}
+
+run() { # print a command, then run it unless this is a dry run
+  say "+ $(quoted "$@")"
+  [ "$DRY_RUN" = 1 ] || "$@"
+}
+
+confirm() { # a question about packages: --yes answers it
+  [ "$YES" = 1 ] || [ "$DRY_RUN" = 1 ] && return 0
+  [ -t 0 ] || die "$1 No terminal to ask on: run again with --yes." 2
+  local answer
+  read -r -p "$1 [y/N] " answer
+  case "$answer" in
+    y | Y | yes | Yes) ;;
+    *) die "stopped, nothing was changed" ;;
+  esac
+}
+
+needs_root() { # why, Debian packages: asked on a terminal only, and --yes does not answer it
+  local why="$1" sudo="" answer=""
+  shift
+  [ "$(id -u)" = 0 ] || sudo="sudo "
+  say "$why" >&2
+  command -v apt-get >/dev/null 2>&1 || die "install it with your system's package manager, then run setup.sh again"
+  if [ -t 0 ]; then
+    read -r -p "Run '${sudo}apt-get install -y $*' as root? [y/N] " answer
+  fi
+  case "$answer" in
+    y | Y | yes | Yes) run ${sudo:+sudo} apt-get install -y "$@" ;;
+    *) die "run this as root, then setup.sh again: ${sudo}apt-get update && ${sudo}apt-get install -y $*" ;;
+  esac
+}
+
+# ------------------------------------------------------------------ what is asked for
+
+has() { # has LIST WORD: is WORD in the comma-separated LIST?
+  case ",$1," in *",$2,"*) return 0 ;; esac
+  return 1
+}
+
+known_extras() { # names of the optional parts in pyproject.toml, comma-separated
+  sed -n '/^\[project.optional-dependencies\]/,/^\[project.scripts\]/s/^\([a-z][a-z0-9_-]*\) = \[.*/\1/p' pyproject.toml |
+    paste -s -d , -
+}
+
+requirement() { # the line of pyproject.toml's dependencies that names this package, so that bounds are said once
+  sed -n "s/^ *\"\($1[<>=!~][^\"]*\)\".*/\1/p" pyproject.toml | head -n 1
+}
+
+add_extras() {
+  local name valid
+  valid="$(known_extras)"
+  for name in $(printf '%s' "$1" | tr ',' ' '); do
+    has "$valid" "$name" || die "unknown extra '$name'; valid: $valid" 2
+    has "$EXTRAS" "$name" || EXTRAS="${EXTRAS:+$EXTRAS,}$name"
+  done
+}
+
+parse() {
+  TARGET="" YES=0 DEMO=0 TEST=0 DRY_RUN=0 EXTRAS="" TRANSFORMERS=""
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      cpu | t4_gpu)
+        [ -z "$TARGET" ] || [ "$TARGET" = "$1" ] || die "cpu or t4_gpu, not both" 2
+        TARGET="$1"
+        ;;
+      --yes) YES=1 ;;
+      --demo) DEMO=1 ;;
+      --test) TEST=1 && add_extras test ;;
+      --extras)
+        [ $# -ge 2 ] || die "--extras wants names; valid: $(known_extras)" 2
+        add_extras "$2" && shift
+        ;;
+      --extras=*) add_extras "${1#--extras=}" ;;
+      --dinov3-stable | --dinov3-edge)
+        [ -z "$TRANSFORMERS" ] || [ "$TRANSFORMERS" = "${1#--dinov3-}" ] || die "--dinov3-stable or --dinov3-edge, not both" 2
+        TRANSFORMERS="${1#--dinov3-}"
+        ;;
+      --dry-run) DRY_RUN=1 ;;
+      -h | --help) usage && exit 0 ;;
+      *) usage >&2 && die "unknown argument '$1'" 2 ;;
+    esac
+    shift
+  done
+  [ -n "$TARGET" ] || { usage >&2 && die "say what to set up for: cpu or t4_gpu" 2; }
+  CHANNEL="${TORCH_CHANNEL:-}"
+  case "$CHANNEL" in
+    *[!A-Za-z0-9._/-]*) die "TORCH_CHANNEL '$CHANNEL' is not a channel's name, such as cpu or cu126" 2 ;;
+  esac
+  if [ "$TARGET" = t4_gpu ] && [ "$(uname -s)" = Darwin ] && [ "$DRY_RUN" = 0 ]; then
+    die "there is no CUDA on macOS; use: bash setup.sh cpu" 2
+  fi
+}
+
+# ------------------------------------------------------------------ surroundings
+
+confine() { # what pip and the imported libraries would write elsewhere stays in the checkout
+  unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
+  [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=1
+  export PIP_DISABLE_PIP_VERSION_CHECK=1
+  export YOLO_CONFIG_DIR="$ROOT/.venv/.config" MPLCONFIGDIR="$ROOT/.venv/.config"
+}
+
+minor_version() { # 3.11 for an interpreter that runs and is supported
+  "$1" -c 'import sys
+v = sys.version_info[:2]
+print("%d.%d" % v)
+sys.exit(not (3, 10) <= v <= (3, 13))' 2>/dev/null
+}
+
+choose_python() { # sets PYTHON_BIN: run each, since a name on the PATH may be a shim for nothing
+  local name
+  if [ -n "${PYTHON:-}" ]; then
+    PYTHON_BIN="$PYTHON"
+    case "$PYTHON" in
+      /*) ;;
+      */*) PYTHON_BIN="$CALLER_DIR/$PYTHON" ;;
+    esac
+    minor_version "$PYTHON_BIN" >/dev/null || die "PYTHON=$PYTHON does not run, or is not Python $SUPPORTED"
+    return
+  fi
+  for name in python3.13 python3.12 python3.11 python3.10 python3 python; do
+    PYTHON_BIN="$(command -v "$name" || true)"
+    if [ -n "$PYTHON_BIN" ] && minor_version "$PYTHON_BIN" >/dev/null; then return; fi
+  done
+  die "no Python $SUPPORTED found; install one, or name it: PYTHON=/path/to/python bash setup.sh $TARGET"
+}
+
+reachable() { # does this address answer within a few seconds?
+  if command -v curl >/dev/null 2>&1; then
+    curl -fsSL --max-time "$PROBE_SECONDS" -o /dev/null "$1" 2>/dev/null
+  else
+    "$PYTHON_BIN" -c 'import signal, sys, urllib.request
+signal.alarm(int(sys.argv[2]))
+urllib.request.urlopen(sys.argv[1])' "$1" "$PROBE_SECONDS" 2>/dev/null
+  fi
+}
+
+check_edge() { # before anything is installed, and within seconds
+  [ "$TRANSFORMERS" = edge ] || return 0
+  [ "$DRY_RUN" = 1 ] && return 0
+  command -v git >/dev/null 2>&1 || die "--dinov3-edge needs git"
+  reachable "$TRANSFORMERS_HOST" ||
+    die "--dinov3-edge: $TRANSFORMERS_HOST cannot be reached from here; use --dinov3-stable, or an open model"
+}
+
+# ------------------------------------------------------------------ .venv
+
+stamp() { # what the .venv holds, one fact a line; $1 = extras, $2 = stable or edge
+  local version
+  version="$(minor_version "$VENV_PYTHON")"
+  printf 'root=%s\npython=%s\nproject=%s\nextras=%s\ntransformers=%s\n' \
+    "$ROOT" "$version" "$(sed '/^\[tool\./,$d' pyproject.toml | cksum)" "$1" "$2"
+}
+
+stamped() { # the value of one fact, empty where unknown
+  [ ! -f "$STAMP" ] || sed -n "s/^$1=//p" "$STAMP"
+}
+
+recall() { # earlier extras are kept, and earlier transformers where nothing else is asked for
+  local name valid
+  valid="$(known_extras)"
+  WANTED_EXTRAS="$EXTRAS"
+  for name in $(stamped extras | tr ',' ' '); do
+    has "$WANTED_EXTRAS" "$name" || ! has "$valid" "$name" || WANTED_EXTRAS="${WANTED_EXTRAS:+$WANTED_EXTRAS,}$name"
+  done
+  WANTED_EXTRAS="$(printf '%s' "$WANTED_EXTRAS" | tr ',' '\n' | sort | paste -s -d , -)"
+  [ -n "$TRANSFORMERS" ] || TRANSFORMERS="$(stamped transformers)"
+  [ -n "$TRANSFORMERS" ] || TRANSFORMERS=stable
+}
+
+is_complete() { # does the .venv say of itself that it holds all that is wanted?
+  [ -f "$STAMP" ] && [ -x "$VENV_PYTHON" ] && [ "$(stamp "$WANTED_EXTRAS" "$TRANSFORMERS")" = "$(cat "$STAMP")" ]
+}
+
+usable_venv() { # runs, is supported, was made here, and is of the version PYTHON names
+  local version made_at
+  version="$(minor_version "$VENV_PYTHON")" || return 1
+  made_at="$(stamped root)"
+  [ -z "$made_at" ] || [ "$made_at" = "$ROOT" ] || return 1
+  [ -z "${PYTHON:-}" ] || [ "$version" = "$(minor_version "$PYTHON_BIN")" ]
+}
+
+make_venv() {
+  if [ -e .venv ] && ! usable_venv; then
+    confirm "The .venv here is broken, was moved, or is of another Python. Delete and make it anew?"
+    run rm -rf .venv
+  fi
+  if [ ! -e .venv ] || [ "$DRY_RUN" = 1 ]; then
+    "$PYTHON_BIN" -c 'import ensurepip, venv' 2>/dev/null ||
+      needs_root "$PYTHON_BIN lacks the venv module." "python$(minor_version "$PYTHON_BIN")-venv"
+    run "$PYTHON_BIN" -m venv .venv
+  fi
+  [ "$DRY_RUN" = 1 ] && return
+  # `uv sync` makes a .venv without pip
+  "$VENV_PYTHON" -m pip --version >/dev/null 2>&1 || run "$VENV_PYTHON" -m ensurepip
+}
+
+# ------------------------------------------------------------------ packages
+
+choose_torch_index() { # sets TORCH_INDEX, empty for the default index
+  local channel="$CHANNEL"
+  TORCH_INDEX=""
+  if [ -z "$channel" ]; then
+    # macOS wheels are the same everywhere
+    [ "$(uname -s)" != Darwin ] || [ "$TARGET" != cpu ] || return 0
+    if [ "$TARGET" = cpu ]; then channel=cpu; else channel="$DEFAULT_CUDA_CHANNEL"; fi
+  fi
+  if [ "$DRY_RUN" = 1 ] || reachable "$PYTORCH_INDEX/$channel/"; then
+    TORCH_INDEX="$PYTORCH_INDEX/$channel"
+  elif [ -n "$CHANNEL" ]; then
+    die "TORCH_CHANNEL=$CHANNEL: $PYTORCH_INDEX/$CHANNEL/ cannot be reached or does not exist; unset it for the default"
+  elif [ "$TARGET" = cpu ]; then
+    say "PyTorch's CPU wheels cannot be reached within $PROBE_SECONDS s: taking the default index (a larger CUDA build, which runs on the CPU)"
+  else
+    say "PyTorch's $channel wheels cannot be reached within $PROBE_SECONDS s: taking the default index (its CUDA may want a newer driver)"
+  fi
+}
+
+install_pair() { # torch and torchvision in one call and from one place, so that they match
+  choose_torch_index
+  if [ -n "$TORCH_INDEX" ]; then
+    run "$VENV_PYTHON" -m pip install --index-url "$TORCH_INDEX" "$(requirement torch)" "$(requirement torchvision)"
+  else
+    run "$VENV_PYTHON" -m pip install "$(requirement torch)" "$(requirement torchvision)"
+  fi
+  if [ "$DRY_RUN" = 1 ] && [ -n "$TORCH_INDEX" ] && [ -z "$CHANNEL" ]; then
+    say "# or, where that index cannot be reached within $PROBE_SECONDS s:"
+    say "# + $(quoted "$VENV_PYTHON" -m pip install "$(requirement torch)" "$(requirement torchvision)")"
+  fi
+}
+
+pin_pair() { # nothing that is installed later may exchange one half of the pair
+  run "$VENV_PYTHON" -c 'import importlib.metadata as m, pathlib, sys
+pathlib.Path(sys.argv[1]).write_text("".join(f"{n}=={m.version(n)}\n" for n in sys.argv[2:]))' \
+    .venv/torch-pair.txt torch torchvision
+}
+
+install_project() {
+  run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt -e ".${WANTED_EXTRAS:+[$WANTED_EXTRAS]}"
+  if [ "$TRANSFORMERS" = edge ]; then
+    run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt "$TRANSFORMERS_EDGE"
+  elif [ "$(stamped transformers)" = edge ]; then
+    run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt --force-reinstall --no-deps "$(requirement transformers)"
+  fi
+}
+
+PAIR_BROKEN=3
+WRONG_BUILD=4
+SYSTEM_LIBRARY=5
+
+verify() { # import everything and print versions; $1 = all, or pair for torch and torchvision only
+  "$VENV_PYTHON" - "$1" "$TARGET" "$CHANNEL" <<'PYTHON'
+import importlib
+import sys
+
+scope, target, channel = sys.argv[1:]
+channel = channel.rpartition("/")[2]
+versions = {}
+try:
+    import torch
+    import torchvision
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=device)
+    torchvision.ops.nms(box, torch.ones(1, device=device), 0.5)
+except Exception as error:  # whatever a half-installed library raises
+    print(f"torch and torchvision do not work together: {error}", file=sys.stderr)
+    sys.exit(3)
+build = "cpu"
+if torch.version.cuda:
+    build = "cu" + torch.version.cuda.replace(".", "")
+elif getattr(torch.version, "hip", None):
+    build = "rocm" + ".".join(torch.version.hip.split(".")[:2])
+if (channel and build != channel) or (target == "t4_gpu" and build == "cpu"):
+    print(f"torch is a build for {build}, wanted: {channel or 'CUDA'}", file=sys.stderr)
+    sys.exit(4)
+if scope == "pair":
+    sys.exit(0)
+versions["torch"] = f"{torch.__version__} ({build}, runs on {device})"
+versions["torchvision"] = torchvision.__version__
+for name in ("cv2", "av", "transformers", "ultralytics", "mot_dinov3"):
+    try:
+        versions[name] = importlib.import_module(name).__version__
+    except Exception as error:
+        print(f"{name} cannot be imported: {error}", file=sys.stderr)
+        sys.exit(5 if ".so" in str(error) and name == "cv2" else 1)
+print("python       " + sys.version.split()[0])
+for name, version in versions.items():
+    print(f"{name:<12} {version}")
+if target == "t4_gpu" and device == "cpu":
+    print("note: no NVIDIA GPU is visible here (nvidia-smi shows driver and GPU); it will run on the CPU until one is")
+PYTHON
+}
+
+install() {
+  local code=0
+  make_venv
+  if [ "$DRY_RUN" = 1 ]; then
+    install_pair
+  else
+    verify pair 2>/dev/null || code=$?
+    if [ "$code" != 0 ]; then
+      # exchanged whole: half of a pair is what breaks
+      run "$VENV_PYTHON" -m pip uninstall -q -y torch torchvision 2>/dev/null
+      install_pair
+    fi
+  fi
+  pin_pair
+  install_project
+  [ "$DRY_RUN" = 1 ] || stamp "$WANTED_EXTRAS" "$TRANSFORMERS" >"$STAMP"
+}
+
+check() { # ends the set-up: everything imports, or it says what does not
+  local code=0
+  if [ "$DRY_RUN" = 1 ]; then
+    say "+ $VENV_PYTHON - # imports torch, torchvision, cv2, av, transformers, ultralytics; prints their versions"
+    return
+  fi
+  verify all || code=$?
+  case "$code" in
+    0) return ;;
+    "$SYSTEM_LIBRARY") needs_root "OpenCV misses a system library." libgl1 libglib2.0-0 ;;
+    "$PAIR_BROKEN" | "$WRONG_BUILD") say "installing torch and torchvision anew, once" && install ;;
+  esac
+  verify all || { rm -f "$STAMP" && die "the .venv is not usable, see above; bash clean.sh, then run setup.sh again"; }
+}
+
+# ------------------------------------------------------------------ afterwards
+
+run_checks() { # the one list of checks; pytest last, so that its summary ends the output
+  run "$VENV_PYTHON" -m ruff check .
+  run "$VENV_PYTHON" -m ruff format --check .
+  run "$VENV_PYTHON" -m mypy
+  run .venv/bin/lint-imports
+  # one thread each: the two workers would fight for the cores
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+  run "$VENV_PYTHON" -m pytest -n 2 --dist loadfile
+}
+
+main() {
+  parse "$@"
+  confine
+  choose_python
+  check_edge
+  recall
+  if is_complete && { [ -z "${PYTHON:-}" ] || usable_venv; } && { [ "$DRY_RUN" = 1 ] || verify all; }; then
+    say "reusing .venv"
+  else
+    confirm "Install PyTorch, transformers, ultralytics and what they need into .venv (2 to 7 GB)?"
+    install
+    check
+  fi
+  if [ "$DEMO" = 1 ]; then run "$VENV_PYTHON" cli.py demo; fi
+  if [ "$TEST" = 1 ]; then run_checks; fi
+  if [ "$DEMO$TEST" = 00 ]; then say "ready: . .venv/bin/activate, then: python cli.py --help"; fi
+}
+
+main "$@"
