@@ -248,7 +248,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     [
         ("2,1,10,10,50", "column"),
         ("2,1,ten,10,50,50,1,-1,-1,-1", "ten"),
-        ("1,4,12,10,50,50,1,-1,-1,-1", "twice|same|duplicate"),
+        ("1,4,12,10,50,50,1,-1,-1,-1", "already"),
         ("2,-1,12,10,50,50,1,-1,-1,-1", "id"),
         ("0,3,12,10,50,50,1,-1,-1,-1", "frame"),
     ],
@@ -264,5 +264,43 @@ def test_a_wrong_truth_file_says_which_line_and_why(tmp_path: Path):
     tracks = write(tmp_path / "tracks.txt", TRACK)
     with pytest.raises(FormatError, match=r"gt.txt.*line 2"):
         load_pairs([write(tmp_path / "gt.txt", TRUTH, "1,2,10,10,fifty,50,1,-1,-1,-1")], [tracks])
-    with pytest.raises(FormatError, match=r"gt.txt.*line 1.*class"):
+    with pytest.raises(FormatError, match=r"gt.txt.*frame 1, id 2.*class 99"):
         load_pairs([write(tmp_path / "gt.txt", "1,2,10,10,50,50,1,99,1.0")], [tracks])
+
+
+def test_tracks_may_be_track_v1_with_smoothed_boxes(tmp_path: Path):
+    truth = write(tmp_path / "gt.txt", "1,1,10,10,50,50,1,-1,-1,-1", "2,1,20,10,50,50,1,-1,-1,-1")
+    frames = [
+        {
+            "frame": 0,
+            "file": "",
+            "detections": [{"bbox": [10, 10, 60, 60], "score": 1, "class_id": 0, "track_id": "3"}],
+        },
+        {
+            "frame": 1,
+            "file": "",
+            "detections": [
+                {"bbox": [0, 0, 9, 9], "score": 1, "class_id": 0, "track_id": "3", "track_bbox": [20, 10, 70, 60]},
+                {"bbox": [300, 0, 390, 90], "score": 1, "class_id": 0},
+            ],
+        },
+    ]
+    document = {"schema_version": "track-v1", "parent_schema_version": "det-v1", "frames": frames}
+    tracks = write(tmp_path / "tracks.json", json.dumps(document))
+    assert score(load_pairs([truth], [tracks]))[COMBINED] == Scores(100, 100, 100, 100, 100, 0, 0)
+    frames[1]["detections"][1]["track_id"] = "3"
+    write(tracks, json.dumps(document))
+    with pytest.raises(FormatError, match=r"tracks.json.*frame 1.*track_id 3 occurs twice"):
+        load_pairs([truth], [tracks])
+
+
+def test_an_empty_result_is_a_result(tmp_path: Path):
+    truth, tracks = write(tmp_path / "gt.txt", TRUTH), write(tmp_path / "tracks.txt")
+    assert score(load_pairs([truth], [tracks]))[COMBINED] == Scores(0, 0, 0, 0, 0, 0, 0)
+    with pytest.raises(FormatError, match=r"gt.txt.*empty"):
+        load_pairs([write(tmp_path / "gt.txt")], [tracks])
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(FormatError, match=r"nowhere.txt.*does not exist"):
+        load_pairs([write(tmp_path / "gt.txt", TRUTH)], [tmp_path / "nowhere.txt"])

@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import InputError, UsageError
-from mot_dinov3.structures import BoolArray, IntArray
+from mot_dinov3.errors import FormatError, InputError, UsageError
+from mot_dinov3.formats import motchallenge, track_v1
+from mot_dinov3.structures import BoolArray, Detections, IntArray
 
 logger = logging.getLogger(__name__)
 
 COMBINED = "COMBINED"
+CLASSES = 13
 PEDESTRIAN = 1
 DISTRACTORS = (2, 7, 8, 12)  # person on a vehicle, static person, distractor, reflection
 MOT20_DISTRACTORS = (*DISTRACTORS, 6)  # non-motor vehicle
@@ -253,22 +255,54 @@ def _names(truth: Sequence[Path]) -> list[str]:
 
 
 def read_truth(path: Path) -> BoxTable:
-    """Read a MOTChallenge truth file; see `load_pairs` for what it raises."""
-    rows = _read_rows(path)
-    has_classes = rows.shape[1] in (8, 9) and bool(np.all(rows[:, 7] >= 1))
-    classes = rows[:, 7].astype(np.int64) if has_classes else None
-    return BoxTable(
-        rows[:, 0].astype(np.int64) - 1, rows[:, 1].astype(np.int64), rows[:, 2:6], rows[:, 6] != 0, classes
-    )
+    """Read a MOTChallenge truth file; one with a class column (MOT16 and later) keeps its classes.
+
+    Raises:
+        FormatError: It breaks the format, or names a class that MOTChallenge does not have.
+    """
+    table = motchallenge.read_tracks(path)
+    has_classes = bool(np.any(table.class_id > 0))
+    unknown = np.flatnonzero((table.class_id < 1) | (table.class_id > CLASSES))
+    if has_classes and len(unknown):
+        row = unknown[0]
+        raise FormatError(
+            f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: class {table.class_id[row]} is unknown",
+            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; leave out columns 8 and 9 to have none",
+        )
+    return BoxTable(table.frame, table.track_id, table.xywh, table.value != 0, table.class_id if has_classes else None)
 
 
 def read_tracks(path: Path) -> BoxTable:
-    """Read tracks: MOTChallenge text, or track-v1 where the name ends in ``.json``."""
-    rows = _read_rows(path)
-    return BoxTable(
-        rows[:, 0].astype(np.int64) - 1, rows[:, 1].astype(np.int64), rows[:, 2:6], np.ones(len(rows), np.bool_)
-    )
+    """Read tracks: track-v1 where the name ends in ``.json``, else MOTChallenge text; an empty one holds no tracks.
+
+    Of track-v1, the smoothed boxes are taken where the file has them.
+
+    Raises:
+        FormatError: It breaks its format; the message names the line or record.
+    """
+    if path.suffix.lower() == ".json":
+        return as_table(track_v1.read_track_v1(path).frames, path)
+    if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
+        logger.warning("'%s' is empty: scored as a result without tracks", path)
+        return as_table({}, path)
+    table = motchallenge.read_tracks(path)
+    return BoxTable(table.frame, table.track_id, table.xywh, np.ones(len(table), np.bool_))
 
 
-def _read_rows(path: Path) -> Float64Array:  # stand-in until formats/motchallenge.py lands
-    return np.loadtxt(path, delimiter=",", ndmin=2)
+def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> BoxTable:
+    """Return the rows that have an identity, of detections by frame; with the smoothed boxes where there are any.
+
+    Raises:
+        FormatError: An identity occurs twice in a frame of what came from `path`.
+    """
+    kept = {index: rows[rows.track_id >= 0] for index, rows in frames.items()}
+    for index, rows in kept.items():
+        ids, times = np.unique(rows.track_id, return_counts=True)
+        if (times > 1).any():
+            raise FormatError(f"'{path}', frame {index}: track_id {ids[times > 1][0]} occurs twice")
+    frame = np.repeat(np.array(list(kept), np.int64), [len(rows) for rows in kept.values()])
+    boxes = [rows.xyxy if rows.track_xyxy is None else rows.track_xyxy for rows in kept.values()]
+    corners = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float64)
+    xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    track_id = np.concatenate([np.zeros(0, np.int64), *(rows.track_id for rows in kept.values())])
+    return BoxTable(frame, track_id, xywh, np.ones(len(frame), np.bool_))
