@@ -1,0 +1,88 @@
+"""The one currency: shapes are checked, rows can be chosen and joined."""
+
+import numpy as np
+import pytest
+
+from mot_dinov3 import boxes
+from mot_dinov3.errors import MotError
+from mot_dinov3.structures import Detections, Frame
+
+THREE = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 9]], np.float32)
+
+
+def test_left_out_columns_are_neutral():
+    rows = Detections(THREE)
+    assert rows.score.tolist() == [1, 1, 1]
+    assert rows.track_id.tolist() == rows.class_id.tolist() == [-1, -1, -1]
+    assert not rows.fresh.any()
+    assert rows.embedding is None
+    assert not rows.has_embedding.any()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("score", [1, 2], r"score must have shape \(3,\), got \(2,\)"),
+        ("embedding", np.zeros((2, 8)), r"embedding must have shape \(3, d\), got \(2, 8\)"),
+        ("track_xyxy", np.zeros((3, 5)), r"track_xyxy must have shape \(3, 4\), got \(3, 5\)"),
+    ],
+)
+def test_a_column_of_another_length_is_refused(column, value, message):
+    with pytest.raises(MotError, match=message):
+        Detections(THREE, **{column: value})
+
+
+def test_boxes_of_another_width_are_refused():
+    with pytest.raises(MotError, match="xyxy"):
+        Detections(np.zeros((3, 5)))
+
+
+@pytest.mark.parametrize("chosen", [[True, False, True], [0, 2], slice(0, 3, 2), np.array([0, 2])])
+def test_rows_are_chosen_by_mask_indices_or_slice(chosen):
+    rows = Detections(THREE, score=[0.1, 0.2, 0.3], embedding=np.eye(3), extra=[{"a": 1}, {}, None])[chosen]
+    assert rows.score.tolist() == pytest.approx([0.1, 0.3])
+    np.testing.assert_array_equal(rows.xyxy, THREE[[0, 2]])
+    np.testing.assert_array_equal(rows.embedding, np.eye(3)[[0, 2]])
+    assert rows.extra.tolist() == [{"a": 1}, None]
+
+
+@pytest.mark.parametrize("nothing", [[], [False] * 3, slice(0, 0)])
+def test_choosing_nothing_gives_an_empty_struct(nothing):
+    assert len(Detections(THREE)[nothing]) == 0
+
+
+def test_joining_fills_what_a_part_lacks_with_zeros():
+    joined = Detections.concat([Detections(THREE), Detections(THREE[:1], embedding=np.ones((1, 2)))])
+    assert len(joined) == 4
+    assert joined.has_embedding.tolist() == [False, False, False, True]
+    assert len(Detections.concat([])) == 0
+
+
+def test_a_frame_without_a_picture_says_so():
+    with pytest.raises(MotError, match="frame 7"):
+        Frame(7, 0.1).pixels()
+
+
+def test_iou_by_hand():
+    overlap = boxes.iou(THREE, THREE)
+    assert overlap[0].tolist() == pytest.approx([1, 1 / 7, 0])
+    assert boxes.iou(np.zeros((1, 4), np.float32), THREE).tolist() == [[0, 0, 0]]
+
+
+def test_a_pair_of_inverted_boxes_overlaps_nothing():
+    inverted = np.array([[3, 3, 1, 1]], np.float32)
+    assert boxes.area(inverted).tolist() == [0]
+    assert boxes.iou(inverted, THREE).max() == 0
+
+
+def test_usable_boxes_are_finite_and_have_a_size():
+    odd = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [1, 1, 0, 0], [0, 0, np.nan, 1], [0, 0, np.inf, 1]], np.float32)
+    assert boxes.usable(odd).tolist() == [True, False, False, False, False]
+
+
+def test_xywh_and_back():
+    np.testing.assert_array_equal(boxes.from_xywh(boxes.to_xywh(THREE)), THREE)
+
+
+def test_clip_to_the_picture():
+    assert boxes.clip(np.array([[-5, 2, 50, 70]], np.float32), 40, 60).tolist() == [[0, 2, 40, 60]]
