@@ -1,0 +1,188 @@
+"""The sound of a source, carried over into the video made from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from mot_dinov3.errors import VideoError
+from mot_dinov3.video.media import decode_video, open_container, video_stream
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+
+COPIED = {"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"}  # what MP4 holds
+AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+AAC_FRAME = 1024
+
+
+def video_origin(path: str) -> float:
+    """Return the timestamp of a file's first picture in seconds: time 0 of its frames.
+
+    Raises:
+        VideoError: It cannot be opened or has no picture.
+    """
+    container = open_container(path)
+    try:
+        for frame in decode_video(container, video_stream(container, path), Counter()):
+            return frame.time if frame.pts is not None else 0.0
+    finally:
+        container.close()
+    raise VideoError(f"no frame of '{path}' can be decoded")
+
+
+class AudioTrack(ABC):
+    """Feeds the sound of a file to an output, always as far as its pictures have come.
+
+    Args:
+        source: The opened file.
+        stream: Its sound.
+        offset: Timestamp in the file, in seconds, that becomes 0 in the output.
+    """
+
+    def __init__(self, source: InputContainer, stream: AudioStream, offset: float) -> None:
+        self._source = source
+        self._stream = stream
+        self._offset = offset
+        self._packets = self._timed()
+        self._waiting = next(self._packets, None)
+
+    @staticmethod
+    def open(path: str, output: OutputContainer, *, start: float, notices: list[str]) -> AudioTrack | None:
+        """Add the sound of `path` to `output`; None where it has none or it cannot be read, which is noticed.
+
+        Args:
+            path: A video file.
+            output: Container without a header yet.
+            start: Time of the first picture written, in seconds from the first picture of the file.
+            notices: What the user should know is appended.
+        """
+        import av
+
+        try:
+            offset = video_origin(path) + start
+            source = open_container(path)
+        except VideoError as error:
+            notices.append(f"the sound is left out: {error}")
+            return None
+        stream = next((s for s in source.streams.audio if s.codec_context is not None), None)
+        if stream is None:
+            source.close()
+            return None
+        if start > 0:
+            try:
+                source.seek(int(offset * 1e6))
+            except av.error.FFmpegError:  # not seekable: what comes before is read and dropped
+                source.seek(0)
+        name = stream.codec_context.name
+        # AAC without its description (in a transport stream) cannot be copied into a header written before the sound
+        if name in COPIED and (name != "aac" or stream.codec_context.extradata):
+            return _Copied(source, stream, offset, output)
+        notices.append(f"the sound ({name}) is converted to AAC: MP4 cannot hold it as it is")
+        return _Converted(source, stream, offset, output)
+
+    def advance(self, output: OutputContainer, until: float) -> None:
+        """Write the sound that starts before `until`, in seconds of the output."""
+        while self._waiting is not None and self._waiting[0] < until:
+            time, packet = self._waiting
+            if time >= 0:
+                self._write(output, packet, time)
+            self._waiting = next(self._packets, None)
+
+    def finish(self, output: OutputContainer, end: float) -> None:
+        """Write the sound up to `end`, the end of the last picture, and let go of the file."""
+        self.advance(output, end)
+        self._flush(output)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._waiting = None
+        self._source.close()
+
+    def _timed(self) -> Iterator[tuple[float, Packet[AudioStream]]]:
+        """Yield the packets that carry sound with their time in the output; sound ends where the file is damaged."""
+        import av
+
+        try:
+            for packet in self._source.demux(self._stream):
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if packet.size and stamp is not None and packet.time_base:
+                    yield float(stamp * packet.time_base) - self._offset, packet
+        except av.error.FFmpegError:
+            return
+
+    @abstractmethod
+    def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
+        """Write one packet of the source at `time` seconds of the output."""
+
+    @abstractmethod
+    def _flush(self, output: OutputContainer) -> None:
+        """Write what is held back."""
+
+
+class _Copied(AudioTrack):
+    """Sound whose packets go over unchanged."""
+
+    def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
+        super().__init__(source, stream, offset)
+        self._target = output.add_stream_from_template(stream)
+        self._last = -1
+
+    def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
+        stamp = round(time / (packet.time_base or Fraction(1)))
+        if stamp <= self._last:  # timestamps that go back cannot be stored
+            return
+        self._last = stamp
+        packet.pts = packet.dts = stamp
+        packet.stream = self._target
+        output.mux(packet)
+
+    def _flush(self, output: OutputContainer) -> None:
+        pass
+
+
+class _Converted(AudioTrack):
+    """Sound decoded and encoded anew as AAC, in mono or stereo."""
+
+    def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
+        import av
+
+        super().__init__(source, stream, offset)
+        rate = stream.codec_context.sample_rate
+        rate = rate if rate in AAC_RATES else 48_000
+        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+        self._target = output.add_stream("aac", rate=rate, layout=layout)
+        self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=AAC_FRAME)
+        self._clock = Fraction(1, rate)
+        self._next: int | None = None
+
+    def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
+        import av
+
+        if self._next is None:
+            self._next = round(time / self._clock)
+        try:
+            decoded = packet.decode()
+        except av.error.FFmpegError:
+            return
+        for frame in decoded:
+            frame.pts = None
+            self._encode(output, self._resampler.resample(frame))
+
+    def _encode(self, output: OutputContainer, frames: list[AudioFrame]) -> None:
+        for frame in frames:
+            frame.pts, frame.time_base = self._next, self._clock
+            self._next = (self._next or 0) + frame.samples
+            output.mux(self._target.encode(frame))
+
+    def _flush(self, output: OutputContainer) -> None:
+        if self._next is not None:
+            self._encode(output, self._resampler.resample(None))
+        output.mux(self._target.encode(None))

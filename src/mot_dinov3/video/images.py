@@ -1,0 +1,101 @@
+"""A folder of images as a video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.errors import VideoError
+from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.video.source import BaseSource, SourceConfig
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+DEFAULT_FPS = 30.0
+
+
+def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Return a sort key that puts ``img2`` before ``img10``; the name itself breaks ties."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
+    return [(text, int(number or -1)) for text, number in parts], name
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order; hidden files are left out.
+
+    Raises:
+        VideoError: There is none, or the folder cannot be read.
+    """
+    try:
+        found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except OSError as error:
+        raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from error
+    if not found:
+        kinds = ", ".join(sorted(s[1:] for s in SUFFIXES))
+        raise VideoError(f"folder '{folder}' holds no images", remedy=f"pictures end in {kinds}")
+    return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def read_image(path: Path) -> Image:
+    """Return a picture as ``(h, w, 3)`` uint8 BGR, turned upright as its EXIF data say.
+
+    Raises:
+        VideoError: It cannot be read or decoded.
+    """
+    import cv2
+
+    try:
+        # not cv2.imread: on Windows it cannot open names beyond the system's code page
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except OSError as error:
+        raise VideoError(f"picture '{path}' cannot be read: {error.strerror}") from error
+    except cv2.error as error:
+        raise VideoError(f"picture '{path}' cannot be decoded: {error.err}") from error
+    if image is None:
+        raise VideoError(f"picture '{path}' cannot be decoded", remedy="it is damaged or not an image; remove it")
+    return np.asarray(image, np.uint8)
+
+
+class ImageFolder(BaseSource[Path]):
+    """The pictures of a folder as frames, in natural order, all of the size of the first.
+
+    Args:
+        config: Source and range; `fps` is 30 where it is not given.
+        folder: Where the pictures are.
+
+    Raises:
+        VideoError: The folder has no images, or its first wanted one cannot be read.
+    """
+
+    def __init__(self, config: SourceConfig, folder: Path) -> None:
+        super().__init__(config)
+        self._paths = list_images(folder)
+        self._start: Image | None = read_image(self._paths[0])
+        height, width = self._start.shape[:2]
+        if config.fps is None:
+            self.notices.append(f"a folder of images has no frame rate: {DEFAULT_FPS:g} assumed (--fps sets it)")
+        info = VideoInfo(str(folder), width, height, config.fps or DEFAULT_FPS, len(self._paths))
+        self._ready(info, len(self._paths))
+
+    def _pictures(self) -> Iterator[tuple[float | None, Path]]:
+        for path in self._paths:
+            yield None, path
+
+    def _image(self, raw: Path) -> Image:
+        if self._start is not None and raw == self._paths[0]:
+            image, self._start = self._start, None
+            return image
+        image = read_image(raw)
+        height, width = image.shape[:2]
+        if (width, height) != (self.info.width, self.info.height):
+            raise VideoError(
+                f"picture '{raw}' is {width}×{height}, the first one is {self.info.width}×{self.info.height}",
+                remedy="all pictures of a folder must have one size",
+            )
+        return image
+
+    def _release(self) -> None:
+        self._start = None

@@ -1,0 +1,255 @@
+"""Whatever FFmpeg reads: video files and network streams, through PyAV."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.errors import VideoError
+from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+TIMEOUT_S = (10.0, 15.0)  # to connect, and between two packets of a network stream
+DEFAULT_FPS = 25.0
+NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders any text as a terminal's screen
+GIVE_UP = 50  # failures of the demuxer in a row before the rest of a file is given up
+
+
+def open_container(address: str, *, network: bool = False) -> InputContainer:
+    """Open a file (its name is taken literally) or a network address.
+
+    Raises:
+        VideoError: FFmpeg cannot open it or does not know it as a video.
+    """
+    import av
+
+    options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
+    try:
+        if network:
+            container = av.open(address, options=options, timeout=TIMEOUT_S)
+        else:
+            container = av.open(f"file:{address}", metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if network:
+            remedy = "check the address and that the sender is running"
+        else:
+            remedy = "it is not a video, or it is damaged (an interrupted recording has no index)"
+        raise VideoError(f"source '{hide_password(address)}' cannot be opened: {reason}", remedy=remedy) from error
+    if container.format.name in NOT_VIDEO:
+        container.close()
+        raise VideoError(f"source '{address}' is not a video but text", remedy="check --source")
+    return container
+
+
+def video_stream(container: InputContainer, address: str) -> VideoStream:
+    """Return the stream of moving pictures; a cover picture in a sound file is none.
+
+    Raises:
+        VideoError: There is none, or no decoder knows it.
+    """
+    import av
+
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise VideoError(f"source '{address}' has no video stream, only {held}", remedy="check --source")
+    best = container.streams.best("video")
+    stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
+    if stream.codec_context is None:
+        raise VideoError(f"source '{address}' uses a video codec that this build of FFmpeg cannot decode")
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[str]) -> Iterator[VideoFrame]:
+    """Yield the decoded frames, going on behind damage.
+
+    Args:
+        container: The opened file.
+        stream: Its video stream.
+        seen: Counts ``packets`` read and ``damaged`` ones skipped.
+
+    Raises:
+        TimeoutError: A network stream stalled.
+    """
+    import av
+
+    failures = 0
+    while failures < GIVE_UP:
+        try:
+            for packet in container.demux(stream):
+                failures = 0
+                seen["packets"] += packet.size > 0
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    seen["damaged"] += 1
+                    continue
+                yield from frames
+            return
+        except av.error.ExitError as error:  # PyAV's read timeout ends FFmpeg's call with "exit requested"
+            raise TimeoutError from error
+        except av.error.FFmpegError:
+            seen["damaged"] += 1
+            failures += 1
+
+
+def frame_rate(stream: VideoStream) -> float:
+    """Return the stream's average rate, a guess, or 25, whichever is plausible first."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate is not None and 0 < rate <= MAX_FPS:
+            return float(rate)
+    return DEFAULT_FPS
+
+
+def hide_password(address: str) -> str:
+    """Return the address with the password of ``scheme://user:password@host`` starred out."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", address)
+
+
+class Orientation:
+    """How a stored picture is turned for display: an optional transposition, then flips.
+
+    Args:
+        matrix: Nine numbers of an FFmpeg display matrix (rows ``a b u, c d v, x y w``: ``x' = a x + c y``,
+            ``y' = b x + d y``), or None for upright.
+    """
+
+    def __init__(self, matrix: Sequence[int] | npt.NDArray[np.int32] | None = None) -> None:
+        a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else (int(v) for v in matrix[:5])
+        self.transposed = abs(b) + abs(c) > abs(a) + abs(d)
+        self.flip_x, self.flip_y = (c < 0, b < 0) if self.transposed else (a < 0, d < 0)
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Orientation:
+        """Read the display matrix a decoded frame carries."""
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+        return cls(None if data is None else np.frombuffer(bytes(data), np.int32))
+
+    def apply(self, image: Image) -> Image:
+        """Return the picture as it is to be shown."""
+        if not (self.transposed or self.flip_x or self.flip_y):
+            return image
+        import cv2
+
+        turned = cv2.transpose(image) if self.transposed else image
+        if self.flip_x or self.flip_y:
+            turned = cv2.flip(turned, -1 if self.flip_x and self.flip_y else int(self.flip_x))
+        return np.asarray(turned, np.uint8)
+
+
+class MediaSource(BaseSource["VideoFrame"]):
+    """Frames of a video file or network stream.
+
+    The orientation and size of the first frame hold for all; later ones of another size are scaled to it. Damaged
+    packets are skipped, counted and told in `notices`; frames are numbered as they come out of the decoder.
+
+    Args:
+        config: Source and range.
+        address: File name or URL.
+        network: True for a URL.
+
+    Raises:
+        VideoError: It cannot be opened, or no frame of the range can be decoded.
+    """
+
+    def __init__(self, config: SourceConfig, address: str, *, network: bool) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        super().__init__(config)
+        self._shown = hide_password(config.source or address)
+        self._network = network
+        self._seen: Counter[str] = Counter()
+        self._reformatter = VideoReformatter()
+        self._size = (0, 0)
+        self._orientation = Orientation()
+        self._container = open_container(address, network=network)
+        try:
+            self._stream = video_stream(self._container, self._shown)
+            self._open(address)
+        except VideoError:
+            self.close()
+            raise
+
+    def _open(self, address: str) -> None:
+        fps = self.config.fps or frame_rate(self._stream)
+        announced = max(0, self._stream.frames)
+        if not self._network and self.config.fps is None and self._container.streams.audio:
+            self.audio_from = address
+        self._decoded = decode_video(self._container, self._stream, self._seen)
+        first = self._next()
+        if first is None:
+            raise VideoError(
+                f"no frame of '{self._shown}' can be decoded", remedy="the file is damaged; try another copy"
+            )
+        self._first: VideoFrame | None = first
+        self._size = (first.width, first.height)
+        self._orientation = Orientation.of(first)
+        width, height = self._size[::-1] if self._orientation.transposed else self._size
+        info = VideoInfo(self._shown, width, height, fps, announced)
+        self._ready(info, announced or self._estimate(fps))
+
+    def _estimate(self, fps: float) -> int:
+        microseconds = self._container.duration or 0
+        return 0 if self._network else max(0, round(microseconds / 1e6 * fps))
+
+    def _next(self) -> VideoFrame | None:
+        try:
+            return next(self._decoded, None)
+        except TimeoutError as error:
+            raise VideoError(
+                f"source '{self._shown}' stalled: nothing came for {TIMEOUT_S[1]:g} s",
+                remedy="check the connection and that the sender is running",
+            ) from error
+
+    def _pictures(self) -> Iterator[tuple[float | None, VideoFrame]]:
+        frame, self._first = self._first, None
+        ended = False
+        try:
+            while frame is not None:
+                yield (None if frame.pts is None else frame.time), frame
+                frame = self._next()
+            ended = True
+        finally:
+            self._report(ended)
+
+    def _report(self, ended: bool) -> None:
+        if damaged := self._seen["damaged"]:
+            self.notices.append(f"{damaged} damaged packet{'s' * (damaged > 1)} of '{self._shown}' skipped")
+        missing = self.info.frame_count - self._seen["packets"]
+        if ended and missing > 0:
+            self.notices.append(
+                f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are there (truncated?)"
+            )
+
+    def _image(self, raw: VideoFrame) -> Image:
+        import av
+
+        width, height = self._size
+        if (raw.width, raw.height) != self._size and not self._seen["resized"]:
+            self._seen["resized"] += 1
+            self.notices.append(
+                f"frame {self._count - 1} of '{self._shown}' is {raw.width}×{raw.height}: "
+                f"scaled to {width}×{height} like the first, as are all that differ"
+            )
+        try:
+            converted = self._reformatter.reformat(raw, width=width, height=height, format="bgr24")
+        except (av.error.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"frame {self._count - 1} of '{self._shown}' cannot be converted from {raw.format.name}: {error}"
+            ) from error
+        return np.ascontiguousarray(self._orientation.apply(np.asarray(converted.to_ndarray(), np.uint8)))
+
+    def _release(self) -> None:
+        self._container.close()
