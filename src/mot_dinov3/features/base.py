@@ -1,11 +1,18 @@
-"""What every embedder promises."""
+"""What every embedder promises, and the one place where crops are cut out of a frame."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
-from mot_dinov3.structures import FloatArray, Image, ModelInfo
+import numpy as np
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ConfigError, InputError
+from mot_dinov3.structures import FloatArray, Image, IntArray, ModelInfo
 
 
 class Embedder(Protocol):
@@ -32,3 +39,164 @@ class Embedder(Protocol):
     def synchronize(self) -> None:
         """Wait until the device has finished, so that a clock read next is honest."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedderRequest:
+    """All that an embedder is built from: the only argument of its constructor, also of a user's own class.
+
+    Attributes:
+        model: Hub id (``org/name@revision``), folder or file; empty where the user named none.
+        device: Where to run, not resolved yet: a weight-free embedder need not import torch.
+        pad: Share of its size by which a box is widened on each side.
+        square: Whether boxes are made square before they are cut out; None leaves it to the embedder.
+        size: ``(height, width)`` of the network's input, or None for the model's own.
+        pooling: ``cls`` or ``mean`` (of patch tokens), for embedders that have both.
+        batch: Crops that go through the network at once, at most.
+        locate: Finds a model's folder, fetching it where it is not local; raises `ModelError`.
+    """
+
+    model: str
+    device: DeviceConfig
+    pad: float
+    square: bool | None
+    size: tuple[int, int] | None
+    pooling: str
+    batch: int
+    locate: Callable[[str], Path]
+
+
+class Extractor(Protocol):
+    """The part of an embedder that looks at pixels: a network, or a histogram."""
+
+    def extract(self, crops: Sequence[Image]) -> FloatArray:
+        """Return ``(n, d)`` float32 features, of any length, for at least one BGR crop of any size."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished."""
+        ...
+
+
+class CropEmbedder:
+    """Cuts the crops, hands them to an `Extractor` batch by batch and normalises the rows: what all embedders share.
+
+    Args:
+        extractor: What turns crops into features. It is tried once, on a grey picture, to learn the dimension.
+        request: What the user asked for.
+        info: What is loaded.
+        same_floor: See `Embedder`.
+        square: The embedder's own choice, used where the user made none.
+    """
+
+    def __init__(
+        self, extractor: Extractor, request: EmbedderRequest, *, info: ModelInfo, same_floor: float, square: bool
+    ) -> None:
+        self.info = info
+        self.same_floor = same_floor
+        self._extractor = extractor
+        self._pad = request.pad
+        self._square = square if request.square is None else request.square
+        self._batch = request.batch
+        self.dim = extractor.extract([np.full((64, 32, 3), 128, np.uint8)]).shape[1]
+
+    def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
+        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is survived.
+
+        A box that is NaN, inverted or outside gives the embedding of the pixel that is nearest to it.
+        """
+        height, width = image.shape[:2]
+        windows = crop_windows(xyxy, width, height, pad=self._pad, square=self._square)
+        return self._rows(len(windows), lambda start, stop: cut(image, windows[start:stop]))
+
+    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
+        """Return ``(n, dim)`` float32 unit rows for whole BGR pictures, without padding or squaring.
+
+        Raises:
+            InputError: A picture has no pixels.
+        """
+        for number, picture in enumerate(pictures):
+            if picture.size == 0:
+                raise InputError(f"picture {number} of {len(pictures)} to embed has no pixels")
+        return self._rows(len(pictures), lambda start, stop: pictures[start:stop])
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished, so that a clock read next is honest."""
+        self._extractor.synchronize()
+
+    def _rows(self, count: int, crops: Callable[[int, int], Sequence[Image]]) -> FloatArray:
+        rows = np.empty((count, self.dim), np.float32)
+        for start in range(0, count, self._batch):
+            stop = min(start + self._batch, count)
+            rows[start:stop] = unit_rows(self._extractor.extract(crops(start, stop)))
+        return rows
+
+
+def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, square: bool) -> IntArray:
+    """Return the ``(n, 4)`` whole-pixel windows to cut for boxes in a `width` × `height` picture.
+
+    A box is widened by `pad` of its size on each side and clipped at the picture's edges. Where `square` is set, its
+    shorter side then grows to the longer one around the centre, and the window is shifted back into the picture, so
+    that it shows real surroundings; it reaches beyond an edge only where the picture is narrower than the window.
+    Every window holds at least one pixel of the picture, whatever the box was.
+    """
+    limit = np.array([width, height, width, height], np.float64)
+    boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
+    # Clipping to a picture's size around the picture first keeps infinite coordinates out of the sums below.
+    boxes = np.clip(np.nan_to_num(boxes, nan=0.0, posinf=np.inf, neginf=-np.inf), -limit, 2 * limit)
+    margin = pad * np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    low = np.floor(np.clip(boxes[:, :2] - margin, 0, limit[:2] - 1))
+    high = np.clip(np.ceil(boxes[:, 2:] + margin), low + 1, limit[:2])
+    if square:
+        side = (high - low).max(axis=1, keepdims=True)
+        start = np.floor((low + high - side) / 2)
+        low = np.where(side <= limit[:2], np.clip(start, 0, np.maximum(limit[:2] - side, 0)), start)
+        high = low + side
+    return np.concatenate([low, high], axis=1).astype(np.int64)
+
+
+def cut(image: Image, windows: IntArray) -> list[Image]:
+    """Return the pixels of each ``xyxy`` window; what lies outside the picture repeats its nearest edge pixel."""
+    height, width = image.shape[:2]
+    crops = []
+    for x1, y1, x2, y2 in windows.tolist():
+        crop = image[max(y1, 0) : y2, max(x1, 0) : x2]
+        if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+            outside = ((max(-y1, 0), max(y2 - height, 0)), (max(-x1, 0), max(x2 - width, 0)), (0, 0))
+            crop = np.pad(crop, outside, mode="edge")
+        crops.append(crop)
+    return crops
+
+
+def resize_into(crops: Sequence[Image], height: int, width: int) -> Image:
+    """Return the crops as one ``(n, height, width, 3)`` uint8 batch: averaged where they shrink, linear where not."""
+    import cv2
+
+    batch = np.empty((len(crops), height, width, 3), np.uint8)
+    for row, crop in zip(batch, crops):
+        shrinks = crop.shape[0] > height and crop.shape[1] > width
+        cv2.resize(crop, (width, height), dst=row, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return batch
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Return the rows scaled to length 1; one that is zero or not finite becomes the constant unit row."""
+    rows = np.asarray(rows, np.float32)
+    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
+    good = np.isfinite(norm) & (norm > 1e-12)
+    constant = np.float32(1 / np.sqrt(max(rows.shape[1], 1)))
+    with np.errstate(invalid="ignore"):
+        return np.where(good, rows / np.where(good, norm, 1), constant).astype(np.float32)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return ``(height, width)`` for ``HxW``.
+
+    Raises:
+        ConfigError: It is not of that form, or not between 16 and 2048 pixels.
+    """
+    match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text.strip().lower())
+    size = tuple(int(side) for side in match.groups()) if match else ()
+    if len(size) != 2 or not all(16 <= side <= 2048 for side in size):
+        raise ConfigError(f"crop_size must be HxW in pixels, 16 to 2048, for example 256x128, got {text}")
+    return size[0], size[1]

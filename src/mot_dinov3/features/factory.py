@@ -1,0 +1,174 @@
+"""Names of the embedders, their options, and the way from a name to a loaded embedder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import (
+    ConfigError,
+    GatedModelError,
+    ModelError,
+    UnreachableModelError,
+    UnsupportedModelError,
+    UsageError,
+)
+from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
+from mot_dinov3.features.hub import locate
+from mot_dinov3.registry import check_name, resolve
+from mot_dinov3.settings import require, require_between, require_choice, setting
+
+EMBEDDERS = {
+    "dino": "mot_dinov3.features.dino:DinoEmbedder",
+    "clip": "mot_dinov3.features.clip:ClipEmbedder",
+    "resnet": "mot_dinov3.features.resnet:ResnetEmbedder",
+    "osnet": "mot_dinov3.features.osnet:OsnetEmbedder",
+    "histogram": "mot_dinov3.features.histogram:HistogramEmbedder",
+    "none": "mot_dinov3.features.none:NoEmbedder",
+}
+DEFAULT_MODELS = {
+    "dino": "facebook/dinov3-vitb16-pretrain-lvd1689m",
+    "clip": "openai/clip-vit-base-patch32",
+    "resnet": "microsoft/resnet-50",
+}
+OPEN_DINO = "facebook/dinov2-base"  # neither gated nor new to transformers
+LAST_RESORT = "histogram"
+DINO_FOLDER = "DINOV3_LOCATION"
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedderConfig:
+    """What the objects look like."""
+
+    embedder: str = setting(
+        "dino", f"what embeds the crops: {', '.join(EMBEDDERS)}, or your own package.module:Class", metavar="NAME"
+    )
+    dinov3: str | None = setting(
+        None, f"model of the dino embedder, hub id or folder (default {DEFAULT_MODELS['dino']})", metavar="MODEL_ID"
+    )
+    embed_model: str | None = setting(
+        None, "model of any embedder: hub id, folder or file; wins over --dinov3", metavar="MODEL"
+    )
+    fallback_open: bool = setting(False, f"use {OPEN_DINO}, then {LAST_RESORT}, where the model is not to be had")
+    crop_pad: float = setting(0.12, "share of its size by which a box is widened on each side before it is cut out")
+    crop_square: bool | None = setting(
+        None, "cut square crops (default: on for dino, clip and resnet, off for osnet and histogram)"
+    )
+    crop_size: str | None = setting(None, "input size of the network (default: the model's own)", metavar="HxW")
+    pooling: str = setting("cls", "which tokens a DINO embedding is made of", choices=("cls", "mean"))
+    embed_batch: int = setting(32, "crops that go through the network at once, at most")
+
+    def __post_init__(self) -> None:
+        check_name("embedder", EMBEDDERS, self.embedder)
+        require_between(self, 0, 1, "crop_pad")
+        require_choice(self, "pooling")
+        require(self.embed_batch >= 1, "embed_batch", self.embed_batch, "at least 1")
+        self.size()
+        if self.embedder == "dino" and self.dinov3 and self.embed_model and self.dinov3 != self.embed_model:
+            raise ConfigError(
+                f"two models for the dino embedder: dinov3 '{self.dinov3}' and embed_model '{self.embed_model}'",
+                remedy="give one of --dinov3 and --embed-model",
+            )
+        if self.embedder == "osnet" and not self.embed_model:
+            raise ConfigError(
+                "the osnet embedder needs weights",
+                remedy="name them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
+            )
+
+    def size(self) -> tuple[int, int] | None:
+        """Return ``(height, width)`` of `crop_size`, or None."""
+        return parse_size(self.crop_size) if self.crop_size is not None else None
+
+    def model(self) -> str:
+        """Return the model that the options name, or the embedder's default; empty where there is none."""
+        named = self.embed_model or (self.dinov3 if self.embedder == "dino" else None)
+        return named or DEFAULT_MODELS.get(self.embedder, "")
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltEmbedder:
+    """An embedder, and how it came to be the one.
+
+    Attributes:
+        embedder: Ready to use.
+        notices: One line for each step of the fallback chain that was taken.
+    """
+
+    embedder: Embedder
+    notices: tuple[str, ...] = ()
+
+
+def build_embedder(
+    config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate
+) -> BuiltEmbedder:
+    """Load the embedder that `config` names.
+
+    A user's own class is constructed like ours, with an `EmbedderRequest` as its only argument.
+
+    Args:
+        config: Which embedder and model, and how to cut the crops.
+        device: Where to run.
+        find: Finds a model's folder, fetching it where it is not local.
+
+    Raises:
+        UnknownNameError: No such embedder.
+        UsageError: A user's own class cannot be imported or is no embedder; the device does not exist here.
+        ModelError: The model cannot be had or does not fit, and `fallback_open` is off or of no help.
+    """
+    steps = [(config.embedder, _dino_place(config) if config.embedder == "dino" else config.model())]
+    if config.fallback_open and config.embedder in DEFAULT_MODELS:
+        if config.embedder == "dino" and steps[0][1] != OPEN_DINO:
+            steps.append(("dino", OPEN_DINO))
+        steps.append((LAST_RESORT, ""))
+    notices: list[str] = []
+    for (name, model), following in zip(steps, [*steps[1:], None]):
+        try:
+            return BuiltEmbedder(_construct(name, model, config, device, find), tuple(notices))
+        except (GatedModelError, UnsupportedModelError, UnreachableModelError) as error:
+            if following is None:
+                raise
+            notices.append(f"{error.message}; using {following[1] or f'the built-in {following[0]} embedder'} instead")
+            log.debug("fallback: %s", notices[-1])
+    raise AssertionError("the last step returns or raises")
+
+
+def _construct(
+    name: str, model: str, config: EmbedderConfig, device: DeviceConfig, find: Callable[[str], Path]
+) -> Embedder:
+    kind = resolve("embedder", EMBEDDERS, name)
+    request = EmbedderRequest(
+        model=model,
+        device=device,
+        pad=config.crop_pad,
+        square=config.crop_square,
+        size=config.size(),
+        pooling=config.pooling,
+        batch=config.embed_batch,
+        locate=find,
+    )
+    embedder = kind(request)
+    wanted = ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize")
+    missing = [attribute for attribute in wanted if not hasattr(embedder, attribute)]
+    if missing:
+        raise UsageError(f"embedder '{name}' is none: it has no {', '.join(missing)}")
+    return embedder
+
+
+def _dino_place(config: EmbedderConfig) -> str:
+    """Return the DINO model to load: `DINO_FOLDER` stands for every hub id, a folder named by an option holds."""
+    named = config.model()
+    folder = os.environ.get(DINO_FOLDER, "").strip()
+    if not folder or Path(named).expanduser().exists():
+        return named
+    if not Path(folder).expanduser().is_dir():
+        raise ModelError(
+            f"{DINO_FOLDER} names the folder '{folder}', which does not exist",
+            remedy=f"correct {DINO_FOLDER} (environment or .env), or unset it",
+        )
+    return folder

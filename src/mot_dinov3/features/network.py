@@ -1,0 +1,135 @@
+"""Running a network on crops: preprocessing as its weights want it, and the runtimes that execute it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mot_dinov3.errors import ModelError
+from mot_dinov3.features.base import resize_into
+from mot_dinov3.structures import FloatArray, Image
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants its input to look like; it travels with the weights.
+
+    Attributes:
+        height: Pixels of the input.
+        width: Pixels of the input.
+        mean: Subtracted per channel (RGB) after scaling.
+        std: Divided by per channel (RGB).
+        scale: Factor from 0…255 to the range in which `mean` and `std` are given.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    scale: float = 1 / 255
+
+    def batch(self, crops: Sequence[Image]) -> FloatArray:
+        """Return ``(n, 3, height, width)`` float32 RGB for BGR crops of any size."""
+        pixels = resize_into(crops, self.height, self.width)
+        out = np.empty((len(crops), 3, self.height, self.width), np.float32)
+        for channel in range(3):
+            plane = out[:, channel]
+            np.multiply(pixels[..., 2 - channel], np.float32(self.scale / self.std[channel]), out=plane)
+            plane -= np.float32(self.mean[channel] / self.std[channel])
+        return out
+
+
+class Runtime(Protocol):
+    """Executes a network."""
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished."""
+        ...
+
+
+class NetworkExtractor:
+    """An `Extractor` made of preprocessing and a runtime.
+
+    Args:
+        name: The model, for messages.
+        preprocessing: What its input looks like.
+        runtime: What executes it.
+
+    Raises:
+        ModelError: At construction: the network does not accept its input, or does not give finite ``(n, d)`` rows.
+    """
+
+    def __init__(self, name: str, preprocessing: Preprocessing, runtime: Runtime) -> None:
+        self._preprocessing = preprocessing
+        self._runtime = runtime
+        size = f"{preprocessing.height}×{preprocessing.width}"
+        try:
+            rows = self.extract([np.full((64, 32, 3), 128, np.uint8)])
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"model '{name}' does not run on {size} input: {reason}") from error
+        if rows.ndim != 2 or len(rows) != 1 or not np.isfinite(rows).all():
+            raise ModelError(
+                f"model '{name}' gives no usable embedding for {size} input (shape {rows.shape}, "
+                f"{'finite' if np.isfinite(rows).all() else 'not finite'})",
+                remedy="the weights are damaged, or they are not an embedding network",
+            )
+
+    def extract(self, crops: Sequence[Image]) -> FloatArray:
+        """Return ``(n, d)`` float32 features of BGR crops."""
+        return self._runtime.run(self._preprocessing.batch(crops))
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished."""
+        self._runtime.synchronize()
+
+
+class TorchRuntime:
+    """Executes a torch module.
+
+    Args:
+        module: Maps ``(n, 3, h, w)`` to ``(n, d)``.
+        device: ``cpu``, ``mps`` or ``cuda:N``.
+        precision: ``fp32``, ``bf16`` or ``fp16``: the weights' and the input's number format.
+        channels_last: Memory layout that convolutions run faster in.
+    """
+
+    def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:
+        import torch
+
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        self._dtype = dtypes[precision]
+        self._device = torch.device(device)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        module = module.eval().requires_grad_(False).to(self._device, self._dtype)
+        self._module: Callable[[torch.Tensor], torch.Tensor] = module.to(memory_format=self._format)
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=self._format)
+            return self._module(pixels).float().cpu().numpy()
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished."""
+        import torch
+
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()

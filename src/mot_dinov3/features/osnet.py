@@ -1,0 +1,163 @@
+"""Person re-identification networks: OSNet checkpoints, and any network as ONNX, TorchScript or OpenVINO."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_dinov3.devices import resolve_device, resolve_precision
+from mot_dinov3.errors import ConfigError, ModelError
+from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
+from mot_dinov3.features.hub import find_local
+from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime, TorchRuntime
+from mot_dinov3.structures import ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+
+SIZE = (256, 128)  # height × width that person re-identification networks are trained with
+WIDTHS = {
+    (64, 256, 384, 512): "x1_0",
+    (48, 192, 288, 384): "x0_75",
+    (32, 128, 192, 256): "x0_5",
+    (16, 64, 96, 128): "x0_25",
+}
+
+# Measured with osnet_x0_25 (MSMT17) on people of a fixed camera (PETS09-S2L1, crops padded by 12 %, taken 25 frames
+# and more apart): 5 % of the pairs of one person lie below, and more than half of the pairs of two.
+SAME_FLOOR = 0.5
+
+
+class OsnetEmbedder(CropEmbedder):
+    """Embeds with a network trained to tell people apart.
+
+    A ``.pt``/``.pth`` file is an OSNet state dict as torchreid writes it, or a TorchScript archive; ``.onnx`` runs in
+    ONNX Runtime; ``.xml``, or a folder that holds one, runs in OpenVINO. Input is ImageNet-normalised RGB.
+
+    Args:
+        request: Of which `pooling` does not matter.
+
+    Raises:
+        ConfigError: No model is named, or the network's fixed input contradicts the wanted size.
+        ModelError: The file is missing, damaged, of another kind, or needs a package that is not installed.
+    """
+
+    def __init__(self, request: EmbedderRequest) -> None:
+        if not request.model:
+            raise ConfigError(
+                "the osnet embedder needs weights",
+                remedy="name them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
+            )
+        loaded = _load(find_local(request.model), request)
+        extractor = NetworkExtractor(request.model, Preprocessing(*loaded.size), loaded.runtime)
+        info = ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind})
+        super().__init__(extractor, request, info=info, same_floor=SAME_FLOOR, square=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+    kind: str
+    runtime: Runtime
+    size: tuple[int, int]
+    device: str
+    precision: str
+
+
+def _load(path: Path, request: EmbedderRequest) -> _Loaded:
+    if path.is_dir() or path.suffix == ".xml":
+        from mot_dinov3.features.runtimes import OpenVinoRuntime
+
+        vino = OpenVinoRuntime(path, request.device.precision)
+        return _Loaded("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
+    if path.suffix == ".onnx":
+        from mot_dinov3.features.runtimes import OnnxRuntime
+
+        onnx = OnnxRuntime(path, request.device)
+        return _Loaded("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
+    module, kind = _torch_module(path)
+    device = resolve_device(request.device.device)
+    precision = request.device.precision
+    if precision == "auto" and device == "cpu":
+        precision = "fp32"  # its thin and depthwise convolutions gain nothing from bf16 there (measured)
+    precision = resolve_precision(precision, device)
+    runtime = TorchRuntime(module, device=device, precision=precision, channels_last=True)
+    return _Loaded(kind, runtime, request.size or SIZE, device, precision)
+
+
+def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tuple[int, int]:
+    if fixed and request.size and fixed != request.size:
+        raise ConfigError(
+            f"crop_size is {request.size[0]}x{request.size[1]}, but '{request.model}' takes {fixed[0]}x{fixed[1]} only"
+        )
+    return request.size or fixed or SIZE
+
+
+def _torch_module(path: Path) -> tuple[torch.nn.Module, str]:
+    import torch
+
+    try:
+        if _is_torchscript(path):
+            return torch.jit.load(str(path), map_location="cpu"), "torchscript"  # type: ignore[no-untyped-call]
+        # weights_only: a checkpoint is data; nothing in it may run.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"weights '{path}' cannot be read: {_first_line(error)}",
+            remedy="the file is damaged, or not a plain torch checkpoint; download it again",
+        ) from error
+    return _osnet(path, content)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _osnet(path: Path, content: Any) -> tuple[torch.nn.Module, str]:
+    from mot_dinov3.features.osnet_network import OSNet
+
+    tensors = _state_dict(path, content)
+    try:
+        stem, *stages = (
+            tensors[f"{name}.weight"].shape[0] for name in ("conv1.conv", *(f"conv{i}.0.conv3.conv" for i in (2, 3, 4)))
+        )
+        feature = tensors["fc.0.weight"].shape[0]
+    except KeyError as error:
+        raise ModelError(
+            f"weights '{path}' are not an OSNet: they hold no tensor {error}",
+            remedy="for another network give it as .onnx, TorchScript or OpenVINO",
+        ) from error
+    channels = (stem, stages[0], stages[1], stages[2])
+    network = OSNet(channels, feature)
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ModelError(
+            f"weights '{path}' do not fit OSNet: {problems}"[:400],
+            remedy="OSNet x0_25, x0_5, x0_75 and x1_0 load; give a variant of it as .onnx or TorchScript",
+        ) from error
+    return network.fold(), f"osnet_{WIDTHS.get(channels, 'custom')}"
+
+
+def _state_dict(path: Path, content: Any) -> dict[str, torch.Tensor]:
+    """Return the tensors by plain name, without the classifier, whatever a training script wrapped around them."""
+    import torch
+
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ModelError(f"weights '{path}' hold no state dict of tensors", remedy="give an OSNet checkpoint")
+    plain = {str(name).removeprefix("module."): value for name, value in content.items()}
+    return {name: value for name, value in plain.items() if not name.startswith("classifier.")}
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

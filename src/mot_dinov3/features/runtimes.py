@@ -1,0 +1,143 @@
+"""Runtimes other than torch, each behind its extra: ONNX Runtime and OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.devices import DeviceConfig, resolve_precision
+from mot_dinov3.errors import ModelError, UsageError
+from mot_dinov3.structures import FloatArray
+
+
+class OnnxRuntime:
+    """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is asked for and built in, else on the CPU.
+
+    Attributes:
+        size: ``(height, width)`` of the input, or None where the file leaves it open.
+        device: Where it runs.
+
+    Raises:
+        ModelError: ONNX Runtime is missing, or the file is damaged or not a picture network.
+        UsageError: A precision is asked for: an ONNX file has its own.
+    """
+
+    def __init__(self, path: Path, device: DeviceConfig) -> None:
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as state
+        except ImportError as error:
+            raise missing_extra(path, "onnxruntime", "onnx") from error
+        if device.precision not in ("auto", "fp32"):
+            raise UsageError(
+                f"precision '{device.precision}' cannot be chosen for '{path}'", remedy="valid here: auto, fp32"
+            )
+        # These derive from Exception alone.
+        names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+        self._errors = tuple(getattr(state, name) for name in (*names, "RuntimeException"))
+        cuda = device.device not in ("cpu", "mps") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        self.device = "cuda" if cuda else "cpu"
+        providers = ["CUDAExecutionProvider"] if cuda else []
+        self._path = path
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), providers=[*providers, "CPUExecutionProvider"])
+        except self._errors as error:
+            raise damaged(path, error) from error
+        inputs = self._session.get_inputs()
+        self._name = inputs[0].name
+        self._batch, self.size = picture_shape(path, inputs[0].shape if len(inputs) == 1 else ())
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        try:
+            return in_batches(batch, self._batch, lambda rows: self._session.run(None, {self._name: rows})[0])
+        except self._errors as error:
+            raise damaged(self._path, error) from error
+
+    def synchronize(self) -> None:
+        """Do nothing: `run` returns when it is done."""
+
+
+class OpenVinoRuntime:
+    """Executes an OpenVINO network on the CPU.
+
+    Attributes:
+        size: ``(height, width)`` of the input, or None where the file leaves it open.
+        precision: Number format it runs in.
+
+    Raises:
+        ModelError: OpenVINO is missing, or the network is missing, damaged or not a picture network.
+        UsageError: OpenVINO's CPU plugin has no such precision.
+    """
+
+    def __init__(self, path: Path, precision: str) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise missing_extra(path, "openvino", "fast") from error
+        formats = {"fp32": "f32", "bf16": "bf16"}
+        self.precision = "fp32" if precision == "auto" else resolve_precision(precision, "cpu")
+        if self.precision not in formats:
+            raise UsageError(f"precision '{precision}' is not to be had for '{path}'", remedy="valid here: fp32, bf16")
+        core = openvino.Core()
+        try:
+            options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": formats[self.precision]}
+            self._network = core.compile_model(core.read_model(network_file(path)), "CPU", options)
+            port = self._network.input()
+        except RuntimeError as error:
+            raise damaged(path, error) from error
+        shape = [side.get_length() if side.is_static else None for side in port.partial_shape]
+        self._batch, self.size = picture_shape(path, shape)
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        return in_batches(batch, self._batch, lambda rows: self._network(rows)[0])
+
+    def synchronize(self) -> None:
+        """Do nothing: `run` returns when it is done."""
+
+
+def network_file(path: Path) -> Path:
+    """Return the ``.xml`` of an OpenVINO folder, or `path` itself."""
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("*.xml"))
+    if len(files) != 1:
+        raise ModelError(
+            f"folder '{path}' holds {len(files)} .xml files, not one OpenVINO network",
+            remedy="name the .xml file itself, or a folder that an export to OpenVINO wrote",
+        )
+    return files[0]
+
+
+def picture_shape(path: Path, shape: Sequence[object]) -> tuple[int | None, tuple[int, int] | None]:
+    """Return batch size and ``(height, width)`` of an input, None where open; raise unless it takes RGB pictures."""
+    sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
+    if len(sides) != 4 or sides[1] not in (3, None):
+        raise ModelError(f"model '{path}' does not take (n, 3, height, width) pictures: its input is {list(shape)}")
+    height, width = sides[2], sides[3]
+    return sides[0], (height, width) if height and width else None
+
+
+def in_batches(batch: FloatArray, fixed: int | None, run: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Return ``(n, d)`` rows of `run`, called with `fixed` rows at a time where a network takes no other number."""
+    count = len(batch)
+    if fixed is None or fixed == count:
+        return np.asarray(run(batch), np.float32).reshape(count, -1)
+    filled = np.concatenate([batch, np.zeros((-count % fixed, *batch.shape[1:]), np.float32)])
+    parts = [np.array(run(filled[i : i + fixed]), np.float32) for i in range(0, len(filled), fixed)]
+    return np.concatenate(parts).reshape(len(filled), -1)[:count]
+
+
+def missing_extra(path: Path, package: str, extra: str) -> ModelError:
+    """Build the error for a file whose package is not installed."""
+    return ModelError(f"model '{path}' needs {package}", remedy=f"pip install 'mot-dinov3[{extra}]'")
+
+
+def damaged(path: Path, error: BaseException) -> ModelError:
+    """Build the error for a file that its runtime refuses."""
+    text = str(error).strip()
+    reason = text.splitlines()[0][:200] if text else type(error).__name__
+    return ModelError(f"model '{path}' cannot be run: {reason}", remedy="the file is damaged or of another kind")
