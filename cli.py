@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
-from mot_dinov3.cli import entry  # noqa: E402  (found only after the line above)
+from mot_dinov3.cli import entry
 
 if __name__ == "__main__":
     entry()
