@@ -1,1 +1,118 @@
-"""The command line: `main(argv)` returns the exit code."""
+"""The command line: `main(argv)` returns the exit code.
+
+A command is a module with ``add_parser(subparsers)`` and ``run(args) -> int``; only the one that was asked for is
+imported, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mot_dinov3 import __version__
+from mot_dinov3.errors import EXIT_BUG, EXIT_INTERRUPTED, MotError, UsageError, closest, unknown_name
+
+COMMANDS = {
+    "track": "detect, embed on a budget, track, draw: the main job",
+    "detect": "detections only, to det-v1 JSON",
+    "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
+    "demo": "make a short clip with known truth, run the main job on it, print scores",
+}
+PROGRAM = "mot-dinov3"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError`, with the closest option, instead of exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise for a wrong command line."""
+        hint = ""
+        if message.startswith("unrecognized arguments:"):
+            unknown = message.split()[2]
+            message = f"unknown option '{unknown}'" if unknown.startswith("-") else f"unexpected '{unknown}'"
+            hint = closest(unknown.split("=")[0], self._option_string_actions)
+        raise UsageError(message + hint, remedy=f"{self.prog} --help lists the options")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (default: the process's own) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        return _dispatch(words)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that catches everything
+        return report(error, debug=debug)
+
+
+def entry() -> NoReturn:
+    """Run as a console script."""
+    sys.exit(main())
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words and words[0] == "--version":
+        print(f"{PROGRAM} {__version__}")
+        return 0
+    name, rest = _command(words)
+    command = importlib.import_module(f"mot_dinov3.cli.{name}")
+    root = Parser(prog=PROGRAM)
+    subparsers = root.add_subparsers(parser_class=Parser)
+    command.add_parser(subparsers)
+    parser: argparse.ArgumentParser = subparsers.choices[name]
+    parser.add_argument("--debug", action="store_true", help="log in detail; show tracebacks")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    return int(command.run(root.parse_args([name, *rest])))
+
+
+def _command(words: list[str]) -> tuple[str, list[str]]:
+    """Return the command's name and its words; no word, an option or ``key=value`` first mean `track`."""
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        return "track", [_as_option(word) for word in words]
+    if words[0] not in COMMANDS:
+        raise unknown_name("command", words[0], COMMANDS)
+    return words[0], [_as_option(word) for word in words[1:]] if words[0] == "track" else words[1:]
+
+
+def _as_option(word: str) -> str:
+    """Return ``--key=value`` for Ultralytics' spelling ``key=value``."""
+    key, equals, _ = word.partition("=")
+    return f"--{word}" if equals and key.isidentifier() else word
+
+
+def report(error: BaseException, *, debug: bool) -> int:
+    """Say on stderr what went wrong and what to do; return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
+        print(f"error: {error.message}", file=sys.stderr)
+        for line in error.remedy.splitlines():
+            print(f"  {line}", file=sys.stderr)
+        return error.exit_code
+    kind = type(error).__name__
+    print(f"error: this is a bug: {kind}: {error}", file=sys.stderr)
+    print("  please report it with the output of the same command and --debug", file=sys.stderr)
+    return EXIT_BUG
+
+
+def overview() -> str:
+    """Return the program's help: its commands."""
+    rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} [command] [options]\n\n"
+        f"Track many objects in a video and keep who is who.\n\ncommands (none means track):\n{rows}\n\n"
+        f"{PROGRAM} COMMAND --help lists a command's options. For example:\n"
+        f"  {PROGRAM} --source in.mp4 --classes 0 --output outputs/tracked.mp4\n\n"
+        "exit codes: 0 done, 1 bug, 2 usage, 3 input, 4 model, 130 interrupted, 143 terminated"
+    )

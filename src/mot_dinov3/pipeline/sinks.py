@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from mot_dinov3 import outputs
-from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.formats.text import dumps, write_document
 from mot_dinov3.settings import setting
-from mot_dinov3.structures import Detections, Frame, Image, Revision, TrackState
+from mot_dinov3.structures import Detections, Frame, Image, TrackState
 from mot_dinov3.timing import StageTimer
+from mot_dinov3.trackers.base import Tracker
 
-Names = Mapping[int, str]
 Header = Callable[[], Mapping[str, Any]]
 
 
@@ -164,15 +164,18 @@ class JsonSink:
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append one frame."""
         with outputs.writing(self.path):
-            self._file.write(json.dumps(self._record(frame, detections), allow_nan=False) + "\n")
+            self._file.write(dumps(self._record(frame, detections)) + "\n")
 
     def close(self) -> None:
         """Assemble the document and put it in its place."""
         with outputs.writing(self.path):
             self._file.close()
-        with outputs.replacing(self.path) as part, part.open("w", encoding="utf-8") as document:
-            with self._lines.open(encoding="utf-8") as lines:
-                write_document(document, self._header(), lines)
+        with (
+            outputs.replacing(self.path) as part,
+            part.open("w", encoding="utf-8") as document,
+            self._lines.open(encoding="utf-8") as lines,
+        ):
+            write_document(document, self._header(), map(json.loads, lines))
         self._lines.unlink()
 
     def abort(self) -> None:
@@ -180,40 +183,30 @@ class JsonSink:
         self._file.close()
 
 
-def write_document(document: IO[str], header: Mapping[str, Any], frame_lines: Iterable[str]) -> None:
-    """Write `header` and, as its last key ``frames``, one JSON object per line of `frame_lines`."""
-    opening = json.dumps({**header, "frames": []}, allow_nan=False).removesuffix("]}")
-    document.write(opening)
-    for number, line in enumerate(frame_lines):
-        document.write((",\n" if number else "\n") + line.rstrip("\n"))
-    document.write("\n]}\n")
-
-
 class Retrospective:
     """Holds back the last few frames of file sinks, so that a track's tentative rows get their id after all.
 
     Args:
-        sinks: Where finished frames go.
-        revisions: Returns the rows of earlier frames that the newest frame has confirmed.
-        depth: How many frames back a revision can reach.
+        sinks: Where settled frames go.
+        tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
     """
 
-    def __init__(self, sinks: Sequence[Sink], revisions: Callable[[], Sequence[Revision]], depth: int) -> None:
+    def __init__(self, sinks: Sequence[Sink], tracker: Tracker) -> None:
         self._sinks = sinks
-        self._revisions = revisions
-        self._depth = depth
+        self._tracker = tracker
         self._held: deque[tuple[Frame, Detections]] = deque()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Take a frame, mend the held ones, and pass on those whose rows are settled."""
-        self._held.append((dataclasses.replace(frame, image=None), detections))
-        self._revise(self._revisions())
-        while len(self._held) > self._depth:
+        held = detections.replace(track_id=detections.track_id.copy(), state=detections.state.copy())
+        self._held.append((dataclasses.replace(frame, image=None), held))
+        self._revise()
+        while self._held and self._held[0][0].index < self._tracker.settled:
             self._release()
 
-    def _revise(self, revisions: Sequence[Revision]) -> None:
+    def _revise(self) -> None:
         by_frame = {frame.index: rows for frame, rows in self._held}
-        for revision in revisions:
+        for revision in self._tracker.revisions:
             rows = by_frame[revision.frame_index]
             rows.track_id[revision.row] = revision.track_id
             rows.state[revision.row] = TrackState.CONFIRMED

@@ -19,7 +19,10 @@ from mot_dinov3.video import FrameSource
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-    """The live parts of a run, in the order in which a frame meets them."""
+    """The live parts of a run, in the order in which a frame meets them.
+
+    `at_end` is told how many frames the source has, once it has ended by itself, and may still refuse them.
+    """
 
     source: FrameSource
     detector: Detector
@@ -27,6 +30,7 @@ class Stages:
     scheduler: EmbeddingScheduler
     tracker: Tracker
     sinks: Sequence[Sink] = ()
+    at_end: Callable[[int], None] = lambda _: None
 
 
 class TrackingPipeline:
@@ -72,10 +76,14 @@ class TrackingPipeline:
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take frames until the source ends or `stop` says so, then close the sinks; abort them on any error."""
+        frames_read = 0
         try:
-            for _ in self:
+            for frame, _ in self:
+                frames_read = frame.index + 1
                 if stop():
                     break
+            else:
+                self.stages.at_end(frames_read)
             self.close()
         except BaseException:
             self.abort()

@@ -1,0 +1,300 @@
+"""Config → live objects: the one place that knows all the parts.
+
+Everything that can be refused is refused before a model loads: outputs first, then the source, then recorded
+detections; weights come last.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3 import outputs
+from mot_dinov3.config import DetectConfig, TrackConfig
+from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.recorded import RecordedDetector
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import UsageError
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import build_embedder
+from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.pipeline.blank import BlankSource
+from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
+from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
+from mot_dinov3.registry import resolve
+from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
+from mot_dinov3.structures import Detections, Frame, Image, VideoInfo
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+from mot_dinov3.viz import draw_frame
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingRun:
+    """A run ready to go.
+
+    Attributes:
+        pipeline: The frame loop.
+        files: What it writes.
+        notices: Fallbacks taken while building; a source adds its own while it is read.
+    """
+
+    pipeline: TrackingPipeline
+    files: tuple[Path, ...]
+    notices: tuple[str, ...]
+
+    def all_notices(self) -> list[str]:
+        """Return the notices so far, each once."""
+        return list(dict.fromkeys((*self.notices, *self.pipeline.stages.source.notices)))
+
+    def summary(self) -> RunSummary:
+        """Return what the run cost and found until now."""
+        stages = self.pipeline.stages
+        return RunSummary(
+            counts=self.pipeline.counts,
+            timer=self.pipeline.timer,
+            embeddings=stages.scheduler.stats,
+            models=(stages.detector.info, stages.embedder.info),
+            notices=self.all_notices(),
+            files=[str(path) for path in self.files],
+        )
+
+
+def build_tracking(config: TrackConfig) -> TrackingRun:
+    """Build the main job's live parts.
+
+    Raises:
+        MotError: Something cannot be used; see `errors` for the kinds.
+    """
+    _check_files(config)
+    tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
+    opened = _open_input(config.source, config.detector, config.device, fallback_open=config.embedder.fallback_open)
+    source = opened.source
+    try:
+        built = build_embedder(config.embedder, device=config.device)
+        embedder: Embedder = built.embedder
+        _warm_up(embedder)
+        tracker: Tracker = tracker_class(
+            config.tracker,
+            fps=source.info.fps,
+            size=(source.info.width, source.info.height),
+            same_floor=embedder.same_floor,
+        )
+        scheduler = EmbeddingScheduler(config.scheduler, min_score=config.tracker.high_score)
+        timer = StageTimer()
+        said = (*opened.notices, *built.notices)
+        stages = Stages(
+            source=source,
+            detector=opened.detector,
+            embedder=embedder,
+            scheduler=scheduler if embedder.dim else NoScheduler(),
+            tracker=tracker,
+            at_end=opened.at_end,
+        )
+        sinks = _SinkMaker(config, stages, timer, said).make()
+    except BaseException:
+        source.close()
+        raise
+    pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
+    return TrackingRun(pipeline, tuple(config.output.files()), said)
+
+
+def _check_files(config: TrackConfig) -> None:
+    """Refuse what cannot be written or would overwrite what is read."""
+    files = config.output.files()
+    for path in files:
+        for source in (config.source.source, config.detector.dets):
+            outputs.check_output(path, source=source)
+    doubled = {str(path) for path in files if files.count(path) > 1}
+    if doubled:
+        raise UsageError(
+            f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="name each differently"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """Where frames and boxes come from."""
+
+    source: FrameSource
+    detector: Detector
+    notices: tuple[str, ...]
+    at_end: Callable[[int], None]
+
+
+def _open_input(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig, *, fallback_open: bool) -> _Input:
+    """Open source and detector; recorded detections alone make a source without pictures."""
+    if source.source is None:
+        return _open_blank(source, detector, device)
+    frames = open_source(source)
+    try:
+        built = build_detector(detector, device=device, fallback_open=fallback_open)
+        if not isinstance(built.detector, RecordedDetector):
+            return _Input(frames, built.detector, built.notices, lambda _: None)
+        recorded = built.detector
+        notice = recorded.check_against(frames.info, None)
+    except BaseException:
+        frames.close()
+        raise
+
+    def at_end(frames_read: int) -> None:
+        if source.end_frame is None:
+            recorded.check_against(frames.info, frames_read)
+
+    return _Input(frames, recorded, (*built.notices, *filter(None, [notice])), at_end)
+
+
+def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> _Input:
+    built = build_detector(detector, device=device)
+    if not isinstance(built.detector, RecordedDetector):
+        raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
+    info, notice = built.detector.recorded.source_info(source.fps)
+    frames = BlankSource(info, source, list(filter(None, [notice])))
+    return _Input(frames, built.detector, built.notices, lambda _: None)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRun:
+    """A detector over a source, ready to go."""
+
+    source: FrameSource
+    detector: Detector
+    notices: tuple[str, ...]
+
+    def header(self) -> Mapping[str, Any]:
+        """Return the det-v1 header."""
+        return detection_header(self.detector, self.source.info)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield a det-v1 record per frame."""
+        with self.source as frames:
+            for frame in frames:
+                yield det_v1.det_v1_frame(frame.index, self.detector.detect(frame), self.detector.names)
+
+
+def build_detection(config: DetectConfig) -> DetectionRun:
+    """Build what `detect` runs."""
+    opened = _open_input(config.source, config.detector, config.device, fallback_open=False)
+    return DetectionRun(opened.source, opened.detector, opened.notices)
+
+
+def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:
+    """Return the det-v1 header of a detector's boxes; recorded ones hand on their own."""
+    if isinstance(detector, RecordedDetector) and detector.recorded.header:
+        return {"schema_version": det_v1.SCHEMA, **detector.recorded.header}
+    return det_v1.det_v1_header(info, detector.info)
+
+
+def _warm_up(embedder: Embedder) -> None:
+    """Run one crop, so that what a first call costs (allocation, kernels) is not taken for the cost of a crop."""
+    if embedder.dim:
+        embedder.embed(np.zeros((64, 64, 3), np.uint8), np.array([[8, 8, 40, 56]], np.float32))
+        embedder.synchronize()
+
+
+class _SinkMaker:
+    """Makes the sinks of a run: what they write depends on nearly every part of it."""
+
+    def __init__(self, config: TrackConfig, stages: Stages, timer: StageTimer, notices: tuple[str, ...]) -> None:
+        self.config = config
+        self.stages = stages
+        self.timer = timer
+        self.notices = notices
+        self.names = stages.detector.names
+
+    def make(self) -> list[Sink]:
+        """Return the sinks that were asked for."""
+        output = self.config.output
+        makers: list[tuple[str | None, Callable[[Path], Sink]]] = [
+            (output.save_json, self._json),
+            (output.save_mot, self._mot),
+            (output.save_csv, self._csv),
+        ]
+        sinks: list[Sink] = [Retrospective([make(Path(f)) for f, make in makers if f], self.stages.tracker)]
+        if output.save_dets:
+            sinks.append(self._dets(Path(output.save_dets)))
+        if output.video:
+            sinks.append(self._video(Path(output.output)))
+        return sinks
+
+    def _video(self, path: Path) -> VideoSink:
+        source = self.stages.source
+        writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
+        return VideoSink(writer, self._draw, self.timer)
+
+    def _draw(self, frame: Frame, detections: Detections) -> Image:
+        lost = self.stages.tracker.lost()
+        return draw_frame(frame.pixels(), detections, lost=lost, names=self.names, config=self.config.draw)
+
+    def _json(self, path: Path) -> JsonSink:
+        return JsonSink(
+            path,
+            lambda frame, detections: track_v1.track_v1_frame(frame.index, detections, self.names),
+            self._track_header,
+        )
+
+    def _dets(self, path: Path) -> JsonSink:
+        return JsonSink(
+            path,
+            lambda frame, detections: det_v1.det_v1_frame(frame.index, detections[~detections.coasted], self.names),
+            self._detection_header,
+        )
+
+    def _mot(self, path: Path) -> TextSink:
+        def lines(frame: Frame, detections: Detections) -> Iterator[str]:
+            for row in motchallenge.mot_rows(frame.index, smoothed(detections)):
+                yield row + "\n"
+
+        return TextSink(path, lines)
+
+    def _csv(self, path: Path) -> TextSink:
+        def lines(frame: Frame, detections: Detections) -> Iterator[str]:
+            for row in tables.track_rows(frame, smoothed(detections), self.names):
+                yield csv_line(row)
+
+        return TextSink(path, lines, head=[csv_line(tables.TRACK_COLUMNS)])
+
+    def _detection_header(self) -> Mapping[str, Any]:
+        return detection_header(self.stages.detector, self.stages.source.info)
+
+    def _track_header(self) -> Mapping[str, Any]:
+        config, info = self.config, self.stages.embedder.info
+        settings = {"embedder": info.name, "embedder_weights": info.weights, **dataclasses.asdict(config.tracker)}
+        return track_v1.track_v1_header(
+            carried=self._detection_header(),
+            created_at_utc=now_utc(),
+            tracker=track_v1.tracker_block(config.choice.tracker, settings),
+            more={"notices": list(dict.fromkeys((*self.notices, *self.stages.source.notices)))},
+        )
+
+
+def smoothed(detections: Detections) -> Detections:
+    """Return the rows with their tracks' boxes: the filter's estimate is nearer the truth than one detection."""
+    return detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
+
+
+def csv_line(row: tuple[str, ...]) -> str:
+    """Return one CSV line with its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def now_utc() -> str:
+    """Return the time of the run, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it where equal runs must write equal files."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    moment = datetime.datetime.fromtimestamp(int(fixed), datetime.timezone.utc) if fixed else now
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

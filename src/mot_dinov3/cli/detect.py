@@ -1,0 +1,58 @@
+"""`detect`: detections only, as det-v1 JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.progress import progress_bar, say_notices
+from mot_dinov3.config import DetectConfig, assemble
+from mot_dinov3.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from mot_dinov3.build import DetectionRun
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "detect", description="Find objects and write them as det-v1 JSON, to track them later.", allow_abbrev=False
+    )
+    add_config_options(parser, DetectConfig)
+    add_cpu_option(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: standard output)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the detections and return the exit code."""
+    values = option_values(args, DetectConfig)
+    if not values.get("source"):
+        raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4")
+    config = assemble(DetectConfig, values)
+    from mot_dinov3.build import build_detection
+    from mot_dinov3.formats.det_v1 import write_det_v1
+    from mot_dinov3.outputs import check_output, replacing
+
+    if args.json:
+        check_output(args.json, source=config.source.source)
+    job = build_detection(config)
+    say_notices(job.notices)
+    records = _records(job, progress=not args.no_progress)
+    if args.json:
+        with replacing(args.json) as part, part.open("w", encoding="utf-8") as file:
+            write_det_v1(file, job.header(), records)
+    else:
+        write_det_v1(sys.stdout, job.header(), records)
+    say_notices(job.source.notices)
+    return EXIT_OK
+
+
+def _records(job: DetectionRun, *, progress: bool) -> Iterator[Mapping[str, Any]]:
+    with progress_bar(job.source.frame_total, shown=progress) as bar:
+        for record in job.records():
+            yield record
+            bar.update()

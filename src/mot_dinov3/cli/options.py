@@ -1,0 +1,79 @@
+"""Command-line options derived from the stages' configs, and the configuration they fill."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.config import Option, options_of, read_toml
+
+GROUPS = {
+    "source": "source",
+    "detector": "detector",
+    "device": "device",
+    "embedder": "embedder",
+    "scheduler": "embedding scheduler",
+    "choice": "tracker",
+    "tracker": "tracker knobs",
+    "draw": "drawing",
+    "output": "output",
+}
+
+
+def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
+    """Add an option for every field of a command's config class, grouped by stage, and ``--config``."""
+    parser.add_argument("--config", metavar="FILE.toml", help="option values; the command line wins")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in options_of(config):
+        title = GROUPS[option.stage]
+        group = groups.setdefault(title, parser.add_argument_group(title))
+        _add(group, option)
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    described = option.setting
+    shown = described.help.replace("%", "%%")
+    if option.default not in (None, ""):
+        shown += f" (default {_shown(option.default)})"
+    if option.type is bool:
+        group.add_argument(
+            option.flag, dest=option.key, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown
+        )
+        return
+    group.add_argument(
+        option.flag,
+        dest=option.key,
+        type=option.type,
+        choices=described.choices,
+        default=argparse.SUPPRESS,
+        metavar=described.metavar or (None if described.choices else option.type.__name__.upper()),
+        help=shown,
+    )
+
+
+def _shown(default: object) -> str:
+    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default).replace("%", "%%")
+
+
+def add_cpu_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cpu``, short for ``--device cpu``."""
+    parser.add_argument(
+        "--cpu",
+        dest="device",
+        action="store_const",
+        const="cpu",
+        default=argparse.SUPPRESS,
+        help="short for --device cpu",
+    )
+
+
+def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:
+    """Return the options that the TOML file and the command line name, by key; the command line wins.
+
+    Raises:
+        ConfigError: The file cannot be read, or has an unknown key or a value of the wrong type.
+    """
+    options = options_of(config)
+    values = read_toml(Path(args.config), options) if args.config else {}
+    return values | {option.key: getattr(args, option.key) for option in options if hasattr(args, option.key)}

@@ -1,0 +1,49 @@
+"""What a person sees while something runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def progress_bar(total: int, *, shown: bool) -> tqdm[Any]:
+    """Return a progress bar over frames on stderr; none where stderr is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=total or None, unit="frame", disable=None if shown else True, dynamic_ncols=True)
+
+
+def say_notices(notices: Iterable[str]) -> None:
+    """Print each notice on a line of stderr."""
+    for notice in notices:
+        print(f"notice: {notice}", file=sys.stderr)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and termination instead of dying of them; a second one acts at once."""
+    caught: list[int] = []
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+        restore()
+        print("stopping after this frame; once more to stop at once", file=sys.stderr)
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        restore()

@@ -1,0 +1,116 @@
+"""The door: commands, exit codes, one clear line for every failure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mot_dinov3 import __version__, cli
+from mot_dinov3.cli import main
+from mot_dinov3.errors import GatedModelError
+
+
+def say(capsys, *argv):
+    code = main(list(argv))
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_help_lists_the_commands(capsys):
+    code, out, _ = say(capsys, "--help")
+    assert code == 0
+    for command in cli.COMMANDS:
+        assert command in out
+
+
+def test_version(capsys):
+    assert say(capsys, "--version")[:2] == (0, f"mot-dinov3 {__version__}\n")
+
+
+@pytest.mark.parametrize("argv", [["--source"], ["track", "--source"]])
+def test_no_command_means_track(capsys, argv):
+    code, _, err = say(capsys, *argv)
+    assert code == 2
+    assert "expected one argument" in err
+
+
+def test_an_unknown_command_suggests_the_closest(capsys):
+    code, _, err = say(capsys, "trakc")
+    assert code == 2
+    assert err.splitlines()[0] == "error: unknown command 'trakc'; did you mean 'track'?"
+
+
+def test_an_unknown_option_suggests_the_closest(capsys):
+    code, _, err = say(capsys, "--sorce", "x.mp4")
+    assert code == 2
+    assert err.splitlines()[0] == "error: unknown option '--sorce'; did you mean '--source'?"
+
+
+def test_options_are_not_abbreviated(capsys):
+    assert say(capsys, "--sour", "x.mp4")[0] == 2
+
+
+def test_nothing_to_track_is_a_usage_error(capsys):
+    code, _, err = say(capsys)
+    assert code == 2
+    assert "--source is missing" in err
+
+
+def test_ultralytics_spelling_is_understood(capsys):
+    code, _, err = say(capsys, "source=missing.mp4", "det=motion", "embedder=none", "video=1")
+    assert code == 2
+    assert "video" in err
+    assert say(capsys, "source=missing.mp4", "det=motion", "embedder=none")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("listing", "name"), [("embedders", "dino"), ("detectors", "motion"), ("trackers", "appearance")]
+)
+def test_registries_can_be_listed(capsys, listing, name):
+    code, out, _ = say(capsys, f"--list-{listing}")
+    assert code == 0
+    assert name in out.split()
+
+
+def test_a_bug_is_one_line_and_how_to_report_it(capsys, monkeypatch):
+    def broken(words):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(cli, "_dispatch", broken)
+    code, _, err = say(capsys, "x")
+    assert code == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[0] == "error: this is a bug: ZeroDivisionError: oh"
+    assert say(capsys, "x", "--debug")[2].count("Traceback") == 1
+
+
+def test_remedies_follow_the_message(capsys, monkeypatch):
+    def gated(words):
+        raise GatedModelError("Model 'x' is gated", remedy="1) agree\n2) token")
+
+    monkeypatch.setattr(cli, "_dispatch", gated)
+    code, _, err = say(capsys)
+    assert code == 4
+    assert err == "error: Model 'x' is gated\n  1) agree\n  2) token\n"
+
+
+def test_an_interruption_outside_the_loop(capsys, monkeypatch):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert say(capsys)[0] == 130
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["track", "--help"], ["--list-embedders"], ["detect", "--help"]])
+def test_help_and_lists_import_nothing_heavy(argv):
+    code = (
+        "import sys; from mot_dinov3.cli import main\n"
+        f"try: main({argv!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'cv2', 'scipy', 'av', 'transformers', 'ultralytics', 'tqdm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

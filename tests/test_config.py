@@ -1,0 +1,111 @@
+"""One configuration out of the stages' own dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from mot_dinov3.config import TrackConfig, assemble, options_of, read_toml
+from mot_dinov3.errors import ConfigError
+
+OPTIONS = {option.key: option for option in options_of(TrackConfig)}
+
+
+def toml(tmp_path, text):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return read_toml(path, OPTIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "default"),
+    [
+        ("det", "yolov8n.pt"),
+        ("imgsz", 960),
+        ("conf", None),
+        ("embedder", "dino"),
+        ("crop_pad", 0.12),
+        ("embed_refresh", 5),
+        ("embed_iou_gate", 0.6),
+        ("embed_overlap_thr", 0.2),
+        ("embed_budget_ms", 0.0),
+        ("output", "outputs/tracked.mp4"),
+        ("tracker", "appearance"),
+        ("class_mode", "agnostic"),
+        ("device", "auto"),
+        ("precision", "auto"),
+        ("draw_lost", False),
+        ("fallback_open", False),
+        ("hungarian", True),
+    ],
+)
+def test_documented_names_and_defaults(key, default):
+    assert OPTIONS[key].default == default
+
+
+def test_no_two_stages_share_an_option():
+    keys = [option.key for option in options_of(TrackConfig)]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_option_has_a_help_and_a_plain_type():
+    for option in OPTIONS.values():
+        assert option.setting.help, option.flag
+        assert option.type in (bool, int, float, str), option.flag
+
+
+def test_defaults_exist_only_in_the_stages():
+    config = assemble(TrackConfig, {})
+    for option in OPTIONS.values():
+        assert getattr(getattr(config, option.stage), option.field) == option.default
+
+
+def test_values_reach_their_stage():
+    config = assemble(TrackConfig, {"conf": 0.1, "embed_refresh": 7, "draw_lost": True})
+    assert (config.detector.conf, config.scheduler.embed_refresh, config.draw.draw_lost) == (0.1, 7, True)
+
+
+def test_all_stages_complaints_come_at_once():
+    with pytest.raises(ConfigError, match=r"conf must be.*embed_refresh must be") as caught:
+        assemble(TrackConfig, {"conf": 7, "embed_refresh": 0})
+    assert caught.value.exit_code == 2
+
+
+def test_toml_values_are_typed(tmp_path):
+    values = toml(tmp_path, 'conf = 0.25\nembed-budget-ms = 20\nclasses = "0"\nvideo = false\n')
+    assert values == {"conf": 0.25, "embed_budget_ms": 20.0, "classes": "0", "video": False}
+    assert type(values["embed_budget_ms"]) is float
+
+
+def test_all_mistakes_of_a_toml_file_are_named_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        toml(tmp_path, 'cnof = 0.2\nimgsz = "big"\nembed_refresh = true\n')
+    assert "unknown key 'cnof'; did you mean 'conf'?" in caught.value.message
+    assert "'imgsz' must be a int, got 'big'" in caught.value.message
+    assert "'embed_refresh'" in caught.value.message
+    assert "run.toml" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["a = ", "[track]\nconf = 0.3\n", "= 3", "\0"])
+def test_what_is_no_flat_toml_is_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"run\.toml"):
+        toml(tmp_path, text)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_toml(path, OPTIONS.values())
+
+
+def test_a_file_that_is_no_utf8_is_refused(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"run\.toml"):
+        read_toml(path, OPTIONS.values())
+
+
+def test_configs_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        assemble(TrackConfig, {}).detector.conf = 0.5
