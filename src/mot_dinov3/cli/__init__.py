@@ -12,10 +12,11 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from mot_dinov3 import __version__
-from mot_dinov3.errors import EXIT_BUG, EXIT_INTERRUPTED, MotError, UsageError, closest, unknown_name
+from mot_dinov3.errors import EXIT_BUG, EXIT_INTERRUPTED, ConfigError, MotError, UsageError, closest, unknown_name
 
 COMMANDS = {
     "track": "detect, embed on a budget, track, draw: the main job",
@@ -70,7 +71,21 @@ def _dispatch(words: list[str]) -> int:
     parser: argparse.ArgumentParser = subparsers.choices[name]
     parser.add_argument("--debug", action="store_true", help="log in detail; show tracebacks")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
-    return int(command.run(root.parse_args([name, *rest])))
+    parser.usage = parser.usage or f"{parser.prog} [options]"
+    args = parser.parse_args(rest)
+    read_env(Path(".env"))
+    return int(command.run(args))
+
+
+def read_env(path: Path) -> None:
+    """Put what a ``.env`` file holds (a hub token, say) into the environment; what is set there already wins."""
+    from dotenv import load_dotenv
+
+    try:
+        if path.is_file():
+            load_dotenv(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"'{path}' cannot be read: {error}", remedy="write NAME=value lines in UTF-8") from error
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Add the command to `subparsers`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "detect", description="Find objects and write them as det-v1 JSON, to track them later.", allow_abbrev=False
+        "detect",
+        usage="%(prog)s --source PATH [options]",
+        description="Find objects and write them as det-v1 JSON, to track them later.",
+        allow_abbrev=False,
     )
     add_config_options(parser, DetectConfig)
     add_cpu_option(parser)

@@ -23,6 +23,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to `subparsers`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "track",
+        usage="%(prog)s --source PATH [options]",
         description="Detect, embed on a budget, track, draw. Frames count from 0, ranges are half-open. The same input "
         "and options give the same output, but for a wall-clock --embed-budget-ms.",
         allow_abbrev=False,
