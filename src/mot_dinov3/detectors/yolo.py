@@ -1,0 +1,127 @@
+"""Ultralytics models: YOLO and RT-DETR, in every format that the package loads."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3 import boxes
+from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.classes import parse_classes
+from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.devices import resolve_device
+from mot_dinov3.errors import ModelError
+from mot_dinov3.structures import Detections, FloatArray, Frame, ModelInfo
+
+_TASKS_WITH_BOXES = ("detect", "segment", "pose", "obb")
+_IOU = 0.7
+"""Overlap above which the weaker of two boxes of one class is dropped; Ultralytics' own default."""
+_MAX_DETECTIONS = 300
+
+
+class YoloDetector:
+    """Runs an Ultralytics model on one picture at a time.
+
+    Args:
+        weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
+        config: Threshold, picture size and classes.
+        device: As the user names it.
+
+    Raises:
+        ModelError: The weights are corrupt, of another kind, or their format needs a package that is not installed.
+        ConfigError: A class that the model does not know.
+    """
+
+    def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto") -> None:
+        self._device = resolve_device(device)
+        self._model, self.names = _load(weights, self._device)
+        if self._model.task not in _TASKS_WITH_BOXES:
+            raise ModelError(
+                f"detector weights '{weights}' are for the task '{self._model.task}', which finds no boxes",
+                remedy=f"give weights for one of: {', '.join(_TASKS_WITH_BOXES)}",
+            )
+        self._classes = parse_classes(config.classes, self.names)
+        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        self._imgsz = config.imgsz
+        details = {
+            "backend": "ultralytics",
+            "classes": None if self._classes is None else list(self._classes),
+            "conf_thresh": self._conf,
+            "imgsz": self._imgsz,
+            "task": self._model.task,
+        }
+        self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details)
+
+    def detect(self, frame: Frame) -> Detections:
+        """Return what the model finds in the picture of `frame`, highest score first."""
+        result = self._model.predict(
+            frame.pixels(),
+            conf=self._conf,
+            iou=_IOU,
+            imgsz=self._imgsz,
+            classes=None if self._classes is None else list(self._classes),
+            max_det=_MAX_DETECTIONS,
+            device=self._device,
+            verbose=False,
+            save=False,
+        )[0]
+        found = result.obb if result.obb is not None else result.boxes
+        if found is None or not len(found):
+            return Detections.empty()
+        xyxy = _array(found.xyxy)
+        detections = Detections(xyxy, np.clip(_array(found.conf), 0, 1), _array(found.cls).astype(np.int64))
+        usable = boxes.usable(xyxy)  # the package cuts boxes off at the picture's edge, where nothing may be left
+        return detections if usable.all() else detections[usable]
+
+
+def _array(tensor: Any) -> FloatArray:
+    return np.asarray(tensor.cpu().numpy(), np.float32)
+
+
+def _load(weights: Path, device: str) -> tuple[Any, dict[int, str]]:
+    """Return the loaded model and its class names."""
+    yolo = ultralytics_module().YOLO
+    try:
+        model = yolo(str(weights))
+        if model.task in _TASKS_WITH_BOXES:
+            model.overrides["device"] = device  # exported formats are only opened when something asks, like the names
+            return model, {int(class_id): str(name) for class_id, name in model.names.items()}
+        return model, {}
+    except ImportError as error:
+        raise ModelError(
+            f"detector weights '{weights}' need a package that is not installed: {error.name or error}",
+            remedy="install it, or give the weights in another format (.pt, .onnx)",
+        ) from error
+    except _load_errors(weights) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"detector weights '{weights}' cannot be loaded: {reason[:200]}",
+            remedy="they may be cut off, or not be an Ultralytics model: fetch or export them again",
+        ) from error
+
+
+def _load_errors(weights: Path) -> tuple[type[Exception], ...]:
+    """Return what the loaders raise for broken files: each format has its own ways."""
+    errors: tuple[type[Exception], ...] = (
+        RuntimeError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    )
+    if weights.suffix.lower() == ".onnx":
+        # ONNX Runtime's errors derive from nothing more special than Exception.
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        errors += tuple(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
+    return errors
