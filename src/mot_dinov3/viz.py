@@ -56,7 +56,7 @@ def draw_frame(
 
     Tracked rows get a box in their track's colour and a label, dotted where the row is coasted; rows of tentative
     tracks a thin grey box; other rows nothing. The box is the track's smoothed one where there is one. A label is
-    ``ID 7``, ``ID 7 *`` where the embedding was computed in this frame, ``ID 7 car`` where more than one class is known.
+    ``ID 7``, ``ID 7 *`` where the embedding was computed in this frame, ``ID 7 car`` where several classes are known.
 
     Args:
         image: ``(h, w, 3)`` uint8 BGR; stays as it is.

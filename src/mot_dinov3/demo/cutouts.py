@@ -62,14 +62,14 @@ _LEAVING_RIGHT: tuple[Point, ...] = (
 _LEAVING_LEFT: tuple[Point, ...] = ((0, 540), (30, 560), (70, 720), (85, 760), (75, 815), (40, 880), (0, 880))
 # Clothes to dye.
 _COAT_A: tuple[Point, ...] = (
-    (45, 440), (100, 446), (110, 462), (120, 471), (134, 478), (150, 472), (160, 466), (215, 500), (215, 660), (197, 697),
-    (165, 702), (137, 704), (45, 703),
+    (45, 440), (100, 446), (110, 462), (120, 471), (134, 478), (150, 472), (160, 466), (215, 500), (215, 660),
+    (197, 697), (165, 702), (137, 704), (45, 703),
 )  # fmt: skip
 _TROUSERS_A: tuple[Point, ...] = ((45, 706), (137, 706), (165, 704), (250, 697), (250, 856), (45, 856))
 _SHOES_A: tuple[Point, ...] = ((40, 858), (260, 858), (260, 905), (40, 905))
 _COAT_B: tuple[Point, ...] = (
-    (215, 480), (262, 474), (272, 468), (284, 480), (300, 468), (314, 476), (355, 490), (355, 575), (324, 600), (345, 695),
-    (325, 698), (290, 706), (215, 706),
+    (215, 480), (262, 474), (272, 468), (284, 480), (300, 468), (314, 476), (355, 490), (355, 575), (324, 600),
+    (345, 695), (325, 698), (290, 706), (215, 706),
 )  # fmt: skip
 _TROUSERS_B: tuple[Point, ...] = (
     (230, 708),
@@ -189,7 +189,7 @@ def street(bus: Image) -> Image:
     sharp = both[_PHOTO_TOP : _PHOTO_TOP + HEIGHT, left : left + WIDTH].astype(np.float32)
     blurred = cv2.GaussianBlur(sharp, (0, 0), 1.8)
     focus = np.clip((np.arange(HEIGHT, dtype=np.float32)[:, None, None] - 250) / 60, 0, 1)
-    return _bytes(blurred * (1 - focus) + sharp * focus)
+    return _bytes(np.asarray(blurred * (1 - focus) + sharp * focus, np.float32))
 
 
 def column(bus: Image) -> FloatArray:
@@ -238,7 +238,8 @@ def _cut_out(picture: Image, outline: Sequence[Point], *, band: int) -> _Figure:
     cv2.setRNGSeed(7)  # GrabCut's colour models start from a k-means
     cv2.grabCut(crop, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     figure = np.where(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)
-    figure = _largest_part(cv2.medianBlur(figure, 5)) & cv2.dilate(inside, np.ones((5, 5), np.uint8))
+    smooth = np.asarray(cv2.medianBlur(figure, 5), np.uint8)
+    figure = np.minimum(_largest_part(smooth), np.asarray(cv2.dilate(inside, np.ones((5, 5), np.uint8)), np.uint8))
     soft = cv2.GaussianBlur(cv2.erode(figure, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
     rows, columns = np.flatnonzero(soft.max(1) > 8), np.flatnonzero(soft.max(0) > 8)
     tight = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -305,7 +306,7 @@ def _without_people(bus: Image) -> Image:
 
 
 def _patch(picture: FloatArray, box: tuple[int, int, int, int], shift: Point) -> None:
-    """Cover `box` (x1, y1, x2, y2), in place, with what lies `shift` away, faded in over 24 pixels inside the picture."""
+    """Cover `box` (x1, y1, x2, y2), in place, with what lies `shift` away, faded in over 24 pixels."""
     x1, y1, x2, y2 = box
     source = picture[y1 + shift[1] : y2 + shift[1], x1 + shift[0] : x2 + shift[0]].copy()
     xs, ys = np.arange(x1, x2), np.arange(y1, y2)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3 import demo_scene
-from mot_dinov3.demo_scene import HEIGHT, WIDTH, Sprite
+from mot_dinov3.demo import cutouts
+from mot_dinov3.demo.cutouts import HEIGHT, WIDTH, Sprite
 from mot_dinov3.errors import UsageError
 from mot_dinov3.formats.motchallenge import mot_rows
 from mot_dinov3.outputs import replacing
@@ -121,8 +121,8 @@ class Scene:
         Raises:
             InputError: The photographs are not installed.
         """
-        bus, zidane = demo_scene.photographs()
-        return cls(demo_scene.street(bus), demo_scene.column(bus), demo_scene.cast(bus, zidane))
+        bus, zidane = cutouts.photographs()
+        return cls(cutouts.street(bus), cutouts.column(bus), cutouts.cast(bus, zidane))
 
     def frame(self, index: int) -> tuple[Image, Detections]:
         """Return picture and truth of frame `index`, counted from 0."""
@@ -130,13 +130,13 @@ class Scene:
         canvas = self.background.astype(np.float32)
         owner = np.zeros((HEIGHT, WIDTH), np.int64)
         sizes: dict[int, int] = {}
-        column = demo_scene.COLUMN_FOOT - 0.5, 0
+        column = cutouts.COLUMN_FOOT - 0.5, 0
         depths = [(_depth(actor, time), number) for number, actor in enumerate(self.actors, 1)]
         for _, number in sorted([*depths, column]):
             if number == 0:
-                corner = demo_scene.COLUMN_X - self.column.shape[1] // 2, 0
+                corner = cutouts.COLUMN_X - self.column.shape[1] // 2, 0
                 _paint(canvas, self.column, corner)
-                _claim(owner, demo_scene.solid(self.column), corner, 0)
+                _claim(owner, cutouts.solid(self.column), corner, 0)
                 continue
             actor = self.actors[number - 1]
             if not actor.path[0][0] <= time <= actor.path[-1][0]:
@@ -145,8 +145,8 @@ class Scene:
             if not actor.near:
                 _shade_ground(canvas, actor.place(time))
             _paint(canvas, pixels, corner)
-            sizes[number] = int(demo_scene.solid(pixels).sum())
-            _claim(owner, demo_scene.solid(pixels), corner, number)
+            sizes[number] = int(cutouts.solid(pixels).sum())
+            _claim(owner, cutouts.solid(pixels), corner, number)
         return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), _truth(owner, sizes)
 
 
