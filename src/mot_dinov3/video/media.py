@@ -78,7 +78,7 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
     Args:
         container: The opened file.
         stream: Its video stream.
-        seen: Counts ``packets`` read and ``damaged`` ones skipped.
+        seen: Counts ``packets`` read, ``damaged`` ones skipped, and frames whose damage was ``concealed``.
 
     Raises:
         TimeoutError: A network stream stalled.
@@ -96,7 +96,9 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
                 except av.error.FFmpegError:
                     seen["damaged"] += 1
                     continue
-                yield from frames
+                for frame in frames:
+                    seen["concealed"] += frame.is_corrupt
+                    yield frame
             return
         except av.error.ExitError as error:  # PyAV's read timeout ends FFmpeg's call with "exit requested"
             raise TimeoutError from error
@@ -227,6 +229,10 @@ class MediaSource(BaseSource["VideoFrame"]):
     def _report(self, ended: bool) -> None:
         if damaged := self._seen["damaged"]:
             self.notices.append(f"{damaged} damaged packet{'s' * (damaged > 1)} of '{self._shown}' skipped")
+        if concealed := self._seen["concealed"]:
+            self.notices.append(
+                f"{concealed} frame{'s' * (concealed > 1)} of '{self._shown}' patched up by the decoder"
+            )
         missing = self.info.frame_count - self._seen["packets"]
         if ended and missing > 0:
             self.notices.append(
