@@ -27,3 +27,8 @@ class Tracker(Protocol):
     def revisions(self) -> Sequence[Revision]:
         """Rows of earlier frames whose tentative track the last `update` confirmed."""
         ...
+
+    @property
+    def settled(self) -> int:
+        """Index of the first frame that a later revision can still reach; all before it is final."""
+        ...

@@ -1,0 +1,128 @@
+"""Constant-velocity Kalman filter on (centre x, centre y, width, height), all tracks at once.
+
+Transition, measurement and noises of SORT-like filters (1602.00763, 2206.14651) never mix the four components, so the
+8×8 filter falls apart into four filters of two numbers each, and its update needs no matrix inverse. The motion of
+``m`` tracks is one ``(m, 5, 4)`` float64 array; along its second axis lie, for each of the four components: position
+(px), velocity (px/s), and the covariance's entries position–position, position–velocity, velocity–velocity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+POS, VEL, PP, PV, VV = range(5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Standard deviations of the filter, as fractions of the object's size (width for x and w, height for y and h).
+
+    Attributes:
+        position: Random walk of the position, per square root of a second.
+        velocity: Random walk of the velocity (size/s), per square root of a second.
+        measurement: Of a measured box.
+        start_velocity: Of the unknown velocity of a new track (size/s).
+    """
+
+    position: float
+    velocity: float
+    measurement: float
+    start_velocity: float
+
+
+def start(boxes: Array, noise: Noise) -> Array:
+    """Return the ``(n, 5, 4)`` motion of new tracks that stand still at ``(n, 4)`` centre boxes."""
+    size = _size(boxes)
+    motion = np.zeros((len(boxes), 5, 4))
+    motion[:, POS] = boxes
+    motion[:, PP] = (noise.measurement * size) ** 2
+    motion[:, VV] = (noise.start_velocity * size) ** 2
+    return motion
+
+
+def predict(motion: Array, dt: float, noise: Noise) -> Array:
+    """Return the motion `dt` seconds later; variances grow with `dt`, so any frame rate means the same thing.
+
+    Position and velocity both walk randomly: the process noise is the continuous white-noise-acceleration model
+    (Bar-Shalom) plus a white noise of the position itself, integrated over `dt`.
+    """
+    pos, vel, pp, pv, vv = motion.swapaxes(0, 1)
+    size2 = _size(pos) ** 2
+    walk, shake = size2 * noise.position**2, size2 * noise.velocity**2
+    moved = np.empty_like(motion)
+    moved[:, POS] = pos + dt * vel
+    moved[:, VEL] = vel
+    moved[:, PP] = pp + 2 * dt * pv + dt**2 * vv + walk * dt + shake * (dt**3 / 3)
+    moved[:, PV] = pv + dt * vv + shake * (dt**2 / 2)
+    moved[:, VV] = vv + shake * dt
+    # A long wait must not turn a shrinking box inside out.
+    np.maximum(moved[:, POS, 2:], 1.0, out=moved[:, POS, 2:])
+    return moved
+
+
+def update(motion: Array, boxes: Array, deviation: Array) -> Array:
+    """Return the motion corrected by measured boxes.
+
+    Args:
+        motion: ``(m, 5, 4)`` predicted to the time of the measurement.
+        boxes: ``(m, 4)`` measured centre boxes.
+        deviation: ``(m, 4)`` standard deviation of the measurement, px.
+    """
+    pos, vel, pp, pv, vv = motion.swapaxes(0, 1)
+    inverse = 1.0 / (pp + deviation**2)
+    gain_pos, gain_vel = pp * inverse, pv * inverse
+    surprise = boxes - pos
+    corrected = np.empty_like(motion)
+    corrected[:, POS] = pos + gain_pos * surprise
+    corrected[:, VEL] = vel + gain_vel * surprise
+    corrected[:, PP] = (1 - gain_pos) * pp
+    corrected[:, PV] = (1 - gain_pos) * pv
+    corrected[:, VV] = vv - gain_vel * pv
+    np.maximum(corrected[:, POS, 2:], 1.0, out=corrected[:, POS, 2:])
+    return corrected
+
+
+def deviation(boxes: Array, scores: Array, noise: Noise, nsa: bool) -> Array:
+    """Return ``(n, 4)`` standard deviations of measured centre boxes, px.
+
+    With `nsa` a confident box is trusted more: the variance is multiplied by ``1 − score`` (GIAOTracker 2202.11983,
+    StrongSORT 2202.13514), but never by less than 0.05, for no detector is exact.
+    """
+    base = noise.measurement * _size(boxes)
+    return base * np.sqrt(np.maximum(1.0 - scores, 0.05))[:, None] if nsa else base
+
+
+def _size(boxes: Array) -> Array:
+    """Return (w, h, w, h) of centre boxes."""
+    return np.asarray(boxes[:, [2, 3, 2, 3]])
+
+
+def centre_boxes(xyxy: npt.NDArray[np.floating]) -> Array:
+    """Return (centre x, centre y, width, height) float64 of corner boxes."""
+    low, high = xyxy[:, :2].astype(np.float64), xyxy[:, 2:].astype(np.float64)
+    return np.concatenate([(low + high) / 2, high - low], axis=1)
+
+
+def corner_boxes(boxes: Array) -> Array:
+    """Return (x1, y1, x2, y2) float64 of centre boxes."""
+    half = boxes[:, 2:] / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+
+
+def transform(motion: Array, affine: Array) -> Array:
+    """Return the motion as a camera sees it that moved by `affine`, a ``(2, 3)`` rotation, scale and shift.
+
+    Rotations are small between two frames, so that the covariances only scale.
+    """
+    turn, zoom = affine[:, :2], np.sqrt(abs(np.linalg.det(affine[:, :2])))
+    moved = motion.copy()
+    moved[:, [POS, VEL], :2] = motion[:, [POS, VEL], :2] @ turn.T
+    moved[:, POS, :2] += affine[:, 2]
+    moved[:, [POS, VEL], 2:] *= zoom
+    moved[:, PP:] *= zoom**2
+    return moved
