@@ -94,6 +94,13 @@ def write_clip(
     return path
 
 
+def write_sound(path: Path, codec: str = "aac") -> Path:
+    """Write a file that holds sound and no pictures."""
+    with av.open(str(path), "w") as container:
+        _add_tone(container, container.add_stream(codec, rate=AUDIO_RATE, layout="mono"), 0.6)
+    return path
+
+
 def _add_tone(container, stream, seconds: float) -> None:
     count = int(seconds * AUDIO_RATE) // 1024 * 1024
     at = np.arange(count) / AUDIO_RATE

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clips import damage, number, numbers, orient, picture, truncate, write_clip
 
+from clips import damage, number, numbers, orient, picture, truncate, write_clip, write_sound
 from mot_dinov3.errors import ConfigError, VideoError
 from mot_dinov3.structures import Frame
 from mot_dinov3.video import SourceConfig, open_source
@@ -213,7 +213,7 @@ def test_damage_in_the_middle_is_skipped_and_counted(tmp_path: Path) -> None:
 
 def test_a_file_without_one_good_frame_is_an_error(tmp_path: Path) -> None:
     path = damage(write_clip(tmp_path / "a.avi", 5, codec="mjpeg", pix_fmt="yuvj420p"), range(5))
-    with pytest.raises(VideoError, match="no frame of .* can be decoded"):
+    with pytest.raises(VideoError, match=r"no frame of .* can be decoded"):
         open_source(SourceConfig(source=str(path)))
 
 
@@ -247,11 +247,7 @@ def no_images(folder: Path) -> str:
 
 
 def sound_only(folder: Path) -> str:
-    import av
-    from clips import _add_tone
-
-    with av.open(str(folder / "a.mp4"), "w") as container:
-        _add_tone(container, container.add_stream("aac", rate=48_000, layout="mono"), 0.5)
+    write_sound(folder / "a.mp4")
     return "a.mp4"
 
 

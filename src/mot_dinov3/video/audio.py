@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-COPIED = {"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"}  # what MP4 holds
+COPIED = {"aac", "mp3", "mp3float", "opus", "flac", "ac3", "eac3", "alac"}  # decoders of what MP4 holds
 AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 AAC_FRAME = 1024
 
@@ -39,6 +39,9 @@ def video_origin(path: str) -> float:
 
 class AudioTrack(ABC):
     """Feeds the sound of a file to an output, always as far as its pictures have come.
+
+    Sound before the start is read and dropped: seeking is not exact everywhere (MP3 in AVI comes out 85 ms early), and
+    whoever reads the pictures has to pass over as much.
 
     Args:
         source: The opened file.
@@ -63,23 +66,16 @@ class AudioTrack(ABC):
             start: Time of the first picture written, in seconds from the first picture of the file.
             notices: What the user should know is appended.
         """
-        import av
-
         try:
             offset = video_origin(path) + start
             source = open_container(path)
-        except VideoError as error:
+        except (VideoError, OSError) as error:
             notices.append(f"the sound is left out: {error}")
             return None
         stream = next((s for s in source.streams.audio if s.codec_context is not None), None)
         if stream is None:
             source.close()
             return None
-        if start > 0:
-            try:
-                source.seek(int(offset * 1e6))
-            except av.error.FFmpegError:  # not seekable: what comes before is read and dropped
-                source.seek(0)
         name = stream.codec_context.name
         # AAC without its description (in a transport stream) cannot be copied into a header written before the sound
         if name in COPIED and (name != "aac" or stream.codec_context.extradata):

@@ -82,6 +82,7 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
 
     Raises:
         TimeoutError: A network stream stalled.
+        OSError: The connection, or the disk, failed.
     """
     import av
 
@@ -102,7 +103,9 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
             return
         except av.error.ExitError as error:  # PyAV's read timeout ends FFmpeg's call with "exit requested"
             raise TimeoutError from error
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
             seen["damaged"] += 1
             failures += 1
 
@@ -213,6 +216,11 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise VideoError(
                 f"source '{self._shown}' stalled: nothing came for {TIMEOUT_S[1]:g} s",
                 remedy="check the connection and that the sender is running",
+            ) from error
+        except OSError as error:
+            raise VideoError(
+                f"source '{self._shown}' was lost after {self._count} frames: {error.strerror or error}",
+                remedy="check the connection, or the disk the file is on",
             ) from error
 
     def _pictures(self) -> Iterator[tuple[float | None, VideoFrame]]:

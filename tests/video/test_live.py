@@ -1,0 +1,112 @@
+"""Cameras and network streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import numbers, picture, write_clip
+from mot_dinov3.errors import VideoError
+from mot_dinov3.video import SourceConfig, media, open_source
+from mot_dinov3.video.camera import CameraSource
+
+
+class ScriptedCamera:
+    """Gives numbered pictures, then fails, as an unplugged camera does."""
+
+    def __init__(self, pictures: int, fps: float = 15.0) -> None:
+        self.left = list(range(pictures))
+        self.fps = fps
+        self.released = False
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return (True, picture(self.left.pop(0))) if self.left else (False, None)
+
+    def get(self, propId: int) -> float:  # noqa: N803
+        return self.fps
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_camera_frames_carry_the_moment_they_came() -> None:
+    ticks = iter([100.0, 100.1, 100.35, 100.4, 100.5])
+    camera = ScriptedCamera(5)
+    with CameraSource(SourceConfig(source="0", start_frame=1), camera, clock=lambda: next(ticks)) as source:
+        frames = list(source)
+        assert (source.info.width, source.info.height, source.info.fps, source.frame_total) == (96, 64, 15.0, 0)
+    assert [f.index for f in frames] == numbers([f.pixels() for f in frames]) == [1, 2, 3, 4]
+    np.testing.assert_allclose([f.time for f in frames], [0.1, 0.35, 0.4, 0.5])
+    assert source.notices == ["camera 0 stopped after 5 frames"]
+    assert camera.released
+
+
+def test_a_camera_that_names_no_rate_has_thirty() -> None:
+    assert CameraSource(SourceConfig(source="0"), ScriptedCamera(1, fps=0.0)).info.fps == 30
+
+
+def test_a_camera_without_a_picture_is_an_error() -> None:
+    camera = ScriptedCamera(0)
+    with pytest.raises(VideoError, match="camera 3 gives no picture"):
+        CameraSource(SourceConfig(source="3"), camera)
+    assert camera.released
+
+
+@contextmanager
+def serving(data: bytes, *, stall_at: int | None = None) -> Iterator[str]:
+    """Serve `data` on the loopback, sending nothing more from byte `stall_at` on."""
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:stall_at])
+            self.wfile.flush()
+            if stall_at is not None:
+                released.wait(20)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://user:secret@127.0.0.1:{server.server_port}/clip"
+    finally:
+        released.set()
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_stream_over_http(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.mp4", sound="aac").read_bytes()
+    with serving(data) as address, open_source(SourceConfig(source=address, end_frame=5)) as source:
+        assert numbers([f.pixels() for f in source]) == [0, 1, 2, 3, 4]
+        assert source.audio_from is None
+        assert "secret" not in source.info.path
+
+
+def test_a_stream_that_stalls_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "TIMEOUT_S", (2.0, 0.2))
+    data = write_clip(tmp_path / "a.ts", 200, codec="mpeg2video").read_bytes()
+    with serving(data, stall_at=len(data) - 1000) as address, open_source(SourceConfig(source=address)) as source:
+        frames = iter(source)
+        assert next(frames).index == 0
+        with pytest.raises(VideoError, match="stalled") as caught:
+            list(frames)
+    assert "secret" not in str(caught.value)
+
+
+def test_nobody_listening_is_told_without_the_password() -> None:
+    with pytest.raises(VideoError, match=r"rtsp://user:\*\*\*@127\.0\.0\.1:9/x' cannot be opened") as caught:
+        open_source(SourceConfig(source="rtsp://user:secret@127.0.0.1:9/x"))
+    assert "check the address" in caught.value.remedy
