@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from mot_dinov3.formats.tables import TRACK_COLUMNS, TrackTableWriter
+from mot_dinov3.structures import Detections, Frame, TrackState
+
+
+def test_a_row_per_tracked_box_with_names_quoted() -> None:
+    rows = Detections(
+        np.array([[1, 2, 4, 6], [5, 5, 9, 9.126]]),
+        np.array([0.5, 0.75]),
+        np.array([0, 1]),
+        track_id=np.array([-1, 2]),
+        state=np.array([TrackState.NONE, TrackState.CONFIRMED]),
+        fresh=np.array([False, True]),
+    )
+    file = io.StringIO(newline="")
+    TrackTableWriter(file, {1: 'a "b", c'}).write(Frame(7, 0.7), rows)
+    header, row = csv.reader(io.StringIO(file.getvalue()))
+    assert tuple(header) == TRACK_COLUMNS
+    assert dict(zip(header, row)) == {
+        "frame": "7",
+        "time_s": "0.700000",
+        "track_id": "2",
+        "class_id": "1",
+        "class_name": 'a "b", c',
+        "score": "0.7500",
+        "x1": "5.00",
+        "y1": "5.00",
+        "x2": "9.00",
+        "y2": "9.13",
+        "state": "confirmed",
+        "embedded": "1",
+        "coasted": "0",
+    }
+    assert "\r" not in file.getvalue()
+
+
+def test_a_frame_without_tracks_adds_nothing() -> None:
+    file = io.StringIO(newline="")
+    TrackTableWriter(file, {}).write(Frame(0, 0.0), Detections.empty())
+    assert file.getvalue().count("\n") == 1
