@@ -40,8 +40,8 @@ def video_origin(path: str) -> float:
 class AudioTrack(ABC):
     """Feeds the sound of a file to an output, always as far as its pictures have come.
 
-    Sound before the start is read and dropped: seeking is not exact everywhere (MP3 in AVI comes out 85 ms early), and
-    whoever reads the pictures has to pass over as much.
+    Sound before the start is read and dropped: seeking is not exact in every container, and whoever reads the pictures
+    has to pass over as much.
 
     Args:
         source: The opened file.
@@ -129,14 +129,19 @@ class _Copied(AudioTrack):
     def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
         super().__init__(source, stream, offset)
         self._target = output.add_stream_from_template(stream)
+        # not the file's own unit: AVI counts whole packets, and a shift by half a packet would be lost in rounding
+        self._clock = Fraction(1, stream.codec_context.sample_rate or 48_000)
         self._last = -1
 
     def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
-        stamp = round(time / (packet.time_base or Fraction(1)))
+        stamp = round(time / self._clock)
         if stamp <= self._last:  # timestamps that go back cannot be stored
             return
         self._last = stamp
+        length = (packet.duration or 0) * (packet.time_base or self._clock)
         packet.pts = packet.dts = stamp
+        packet.duration = round(length / self._clock)
+        packet.time_base = self._clock
         packet.stream = self._target
         output.mux(packet)
 
