@@ -187,7 +187,7 @@ def street(bus: Image) -> Image:
     both = np.hstack([half, half[:, ::-1]])
     left = (both.shape[1] - WIDTH) // 2
     sharp = both[_PHOTO_TOP : _PHOTO_TOP + HEIGHT, left : left + WIDTH].astype(np.float32)
-    blurred = cv2.GaussianBlur(sharp, (0, 0), 1.8)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 2.6)
     focus = np.clip((np.arange(HEIGHT, dtype=np.float32)[:, None, None] - 250) / 60, 0, 1)
     return _bytes(np.asarray(blurred * (1 - focus) + sharp * focus, np.float32))
 
