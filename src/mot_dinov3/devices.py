@@ -26,6 +26,8 @@ def resolve_device(name: str) -> str:
     Raises:
         UsageError: The device does not exist here; the message lists those that do.
     """
+    if name == "cpu":
+        return name
     import torch
 
     cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
@@ -40,16 +42,29 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(name: str, device: str) -> str:
-    """Return ``fp32``, ``bf16`` or ``fp16`` for `name` on a resolved `device`; ``auto`` takes what is fast there."""
-    if name != "auto":
-        return name
+    """Return ``fp32``, ``bf16`` or ``fp16`` for `name` on a resolved `device`; ``auto`` takes what is fast there.
+
+    Raises:
+        UsageError: The device does not have it; the message lists what it has.
+    """
+    fast, valid = _precisions(device)
+    if name != "auto" and name not in valid:
+        raise UsageError(
+            f"precision '{name}' is not to be had on {device}", remedy=f"valid here: auto, {', '.join(valid)}"
+        )
+    return fast if name == "auto" else name
+
+
+def _precisions(device: str) -> tuple[str, tuple[str, ...]]:
+    """Return the precision that is fast on `device`, and all that it computes in."""
     if device.startswith("cuda"):
         import torch
 
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device == "cpu" and {"avx512_bf16", "amx_bf16"} & _cpu_flags():
-        return "bf16"
-    return "fp32"
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("bf16", ("fp32", "bf16", "fp16")) if bf16 else ("fp16", ("fp32", "fp16"))
+    if device == "mps":
+        return "fp32", ("fp32", "fp16")
+    return "bf16" if {"avx512_bf16", "amx_bf16"} & _cpu_flags() else "fp32", ("fp32", "bf16")
 
 
 def _cpu_flags() -> set[str]:

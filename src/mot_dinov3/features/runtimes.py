@@ -21,7 +21,7 @@ class OnnxRuntime:
 
     Raises:
         ModelError: ONNX Runtime is missing, or the file is damaged or not a picture network.
-        UsageError: A precision is asked for: an ONNX file has its own.
+        UsageError: A precision is asked for (an ONNX file has its own), or a device that it cannot use.
     """
 
     def __init__(self, path: Path, device: DeviceConfig) -> None:
@@ -37,9 +37,14 @@ class OnnxRuntime:
         # These derive from Exception alone.
         names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
         self._errors = tuple(getattr(state, name) for name in (*names, "RuntimeException"))
-        cuda = device.device not in ("cpu", "mps") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        self.device = "cuda" if cuda else "cpu"
-        providers = ["CUDAExecutionProvider"] if cuda else []
+        cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        if device.device not in ("auto", "cpu") and not cuda:
+            raise UsageError(
+                f"device '{device.device}' is not to be had for '{path}': this onnxruntime runs on the CPU only",
+                remedy="valid here: auto, cpu",
+            )
+        self.device = "cuda" if cuda and device.device != "cpu" else "cpu"
+        providers = ["CUDAExecutionProvider"] if self.device == "cuda" else []
         self._path = path
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=[*providers, "CPUExecutionProvider"])
