@@ -183,8 +183,9 @@ def compose(folder: Path, *, seconds: float = LENGTH) -> DemoClip:
             image, rows = scene.frame(index)
             writer.write(image, index / FPS)
             truth.append(rows)
-    finally:
         writer.close()
+    finally:
+        writer.abort()  # a clip that is not whole replaces nothing; a whole one is in its place already
     with replacing(gt) as part:
         part.write_text("".join(f"{line}\n" for line in gt_lines(truth)), encoding="ascii")
     return DemoClip(video, gt, info, tuple(truth))
