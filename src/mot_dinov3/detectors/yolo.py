@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class YoloDetector:
 
     def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto") -> None:
         self._device = resolve_device(device)
+        self.names: Mapping[int, str]
         self._model, self.names = _load(weights, self._device)
         if self._model.task not in _TASKS_WITH_BOXES:
             raise ModelError(

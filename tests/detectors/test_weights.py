@@ -1,0 +1,125 @@
+"""Looking weights up and fetching them, against a real server on the loopback interface."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mot_dinov3.cache import cache_dir
+from mot_dinov3.detectors import weights
+from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import FormatError, ModelError, UnreachableModelError
+
+CPU = DeviceConfig(device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory and an empty cache; nothing reaches the real host."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights, "ASSETS_URL", "http://127.0.0.1:9")
+
+
+class Assets(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if "yolov8s" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "10" if "yolov8n" in self.path else "99")
+        self.end_headers()
+        self.wfile.write(b"0123456789")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Assets) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        monkeypatch.setattr(weights, "ASSETS_URL", f"http://127.0.0.1:{httpd.server_port}")
+        yield
+        httpd.shutdown()
+        thread.join()
+
+
+def test_cache_is_the_users() -> None:
+    assert cache_dir().name == "mot-dinov3"
+    assert weights.weights_cache().is_relative_to(cache_dir())
+
+
+def test_a_relative_xdg_folder_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert cache_dir() == Path("~/.cache/mot-dinov3").expanduser()
+
+
+def test_local_files_come_first() -> None:
+    weights.weights_cache().mkdir(parents=True)
+    (weights.weights_cache() / "a.pt").touch()
+    assert weights.find_weights("a.pt") == weights.weights_cache() / "a.pt"
+    Path("models").mkdir()
+    Path("models/a.pt").touch()
+    assert weights.find_weights("a.pt") == Path("models/a.pt")
+    Path("a.pt").touch()
+    assert weights.find_weights("a.pt") == Path("a.pt")
+
+
+@pytest.mark.parametrize("name", ["models/yolov8n.pt", "./yolov8n.pt", "/nowhere/yolov8n.pt"])
+def test_a_path_that_does_not_exist_never_falls_back(name: str) -> None:
+    with pytest.raises(ModelError, match="do not exist") as caught:
+        build_detector(DetectorConfig(det=name), device=CPU, fallback_open=True)
+    assert not isinstance(caught.value, UnreachableModelError)
+
+
+def test_a_name_that_is_no_official_model() -> None:
+    with pytest.raises(ModelError, match=r"did you mean 'yolov8n\.pt'"):
+        build_detector(DetectorConfig(det="yolo8n.pt"), device=CPU, fallback_open=True)
+
+
+def test_official_weights_are_fetched_into_the_cache(server: None) -> None:
+    path = weights.find_weights("yolov8n.pt")
+    assert path == weights.weights_cache() / "yolov8n.pt"
+    assert path.read_bytes() == b"0123456789"
+    assert list(path.parent.iterdir()) == [path]
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "reason"), [("yolov8s.pt", "Not Found"), ("yolov8m.pt", "10 of 99 bytes")])
+def test_a_failed_download_leaves_nothing(server: None, name: str, reason: str) -> None:
+    with pytest.raises(UnreachableModelError, match=reason):
+        weights.find_weights(name)
+    assert list(weights.weights_cache().iterdir()) == []
+
+
+def test_an_unreachable_host_has_remedies() -> None:
+    with pytest.raises(UnreachableModelError, match="refused") as caught:
+        build_detector(DetectorConfig(), device=CPU)
+    assert "models/" in caught.value.remedy
+    assert "--det motion" in caught.value.remedy
+
+
+def test_fallback_is_motion_with_a_notice() -> None:
+    built = build_detector(DetectorConfig(classes="person"), device=CPU, fallback_open=True)
+    assert built.detector.info.name == "motion"
+    (notice,) = built.notices
+    assert "yolov8n.pt" in notice
+    assert "motion" in notice
+
+
+def test_recorded_wins_over_det(tmp_path: Path) -> None:
+    path = tmp_path / "det.txt"
+    path.write_text("1,-1,1,2,3,4,0.5\n")
+    built = build_detector(DetectorConfig(dets=str(path), det="/nowhere.pt"), device=CPU)
+    assert (built.detector.info.name, built.notices) == ("recorded", ())
+    with pytest.raises(FormatError):
+        build_detector(DetectorConfig(dets=str(tmp_path)), device=CPU)
