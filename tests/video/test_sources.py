@@ -41,6 +41,7 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "10 bit": lambda d: write_clip(d / "a.mkv", codec="ffv1", pix_fmt="yuv420p10le"),
     "grey": lambda d: write_clip(d / "a.mkv", codec="ffv1", pix_fmt="gray"),
     "alpha": lambda d: write_clip(d / "a.mkv", codec="ffv1", pix_fmt="yuva420p"),
+    "bgr inside": lambda d: write_clip(d / "a.flv", size=(128, 64), codec="flashsv", pix_fmt="bgr24"),
     "png folder": lambda d: folder(d / "pics ü"),
     "jpeg folder": lambda d: folder(d / "pics", suffix=".JPG"),
 }
@@ -59,7 +60,7 @@ def read(path: Path, **options: object) -> list[Frame]:
 def test_every_frame_comes_once_in_order_with_its_number_and_a_growing_time(clip: Path) -> None:
     with open_source(SourceConfig(source=str(clip))) as source:
         frames = list(source)
-        assert source.frame_total == COUNT or clip.suffix in {".mkv", ".ts"}
+        assert source.frame_total == COUNT or clip.suffix in {".mkv", ".ts", ".flv"}
     assert [f.index for f in frames] == list(range(COUNT))
     assert numbers([f.pixels() for f in frames]) == list(range(COUNT))
     assert frames[0].time == 0
@@ -78,6 +79,13 @@ def test_a_range_is_exactly_that_slice_of_all_frames(clip: Path) -> None:
     assert [f.time for f in part] == [f.time for f in whole[5:9]]
     for a, b in zip(part, whole[5:9]):
         np.testing.assert_array_equal(a.pixels(), b.pixels())
+
+
+def test_drawing_on_a_frame_does_not_show_in_later_ones(clip: Path) -> None:
+    with open_source(SourceConfig(source=str(clip))) as source:
+        for frame in source:
+            assert number(frame.pixels()) == frame.index
+            frame.pixels()[:] = 128
 
 
 def test_one_frame_is_a_range(clip: Path) -> None:
@@ -196,8 +204,8 @@ def test_a_truncated_file_gives_its_frames_up_to_the_damage(tmp_path: Path, name
     path = truncate(write_clip(tmp_path / name, 40, codec=codec, pix_fmt=pix_fmt), packet=25)
     with open_source(SourceConfig(source=str(path))) as source:
         frames = list(source)
-    assert len(frames) in {25, 26}  # some decoders make a picture of the half packet
-    assert numbers([f.pixels() for f in frames[:25]]) == list(range(25))
+    assert 24 <= len(frames) <= 26  # some decoders make a picture of the half packet; PyAV 14 loses the one before it
+    assert numbers([f.pixels() for f in frames[:25]]) == list(range(min(25, len(frames))))
     if source.info.frame_count:
         assert any("ends early" in n and "of 40 frames" in n for n in source.notices)
 
@@ -319,7 +327,7 @@ def test_pictures_are_those_opencv_reads(shared: Path) -> None:
     path = shared / "data/tracking/vtest.avi"
     capture = cv2.VideoCapture(str(path))
     for frame in read(path, end_frame=5):
-        np.testing.assert_array_equal(frame.pixels(), capture.read()[1])
+        assert np.abs(frame.pixels().astype(int) - capture.read()[1]).max() <= 1  # FFmpeg versions round differently
 
 
 def test_number_reads_what_picture_wrote() -> None:

@@ -263,7 +263,10 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise VideoError(
                 f"frame {self._count - 1} of '{self._shown}' cannot be converted from {raw.format.name}: {error}"
             ) from error
-        return np.ascontiguousarray(self._orientation.apply(np.asarray(converted.to_ndarray(), np.uint8)))
+        pixels = np.asarray(converted.to_ndarray(), np.uint8)
+        if converted is raw:  # BGR already: the decoder may still predict from this very memory, and callers may draw
+            pixels = pixels.copy()
+        return np.ascontiguousarray(self._orientation.apply(pixels))
 
     def _release(self) -> None:
         self._container.close()
