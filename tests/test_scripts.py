@@ -182,6 +182,66 @@ def test_yes_does_not_answer_a_root_question(checkout: Path, tmp_path: Path) -> 
     assert not (tmp_path / "installed").exists()
 
 
+@pytest.fixture
+def installed(checkout: Path, tmp_path: Path) -> Path:
+    """A checkout whose .venv notes what pip is asked for; its pair is broken while a file `broken` is there."""
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    tool(
+        checkout / ".venv" / "bin" / "python",
+        f"""case "$1" in
+          -c) exec {sys.executable} "$@" ;;
+          -) cat >/dev/null; test ! -e broken || exit 3 ;;
+          -m) echo "$*" >>asked; case "$*" in *"install torch>="*) test -e hopeless || rm -f broken ;; esac ;;
+        esac""",
+    )
+    return checkout
+
+
+def asked(checkout: Path, tmp_path: Path, *words: str) -> tuple[int, list[str]]:
+    """Really run setup.sh without a network; returns the exit code and what pip was asked to install."""
+    log = checkout / "asked"
+    log.unlink(missing_ok=True)
+    (tmp_path / "tools").mkdir(exist_ok=True)
+    tool(tmp_path / "tools" / "curl", "exit 6")
+    search = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
+    done = call(checkout / "setup.sh", "cpu", "--yes", *words, PATH=search)
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return done.returncode, [line.removeprefix("-m pip ") for line in lines if "install" in line]
+
+
+def test_a_complete_venv_is_reused_and_extras_add_up(installed: Path, tmp_path: Path) -> None:
+    install = "install -c .venv/torch-pair.txt -e ."
+    assert asked(installed, tmp_path) == (0, [install])  # the pair was there and works: it stays
+    assert asked(installed, tmp_path) == (0, [])
+    assert asked(installed, tmp_path, "--extras", "onnx") == (0, [f"{install}[onnx]"])
+    assert asked(installed, tmp_path, "--extras", "fast") == (0, [f"{install}[fast,onnx]"])
+    assert asked(installed, tmp_path, "--extras", "onnx") == (0, [])
+    project = installed / "pyproject.toml"
+    project.write_text(project.read_text(encoding="utf-8") + "\n[tool.other]\n", encoding="utf-8")
+    assert asked(installed, tmp_path) == (0, [])  # no dependency has changed
+    project.write_text(project.read_text(encoding="utf-8").replace("scipy>=", "scipy>=1."), encoding="utf-8")
+    assert asked(installed, tmp_path) == (0, [f"{install}[fast,onnx]"])
+
+
+def test_a_broken_pair_is_replaced_whole(installed: Path, tmp_path: Path) -> None:
+    assert asked(installed, tmp_path)[0] == 0
+    (installed / "broken").touch()
+    code, commands = asked(installed, tmp_path)
+    assert code == 0
+    assert commands[:2] == ["uninstall -q -y torch torchvision", "install torch>=2.4 torchvision>=0.19"]
+    (installed / "broken").touch()
+    (installed / "hopeless").touch()
+    code, commands = asked(installed, tmp_path)
+    assert code == 1  # tried again once, then said
+    assert commands.count("install torch>=2.4 torchvision>=0.19") == 2
+
+
+def test_a_moved_venv_is_made_anew(installed: Path) -> None:
+    (installed / ".venv" / "mot-dinov3.stamp").write_text("root=/somewhere/else\n", encoding="utf-8")
+    assert planned(installed, "cpu")[:2] == ["+ rm -rf .venv", f"+ {sys.executable} -m venv .venv"]
+    assert (installed / ".venv").exists()
+
+
 def test_clean_removes_caches_and_venv_and_keeps_what_was_made(checkout: Path) -> None:
     gone = [".venv/bin/python", ".pytest_cache/x", ".ruff_cache/x", ".mypy_cache/x", "src/p/__pycache__/x.pyc"]
     kept = ["outputs/tracked.mp4", "outputs/__pycache__/x", "data/v.mp4", "models/w.pt", ".env", "src/p/x.py"]
