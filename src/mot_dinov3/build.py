@@ -22,7 +22,7 @@ from mot_dinov3.config import DetectConfig, TrackConfig
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.devices import DeviceConfig, resolve_device
 from mot_dinov3.errors import UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
@@ -79,6 +79,8 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
     _check_files(config)
+    if config.device.device not in ("auto", "cpu"):
+        resolve_device(config.device.device)
     tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
     opened = _open_input(config.source, config.detector, config.device, fallback_open=config.embedder.fallback_open)
     source = opened.source
@@ -213,6 +215,9 @@ class _SinkMaker:
         self.timer = timer
         self.notices = notices
         self.names = stages.detector.names
+        kept = stages.detector.info.details.get("classes")
+        only_class = len(self.names if kept is None else kept) == 1
+        self.shown_names = {} if only_class else self.names
 
     def make(self) -> list[Sink]:
         """Return the sinks that were asked for."""
@@ -236,7 +241,7 @@ class _SinkMaker:
 
     def _draw(self, frame: Frame, detections: Detections) -> Image:
         lost = self.stages.tracker.lost()
-        return draw_frame(frame.pixels(), detections, lost=lost, names=self.names, config=self.config.draw)
+        return draw_frame(frame.pixels(), detections, lost=lost, names=self.shown_names, config=self.config.draw)
 
     def _json(self, path: Path) -> JsonSink:
         return JsonSink(

@@ -1,0 +1,264 @@
+"""The main job from the command line, on a small real video."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+from mot_dinov3.cli import main
+from mot_dinov3.evaluation import load_pairs, score
+from scenes import HEIGHT, WIDTH, Scene, write_scene
+
+WEIGHT_FREE = ("--embedder", "histogram", "--no-progress")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Scene:
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Work in a folder of its own, so that nothing lands in the checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+
+
+def track(scene, *options):
+    return main(["--source", str(scene.video), "--dets", str(scene.dets), *WEIGHT_FREE, *options])
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream.codec_context.name, stream.width, stream.height, sum(1 for _ in container.decode(stream))
+
+
+def test_the_whole_job(scene, tmp_path, capsys):
+    code = track(
+        scene, "--output", "t.mp4", "--save-json", "t.json", "--save-mot", "t.txt", "--save-csv", "t.csv",
+        "--save-dets", "d.json",
+    )  # fmt: skip
+    assert code == 0
+    summary = capsys.readouterr().out
+    assert "40, 80 detections, 2 identities" in summary
+    assert frames_of("t.mp4") == ("h264", WIDTH, HEIGHT, scene.frames)
+
+    scores = score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"]
+    assert scores.idf1 > 95
+    assert scores.switches == 0
+
+    tracked = json.loads(Path("t.json").read_text())
+    assert tracked["schema_version"] == "track-v1"
+    first = tracked["frames"][0]["detections"]
+    assert [d["track_id"] for d in first] == ["1", "2"], "a track's rows start at its first box"
+    assert all(d["embedded"] for d in first)
+    assert tracked["frames"][0]["detections"][0]["bbox"] == [4.0, 30, 24.0, 80]
+
+    rows = list(csv.DictReader(Path("t.csv").read_text().splitlines()))
+    assert len(rows) == len(Path("t.txt").read_text().splitlines()) == 80
+    assert {row["track_id"] for row in rows} == {"1", "2"}
+    assert rows[0]["class_name"] == "box"
+
+    again = json.loads(Path("d.json").read_text())
+    assert again["frames"] == json.loads(scene.dets.read_text())["frames"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "t.csv", "t.json", "t.mp4", "t.txt"]
+
+
+def test_the_same_run_twice_gives_the_same_bytes(scene):
+    for name in ("a", "b"):
+        budget = ("--embed-budget-ms", "10", "--embed-cost-ms", "4")
+        assert track(scene, "--no-video", "--save-json", f"{name}.json", "--save-mot", f"{name}.txt", *budget) == 0
+    assert Path("a.json").read_bytes() == Path("b.json").read_bytes()
+    assert Path("a.txt").read_bytes() == Path("b.txt").read_bytes()
+
+
+def test_motion_needs_nothing_but_the_video(scene, capsys):
+    assert main(["--source", str(scene.video), "--det", "motion", *WEIGHT_FREE, "--save-mot", "m.txt"]) == 0
+    assert Path("outputs/tracked.mp4").is_file()
+    assert "motion" in capsys.readouterr().out
+
+
+def test_a_range_keeps_the_sources_numbers(scene):
+    assert track(scene, "--start-frame", "10", "--end-frame", "15", "--output", "t.mp4", "--save-json", "t.json") == 0
+    assert [f["frame"] for f in json.loads(Path("t.json").read_text())["frames"]] == [10, 11, 12, 13, 14]
+    assert frames_of("t.mp4")[3] == 5
+
+
+def test_recorded_detections_alone_need_no_pictures(scene):
+    assert main(["--dets", str(scene.dets), "--save-mot", "t.txt"]) == 0
+    assert score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"].mota > 90
+    assert not Path("outputs").exists()
+
+
+def test_a_mot_file_has_its_frame_rate_from_seqinfo(scene, capsys):
+    Path("det").mkdir()
+    Path("det/det.txt").write_text(scene.gt.read_text())
+    assert main(["--dets", "det/det.txt", "--save-mot", "a.txt"]) == 0
+    assert "30 fps assumed" in capsys.readouterr().err
+    Path("seqinfo.ini").write_text("[Sequence]\nname=s\nframeRate=10\nseqLength=40\nimWidth=160\nimHeight=120\n")
+    assert main(["--dets", "det/det.txt", "--save-mot", "b.txt"]) == 0
+    assert "fps assumed" not in capsys.readouterr().err
+
+
+def test_a_config_file_is_read_and_the_command_line_wins(scene):
+    Path("run.toml").write_text('output = "from_toml.mp4"\nsave_mot = "from_toml.txt"\n')
+    assert track(scene, "--config", "run.toml", "--save-mot", "from_cli.txt") == 0
+    assert sorted(p.name for p in Path().iterdir()) == ["from_cli.txt", "from_toml.mp4", "run.toml"]
+
+
+BAD = [
+    (["--source", "none.mp4"], 3, "none.mp4"),
+    (["--source", "empty.mp4"], 3, "empty.mp4"),
+    (["--source", "text.mp4"], 3, "text.mp4"),
+    (["--source", "folder"], 3, "folder"),
+    (["--start-frame", "500"], 3, "no frames"),
+    (["--start-frame", "5", "--end-frame", "5"], 2, "end_frame"),
+    (["--output", "folder"], 2, "folder"),
+    (["--output", "text.mp4/x.mp4"], 2, "text.mp4"),
+    (["--save-mot", "same", "--save-csv", "same"], 2, "same"),
+    (["--det", "none.pt"], 4, "none.pt"),
+    (["--det", "corrupt.pt"], 4, "corrupt.pt"),
+    (["--det", "motion", "--classes", "7"], 2, "7"),
+    (["--embedder", "histogramm"], 2, "did you mean 'histogram'"),
+    (["--embedder", "osnet"], 2, "osnet"),
+    (["--embedder", "osnet", "--embed-model", "corrupt.pt"], 4, "corrupt.pt"),
+    (["--embedder", "osnet", "--embed-model", "none.pt"], 4, "none.pt"),
+    (["--embedder", "dino", "--embed-model", "folder"], 4, "folder"),
+    (["--tracker", "apearance"], 2, "did you mean 'appearance'"),
+    (["--config", "bad.toml"], 2, "did you mean 'conf'"),
+    (["--config", "none.toml"], 2, "none.toml"),
+    (["--device", "cuda:99"], 2, "cuda:99"),
+    (["--dets", "zero.json"], 3, "zero.json"),
+    (["--dets", "nan.json"], 3, "nan.json"),
+    (["--dets", "zero.txt"], 3, "line 2"),
+    (["--dets", "size.json"], 3, "size.json"),
+    (["--dets", "late.json"], 3, "late.json"),
+    (["--dets", "none.json"], 3, "none.json"),
+    (["--dets", "folder"], 3, "folder"),
+    (["--conf", "7"], 2, "conf"),
+    (["--imgsz", "big"], 2, "imgsz"),
+]
+
+
+def det_v1(box="[1, 2, 30, 40]", *, frame=0, width=WIDTH):
+    video = f'{{"path": "x", "fps": 10, "frame_count": 1, "width": {width}, "height": {HEIGHT}}}'
+    record = f'{{"bbox": {box}, "score": 0.9, "class_id": 0}}'
+    frames = f'[{{"frame": {frame}, "detections": [{record}]}}]'
+    return f'{{"schema_version": "det-v1", "video": {video}, "frames": {frames}}}'
+
+
+@pytest.mark.parametrize(("options", "code", "named"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else None)
+def test_bad_input_is_one_clear_line_and_harms_nothing(scene, capsys, options, code, named):
+    Path("folder").mkdir()
+    Path("empty.mp4").touch()
+    Path("text.mp4").write_text("no video\n" * 100)
+    Path("corrupt.pt").write_bytes(b"\x00\x01 not weights")
+    Path("bad.toml").write_text("cnof = 0.2\n")
+    Path("zero.json").write_text(det_v1("[5, 5, 5, 9]"))
+    Path("nan.json").write_text(det_v1("[NaN, 5, 9, 9]"))
+    Path("size.json").write_text(det_v1(width=WIDTH * 2))
+    Path("late.json").write_text(det_v1(frame=4000))
+    Path("zero.txt").write_text("1,-1,2,2,9,9,0.9\n1,-1,2,2,0,9,0.9\n")
+    earlier = {"out.mp4": "earlier video", "out.json": "earlier tracks"}
+    for name, text in earlier.items():
+        Path(name).write_text(text)
+    given = {"--source": str(scene.video), "--det": "motion", "--embedder": "none", "--output": "out.mp4"}
+    given |= {"--save-json": "out.json"} | dict(zip(options[::2], options[1::2]))
+    assert main([word for pair in given.items() for word in pair]) == code
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") or "\nerror: " in said.err
+    line = next(line for line in said.err.splitlines() if line.startswith("error: "))
+    assert named in line
+    assert "Traceback" not in said.err
+    for name, text in earlier.items():
+        assert Path(name).read_text() == text
+
+
+def test_output_equal_to_source_is_refused(scene, capsys):
+    before = scene.video.read_bytes()
+    assert track(scene, "--output", str(scene.video)) == 2
+    assert "source itself" in capsys.readouterr().err
+    assert scene.video.read_bytes() == before
+
+
+def test_pictures_that_are_not_there_cannot_be_asked_for(scene, capsys):
+    assert main(["--dets", str(scene.dets), "--output", "x.mp4"]) == 2
+    assert main(["--dets", str(scene.dets), "--embedder", "histogram"]) == 2
+    assert capsys.readouterr().err.count("needs pictures") == 2
+
+
+def test_a_truncated_video_is_tracked_as_far_as_it_goes(scene, capsys):
+    data = scene.video.read_bytes()
+    Path("cut.mkv").write_bytes(data)
+    Path("cut.mp4").write_bytes(data[: len(data) * 2 // 3])
+    code = main(["--source", "cut.mp4", "--det", "motion", "--embedder", "none", "--save-mot", "t.txt", "--no-video"])
+    said = capsys.readouterr().err
+    assert code in (0, 3)
+    assert said, "either the frames that came are counted in a notice, or the file is refused in one line"
+    assert "Traceback" not in said
+
+
+INTERRUPTED = """
+import os, signal, sys
+from mot_dinov3.cli import main
+from mot_dinov3.pipeline import tracking
+step, kill = tracking.TrackingPipeline.step, getattr(signal, sys.argv[1])
+def stepping(self, frame):
+    if frame.index == 7:
+        os.kill(os.getpid(), kill)
+    return step(self, frame)
+tracking.TrackingPipeline.step = stepping
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interruption_finishes_the_frame_and_the_files(scene, name, code):
+    options = ["--source", str(scene.video), "--det", "motion", "--embedder", "none"]
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, name, *options, "--output", "t.mp4", "--save-json", "t.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code, result.stderr
+    assert frames_of("t.mp4")[3] == 8
+    assert len(json.loads(Path("t.json").read_text())["frames"]) == 8
+    assert "frames      8" in result.stdout
+
+
+def test_evaluate_and_detect_from_the_command_line(scene, capsys):
+    assert main(["detect", "--source", str(scene.video), "--det", "motion", "--json", "d.json"]) == 0
+    found = json.loads(Path("d.json").read_text())
+    assert [f["frame"] for f in found["frames"]] == list(range(scene.frames))
+    assert main(["detect", "--source", str(scene.video), "--det", "motion", "--end-frame", "3"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["frames"]) == 3
+    assert main(["--dets", "d.json", "--save-mot", "t.txt"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--gt", str(scene.gt), "--tracks", "t.txt", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["COMBINED"]["hota"] > 0
+
+
+def test_a_token_in_env_reaches_the_environment_and_is_never_printed(scene, capsys, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    Path(".env").write_text("HF_TOKEN=hf_secret_of_mine\n")
+    assert track(scene, "--no-video", "--debug") == 0
+    said = capsys.readouterr()
+    assert os.environ.get("HF_TOKEN") == "hf_secret_of_mine"
+    monkeypatch.delenv("HF_TOKEN")
+    assert "hf_secret" not in said.out + said.err
+
+
+def test_signals_are_given_back(scene):
+    before = signal.getsignal(signal.SIGINT)
+    assert track(scene, "--no-video") == 0
+    assert signal.getsignal(signal.SIGINT) is before
