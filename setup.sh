@@ -280,7 +280,6 @@ choose_torch_index() { # sets TORCH_INDEX, empty for the default index
 }
 
 install_pair() { # torch and torchvision in one call and from one place, so that they match
-  choose_torch_index
   if [ -n "$TORCH_INDEX" ]; then
     run "$VENV_PYTHON" -m pip install --index-url "$TORCH_INDEX" "$(requirement torch)" "$(requirement torchvision)"
   else
@@ -356,17 +355,18 @@ PYTHON
 }
 
 install() {
-  local code=0
+  local old=0 pair=0
+  if [ "$DRY_RUN" = 0 ] && usable_venv; then
+    old=1
+    if verify pair 2>/dev/null; then pair=1; fi
+  fi
+  # first, since it may end the run: nothing has been changed yet
+  [ "$pair" = 1 ] || choose_torch_index
   make_venv
-  if [ "$DRY_RUN" = 1 ]; then
+  if [ "$pair" = 0 ]; then
+    # exchanged whole: half of a pair is what breaks
+    [ "$old" = 0 ] || run "$VENV_PYTHON" -m pip uninstall -q -y torch torchvision
     install_pair
-  else
-    verify pair 2>/dev/null || code=$?
-    if [ "$code" != 0 ]; then
-      # exchanged whole: half of a pair is what breaks
-      run "$VENV_PYTHON" -m pip uninstall -q -y torch torchvision 2>/dev/null
-      install_pair
-    fi
   fi
   pin_pair
   install_project

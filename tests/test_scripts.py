@@ -236,6 +236,15 @@ def test_a_broken_pair_is_replaced_whole(installed: Path, tmp_path: Path) -> Non
     assert commands.count("install torch>=2.4 torchvision>=0.19") == 2
 
 
+def test_a_channel_out_of_reach_changes_nothing(installed: Path, tmp_path: Path) -> None:
+    (installed / "broken").touch()
+    before = sorted(installed.rglob("*"))
+    done = call(installed / "setup.sh", "cpu", "--yes", TORCH_CHANNEL="cu130", PATH=offline(tmp_path))
+    assert done.returncode == 1
+    assert "TORCH_CHANNEL=cu130" in done.stderr
+    assert sorted(installed.rglob("*")) == before
+
+
 def test_a_moved_venv_is_made_anew(installed: Path) -> None:
     (installed / ".venv" / "mot-dinov3.stamp").write_text("root=/somewhere/else\n", encoding="utf-8")
     assert planned(installed, "cpu")[:2] == ["+ rm -rf .venv", f"+ {sys.executable} -m venv .venv"]
