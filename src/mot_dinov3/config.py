@@ -22,7 +22,7 @@ from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.pipeline.sinks import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.settings import Setting, flag_of, setting
-from mot_dinov3.trackers import TrackerConfig
+from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
@@ -40,24 +40,24 @@ class TrackerChoice:
 class TrackConfig:
     """All that the main job needs to know, one part per stage."""
 
-    source: SourceConfig = SourceConfig()
-    detector: DetectorConfig = DetectorConfig()
-    device: DeviceConfig = DeviceConfig()
-    embedder: EmbedderConfig = EmbedderConfig()
-    scheduler: SchedulerConfig = SchedulerConfig()
-    choice: TrackerChoice = TrackerChoice()
-    tracker: TrackerConfig = TrackerConfig()
-    draw: DrawConfig = DrawConfig()
-    output: OutputConfig = OutputConfig()
+    source: SourceConfig
+    detector: DetectorConfig
+    device: DeviceConfig
+    embedder: EmbedderConfig
+    scheduler: SchedulerConfig
+    choice: TrackerChoice
+    tracker: TrackerConfig
+    draw: DrawConfig
+    output: OutputConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class DetectConfig:
     """What `detect` needs: the same stages without those that come after the detector."""
 
-    source: SourceConfig = SourceConfig()
-    detector: DetectorConfig = DetectorConfig()
-    device: DeviceConfig = DeviceConfig()
+    source: SourceConfig
+    detector: DetectorConfig
+    device: DeviceConfig
 
 
 @dataclasses.dataclass(frozen=True)
