@@ -118,6 +118,7 @@ def _load_errors(weights: Path) -> tuple[type[Exception], ...]:
         OSError,
         EOFError,
         SyntaxError,
+        StopIteration,
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     )
