@@ -82,7 +82,7 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     if config.device.device not in ("auto", "cpu"):
         resolve_device(config.device.device)
     tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
-    opened = _open_input(config.source, config.detector, config.device, fallback_open=config.embedder.fallback_open)
+    opened = _open_input(config, fallback_open=config.embedder.fallback_open)
     source = opened.source
     try:
         built = build_embedder(config.embedder, device=config.device)
@@ -136,13 +136,14 @@ class _Input:
     at_end: Callable[[int], None]
 
 
-def _open_input(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig, *, fallback_open: bool) -> _Input:
+def _open_input(config: TrackConfig | DetectConfig, *, fallback_open: bool = False) -> _Input:
     """Open source and detector; recorded detections alone make a source without pictures."""
+    source = config.source
     if source.source is None:
-        return _open_blank(source, detector, device)
+        return _open_blank(source, config.detector, config.device)
     frames = open_source(source)
     try:
-        built = build_detector(detector, device=device, fallback_open=fallback_open)
+        built = build_detector(config.detector, device=config.device, fallback_open=fallback_open, motion=config.motion)
         if not isinstance(built.detector, RecordedDetector):
             return _Input(frames, built.detector, built.notices, lambda _: None)
         recorded = built.detector
@@ -188,7 +189,7 @@ class DetectionRun:
 
 def build_detection(config: DetectConfig) -> DetectionRun:
     """Build what `detect` runs."""
-    opened = _open_input(config.source, config.detector, config.device, fallback_open=False)
+    opened = _open_input(config)
     return DetectionRun(opened.source, opened.detector, opened.notices)
 
 

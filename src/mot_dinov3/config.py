@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ConfigError, closest
 from mot_dinov3.features.factory import EmbedderConfig
@@ -42,6 +43,7 @@ class TrackConfig:
 
     source: SourceConfig
     detector: DetectorConfig
+    motion: MotionConfig
     device: DeviceConfig
     embedder: EmbedderConfig
     scheduler: SchedulerConfig
@@ -57,6 +59,7 @@ class DetectConfig:
 
     source: SourceConfig
     detector: DetectorConfig
+    motion: MotionConfig
     device: DeviceConfig
 
 

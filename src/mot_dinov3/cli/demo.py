@@ -13,6 +13,7 @@ from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_va
 from mot_dinov3.cli.track import run_with_progress
 from mot_dinov3.config import TrackConfig, assemble
 from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.scheduler import SchedulerConfig
@@ -28,6 +29,7 @@ class DemoConfig:
     """What can be chosen for the demo; the rest is the main job's default."""
 
     detector: DetectorConfig
+    motion: MotionConfig
     device: DeviceConfig
     embedder: EmbedderConfig
     scheduler: SchedulerConfig
