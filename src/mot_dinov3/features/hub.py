@@ -174,6 +174,14 @@ def unsupported(model: str, reason: str) -> UnsupportedModelError:
     )
 
 
+def not_plain(what: str) -> ModelError:
+    """Build the error for a pickle that is damaged, or holds more than tensors: nothing in it was run."""
+    return ModelError(
+        f"{what} cannot be read as plain tensors",
+        remedy="the file is damaged, or holds code; fetch it again, or convert it to safetensors",
+    )
+
+
 def _local(name: str) -> Path | None:
     """Return what exists under `name`: as written, in ``models/``, or there under the last part of a hub id."""
     if not name.strip():

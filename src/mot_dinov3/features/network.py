@@ -114,7 +114,7 @@ class TorchRuntime:
         self._dtype = dtypes[precision]
         self._device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        module = module.eval().requires_grad_(False).to(self._device, self._dtype)
+        module = module.eval().to(self._device, self._dtype)
         self._module: Callable[[torch.Tensor], torch.Tensor] = module.to(memory_format=self._format)
 
     def run(self, batch: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.errors import ConfigError, ModelError
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.hub import find_local
+from mot_dinov3.features.hub import find_local, not_plain
 from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime, TorchRuntime
 from mot_dinov3.structures import ModelInfo
 
@@ -104,7 +104,9 @@ def _torch_module(path: Path) -> tuple[torch.nn.Module, str]:
             return torch.jit.load(str(path), map_location="cpu"), "torchscript"  # type: ignore[no-untyped-call]
         # weights_only: a checkpoint is data; nothing in it may run.
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        raise not_plain(f"weights '{path}'") from error
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
         raise ModelError(
             f"weights '{path}' cannot be read: {_first_line(error)}",
             remedy="the file is damaged, or not a plain torch checkpoint; download it again",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3.errors import ModelError
-from mot_dinov3.features.hub import unsupported
+from mot_dinov3.features.hub import not_plain, unsupported
 from mot_dinov3.features.network import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # What a checkpoint may lack: it plays no part in an embedding.
@@ -73,6 +74,8 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
+    except pickle.UnpicklingError as error:
+        raise not_plain(f"the weights of model '{model}'") from error
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"the weights of model '{model}' cannot be loaded: {_first_line(error)}",

@@ -1,0 +1,126 @@
+"""One contract for every embedder of the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import InputError
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
+
+CASES = [
+    ("none", None),
+    ("histogram", None),
+    ("osnet", "osnet.pt"),
+    ("resnet", "resnet"),
+    ("clip", "clip"),
+    ("dino", "dinov2"),
+    ("dino", "dinov2_registers"),
+    ("dino", "dinov3_vit"),
+    ("dino", "dinov3_convnext"),
+]
+BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100]], np.float32)
+
+
+def test_every_embedder_is_held_to_the_contract() -> None:
+    assert {name for name, _ in CASES} == set(EMBEDDERS)
+
+
+def build(case: tuple[str, str | None], checkpoints: Path, *, precision: str = "fp32", batch: int = 32) -> Embedder:
+    name, model = case
+    config = EmbedderConfig(
+        embedder=name,
+        embed_model=str(checkpoints / model) if model else None,
+        embed_batch=batch,
+        crop_size="64x32" if name == "osnet" else None,
+    )
+    return build_embedder(config, device=DeviceConfig("cpu", precision)).embedder
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case[1] or case[0])
+def case(request: pytest.FixtureRequest) -> tuple[str, str | None]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def embedder(case: tuple[str, str | None], checkpoints: Path) -> Embedder:
+    return build(case, checkpoints)
+
+
+def assert_unit(rows: np.ndarray, count: int, embedder: Embedder) -> None:
+    assert rows.dtype == np.float32
+    assert rows.shape == (count, embedder.dim)
+    if embedder.dim:
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_boxes_become_unit_rows(embedder: Embedder, picture: np.ndarray) -> None:
+    before = picture.copy()
+    rows = embedder.embed(picture, BOXES)
+    embedder.synchronize()
+    assert_unit(rows, 4, embedder)
+    np.testing.assert_array_equal(picture, before)
+    if embedder.dim:
+        assert (rows @ rows.T)[~np.eye(4, dtype=bool)].max() < 1 - 1e-5  # they look at the pixels
+
+
+def test_it_says_what_it_is(embedder: Embedder, case: tuple[str, str | None]) -> None:
+    assert embedder.info.name == case[0]
+    assert embedder.info.weights.endswith(case[1] or "")
+    assert embedder.info.device == "cpu"
+    assert -1 <= embedder.same_floor < 1
+
+
+def test_no_boxes_and_no_pictures_give_no_rows(embedder: Embedder, picture: np.ndarray) -> None:
+    assert_unit(embedder.embed(picture, np.zeros((0, 4), np.float32)), 0, embedder)
+    assert_unit(embedder.embed_pictures([]), 0, embedder)
+
+
+def test_any_box_is_survived(embedder: Embedder, picture: np.ndarray) -> None:
+    inf, nan = np.inf, np.nan
+    boxes = [[nan] * 4, [5, 5, 5, 5], [50, 50, 10, 10], [900, 900, 950, 990], [-inf, -inf, inf, inf], [0, nan, 9, 9]]
+    rows = embedder.embed(picture, np.array([*boxes, BOXES[0]], np.float32))
+    assert_unit(rows, 7, embedder)
+    np.testing.assert_allclose(rows[6:], embedder.embed(picture, BOXES[:1]), atol=1e-5)
+
+
+def test_rows_do_not_depend_on_their_neighbours(
+    embedder: Embedder, case: tuple[str, str | None], checkpoints: Path, picture: np.ndarray
+) -> None:
+    rows = embedder.embed(picture, BOXES)
+    one_by_one = build(case, checkpoints, batch=1)
+    np.testing.assert_allclose(one_by_one.embed(picture, BOXES), rows, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed(picture, BOXES[::-1])[::-1], rows, atol=1e-5)
+
+
+def test_the_same_twice_is_the_same_to_the_bit(embedder: Embedder, picture: np.ndarray) -> None:
+    np.testing.assert_array_equal(embedder.embed(picture, BOXES), embedder.embed(picture, BOXES))
+
+
+def test_whole_pictures_are_taken_whole(embedder: Embedder, picture: np.ndarray) -> None:
+    rows = embedder.embed_pictures([picture, picture[:40, :60], picture[:1, :1]])
+    assert_unit(rows, 3, embedder)
+    everything = np.array([[0, 0, 120, 90]], np.float32)
+    if not embedder.dim or embedder.info.name in ("osnet", "histogram"):  # neither squares, and nothing is left to pad
+        np.testing.assert_allclose(rows[:1], embedder.embed(picture, everything), atol=1e-5)
+
+
+def test_a_picture_without_pixels_is_named(embedder: Embedder, picture: np.ndarray) -> None:
+    if embedder.dim:
+        with pytest.raises(InputError, match="picture 1 of 2"):
+            embedder.embed_pictures([picture, picture[:0]])
+
+
+def test_bf16_is_close_to_fp32(
+    embedder: Embedder, case: tuple[str, str | None], checkpoints: Path, picture: np.ndarray
+) -> None:
+    half = build(case, checkpoints, precision="bf16")
+    rows = half.embed(picture, BOXES)
+    assert_unit(rows, 4, embedder)
+    if embedder.dim:
+        assert np.einsum("nd,nd->n", rows, embedder.embed(picture, BOXES)).min() > 0.98
+    assert half.info.precision in ("bf16", "")

@@ -1,0 +1,235 @@
+"""OSNet checkpoints, and person re-identification networks in other formats."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ConfigError, ModelError, UsageError
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+
+Tensors = Callable[..., dict[str, Any]]
+
+
+def build(model: Path, *, precision: str = "fp32", **options: Any) -> Embedder:
+    config = EmbedderConfig(embedder="osnet", embed_model=str(model), **options)
+    return build_embedder(config, device=DeviceConfig("cpu", precision)).embedder
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(2).integers(0, 256, (count, 64, 32, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("channels", "width"),
+    [
+        ((16, 64, 96, 128), "x0_25"),
+        ((32, 128, 192, 256), "x0_5"),
+        ((48, 192, 288, 384), "x0_75"),
+        ((64, 256, 384, 512), "x1_0"),
+    ],
+)
+def test_the_width_is_read_from_the_tensors(
+    channels: tuple[int, ...], width: str, osnet_tensors: Tensors, tmp_path: Path
+) -> None:
+    import torch
+
+    torch.save(osnet_tensors(channels), tmp_path / "w.pt")
+    embedder = build(tmp_path / "w.pt", crop_size="64x32")
+    assert embedder.info.details["kind"] == f"osnet_{width}"
+    assert embedder.dim == 64
+
+
+def test_folding_the_normalisation_changes_nothing(osnet_tensors: Tensors, checkpoints: Path) -> None:
+    import torch
+
+    from mot_dinov3.features.network import Preprocessing
+    from mot_dinov3.features.osnet_network import OSNet
+
+    plain = OSNet((16, 64, 96, 128), 64).eval()
+    tensors = {name.removeprefix("module."): value for name, value in osnet_tensors()["state_dict"].items()}
+    plain.load_state_dict({name: value for name, value in tensors.items() if "classifier" not in name})
+    batch = pictures(2)
+    with torch.inference_mode():
+        wanted = plain(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()
+    rows = build(checkpoints / "osnet.pt", crop_size="64x32").embed_pictures(batch)
+    np.testing.assert_allclose(rows, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_published_weights_agree_in_both_formats(shared: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    people = gallery(shared)[::10]
+    rows = [build(shared / f"models/osnet_x0_25_msmt17.{kind}").embed_pictures(people) for kind in ("pt", "onnx")]
+    assert rows[0].shape == (len(people), 512)
+    assert np.einsum("nd,nd->n", *rows).min() > 0.999
+
+
+@pytest.mark.slow
+def test_people_of_the_gallery_are_told_apart(shared: Path) -> None:
+    embedder = build(shared / "models/osnet_x0_25_msmt17.pt")
+    files = gallery_files(shared)
+    rows = embedder.embed_pictures(gallery(shared))
+    who = np.array([file.parent.name for file in files])
+    first, second = np.triu_indices(len(files), 1)
+    cosine, is_same = (rows @ rows.T)[first, second], who[first] == who[second]
+    same, different = cosine[is_same], cosine[~is_same]
+    assert (same[:, None] > different[None]).mean() > 0.92  # measured 0.94
+    assert (same < embedder.same_floor).mean() < 0.1
+    assert (different < embedder.same_floor).mean() > 0.5
+
+
+def gallery_files(shared: Path) -> list[Path]:
+    return sorted((shared / "data/gallery/crops_pets09_s2l1").glob("*/*.*"))
+
+
+def gallery(shared: Path) -> list[np.ndarray]:
+    import cv2
+
+    return [cv2.imread(str(file)) for file in gallery_files(shared)]
+
+
+@pytest.fixture(scope="module")
+def mean_colour_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of fixed batch 2 and input 32×16 that answers with the mean of each channel."""
+    onnx = pytest.importorskip("onnx")
+    picture = onnx.helper.make_tensor_value_info("picture", onnx.TensorProto.FLOAT, [2, 3, 32, 16])
+    mean = onnx.helper.make_tensor_value_info("mean", onnx.TensorProto.FLOAT, [2, 3, 1, 1])
+    node = onnx.helper.make_node("GlobalAveragePool", ["picture"], ["mean"])
+    graph = onnx.helper.make_graph([node], "mean", [picture], [mean])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    path = tmp_path_factory.mktemp("onnx") / "mean.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def assert_mean_colours(embedder: Embedder) -> None:
+    colours = np.array([[200, 10, 30], [5, 250, 90], [60, 70, 220]], np.uint8)
+    rows = embedder.embed_pictures([np.broadcast_to(colour, (20, 10, 3)) for colour in colours])
+    rgb = (colours[:, ::-1] / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(rows, rgb / np.linalg.norm(rgb, axis=1, keepdims=True), atol=1e-4)
+
+
+def test_onnx_runs_at_its_own_size_and_batch(mean_colour_onnx: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    embedder = build(mean_colour_onnx)
+    assert embedder.info.details == {"kind": "onnx"}
+    assert_mean_colours(embedder)
+    with pytest.raises(ConfigError, match="takes 32x16 only"):
+        build(mean_colour_onnx, crop_size="64x32")
+    with pytest.raises(UsageError, match="precision 'bf16'"):
+        build(mean_colour_onnx, precision="bf16")
+
+
+def test_openvino_runs_from_a_folder_or_its_file(mean_colour_onnx: Path, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs the extra [fast]")
+    openvino.save_model(openvino.convert_model(mean_colour_onnx), tmp_path / "mean.xml")
+    assert_mean_colours(build(tmp_path))
+    assert_mean_colours(build(tmp_path / "mean.xml"))
+    (tmp_path / "other.xml").write_text("")
+    with pytest.raises(ModelError, match=r"holds 2 \.xml files"):
+        build(tmp_path)
+    with pytest.raises(ModelError, match="cannot be run"):
+        build(tmp_path / "other.xml")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+def test_torchscript_runs_whatever_its_ending(tmp_path: Path) -> None:
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    torch.jit.save(torch.jit.script(network), tmp_path / "reid.pt")
+    embedder = build(tmp_path / "reid.pt", crop_size="32x16")
+    assert embedder.info.details == {"kind": "torchscript"}
+    assert_mean_colours(embedder)
+
+
+@pytest.mark.parametrize(
+    ("file", "package", "extra"), [("w.onnx", "onnxruntime", "onnx"), ("w.xml", "openvino", "fast")]
+)
+def test_a_missing_package_names_its_extra(
+    file: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / file).write_bytes(b"")
+    with pytest.raises(ModelError, match=f"needs {package}") as caught:
+        build(tmp_path / file)
+    assert caught.value.remedy == f"pip install 'mot-dinov3[{extra}]'"
+
+
+def misfit(tensors: dict[str, Any]) -> str:
+    del tensors["state_dict"]["module.conv3.1.gate.fc1.weight"]
+    return "do not fit OSNet.*conv3.1.gate.fc1.weight"
+
+
+def misshaped(tensors: dict[str, Any]) -> str:
+    shrunk = tensors["state_dict"]["module.conv4.0.conv1.conv.weight"][:5]
+    tensors["state_dict"]["module.conv4.0.conv1.conv.weight"] = shrunk.clone()
+    return "do not fit OSNet.*conv4.0.conv1.conv.weight"
+
+
+def surplus(tensors: dict[str, Any]) -> str:
+    tensors["state_dict"]["module.conv2.0.IN.weight"] = tensors["state_dict"]["module.fc.0.bias"]
+    return "do not fit OSNet.*conv2.0.IN.weight"
+
+
+def other_network(tensors: dict[str, Any]) -> str:
+    tensors["state_dict"] = {"layer1.weight": tensors["state_dict"]["module.fc.0.bias"]}
+    return "are not an OSNet"
+
+
+def no_tensors(tensors: dict[str, Any]) -> str:
+    tensors["state_dict"] = 5
+    return "no state dict"
+
+
+@pytest.mark.parametrize("spoil", [misfit, misshaped, surplus, other_network, no_tensors])
+def test_tensors_that_do_not_fit_are_an_error(
+    spoil: Callable[[dict[str, Any]], str], osnet_tensors: Tensors, tmp_path: Path
+) -> None:
+    import torch
+
+    tensors = osnet_tensors()
+    wanted = spoil(tensors)
+    torch.save(tensors, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=wanted) as caught:
+        build(tmp_path / "w.pt")
+    assert "w.pt" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 a torn archive"])
+@pytest.mark.parametrize("ending", ["pt", "pth"])
+def test_a_damaged_file_is_named(content: bytes, ending: str, tmp_path: Path) -> None:
+    (tmp_path / f"w.{ending}").write_bytes(content)
+    with pytest.raises(ModelError, match=f"w.{ending}' cannot be read") as caught:
+        build(tmp_path / f"w.{ending}")
+    assert "\n" not in caught.value.message
+    assert "weights_only" not in caught.value.message
+
+
+def test_a_damaged_onnx_file_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    (tmp_path / "w.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match=r"w\.onnx' cannot be run"):
+        build(tmp_path / "w.onnx")
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.pt' does not exist here"):
+        build(tmp_path / "none.pt")
+
+
+def test_weights_are_found_in_the_models_folder(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/person.pt").write_bytes((checkpoints / "osnet.pt").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert build(Path("person.pt"), crop_size="64x32").dim == 64

@@ -1,0 +1,78 @@
+"""Which device and number format a model runs with."""
+
+from __future__ import annotations
+
+import pytest
+
+from mot_dinov3 import devices
+from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision
+from mot_dinov3.errors import ConfigError, UsageError
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two CUDA devices, the first of which has no bf16."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a plain CPU."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("cards")
+@pytest.mark.parametrize(
+    ("name", "device"), [("auto", "cuda:0"), ("cuda", "cuda:0"), ("1", "cuda:1"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
+)
+def test_cards_are_found_by_name_and_index(name: str, device: str) -> None:
+    assert resolve_device(name) == device
+
+
+@pytest.mark.usefixtures("cards")
+def test_a_card_too_many_lists_those_that_exist() -> None:
+    with pytest.raises(UsageError, match="'2'") as caught:
+        resolve_device("2")
+    assert "cuda:1" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_plain_machine_has_its_cpu_only() -> None:
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UsageError, match="'cuda'") as caught:
+        resolve_device("cuda")
+    assert caught.value.remedy == "valid here: auto, cpu"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"), [({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16"), ({"avx2"}, "fp32")]
+)
+def test_auto_takes_bf16_where_the_cpu_multiplies_in_it(
+    flags: set[str], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: flags)
+    assert resolve_precision("auto", "cpu") == precision
+
+
+@pytest.mark.usefixtures("cards")
+def test_an_old_card_takes_fp16() -> None:
+    assert resolve_precision("auto", "cuda:0") == "fp16"
+    with pytest.raises(UsageError, match="'bf16' is not to be had on cuda:0") as caught:
+        resolve_precision("bf16", "cuda:0")
+    assert caught.value.remedy == "valid here: auto, fp32, fp16"
+
+
+def test_a_cpu_does_not_compute_in_fp16() -> None:
+    assert resolve_precision("bf16", "cpu") == "bf16"
+    with pytest.raises(UsageError, match="'fp16'"):
+        resolve_precision("fp16", "cpu")
+
+
+def test_an_unknown_precision_lists_the_valid_ones() -> None:
+    with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16"):
+        DeviceConfig(precision="int8")
