@@ -395,6 +395,9 @@ run_checks() { # the one list of checks; pytest last, so that its summary ends t
   run "$VENV_PYTHON" -m ruff format --check .
   run "$VENV_PYTHON" -m mypy
   run .venv/bin/lint-imports
+  # neither the user's tokens and settings get into the tests, nor what libraries note down out of them
+  export HOME="$ROOT/.venv/.home" XDG_CACHE_HOME="$ROOT/.venv/.home/.cache"
+  [ "$DRY_RUN" = 1 ] || mkdir -p "$HOME"
   # one thread each: the two workers would fight for the cores
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
   run "$VENV_PYTHON" -m pytest -n 2 --dist loadfile
