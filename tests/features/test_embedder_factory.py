@@ -60,7 +60,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
 
-def build(*, find: Any = Path, dino: bool = False, **options: Any) -> factory.BuiltEmbedder:
+def build(*, find: Any = Path, **options: Any) -> factory.BuiltEmbedder:
     return build_embedder(EmbedderConfig(**options), device=DeviceConfig("cpu"), find=find)
 
 

@@ -82,7 +82,9 @@ def _load(path: Path, request: EmbedderRequest) -> _Loaded:
     device = resolve_device(request.device.device)
     precision = request.device.precision
     if precision == "auto" and device == "cpu":
-        precision = "fp32"  # its thin and depthwise convolutions gain nothing from bf16 there (measured)
+        # Its thin, depthwise convolutions gain little from bf16 on two idle cores (3.6 ms a crop, not 3.8), while
+        # embeddings turn by up to 0.002 in cosine.
+        precision = "fp32"
     precision = resolve_precision(precision, device)
     runtime = TorchRuntime(module, device=device, precision=precision, channels_last=True)
     return _Loaded(kind, runtime, request.size or SIZE, device, precision)
