@@ -86,3 +86,12 @@ def test_xywh_and_back():
 
 def test_clip_to_the_picture():
     assert boxes.clip(np.array([[-5, 2, 50, 70]], np.float32), 40, 60).tolist() == [[0, 2, 40, 60]]
+
+
+def test_gallery_columns_are_neutral_until_somebody_is_recognised_and_survive_joining():
+    known = Detections(np.zeros((1, 4), np.float32), gallery_id=["Anna"], gallery_distance=[0.1], gallery_margin=[0.2])
+    joined = Detections.concat([known, Detections(np.zeros((2, 4), np.float32))])
+    assert joined.gallery_id.tolist() == ["Anna", None, None]
+    assert np.isnan(joined.gallery_distance[1:]).all()
+    assert joined.gallery_margin[0] == np.float32(0.2)
+    assert joined[[2, 0]].gallery_id.tolist() == [None, "Anna"]

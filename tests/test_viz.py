@@ -118,6 +118,11 @@ def test_labels_tell_id_class_and_freshness() -> None:
     assert label_of(rows((0, 0, 9, 9), class_id=np.array([5])), 0, {0: "person", 2: "car"}) == "ID 1"
 
 
+def test_a_label_names_whom_the_gallery_recognised() -> None:
+    known = rows((0, 0, 9, 9), track_id=np.array([7]), gallery_id=np.array(["Anna"], object))
+    assert label_of(known, 0, {}) == "ID 7 Anna"
+
+
 def test_names_beyond_ascii_are_written_without_accents() -> None:
     seen = rows((50, 60, 100, 160), class_id=np.array([0]))
     accented, plain = (

@@ -97,13 +97,16 @@ class Detections:
         xyxy: ``(n, 4)`` float32 boxes as detected.
         score: ``(n,)`` float32 in 0…1.
         class_id: ``(n,)`` int64, −1 where unknown.
-        track_id: ``(n,)`` int64 ≥ 1, −1 for none.
+        track_id: ``(n,)`` int64 ≥ 1, −1 for none; a detection's own number, from 0, where each stands for itself.
         state: ``(n,)`` int64 of `TrackState`.
         embedding: ``(n, d)`` float32 unit rows, or None; an all-zero row has no embedding.
         fresh: ``(n,)`` bool: the embedding was computed in this frame.
         reason: ``(n,)`` int64 of `Reason`.
         coasted: ``(n,)`` bool: the row is a lost track's predicted box, nothing was detected there.
         track_xyxy: ``(n, 4)`` float32 the track's smoothed box, or None.
+        gallery_id: ``(n,)`` object: name of the known identity (str), or None.
+        gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same picture), NaN where there is none.
+        gallery_margin: ``(n,)`` float32 how much farther the next identity is, NaN where there is none.
         extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
 
     Raises:
@@ -120,6 +123,9 @@ class Detections:
     reason: IntArray = None  # type: ignore[assignment]
     coasted: BoolArray = None  # type: ignore[assignment]
     track_xyxy: FloatArray | None = None
+    gallery_id: npt.NDArray[np.object_] = None  # type: ignore[assignment]
+    gallery_distance: FloatArray = None  # type: ignore[assignment]
+    gallery_margin: FloatArray = None  # type: ignore[assignment]
     extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -132,6 +138,9 @@ class Detections:
         self._fill("fresh", np.bool_, False)
         self._fill("reason", np.int64, int(Reason.NONE))
         self._fill("coasted", np.bool_, False)
+        self._fill("gallery_id", np.object_, None)
+        self._fill("gallery_distance", np.float32, np.nan)
+        self._fill("gallery_margin", np.float32, np.nan)
         self._fill("extra", np.object_, None)
         if self.embedding is not None:
             self._check("embedding", np.asarray(self.embedding, np.float32), None)

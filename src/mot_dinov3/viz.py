@@ -69,7 +69,7 @@ def draw_frame(
     pen = _Pen.for_picture(canvas, config)
     place = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
     visible = boxes.usable(place)
-    for row in np.flatnonzero(visible & (detections.track_id < 1) & (detections.state == TrackState.TENTATIVE)):
+    for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
         _rectangle(canvas, _corners(place[row]), _GREY, 1)
     if config.draw_lost:
         for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1)):
@@ -77,7 +77,7 @@ def draw_frame(
             box, color = _corners(lost.xyxy[row]), track_color(number)
             _dashed(canvas, box, color, pen=pen, dash=6)
             _label(canvas, f"ID {number} lost", box, color, pen=pen)
-    tracked = np.flatnonzero(visible & (detections.track_id >= 1))
+    tracked = np.flatnonzero(visible & (detections.track_id >= 0))
     for row in tracked:
         color = track_color(int(detections.track_id[row]))
         if detections.coasted[row]:
@@ -91,8 +91,10 @@ def draw_frame(
 
 
 def label_of(detections: Detections, row: int, names: Mapping[int, str]) -> str:
-    """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``."""
+    """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``, ``ID 7 Anna`` (recognised)."""
     words = [f"ID {int(detections.track_id[row])}"]
+    if detections.gallery_id[row] is not None:
+        words.append(str(detections.gallery_id[row]))
     class_id = int(detections.class_id[row])
     if len(names) > 1 and class_id in names:
         words.append(names[class_id])

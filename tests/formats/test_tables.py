@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from mot_dinov3.formats.tables import TRACK_COLUMNS, TrackTableWriter
+from mot_dinov3.formats.tables import TRACK_COLUMNS, TrackTableWriter, track_rows
 from mot_dinov3.structures import Detections, Frame, TrackState
 
 
@@ -36,6 +36,9 @@ def test_a_row_per_tracked_box_with_names_quoted() -> None:
         "state": "confirmed",
         "embedded": "1",
         "coasted": "0",
+        "gallery_id": "",
+        "gallery_distance": "",
+        "gallery_margin": "",
     }
     assert "\r" not in file.getvalue()
 
@@ -44,3 +47,11 @@ def test_a_frame_without_tracks_adds_nothing() -> None:
     file = io.StringIO(newline="")
     TrackTableWriter(file, {}).write(Frame(0, 0.0), Detections.empty())
     assert file.getvalue().count("\n") == 1
+
+
+def test_a_recognised_row_says_whom_how_far_and_how_surely() -> None:
+    rows = Detections(np.array([[0, 0, 4, 4]], np.float32), track_id=[3], gallery_id=["Anna"], gallery_distance=[0.125])
+    written = dict(zip(TRACK_COLUMNS, next(track_rows(Frame(0, 0.0), rows, {}))))
+    assert written["gallery_id"] == "Anna"
+    assert written["gallery_distance"] == "0.1250"
+    assert written["gallery_margin"] == ""  # not a number never reaches a file

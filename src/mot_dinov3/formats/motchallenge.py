@@ -158,6 +158,6 @@ def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:
 
 def mot_rows(index: int, detections: Detections) -> Iterator[str]:
     """Yield the lines of frame `index` for the rows that belong to a track."""
-    for row in np.flatnonzero(detections.track_id >= 1):
+    for row in np.flatnonzero(detections.track_id >= 0):
         box, score = detections.xyxy[row], float(detections.score[row])
         yield mot_row(index, int(detections.track_id[row]), box, score)

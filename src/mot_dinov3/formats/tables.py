@@ -24,12 +24,15 @@ TRACK_COLUMNS = (
     "state",
     "embedded",
     "coasted",
+    "gallery_id",
+    "gallery_distance",
+    "gallery_margin",
 )
 
 
 def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
     """Yield a row of `TRACK_COLUMNS` for each detection of `frame` that belongs to a track; frames count from 0."""
-    for row in np.flatnonzero(detections.track_id >= 1):
+    for row in np.flatnonzero(detections.track_id >= 0):
         class_id = int(detections.class_id[row])
         yield (
             str(frame.index),
@@ -42,7 +45,14 @@ def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -
             TrackState(detections.state[row]).name.lower(),
             str(int(detections.fresh[row])),
             str(int(detections.coasted[row])),
+            detections.gallery_id[row] or "",
+            _number(detections.gallery_distance[row]),
+            _number(detections.gallery_margin[row]),
         )
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else ""
 
 
 class TrackTableWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +18,8 @@ from mot_dinov3.formats.text import is_number, write_document
 from mot_dinov3.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
-_OURS = ("track_id", "track_bbox", "embedded", "coasted")
+_OURS = ("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted")
+_NUMBERS = ("gallery_distance", "gallery_margin")
 
 
 def track_v1_header(
@@ -57,21 +59,34 @@ def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str])
     """Return the record of frame `index`: the detections in order, then the coasted boxes where there are any.
 
     Each detection keeps every key of its input record; ``track_id`` (a string) and ``track_bbox`` are there for rows
-    that belong to a track, ``coasted`` only for rows where nothing was detected.
+    that belong to a track, ``gallery_id`` and its numbers for identified ones, ``coasted`` only for rows where nothing
+    was detected.
     """
+    records = track_records(detections, names)
+    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+
+
+def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return a track-v1 dict a row (see `track_v1_frame`)."""
     smoothed = None if detections.track_xyxy is None else np.round(detections.track_xyxy.astype(float), 2).tolist()
+    known = [None if name is None else str(name) for name in detections.gallery_id]
+    numbers = {key: np.round(getattr(detections, key).astype(float), 4).tolist() for key in _NUMBERS}
+    fresh, coasted = detections.fresh.tolist(), detections.coasted.tolist()
     records = detection_records(detections, names)
-    for row, record in enumerate(records):
+    for row, (record, track_id) in enumerate(zip(records, detections.track_id.tolist())):
         for key in _OURS:
             record.pop(key, None)
-        if detections.track_id[row] >= 1:
-            record["track_id"] = str(detections.track_id[row])
-            if smoothed is not None:
-                record["track_bbox"] = smoothed[row]
-        record["embedded"] = bool(detections.fresh[row])
-        if detections.coasted[row]:
+        if track_id >= 0:
+            record["track_id"] = str(track_id)
+        if known[row] is not None:
+            record["gallery_id"] = known[row]
+            record |= {key: v[row] for key, v in numbers.items() if math.isfinite(v[row])}
+        if track_id >= 0 and smoothed is not None:
+            record["track_bbox"] = smoothed[row]
+        record["embedded"] = fresh[row]
+        if coasted[row]:
             record["coasted"] = True
-    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+    return records
 
 
 def write_track_v1(file: TextIO, header: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
@@ -109,7 +124,20 @@ def _with_tracks(detections: Detections, where: str) -> Detections:
         fresh=np.array([r.get("embedded") is True for r in detections.extra], np.bool_),
         coasted=coasted,
         track_xyxy=smoothed,
+        gallery_id=np.array([_gallery_id(r, where) for r in detections.extra], np.object_),
+        **{key: np.array([_number(r.get(key)) for r in detections.extra], np.float32) for key in _NUMBERS},
     )
+
+
+def _gallery_id(record: Mapping[str, Any], where: str) -> str | None:
+    value = record.get("gallery_id")
+    if value is not None and not isinstance(value, str):
+        raise FormatError(f"{where}: gallery_id must be a string, not {value!r:.40}")
+    return value
+
+
+def _number(value: object) -> float:
+    return float(value) if is_number(value) else math.nan  # type: ignore[arg-type]
 
 
 def _track_id(value: object, where: str) -> int:
