@@ -82,8 +82,8 @@ def _load(path: Path, request: EmbedderRequest) -> _Loaded:
     device = resolve_device(request.device.device)
     precision = request.device.precision
     if precision == "auto" and device == "cpu":
-        # Its thin, depthwise convolutions gain little from bf16 on two idle cores (3.6 ms a crop, not 3.8), while
-        # embeddings turn by up to 0.002 in cosine.
+        # bf16 turns its embeddings by up to 0.002 in cosine (gallery crops), and its speed is not settled: between as
+        # fast (two threads, little load) and 1.6 times as fast (one thread). `--precision bf16` takes it.
         precision = "fp32"
     precision = resolve_precision(precision, device)
     runtime = TorchRuntime(module, device=device, precision=precision, channels_last=True)
