@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import functools
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,9 @@ from mot_dinov3.errors import UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.pipeline.blank import BlankSource
+from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
 from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
@@ -47,11 +50,13 @@ class TrackingRun:
 
     Attributes:
         pipeline: The frame loop.
+        second_pass: What follows it.
         files: What it writes.
         notices: Fallbacks taken while building; a source adds its own while it is read.
     """
 
     pipeline: TrackingPipeline
+    second_pass: SecondPass
     files: tuple[Path, ...]
     notices: tuple[str, ...]
 
@@ -79,6 +84,7 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
     _check_files(config)
+    _check_second_pass(config)
     if config.device.device not in ("auto", "cpu"):
         resolve_device(config.device.device)
     tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
@@ -105,12 +111,36 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
             tracker=tracker,
             at_end=opened.at_end,
         )
-        sinks = _SinkMaker(config, stages, timer, said).make()
+        makers = _SinkMaker(config, stages, timer, said)
+        kept = TrajectorySink()
+        sinks = [Retrospective([kept], tracker), *makers.detections()] if config.linked.link else makers.all()
+        pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
+        second: SecondPass = NoSecondPass()
+        if config.linked.link:
+            second = _linked_pass(config, pipeline, kept, makers)
     except BaseException:
         source.close()
         raise
-    pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
-    return TrackingRun(pipeline, tuple(config.output.files()), said)
+    return TrackingRun(pipeline, second, tuple(config.output.files()), said)
+
+
+def _linked_pass(
+    config: TrackConfig, pipeline: TrackingPipeline, kept: TrajectorySink, makers: _SinkMaker
+) -> LinkedPass:
+    """Build what `--link` does after the last frame."""
+    info, embedder = pipeline.stages.source.info, pipeline.stages.embedder
+
+    def linked(tracklets: Tracklets) -> Tracklets:
+        size = (info.width, info.height)
+        return link(tracklets, config.linking, same_floor=embedder.same_floor, size=size)
+
+    return LinkedPass(
+        kept,
+        linked,
+        pictures=functools.partial(open_source, config.source) if config.output.video else None,
+        sinks=[*makers.files(), *makers.video()],
+        run=(pipeline.timer, pipeline.counts),
+    )
 
 
 def _check_files(config: TrackConfig) -> None:
@@ -124,6 +154,14 @@ def _check_files(config: TrackConfig) -> None:
         raise UsageError(
             f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="name each differently"
         )
+
+
+def _check_second_pass(config: TrackConfig) -> None:
+    """Refuse to link a video that is to be drawn and cannot be read twice."""
+    source = config.source.source
+    live = source is not None and not Path(source).exists() and (source.isdigit() or "://" in source)
+    if live and config.linked.link and config.output.video:
+        raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,20 +258,28 @@ class _SinkMaker:
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
 
-    def make(self) -> list[Sink]:
-        """Return the sinks that were asked for."""
+    def all(self) -> list[Sink]:
+        """Return the sinks of a run in one pass; files wait until their rows are settled."""
+        return [Retrospective(self.files(), self.stages.tracker), *self.detections(), *self.video()]
+
+    def files(self) -> list[Sink]:
+        """Return the sinks of the tracks' files."""
         output = self.config.output
         makers: list[tuple[str | None, Callable[[Path], Sink]]] = [
             (output.save_json, self._json),
             (output.save_mot, self._mot),
             (output.save_csv, self._csv),
         ]
-        sinks: list[Sink] = [Retrospective([make(Path(f)) for f, make in makers if f], self.stages.tracker)]
-        if output.save_dets:
-            sinks.append(self._dets(Path(output.save_dets)))
-        if output.video:
-            sinks.append(self._video(Path(output.output)))
-        return sinks
+        return [make(Path(name)) for name, make in makers if name]
+
+    def detections(self) -> list[Sink]:
+        """Return the sink of the plain detections, if asked for."""
+        name = self.config.output.save_dets
+        return [self._dets(Path(name))] if name else []
+
+    def video(self) -> list[Sink]:
+        """Return the sink of the video, if asked for."""
+        return [self._video(Path(self.config.output.output))] if self.config.output.video else []
 
     def _video(self, path: Path) -> VideoSink:
         source = self.stages.source

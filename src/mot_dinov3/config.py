@@ -20,6 +20,7 @@ from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ConfigError, closest
 from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.linking import LinkConfig
 from mot_dinov3.pipeline.sinks import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.settings import Setting, flag_of, setting
@@ -38,6 +39,13 @@ class TrackerChoice:
 
 
 @dataclasses.dataclass(frozen=True)
+class LinkChoice:
+    """Whether the finished video is linked."""
+
+    link: bool = setting(False, "after the last frame, join broken tracks, smooth them and fill short gaps")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrackConfig:
     """All that the main job needs to know, one part per stage."""
 
@@ -49,6 +57,8 @@ class TrackConfig:
     scheduler: SchedulerConfig
     choice: TrackerChoice
     tracker: TrackerConfig
+    linked: LinkChoice
+    linking: LinkConfig
     draw: DrawConfig
     output: OutputConfig
 

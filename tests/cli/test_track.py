@@ -262,3 +262,32 @@ def test_signals_are_given_back(scene):
     before = signal.getsignal(signal.SIGINT)
     assert track(scene, "--no-video") == 0
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_linked_results_come_from_a_second_pass(scene, capsys):
+    """A gap in which nothing was detected is filled, marked, and drawn over the right pictures."""
+    recorded = json.loads(scene.dets.read_text())
+    for index in (20, 21):
+        recorded["frames"][index]["detections"] = []
+    Path("gap.json").write_text(json.dumps(recorded))
+    outputs = ["--save-mot", "t.txt", "--save-json", "t.json", "--save-csv", "t.csv", "--output", "t.mp4"]
+    given = ["--source", str(scene.video), "--dets", "gap.json", *WEIGHT_FREE]
+    assert main([*given, *outputs, "--link"]) == 0
+    assert "2 identities" in capsys.readouterr().out
+    filled = json.loads(Path("t.json").read_text())["frames"][20]["detections"]
+    assert [(d["track_id"], d["coasted"]) for d in filled] == [("1", True), ("2", True)]
+    assert len(Path("t.txt").read_text().splitlines()) == 80
+    assert [row["coasted"] for row in csv.DictReader(Path("t.csv").read_text().splitlines())].count("1") == 4
+    assert frames_of("t.mp4")[3] == scene.frames
+    scores = score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"]
+    assert scores.mota > 99
+
+
+def test_linking_draws_the_frames_of_a_range(scene):
+    assert track(scene, "--link", "--start-frame", "5", "--end-frame", "25", "--output", "t.mp4") == 0
+    assert frames_of("t.mp4")[3] == 20
+
+
+def test_a_live_source_cannot_be_linked_and_drawn(scene, capsys):
+    assert main(["--source", "rtsp://camera/1", "--det", "motion", "--link", "--embedder", "none"]) == 2
+    assert "live" in capsys.readouterr().err

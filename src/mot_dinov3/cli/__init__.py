@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -110,6 +111,11 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    if isinstance(
+        error, BrokenPipeError
+    ):  # whoever read our output has had enough; outputs of ours are OutputLostError
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is still buffered goes nowhere
+        return EXIT_OK
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
         print(f"error: {error.message}", file=sys.stderr)
         for line in error.remedy.splitlines():

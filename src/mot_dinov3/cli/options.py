@@ -17,6 +17,8 @@ GROUPS = {
     "scheduler": "embedding scheduler",
     "choice": "tracker",
     "tracker": "tracker knobs",
+    "linked": "whole-video linking",
+    "linking": "whole-video linking",
     "draw": "drawing",
     "output": "output",
 }

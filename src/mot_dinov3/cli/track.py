@@ -71,7 +71,7 @@ def track_config(values: dict[str, Any]) -> TrackConfig:
 def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
     """Run the job under a progress bar; an interruption finishes the frame and all files. Return the exit code."""
     say_notices(job.notices)
-    pipeline = job.pipeline
+    pipeline, code = job.pipeline, EXIT_OK
     with stop_signals() as caught, progress_bar(pipeline.stages.source.frame_total, shown=progress) as bar:
 
         def tick() -> bool:
@@ -79,5 +79,9 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
             return bool(caught)
 
         pipeline.run(stop=tick)
+        code = 128 + caught[0] if caught else EXIT_OK
+    if job.second_pass.frame_total:
+        with progress_bar(job.second_pass.frame_total, shown=progress) as bar:
+            job.second_pass.run(bar.update)
     say_notices(notice for notice in job.all_notices() if notice not in job.notices)
-    return 128 + caught[0] if caught else EXIT_OK
+    return code
