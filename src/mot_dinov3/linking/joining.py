@@ -1,0 +1,199 @@
+"""Which trajectory continues which: by motion over short gaps, by appearance over longer ones. Pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.linking.smoothing import smooth_rows
+from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
+from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+
+Array = npt.NDArray[np.float64]
+
+VELOCITY_SECONDS = 1.0
+FEWEST_PAIRS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ends:
+    """What is known of ``m`` trajectories at their ends.
+
+    Attributes:
+        first: ``(m,)`` time of the first box, s.
+        last: ``(m,)`` time of the last box, s.
+        head: ``(m, 4)`` first box: centre x, centre y, width, height.
+        tail: ``(m, 4)`` last box.
+        head_velocity: ``(m, 2)`` px/s of the centre just after the start.
+        tail_velocity: ``(m, 2)`` px/s of the centre just before the end.
+        came_in: ``(m,)`` bool: starts at the picture's edge, moving inwards.
+        went_out: ``(m,)`` bool: ends at the picture's edge, moving outwards.
+    """
+
+    first: Array
+    last: Array
+    head: Array
+    tail: Array
+    head_velocity: Array
+    tail_velocity: Array
+    came_in: BoolArray
+    went_out: BoolArray
+
+
+def join(
+    tracklets: Tracklets,
+    config: LinkConfig,
+    *,
+    same_floor: float = 0.5,
+    size: tuple[int, int] | None = None,
+) -> IntArray:
+    """Return the ``(n,)`` ids of all rows after joining; a joined trajectory keeps the id of its first part.
+
+    Args:
+        tracklets: At least one row.
+        config: Gates of the joints.
+        same_floor: As for `link`.
+        size: As for `link`.
+    """
+    track_id = tracklets.track_id.copy()
+    picture = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
+    while True:
+        rows = sort_rows(tracklets, track_id)
+        before, after = _joints(_ends(rows, config, picture), _looks(rows, tracklets.embedding), config, same_floor)
+        if not len(before):
+            return track_id
+        ids = track_id[rows.source[rows.start]]
+        owner = np.arange(len(ids))
+        owner[after] = before
+        while (owner[owner] != owner).any():
+            owner = owner[owner]
+        track_id = track_id.copy()
+        track_id[rows.source] = ids[owner][rows.track]
+
+
+def _ends(rows: Rows, config: LinkConfig, picture: Array) -> _Ends:
+    """Measure the smoothed ends of all trajectories."""
+    box = smooth_rows(rows)
+    first, last = rows.time[rows.start], rows.time[rows.end]
+    # One clock for all trajectories, one after the other, finds the row a second from each end in one search.
+    shift = np.arange(len(first)) * (last.max() - first.min() + 2 * VELOCITY_SECONDS)
+    clock = rows.time + shift[rows.track]
+    early = np.minimum(np.searchsorted(clock, first + shift + VELOCITY_SECONDS, side="right") - 1, rows.end)
+    late = np.maximum(np.searchsorted(clock, last + shift - VELOCITY_SECONDS), rows.start)
+    head, tail = box[rows.start], box[rows.end]
+    head_velocity = (box[early] - head)[:, :2] / np.maximum(rows.time[early] - first, VELOCITY_SECONDS / 2)[:, None]
+    tail_velocity = (tail - box[late])[:, :2] / np.maximum(last - rows.time[late], VELOCITY_SECONDS / 2)[:, None]
+    return _Ends(
+        first=first,
+        last=last,
+        head=head,
+        tail=tail,
+        head_velocity=head_velocity,
+        tail_velocity=tail_velocity,
+        came_in=_crossing(rows.box[rows.start], -head_velocity, config.edge, picture),
+        went_out=_crossing(rows.box[rows.end], tail_velocity, config.edge, picture),
+    )
+
+
+def _crossing(box: Array, velocity: Array, edge: float, picture: Array) -> BoolArray:
+    """Return ``(m,)`` bool: the box touches an edge of the picture, at which the velocity points outwards."""
+    low, high = box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2
+    out = (low < edge * picture) & (velocity < 0) | (high > (1 - edge) * picture) & (velocity > 0)
+    return np.asarray(out.any(axis=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Looks:
+    """Appearance of ``m`` trajectories: unit means of all, of the first and of the second half, zero where unknown."""
+
+    whole: Array
+    halves: tuple[Array, Array]
+    together: BoolArray
+
+    @property
+    def known(self) -> BoolArray:
+        """``(m,)`` bool: at least one box of it was embedded."""
+        return np.asarray((self.whole != 0).any(axis=1))
+
+
+def _looks(rows: Rows, embedding: FloatArray | None) -> _Looks:
+    m = len(rows.start)
+    first, last = rows.frame[rows.start], rows.frame[rows.end]
+    together = (first[:, None] <= last) & (first <= last[:, None])
+    if embedding is None:
+        none = np.zeros((m, 0))
+        return _Looks(none, (none, none), together)
+    embedded = embedding[rows.source].astype(np.float64)
+    has = (embedded != 0).any(axis=1)
+    count = np.cumsum(has)
+    middle = (count[rows.end] + count[rows.start] - has[rows.start]) / 2
+    early = count <= middle[rows.track]
+
+    def mean(chosen: BoolArray) -> Array:
+        total = np.zeros((m, embedded.shape[1]))
+        np.add.at(total, rows.track[chosen], embedded[chosen])
+        return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
+
+    return _Looks(mean(has), (mean(has & early), mean(has & ~early)), together)
+
+
+def _alike(looks: _Looks, same_floor: float) -> float:
+    """Return the cosine from which two trajectories are taken for one object.
+
+    It lies half-way between what strangers of this video have in common and what single objects keep of themselves.
+    """
+    whole, (early, late) = looks.whole, looks.halves
+    pairs = np.triu(looks.together & looks.known[:, None] & looks.known, 1)
+    strangers = (whole @ whole.T)[pairs]
+    selves = np.einsum("ij,ij->i", early, late)[(early != 0).any(axis=1) & (late != 0).any(axis=1)]
+    if min(len(strangers), len(selves)) < FEWEST_PAIRS:
+        return same_floor
+    return max(same_floor, float(np.median(strangers) + np.median(selves)) / 2)
+
+
+def _joints(ends: _Ends, looks: _Looks, config: LinkConfig, same_floor: float) -> tuple[IntArray, IntArray]:
+    """Return trajectories and the ones that continue them, each once in either role."""
+    before, after = _candidates(ends, max(config.motion_seconds, config.appearance_seconds))
+    gap = ends.first[after] - ends.last[before]
+    height = np.sqrt(ends.tail[before, 3] * ends.head[after, 3])
+    moved = (ends.head[after] - ends.tail[before])[:, :2]
+    bridge = gap[:, None] * (ends.tail_velocity[before] + ends.head_velocity[after]) / 2
+    miss = np.linalg.norm(moved - bridge, axis=1) / height
+    near = np.linalg.norm(moved, axis=1) <= height * (1 + config.reach * gap)
+    near &= np.abs(np.log(ends.head[after, 3] / ends.tail[before, 3])) <= np.log1p(config.height_change)
+    both = looks.known[before] & looks.known[after]
+    floor = _alike(looks, same_floor)
+    cosine = np.einsum("ij,ij->i", looks.whole[before], looks.whole[after])
+    by_looks = both & near & (gap <= config.appearance_seconds) & (cosine >= floor)
+    by_motion = ~both & near & (gap <= config.motion_seconds) & (miss < config.motion_gate)
+    value = np.where(by_looks, 1 + cosine - floor, 1 - miss / max(config.motion_gate, 1e-9))
+    return _assign(before, after, np.where(by_looks | by_motion, value, 0))
+
+
+def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
+    """Return all pairs whose second starts inside the picture at most `longest` s after the first ended there."""
+    order = np.argsort(ends.first, kind="stable")
+    low = np.searchsorted(ends.first[order], ends.last, side="right")
+    high = np.searchsorted(ends.first[order], ends.last + longest, side="right")
+    count = np.maximum(high - low, 0)
+    before = np.repeat(np.arange(len(low)), count)
+    nth = np.arange(len(before)) - np.repeat(np.cumsum(count) - count, count)
+    after = order[low[before] + nth]
+    inside = ~ends.went_out[before] & ~ends.came_in[after]
+    return before[inside], after[inside]
+
+
+def _assign(before: IntArray, after: IntArray, value: Array) -> tuple[IntArray, IntArray]:
+    """Return the one-to-one choice of pairs with the greatest sum of values; pairs worth 0 are not for choice."""
+    from scipy.optimize import linear_sum_assignment
+
+    good = value > 0
+    rows, row = np.unique(before[good], return_inverse=True)
+    columns, column = np.unique(after[good], return_inverse=True)
+    gain = np.zeros((len(rows), len(columns)))
+    gain[row, column] = value[good]
+    r, c = linear_sum_assignment(gain, maximize=True)
+    chosen = gain[r, c] > 0
+    return rows[r[chosen]], columns[c[chosen]]

@@ -1,0 +1,109 @@
+"""What the steps of linking hand to each other: settings and the rows of all trajectories."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.settings import require_between, setting
+from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkConfig:
+    """Settings of `link`; each step can be switched off by its field (0 or False).
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    motion_seconds: float = setting(1.0, "trajectories are joined by motion alone over gaps up to this long; 0 = never")
+    appearance_seconds: float = setting(8.0, "the same where both have embeddings that agree; 0 = never")
+    motion_gate: float = setting(0.3, "most that motion may miss, in heights, over a gap joined by motion alone")
+    reach: float = setting(1.5, "fastest change of place over a gap, in heights per second, beside one height")
+    height_change: float = setting(1.0, "most that the height may change over a gap, as a share")
+    edge: float = setting(0.02, "a trajectory that ends this near the picture's edge has left; share of its size")
+    smooth: bool = setting(True, "smooth the trajectories")
+    fill_seconds: float = setting(1.0, "longest gap that is filled by interpolation; 0 = none")
+
+    def __post_init__(self) -> None:
+        require_between(self, 0, 3600, "motion_seconds", "appearance_seconds", "fill_seconds")
+        require_between(self, 0, 100, "motion_gate", "reach", "height_change")
+        require_between(self, 0, 0.5, "edge")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracklets:
+    """The identified boxes of a whole video, one row a box.
+
+    Attributes:
+        frame: ``(n,)`` int64 0-based frame.
+        time: ``(n,)`` float64 time of the frame, s.
+        track_id: ``(n,)`` int64 ≥ 1; once per frame.
+        xyxy: ``(n, 4)`` float32 boxes as detected (not predicted ones: gaps are filled here).
+        score: ``(n,)`` float32.
+        embedding: ``(n, d)`` float32 unit rows, zero where there is none; None where no row has any.
+        row: ``(n,)`` int64: in a result, the row of the input that this is, −1 for a filled one; None in an input.
+    """
+
+    frame: IntArray
+    time: Array
+    track_id: IntArray
+    xyxy: FloatArray
+    score: FloatArray
+    embedding: FloatArray | None = None
+    row: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def interpolated(self) -> BoolArray:
+        """``(n,)`` bool: nothing was detected here, the box fills a gap."""
+        return np.zeros(len(self), np.bool_) if self.row is None else self.row < 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Boxes sorted by trajectory and time; `start` holds the first row of each trajectory.
+
+    Attributes:
+        source: ``(n,)`` row of the input, −1 for a filled box.
+        time: ``(n,)`` s.
+        frame: ``(n,)``.
+        track: ``(n,)`` number of the trajectory, from 0 without gaps.
+        box: ``(n, 4)`` centre x, centre y, width, height.
+        start: ``(m,)`` first row of each trajectory.
+        end: ``(m,)`` last row of each trajectory.
+    """
+
+    source: IntArray
+    time: Array
+    frame: IntArray
+    track: IntArray
+    box: Array
+    start: IntArray
+    end: IntArray
+
+
+def sort_rows(tracklets: Tracklets, track_id: IntArray) -> Rows:
+    """Return the rows of at least one tracklet under the ids `track_id` ``(n,)``."""
+    order = np.lexsort((tracklets.frame, track_id))
+    ids = track_id[order]
+    first = np.r_[True, ids[1:] != ids[:-1]]
+    start = np.flatnonzero(first)
+    xyxy = tracklets.xyxy[order].astype(np.float64)
+    size = xyxy[:, 2:] - xyxy[:, :2]
+    return Rows(
+        source=order,
+        time=tracklets.time[order].astype(np.float64),
+        frame=tracklets.frame[order],
+        track=np.cumsum(first) - 1,
+        box=np.concatenate([xyxy[:, :2] + size / 2, size], axis=1),
+        start=start,
+        end=np.r_[start[1:], len(ids)] - 1,
+    )
