@@ -291,3 +291,13 @@ def test_linking_draws_the_frames_of_a_range(scene):
 def test_a_live_source_cannot_be_linked_and_drawn(scene, capsys):
     assert main(["--source", "rtsp://camera/1", "--det", "motion", "--link", "--embedder", "none"]) == 2
     assert "live" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_had_enough_is_no_error(scene):
+    command = [sys.executable, "-m", "mot_dinov3", "detect", "--source", str(scene.video), "--det", "motion"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child.stdout.close()
+    said = child.stderr.read()
+    child.stderr.close()
+    assert child.wait() == 0, said
+    assert said == ""

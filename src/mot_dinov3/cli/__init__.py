@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from mot_dinov3 import __version__
-from mot_dinov3.errors import EXIT_BUG, EXIT_INTERRUPTED, ConfigError, MotError, UsageError, closest, unknown_name
+from mot_dinov3.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    ConfigError,
+    MotError,
+    UsageError,
+    closest,
+    unknown_name,
+)
 
 COMMANDS = {
     "track": "detect, embed on a budget, track, draw: the main job",
@@ -111,10 +120,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if isinstance(
-        error, BrokenPipeError
-    ):  # whoever read our output has had enough; outputs of ours are OutputLostError
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is still buffered goes nowhere
+    if isinstance(error, BrokenPipeError):  # whoever read our output has had enough: what is buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
         print(f"error: {error.message}", file=sys.stderr)
