@@ -391,7 +391,7 @@ check() { # ends the set-up: everything imports, or it says what does not
 # ------------------------------------------------------------------ afterwards
 
 check_types() { # numpy describes its arrays' types anew in each release; the code follows those from 2.3 on
-  if [ "$DRY_RUN" = 1 ] || "$VENV_PYTHON" -c 'import numpy; raise SystemExit(numpy.__version__ < "2.3")'; then
+  if [ "$DRY_RUN" = 1 ] || "$VENV_PYTHON" -c 'import numpy; raise SystemExit(tuple(map(int, numpy.__version__.split(".")[:2])) < (2, 3))'; then
     run "$VENV_PYTHON" -m mypy
   else
     say "types are not checked here: this Python has only numpy releases before 2.3"
