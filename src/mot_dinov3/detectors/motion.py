@@ -175,9 +175,14 @@ def objects(mask: BoolArray, blobs: FloatArray, sizes: UsualSizes, min_area: flo
     """
     found = []
     for box in _joined(blobs, sizes):
-        found += _cut(mask, box, sizes.at(box[3]))
+        found += _cut(mask, box, _usual(mask, box, sizes))
     boxes = np.array(found, np.float32).reshape(-1, 4)
     return boxes[[_moving(mask, box) >= min_area for box in boxes]] if len(boxes) else boxes
+
+
+def _usual(mask: BoolArray, box: FloatArray, sizes: UsualSizes) -> tuple[float, float] | None:
+    """Return the usual size at the feet of `box`; None where the picture's lower edge hides how near they are."""
+    return None if box[3] >= mask.shape[0] - 1 else sizes.at(box[3])
 
 
 def _moving(mask: BoolArray, box: FloatArray) -> int:
