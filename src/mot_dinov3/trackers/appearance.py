@@ -29,6 +29,7 @@ class Round:
 
     Attributes:
         box: ``(n, 4)`` corner boxes, float64.
+        centre: ``(n, 4)`` the same as centre boxes.
         score: ``(n,)`` clipped to 0…1.
         owner: ``(n,)`` row of the track each box belongs to, −1 none yet.
         taken: ``(m,)`` bool: the track has its box.
@@ -36,6 +37,7 @@ class Round:
     """
 
     box: Array
+    centre: Array
     score: Array
     owner: IntArray
     taken: BoolArray
@@ -82,6 +84,7 @@ class AppearanceTracker:
         self._births = 0
         self._ids = 0
         self._camera = CameraMotion()
+        self._calibration = kalman.Calibration()
         self._gaps = GapRecord(self.config.coast_seconds)
         self._revisions: list[Revision] = []
         self.dropped_boxes = 0
@@ -181,7 +184,8 @@ class AppearanceTracker:
         value = association.overlap(
             association.grow(predicted[t], share[t]), association.grow(box[b], share[t]), config.height_power
         )
-        return Round(box, score, np.full(len(box), -1, np.int64), np.zeros(len(tracks), np.bool_), Pairs(t, b, value))
+        owner, taken = np.full(len(box), -1, np.int64), np.zeros(len(tracks), np.bool_)
+        return Round(box, kalman.centre_boxes(box), score, owner, taken, Pairs(t, b, value))
 
     def _associate(self, frame: Round, detections: Detections) -> None:
         """Match in rounds, each with what the earlier ones left over."""
@@ -205,10 +209,21 @@ class AppearanceTracker:
         config, value = self.config, pairs.value
         if config.score_fusion:
             value = value * frame.score[pairs.box]
+        if config.likelihood:
+            value = value + config.likelihood * self._likelihood(frame, pairs)
+        if config.lost_penalty:
+            value = value - config.lost_penalty * ~self._tracks.matched[pairs.track]
         if config.appearance and detections.embedding is not None and detections.fresh.any():
             alike = self._cosine(pairs.track, pairs.box, detections)
             value = value + config.appearance * np.nan_to_num(np.clip(alike, -1.0, 1.0))
         return Pairs(pairs.track, pairs.box, value)
+
+    def _likelihood(self, frame: Round, pairs: Pairs) -> Array:
+        """Return how well boxes fit the predictions, about −0.5…0.5: it tells apart what overlaps about equally."""
+        motion, measured = self._tracks.motion[pairs.track], frame.centre[pairs.box]
+        spread = self.config.box_noise * measured[:, [2, 3, 2, 3]]
+        fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
+        return np.clip(fit, -10.0, 10.0) / 20.0
 
     def _cosine(self, track: IntArray, box: IntArray, detections: Detections) -> Array:
         """Return the likeness of pairs, 1 = same, 0 = the embedder's floor, NaN = nothing new is known."""
@@ -235,8 +250,13 @@ class AppearanceTracker:
         self._gaps.observe(waited, self._dt, frame.taken[tracks.confirmed])
         rows = np.flatnonzero(frame.owner >= 0)
         owner = frame.owner[rows]
-        measured = kalman.centre_boxes(frame.box[rows])
+        measured = frame.centre[rows]
         spread = kalman.deviation(measured, frame.score[rows], config.noise, config.nsa)
+        sure = tracks.matched[owner] & tracks.confirmed[owner]
+        observed = kalman.innovation2(
+            tracks.motion[owner[sure]], measured[sure], config.box_noise * measured[sure][:, [2, 3, 2, 3]]
+        )
+        self._calibration.observe(observed[0])
         tracks.motion[owner] = kalman.update(tracks.motion[owner], measured, spread)
         tracks.matched[:] = frame.taken
         self._note(owner, rows, frame, detections)
@@ -254,7 +274,7 @@ class AppearanceTracker:
         rows = np.flatnonzero(fresh)
         if not len(rows):
             return
-        motion = kalman.start(kalman.centre_boxes(frame.box[rows]), config.noise)
+        motion = kalman.start(frame.centre[rows], config.noise)
         keys = self._births + np.arange(len(rows))
         self._births += len(rows)
         owner = len(tracks) + np.arange(len(rows))
@@ -365,7 +385,7 @@ class AppearanceTracker:
         tracks, config = self._tracks, self.config
         if self._gaps.trust < config.coast_trust:
             return Detections.empty()
-        recent = self._now - tracks.seen <= config.coast_seconds + 1e-6
+        recent = self._now - tracks.seen <= max(config.coast_seconds, self._dt) + 1e-6
         chosen = np.flatnonzero((tracks.state == TrackState.LOST) & recent & ~self._outside())
         predicted = tracks.corners[chosen].astype(np.float32)
         return Detections(

@@ -16,7 +16,7 @@ class GapRecord:
     """Counts how many of a stream's gaps (frames in which a confirmed track finds no box) closed in time.
 
     Args:
-        seconds: A gap has closed in time when the boxes predicted within it are no older than this.
+        seconds: A gap has closed in time when the boxes predicted within it are no older than this, or than one frame.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,10 +32,11 @@ class GapRecord:
             dt: Seconds since the last frame.
             back: ``(m,)`` bool: matched in this frame.
         """
+        limit = max(self._seconds, dt) + TOLERANCE
         gap = waited - dt  # age of the last box that could have been predicted
         running = gap > TOLERANCE
-        closed = float((running & back & (gap <= self._seconds + TOLERANCE)).sum())
-        late = running & (gap > self._seconds + TOLERANCE) & (gap - dt <= self._seconds + TOLERANCE)
+        closed = float((running & back & (gap <= limit)).sum())
+        late = running & (gap > limit) & (gap - dt <= limit)
         fade = 0.5 ** ((closed + late.sum()) / MEMORY)
         self._closed, self._open = fade * self._closed + closed, fade * self._open + float(late.sum())
 

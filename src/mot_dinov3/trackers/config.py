@@ -24,12 +24,14 @@ class TrackerConfig:
 
     # Association.
     hungarian: bool = setting(True, "assign optimally; off: greedily")
-    match_floor: float = setting(0.1, "least similarity (overlap × score, plus appearance) of a match")
-    low_floor: float = setting(0.4, "the same for low-score boxes (plain overlap)")
+    match_floor: float = setting(0.12, "least similarity (overlap × score, plus appearance) of a match")
+    low_floor: float = setting(0.5, "the same for low-score boxes (plain overlap)")
     tentative_floor: float = setting(0.3, "the same for tracks that are not confirmed yet")
     score_fusion: bool = setting(True, "multiply the overlap by the box's score")
-    height_power: float = setting(1.0, "weight of the boxes' heights in the overlap; 0 = plain IoU")
-    growth: float = setting(0.5, "boxes grow by this many standard deviations of the prediction before they overlap")
+    height_power: float = setting(0.7, "weight of the boxes' heights in the overlap; 0 = plain IoU")
+    likelihood: float = setting(0.3, "weight of the motion's likelihood beside the overlap; 0 = overlap alone")
+    lost_penalty: float = setting(0.05, "what a lost track's similarity is lowered by beside live ones")
+    growth: float = setting(1.0, "boxes grow by this many standard deviations of the prediction before they overlap")
 
     # Motion.
     nsa: bool = setting(False, "trust confident boxes more in the motion filter")
@@ -39,7 +41,7 @@ class TrackerConfig:
     )
     box_noise: float = setting(0.05, "standard deviation of a measured box, in object sizes")
     start_noise: float = setting(2.0, "standard deviation of a new track's velocity, in object sizes per second")
-    size_damping: float = setting(0.3, "seconds after which a lost track's box has nearly stopped growing; 0 = never")
+    size_damping: float = setting(0.15, "seconds after which a lost track's box has nearly stopped growing; 0 = never")
     camera_motion: bool = setting(True, "compensate the camera's motion (needs pictures)")
 
     # Life.
@@ -69,7 +71,18 @@ class TrackerConfig:
         require_between(self, 0, 1, "low_score", "high_score", "new_score", "match_floor", "low_floor", "coast_trust")
         require_between(self, 0, 1, "tentative_floor", "new_overlap", "duplicate_overlap", "confirm_score")
         require_between(self, 0, 1, "ema", "recovery_floor")
-        require_between(self, 0, 100, "height_power", "growth", "appearance", "size_damping", "edge_seconds")
+        require_between(
+            self,
+            0,
+            100,
+            "height_power",
+            "growth",
+            "likelihood",
+            "lost_penalty",
+            "appearance",
+            "size_damping",
+            "edge_seconds",
+        )
         require_between(self, 0, 3600, "tentative_seconds", "lost_seconds", "coast_seconds")
         require_between(self, 1e-6, 100, "position_noise", "velocity_noise", "box_noise", "start_noise")
         require(self.low_score <= self.high_score, "low_score", self.low_score, "at most high_score")

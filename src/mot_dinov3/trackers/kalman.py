@@ -16,6 +16,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 POS, VEL, PP, PV, VV = range(5)
+CHI2_MEDIAN = 0.455  # of a squared standard normal variable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,36 @@ def deviation(boxes: Array, scores: Array, noise: Noise, nsa: bool) -> Array:
     """
     base = noise.measurement * _size(boxes)
     return base * np.sqrt(np.maximum(1.0 - scores, 0.05))[:, None] if nsa else base
+
+
+class Calibration:
+    """How much a stream's boxes stray from the predictions, against what the filter believes.
+
+    Detectors differ: one jitters by a tenth of the box, another by a hundredth. The median of the squared normalised
+    innovations of sure matches, followed over time, tells by how much to widen the filter's variances before two
+    matches are compared. The filter itself needs no correction: its gain depends on ratios of noises alone.
+    """
+
+    def __init__(self) -> None:
+        self.scale = np.ones(4)
+
+    def observe(self, innovation2: Array) -> None:
+        """Take in ``(k, 4)`` squared normalised innovations of one frame's sure matches."""
+        if len(innovation2):
+            rate = min(0.02 * len(innovation2), 0.3)
+            self.scale = self.scale + rate * (np.median(innovation2, axis=0) / CHI2_MEDIAN - self.scale)
+            self.scale = np.clip(self.scale, 0.05, 100.0)
+
+    def likelihood(self, innovation2: Array, variance: Array, boxes: Array) -> Array:
+        """Return the ``(k,)`` log-likelihood of innovations, in units that do not depend on the objects' size."""
+        spread = np.log(variance * self.scale / _size(boxes) ** 2)
+        return np.asarray(-0.5 * (innovation2 / self.scale + spread).sum(axis=1))
+
+
+def innovation2(motion: Array, boxes: Array, deviation: Array) -> tuple[Array, Array]:
+    """Return ``(k, 4)`` squared innovations in units of their variance, and that variance (px²)."""
+    variance = motion[:, PP] + deviation**2
+    return (boxes - motion[:, POS]) ** 2 / variance, variance
 
 
 def _size(boxes: Array) -> Array:
