@@ -116,6 +116,49 @@ def test_who_has_left_the_picture_does_not_come_back_as_the_same():
     assert ids(run(video(*strangers, gone, back, embedded=True))) == [1, 2, 5, 6, 7]
 
 
+# --- uncrossing
+
+
+def crossing(*, swapped: bool, ends: bool = False, embedded_every: int = 1) -> Tracklets:
+    """Two people walk towards each other and meet in frame 30; from then on `swapped` ids have the other's look."""
+    strangers = [walk(i, range(0, 61), 100 + 100 * i, 0, y=300, look=i) for i in (5, 6, 7)]
+    first, second = (1, 2) if swapped else (2, 1)
+    pieces = [
+        walk(1, range(0, 31), 200, 5, look=0),
+        walk(2, range(0, 31), 503, -5, look=1),
+        walk(first, range(31, 61), 503, -5, look=1),
+        *([] if ends else [walk(second, range(31, 61), 200, 5, look=0)]),
+    ]
+    for piece in pieces + strangers:
+        piece.embedding[piece.frame % embedded_every != 0] = 0
+    return video(*strangers, *pieces, embedded=True)
+
+
+def place(result: Tracklets, track_id: int, frame: int) -> float:
+    row = (result.track_id == track_id) & (result.frame == frame)
+    return float(result.xyxy[row, [0, 2]].mean()) if row.any() else float("nan")
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_identities_swapped_at_a_meeting_are_swapped_back(every: int):
+    result = run(crossing(swapped=True, embedded_every=every))
+    assert place(result, 1, 50) == pytest.approx(450, abs=10)
+    assert place(result, 2, 50) == pytest.approx(253, abs=10)
+    assert place(run(crossing(swapped=True), uncross=False), 1, 50) == pytest.approx(253, abs=10)
+
+
+def test_a_meeting_without_a_swap_changes_nothing():
+    for ends in (False, True):
+        result = run(crossing(swapped=False, ends=ends))
+        assert place(result, 2, 50) == pytest.approx(253, abs=10)
+
+
+def test_an_identity_stolen_at_a_meeting_is_given_back():
+    result = run(crossing(swapped=True, ends=True))  # 1 goes on with the look of 2, who is not seen again
+    assert place(result, 2, 50) == pytest.approx(253, abs=10)
+    assert np.isnan(place(result, 1, 50))
+
+
 # --- smoothing
 
 

@@ -1,8 +1,10 @@
 """Whole-video linking, after the last frame: broken trajectories are joined, smoothed, and their short gaps filled.
 
-With the whole video at hand three things become possible that an online tracker cannot do. All of them learn their
+With the whole video at hand four things become possible that an online tracker cannot do. All of them learn their
 scale from the video itself, so that one set of defaults serves a slow street and a fast dance:
 
+- *Uncrossing*: where two trajectories met and their appearances agree across rather than along them, what follows the
+  meeting is exchanged.
 - *Joining* (compare AFLink, StrongSORT 2202.13514): a trajectory that ends inside the picture continues in one that
   starts there later. Over a short gap motion decides; over a longer one appearance must agree. What counts as alike is
   calibrated on people who are in the picture together (certainly different) and on the halves of single trajectories
@@ -20,6 +22,7 @@ import dataclasses
 
 import numpy as np
 
+from mot_dinov3.linking.crossing import uncross
 from mot_dinov3.linking.joining import join
 from mot_dinov3.linking.smoothing import fill, smooth_rows
 from mot_dinov3.linking.tracklets import LinkConfig, Tracklets, sort_rows
@@ -49,7 +52,8 @@ def link(
     config = config or LinkConfig()
     if not len(tracklets):
         return dataclasses.replace(tracklets, embedding=None, row=np.zeros(0, np.int64))
-    track_id = join(tracklets, config, same_floor=same_floor, size=size)
+    track_id = uncross(tracklets) if config.uncross else tracklets.track_id
+    track_id = join(tracklets, track_id, config, same_floor=same_floor, size=size)
     rows = fill(sort_rows(tracklets, track_id), config.fill_seconds)
     seen = rows.source >= 0
     box = smooth_rows(rows) if config.smooth else rows.box

@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.linking.looks import Looks, alike_from, looks_of
 from mot_dinov3.linking.smoothing import smooth_rows
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
-from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.structures import BoolArray, IntArray
 
 Array = npt.NDArray[np.float64]
 
 VELOCITY_SECONDS = 1.0
-FEWEST_PAIRS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class _Ends:
 
 def join(
     tracklets: Tracklets,
+    track_id: IntArray,
     config: LinkConfig,
     *,
     same_floor: float = 0.5,
@@ -53,15 +54,15 @@ def join(
 
     Args:
         tracklets: At least one row.
+        track_id: ``(n,)`` ids that stand in for those of `tracklets`.
         config: Gates of the joints.
         same_floor: As for `link`.
         size: As for `link`.
     """
-    track_id = tracklets.track_id.copy()
     picture = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
     while True:
         rows = sort_rows(tracklets, track_id)
-        before, after = _joints(_ends(rows, config, picture), _looks(rows, tracklets.embedding), config, same_floor)
+        before, after = _joints(_ends(rows, config, picture), looks_of(rows, tracklets.embedding), config, same_floor)
         if not len(before):
             return track_id
         ids = track_id[rows.source[rows.start]]
@@ -104,56 +105,7 @@ def _crossing(box: Array, velocity: Array, edge: float, picture: Array) -> BoolA
     return np.asarray(out.any(axis=1))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Looks:
-    """Appearance of ``m`` trajectories: unit means of all, of the first and of the second half, zero where unknown."""
-
-    whole: Array
-    halves: tuple[Array, Array]
-    together: BoolArray
-
-    @property
-    def known(self) -> BoolArray:
-        """``(m,)`` bool: at least one box of it was embedded."""
-        return np.asarray((self.whole != 0).any(axis=1))
-
-
-def _looks(rows: Rows, embedding: FloatArray | None) -> _Looks:
-    m = len(rows.start)
-    first, last = rows.frame[rows.start], rows.frame[rows.end]
-    together = (first[:, None] <= last) & (first <= last[:, None])
-    if embedding is None:
-        none = np.zeros((m, 0))
-        return _Looks(none, (none, none), together)
-    embedded = embedding[rows.source].astype(np.float64)
-    has = (embedded != 0).any(axis=1)
-    count = np.cumsum(has)
-    middle = (count[rows.end] + count[rows.start] - has[rows.start]) / 2
-    early = count <= middle[rows.track]
-
-    def mean(chosen: BoolArray) -> Array:
-        total = np.zeros((m, embedded.shape[1]))
-        np.add.at(total, rows.track[chosen], embedded[chosen])
-        return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
-
-    return _Looks(mean(has), (mean(has & early), mean(has & ~early)), together)
-
-
-def _alike(looks: _Looks, same_floor: float) -> float:
-    """Return the cosine from which two trajectories are taken for one object.
-
-    It lies half-way between what strangers of this video have in common and what single objects keep of themselves.
-    """
-    whole, (early, late) = looks.whole, looks.halves
-    pairs = np.triu(looks.together & looks.known[:, None] & looks.known, 1)
-    strangers = (whole @ whole.T)[pairs]
-    selves = np.einsum("ij,ij->i", early, late)[(early != 0).any(axis=1) & (late != 0).any(axis=1)]
-    if min(len(strangers), len(selves)) < FEWEST_PAIRS:
-        return same_floor
-    return max(same_floor, float(np.median(strangers) + np.median(selves)) / 2)
-
-
-def _joints(ends: _Ends, looks: _Looks, config: LinkConfig, same_floor: float) -> tuple[IntArray, IntArray]:
+def _joints(ends: _Ends, looks: Looks, config: LinkConfig, same_floor: float) -> tuple[IntArray, IntArray]:
     """Return trajectories and the ones that continue them, each once in either role."""
     before, after = _candidates(ends, max(config.motion_seconds, config.appearance_seconds))
     gap = ends.first[after] - ends.last[before]
@@ -164,7 +116,7 @@ def _joints(ends: _Ends, looks: _Looks, config: LinkConfig, same_floor: float) -
     near = np.linalg.norm(moved, axis=1) <= height * (1 + config.reach * gap)
     near &= np.abs(np.log(ends.head[after, 3] / ends.tail[before, 3])) <= np.log1p(config.height_change)
     both = looks.known[before] & looks.known[after]
-    floor = _alike(looks, same_floor)
+    floor = alike_from(looks, same_floor)
     cosine = np.einsum("ij,ij->i", looks.whole[before], looks.whole[after])
     by_looks = both & near & (gap <= config.appearance_seconds) & (cosine >= floor)
     by_motion = ~both & near & (gap <= config.motion_seconds) & (miss < config.motion_gate)

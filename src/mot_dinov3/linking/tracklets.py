@@ -21,8 +21,9 @@ class LinkConfig:
         ConfigError: A value is out of range.
     """
 
+    uncross: bool = setting(True, "exchange two trajectories after a meeting where their appearances say so")
     motion_seconds: float = setting(1.0, "trajectories are joined by motion alone over gaps up to this long; 0 = never")
-    appearance_seconds: float = setting(8.0, "the same where both have embeddings that agree; 0 = never")
+    appearance_seconds: float = setting(12.0, "the same where both have embeddings that agree; 0 = never")
     motion_gate: float = setting(0.3, "most that motion may miss, in heights, over a gap joined by motion alone")
     reach: float = setting(1.5, "fastest change of place over a gap, in heights per second, beside one height")
     height_change: float = setting(1.0, "most that the height may change over a gap, as a share")

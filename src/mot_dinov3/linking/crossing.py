@@ -1,0 +1,121 @@
+"""Two trajectories that met and came out of it with each other's identity are exchanged. Pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3 import boxes
+from mot_dinov3.linking.looks import looks_of, scale, unit
+from mot_dinov3.linking.tracklets import Tracklets, sort_rows
+from mot_dinov3.structures import BoolArray, IntArray
+
+Array = npt.NDArray[np.float64]
+
+MEETING_IOU = 0.3
+PAUSE_SECONDS = 1.0
+"""Two objects that touch again within this time are still in the same meeting."""
+WINDOW_SECONDS = 5.0
+"""How far from a meeting appearance is looked at: beyond it other meetings have their say."""
+MARGIN = 0.4
+"""How much better the exchange must fit, on the scale from strangers (0) to one object (1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Meeting:
+    """Two objects that overlap for a while.
+
+    Attributes:
+        pair: Rows of the two boxes in the frame in which they overlap most.
+        start: Time of the first overlap, s.
+        end: Time of the last one, s.
+    """
+
+    pair: tuple[int, int]
+    start: float
+    end: float
+
+
+def uncross(tracklets: Tracklets) -> IntArray:
+    """Return the ``(n,)`` ids of all rows after exchanging what follows a meeting where appearance demands it.
+
+    Before a meeting and after it each of the two has an appearance. If these agree across rather than along the
+    trajectories, the identities were swapped in between. If one of the two is not seen again, or was not seen before,
+    the appearance that is there decides.
+    """
+    track_id = tracklets.track_id.copy()
+    if tracklets.embedding is None:
+        return track_id
+    known = scale(looks_of(sort_rows(tracklets, track_id), tracklets.embedding))
+    if known is None:
+        return track_id
+    strangers, selves = known
+    embedded = np.flatnonzero((tracklets.embedding != 0).any(axis=1))
+    embedded = embedded[np.argsort(tracklets.time[embedded], kind="stable")]
+    for meeting in sorted(_meetings(tracklets), key=lambda m: (m.start, m.pair)):
+        one, other = track_id[list(meeting.pair)].tolist()
+        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (selves - strangers):
+            later = tracklets.time > tracklets.time[meeting.pair[0]]
+            first, second = later & (track_id == one), later & (track_id == other)
+            track_id[first], track_id[second] = other, one
+    return track_id
+
+
+def _exchange_gain(tracklets: Tracklets, track_id: IntArray, embedded: IntArray, meeting: _Meeting) -> float:
+    """Return by how much cosine, on average, what follows the meeting fits better when the two are exchanged."""
+    low = np.searchsorted(tracklets.time[embedded], meeting.start - WINDOW_SECONDS)
+    high = np.searchsorted(tracklets.time[embedded], meeting.end + WINDOW_SECONDS, side="right")
+    rows = embedded[low:high]
+    time, ids = tracklets.time[rows], track_id[rows]
+    vectors = tracklets.embedding[rows].astype(np.float64)  # type: ignore[index]
+
+    def mean(chosen: BoolArray) -> Array:
+        return unit(vectors[chosen].sum(axis=0))
+
+    before, after = time < meeting.start, time > meeting.end
+    pair = track_id[list(meeting.pair)]
+    old = np.stack([mean(before & (ids == track)) for track in pair])
+    new = np.stack([mean(after & (ids == track)) for track in pair])
+    cosine = old @ new.T
+    had, has = (old != 0).any(axis=1), (new != 0).any(axis=1)
+    gains = []
+    for i, j in ((0, 1), (1, 0)):
+        if had.all() and has[j]:  # whose is what follows under the second id?
+            gains.append(cosine[i, j] - cosine[j, j])
+        elif has.all() and had[i] and not had[j]:  # which of the two does the first one become?
+            gains.append(cosine[i, j] - cosine[i, i])
+    return float(np.mean(gains)) if gains else 0.0
+
+
+def _meetings(tracklets: Tracklets) -> Iterator[_Meeting]:
+    """Yield the meetings of all pairs."""
+    rows, overlap = _overlapping(tracklets)
+    if not len(rows):
+        return
+    pair, time = tracklets.track_id[rows], tracklets.time[rows[:, 0]]
+    order = np.lexsort((time, pair[:, 1], pair[:, 0]))
+    rows, overlap, pair, time = rows[order], overlap[order], pair[order], time[order]
+    new = (pair[1:] != pair[:-1]).any(axis=1) | (np.diff(time) > PAUSE_SECONDS)
+    bounds = [0, *(np.flatnonzero(new) + 1).tolist(), len(rows)]
+    for low, high in itertools.pairwise(bounds):
+        peak = low + int(np.argmax(overlap[low:high]))
+        yield _Meeting((int(rows[peak, 0]), int(rows[peak, 1])), float(time[low]), float(time[high - 1]))
+
+
+def _overlapping(tracklets: Tracklets) -> tuple[IntArray, Array]:
+    """Return ``(k, 2)`` rows of boxes of the same frame that overlap, the lower id first, and their IoU."""
+    order = np.lexsort((tracklets.track_id, tracklets.frame))
+    frame = tracklets.frame[order]
+    bounds = [0, *(np.flatnonzero(frame[1:] != frame[:-1]) + 1).tolist(), len(frame)]
+    rows, overlaps = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    for low, high in itertools.pairwise(bounds):
+        here = order[low:high]
+        iou = np.triu(boxes.iou(tracklets.xyxy[here], tracklets.xyxy[here]), 1)
+        first, second = np.nonzero(iou > MEETING_IOU)
+        rows.append(np.stack([here[first], here[second]], axis=1))
+        overlaps.append(iou[first, second].astype(np.float64))
+    return np.concatenate(rows), np.concatenate(overlaps)
