@@ -26,7 +26,7 @@ def test_stage_times_add_up_and_latency_covers_the_whole_frame():
         with timer.stage("detect"):
             clock.now += 0.020
         clock.now += 0.005
-    assert timer.stage_ms == pytest.approx({"read": 30, "detect": 60})
+    assert timer.stage_ms == pytest.approx({"wait": 30, "detect": 60})
     assert list(timer.frame_ms) == pytest.approx([35, 35, 35])
 
 

@@ -41,6 +41,7 @@ from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.threads import ReadAhead, WriteBehind
 from mot_dinov3.viz import draw_frame
 
 
@@ -88,7 +89,8 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     if config.device.device not in ("auto", "cpu"):
         resolve_device(config.device.device)
     tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
-    opened = _open_input(config, fallback_open=config.embedder.fallback_open)
+    timer = StageTimer()
+    opened = _open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
     source = opened.source
     try:
         built = build_embedder(config.embedder, device=config.device)
@@ -101,7 +103,6 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
             same_floor=embedder.same_floor,
         )
         scheduler = EmbeddingScheduler(config.scheduler, min_score=config.tracker.high_score)
-        timer = StageTimer()
         said = (*opened.notices, *built.notices)
         stages = Stages(
             source=source,
@@ -137,8 +138,8 @@ def _linked_pass(
     return LinkedPass(
         kept,
         linked,
-        pictures=functools.partial(open_source, config.source) if config.output.video else None,
-        sinks=[*makers.files(), *makers.video()],
+        pictures=functools.partial(_open_ahead, config.source, pipeline.timer) if config.output.video else None,
+        sinks=lambda: [*makers.files(), *makers.video()],
         run=(pipeline.timer, pipeline.counts),
     )
 
@@ -174,12 +175,19 @@ class _Input:
     at_end: Callable[[int], None]
 
 
-def _open_input(config: TrackConfig | DetectConfig, *, fallback_open: bool = False) -> _Input:
+def _open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
+    """Open a source that is decoded by a thread of its own, whose work is the stage ``read``."""
+    return ReadAhead(open_source(config), busy=functools.partial(timer.stage, "read"))
+
+
+def _open_input(
+    config: TrackConfig | DetectConfig, *, fallback_open: bool = False, timer: StageTimer | None = None
+) -> _Input:
     """Open source and detector; recorded detections alone make a source without pictures."""
     source = config.source
     if source.source is None:
         return _open_blank(source, config.detector, config.device)
-    frames = open_source(source)
+    frames = _open_ahead(source, timer or StageTimer())
     try:
         built = build_detector(config.detector, device=config.device, fallback_open=fallback_open, motion=config.motion)
         if not isinstance(built.detector, RecordedDetector):
@@ -284,7 +292,8 @@ class _SinkMaker:
     def _video(self, path: Path) -> VideoSink:
         source = self.stages.source
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
-        return VideoSink(writer, self._draw, self.timer)
+        behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
+        return VideoSink(behind, self._draw, self.timer)
 
     def _draw(self, frame: Frame, detections: Detections) -> Image:
         lost = self.stages.tracker.lost()

@@ -15,6 +15,9 @@ Clock = Callable[[], float]
 class StageTimer:
     """Adds up busy milliseconds per stage and keeps the latency of every frame.
 
+    Decoding and encoding run in threads of their own: their stages ``read`` and ``write`` are busy time beside the
+    others, and what the main thread spends on waiting for them is the stage ``wait``. A stage is timed by one thread.
+
     Args:
         clock: Seconds from any fixed point; a test passes its own.
 
@@ -38,11 +41,11 @@ class StageTimer:
             self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1e3 * (self.clock() - start)
 
     def frames(self, source: Iterable[T]) -> Iterator[T]:
-        """Yield the frames of `source`; waiting for one is its stage ``read``, all until the next its latency."""
+        """Yield the frames of `source`; waiting for one is the stage ``wait``, all until the next is its latency."""
         frames = iter(source)
         while True:
             start = self.clock()
-            with self.stage("read"):
+            with self.stage("wait"):
                 frame = next(frames, None)
             if frame is None:
                 return

@@ -136,7 +136,7 @@ def test_a_video_sink_writes_what_is_drawn_and_times_both():
     image = np.zeros((2, 2, 3), np.uint8)
     VideoSink(writer, lambda frame, detections: frame.image + 1, timer).write(Frame(3, 0.3, image), rows())
     assert written == [(12, 0.3)]
-    assert set(timer.stage_ms) == {"draw", "write"}
+    assert set(timer.stage_ms) == {"draw", "wait"}
 
 
 def test_no_video_leaves_only_the_named_files():

@@ -130,7 +130,7 @@ class LinkedPass:
         kept: Where the first pass put its rows.
         link: Joins and smooths.
         pictures: Opens the source again from the first frame of the run; None where no output needs pictures.
-        sinks: The outputs.
+        sinks: Makes the outputs, when the first pass is over.
         run: Timer and counts of the run, which go on.
     """
 
@@ -140,7 +140,7 @@ class LinkedPass:
         link: Callable[[Tracklets], Tracklets],
         *,
         pictures: Callable[[], FrameSource] | None,
-        sinks: Sequence[Sink],
+        sinks: Callable[[], Sequence[Sink]],
         run: tuple[StageTimer, Counts],
     ) -> None:
         self._kept = kept
@@ -157,21 +157,22 @@ class LinkedPass:
     def run(self, tick: Callable[[], object]) -> None:
         """Link, write every frame, and close the outputs; abort them on any error."""
         start = self._timer.clock()
+        with self._timer.stage("track"):
+            linked = self._link(self._kept.tracklets())
+        self._counts.tracks = len(np.unique(linked.track_id))
+        sinks = self._sinks()
         try:
-            with self._timer.stage("track"):
-                linked = self._link(self._kept.tracklets())
-            self._counts.tracks = len(np.unique(linked.track_id))
             for frame, rows in self._with_pictures(relabelled(self._kept.frames, linked)):
-                for sink in self._sinks:
+                for sink in sinks:
                     sink.write(frame, rows)
                 tick()
-            for sink in self._sinks:
+            for sink in sinks:
                 sink.close()
-            self._counts.second_pass_ms = 1e3 * (self._timer.clock() - start)
         except BaseException:
-            for sink in self._sinks:
+            for sink in sinks:
                 sink.abort()
             raise
+        self._counts.second_pass_ms = 1e3 * (self._timer.clock() - start)
 
     def _with_pictures(self, rows: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Detections]]:
         if self._pictures is None:
@@ -180,7 +181,7 @@ class LinkedPass:
         with self._pictures() as source:
             frames = iter(source)
             for known, detections in rows:
-                with self._timer.stage("read"):
+                with self._timer.stage("wait"):
                     frame = next(frames, None)
                 if frame is None or frame.index != known.index:
                     raise VideoError(f"'{source.info.path}' changed between the two passes of --link")

@@ -80,7 +80,7 @@ class VideoSink:
     Args:
         writer: The video.
         draw: Returns the picture to write for a frame and its rows.
-        timer: Counts drawing and writing apart.
+        timer: Counts drawing, and waiting for the writer, which counts its own work.
     """
 
     def __init__(self, writer: Writer, draw: Callable[[Frame, Detections], Image], timer: StageTimer) -> None:
@@ -89,15 +89,15 @@ class VideoSink:
         self._timer = timer
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and write one frame."""
+        """Draw one frame and hand it to the writer."""
         with self._timer.stage("draw"):
             image = self._draw(frame, detections)
-        with self._timer.stage("write"):
+        with self._timer.stage("wait"):
             self._writer.write(image, frame.time)
 
     def close(self) -> None:
         """Finish the video."""
-        with self._timer.stage("write"):
+        with self._timer.stage("wait"):
             self._writer.close()
 
     def abort(self) -> None:

@@ -11,7 +11,8 @@ from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 from mot_dinov3.structures import Detections, ModelInfo, Reason
 from mot_dinov3.timing import StageTimer
 
-STAGES = ("read", "detect", "embed", "track", "draw", "write")
+STAGES = ("read", "detect", "embed", "track", "draw", "write", "wait")
+BESIDE = {"read": "in its own thread", "write": "in its own thread", "wait": "for reading and writing"}
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded"}
 
 
@@ -76,10 +77,14 @@ class RunSummary:
         ]
 
     def _stages(self) -> list[str]:
+        """Return ms per frame of each stage and its share of the wall time; read and write go on beside the others."""
         frames = max(self.counts.frames, 1)
-        total = max(sum(self.timer.stage_ms.values()), 1e-9)
+        wall = max(sum(self.timer.frame_ms) + self.counts.second_pass_ms, 1e-9)
         rows = [(name, self.timer.stage_ms.get(name, 0.0)) for name in STAGES]
-        return [f"  {name:<9} {ms / frames:8.2f} ms {100 * ms / total:5.1f} %" for name, ms in rows]
+        return [
+            f"  {name:<9} {ms / frames:8.2f} ms {100 * ms / wall:5.1f} %   {BESIDE.get(name, '')}".rstrip()
+            for name, ms in rows
+        ]
 
     def _embeddings(self) -> list[str]:
         stats = self.embeddings

@@ -75,7 +75,7 @@ class TrackingPipeline:
         return functools.partial(embed_rows, self.stages.embedder, frame, detections)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take frames until the source ends or `stop` says so, then close the sinks; abort them on any error."""
+        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error."""
         frames_read = 0
         try:
             for frame, _ in self:
@@ -88,6 +88,8 @@ class TrackingPipeline:
         except BaseException:
             self.abort()
             raise
+        finally:
+            self.stages.source.close()
 
     def close(self) -> None:
         """Put all outputs in their places."""

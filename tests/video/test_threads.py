@@ -1,0 +1,153 @@
+"""Threads around source and writer change nothing but the time."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from clips import numbers, picture, write_clip
+from mot_dinov3.errors import OutputLostError, VideoError
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.video import SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.threads import DEPTH, ReadAhead, WriteBehind
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4", frames=25)
+
+
+def opened(clip, **config):
+    return open_source(SourceConfig(source=str(clip), **config))
+
+
+def threads():
+    return {t.name for t in threading.enumerate()} & {"read ahead", "write behind"}
+
+
+class Scripted:
+    """A source that yields a few frames, then fails or waits to be asked."""
+
+    info = VideoInfo("scripted", 8, 8, 10.0)
+    frame_total, audio_from = 0, None
+
+    def __init__(self, frames, error=None):
+        self.frames, self.error, self.notices, self.given, self.closed = frames, error, [], 0, False
+
+    def __iter__(self):
+        for frame in self.frames:
+            self.given += 1
+            yield frame
+        if self.error:
+            raise self.error
+
+    def close(self):
+        self.closed = True
+
+
+class ScriptedWriter:
+    def __init__(self, fail_at=None):
+        self.seen, self.ended, self.fail_at, self.notices = [], "", fail_at, []
+
+    def write(self, image, time):
+        if time == self.fail_at:
+            raise OutputLostError("disk full")
+        self.seen.append(time)
+
+    def close(self):
+        self.ended = "closed"
+
+    def abort(self):
+        self.ended = "aborted"
+
+
+def test_the_same_frames_come_in_order(clip):
+    plain = list(opened(clip))
+    with ReadAhead(opened(clip)) as source:
+        ahead = list(source)
+    assert [f.index for f in ahead] == [f.index for f in plain]
+    assert [f.time for f in ahead] == [f.time for f in plain]
+    assert numbers([f.image for f in ahead]) == list(range(25))
+    assert not threads()
+
+
+def test_an_error_of_the_source_comes_after_the_frames_before_it():
+    source = ReadAhead(Scripted([1, 2, 3], VideoError("lost")))
+    seen = []
+    with pytest.raises(VideoError, match="lost"):
+        for frame in source:
+            seen.append(frame)
+    assert seen == [1, 2, 3]
+    source.close()
+
+
+def test_it_reads_only_a_few_frames_ahead():
+    inner = Scripted(iter(range(10**6)))
+    source = ReadAhead(inner)
+    frames = iter(source)
+    assert [next(frames) for _ in range(3)] == [0, 1, 2]
+    source.close()
+    assert inner.given <= 3 + DEPTH + 2
+    assert inner.closed
+    assert not threads()
+
+
+def test_closing_before_the_first_frame_is_fine():
+    inner = Scripted([1])
+    ReadAhead(inner).close()
+    assert inner.closed
+
+
+def test_what_is_written_behind_is_the_same_file(tmp_path):
+    info = VideoInfo("x", 96, 64, 10.0)
+    for name, wrap in (("plain.mp4", lambda w: w), ("behind.mp4", WriteBehind)):
+        writer = wrap(VideoWriter(tmp_path / name, info=info))
+        for index in range(20):
+            writer.write(picture(index), index / 10)
+        writer.close()
+    assert (tmp_path / "plain.mp4").read_bytes() == (tmp_path / "behind.mp4").read_bytes()
+    assert not threads()
+
+
+def test_a_failed_write_is_raised_in_the_callers_thread_and_nothing_hangs():
+    inner = ScriptedWriter(fail_at=2)
+    writer = WriteBehind(inner)
+    image = np.zeros((2, 2, 3), np.uint8)
+    with pytest.raises(OutputLostError, match="disk full"):
+        for time in range(100):
+            writer.write(image, time)
+    with pytest.raises(OutputLostError):
+        writer.close()
+    writer.abort()
+    assert inner.ended == "aborted"
+    assert inner.seen == [0, 1]
+    assert not threads()
+
+
+def test_aborting_drops_what_waits():
+    inner = ScriptedWriter()
+    writer = WriteBehind(inner)
+    for time in range(10):
+        writer.write(np.zeros((2, 2, 3), np.uint8), time)
+    writer.abort()
+    assert inner.ended == "aborted"
+    assert inner.seen == list(range(len(inner.seen)))
+    assert not threads()
+
+
+def test_busy_time_is_counted_where_it_is_spent(clip):
+    spent = []
+
+    class Busy:
+        def __enter__(self):
+            spent.append(threading.current_thread().name)
+
+        def __exit__(self, *_):
+            pass
+
+    with ReadAhead(opened(clip), busy=Busy) as source:
+        assert len(list(source)) == 25
+    assert set(spent) == {"read ahead"}
+    assert len(spent) == 26
