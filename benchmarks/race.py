@@ -15,8 +15,9 @@ predicted, not detected), so that every tracker is judged by detected boxes alon
 `--link` makes of it after the last frame and no online tracker can be compared with.
 
 `--video` and `--embed-model` give ours, and only ours, embeddings of the boxes of the one sequence: once all boxes
-from the tracker's high score on, once only those that the scheduler asks for; the row says which share. `--drop`
-leaves out that share of the boxes at random, in `--runs` runs with different seeds; the table shows their medians.
+from the tracker's high score on, once only those that the scheduler asks for; the row says which share, and its time
+includes the scheduler's. `--drop` leaves out that share of the boxes at random, in `--runs` runs with different seeds;
+the table shows their medians.
 
 Time of the association step on synthetic 1080p objects, CPU time on one thread, ours and the peers in turn::
 
@@ -104,7 +105,8 @@ def main() -> None:
     if os.environ.get("OMP_NUM_THREADS") != "1":  # libraries read it when they are loaded: start again with one thread
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_NUM_THREADS": "1"})
     if args.association:
-        print_association(racers(args.only, embedded=True))
+        makers = racers(args.only, embedded=True)
+        print_association({name: make for name, make in makers.items() if name != OURS})  # without the scheduler
         return
     recordings = list(load(args))
     if args.video:

@@ -48,18 +48,18 @@ def looks_of(rows: Rows, embedding: FloatArray | None) -> Looks:
     if embedding is None:
         none = np.zeros((m, 0))
         return Looks(none, (none, none), together)
-    embedded = embedding[rows.source].astype(np.float64)
-    has = (embedded != 0).any(axis=1)
-    count = np.cumsum(has)
-    middle = (count[rows.end] + count[rows.start] - has[rows.start]) / 2
-    early = count <= middle[rows.track]
+    has = (embedding != 0).any(axis=1)[rows.source]
+    vectors, owner = embedding[rows.source[has]], rows.track[has]  # few rows have one: no copy of the others
+    count = np.bincount(owner, minlength=m)
+    place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
+    early = place < (count / 2)[owner]
 
     def mean(chosen: BoolArray) -> Array:
-        total = np.zeros((m, embedded.shape[1]))
-        np.add.at(total, rows.track[chosen], embedded[chosen])
+        total = np.zeros((m, vectors.shape[1]))
+        np.add.at(total, owner[chosen], vectors[chosen])
         return unit(total)
 
-    return Looks(mean(has), (mean(has & early), mean(has & ~early)), together)
+    return Looks(mean(np.ones_like(early)), (mean(early), mean(~early)), together)
 
 
 def scale(looks: Looks) -> tuple[float, float] | None:

@@ -13,8 +13,6 @@ Array = npt.NDArray[np.float64]
 STIFFNESS = np.geomspace(1e-4, 1e3, 15)
 """Candidates, s³: variance of a measured coordinate over the spectral density of its acceleration."""
 HIDDEN_SECONDS = 0.5
-SHARED_ERRORS = 2.0
-"""A detector's errors outlast half a second (a pose, a shadow), so what predicts best is this much too soft."""
 OUTLIER = 3.0
 """A box this many standard deviations off its trajectory counts half."""
 
@@ -122,4 +120,4 @@ def _stiffness(rows: Rows) -> Array:
         guess = smooth(rows.time, rows.box, rows.track, weight, stiffness=np.full(4, stiff))
         # Errors beyond half an object are not noise but mistakes of the tracker.
         misses.append(np.minimum(np.abs(guess - rows.box)[hidden] / size, 0.5).mean(axis=0))
-    return SHARED_ERRORS * STIFFNESS[np.argmin(misses, axis=0)]
+    return STIFFNESS[np.argmin(misses, axis=0)]
