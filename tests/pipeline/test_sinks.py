@@ -109,6 +109,16 @@ def test_tentative_rows_get_their_id_before_they_reach_the_files():
     assert inner.seen == [(0, [5, 4]), (1, [4, 5]), (2, [5])]
 
 
+def test_a_predicted_box_of_a_track_gives_way_to_the_box_it_turns_out_to_have():
+    inner = Collecting()
+    tracker = SimpleNamespace(revisions=[], settled=0)
+    sink = Retrospective([inner], tracker)
+    sink.write(Frame(0, 0.0), rows(-1, 3, 5).replace(coasted=[False, False, True]))
+    tracker.revisions, tracker.settled = [Revision(0, 0, 5)], 2
+    sink.write(Frame(1, 0.1), rows(5, 3))
+    assert inner.seen == [(0, [5, 3]), (1, [5, 3])]
+
+
 def test_what_is_held_is_passed_on_at_the_end_and_nothing_when_aborted():
     for end, seen in (("close", [(0, [-1])]), ("abort", [])):
         inner = Collecting()

@@ -198,18 +198,16 @@ class Retrospective:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Take a frame, mend the held ones, and pass on those whose rows are settled."""
-        held = detections.replace(track_id=detections.track_id.copy(), state=detections.state.copy())
-        self._held.append((dataclasses.replace(frame, image=None), held))
+        self._held.append((dataclasses.replace(frame, image=None), detections))
         self._revise()
         while self._held and self._held[0][0].index < self._tracker.settled:
             self._release()
 
     def _revise(self) -> None:
-        by_frame = {frame.index: rows for frame, rows in self._held}
         for revision in self._tracker.revisions:
-            rows = by_frame[revision.frame_index]
-            rows.track_id[revision.row] = revision.track_id
-            rows.state[revision.row] = TrackState.CONFIRMED
+            place = next(k for k in range(len(self._held)) if self._held[k][0].index == revision.frame_index)
+            frame, rows = self._held[place]
+            self._held[place] = frame, revised(rows, revision.row, revision.track_id)
 
     def _release(self) -> None:
         frame, rows = self._held.popleft()
@@ -227,3 +225,11 @@ class Retrospective:
         """Abort the sinks."""
         for sink in self._sinks:
             sink.abort()
+
+
+def revised(rows: Detections, row: int, track_id: int) -> Detections:
+    """Return the rows with `row` given to a track; its own predicted box in that frame, if shown, was a mistake."""
+    ids, state = rows.track_id.copy(), rows.state.copy()
+    ids[row], state[row] = track_id, TrackState.CONFIRMED
+    mistaken = rows.coasted & (rows.track_id == track_id)
+    return rows.replace(track_id=ids, state=state)[~mistaken]

@@ -25,6 +25,7 @@ class Tracks:
         state: ``(m,)`` int64 of `TrackState`.
         hits: ``(m,)`` matches so far, the first box included.
         matched: ``(m,)`` bool: matched in the last frame.
+        begun: ``(m,)`` time of the first box, s.
         seen: ``(m,)`` time of the last match, s.
         motion: ``(m, 5, 4)`` filter state, see `kalman`.
         score: ``(m,)`` score of the last box.
@@ -40,6 +41,7 @@ class Tracks:
     state: IntArray
     hits: IntArray
     matched: BoolArray
+    begun: Array
     seen: Array
     motion: Array
     score: Array
@@ -59,7 +61,7 @@ class Tracks:
         flag, motion = np.zeros(0, np.bool_), np.zeros((0, 5, 4))
         embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         places = np.zeros((0, trail, 2), np.int64)
-        return cls(row, row, row, row, flag, real, motion, real, row, embedding, row, votes, places)
+        return cls(row, row, row, row, flag, real, real, motion, real, row, embedding, row, votes, places)
 
     def born(self, keys: IntArray, motion: Array) -> Tracks:
         """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
