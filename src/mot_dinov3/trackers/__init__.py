@@ -1,3 +1,7 @@
 """Trackers: detections in, the same detections with ids out."""
 
-TRACKERS = {"appearance": "mot_dinov3.trackers.appearance:AppearanceTracker"}
+TRACKERS = {
+    "appearance": "mot_dinov3.trackers.appearance:AppearanceTracker",
+    "gallery_hybrid": "mot_dinov3.trackers.hybrid:HybridTracker",
+    "gallery_only": "mot_dinov3.trackers.per_frame:PerFrameTracker",
+}

@@ -1,0 +1,199 @@
+"""A gallery on disk: one folder an identity, its pictures in it; embedded once, remembered beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.errors import InputError, ModelError, VideoError
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.hub import find_local
+from mot_dinov3.structures import FloatArray, Image, IntArray
+from mot_dinov3.video.images import SUFFIXES, natural_key, read_image
+
+MIN_SIDE = 10  # pixels; a smaller picture shows nobody
+BATCH = 64  # pictures held in memory at once
+SHOWN = 5  # file names in one notice
+LAYOUT = "a gallery is <folder>/<identity>/*.jpg or *.png, the folder's name being the identity"
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownIdentities:
+    """An embedded gallery.
+
+    Attributes:
+        names: ``k`` identities.
+        embedding: ``(n, d)`` float32 unit rows, a picture each.
+        owner: ``(n,)`` identity of each picture, 0 … k − 1, rising.
+        notices: What was left out.
+    """
+
+    names: tuple[str, ...]
+    embedding: FloatArray
+    owner: IntArray
+    notices: tuple[str, ...] = ()
+
+
+def check_identity(name: str) -> str:
+    """Return `name`, or raise `InputError` where it could lead out of its gallery as the name of a folder."""
+    parts = name.replace("\\", "/").split("/")
+    if len(parts) > 1 or name.strip() in ("", ".", "..") or ".." in parts or not name.isprintable():
+        raise InputError(
+            f"identity {name!r} cannot be used: a name has no slash, is not '..', and is printable",
+            remedy="rename its folder",
+        )
+    return name
+
+
+def list_identities(root: Path) -> dict[str, list[Path]]:
+    """Return the pictures of every identity of a gallery, in natural order.
+
+    Raises:
+        InputError: No such folder, a name that cannot be used, or no picture at all.
+    """
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise InputError(f"gallery '{root}' {what}", remedy=LAYOUT)
+    try:
+        folders = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        folders += [p for p in root.iterdir() if p.is_dir() and p.name.startswith("..")]
+        found = {
+            check_identity(folder.name): sorted(
+                (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")),
+                key=lambda p: natural_key(p.name),
+            )
+            for folder in sorted(folders, key=lambda p: natural_key(p.name))
+        }
+    except OSError as error:
+        raise InputError(f"gallery '{root}' cannot be read: {error.strerror or error}") from error
+    if not any(found.values()):
+        raise InputError(f"gallery '{root}' is empty: it holds no pictures in folders", remedy=LAYOUT)
+    return found
+
+
+def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> KnownIdentities:
+    """Embed the pictures of a gallery, in batches; those embedded before are read from the cache beside it.
+
+    Args:
+        root: The gallery's folder.
+        embedder: What embeds the pictures, whole.
+        cache: Whether to read and write the cache; one that cannot be written is no failure.
+
+    Raises:
+        InputError: The gallery is missing or has no usable picture, or an identity's name cannot be used.
+    """
+    identities = list_identities(root)
+    paths = [path for pictures in identities.values() for path in pictures]
+    digests = [_digest(path) for path in paths]
+    store = root / f".embeddings-{_embedder_key(embedder)}.npz"
+    known = _read_cache(store, embedder.dim) if cache else {}
+    before = len(known)
+    refused: list[str] = []
+    missing = {digest: path for digest, path in zip(digests, paths) if digest not in known}
+    for pictures in _batches(missing, refused, root):
+        rows = embedder.embed_pictures([image for _, image in pictures])
+        known |= {digest: row for (digest, _), row in zip(pictures, rows)}
+    embedder.synchronize()
+    if cache and len(known) > before:
+        _write_cache(store, {d: known[d] for d in digests if d in known})
+    return _collect(root, identities, {p: known[d] for p, d in zip(paths, digests) if d in known}, refused)
+
+
+def _collect(
+    root: Path, identities: dict[str, list[Path]], rows: dict[Path, FloatArray], refused: list[str]
+) -> KnownIdentities:
+    notices = [_notice(f"gallery '{root}': {len(refused)} left out", refused)] if refused else []
+    usable = {name: [rows[p] for p in paths if p in rows] for name, paths in identities.items()}
+    names = [name for name, found in usable.items() if found]
+    if not names:
+        raise InputError(
+            f"gallery '{root}' is empty: none of its pictures can be used", remedy=notices[0] if notices else LAYOUT
+        )
+    if nobody := [name for name, found in usable.items() if not found]:
+        notices.append(_notice(f"gallery '{root}': without a usable picture", nobody))
+    embedding = np.stack([row for name in names for row in usable[name]]).astype(np.float32)
+    owner = np.repeat(np.arange(len(names)), [len(usable[name]) for name in names])
+    return KnownIdentities(tuple(names), embedding, owner, tuple(notices))
+
+
+def _notice(what: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{what}: {', '.join(names[:SHOWN])}{more}"
+
+
+def _batches(files: Mapping[str, Path], refused: list[str], root: Path) -> Iterator[list[tuple[str, Image]]]:
+    """Yield the pictures that can be used, with their digests; name the others in `refused`."""
+    batch: list[tuple[str, Image]] = []
+    for digest, path in files.items():
+        try:
+            image = read_image(path)
+        except VideoError:
+            refused.append(f"{path.relative_to(root)} (unreadable)")
+            continue
+        height, width = image.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            refused.append(f"{path.relative_to(root)} (tiny: {width}×{height})")
+            continue
+        batch.append((digest, image))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return f"unreadable {path}"
+
+
+def _embedder_key(embedder: Embedder) -> str:
+    """Return what tells this embedder's rows from any other's: kind, weights and their file's stamp, precision."""
+    info = embedder.info
+    stamp: tuple[int, ...] = ()
+    try:
+        stat = find_local(info.weights).stat() if info.weights else None
+        stamp = (stat.st_size, stat.st_mtime_ns) if stat else ()
+    except (ModelError, OSError):
+        log.debug("weights '%s' are no local file", info.weights)
+    facts = [info.name, info.weights, info.precision, embedder.dim, stamp, dict(info.details)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _read_cache(store: Path, dim: int) -> dict[str, FloatArray]:
+    """Return digest → row; nothing where there is no cache that can be read."""
+    try:
+        with np.load(store, allow_pickle=False) as saved:
+            digests, rows = saved["digest"], saved["embedding"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.debug("no gallery cache '%s': %s", store, error)
+        return {}
+    if rows.ndim != 2 or rows.shape != (len(digests), dim) or not np.isfinite(rows).all():
+        return {}
+    return {str(digest): np.asarray(row, np.float32) for digest, row in zip(digests, rows)}
+
+
+def _write_cache(store: Path, rows: dict[str, FloatArray]) -> None:
+    """Write the cache under a name of its own, then rename it, so that a reader never sees half of it."""
+    part = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=store.parent, prefix=store.name, suffix=".part", delete=False) as file:
+            part = file.name
+            np.savez(file, digest=np.array(list(rows)), embedding=np.stack(list(rows.values())))
+        Path(part).replace(store)
+    except OSError as error:
+        log.info("the gallery cache '%s' cannot be written: %s", store, error)
+        if part:
+            Path(part).unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""Who is whom: pure decisions on distances."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+
+BEST = 3  # pictures whose mean distance counts beside the nearest one's
+
+
+def identity_distances(embedding: FloatArray, pictures: FloatArray, owner: IntArray) -> FloatArray:
+    """Return ``(m, k)`` float32 distances of crops to identities: half the nearest picture's, half its best three's.
+
+    The minimum alone falls for one odd picture, a mean over all punishes a gallery that shows somebody from all sides.
+
+    Args:
+        embedding: ``(m, d)`` unit rows of crops.
+        pictures: ``(n, d)`` unit rows of the gallery.
+        owner: ``(n,)`` identity of each picture, 0 … k − 1, rising, without gaps.
+    """
+    every = 1 - embedding @ pictures.T
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    columns = []
+    for low, high in zip(starts, [*starts[1:], len(owner)]):
+        best = np.sort(every[:, low:high], axis=1)[:, :BEST]
+        columns.append((best[:, 0] + best.mean(axis=1)) / 2)
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def margins(distance: FloatArray) -> FloatArray:
+    """Return ``(m, k)``: how much farther the nearest *other* identity is (negative: it is nearer); NaN for k = 1."""
+    m, k = distance.shape
+    if k < 2 or m == 0:
+        return np.full((m, k), np.nan, np.float32)
+    two = np.partition(distance, 1, axis=1)[:, :2]
+    others = np.where(distance == two[:, :1], two[:, 1:], two[:, :1])
+    return np.asarray(others - distance, np.float32)
+
+
+def decide(distance: FloatArray, held: IntArray, count: IntArray, config: GalleryConfig) -> IntArray:
+    """Return ``(m,)`` the identity of each track, −1 for none; nobody is there twice.
+
+    An identity is *gained* by the track that is nearest to it, where it is that track's nearest, near enough for the
+    number of looks, and clearly nearer than the next; *kept* with a bonus of `gallery_keep`; *lost* beyond that or to a
+    better claim. Claims are met from the best to the worst, each striking its track and its identity, so that a good
+    match is never given up for two poor ones, and nobody gets a second choice because the first was taken.
+
+    Args:
+        distance: ``(m, k)`` of tracks to identities.
+        held: ``(m,)`` identity that the track has now, −1 none.
+        count: ``(m,)`` how many looks the distances rest on.
+        config: Thresholds.
+    """
+    claim = distance.astype(np.float64)
+    first = config.gallery_match_threshold - config.gallery_caution / np.maximum(count, 1)
+    limit = np.tile(first[:, None], claim.shape[1])
+    eligible = distance <= distance.min(axis=1, keepdims=True, initial=np.inf)
+    eligible &= ~(margins(distance) < config.gallery_margin)
+    rows = np.flatnonzero(held >= 0)
+    claim[rows, held[rows]] -= config.gallery_keep
+    limit[rows, held[rows]] = config.gallery_match_threshold
+    eligible[rows, held[rows]] = True
+    return best_first(claim, eligible & (claim <= limit))
+
+
+def best_first(claim: npt.NDArray[np.float64], eligible: BoolArray) -> IntArray:
+    """Return ``(m,)`` the column of each row, −1 for none: the lowest eligible claim first, each column once."""
+    chosen = np.full(len(claim), -1, np.int64)
+    taken = np.zeros(claim.shape[1], np.bool_)
+    rows, columns = np.nonzero(eligible)
+    for i in np.argsort(claim[rows, columns], kind="stable"):
+        row, column = rows[i], columns[i]
+        if chosen[row] < 0 and not taken[column]:
+            chosen[row], taken[column] = column, True
+    return chosen

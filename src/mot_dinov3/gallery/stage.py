@@ -1,0 +1,178 @@
+"""The stage: remembers what has been seen of each track, and says who it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.gallery.folder import KnownIdentities
+from mot_dinov3.gallery.matching import decide, identity_distances, margins
+from mot_dinov3.structures import Detections, FloatArray, IntArray
+
+MEMORY = 8  # looks after which older ones fade
+FORGET = 300  # frames after which a track that was not seen is forgotten: it starts anew when it comes back
+
+
+class Identification(Protocol):
+    """Says who is who, frame by frame."""
+
+    notices: tuple[str, ...]
+
+    def identify(self, detections: Detections, frame_index: int) -> Detections:
+        """Return the same rows with `gallery_id`, `gallery_distance`, `gallery_margin`."""
+        ...
+
+
+class NoGallery:
+    """Stands in where no gallery is given: knows nobody."""
+
+    notices: tuple[str, ...] = ()
+
+    def identify(self, detections: Detections, frame_index: int) -> Detections:
+        """Return the rows as they are."""
+        return detections
+
+
+@dataclasses.dataclass
+class _Evidence:
+    """What is known of one track.
+
+    Attributes:
+        distance: ``(k,)`` mean distances to the identities; older looks fade.
+        count: How many looks they rest on.
+        seen: Frame in which it was last detected.
+        looked: Frame in which it was last embedded.
+        sure: False from a track's return until it has been looked at again: it does not show its old name.
+        held: Identity it has, −1 none.
+    """
+
+    distance: FloatArray
+    seen: int
+    looked: int = -1
+    count: int = 0
+    sure: bool = True
+    held: int = -1
+
+
+class Identifier:
+    """Identifies tracks, whichever tracker made them.
+
+    Args:
+        known: The gallery.
+        config: Thresholds.
+        memory: False where every detection stands for itself, so that nothing is carried over to the next frame.
+    """
+
+    def __init__(self, known: KnownIdentities, config: GalleryConfig, *, memory: bool = True) -> None:
+        self.known = known
+        self.notices = known.notices
+        self.config = config if memory else dataclasses.replace(config, gallery_caution=0.0)
+        self._memory = memory
+        self._tracks: dict[int, _Evidence] = {}
+        self._last = -1
+
+    def __len__(self) -> int:
+        """Return how many tracks are remembered."""
+        return len(self._tracks)
+
+    def due(self, detections: Detections, frame_index: int, *, every: int, min_score: float = 0.0) -> IntArray:
+        """Return the rows to embed in this frame: of new and returned tracks, and of those not looked at for long.
+
+        Args:
+            detections: With `track_id`.
+            frame_index: 0-based.
+            every: Frames after which a track is looked at again.
+            min_score: Boxes below it show too little; their tracks wait.
+        """
+        rows = []
+        for row, (track, score) in enumerate(zip(detections.track_id.tolist(), detections.score.tolist())):
+            if track < 0 or score < min_score:
+                continue
+            known = self._tracks.get(track)
+            stale = known is None or not known.sure or known.looked < 0 or known.seen != self._last
+            if stale or (known is not None and frame_index - known.looked >= every):
+                rows.append(row)
+        return np.array(rows, np.int64)
+
+    def distances(self, detections: Detections) -> FloatArray:
+        """Return ``(n, k)`` distances of the rows to the identities, NaN for rows that were not embedded just now."""
+        found = np.full((len(detections), len(self.known.names)), np.nan, np.float32)
+        fresh = np.flatnonzero(detections.fresh & detections.has_embedding)
+        if len(fresh) and detections.embedding is not None:
+            found[fresh] = identity_distances(detections.embedding[fresh], self.known.embedding, self.known.owner)
+        return found
+
+    def identify(self, detections: Detections, frame_index: int) -> Detections:
+        """Return the same rows with `gallery_id`, `gallery_distance`, `gallery_margin`; none without a track."""
+        return self.apply(detections, frame_index, self.distances(detections))
+
+    def apply(self, detections: Detections, frame_index: int, distance: FloatArray) -> Detections:
+        """Return what `identify` does, given the `distances` of the rows."""
+        if not self._memory:
+            self._tracks.clear()
+        rows = self._rows_of_tracks(detections)
+        for track, row in rows.items():
+            self._see(track, frame_index, distance[row])
+        if np.isfinite(distance[list(rows.values())]).any():
+            self._decide([track for track in rows if self._tracks[track].count and self._tracks[track].sure])
+        self._last = frame_index
+        if frame_index % FORGET == 0:
+            self._tracks = {t: e for t, e in self._tracks.items() if frame_index - e.seen <= FORGET}
+        return self._label(detections, rows)
+
+    @staticmethod
+    def _rows_of_tracks(detections: Detections) -> dict[int, int]:
+        """Return track id → its row; a track that is there twice has the better-scored one."""
+        rows: dict[int, int] = {}
+        for row in np.flatnonzero((detections.track_id >= 0) & ~detections.coasted).tolist():
+            track = int(detections.track_id[row])
+            if track not in rows or detections.score[row] > detections.score[rows[track]]:
+                rows[track] = row
+        return rows
+
+    def _see(self, track: int, frame_index: int, distance: FloatArray) -> None:
+        """Take in that a track is there, and what it looks like where it was embedded."""
+        known = self._tracks.get(track)
+        if known is None:
+            known = self._tracks[track] = _Evidence(np.zeros(len(self.known.names), np.float32), frame_index)
+        elif known.seen != self._last:
+            known.sure = False
+        known.seen = frame_index
+        if not np.isfinite(distance[0]):
+            return
+        farthest = self.config.gallery_match_threshold + self.config.gallery_keep
+        if not known.sure and known.held >= 0 and distance[known.held] > farthest:
+            known.count, known.held = 0, -1  # somebody else has come back under this number
+        known.sure, known.looked = True, frame_index
+        known.count += 1
+        known.distance += (distance - known.distance) / np.float32(min(known.count, MEMORY))
+
+    def _decide(self, tracks: list[int]) -> None:
+        """Settle who among the present tracks is whom; a name that moves on is taken from an absent track."""
+        if not tracks:
+            return
+        known = [self._tracks[track] for track in tracks]
+        held = np.array([k.held for k in known], np.int64)
+        count = np.array([k.count for k in known], np.int64)
+        chosen = decide(np.stack([k.distance for k in known]), held, count, self.config).tolist()
+        taken = set(chosen) - {-1}
+        for other in self._tracks.values():
+            if other.held in taken:
+                other.held = -1
+        for one, identity in zip(known, chosen):
+            one.held = identity
+
+    def _label(self, detections: Detections, rows: dict[int, int]) -> Detections:
+        name = np.full(len(detections), None, np.object_)
+        distance, margin = (np.full(len(detections), np.nan, np.float32) for _ in range(2))
+        coasted = {int(detections.track_id[row]): row for row in np.flatnonzero(detections.coasted).tolist()}
+        for track, row in (coasted | rows).items():
+            known = self._tracks.get(track)
+            if known is not None and known.held >= 0 and known.sure:
+                name[row] = self.known.names[known.held]
+                distance[row] = max(float(known.distance[known.held]), 0.0)
+                margin[row] = margins(known.distance[None])[0, known.held]
+        return detections.replace(gallery_id=name, gallery_distance=distance, gallery_margin=margin)

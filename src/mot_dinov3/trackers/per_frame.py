@@ -1,0 +1,54 @@
+"""gallery_only: no track goes on from frame to frame, every detection stands for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.structures import Detections, Frame, Revision, TrackState, TrackView
+
+
+class PerFrameTracker:
+    """Gives every detection its own number, ``det_ind``, or its place in the frame where it has none.
+
+    A row of negative score is left out: a caller marks rows so that are not to be tracked.
+    """
+
+    def __init__(self) -> None:
+        self._frame = -1
+
+    def predict(self, frame: Frame) -> TrackView:
+        """Return no tracks: nothing is kept."""
+        self._frame = frame.index
+        return TrackView.empty()
+
+    def update(self, detections: Detections) -> Detections:
+        """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`."""
+        number = np.array([_number(source, row) for row, source in enumerate(detections.extra)], np.int64)
+        tracked = detections.score >= 0
+        return detections.replace(
+            track_id=np.where(tracked, number, -1),
+            state=np.where(tracked, int(TrackState.CONFIRMED), int(TrackState.NONE)),
+            track_xyxy=detections.xyxy,
+        )
+
+    def lost(self) -> TrackView:
+        """Return nothing: nothing is kept."""
+        return TrackView.empty()
+
+    @property
+    def revisions(self) -> Sequence[Revision]:
+        """None, ever."""
+        return ()
+
+    @property
+    def settled(self) -> int:
+        """Index of the frame after the last one: each is final at once."""
+        return self._frame + 1
+
+
+def _number(source: Any, row: int) -> int:
+    number = source.get("det_ind") if isinstance(source, dict) else None
+    return number if type(number) is int and 0 <= number < 2**31 else row
