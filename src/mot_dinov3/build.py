@@ -28,6 +28,8 @@ from mot_dinov3.errors import UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.gallery.build import build_gallery
+from mot_dinov3.gallery.folder import list_identities
 from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.pipeline.blank import BlankSource
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
@@ -39,7 +41,7 @@ from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
 from mot_dinov3.structures import Detections, Frame, Image, VideoInfo
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
-from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.threads import ReadAhead, WriteBehind
 from mot_dinov3.viz import draw_frame
@@ -88,7 +90,8 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     _check_second_pass(config)
     if config.device.device not in ("auto", "cpu"):
         resolve_device(config.device.device)
-    tracker_class = resolve("tracker", TRACKERS, config.choice.tracker)
+    resolve("tracker", TRACKERS, config.choice.tracker)
+    _check_gallery(config)
     timer = StageTimer()
     opened = _open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
     source = opened.source
@@ -96,20 +99,19 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         built = build_embedder(config.embedder, device=config.device)
         embedder: Embedder = built.embedder
         _warm_up(embedder)
-        tracker: Tracker = tracker_class(
-            config.tracker,
-            fps=source.info.fps,
-            size=(source.info.width, source.info.height),
-            same_floor=embedder.same_floor,
-        )
-        scheduler = EmbeddingScheduler(config.scheduler, min_score=config.tracker.high_score)
-        said = (*opened.notices, *built.notices)
+        chosen = (config.choice.tracker, config.tracker, config.hybrid)
+        scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
+        tracker = build_tracker(*chosen, scene)
+        scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
+        gallery = build_gallery(config.gallery, embedder, memory=keeps_tracks(config.choice.tracker))
+        said = (*opened.notices, *built.notices, *gallery.notices)
         stages = Stages(
             source=source,
             detector=opened.detector,
             embedder=embedder,
             scheduler=scheduler if embedder.dim else NoScheduler(),
             tracker=tracker,
+            gallery=gallery,
             at_end=opened.at_end,
         )
         makers = _SinkMaker(config, stages, timer, said)
@@ -123,6 +125,17 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         source.close()
         raise
     return TrackingRun(pipeline, second, tuple(config.output.files()), said)
+
+
+def _check_gallery(config: TrackConfig) -> None:
+    """Refuse a gallery that nothing can be compared with, before anything loads."""
+    if config.gallery.gallery is not None and config.embedder.embedder == "none":
+        raise UsageError(
+            f"gallery '{config.gallery.gallery}' needs an embedder to compare with, and there is none",
+            remedy="choose one with --embedder (recorded detections need their video too: --source)",
+        )
+    if config.gallery.gallery is not None:
+        list_identities(Path(config.gallery.gallery))
 
 
 def _linked_pass(

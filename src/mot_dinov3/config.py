@@ -20,11 +20,13 @@ from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ConfigError, closest
 from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
 from mot_dinov3.pipeline.sinks import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.settings import Setting, flag_of, setting
 from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.hybrid import HybridConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
@@ -57,6 +59,8 @@ class TrackConfig:
     scheduler: SchedulerConfig
     choice: TrackerChoice
     tracker: TrackerConfig
+    hybrid: HybridConfig
+    gallery: GalleryConfig
     linked: LinkChoice
     linking: LinkConfig
     draw: DrawConfig

@@ -17,6 +17,8 @@ GROUPS = {
     "scheduler": "embedding scheduler",
     "choice": "tracker",
     "tracker": "tracker knobs",
+    "hybrid": "gallery_hybrid tracker knobs (--tracker gallery_hybrid)",
+    "gallery": "known identities",
     "linked": "whole-video linking",
     "linking": "whole-video linking",
     "draw": "drawing",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
+from mot_dinov3.gallery.stage import Identification, NoGallery
 from mot_dinov3.pipeline.sinks import Sink
 from mot_dinov3.pipeline.summary import Counts
 from mot_dinov3.scheduler import EmbeddingScheduler
@@ -30,6 +31,7 @@ class Stages:
     scheduler: EmbeddingScheduler
     tracker: Tracker
     sinks: Sequence[Sink] = ()
+    gallery: Identification = dataclasses.field(default_factory=NoGallery)
     at_end: Callable[[int], None] = lambda _: None
 
 
@@ -59,7 +61,7 @@ class TrackingPipeline:
             yield frame, detections
 
     def step(self, frame: Frame) -> Detections:
-        """Take one frame through detector, scheduler and tracker."""
+        """Take one frame through detector, scheduler, tracker and gallery."""
         stages, stage = self.stages, self.timer.stage
         with stage("detect"):
             detections = stages.detector.detect(frame)
@@ -69,7 +71,8 @@ class TrackingPipeline:
             plan = stages.scheduler.plan(detections, view, frame.index)
             detections = stages.scheduler.run(plan, detections, view, self._embed(frame, detections))
         with stage("track"):
-            return stages.tracker.update(detections)
+            tracked = stages.tracker.update(detections)
+            return stages.gallery.identify(tracked, frame.index)
 
     def _embed(self, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
         return functools.partial(embed_rows, self.stages.embedder, frame, detections)

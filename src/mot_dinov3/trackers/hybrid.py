@@ -180,7 +180,7 @@ class HybridTracker:
             return
         tracks, who = self._tracks, owner[rows]
         measured = kalman.centre_boxes(detections.xyxy[rows])
-        spread = kalman.deviation(measured, detections.score[rows].astype(np.float64), NOISE, False)
+        spread = NOISE.measurement * measured[:, [2, 3, 2, 3]]
         tracks.motion[who] = kalman.update(tracks.motion[who], measured, spread)
         self._note(who, rows, detections)
 
