@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -12,46 +11,16 @@ import numpy.typing as npt
 from mot_dinov3 import boxes
 from mot_dinov3.errors import MotError
 from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, Revision, TrackState, TrackView
-from mot_dinov3.trackers import association, identity, kalman
-from mot_dinov3.trackers.association import Pairs
+from mot_dinov3.trackers import association, coasting, identity, kalman, recovery
 from mot_dinov3.trackers.camera import CameraMotion
-from mot_dinov3.trackers.coasting import GapRecord
 from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.matching import Matching
 from mot_dinov3.trackers.track import Tracks
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
 
-
-@dataclasses.dataclass
-class Round:
-    """One frame's association in the making.
-
-    Attributes:
-        box: ``(n, 4)`` corner boxes, float64.
-        centre: ``(n, 4)`` the same as centre boxes.
-        score: ``(n,)`` clipped to 0…1.
-        owner: ``(n,)`` row of the track each box belongs to, −1 none yet.
-        taken: ``(m,)`` bool: the track has its box.
-        pairs: All candidate pairs, valued by overlap.
-    """
-
-    box: Array
-    centre: Array
-    score: Array
-    owner: IntArray
-    taken: BoolArray
-    pairs: Pairs
-
-    def free(self, tracks: BoolArray, rows: BoolArray) -> Pairs:
-        """Return the candidate pairs of these tracks and boxes that are not settled yet."""
-        tracks, rows = tracks & ~self.taken, rows & (self.owner < 0)
-        return self.pairs[tracks[self.pairs.track] & rows[self.pairs.box]]
-
-    def settle(self, matches: Pairs) -> None:
-        """Note who has found whom."""
-        self.owner[matches.box] = matches.track
-        self.taken[matches.track] = True
+TOLERANCE = 1e-6  # s, for sums of frame times
 
 
 class AppearanceTracker:
@@ -85,7 +54,7 @@ class AppearanceTracker:
         self._ids = 0
         self._camera = CameraMotion()
         self._calibration = kalman.Calibration()
-        self._gaps = GapRecord(self.config.coast_seconds)
+        self._gaps = coasting.GapRecord(self.config.coast_seconds)
         self._revisions: list[Revision] = []
         self.dropped_boxes = 0
         self.clock_faults = 0
@@ -113,12 +82,11 @@ class AppearanceTracker:
         """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`; coasted rows follow them."""
         self._revisions = []
         self._check_embedding(detections)
-        frame = self._open(detections)
-        self._associate(frame, detections)
-        self._absorb(frame, detections)
-        self._start(frame, detections)
+        found = self._match(detections)
+        self._absorb(found, detections)
+        self._start(found, detections)
         self._age()
-        return self._label(frame, detections)
+        return self._label(found, detections)
 
     def lost(self) -> TrackView:
         """Return the tracks that are lost right now, for drawing."""
@@ -160,132 +128,66 @@ class AppearanceTracker:
                 remedy="use one embedder for the whole run",
             )
 
-    def _open(self, detections: Detections) -> Round:
-        box = detections.xyxy.astype(np.float64)
+    def _match(self, detections: Detections) -> Matching:
         score = np.clip(detections.score.astype(np.float64), 0.0, 1.0)
         good = boxes.usable(detections.xyxy) & np.isfinite(score)
         if not good.all():
             if not self.dropped_boxes:
                 log.warning("frame %d: boxes without area or with NaN are left out", self._frame.index)
             self.dropped_boxes += int((~good).sum())
-            box[~good], score[~good] = 0.0, 0.0
+            score[~good] = -1.0
         if not self._size_known and good.any():
-            self._size = np.maximum(self._size, box[:, 2:].max(axis=0))
-        score[~good] = -1.0
-        config, tracks = self.config, self._tracks
-        predicted = tracks.corners
-        share = np.minimum(
-            config.growth * np.sqrt(tracks.motion[:, kalman.PP, 1]) / tracks.motion[:, kalman.POS, 3], 1.0
-        )
-        t, b = association.touching(association.grow(predicted, 2 * share), box)
-        if config.class_mode == "per-class":
-            same = tracks.class_id[t] == detections.class_id[b]
-            t, b = t[same], b[same]
-        value = association.overlap(
-            association.grow(predicted[t], share[t]), association.grow(box[b], share[t]), config.height_power
-        )
-        owner, taken = np.full(len(box), -1, np.int64), np.zeros(len(tracks), np.bool_)
-        return Round(box, kalman.centre_boxes(box), score, owner, taken, Pairs(t, b, value))
-
-    def _associate(self, frame: Round, detections: Detections) -> None:
-        """Match in rounds, each with what the earlier ones left over."""
-        config, tracks = self.config, self._tracks
-        high = frame.score >= config.high_score
-        low = (frame.score >= config.low_score) & ~high
-        public = tracks.confirmed
-
-        def match(pairs: Pairs, floor: float) -> None:
-            frame.settle(association.assign(pairs, floor, optimal=config.hungarian))
-
-        match(self._fused(frame, frame.free(public, high), detections), config.match_floor)
-        if config.low_match:
-            match(frame.free(public & tracks.matched, low), config.low_floor)
-        match(self._fused(frame, frame.free(~public, high), detections), config.tentative_floor)
-        if config.recovery and detections.embedding is not None:
-            match(self._recoverable(frame, detections), 0.0)
-
-    def _fused(self, frame: Round, pairs: Pairs, detections: Detections) -> Pairs:
-        """Return the pairs valued by overlap, the box's score and, where it is fresh, the appearance."""
-        config, value = self.config, pairs.value
-        if config.score_fusion:
-            value = value * frame.score[pairs.box]
-        if config.likelihood:
-            value = value + config.likelihood * self._likelihood(frame, pairs)
-        if config.lost_penalty:
-            value = value - config.lost_penalty * ~self._tracks.matched[pairs.track]
-        if config.appearance and detections.embedding is not None and detections.fresh.any():
-            alike = self._cosine(pairs.track, pairs.box, detections)
-            value = value + config.appearance * np.nan_to_num(np.clip(alike, -1.0, 1.0))
-        return Pairs(pairs.track, pairs.box, value)
-
-    def _likelihood(self, frame: Round, pairs: Pairs) -> Array:
-        """Return how well boxes fit the predictions, about −0.5…0.5: it tells apart what overlaps about equally."""
-        motion, measured = self._tracks.motion[pairs.track], frame.centre[pairs.box]
-        spread = self.config.box_noise * measured[:, [2, 3, 2, 3]]
-        fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
-        return np.clip(fit, -10.0, 10.0) / 20.0
-
-    def _cosine(self, track: IntArray, box: IntArray, detections: Detections) -> Array:
-        """Return the likeness of pairs, 1 = same, 0 = the embedder's floor, NaN = nothing new is known."""
-        assert detections.embedding is not None
-        value = identity.cosine(self._tracks.embedding, detections.embedding, track, box)
-        value[~detections.fresh[box]] = np.nan
-        return (value - self._same_floor) / (1.0 - self._same_floor)
-
-    def _recoverable(self, frame: Round, detections: Detections) -> Pairs:
-        """Return the pairs of lost tracks and ownerless boxes that look the same, wherever they are."""
-        config, tracks = self.config, self._tracks
-        lost = np.flatnonzero((tracks.state == TrackState.LOST) & ~frame.taken)
-        free = np.flatnonzero((frame.owner < 0) & (frame.score >= config.high_score) & detections.fresh)
-        t, b = (x.ravel() for x in np.meshgrid(lost, free, indexing="ij"))
-        alike = np.nan_to_num(self._cosine(t, b, detections), nan=-1.0)
-        age = (self._now - tracks.seen[t]) / max(config.lost_seconds, 1e-6)
-        floor = config.recovery_floor + (1.0 - config.recovery_floor) * 0.5 * np.minimum(age, 1.0)
-        return Pairs(t, b, alike - floor)
-
-    def _absorb(self, frame: Round, detections: Detections) -> None:
-        """Let the matched tracks take in their boxes, and confirm those that have proven themselves."""
+            self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
-        waited = self._now - tracks.seen[tracks.confirmed]
-        self._gaps.observe(waited, self._dt, frame.taken[tracks.confirmed])
-        rows = np.flatnonzero(frame.owner >= 0)
-        owner = frame.owner[rows]
-        measured = frame.centre[rows]
-        spread = kalman.deviation(measured, frame.score[rows], config.noise, config.nsa)
-        sure = tracks.matched[owner] & tracks.confirmed[owner]
-        observed = kalman.innovation2(
-            tracks.motion[owner[sure]], measured[sure], config.box_noise * measured[sure][:, [2, 3, 2, 3]]
-        )
-        self._calibration.observe(observed[0])
-        tracks.motion[owner] = kalman.update(tracks.motion[owner], measured, spread)
-        tracks.matched[:] = frame.taken
-        self._note(owner, rows, frame, detections)
+        found = Matching(tracks, detections, score, config, calibration=self._calibration, same_floor=self._same_floor)
+        found.run(tracks.confirmed & (self._now - tracks.seen <= config.lost_seconds + TOLERANCE))
+        return found
 
-    def _start(self, frame: Round, detections: Detections) -> None:
+    def _absorb(self, found: Matching, detections: Detections) -> None:
+        """Let the matched tracks take in their boxes."""
+        tracks, config = self._tracks, self.config
+        public = tracks.confirmed
+        self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
+        rows = np.flatnonzero(found.owner >= 0)
+        owner, measured = found.owner[rows], found.centre[rows]
+        spread = kalman.deviation(measured, config.noise)
+        sure = tracks.matched[owner] & public[owner]
+        surprise, _ = kalman.innovation2(tracks.motion[owner[sure]], measured[sure], spread[sure])
+        self._calibration.observe(surprise)
+        # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
+        spread[found.doubtful[rows]] *= config.contest_noise
+        if config.nsa:
+            spread *= kalman.nsa(found.score[rows])
+        tracks.motion[owner] = kalman.update(tracks.motion[owner], measured, spread)
+        tracks.matched[:] = found.taken
+        self._note(owner, rows, found, detections)
+
+    def _start(self, found: Matching, detections: Detections) -> None:
         """Start a tentative track at each good box that nobody owns and no live track covers."""
         config, tracks = self.config, self._tracks
-        fresh = (frame.owner < 0) & (frame.score >= config.new_score)
+        fresh = (found.owner < 0) & (found.score >= config.new_score)
         if config.new_overlap < 1 and fresh.any() and len(tracks):
             live = tracks.matched
-            over = boxes.iou(frame.box[fresh], tracks.corners[live]) > config.new_overlap  # type: ignore[arg-type]
+            over = boxes.iou(found.box[fresh], tracks.corners[live]) > config.new_overlap  # type: ignore[arg-type]
             if config.class_mode == "per-class":
                 over &= detections.class_id[fresh][:, None] == tracks.class_id[live]
             fresh[fresh] = ~over.any(axis=1)
         rows = np.flatnonzero(fresh)
         if not len(rows):
             return
-        motion = kalman.start(frame.centre[rows], config.noise)
+        motion = kalman.start(found.centre[rows], config.noise)
         keys = self._births + np.arange(len(rows))
         self._births += len(rows)
         owner = len(tracks) + np.arange(len(rows))
         tracks.add(tracks.born(keys, motion))
-        frame.owner[rows] = owner
+        found.owner[rows] = owner
         tracks.matched[owner] = True
-        self._note(owner, rows, frame, detections)
+        tracks.begun[owner] = self._now
+        self._note(owner, rows, found, detections)
 
-    def _note(self, owner: IntArray, rows: IntArray, frame: Round, detections: Detections) -> None:
+    def _note(self, owner: IntArray, rows: IntArray, found: Matching, detections: Detections) -> None:
         """Write down what the boxes `rows` say of the tracks `owner` beyond their place."""
-        tracks, score = self._tracks, frame.score[rows]
+        tracks, score = self._tracks, found.score[rows]
         tracks.hits[owner] += 1
         tracks.seen[owner] = self._now
         tracks.score[owner] = score
@@ -293,10 +195,10 @@ class AppearanceTracker:
             tracks.vote(owner, detections.class_id[rows], score)
         else:
             tracks.class_id[owner] = detections.class_id[rows]
-        self._remember(owner, rows, frame, detections)
+        self._remember(owner, rows, found, detections)
         self._confirm(owner, rows)
 
-    def _remember(self, owner: IntArray, rows: IntArray, frame: Round, detections: Detections) -> None:
+    def _remember(self, owner: IntArray, rows: IntArray, found: Matching, detections: Detections) -> None:
         tracks, config = self._tracks, self.config
         if detections.embedding is None:
             return
@@ -306,7 +208,7 @@ class AppearanceTracker:
             return
         last = tracks.embedded_frame[owner]
         skipped = np.where(last < 0, 0, self._frame.index - last - 1)
-        share = identity.keep_share(config.ema, frame.score[rows], config.high_score, skipped)
+        share = identity.keep_share(config.ema, found.score[rows], config.high_score, skipped)
         tracks.embedding[owner] = identity.blend(tracks.embedding[owner], detections.embedding[rows], share)
         tracks.embedded_frame[owner] = self._frame.index
 
@@ -324,23 +226,40 @@ class AppearanceTracker:
         chosen = np.sort(owner[ready])
         if not len(chosen):
             return
-        tracks.track_id[chosen] = self._ids + 1 + np.arange(len(chosen))
-        self._ids += len(chosen)
+        if config.recovery:
+            self._recover(chosen)
+        new = chosen[tracks.track_id[chosen] < 0]
+        tracks.track_id[new] = self._ids + 1 + np.arange(len(new))
+        self._ids += len(new)
         past = tracks.trail[chosen].reshape(-1, 2)
         ids = np.repeat(tracks.track_id[chosen], tracks.trail.shape[1])
         real = (past[:, 0] >= 0) & (past[:, 0] < self._frame.index)
         self._revisions += [Revision(f, row, i) for (f, row), i in zip(past[real].tolist(), ids[real].tolist())]
 
+    def _recover(self, young: IntArray) -> None:
+        """Let tracks that are about to be confirmed take over the ids of lost tracks that look the same.
+
+        A few boxes tell more of somebody's looks than the first one, half hidden as it often is.
+        """
+        tracks = self._tracks
+        pairs = recovery.reunions(tracks, young, self._now, self.config, self._same_floor)
+        chosen = association.assign(pairs, 0.0, optimal=self.config.hungarian)
+        tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
+        tracks.seen[chosen.track] = -np.inf  # its time has come
+
     def _age(self) -> None:
         """Set every track's state; those whose time has come are REMOVED."""
         tracks, config = self._tracks, self.config
         patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
+        if config.recovery:
+            known = tracks.confirmed & tracks.embedding.any(axis=1)
+            patience[known] = max(config.recovery_seconds, config.lost_seconds)
         if config.edge_seconds:
             outside = self._outside()
             patience[outside] = np.minimum(patience[outside], config.edge_seconds)
         state = np.where(tracks.matched, int(TrackState.CONFIRMED), int(TrackState.LOST))
         state[~tracks.confirmed] = int(TrackState.TENTATIVE)
-        state[self._now - tracks.seen > patience + 1e-6] = int(TrackState.REMOVED)
+        state[self._now - tracks.seen > patience + TOLERANCE] = int(TrackState.REMOVED)
         if config.duplicate_overlap < 1:
             state[self._duplicates()] = int(TrackState.REMOVED)
         tracks.state = state
@@ -360,11 +279,11 @@ class AppearanceTracker:
             over = over * (tracks.class_id[idle][:, None] == tracks.class_id[live])
         return idle[(over > config.duplicate_overlap).any(axis=1)]
 
-    def _label(self, frame: Round, detections: Detections) -> Detections:
+    def _label(self, found: Matching, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""
         tracks, config = self._tracks, self.config
-        owned = frame.owner >= 0
-        owner = frame.owner[owned]
+        owned = found.owner >= 0
+        owner = found.owner[owned]
         track_id, state = np.full(len(detections), -1), np.full(len(detections), int(TrackState.NONE))
         smooth, class_id = detections.xyxy.copy(), detections.class_id
         track_id[owned], state[owned] = tracks.track_id[owner], tracks.state[owner]
@@ -374,26 +293,16 @@ class AppearanceTracker:
             class_id[owned] = tracks.class_id[owner]
         score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = detections.replace(track_id=track_id, state=state, track_xyxy=smooth, class_id=class_id, score=score)
-        coasting = self._coasting() if config.coast else None
+        coasted = self._coasting() if config.coast else None
         gone = tracks.state == TrackState.REMOVED
         if gone.any():
             tracks.keep(~gone)
-        return Detections.concat([rows, coasting]) if coasting else rows
+        return Detections.concat([rows, coasted]) if coasted else rows
 
     def _coasting(self) -> Detections:
         """Return the predicted boxes of tracks lost a moment ago, if this stream's gaps mostly close."""
         tracks, config = self._tracks, self.config
         if self._gaps.trust < config.coast_trust:
             return Detections.empty()
-        recent = self._now - tracks.seen <= max(config.coast_seconds, self._dt) + 1e-6
-        chosen = np.flatnonzero((tracks.state == TrackState.LOST) & recent & ~self._outside())
-        predicted = tracks.corners[chosen].astype(np.float32)
-        return Detections(
-            predicted,
-            tracks.score[chosen].astype(np.float32),
-            tracks.class_id[chosen],
-            tracks.track_id[chosen],
-            tracks.state[chosen],
-            coasted=np.ones(len(chosen), np.bool_),
-            track_xyxy=predicted,
-        )
+        recent = self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
+        return coasting.predicted(tracks, np.flatnonzero((tracks.state == TrackState.LOST) & recent & ~self._outside()))

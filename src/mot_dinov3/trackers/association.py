@@ -91,6 +91,26 @@ def assign(pairs: Pairs, floor: float, *, optimal: bool = True) -> Pairs:
     )
 
 
+def contested(pairs: Pairs, owner: IntArray, loser: BoolArray, margin: float) -> BoolArray:
+    """Return ``(n,)`` bool: the box went to one track while another, left without any, wanted it almost as much.
+
+    Where detectors miss one of two people who cross, both tracks claim the one box, and the wrong one may get it.
+
+    Args:
+        pairs: The candidates with the values they were assigned by.
+        owner: ``(n,)`` row of the track each box went to, −1 none.
+        loser: ``(m,)`` bool: the track counts as a rival and has found no box.
+        margin: How much less than the owner's a rival's value may be.
+    """
+    mine = owner[pairs.box] == pairs.track
+    won = np.full(len(owner), np.inf)
+    won[pairs.box[mine]] = pairs.value[mine]
+    close = loser[pairs.track] & (pairs.value > won[pairs.box] - margin)
+    doubtful = np.zeros(len(owner), np.bool_)
+    doubtful[pairs.box[close]] = True
+    return doubtful
+
+
 def _hungarian(pairs: Pairs, floor: float) -> Pairs:
     from scipy.optimize import linear_sum_assignment
 

@@ -30,7 +30,11 @@ class TrackerConfig:
     score_fusion: bool = setting(True, "multiply the overlap by the box's score")
     height_power: float = setting(0.7, "weight of the boxes' heights in the overlap; 0 = plain IoU")
     likelihood: float = setting(0.3, "weight of the motion's likelihood beside the overlap; 0 = overlap alone")
-    lost_penalty: float = setting(0.05, "what a lost track's similarity is lowered by beside live ones")
+    lost_penalty: float = setting(0.03, "what a lost track's similarity is lowered by beside live ones")
+    contest_noise: float = setting(
+        3.0, "a box that two tracks claim moves its owner as if it were this much less exact"
+    )
+    contest_margin: float = setting(0.3, "a box is contested when the loser's similarity was lower by no more")
     growth: float = setting(1.0, "boxes grow by this many standard deviations of the prediction before they overlap")
 
     # Motion.
@@ -56,8 +60,10 @@ class TrackerConfig:
     # Appearance.
     appearance: float = setting(0.5, "weight of the appearance beside the overlap; 0 = motion only")
     ema: float = setting(0.9, "share of a track's old appearance kept at an update by a box of lowest score")
-    recovery: bool = setting(True, "find lost tracks by appearance alone")
-    recovery_floor: float = setting(0.75, "least cosine for that, right after the loss; rises to 1 with the age")
+    recovery: bool = setting(True, "let new tracks take over the ids of lost ones that look the same")
+    recovery_floor: float = setting(0.4, "likeness for that, right after the loss: 0 = the embedder's floor, 1 = same")
+    recovery_seconds: float = setting(8.0, "lost tracks with a known look wait this long to be recovered")
+    recovery_speed: float = setting(2.0, "nobody moves faster, in body heights per second")
 
     # Output.
     class_mode: str = setting(
@@ -68,7 +74,18 @@ class TrackerConfig:
     coast_trust: float = setting(0.6, "share of this stream's gaps that must have closed in that time for --coast")
 
     def __post_init__(self) -> None:
-        require_between(self, 0, 1, "low_score", "high_score", "new_score", "match_floor", "low_floor", "coast_trust")
+        require_between(
+            self,
+            0,
+            1,
+            "low_score",
+            "high_score",
+            "new_score",
+            "match_floor",
+            "low_floor",
+            "contest_margin",
+            "coast_trust",
+        )
         require_between(self, 0, 1, "tentative_floor", "new_overlap", "duplicate_overlap", "confirm_score")
         require_between(self, 0, 1, "ema", "recovery_floor")
         require_between(
@@ -83,7 +100,7 @@ class TrackerConfig:
             "size_damping",
             "edge_seconds",
         )
-        require_between(self, 0, 3600, "tentative_seconds", "lost_seconds", "coast_seconds")
+        require_between(self, 0, 3600, "tentative_seconds", "lost_seconds", "coast_seconds", "recovery_seconds")
         require_between(self, 1e-6, 100, "position_noise", "velocity_noise", "box_noise", "start_noise")
         require(self.low_score <= self.high_score, "low_score", self.low_score, "at most high_score")
         require(self.confirm_hits >= 1, "confirm_hits", self.confirm_hits, "at least 1")

@@ -18,6 +18,11 @@ def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray
     return value
 
 
+def likeness(cosine: Array, same_floor: float) -> Array:
+    """Return cosines on the embedder's own scale: 0 = hardly ever the same object, 1 = the same picture."""
+    return np.asarray((cosine - same_floor) / max(1.0 - same_floor, 1e-6))
+
+
 def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array:
     """Return ``(n,)`` how much of the old embedding stays.
 

@@ -88,14 +88,17 @@ def update(motion: Array, boxes: Array, deviation: Array) -> Array:
     return corrected
 
 
-def deviation(boxes: Array, scores: Array, noise: Noise, nsa: bool) -> Array:
-    """Return ``(n, 4)`` standard deviations of measured centre boxes, px.
+def deviation(boxes: Array, noise: Noise) -> Array:
+    """Return ``(n, 4)`` standard deviations of measured centre boxes, px."""
+    return noise.measurement * _size(boxes)
 
-    With `nsa` a confident box is trusted more: the variance is multiplied by ``1 − score`` (GIAOTracker 2202.11983,
-    StrongSORT 2202.13514), but never by less than 0.05, for no detector is exact.
+
+def nsa(scores: Array) -> Array:
+    """Return ``(n, 1)`` factors on the deviation that trust confident boxes more: the root of ``1 − score``.
+
+    NSA Kalman (GIAOTracker 2202.11983, StrongSORT 2202.13514); never below 0.05, for no detector is exact.
     """
-    base = noise.measurement * _size(boxes)
-    return base * np.sqrt(np.maximum(1.0 - scores, 0.05))[:, None] if nsa else base
+    return np.asarray(np.sqrt(np.maximum(1.0 - scores, 0.05))[:, None])
 
 
 class Calibration:

@@ -1,0 +1,38 @@
+"""Lost tracks found again by their looks alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.structures import IntArray
+from mot_dinov3.trackers import identity, kalman
+from mot_dinov3.trackers.association import Pairs
+from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.track import Tracks
+
+AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
+START_REACH = 1.0  # body heights that a prediction may be off at once
+
+
+def reunions(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, same_floor: float) -> Pairs:
+    """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
+
+    Nobody is in two places: a heir has begun after the loss. The longer ago the loss, the more alike they must look; and nobody is faster than `recovery_speed`. The value of a
+    pair is what its likeness (0 = the embedder's floor, 1 = same) exceeds the demanded one by.
+    """
+    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & tracks.embedding.any(axis=1))
+    track, heir = (rows.ravel() for rows in np.meshgrid(lost, np.arange(len(young)), indexing="ij"))
+    cosine = identity.cosine(tracks.embedding, tracks.embedding, track, young[heir])
+    alike = identity.likeness(cosine, same_floor)
+    age = now - tracks.seen[track]
+    value = alike - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
+    reachable = _distance(tracks, track, young[heir]) <= START_REACH + config.recovery_speed * age
+    after = tracks.begun[young[heir]] > tracks.seen[track]
+    return Pairs(track, heir, value)[reachable & after & (value > 0)]
+
+
+def _distance(tracks: Tracks, a: IntArray, b: IntArray) -> npt.NDArray[np.float64]:
+    """Return ``(k,)`` distances of centres, in body heights of `b`."""
+    place = tracks.motion[:, kalman.POS]
+    return np.asarray(np.hypot(*(place[a, :2] - place[b, :2]).T) / place[b, 3])
