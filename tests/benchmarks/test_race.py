@@ -1,0 +1,66 @@
+"""The race runs on a small recorded scene, and its synthetic scene is what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def race(repo: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("race", repo / "benchmarks" / "race.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["race"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def record(folder: Path) -> None:
+    """Two people walk apart for 30 frames; the truth is their boxes, frame 15 of the second is not detected."""
+    truth, boxes = [], []
+    for frame in range(1, 31):
+        for person, x in ((1, 100 + 4 * frame), (2, 600 - 4 * frame)):
+            truth.append(f"{frame},{person},{x},100,40,90,1,-1,-1,-1")
+            if (frame, person) != (15, 2):
+                boxes.append(f"{frame},-1,{x},100,40,90,0.9,-1,-1,-1")
+    for name, lines in (("gt/gt.txt", truth), ("det/det.txt", boxes)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("\n".join(lines))
+    (folder / "seqinfo.ini").write_text("[Sequence]\nframeRate=10\nseqLength=30\nimWidth=800\nimHeight=400\n")
+
+
+def test_the_table_has_our_rows_online_and_linked(
+    race: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    record(tmp_path / "scene")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # it would start itself anew otherwise
+    monkeypatch.setattr(sys, "argv", ["race.py", str(tmp_path), "--only", "ours", "--runs", "2"])
+    race.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ours")]
+    rows = {cells[1]: cells[2:] for cells in ([c.strip() for c in line.split("|")] for line in lines)}
+    assert set(rows) == {"ours", "ours, with coasted boxes", "ours, linked"}
+    assert rows["ours, linked"][3:6] == ["100.0", "100.0", "0"]  # MOTA, IDF1, switches: linking fills the gap
+    assert float(rows["ours"][3]) == pytest.approx(100 * 59 / 60, abs=0.05)
+
+
+def test_boxes_are_dropped_by_seed(race: ModuleType, tmp_path: Path):
+    frames = list(race.scene(20, 10))
+    recording = race.Recording("scene", 30.0, (1920, 1080), frames, None)
+    first, again, other = (race.dropped(recording, 0.3, seed).frames for seed in (1, 1, 2))
+    assert [len(rows) for rows in first] == [len(rows) for rows in again] != [len(rows) for rows in other]
+    assert 0.6 < sum(map(len, first)) / sum(map(len, frames)) < 0.8
+
+
+def test_the_synthetic_scene_keeps_its_walkers_in_the_picture(race: ModuleType):
+    frames = list(race.scene(50, 40))
+    assert 0.9 < np.mean([len(rows) for rows in frames]) / 50 < 1
+    for rows in frames:
+        assert (rows.xyxy.min() > -20) & (rows.xyxy[:, 2].max() < 1960) & (rows.xyxy[:, 3].max() < 1120)
+        np.testing.assert_allclose(np.linalg.norm(rows.embedding, axis=1), 1, atol=1e-5)
