@@ -42,6 +42,17 @@ def read_det_v1(path: str | Path) -> RecordedDetections:
 def read_document(path: Path, schema: str) -> RecordedDetections:
     """Read a file laid out like det-v1 whose ``schema_version`` is `schema` (see `read_det_v1`)."""
     document = read_object(path)
+    video, fps_known, header = parse_header(path, document, schema)
+    frames: dict[int, Detections] = {}
+    names: dict[int, str] = {}
+    last = -1
+    for position, record in enumerate(_list(document, "frames", f"'{path}'")):
+        last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, names=names)
+    return RecordedDetections(str(path), frames, video, fps_known, names, header)
+
+
+def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[VideoInfo, bool, dict[str, Any]]:
+    """Return what a document says of its video, whether it names the frame rate, and the keys that are carried on."""
     found = document.get("schema_version")
     if found != schema:
         named = f"is '{found}'" if isinstance(found, str) else "is missing" if found is None else "is not a string"
@@ -50,20 +61,30 @@ def read_document(path: Path, schema: str) -> RecordedDetections:
     header = {key: document[key] for key in CARRIED if key in document}
     if too_deep(header):
         raise FormatError(f"'{path}': its header is nested too deeply")
-    frames: dict[int, Detections] = {}
-    names: dict[int, str] = {}
-    last = -1
-    for position, record in enumerate(_list(document, "frames", f"'{path}'")):
-        number = _frame_number(record, f"'{path}', record {position}")
-        where = f"'{path}', frame {number}"
-        if number <= last:
-            raise FormatError(
-                f"{where}: comes {'twice' if number in frames else f'after frame {last}'}",
-                remedy="write each frame once, in rising order",
-            )
-        frames[number] = _frame_detections(_list(record, "detections", where), names, where)
-        last = number
-    return RecordedDetections(str(path), frames, video, fps_known, names, header)
+    return video, fps_known, header
+
+
+def parse_frame(record: Any, where: str, *, position: int, last: int, names: dict[int, str]) -> tuple[int, Detections]:
+    """Return a frame record's number and its detections; new class names are noted in `names`.
+
+    Args:
+        record: The record, whatever the file holds.
+        where: The file, quoted, for messages.
+        position: Of the record in its list.
+        last: Number of the frame before, −1 for none.
+        names: Class id → name.
+
+    Raises:
+        FormatError: It breaks the format; the message names frame and detection.
+    """
+    number = _frame_number(record, f"{where}, record {position}")
+    where = f"{where}, frame {number}"
+    if number <= last:
+        raise FormatError(
+            f"{where}: comes {'twice' if number == last else f'after frame {last}'}",
+            remedy="write each frame once, in rising order",
+        )
+    return number, _frame_detections(_list(record, "detections", where), names, where)
 
 
 def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:

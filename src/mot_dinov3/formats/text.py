@@ -63,7 +63,7 @@ def read_object(path: Path) -> dict[str, Any]:
     check_file(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
     except UnicodeDecodeError as error:
         raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
     except json.JSONDecodeError as error:
@@ -82,11 +82,13 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse_constant(constant: str) -> NoReturn:
+    """Raise `ValueError`: NaN and Infinity are no JSON."""
     raise ValueError(f"{constant} is no JSON number")
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """Return the number; raise `ValueError` where it is too large for one."""
     value = float(digits)
     if math.isinf(value):
         raise ValueError(f"the number {digits[:40]} is too large")

@@ -1,0 +1,227 @@
+"""det-v1 read frame by frame: memory does not grow with the length of the video.
+
+The standard library's scanner decodes one record at a time out of a sliding window of text. It is as fast as reading
+the file whole, and several times faster than incremental parsers that build every value in Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.det_v1 import SCHEMA, parse_frame, parse_header
+from mot_dinov3.formats.text import check_file, kind_of, refuse_constant
+from mot_dinov3.structures import Detections
+
+WINDOW = 1 << 18  # characters read at once
+LARGEST = 1 << 26  # characters of one record; what is longer is no frame
+NEAR = 16  # an error this close to the window's end may come from the cut, not from the file
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRecord:
+    """One frame of a file.
+
+    Attributes:
+        index: Its number.
+        detections: Its rows; `extra` holds their records.
+        keys: The record's other keys (``file`` and whatever else it carries).
+    """
+
+    index: int
+    detections: Detections
+    keys: Mapping[str, Any]
+
+
+class DetectionStream:
+    """Reads a det-v1 file once, in order. The keys before ``frames`` are read at once, those behind it at the end.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        video: What the file says of its video; zeros where it is silent.
+        fps_known: The file names the frame rate.
+        names: Class id → class name, as far as records have told until now.
+        header: The file's own top-level keys that a result carries on.
+
+    Raises:
+        FormatError: The file breaks the format; the message names file, frame and detection.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        check_file(self.path)
+        self.names: dict[int, str] = {}
+        self._keys: dict[str, Any] = {}
+        try:
+            self._file = self.path.open(encoding="utf-8-sig")
+        except OSError as error:
+            raise FormatError(f"'{self.path}' cannot be read: {error.strerror or error}") from error
+        self._text = _Window(self.path, self._file)
+        try:
+            self._begin()
+            late = "schema_version" not in self._keys
+            told = {"schema_version": SCHEMA, **self._keys} if late else self._keys
+            self.video, self.fps_known, self.header = parse_header(self.path, told, SCHEMA)
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[FrameRecord]:
+        """Yield the frames, whose numbers rise."""
+        last, position, text = -1, 0, self._text
+        while text.peek() != "]":
+            if position:
+                text.take(",")
+            record = text.value()
+            where = f"'{self.path}'"
+            last, detections = parse_frame(record, where, position=position, last=last, names=self.names)
+            keys = {key: value for key, value in record.items() if key not in ("detections", "frame", "frame_index")}
+            yield FrameRecord(last, detections, keys)
+            position += 1
+        text.take("]")
+        self._end()
+
+    def _begin(self) -> None:
+        text = self._text
+        if text.peek() != "{":
+            raise FormatError(f"'{self.path}' holds a JSON {kind_of(text.value())}, not an object")
+        text.take("{")
+        while text.peek() != "}":
+            if self._keys:
+                text.take(",")
+            if self._key() == "frames":
+                found = text.peek()
+                if found != "[":
+                    raise FormatError(f"'{self.path}': 'frames' must be a list, not a {kind_of(text.value())}")
+                text.take("[")
+                return
+        raise FormatError(f"'{self.path}': has no 'frames'", remedy="add a list 'frames', empty where there is nothing")
+
+    def _key(self) -> str:
+        """Read a key, and its value unless it is ``frames``."""
+        key = self._text.value()
+        if not isinstance(key, str) or key in self._keys:
+            problem = f"has the key '{key}' twice" if isinstance(key, str) else "has a key that is no string"
+            raise FormatError(f"'{self.path}': {problem}")
+        self._text.take(":")
+        self._keys[key] = None if key == "frames" else self._text.value()
+        return key
+
+    def _end(self) -> None:
+        """Read the keys behind the frames, check the whole header, and make sure that nothing follows."""
+        text = self._text
+        while text.peek() != "}":
+            text.take(",")
+            self._key()
+        text.take("}")
+        if text.peek():
+            raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: something follows the document")
+        self.video, self.fps_known, self.header = parse_header(self.path, self._keys, SCHEMA)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._file.close()
+
+    def __enter__(self) -> DetectionStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Window:
+    """Text of a file through a window that slides on as values are taken."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path = path
+        self._file = file
+        self._text = ""
+        self._at = 0
+        self._lines = 0  # newlines that have slid out of the window
+        self._ended = False
+        # Numbers too large for a float (1e999) are left to whoever uses them: a check of each would double the time.
+        self._decoder = json.JSONDecoder(parse_constant=refuse_constant)
+
+    def _more(self, count: int = WINDOW) -> None:
+        try:
+            read = self._file.read(count)
+        except UnicodeDecodeError as error:
+            raise FormatError(f"'{self._path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+        except OSError as error:
+            raise FormatError(f"'{self._path}' cannot be read: {error.strerror or error}") from error
+        self._lines += self._text.count("\n", 0, self._at)
+        self._text, self._at = self._text[self._at :] + read, 0
+        self._ended = not read
+
+    def peek(self) -> str:
+        """Return the next character that is no space, without taking it; empty at the file's end."""
+        while True:
+            space = _SPACE.match(self._text, self._at)
+            self._at = space.end() if space else self._at
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._more()
+
+    def take(self, wanted: str) -> None:
+        """Take the next character, which has to be `wanted`."""
+        found = self.peek()
+        if found != wanted:
+            what = f"expected '{wanted}', found '{found}'" if found else f"it ends where '{wanted}' is expected"
+            raise FormatError(
+                f"'{self._path}' is not valid JSON: {self.place()}: {what}",
+                remedy="write it anew: it may have been cut off",
+            )
+        self._at += 1
+
+    def value(self) -> Any:
+        """Take the next value.
+
+        Raises:
+            FormatError: It is not valid JSON.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if self._is_cut(error):
+                    self._more(max(WINDOW, len(self._text)))
+                    continue
+                raise FormatError(
+                    f"'{self._path}' is not valid JSON: {self.place(error.pos)}: {error.msg}",
+                    remedy="write it anew: it may have been cut off",
+                ) from error
+            except ValueError as error:  # ours from the hooks, or Python's limit on the digits of an integer
+                raise FormatError(
+                    f"'{self._path}' is not valid JSON: {self.place()}: {error}", remedy="write finite numbers only"
+                ) from error
+            except RecursionError as error:
+                raise FormatError(f"'{self._path}' is nested too deeply to be what it should be") from error
+            if end == len(self._text) and not self._ended and not isinstance(value, (dict, list, str)):
+                self._more()  # a number may go on behind the window
+                continue
+            self._at = end
+            return value
+
+    def _is_cut(self, error: json.JSONDecodeError) -> bool:
+        if self._ended or len(self._text) - self._at > LARGEST:
+            return False
+        return error.pos >= len(self._text) - NEAR or error.msg.startswith("Unterminated string")
+
+    def place(self, position: int | None = None) -> str:
+        """Return the line and column of a position in the window, for messages."""
+        at = self._at if position is None else position
+        line = self._lines + self._text.count("\n", 0, at) + 1
+        column = at - self._text.rfind("\n", 0, at)
+        return f"line {line}, column {column}" if line > 1 else f"line {line}"
