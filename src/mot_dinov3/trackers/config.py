@@ -24,24 +24,24 @@ class TrackerConfig:
 
     # Association.
     hungarian: bool = setting(True, "assign optimally; off: greedily")
-    match_floor: float = setting(0.12, "least similarity (overlap × score, plus appearance) of a match")
+    match_floor: float = setting(0.12, "least similarity of a match: overlap × score, plus likelihood and appearance")
     low_floor: float = setting(0.5, "the same for low-score boxes (plain overlap)")
     tentative_floor: float = setting(0.3, "the same for tracks that are not confirmed yet")
     score_fusion: bool = setting(True, "multiply the overlap by the box's score")
     height_power: float = setting(0.7, "weight of the boxes' heights in the overlap; 0 = plain IoU")
     likelihood: float = setting(0.3, "weight of the motion's likelihood beside the overlap; 0 = overlap alone")
-    lost_penalty: float = setting(0.03, "what a lost track's similarity is lowered by beside live ones")
+    lost_penalty: float = setting(0.02, "what a lost track's similarity is lowered by beside live ones")
     contest_noise: float = setting(
         3.0, "a box that two tracks claim moves its owner as if it were this much less exact"
     )
-    contest_margin: float = setting(0.3, "a box is contested when the loser's similarity was lower by no more")
+    contest_margin: float = setting(0.25, "a box is contested when the loser's similarity was lower by no more")
     growth: float = setting(1.0, "boxes grow by this many standard deviations of the prediction before they overlap")
 
     # Motion.
     nsa: bool = setting(False, "trust confident boxes more in the motion filter")
     position_noise: float = setting(0.25, "random walk of positions, object sizes per square root of a second")
     velocity_noise: float = setting(
-        0.7, "random walk of velocities, object sizes per second and square root of a second"
+        0.4, "random walk of velocities, object sizes per second and square root of a second"
     )
     box_noise: float = setting(0.05, "standard deviation of a measured box, in object sizes")
     start_noise: float = setting(2.0, "standard deviation of a new track's velocity, in object sizes per second")
@@ -59,7 +59,7 @@ class TrackerConfig:
 
     # Appearance.
     appearance: float = setting(0.5, "weight of the appearance beside the overlap; 0 = motion only")
-    ema: float = setting(0.9, "share of a track's old appearance kept at an update by a box of lowest score")
+    ema: float = setting(0.9, "share of a track's old look that an update by a sure box leaves")
     recovery: bool = setting(True, "let new tracks take over the ids of lost ones that look the same")
     recovery_floor: float = setting(0.4, "likeness for that, right after the loss: 0 = the embedder's floor, 1 = same")
     recovery_seconds: float = setting(8.0, "lost tracks with a known look wait this long to be recovered")
