@@ -45,6 +45,7 @@ import numpy as np
 
 from mot_dinov3.evaluation import COMBINED, BoxTable, Scores, SequencePair, as_table, read_truth, score
 from mot_dinov3.linking import Tracklets, link
+from mot_dinov3.pipeline.sinks import revised
 from mot_dinov3.structures import Detections, Frame, TrackView
 
 ULTRALYTICS = ("bytetrack", "botsort", "ocsort", "deepocsort", "fasttrack", "tracktrack")
@@ -163,7 +164,7 @@ def racers(only: Sequence[str] | None, *, embedded: bool) -> dict[str, Callable[
 
 
 class Ours:
-    """Our tracker with its defaults; rows it confirms later are corrected in what it gave before.
+    """Our tracker with its defaults; `history` holds all frames' rows, corrected by what became known later.
 
     Args:
         recording: What it is going to see.
@@ -190,8 +191,9 @@ class Ours:
         view = self.tracker.predict(Frame(index, index / self.fps))
         rows = self.tracker.update(self._with_embeddings(detections, view, index))
         self.history.append(rows)
-        for revision in self.tracker.revisions:  # in place: the caller holds the same objects
-            self.history[revision.frame_index].track_id[revision.row] = revision.track_id
+        for revision in self.tracker.revisions:
+            earlier = self.history[revision.frame_index]
+            self.history[revision.frame_index] = revised(earlier, revision.row, revision.track_id)
         self.boxes += len(detections)
         self.embedded += int(rows.fresh.sum())
         return rows
@@ -327,7 +329,7 @@ def track(racer: Racer, recording: Recording) -> Result:
         rows = racer(index, detections)
         result.ms.append(1e3 * (time.perf_counter() - start))
         result.rows.append(rows)
-    return result
+    return dataclasses.replace(result, rows=racer.history) if isinstance(racer, Ours) else result
 
 
 def judge(recordings: list[Recording], results: list[list[Detections]]) -> Scores:
