@@ -1,0 +1,193 @@
+"""Keypoints as CSV tables: our long one, Annolid's tracking table, DeepLabCut's wide one."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.structures import Keypoints, PointSource, PointState
+
+LONG_COLUMNS = ("frame", "time_s", "instance", "group_id", "keypoint", "x", "y", "score", "state", "source")
+ANNOLID_COLUMNS = (
+    "frame_number",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "cx",
+    "cy",
+    "instance_name",
+    "class_score",
+    "segmentation",
+    "tracking_id",
+)
+SCORER = "mot-dinov3"
+
+
+def long_rows(frame: int, time: float, keypoints: Keypoints) -> Iterator[tuple[str, ...]]:
+    """Yield a row of `LONG_COLUMNS` for every keypoint of a frame; a lost one has NaN for coordinates."""
+    for row, name in enumerate(keypoints.name):
+        x, y = keypoints.xy[row]
+        yield (
+            str(frame),
+            f"{time:.6f}",
+            keypoints.instance[row],
+            str(int(keypoints.group_id[row])),
+            name,
+            f"{x:.3f}" if np.isfinite(x) else "NaN",
+            f"{y:.3f}" if np.isfinite(y) else "NaN",
+            f"{keypoints.score[row]:.4f}",
+            PointState(int(keypoints.state[row])).name.lower(),
+            PointSource(int(keypoints.source[row])).name.lower(),
+        )
+
+
+class LongTable:
+    """The long table while it grows: every frame is on disk as soon as it is written.
+
+    Args:
+        path: Where; an earlier file is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(LONG_COLUMNS)
+        self._file.flush()
+
+    def write(self, frame: int, time: float, keypoints: Keypoints) -> None:
+        """Append the rows of a frame."""
+        self._writer.writerows(long_rows(frame, time, keypoints))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._file.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class LongRow:
+    """A row of the long table as it was read."""
+
+    time: float
+    xy: tuple[float, float]
+    score: float
+    state: PointState
+    source: PointSource
+
+
+def read_long(path: Path) -> dict[int, dict[tuple[str, str], LongRow]]:
+    """Return frame → (instance, keypoint) → row of a long table.
+
+    Raises:
+        FormatError: It is no such table; the message names the line.
+    """
+    frames: dict[int, dict[tuple[str, str], LongRow]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != LONG_COLUMNS:
+            raise FormatError(f"'{path}' is not a keypoint table", remedy="delete it to begin anew")
+        for number, row in enumerate(reader, start=2):
+            try:
+                read = LongRow(
+                    float(row["time_s"]),
+                    (float(row["x"]), float(row["y"])),
+                    float(row["score"]),
+                    PointState[row["state"].upper()],
+                    PointSource[row["source"].upper()],
+                )
+                frames.setdefault(int(row["frame"]), {})[row["instance"], row["keypoint"]] = read
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise FormatError(
+                    f"'{path}', line {number}: cannot be read", remedy="delete it to begin anew"
+                ) from error
+    return frames
+
+
+def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:
+    """Yield rows of Annolid's tracking table: instances with box and mask first, then points.
+
+    Args:
+        frame: Its number.
+        keypoints: Its keypoints.
+        size: Width and height of the video's frames.
+    """
+    for name, polygons in keypoints.outlines.items():
+        rows = [i for i, instance in enumerate(keypoints.instance) if instance == name]
+        score = float(np.mean(keypoints.score[rows])) if rows else 1.0
+        corners = np.vstack(polygons)
+        (x1, y1), (x2, y2) = corners.min(0), corners.max(0)
+        mask = _filled(polygons, size)
+        ys, xs = np.nonzero(mask)
+        cx, cy = (xs.mean(), ys.mean()) if len(xs) else corners.mean(0)
+        box = (f"{v:.2f}" for v in (x1, y1, x2, y2, cx, cy))
+        group = str(int(keypoints.group_id[rows[0]])) if rows else ""
+        segmentation = json.dumps({"size": [size[1], size[0]], "counts": run_lengths(mask)})
+        yield (str(frame), *box, name, f"{score:.4f}", segmentation, group)
+    for row, name in enumerate(keypoints.name):
+        x, y = keypoints.xy[row]
+        if np.isfinite(x):
+            place = (f"{x:.2f}", f"{y:.2f}")
+            label = f"{keypoints.instance[row]}:{name}"
+            group = str(int(keypoints.group_id[row]))
+            yield (str(frame), *place, *place, *place, label, f"{keypoints.score[row]:.4f}", "", group)
+
+
+def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
+    """Return COCO's compressed run-length text of a ``(h, w)`` mask: columns first, background first."""
+    flat = mask.T.reshape(-1).astype(np.int8)
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], changes, [len(flat)]])).tolist()
+    counts = [0, *runs] if len(flat) and flat[0] else runs
+    text = []
+    for i, count in enumerate(counts):
+        value = int(count) - (int(counts[i - 2]) if i > 2 else 0)
+        more = True
+        while more:
+            low = value & 0x1F
+            value >>= 5
+            more = value != -1 if low & 0x10 else value != 0
+            text.append(chr((low | 0x20 if more else low) + 48))
+    return "".join(text)
+
+
+def _filled(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    import cv2
+
+    canvas = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(canvas, [np.rint(p).astype(np.int32) for p in polygons], 1)
+    return canvas.astype(bool)
+
+
+def write_wide(file: TextIO, frames: Mapping[int, Keypoints]) -> None:
+    """Write a DeepLabCut table: three header rows, four where there are several animals, one row a frame.
+
+    Args:
+        file: Open text file.
+        frames: Frame number → its keypoints; all have the same rows.
+    """
+    first = next(iter(frames.values()))
+    several = len(set(first.instance)) > 1
+    writer = csv.writer(file, lineterminator="\n")
+    columns = range(len(first))
+    writer.writerow(["scorer", *(SCORER for _ in columns for _ in range(3))])
+    if several:
+        writer.writerow(["individuals", *(first.instance[i] for i in columns for _ in range(3))])
+    writer.writerow(["bodyparts", *(first.name[i] for i in columns for _ in range(3))])
+    writer.writerow(["coords", *(c for _ in columns for c in ("x", "y", "likelihood"))])
+    for number, keypoints in sorted(frames.items()):
+        cells: list[str] = []
+        for i in columns:
+            x, y = keypoints.xy[i]
+            found = bool(np.isfinite(x))
+            cells += [f"{x:.3f}", f"{y:.3f}"] if found else ["", ""]
+            cells.append(f"{keypoints.score[i] if found else 0.0:.4f}")
+        writer.writerow([str(number), *cells])

@@ -1,0 +1,295 @@
+"""LabelMe and Annolid annotation files: shapes in, shapes out, and who wrote a file.
+
+A file that we write carries a digest of its shapes. One without a digest, or whose shapes no longer fit it, was made
+or edited by a person: it is input, and never overwritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.text import MAX_FRAME, check_file, is_number, kind_of, read_object
+from mot_dinov3.structures import Keypoints, PointSource, PointState
+
+VERSION = "5.5.0"
+OURS = "mot_dinov3"  # key in `otherData`
+CIRCLE_CORNERS = 32
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A labelled point or outline.
+
+    Attributes:
+        label: As written.
+        points: ``(n, 2)`` float64 pixels: one row for a point, three or more for an outline.
+        group_id: Number that the file's author gave, or None.
+        instance: Explicit instance label, or "".
+        display: What Annolid shows for it, or "".
+    """
+
+    label: str
+    points: Points
+    group_id: int | None = None
+    instance: str = ""
+    display: str = ""
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is a point, not an outline."""
+        return len(self.points) == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledFrame:
+    """What a person labelled in one frame.
+
+    Attributes:
+        path: File it came from.
+        frame: 0-based number.
+        shapes: Its points and outlines.
+        notices: What could not be read.
+    """
+
+    path: Path
+    frame: int
+    shapes: tuple[Shape, ...]
+    notices: tuple[str, ...] = ()
+
+
+def frame_path(folder: Path, stem: str, frame: int) -> Path:
+    """Return the file of a frame: ``<stem>_000000123.json``."""
+    return folder / f"{stem}_{frame:09d}.json"
+
+
+def frame_files(folder: Path, stem: str) -> dict[int, Path]:
+    """Return the frame files of a video's result folder by frame number."""
+    pattern = re.compile(re.escape(stem) + r"_(\d{9,})\.json")
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        match = pattern.fullmatch(path.name)
+        if match and int(match[1]) <= MAX_FRAME:
+            found[int(match[1])] = path
+    return found
+
+
+def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[LabelledFrame]:
+    """Return what a person labelled for a video, in frame order; what we wrote ourselves is left out.
+
+    Read are the frame files and ``<stem>_annotations.ndjson``; a frame file wins over the same frame there.
+
+    Args:
+        folder: The video's result folder.
+        stem: The video's name without ending.
+        size: Width and height of the video's frames.
+
+    Raises:
+        FormatError: A file cannot be read, or is of another picture size.
+    """
+    found = {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
+    for frame, path in frame_files(folder, stem).items():
+        found[frame] = path, read_object(path)
+    labelled = []
+    for frame, (path, content) in sorted(found.items()):
+        if not is_ours(content):
+            labelled.append(_read(path, frame, content, size))
+    return labelled
+
+
+def is_ours(content: Mapping[str, Any]) -> bool:
+    """Tell whether a frame file is as we wrote it."""
+    other = content.get("otherData")
+    signed = other.get(OURS) if isinstance(other, dict) else None
+    written = signed.get("digest") if isinstance(signed, dict) else None
+    return bool(written) and written == digest(content.get("shapes"))
+
+
+def digest(shapes: object) -> str:
+    """Return a digest of a file's shapes: the same however the file was formatted in between."""
+    text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: object) -> object:
+    """Return `value` with what a mere re-save changes taken out: number types, empty fields LabelMe adds."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None and v != {} and v != ""}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return round(float(value), 3) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+    if not path.exists():
+        return
+    check_file(path)
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise FormatError(f"'{path}', line {number}: not valid JSON") from error
+        frame = content.get("frame") if isinstance(content, dict) else None
+        if type(frame) is not int or not 0 <= frame <= MAX_FRAME:
+            raise FormatError(f"'{path}', line {number}: no frame number")
+        yield frame, path, content
+
+
+def _read(path: Path, frame: int, content: Mapping[str, Any], size: tuple[int, int]) -> LabelledFrame:
+    written = content.get("imageWidth"), content.get("imageHeight")
+    if all(is_number(v) for v in written) and written != size:
+        raise FormatError(
+            f"'{path}' (frame {frame}) is for pictures of {written[0]}×{written[1]}, the video has {size[0]}×{size[1]}",
+            remedy="the labels belong to another video, or to a resized copy of it",
+        )
+    shapes = content.get("shapes", [])
+    if not isinstance(shapes, list):
+        raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
+    read, notices = [], []
+    for number, raw in enumerate(shapes):
+        shape = _shape(raw)
+        if isinstance(shape, str):
+            notices.append(f"'{path.name}', shape {number}: {shape}; left out")
+            continue
+        outside = shape.is_point and not (0 <= shape.points[0, 0] <= size[0] and 0 <= shape.points[0, 1] <= size[1])
+        if outside:
+            x, y = shape.points[0]
+            notices.append(f"'{path.name}', shape {number}: point '{shape.label}' ({x:g}, {y:g}) is outside the frame")
+            continue
+        if re.search(r"[/\\]", shape.label + shape.instance):
+            notices.append(f"'{path.name}', shape {number}: label '{shape.label}' holds a path separator; kept as text")
+        read.append(shape)
+    return LabelledFrame(path, frame, tuple(read), tuple(notices))
+
+
+def _shape(raw: object) -> Shape | str:
+    """Return a shape, or what is wrong with it."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("label"), str) or not raw["label"].strip():
+        return "no label"
+    try:
+        points = np.array(raw.get("points"), np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        return f"'{raw['label']}' has unreadable points"
+    if not np.isfinite(points).all() or not len(points):
+        return f"'{raw['label']}' has unreadable points"
+    kind = raw.get("shape_type", "polygon")
+    outline = _outline(kind, points, raw)
+    if outline is None:
+        return f"'{raw['label']}' is an unreadable {kind}"
+    flags = raw.get("flags") if isinstance(raw.get("flags"), dict) else {}
+    explicit = raw.get("instance_label") or flags.get("instance_label")  # type: ignore[union-attr]
+    group = raw.get("group_id")
+    return Shape(
+        label=raw["label"].strip(),
+        points=outline,
+        group_id=int(group) if group is not None and is_number(group) else None,
+        instance=explicit.strip() if isinstance(explicit, str) else "",
+        display=raw["display_label"].strip() if isinstance(raw.get("display_label"), str) else "",
+    )
+
+
+def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | None:
+    """Return a point as one row, anything else as the corners of its outline, or None where it makes no sense."""
+    if kind == "point":
+        return points[:1]
+    if kind == "polygon":
+        return points if len(points) >= 3 and np.ptp(points, axis=0).min() > 0 else None
+    if len(points) != 2:
+        return None
+    (x1, y1), (x2, y2) = points
+    if kind == "rectangle":
+        return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]) if x1 != x2 and y1 != y2 else None
+    if kind == "circle":
+        angle = np.arange(CIRCLE_CORNERS) * 2 * math.pi / CIRCLE_CORNERS
+        return points[0] + math.dist(points[0], points[1]) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return _mask_outline(points, raw.get("mask")) if kind == "mask" else None
+
+
+def _mask_outline(box: Points, encoded: object) -> Points | None:
+    """Return the largest outline of a LabelMe mask: a PNG in base64, its corner at the box's."""
+    if not isinstance(encoded, str):
+        return None
+    import cv2
+
+    try:
+        data = np.frombuffer(base64.b64decode(encoded, validate=True), np.uint8)
+        mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    except (binascii.Error, cv2.error):
+        return None
+    if mask is None:
+        return None
+    found, _ = cv2.findContours((np.asarray(mask) > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(found, key=cv2.contourArea, default=None)
+    return None if largest is None or len(largest) < 3 else largest[:, 0].astype(np.float64) + box.min(0)
+
+
+def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the LabelMe document of one of our frames, digest included; lost points have no shape."""
+    shapes = [*_outline_shapes(keypoints), *_point_shapes(keypoints)]
+    return {
+        "version": VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": image,
+        "imageData": None,
+        "imageHeight": size[1],
+        "imageWidth": size[0],
+        "otherData": {OURS: {"digest": digest(shapes), "frame": frame}},
+    }
+
+
+def _outline_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
+    groups = dict(zip(keypoints.instance, keypoints.group_id.tolist()))
+    for name, polygons in keypoints.outlines.items():
+        for polygon in polygons:
+            yield _written(name, polygon, groups.get(name), "polygon") | {"instance_label": name}
+
+
+def _point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
+    for row, name in enumerate(keypoints.name):
+        state = PointState(int(keypoints.state[row]))
+        if state == PointState.LOST or not np.isfinite(keypoints.xy[row]).all():
+            continue
+        seen = state == PointState.VISIBLE
+        shape = _written(name, keypoints.xy[row : row + 1], int(keypoints.group_id[row]), "point")
+        yield shape | {
+            "flags": {"occluded": not seen},
+            "instance_label": keypoints.instance[row],
+            "display_label": name,
+            "visible": seen,
+            "score": round(float(keypoints.score[row]), 4),
+            "state": state.name.lower(),
+            "source": PointSource(int(keypoints.source[row])).name.lower(),
+        }
+
+
+def _written(label: str, points: Points, group_id: int | None, kind: str) -> dict[str, Any]:
+    rounded: Sequence[Sequence[float]] = np.round(points, 2).tolist()
+    return {
+        "label": label,
+        "points": rounded,
+        "group_id": group_id,
+        "shape_type": kind,
+        "flags": {},
+        "description": "",
+    }

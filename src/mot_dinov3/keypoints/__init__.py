@@ -1,0 +1,1 @@
+"""Following labelled body parts through a video."""

@@ -1,0 +1,94 @@
+"""Dense descriptors without weights: oriented gradients on two rings around each place, and its colour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mot_dinov3.keypoints.backends import DenseRequest
+from mot_dinov3.keypoints.matching import DenseMap, unit
+from mot_dinov3.structures import FloatArray, Image, ModelInfo
+
+STRIDE = 4  # pixels from one descriptor to the next
+ANGLES = 8
+RINGS = ((2.0, 1.0), (5.0, 2.0))  # radius and blur of each ring of samples, in strides
+COLOUR_BLURS = (1.0, 2.5)  # in strides
+COLOUR_WEIGHT = 0.7
+CLIP = 0.2  # one strong edge is not to outweigh all others (Dalal and Triggs, CVPR 2005)
+
+
+class GradientBackend:
+    """Describes each place by gradient histograms on rings around it, as DAISY does, and by its colour.
+
+    Tola, Lepetit and Fua, DAISY: an efficient dense descriptor applied to wide-baseline stereo, PAMI 2010.
+
+    Args:
+        request: Of which nothing matters.
+    """
+
+    patch = float(STRIDE)
+    unit_patch = 4.0
+    unrelated = 0.45
+    same = 0.9
+    key_every = 1
+
+    def __init__(self, request: DenseRequest) -> None:
+        self.info = ModelInfo("gradient")
+
+    def describe(self, image: Image) -> DenseMap:
+        """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture."""
+        histograms = _orientation_cells(image)
+        parts = []
+        for radius, blur in RINGS:
+            smooth = _blur(histograms, blur)
+            for step in range(8):
+                angle = step * np.pi / 4
+                parts.append(_shifted(smooth, radius * np.cos(angle), radius * np.sin(angle)))
+        parts.append(_blur(histograms, 1.0))
+        shape = unit(np.minimum(unit(np.concatenate(parts, 2)), CLIP))
+        return DenseMap(unit(np.concatenate([shape, COLOUR_WEIGHT * _colour_cells(image)], 2)), self.patch)
+
+
+def _orientation_cells(image: Image) -> FloatArray:
+    """Return ``(h / STRIDE, w / STRIDE, ANGLES)``: how much gradient there is in each direction."""
+    import cv2
+
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3)
+    dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3)
+    size = (image.shape[1] // STRIDE, image.shape[0] // STRIDE)
+    planes = []
+    for step in range(ANGLES):
+        angle = step * 2 * np.pi / ANGLES
+        along = np.maximum(dx * np.float32(np.cos(angle)) + dy * np.float32(np.sin(angle)), np.float32(0))
+        planes.append(cv2.resize(along, size, interpolation=cv2.INTER_AREA))
+    return np.sqrt(np.stack(planes, 2), dtype=np.float32)
+
+
+def _colour_cells(image: Image) -> FloatArray:
+    """Return unit rows of how the colour of each place, at two blurs, differs from the picture's mean."""
+    import cv2
+
+    size = (image.shape[1] // STRIDE, image.shape[0] // STRIDE)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32)
+    lab = (lab - lab.reshape(-1, 3).mean(0)) * np.array([0.5, 1.0, 1.0], np.float32)
+    both = np.concatenate([_blur(lab, blur) for blur in COLOUR_BLURS], 2)
+    length = np.linalg.norm(both, axis=2, keepdims=True)
+    return np.asarray(both / (length + 10.0), np.float32)  # a place near the mean says little: it stays short
+
+
+def _blur(planes: FloatArray, sigma: float) -> FloatArray:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(planes, (0, 0), sigma), np.float32)
+
+
+def _shifted(planes: FloatArray, x: float, y: float) -> FloatArray:
+    """Return what lies ``(x, y)`` cells away, to the nearest cell."""
+    import cv2
+
+    dx, dy = round(x), round(y)
+    border = abs(dx) + abs(dy)
+    height, width = planes.shape[:2]
+    wide = cv2.copyMakeBorder(planes, border, border, border, border, cv2.BORDER_REPLICATE)
+    return np.asarray(wide[border + dy : border + dy + height, border + dx : border + dx + width])

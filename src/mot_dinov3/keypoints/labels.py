@@ -1,0 +1,238 @@
+"""Who is who in the labelled frames: instances, and the keypoints that belong to each."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.labelme import LabelledFrame, Shape
+from mot_dinov3.keypoints.geometry import Points
+
+LONE = "instance"  # name of points that belong to nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """One instance of one labelled frame.
+
+    Attributes:
+        name: Unique among the instances of the video.
+        group_id: Stable number of the instance.
+        keypoints: ``n`` names, each once.
+        xy: ``(n, 2)`` float64 pixels; NaN for a keypoint that is not labelled here.
+        polygons: Outlines, each ``(k, 2)``; empty where the instance has none.
+    """
+
+    name: str
+    group_id: int
+    keypoints: tuple[str, ...]
+    xy: Points
+    polygons: tuple[Points, ...] = ()
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """``(n,)`` bool: the keypoint is labelled here."""
+        return np.asarray(np.isfinite(self.xy).all(1), np.bool_)
+
+
+@dataclasses.dataclass
+class _Instance:
+    """An instance while a frame is being sorted out."""
+
+    base: str
+    group_id: int | None
+    polygons: list[Points] = dataclasses.field(default_factory=list)
+    points: dict[str, Points] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """All labelled frames of a video, with the same instances and keypoints, in the same order, in each.
+
+    Attributes:
+        frames: Frame number → its bodies; a body that is not in a frame has only NaN there.
+        notices: What was unclear or left out.
+    """
+
+    frames: dict[int, tuple[Body, ...]]
+    notices: tuple[str, ...]
+
+
+def sort_out(labelled: Sequence[LabelledFrame]) -> Labels:
+    """Give every point its instance and every instance its name and number, the same in all frames.
+
+    Raises:
+        FormatError: No frame has a labelled point.
+    """
+    notices = [n for frame in labelled for n in frame.notices]
+    found = {frame.frame: _associate(frame, notices) for frame in labelled}
+    found = {number: instances for number, instances in found.items() if any(i.points for i in instances)}
+    if not found:
+        where = labelled[0].path.parent if labelled else "the result folder"
+        raise FormatError(f"no labelled point in '{where}'", remedy="label points on one frame with LabelMe or Annolid")
+    names = _unique_names(found)
+    order: dict[str, dict[str, None]] = {}
+    groups: dict[str, int | None] = {}
+    for number, instances in sorted(found.items()):
+        for instance in instances:
+            name = names[number][id(instance)]
+            order.setdefault(name, {}).update(dict.fromkeys(instance.points))
+            groups[name] = groups.get(name) if groups.get(name) is not None else instance.group_id
+    order = {name: points for name, points in order.items() if points}
+    numbers = _group_ids({name: groups[name] for name in order})
+    frames = {}
+    for number, instances in sorted(found.items()):
+        by_name = {names[number][id(i)]: i for i in instances}
+        frames[number] = tuple(_body(name, numbers[name], tuple(order[name]), by_name.get(name)) for name in order)
+    return Labels(frames, tuple(notices))
+
+
+def _body(name: str, group_id: int, keypoints: tuple[str, ...], instance: _Instance | None) -> Body:
+    xy = np.full((len(keypoints), 2), np.nan)
+    if instance is None:
+        return Body(name, group_id, keypoints, xy)
+    for row, keypoint in enumerate(keypoints):
+        if keypoint in instance.points:
+            xy[row] = instance.points[keypoint]
+    return Body(name, group_id, keypoints, xy, tuple(instance.polygons))
+
+
+def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Instance]:
+    """Sort a frame's shapes into instances; the first rule that applies decides about a point."""
+    instances: list[_Instance] = []
+    for shape in frame.shapes:
+        if not shape.is_point:
+            _of_outline(instances, shape).polygons.append(shape.points)
+    outlined = list(instances)
+    lone: list[Shape] = []
+    for shape in frame.shapes:
+        if not shape.is_point:
+            continue
+        owner = _owner(shape, instances, outlined)
+        if owner is None:
+            lone.append(shape)
+            continue
+        _put(owner, shape, frame, notices)
+        if outlined and owner in outlined and not any(_inside(p, shape.points[0]) for p in owner.polygons):
+            notices.append(f"'{frame.path.name}': point '{shape.label}' is outside the mask of '{owner.base}'")
+    if lone:
+        rest = _Instance(LONE, None)
+        instances.append(rest)
+        if outlined:
+            labels = ", ".join(s.label for s in lone)
+            notices.append(f"'{frame.path.name}': points of no clear instance are taken as one of their own: {labels}")
+        for shape in lone:
+            _put(rest, shape, frame, notices)
+    return instances
+
+
+def _of_outline(instances: list[_Instance], shape: Shape) -> _Instance:
+    base = shape.instance or shape.label
+    for instance in instances:
+        if instance.base == base and shape.group_id is not None and instance.group_id == shape.group_id:
+            return instance
+    instances.append(_Instance(base, shape.group_id))
+    return instances[-1]
+
+
+def _owner(shape: Shape, instances: list[_Instance], outlined: list[_Instance]) -> _Instance | None:
+    if shape.instance:
+        return _of_label(shape, instances)
+    if shape.group_id is not None:
+        same = [i for i in outlined if i.group_id == shape.group_id]
+        if len(same) == 1:
+            return same[0]
+    around = [i for i in outlined if any(_inside(p, shape.points[0]) for p in i.polygons)]
+    if len(around) == 1:
+        return around[0]
+    if shape.group_id is None:
+        return None
+    for instance in instances:  # points that share a number belong together, also without an outline
+        if instance not in outlined and instance.group_id == shape.group_id:
+            return instance
+    instances.append(_Instance(f"{LONE}_{shape.group_id}", shape.group_id))
+    return instances[-1]
+
+
+def _of_label(shape: Shape, instances: list[_Instance]) -> _Instance:
+    """Return the instance an explicit label names; the group id tells apart those that share the label."""
+    same = [i for i in instances if i.base == shape.instance]
+    exact = [i for i in same if i.group_id == shape.group_id]
+    if len(exact) == 1:
+        return exact[0]
+    if shape.group_id is None and same:
+        around = [i for i in same if any(_inside(p, shape.points[0]) for p in i.polygons)]
+        return (around or same)[0]
+    unnumbered = [i for i in same if i.group_id is None]
+    if len(unnumbered) == 1 and len(same) == 1:
+        unnumbered[0].group_id = shape.group_id
+        return unnumbered[0]
+    instances.append(_Instance(shape.instance, shape.group_id))
+    return instances[-1]
+
+
+def _put(instance: _Instance, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
+    name = keypoint_name(shape, instance.base)
+    if name in instance.points:
+        notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one counts")
+        return
+    instance.points[name] = shape.points[0]
+
+
+def keypoint_name(shape: Shape, instance: str) -> str:
+    """Return the keypoint's name: a combined label like ``animalnose`` loses its instance's name."""
+    for whole in dict.fromkeys((shape.instance, instance)):
+        if whole and shape.label.startswith(whole) and len(shape.label) > len(whole):
+            rest = shape.label[len(whole) :]
+            stripped = rest.lstrip(" _-:.")
+            if stripped and (stripped == shape.display or not shape.display):
+                return stripped
+    return shape.label
+
+
+def _inside(polygon: Points, point: Points) -> bool:
+    """Tell whether a point lies in a polygon, by the even-odd rule."""
+    x, y = point
+    x1, y1 = polygon.T
+    x2, y2 = np.roll(polygon, -1, axis=0).T
+    crossing = (y1 > y) != (y2 > y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = x1 + (y - y1) * (x2 - x1) / (y2 - y1)
+    return bool(np.count_nonzero(crossing & (x < at)) % 2)
+
+
+def _unique_names(found: dict[int, list[_Instance]]) -> dict[int, dict[int, str]]:
+    """Return frame → id of instance → name; a label that two instances of a frame share gets their numbers."""
+    shared = {
+        base
+        for instances in found.values()
+        for base, count in collections.Counter(i.base for i in instances).items()
+        if count > 1
+    }
+    names: dict[int, dict[int, str]] = {}
+    for number, instances in found.items():
+        position: collections.Counter[str] = collections.Counter()
+        names[number] = {}
+        for instance in instances:
+            position[instance.base] += 1
+            mark = instance.group_id if instance.group_id is not None else position[instance.base]
+            names[number][id(instance)] = f"{instance.base}_{mark}" if instance.base in shared else instance.base
+        doubled = [n for n, c in collections.Counter(names[number].values()).items() if c > 1]
+        if doubled:
+            raise FormatError(f"frame {number}: two instances are '{doubled[0]}'", remedy="give each its own group_id")
+    return names
+
+
+def _group_ids(wanted: dict[str, int | None]) -> dict[str, int]:
+    """Return a number for each instance: its own where no one before has it, else the lowest free one."""
+    taken: dict[str, int] = {}
+    for name, number in wanted.items():
+        if number is not None and number not in taken.values():
+            taken[name] = number
+    free = (n for n in range(1, len(wanted) + len(taken) + 2) if n not in set(taken.values()))
+    return {name: taken[name] if name in taken else next(free) for name in wanted}

@@ -1,0 +1,139 @@
+"""Instance masks: from polygons and back, carried on by motion or by patch affinities; snapping points into them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.keypoints.geometry import Matrix, Points, apply
+from mot_dinov3.keypoints.matching import DenseMap
+from mot_dinov3.keypoints.motion import Mask, carried
+
+Array = npt.NDArray[np.float64]
+
+RECENT = 7  # maps kept as context beside the labelled one
+NEIGHBOURHOOD = 12.0  # patches
+TOP = 5
+TEMPERATURE = 0.2
+
+
+def rasterize(polygons: Sequence[Points], shape: tuple[int, int]) -> Mask:
+    """Return the ``(h, w)`` bool mask that polygons cover."""
+    import cv2
+
+    canvas = np.zeros(shape, np.uint8)
+    parts = [np.rint(p).astype(np.int32) for p in polygons if len(p) >= 3]
+    if parts:
+        cv2.fillPoly(canvas, parts, 1)
+    return canvas.astype(bool)
+
+
+def outlines(mask: Mask, *, tolerance: float = 1.0, smallest: float = 0.02) -> tuple[Points, ...]:
+    """Return the outer outlines of a mask, parts below `smallest` of the largest left out."""
+    import cv2
+
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    areas = [cv2.contourArea(c) for c in found]
+    least = max(max(areas, default=0.0) * smallest, 1.0)
+    parts = [cv2.approxPolyDP(c, tolerance, True)[:, 0] for c, area in zip(found, areas) if area >= least]
+    return tuple(p.astype(np.float64) for p in parts if len(p) >= 3)
+
+
+def area(polygons: Sequence[Points]) -> float:
+    """Return the sum of the polygons' areas in square pixels."""
+    total = 0.0
+    for p in polygons:
+        x, y = p[:, 0], p[:, 1]
+        total += abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return total
+
+
+def carry(
+    polygons: Sequence[Points], whole: Matrix, supports: Points, moves: Points, weights: Array, *, reach: float
+) -> tuple[Points, ...]:
+    """Return polygons moved as a whole, and each corner as the supports around it move beyond that.
+
+    Args:
+        polygons: The outlines before.
+        whole: ``2×3`` motion of the instance.
+        supports: ``(m, 2)`` support points before.
+        moves: ``(m, 2)`` how they moved beyond `whole`.
+        weights: ``(m,)`` how far each is to be trusted.
+        reach: Pixels over which a support's influence falls off.
+    """
+    return tuple(apply(whole, p) + 0.5 * carried(p, supports, moves, weights, reach) for p in polygons)
+
+
+def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Return points moved to the nearest place of the mask, and which were too far away from it to be moved.
+
+    Args:
+        points: ``(n, 2)``.
+        mask: ``(h, w)`` bool; an empty one moves nothing.
+        radius: Pixels from the mask within which a point is moved.
+    """
+    ys, xs = np.nonzero(mask)
+    far = np.zeros(len(points), np.bool_)
+    moved = points.copy()
+    if not len(xs):
+        return moved, far
+    height, width = mask.shape
+    for i, (x, y) in enumerate(points):
+        column, row = round(float(x)), round(float(y))
+        if 0 <= row < height and 0 <= column < width and mask[row, column]:
+            continue
+        square = (xs - x) ** 2 + (ys - y) ** 2
+        nearest = int(np.argmin(square))
+        if square[nearest] <= radius**2:
+            moved[i] = xs[nearest], ys[nearest]
+        else:
+            far[i] = True
+    return moved, far
+
+
+def outside_distance(mask: Mask) -> Array:
+    """Return the ``(h, w)`` distance in pixels from the mask, 0 inside; zero everywhere where it is empty."""
+    import cv2
+
+    if not mask.any():
+        return np.zeros(mask.shape)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3), np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """A described canvas with its soft mask, to propagate from.
+
+    Attributes:
+        dense: Descriptors.
+        share: ``(gh, gw)`` float: how much of each cell belongs to the instance.
+    """
+
+    dense: DenseMap
+    share: Array
+
+
+def propagate(contexts: Sequence[Context], dense: DenseMap) -> Array:
+    """Return the ``(gh, gw)`` soft mask of a described canvas: each cell takes over the labels of similar cells.
+
+    The affinity to the `TOP` most similar cells within the neighbourhood, over all contexts, weighs their labels, as in
+    the label propagation by which DINO features are evaluated (Caron et al., 2021; Siméoni et al., 2025).
+    """
+    height, width, size = dense.cells.shape
+    ys, xs = np.mgrid[:height, :width].reshape(2, -1)
+    near = (ys[:, None] - ys) ** 2 + (xs[:, None] - xs) ** 2 <= NEIGHBOURHOOD**2
+    now = dense.cells.reshape(-1, size)
+    values, labels = [], []
+    for context in contexts:
+        affinity = np.where(near, now @ context.dense.cells.reshape(-1, size).T, -np.inf)
+        best = np.argpartition(-affinity, min(TOP, affinity.shape[1] - 1), axis=1)[:, :TOP]
+        values.append(np.take_along_axis(affinity, best, 1))
+        labels.append(context.share.reshape(-1)[best])
+    value, label = np.concatenate(values, 1), np.concatenate(labels, 1)
+    order = np.argsort(-value, axis=1, kind="stable")[:, :TOP]
+    value, label = np.take_along_axis(value, order, 1), np.take_along_axis(label, order, 1)
+    weight = np.exp((value - value[:, :1]) / TEMPERATURE)
+    return np.asarray((weight * label).sum(1) / weight.sum(1)).reshape(height, width)
