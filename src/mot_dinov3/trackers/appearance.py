@@ -147,7 +147,8 @@ class AppearanceTracker:
         """Let the matched tracks take in their boxes."""
         tracks, config = self._tracks, self.config
         public = tracks.confirmed
-        self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
+        if config.coast:
+            self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
         rows = np.flatnonzero(found.owner >= 0)
         owner, measured = found.owner[rows], found.centre[rows]
         spread = kalman.deviation(measured, config.noise)
@@ -252,7 +253,7 @@ class AppearanceTracker:
         tracks, config = self._tracks, self.config
         patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
         if config.recovery:
-            known = tracks.confirmed & tracks.embedding.any(axis=1)
+            known = tracks.confirmed & (tracks.embedded_frame >= 0)
             patience[known] = max(config.recovery_seconds, config.lost_seconds)
         if config.edge_seconds:
             outside = self._outside()
@@ -274,10 +275,12 @@ class AppearanceTracker:
         idle, live = np.flatnonzero(~tracks.matched), np.flatnonzero(tracks.matched)
         if not len(idle) or not len(live):
             return idle[:0]
-        over = boxes.iou(tracks.corners[idle], tracks.corners[live])  # type: ignore[arg-type]
+        corners = tracks.corners
+        a, b = association.touching(corners[idle], corners[live])
+        twin = association.overlap(corners[idle[a]], corners[live[b]]) > config.duplicate_overlap
         if config.class_mode == "per-class":
-            over = over * (tracks.class_id[idle][:, None] == tracks.class_id[live])
-        return idle[(over > config.duplicate_overlap).any(axis=1)]
+            twin &= tracks.class_id[idle[a]] == tracks.class_id[live[b]]
+        return idle[a[twin]]
 
     def _label(self, found: Matching, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""

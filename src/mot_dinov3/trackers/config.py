@@ -32,7 +32,7 @@ class TrackerConfig:
     likelihood: float = setting(0.3, "weight of the motion's likelihood beside the overlap; 0 = overlap alone")
     lost_penalty: float = setting(0.02, "what a lost track's similarity is lowered by beside live ones")
     contest_noise: float = setting(
-        3.0, "a box that two tracks claim moves its owner as if it were this much less exact"
+        2.5, "a box that two tracks claim moves its owner as if it were this much less exact"
     )
     contest_margin: float = setting(0.25, "a box is contested when the loser's similarity was lower by no more")
     growth: float = setting(1.0, "boxes grow by this many standard deviations of the prediction before they overlap")

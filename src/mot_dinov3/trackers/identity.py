@@ -11,11 +11,8 @@ Array = npt.NDArray[np.float64]
 
 
 def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray) -> Array:
-    """Return ``(k,)`` cosines of embeddings pair by pair; NaN where either side has none."""
-    a, b = tracks[track], boxes[box]
-    value = np.einsum("kd,kd->k", a, b).astype(np.float64)
-    value[~(a.any(axis=1) & b.any(axis=1))] = np.nan
-    return value
+    """Return ``(k,)`` cosines of unit embeddings, pair by pair."""
+    return np.einsum("kd,kd->k", tracks[track], boxes[box]).astype(np.float64)
 
 
 def likeness(cosine: Array, same_floor: float) -> Array:

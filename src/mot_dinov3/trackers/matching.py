@@ -70,11 +70,13 @@ class Matching:
         low = (self.score >= config.low_score) & ~high
         first = self._fused(self._free(sought, high))
         self._settle(first, config.match_floor)
-        if config.contest_noise > 1:
+        if config.contest_noise > 1 and not self.taken.all():
             self.doubtful = association.contested(first, self.owner, ~self.taken, config.contest_margin)
-        if config.low_match:
+        if config.low_match and low.any():
             self._settle(self._free(sought & tracks.matched, low), config.low_floor)
-        self._settle(self._fused(self._free(~tracks.confirmed, high)), config.tentative_floor)
+        tentative = ~tracks.confirmed
+        if tentative.any():
+            self._settle(self._fused(self._free(tentative, high)), config.tentative_floor)
 
     def _candidates(self) -> Pairs:
         """Return the pairs whose boxes touch when both have grown by the prediction's uncertainty."""
@@ -116,10 +118,12 @@ class Matching:
         motion, measured = self._tracks.motion[pairs.track], self.centre[pairs.box]
         spread = kalman.deviation(measured, self._config.noise)
         fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
-        return np.clip(fit, -FIT_RANGE, FIT_RANGE) / (2 * FIT_RANGE)
+        return np.asarray(np.minimum(np.maximum(fit, -FIT_RANGE), FIT_RANGE) / (2 * FIT_RANGE))
 
     def _likeness(self, pairs: Pairs, embedding: npt.NDArray[np.float32]) -> Array:
         """Return how alike they look in −1…1; 0, the embedder's floor, where nothing new is known of the box's look."""
-        cosine = identity.cosine(self._tracks.embedding, embedding, pairs.track, pairs.box)
-        cosine[~self._detections.fresh[pairs.box]] = np.nan
-        return np.nan_to_num(np.clip(identity.likeness(cosine, self._same_floor), -1.0, 1.0))
+        value = np.zeros(len(pairs))
+        known = np.flatnonzero(self._detections.fresh[pairs.box] & (self._tracks.embedded_frame[pairs.track] >= 0))
+        cosine = identity.cosine(self._tracks.embedding, embedding, pairs.track[known], pairs.box[known])
+        value[known] = np.maximum(identity.likeness(cosine, self._same_floor), -1.0)
+        return value

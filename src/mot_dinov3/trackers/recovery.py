@@ -18,11 +18,14 @@ START_REACH = 1.0  # body heights that a prediction may be off at once
 def reunions(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, same_floor: float) -> Pairs:
     """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
 
-    Nobody is in two places: a heir has begun after the loss. The longer ago the loss, the more alike they must look; and nobody is faster than `recovery_speed`. The value of a
-    pair is what its likeness (0 = the embedder's floor, 1 = same) exceeds the demanded one by.
+    Nobody is in two places: an heir has begun after the loss. Nobody is faster than `recovery_speed`. The longer ago
+    the loss, the more alike they must look; a pair's value is by how much its likeness (0 = the embedder's floor,
+    1 = the same picture) exceeds what is demanded.
     """
-    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & tracks.embedding.any(axis=1))
-    track, heir = (rows.ravel() for rows in np.meshgrid(lost, np.arange(len(young)), indexing="ij"))
+    known = tracks.embedded_frame >= 0
+    young = np.where(known[young], young, -1)
+    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
+    track, heir = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
     cosine = identity.cosine(tracks.embedding, tracks.embedding, track, young[heir])
     alike = identity.likeness(cosine, same_floor)
     age = now - tracks.seen[track]
