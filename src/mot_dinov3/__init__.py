@@ -1,3 +1,22 @@
 """mot-dinov3: track many objects in a video, and keep who is who."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __version__ = "0.1.0.dev0"
+
+_LAZY = dict.fromkeys(("TrackResult", "available_trackers", "track_video"), "mot_dinov3.api")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for, so that importing the package costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

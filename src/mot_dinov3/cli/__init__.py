@@ -31,6 +31,7 @@ from mot_dinov3.errors import (
 COMMANDS = {
     "track": "detect, embed on a budget, track, draw: the main job",
     "detect": "detections only, to det-v1 JSON",
+    "gallery": "track from recorded detections, and name known identities",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }

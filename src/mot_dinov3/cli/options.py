@@ -19,6 +19,8 @@ GROUPS = {
     "tracker": "tracker knobs",
     "hybrid": "gallery_hybrid tracker knobs (--tracker gallery_hybrid)",
     "gallery": "known identities",
+    "naming": "input and identification",
+    "artefacts": "what is written",
     "linked": "whole-video linking",
     "linking": "whole-video linking",
     "draw": "drawing",

@@ -35,7 +35,7 @@ def build_tracker(name: str, config: TrackerConfig, hybrid: HybridConfig, scene:
     """
     kind = resolve("tracker", TRACKERS, name)
     if name == "gallery_hybrid":
-        tracker: Tracker = kind(hybrid)
+        tracker: Tracker = kind(dataclasses.replace(hybrid, frame_rate=hybrid.frame_rate or scene.fps))
     elif name == "gallery_only":
         tracker = kind()
     else:

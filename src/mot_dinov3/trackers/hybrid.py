@@ -50,7 +50,7 @@ class HybridConfig:
         0.8, "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)"
     )
     track_buffer: int = setting(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES")
-    frame_rate: float = setting(30.0, "frame rate by which --track-buffer is scaled", metavar="FPS")
+    frame_rate: float = setting(30.0, "frame rate by which --track-buffer is scaled; 0: the video's", metavar="FPS")
     per_class: bool = setting(False, "track each class by itself: a track never changes its class")
     max_obs: int = setting(
         30,
@@ -60,13 +60,13 @@ class HybridConfig:
     def __post_init__(self) -> None:
         require_between(self, 0, 1, "track_thresh", "match_thresh")
         require(self.track_buffer >= 0, "track_buffer", self.track_buffer, "0 or more")
-        require(0 < self.frame_rate <= 1000, "frame_rate", self.frame_rate, "above 0 and at most 1000")
+        require(0 <= self.frame_rate <= 1000, "frame_rate", self.frame_rate, "between 0 and 1000")
         require(1 <= self.max_obs <= 10_000, "max_obs", self.max_obs, "between 1 and 10000")
 
     @property
     def patience(self) -> float:
         """Frames for which a lost track is looked for."""
-        return self.track_buffer * self.frame_rate / PER_30_FPS
+        return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS
 
 
 class HybridTracker:

@@ -118,6 +118,20 @@ def frame_rate(stream: VideoStream) -> float:
     return DEFAULT_FPS
 
 
+def read_header(address: str) -> VideoInfo:
+    """Return what the header of a video file says of it: nothing is decoded, so a turned picture is not turned yet.
+
+    Raises:
+        VideoError: FFmpeg cannot open it, or it has no video.
+    """
+    container = open_container(address)
+    try:
+        stream = video_stream(container, address)
+        return VideoInfo(address, stream.width, stream.height, frame_rate(stream), max(0, stream.frames))
+    finally:
+        container.close()
+
+
 def hide_password(address: str) -> str:
     """Return the address with the password of ``scheme://user:password@host`` starred out."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", address)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mot_dinov3.video.audio import AudioTrack
 
+H264_ENCODER = "libx264"
 TICKS = 90_000  # per second: divides by 24, 25, 30, 50 and 60 exactly, and keeps odd moments to 11 µs
 KEYFRAME_S = 2.0  # a killed run loses at most this much of its end; seeking is as fine
 # No B-frames: frames leave in the order they came, the first at 0, with the least delay; about 10 % more bytes.
@@ -59,13 +60,17 @@ class VideoWriter:
         info: Of the source: its `fps` sets the length of the last picture and the distance of key frames.
         audio_from: File whose sound to copy (`FrameSource.audio_from`), or None. Sound that MP4 cannot hold is
             converted to AAC; sound that cannot be read is left out. Both are told in `notices`.
+        encoder: FFmpeg's name of the encoder (see `encoders`); only H.264 plays in every browser.
     """
 
-    def __init__(self, path: Path, *, info: VideoInfo, audio_from: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, info: VideoInfo, audio_from: str | None = None, encoder: str = H264_ENCODER
+    ) -> None:
         self.path = path
         self.notices: list[str] = []
         self._fps = info.fps
         self._audio_from = audio_from
+        self._encoder = encoder
         self._file: IO[bytes] | None = None
         self._output: _Output | None = None
         self._shape: tuple[int, ...] = ()
@@ -150,7 +155,8 @@ class VideoWriter:
         height, width = self._shape[:2]
         rate = Fraction(self._fps).limit_denominator(10_000)
         spacing = str(min(250, max(1, round(KEYFRAME_S * self._fps))))
-        stream = container.add_stream("libx264", rate=rate, options={**ENCODER, "g": spacing})
+        options = ENCODER if self._encoder == H264_ENCODER else {}
+        stream = cast("VideoStream", container.add_stream(self._encoder, rate=rate, options={**options, "g": spacing}))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
@@ -191,7 +197,7 @@ class VideoWriter:
             self.abort()
             size = "×".join(str(n) for n in self._shape[1::-1])
             raise OutputLostError(
-                f"output '{self.path}' ({size}) could not be encoded as H.264: {error}",
+                f"output '{self.path}' ({size}) could not be encoded by {self._encoder}: {error}",
                 remedy="--no-video leaves the video out",
             ) from error
 

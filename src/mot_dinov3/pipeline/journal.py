@@ -1,0 +1,146 @@
+"""The growing file beside a track-v1 document: valid JSON lines that a killed run leaves, and from which it goes on.
+
+The first line tells the run, so that another run's lines are never continued; then one line a frame, and one for every
+look at the gallery. A run that goes on tracks again from the first frame, which is cheap and gives the same tracks, but
+takes the looks from here: nothing is embedded twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mot_dinov3 import outputs
+from mot_dinov3.errors import UsageError
+from mot_dinov3.formats.text import dumps
+from mot_dinov3.structures import FloatArray, IntArray
+
+Look = tuple[IntArray, FloatArray]
+"""Rows of a frame and their ``(r, k)`` distances to the identities."""
+
+
+class NoJournal:
+    """Stands in where no JSON is written."""
+
+    def __init__(self) -> None:
+        self.looks: dict[int, Look] = {}
+
+    def look(self, frame: int, rows: IntArray, distance: FloatArray) -> None:
+        """Forget it."""
+
+    def frame(self, number: int, line: str) -> None:
+        """Forget it."""
+
+    def close(self, *, whole: bool) -> None:
+        """Nothing is open."""
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+
+class Journal(NoJournal):
+    """Writes ``FILE.part.jsonl`` and, when closed, the document FILE.
+
+    Args:
+        path: The document.
+        run: What the run is; a journal of another run is refused.
+        header: Returns the document's keys but ``frames``, when the run is over.
+        resume: Go on with what is there; otherwise begin anew.
+
+    Attributes:
+        looks: Frame → what an earlier run saw of it, to be taken instead of embedding again.
+
+    Raises:
+        UsageError: The journal to resume belongs to another run.
+        OutputLostError: It cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, run: Mapping[str, Any], header: Callable[[], Mapping[str, Any]], *, resume: bool
+    ) -> None:
+        super().__init__()
+        self.path = path
+        self._header = header
+        self._lines = journal_path(path)
+        self._done = -1
+        kept = self._resume(run) if resume and self._lines.exists() else 0
+        with outputs.writing(path):
+            self._file: IO[bytes] = self._lines.open("r+b" if kept else "wb")
+            self._file.seek(kept)
+            self._file.truncate()
+            if not kept:
+                self._file.write((dumps({"run": run}) + "\n").encode())
+
+    def _resume(self, run: Mapping[str, Any]) -> int:
+        """Take over an earlier run's lines; return how many bytes of them are whole."""
+        size = 0
+        for line, value in _whole_lines(self._lines):
+            if not size and value.get("run") != json.loads(dumps(run)):
+                raise UsageError(
+                    f"'{self._lines}' belongs to a run with other input or options",
+                    remedy="repeat the very same command with --resume, or leave --resume out to begin anew",
+                )
+            size += len(line)
+            if "look" in value:
+                rows, distance = np.array(value["rows"], np.int64), np.array(value["distance"], np.float32)
+                self.looks[value["look"]] = rows, distance.reshape(len(rows), -1)
+            elif "frame" in value:
+                self._done = value["frame"]
+        return size
+
+    def look(self, frame: int, rows: IntArray, distance: FloatArray) -> None:
+        """Note how far `rows` of a frame are from the identities."""
+        self._write(dumps({"look": frame, "rows": rows.tolist(), "distance": distance.astype(float).tolist()}))
+
+    def frame(self, number: int, line: str) -> None:
+        """Append a frame's record, unless an earlier run has written it."""
+        if number > self._done:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        with outputs.writing(self.path):
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+
+    def close(self, *, whole: bool) -> None:
+        """Write the document; the lines stay where the run is not `whole`, to go on from."""
+        self.abort()
+        with outputs.replacing(self.path) as part, part.open("wb") as document:
+            text = dumps(self._header())
+            document.write(f'{text[:-1]},\n "frames": ['.encode())
+            first = True
+            for line, value in _whole_lines(self._lines):
+                if "frame" in value:
+                    document.write((b"\n  " if first else b",\n  ") + line.rstrip(b"\n"))
+                    first = False
+            document.write(b"\n ]}\n")
+        if whole:
+            with outputs.writing(self.path):
+                self._lines.unlink()
+
+    def abort(self) -> None:
+        """Leave the lines so far: they may be all that a long run has to show."""
+        with outputs.writing(self.path):
+            self._file.close()
+
+
+def journal_path(path: Path) -> Path:
+    """Return where the lines of the document `path` grow."""
+    return path.with_name(path.name + ".part.jsonl")
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield the lines of a journal, as written and as values, up to the first that is broken."""
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                return
+            if not isinstance(value, dict) or not line.endswith(b"\n"):
+                return
+            yield line, value

@@ -1,0 +1,122 @@
+"""Sinks for drawn frames: a folder of pictures, and a live window."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mot_dinov3 import outputs
+from mot_dinov3.errors import UsageError
+from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.structures import Detections, Frame, Image
+
+Draw = Callable[[Frame, Detections], Image]
+
+
+class FolderSink:
+    """Writes every frame as ``%06d.jpg``, by its number.
+
+    Args:
+        folder: Where to; it exists.
+        draw: Returns the picture of a frame and its rows.
+    """
+
+    def __init__(self, folder: Path, draw: Draw) -> None:
+        self._folder = folder
+        self._draw = draw
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Write one picture."""
+        import cv2
+
+        path = self._folder / f"{frame.index:06d}.jpg"
+        encoded = cv2.imencode(".jpg", self._draw(frame, detections))[1]
+        with outputs.replacing(path) as part:
+            part.write_bytes(encoded.tobytes())
+
+    def close(self) -> None:
+        """All pictures are in their places."""
+
+    def abort(self) -> None:
+        """The pictures so far stay."""
+
+
+class RetimedSink:
+    """Hands frames on at a steady rate, in place of their own times.
+
+    Args:
+        sink: Where to.
+        fps: The rate.
+    """
+
+    def __init__(self, sink: Sink, fps: float) -> None:
+        self._sink = sink
+        self._fps = fps
+        self._written = 0
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Hand one frame on."""
+        self._sink.write(dataclasses.replace(frame, time=self._written / self._fps), detections)
+        self._written += 1
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
+
+    def abort(self) -> None:
+        """Abort the sink."""
+        self._sink.abort()
+
+
+class WindowSink:
+    """Shows every frame; the key q asks for the end.
+
+    Args:
+        title: Of the window.
+        draw: Returns the picture of a frame and its rows.
+        stop: Called when q is pressed.
+    """
+
+    def __init__(self, title: str, draw: Draw, stop: Callable[[], None]) -> None:
+        self._title = title
+        self._draw = draw
+        self._stop = stop
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Show one frame."""
+        import cv2
+
+        try:
+            cv2.imshow(self._title, self._draw(frame, detections))
+            if cv2.waitKey(1) & 0xFF == ord("q"):
+                self._stop()
+        except cv2.error as error:
+            raise _no_screen("this build of OpenCV has no windows") from error
+
+    def close(self) -> None:
+        """Close the window."""
+        import cv2
+
+        try:
+            cv2.destroyWindow(self._title)
+        except cv2.error:  # closed by hand, or never shown
+            return
+
+    def abort(self) -> None:
+        """Close the window."""
+        self.close()
+
+
+def check_screen() -> None:
+    """Raise `UsageError` where no window can be shown."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise _no_screen("neither DISPLAY nor WAYLAND_DISPLAY is set")
+
+
+def _no_screen(reason: str) -> UsageError:
+    return UsageError(
+        f"--display needs a screen: {reason}", remedy="leave it out, and save the video instead: --save-video NAME"
+    )
