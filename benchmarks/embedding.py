@@ -1,0 +1,76 @@
+r"""How few embeddings identities need: scores and share of boxes embedded, by the scheduler's settings.
+
+Tracks one sequence under each setting, in several runs that each leave out a random share of the boxes, and prints the
+medians (with coasted boxes) as Markdown::
+
+    python benchmarks/embedding.py ../shared/data/tracking --sequences PETS09-S2L1 --det-name yolov8n_960.txt \
+        --video ../shared/data/tracking/vtest.avi --embed-model ../shared/models/osnet_x0_25_msmt17.onnx
+
+*all* embeds every box from the high score on, in every frame. ``max 1`` admits one refresh per frame besides the
+critical boxes (a budget with a fixed cost per crop, so that the figures do not depend on the machine).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from race import Ours, Recording, dropped, embedded_boxes, judge, load, track
+
+from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
+
+ALL = "all"
+MAX_1 = {"embed_budget_ms": 1.0, "embed_cost_ms": 1.0}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "default (refresh 5)": {},
+    "max 1": MAX_1,
+    "refresh 20": {"embed_refresh": 20},
+    "refresh 60": {"embed_refresh": 60},
+    "ambiguous": {"embed_crowded": "ambiguous"},
+    "ambiguous, max 1": {"embed_crowded": "ambiguous", **MAX_1},
+    "ambiguous, refresh 20": {"embed_crowded": "ambiguous", "embed_refresh": 20},
+    "ambiguous, refresh 60": {"embed_crowded": "ambiguous", "embed_refresh": 60},
+    "ambiguous, refresh 60, gate 0.4": {"embed_crowded": "ambiguous", "embed_refresh": 60, "embed_iou_gate": 0.4},
+}
+
+
+def main() -> None:
+    """Run every setting and print the table."""
+    args = parse()
+    recording = embedded_boxes(next(load(args)), args.video, args.embed_model)
+    print("| setting | HOTA | IDF1 | switches | share embedded |\n| --- | --- | --- | --- | --- |")
+    for name in (ALL, *SETTINGS):
+        runs = [tracked(dropped(recording, args.drop, seed), name) for seed in range(args.runs)]
+        hota, idf1, switches, share = np.median(runs, axis=0)
+        print(f"| {name} | {hota:.1f} | {idf1:.1f} | {switches:g} | {100 * share:.1f} % |", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs=1, type=Path, help="folder of sequences")
+    parser.add_argument("--sequences", nargs=1, required=True, help="the one to use")
+    parser.add_argument("--video", type=Path, required=True, help="its pictures")
+    parser.add_argument("--embed-model", type=Path, required=True, help="weights of the osnet embedder")
+    parser.add_argument("--det-name", default="det.txt", help="detection file inside SEQ/det (default: det.txt)")
+    parser.add_argument("--drop", type=float, default=0.05, help="share of boxes left out by each run")
+    parser.add_argument("--runs", type=int, default=8, help="runs with different seeds of --drop")
+    return parser.parse_args()
+
+
+def tracked(recording: Recording, setting: str) -> tuple[float, float, float, float]:
+    """Track the recording under a setting; return HOTA, IDF1, switches and the share embedded."""
+    racer = Ours(recording, embed="all" if setting == ALL else "scheduled")
+    if setting != ALL:
+        racer.scheduler = EmbeddingScheduler(SchedulerConfig(**SETTINGS[setting]), min_score=racer.high_score)
+    track(racer, recording)
+    scores = dataclasses.asdict(judge([recording], [racer.history]))
+    return scores["hota"], scores["idf1"], scores["switches"], racer.embedded / racer.boxes
+
+
+if __name__ == "__main__":
+    main()
