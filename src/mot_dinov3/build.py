@@ -38,7 +38,7 @@ from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
 from mot_dinov3.registry import resolve
 from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
-from mot_dinov3.structures import Detections, Frame, Image, VideoInfo
+from mot_dinov3.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
@@ -152,7 +152,7 @@ def _linked_pass(
         kept,
         linked,
         pictures=functools.partial(_open_ahead, config.source, pipeline.timer) if config.output.video else None,
-        sinks=lambda: [*makers.files(), *makers.video()],
+        sinks=lambda: [*makers.files(), *makers.video(TrackView.empty)],  # after linking nobody is lost
         run=(pipeline.timer, pipeline.counts),
     )
 
@@ -281,7 +281,8 @@ class _SinkMaker:
 
     def all(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
-        return [Retrospective(self.files(), self.stages.tracker), *self.detections(), *self.video()]
+        tracker = self.stages.tracker
+        return [Retrospective(self.files(), tracker), *self.detections(), *self.video(tracker.lost)]
 
     def files(self) -> list[Sink]:
         """Return the sinks of the tracks' files."""
@@ -298,19 +299,18 @@ class _SinkMaker:
         name = self.config.output.save_dets
         return [self._dets(Path(name))] if name else []
 
-    def video(self) -> list[Sink]:
-        """Return the sink of the video, if asked for."""
-        return [self._video(Path(self.config.output.output))] if self.config.output.video else []
+    def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
+        """Return the sink of the video, if asked for; `lost` tells which tracks are lost in the frame being drawn."""
+        return [self._video(Path(self.config.output.output), lost)] if self.config.output.video else []
 
-    def _video(self, path: Path) -> VideoSink:
+    def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         source = self.stages.source
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
         behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
-        return VideoSink(behind, self._draw, self.timer)
+        return VideoSink(behind, functools.partial(self._draw, lost), self.timer)
 
-    def _draw(self, frame: Frame, detections: Detections) -> Image:
-        lost = self.stages.tracker.lost()
-        return draw_frame(frame.pixels(), detections, lost=lost, names=self.shown_names, config=self.config.draw)
+    def _draw(self, lost: Callable[[], TrackView], frame: Frame, detections: Detections) -> Image:
+        return draw_frame(frame.pixels(), detections, lost=lost(), names=self.shown_names, config=self.config.draw)
 
     def _json(self, path: Path) -> JsonSink:
         return JsonSink(
