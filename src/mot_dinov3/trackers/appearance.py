@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Sequence
 
@@ -56,6 +57,8 @@ class AppearanceTracker:
         self._calibration = kalman.Calibration()
         self._gaps = coasting.GapRecord(self.config.coast_seconds)
         self._revisions: list[Revision] = []
+        if self.config.hungarian:
+            importlib.import_module("scipy.optimize")  # now, not amid the first contested frame: it takes a second
         self.dropped_boxes = 0
         self.clock_faults = 0
 
