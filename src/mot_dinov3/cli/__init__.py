@@ -32,6 +32,7 @@ COMMANDS = {
     "track": "detect, embed on a budget, track, draw: the main job",
     "detect": "detections only, to det-v1 JSON",
     "gallery": "track from recorded detections, and name known identities",
+    "keypoints": "follow labelled body parts through a video",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }

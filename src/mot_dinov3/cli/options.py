@@ -25,6 +25,10 @@ GROUPS = {
     "linking": "whole-video linking",
     "draw": "drawing",
     "output": "output",
+    "keypoint_job": "what to follow, what to write",
+    "keypoint_device": "device",
+    "keypoint": "keypoint settings (lengths in patches unless px is in the name)",
+    "similarity_job": "pictures and what to write",
 }
 
 

@@ -84,6 +84,19 @@ def _array(tensor: Any) -> FloatArray:
     return np.asarray(tensor.cpu().numpy(), np.float32)
 
 
+def network_layers(weights: Path) -> Any:
+    """Return the layers of a PyTorch model's network without its head, to be run one by one.
+
+    Raises:
+        ModelError: The weights cannot be loaded, or are not PyTorch's.
+    """
+    model, _ = _load(weights, "cpu")
+    network = getattr(model.model, "model", None)
+    if network is None:
+        raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights that end in .pt")
+    return model.model.eval().float().fuse(verbose=False).model[:-1]
+
+
 def _load(weights: Path, device: str) -> tuple[Any, dict[int, str]]:
     """Return the loaded model and its class names."""
     yolo = ultralytics_module().YOLO

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -73,43 +72,42 @@ class LongTable:
         self._file.close()
 
 
-@dataclasses.dataclass(frozen=True)
-class LongRow:
-    """A row of the long table as it was read."""
-
-    time: float
-    xy: tuple[float, float]
-    score: float
-    state: PointState
-    source: PointSource
-
-
-def read_long(path: Path) -> dict[int, dict[tuple[str, str], LongRow]]:
-    """Return frame → (instance, keypoint) → row of a long table.
+def read_long(path: Path) -> Iterator[tuple[int, float, Keypoints]]:
+    """Yield frame, time and keypoints of a long table, in its order.
 
     Raises:
         FormatError: It is no such table; the message names the line.
     """
-    frames: dict[int, dict[tuple[str, str], LongRow]] = {}
     with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != LONG_COLUMNS:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != LONG_COLUMNS:
             raise FormatError(f"'{path}' is not a keypoint table", remedy="delete it to begin anew")
-        for number, row in enumerate(reader, start=2):
-            try:
-                read = LongRow(
-                    float(row["time_s"]),
-                    (float(row["x"]), float(row["y"])),
-                    float(row["score"]),
-                    PointState[row["state"].upper()],
-                    PointSource[row["source"].upper()],
-                )
-                frames.setdefault(int(row["frame"]), {})[row["instance"], row["keypoint"]] = read
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise FormatError(
-                    f"'{path}', line {number}: cannot be read", remedy="delete it to begin anew"
-                ) from error
-    return frames
+        rows: list[list[str]] = []
+        for row in reader:
+            if rows and row[:1] != rows[0][:1]:
+                yield _frame_of(path, reader.line_num, rows)
+                rows = []
+            rows.append(row)
+        if rows:
+            yield _frame_of(path, reader.line_num, rows)
+
+
+def _frame_of(path: Path, line: int, rows: Sequence[Sequence[str]]) -> tuple[int, float, Keypoints]:
+    try:
+        columns = list(zip(*rows, strict=True))
+        frame, time, instance, group, name, x, y, score, state, source = columns
+        keypoints = Keypoints(
+            instance=instance,
+            group_id=np.array(group, np.int64),
+            name=name,
+            xy=np.array([x, y], np.float64).T,
+            score=np.array(score, np.float64),
+            state=np.array([PointState[s.upper()] for s in state], np.int64),
+            source=np.array([PointSource[s.upper()] for s in source], np.int64),
+        )
+        return int(frame[0]), float(time[0]), keypoints
+    except (ValueError, KeyError) as error:
+        raise FormatError(f"'{path}', before line {line}: cannot be read", remedy="delete it to begin anew") from error
 
 
 def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:
@@ -167,27 +165,29 @@ def _filled(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) 
     return canvas.astype(bool)
 
 
-def write_wide(file: TextIO, frames: Mapping[int, Keypoints]) -> None:
+def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
     """Write a DeepLabCut table: three header rows, four where there are several animals, one row a frame.
 
     Args:
         file: Open text file.
-        frames: Frame number → its keypoints; all have the same rows.
+        frames: Frame number and keypoints, in order; all have the same rows.
     """
-    first = next(iter(frames.values()))
-    several = len(set(first.instance)) > 1
     writer = csv.writer(file, lineterminator="\n")
-    columns = range(len(first))
-    writer.writerow(["scorer", *(SCORER for _ in columns for _ in range(3))])
-    if several:
-        writer.writerow(["individuals", *(first.instance[i] for i in columns for _ in range(3))])
-    writer.writerow(["bodyparts", *(first.name[i] for i in columns for _ in range(3))])
-    writer.writerow(["coords", *(c for _ in columns for c in ("x", "y", "likelihood"))])
-    for number, keypoints in sorted(frames.items()):
+    headed = False
+    for number, keypoints in frames:
+        if not headed:
+            writer.writerows(_wide_header(keypoints))
+            headed = True
         cells: list[str] = []
-        for i in columns:
-            x, y = keypoints.xy[i]
+        for (x, y), score in zip(keypoints.xy, keypoints.score):
             found = bool(np.isfinite(x))
-            cells += [f"{x:.3f}", f"{y:.3f}"] if found else ["", ""]
-            cells.append(f"{keypoints.score[i] if found else 0.0:.4f}")
+            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if found else ["", "", "0.0000"]
         writer.writerow([str(number), *cells])
+
+
+def _wide_header(keypoints: Keypoints) -> Iterator[list[str]]:
+    yield ["scorer", *(SCORER for _ in keypoints.name for _ in range(3))]
+    if len(set(keypoints.instance)) > 1:
+        yield ["individuals", *(name for name in keypoints.instance for _ in range(3))]
+    yield ["bodyparts", *(name for name in keypoints.name for _ in range(3))]
+    yield ["coords", *(c for _ in keypoints.name for c in ("x", "y", "likelihood"))]

@@ -111,6 +111,21 @@ def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[Labelled
     return labelled
 
 
+def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
+    """Return the outlines in a frame file that we wrote, by instance; none where the file is not ours or gone."""
+    if not path.is_file():
+        return {}
+    content = read_object(path)
+    if not is_ours(content):
+        return {}
+    found: dict[str, tuple[Points, ...]] = {}
+    for raw in content["shapes"]:
+        if raw["shape_type"] == "polygon":
+            name = raw["instance_label"]
+            found[name] = (*found.get(name, ()), np.array(raw["points"], np.float64))
+    return found
+
+
 def is_ours(content: Mapping[str, Any]) -> bool:
     """Tell whether a frame file is as we wrote it."""
     other = content.get("otherData")

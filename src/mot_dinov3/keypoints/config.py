@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.settings import require, require_between, require_choice, setting
 
+MODEL = "facebook/dinov3-vits16-pretrain-lvd1689m"
 MASK_KINDS = ("none", "flow", "dino", "cutie")
 
 
@@ -81,3 +83,47 @@ class KeypointConfig:
     def working_side(self) -> int:
         """Largest side of a crop, in pixels."""
         return min(self.short_side, self.crop_side)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointJob:
+    """What to follow, with what, and what to write.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    video: str | None = setting(None, "a video file, or a folder of images", metavar="PATH")
+    result_folder: str | None = setting(
+        None, "folder of the labels and the results (default: beside the video, named after it)", metavar="DIR"
+    )
+    backend: str = setting(
+        "auto",
+        "dense descriptors; auto: dino if its weights are at hand, else convnet if --weights or a local yolov8n.pt is, "
+        "else gradient",
+        choices=("auto", "dino", "convnet", "gradient"),
+    )
+    model: str | None = setting(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
+    weights: str | None = setting(None, "weights of a detector or ImageNet network for the convnet backend")
+    start_frame: int = setting(0, "first frame to write (0-based)", metavar="N")
+    end_frame: int | None = setting(None, "stop before this frame", metavar="N")
+    step: int = setting(1, "track every Nth frame; the others are interpolated", metavar="N")
+    output: str | None = setting(None, "video with the points drawn", metavar="FILE.mp4")
+    annolid_csv: bool = setting(False, "also write <stem>_tracking.csv as Annolid does, beside the result folder")
+    dlc_csv: bool = setting(False, "also write <stem>_dlc.csv as DeepLabCut does")
+
+    def __post_init__(self) -> None:
+        require(self.start_frame >= 0, "start_frame", self.start_frame, "0 or more")
+        if self.end_frame is not None:
+            require(self.end_frame > self.start_frame, "end_frame", self.end_frame, f"beyond {self.start_frame}")
+        require(1 <= self.step <= 1000, "step", self.step, "between 1 and 1000")
+        require_choice(self, "backend")
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointsCommand:
+    """All that the command needs, one part per help group."""
+
+    keypoint_job: KeypointJob
+    keypoint_device: DeviceConfig
+    keypoint: KeypointConfig

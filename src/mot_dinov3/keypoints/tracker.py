@@ -128,6 +128,26 @@ class InstanceTracker:
         points = apply(self.canvas.matrix(pose), np.where(both[:, None], body.xy, self.body.xy))
         self.lookup.learn(self.canvas.view(picture.image, pose), points, both)
 
+    def jump(self, picture: Picture, xy: Points, polygons: tuple[Points, ...]) -> None:
+        """Go on from a later picture: what was known of it is taken over, the rest follows from the labelled frame.
+
+        Args:
+            picture: The later picture.
+            xy: ``(n, 2)`` places in it; NaN where a point was lost.
+            polygons: The instance's outlines in it; none for those of the labelled frame, moved along.
+        """
+        known: BoolArray = np.asarray(np.isfinite(xy).all(1), np.bool_)
+        pose = None
+        if known.sum() >= 2:
+            source, target = self.body.xy[known], xy[known]
+            pose = robust_similarity(source, target, np.ones(len(source)), width=0.03 * self.extent)
+        self.pose = self.pose if pose is None else pose
+        self.xy = np.where(known[:, None], xy, apply(self.pose, self.body.xy))
+        self.polygons = polygons or tuple(apply(self.pose, p) for p in self.body.polygons)
+        self.layout = apply(invert(self.pose), self.xy)
+        self.misses = np.where(known, 0.0, float(OCCLUDED_AFTER))
+        self.supports = self._new_supports(picture, SUPPORTS)
+
     def points(self) -> Points:
         """Return the ``(n + m, 2)`` keypoints and supports to follow into the next picture."""
         return np.vstack([self.xy, self.supports])
@@ -293,6 +313,10 @@ class PointTracker:
             estimates.append(tracker.step(picture, part, self._rivals(tracker), key=self._since_key == 0))
         self._before = picture
         return estimates
+
+    def go_on_from(self, picture: Picture) -> None:
+        """Take `picture` as the one before the next: all trackers have jumped to it."""
+        self._before = picture
 
     def _rivals(self, tracker: InstanceTracker) -> list[Points]:
         others = [t for t in self.trackers if t is not tracker]

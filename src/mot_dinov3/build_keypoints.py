@@ -1,0 +1,307 @@
+"""Keypoint jobs → live objects: the one place that knows models, labels, files and the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3 import outputs
+from mot_dinov3.detectors.weights import find_weights, weights_cache
+from mot_dinov3.devices import DeviceConfig, resolve_device
+from mot_dinov3.errors import InputError, ModelError, UsageError
+from mot_dinov3.formats import keypoint_tables, labelme
+from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
+from mot_dinov3.keypoints.backends.counted import CountedBackend
+from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.drawing import draw_keypoints
+from mot_dinov3.keypoints.labels import Labels, sort_out
+from mot_dinov3.keypoints.review import ranked, write_review
+from mot_dinov3.keypoints.structure import extra_pairs
+from mot_dinov3.pipeline.keypoint_files import KeypointFiles, Place, stem_of
+from mot_dinov3.pipeline.keypoints import KeypointPipeline
+from mot_dinov3.registry import resolve
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+
+log = logging.getLogger(__name__)
+
+SMALL_DETECTOR = "yolov8n.pt"  # used for its layers where it happens to be at hand
+
+
+@dataclasses.dataclass(frozen=True)
+class BackendChoice:
+    """A backend, and why it was taken."""
+
+    backend: CountedBackend
+    notices: tuple[str, ...]
+
+
+def build_backend(job: KeypointJob, device: DeviceConfig) -> BackendChoice:
+    """Build the dense backend that a job names; ``auto`` takes the best one at hand.
+
+    Raises:
+        ModelError: A model that was asked for cannot be had.
+    """
+    model = os.environ.get("DINOV3_LOCATION", "").strip() or job.model or MODEL
+    name, notices = job.backend, []
+    if name == "auto" and job.weights and not job.model:
+        name = "convnet"
+    if name == "auto":
+        try:
+            return BackendChoice(_backend("dino", model, None, device), ())
+        except ModelError as error:
+            if job.model:
+                raise
+            weights = _local_detector()
+            name = "convnet" if weights else "gradient"
+            notices.append(f"backend {name}: DINO is not at hand ({error.message})")
+            return BackendChoice(_backend(name, model, weights, device), tuple(notices))
+    weights = None
+    if name == "convnet":
+        weights = find_weights(job.weights or SMALL_DETECTOR)
+    return BackendChoice(_backend(name, model, weights, device), tuple(notices))
+
+
+def _backend(name: str, model: str, weights: Path | None, device: DeviceConfig) -> CountedBackend:
+    where = "cpu" if name == "gradient" else resolve_device(device.device)
+    request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=_load_convnet)
+    backend = resolve("backend", BACKENDS, name)(request)
+    log.info("keypoint backend: %s %s", backend.info.name, backend.info.weights)
+    return CountedBackend(backend)
+
+
+def _load_patches(model: str) -> Any:
+    # Asked for first, so that a model that is not at hand is told before torch takes its seconds.
+    from mot_dinov3.features.hub import locate
+
+    locate(model)
+    from mot_dinov3.features.dense import load_patches
+
+    return load_patches(model)
+
+
+def _load_convnet(weights: str) -> Any:
+    """Load a plain network's state dict, or an Ultralytics model, to run layer by layer."""
+    from mot_dinov3.detectors.yolo import network_layers
+    from mot_dinov3.features.dense import LayerOutputs, is_plain, load_mobilenet
+
+    path = Path(weights)
+    return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path))
+
+
+def _local_detector() -> Path | None:
+    places = (Path(SMALL_DETECTOR), Path("models") / SMALL_DETECTOR, weights_cache() / SMALL_DETECTOR)
+    return next((p for p in places if p.is_file()), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointRun:
+    """A keypoint job ready to go.
+
+    Attributes:
+        job: What was asked for.
+        pipeline: The frame loop.
+        info: The video.
+        place: Its files.
+        choice: The backend.
+        timer: Where the time goes.
+    """
+
+    job: KeypointJob
+    pipeline: KeypointPipeline
+    info: VideoInfo
+    place: Place
+    choice: BackendChoice
+    timer: StageTimer
+
+    def notices(self) -> list[str]:
+        """Return what a person should know, each once."""
+        return list(dict.fromkeys((*self.choice.notices, *self.pipeline.labels.notices, *self.pipeline.notices)))
+
+    def run(self, tick: Callable[[], bool] = lambda: False) -> None:
+        """Follow all points and write all files; `tick` is called per picture and interrupts when true."""
+        job = self.job
+        with self.timer.stage("track"):
+            self.pipeline.run(self.info, start=job.start_frame, stop=job.end_frame, step=job.step, tick=tick)
+        with self.timer.stage("write"):
+            self._write_tables()
+        if job.output and not self.pipeline.interrupted:
+            with self.timer.stage("draw"):
+                self._write_video(Path(job.output))
+
+    def _write_tables(self) -> None:
+        with outputs.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
+            write_review(file, ranked(self.pipeline.doubts))
+        if self.job.dlc_csv:
+            rows = ((frame, keypoints) for frame, _, keypoints in keypoint_tables.read_long(self.place.table))
+            with outputs.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
+                keypoint_tables.write_wide(file, rows)
+
+    def _write_video(self, path: Path) -> None:
+        rows = {frame: keypoints for frame, _, keypoints in keypoint_tables.read_long(self.place.table)}
+        labelled = self.pipeline.labels.frames
+        with (
+            open_source(_source(self.job, self.job.start_frame, self.job.end_frame)) as frames,
+            VideoWriter(path, info=self.info, audio_from=frames.audio_from) as writer,
+        ):
+            for frame in frames:
+                if frame.index not in rows:
+                    continue
+                outlines = self.pipeline.outlines(frame.index)
+                if frame.index in labelled:
+                    outlines = {b.name: b.polygons for b in labelled[frame.index] if b.polygons}
+                shown = dataclasses.replace(rows[frame.index], outlines=outlines)
+                writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
+
+    def summary(self) -> list[str]:
+        """Return the summary as a person reads it."""
+        counts, backend = self.pipeline.counts, self.choice.backend
+        seconds = sum(self.timer.stage_ms.values()) / 1e3
+        fresh = counts.frames - counts.reused
+        by_state = (counts.visible, counts.occluded, counts.lost)
+        share = [100 * n / max(sum(by_state), 1) for n in by_state]
+        info = backend.info
+        model = f"{info.name} {info.weights} ({info.device})".replace("  ", " ")
+        per_call = 1e3 * backend.seconds / max(backend.calls, 1)
+        per_frame = 1e3 * backend.seconds / max(fresh, 1)
+        return [
+            f"frames      {counts.frames}, of which {counts.reused} reused from an earlier run",
+            f"speed       {fresh / max(seconds, 1e-9):.1f} fps effective",
+            f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
+            f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {per_frame:.1f} ms a frame",
+            f"files       {self.place.table}, {self.place.review}, {self.place.folder}/{self.place.stem}_*.json",
+            *(f"notice      {notice}" for notice in self.notices()),
+        ]
+
+
+def build_keypoints(command: KeypointsCommand) -> KeypointRun:
+    """Build a keypoint job: outputs first, then labels, then weights.
+
+    Raises:
+        MotError: Something cannot be used; see `errors` for the kinds.
+    """
+    job, config = command.keypoint_job, command.keypoint
+    if not job.video:
+        raise UsageError("no input: --video is missing", remedy="for example: --video mouse.mp4")
+    extra_pairs("" if config.symmetry_pairs.strip().lower() == "none" else config.symmetry_pairs)
+    video = Path(job.video)
+    if job.output:
+        outputs.check_output(Path(job.output), source=job.video)
+    with open_source(_source(job, 0, 1)) as frames:
+        info = frames.info
+    folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
+    place = Place(video, folder, (info.width, info.height))
+    labelled, labels = _labels(place, info)
+    outputs.check_output(place.table)
+    choice = build_backend(job, command.keypoint_device)
+    config = _resolved_masks(config, choice.backend.info.name)
+    files = KeypointFiles(
+        place,
+        fingerprint=_fingerprint(video, config, choice.backend),
+        protected=labelled,
+        annolid=job.annolid_csv,
+    )
+
+    def open_frames(start: int, stop: int | None) -> FrameSource:
+        return open_source(_source(job, start, stop))
+
+    pipeline = KeypointPipeline(config, choice.backend, labels, open_frames, files)
+    return KeypointRun(job, pipeline, info, place, choice, StageTimer())
+
+
+def _source(job: KeypointJob, start: int, stop: int | None) -> SourceConfig:
+    return SourceConfig(source=job.video, start_frame=start, end_frame=stop)
+
+
+def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
+    """Return the frames that a person's files are for, and what is labelled in them."""
+    if not place.folder.is_dir():
+        raise InputError(
+            f"no labels: the result folder '{place.folder}' does not exist",
+            remedy=f"label a frame as {place.folder.name}/{place.stem}_000000000.json, or give --result-folder",
+        )
+    labelled = labelme.read_labels(place.folder, place.stem, place.size)
+    if not labelled:
+        raise InputError(
+            f"no labels: '{place.folder}' holds no {place.stem}_#########.json of a person's",
+            remedy="label points on one frame with LabelMe or Annolid; the number is the frame's, counted from 0",
+        )
+    beyond = [f for f in labelled if info.frame_count and f.frame >= info.frame_count]
+    if len(beyond) == len(labelled):
+        raise InputError(
+            f"'{beyond[0].path}' is for frame {beyond[0].frame}, but the video has {info.frame_count} frames",
+            remedy="the labels belong to another video",
+        )
+    within = [f for f in labelled if f not in beyond]
+    labels = sort_out(within)
+    said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; left out" for f in beyond)
+    return [f.frame for f in labelled], dataclasses.replace(labels, notices=(*labels.notices, *said))
+
+
+def _resolved_masks(config: KeypointConfig, backend: str) -> KeypointConfig:
+    """Return the settings with ``masks`` resolved.
+
+    Raises:
+        ModelError: Cutie is asked for, which is not to be had.
+    """
+    if config.masks == "cutie":
+        raise ModelError(
+            "masks 'cutie' need the Cutie video-segmentation package (module cutie.model) and its weights",
+            remedy="install it from its authors' repository, or use --masks flow or --masks dino",
+        )
+    if config.masks == "auto":
+        return dataclasses.replace(config, masks="dino" if backend == "dino" else "flow")
+    return config
+
+
+def _fingerprint(video: Path, config: KeypointConfig, backend: CountedBackend) -> str:
+    """Return a digest of the video, the settings and the model: what every result depends on."""
+    status = video.stat()
+    known = f"{config}|{backend.info.name}|{backend.info.weights}|{status.st_size}"
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+class KeypointVideoProcessor:
+    """Follows labelled keypoints through a video: the command `keypoints` as a class.
+
+    Args:
+        video_path: A video file or a folder of images.
+        result_folder: Labels and results; beside the video and named after it where None.
+        model_name: DINO model; where it is the default and not at hand, the best backend without it is taken.
+        short_side: Working short side of the crop; None for the settings' own.
+        device: As for ``--device``; None for auto.
+        runtime_config: The settings.
+
+    Raises:
+        MotError: Something cannot be used; see `errors` for the kinds.
+    """
+
+    def __init__(
+        self,
+        video_path: str | Path,
+        result_folder: str | Path | None = None,
+        model_name: str = MODEL,
+        short_side: int | None = None,
+        device: str | None = None,
+        runtime_config: KeypointConfig | None = None,
+    ) -> None:
+        config = runtime_config or KeypointConfig()
+        if short_side is not None:
+            config = dataclasses.replace(config, short_side=short_side)
+        job = KeypointJob(
+            video=str(video_path),
+            result_folder=None if result_folder is None else str(result_folder),
+            model=None if model_name == MODEL else model_name,
+        )
+        self._run = build_keypoints(KeypointsCommand(job, DeviceConfig(device=device or "auto"), config))
+
+    def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:
+        """Follow all points, write all files and return the summary's lines; `tick` interrupts when true."""
+        self._run.run(tick)
+        return self._run.summary()

@@ -1,0 +1,45 @@
+"""`keypoints`: follow labelled body parts through a video."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.config import assemble
+from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.keypoints.config import KeypointsCommand
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "keypoints",
+        usage="%(prog)s --video PATH [options]",
+        description="Follow the points that a person labelled with LabelMe or Annolid, forward, backward and between "
+        "labelled frames. The labels are <stem>_#########.json in the video's result folder; results are written "
+        "there. Frames count from 0, ranges are half-open. An interrupted run goes on where it stopped; a corrected "
+        "frame re-runs only the frames between it and its labelled neighbours.",
+        allow_abbrev=False,
+    )
+    add_config_options(parser, KeypointsCommand)
+    add_cpu_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follow the points, print the summary, and return the exit code."""
+    command = assemble(KeypointsCommand, option_values(args, KeypointsCommand))
+    from mot_dinov3.build_keypoints import build_keypoints
+
+    job = build_keypoints(command)
+    say_notices(job.notices())
+    with stop_signals() as caught, progress_bar(job.info.frame_count, shown=not args.no_progress) as bar:
+
+        def tick() -> bool:
+            bar.update()
+            return bool(caught)
+
+        job.run(tick)
+    print("\n".join(job.summary()))
+    return 128 + caught[0] if caught else EXIT_OK

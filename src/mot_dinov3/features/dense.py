@@ -1,0 +1,140 @@
+"""Networks that give a feature per place instead of one per picture: DINO's patch tokens, a convnet's layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mot_dinov3.errors import ModelError, UnsupportedModelError
+from mot_dinov3.features.hub import locate, not_plain
+from mot_dinov3.features.vision import load_weights, read_config, read_preprocessing
+
+PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchNetwork:
+    """A vision transformer whose patch tokens are wanted.
+
+    Attributes:
+        name: The model as the user named it.
+        module: The network.
+        patch: Pixels of a patch.
+        skip: Tokens before the patches: CLS and registers.
+        mean: Per channel (RGB), of pixels in 0…1.
+        std: Per channel (RGB).
+    """
+
+    name: str
+    module: Any
+    patch: int
+    skip: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def grid(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the ``(gh, gw, d)`` patch tokens of a ``(1, 3, h, w)`` normalised picture; h, w whole patches."""
+        tokens = self.module(pixel_values=pixels).last_hidden_state[0, self.skip :]
+        return tokens.reshape(pixels.shape[2] // self.patch, pixels.shape[3] // self.patch, -1)
+
+
+def load_patches(model: str) -> PatchNetwork:
+    """Load a DINO vision transformer from a folder or the hub.
+
+    Raises:
+        ModelError: The model cannot be had or is of another kind.
+    """
+    folder = locate(model)
+    import transformers
+
+    config = read_config(folder, model, PATCH_FAMILIES)
+    module = load_weights(transformers.AutoModel, config, folder, model).eval().requires_grad_(False)
+    declared = read_preprocessing(folder, side=224)
+    skip = 1 + int(getattr(config, "num_register_tokens", 0))
+    return PatchNetwork(model, module, int(config.patch_size), skip, declared.mean, declared.std)
+
+
+class LayerOutputs(torch.nn.Module):
+    """Runs a detector's layers one after another and returns what each gives.
+
+    Args:
+        layers: Modules that know their inputs as Ultralytics' do: ``f``, an index or several, −1 for the one before.
+    """
+
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Return the output of every layer but the head."""
+        outputs: list[torch.Tensor] = []
+        value: Any = pixels
+        for layer in self.layers:
+            if layer.f != -1:
+                chosen = [layer.f] if isinstance(layer.f, int) else layer.f
+                picked = [value if i == -1 else outputs[i] for i in chosen]
+                value = picked[0] if isinstance(layer.f, int) else picked
+            value = layer(value)
+            outputs.append(value)
+        return outputs
+
+
+class SequenceOutputs(torch.nn.Module):
+    """Runs the blocks of a plain network one after another and returns what each gives."""
+
+    def __init__(self, blocks: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Return the output of every block."""
+        outputs = []
+        value = (pixels - self.mean) / self.std  # type: ignore[operator]
+        for block in self.blocks:
+            value = block(value)
+            outputs.append(value)
+        return outputs
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether a file holds nothing but tensors in a dict: a state dict, not an Ultralytics model."""
+    import pickle
+
+    try:
+        return isinstance(torch.load(path, map_location="cpu", weights_only=True), dict)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
+        return False
+
+
+def load_mobilenet(path: Path) -> SequenceOutputs:
+    """Load MobileNetV2's feature blocks from a state dict in torchvision's naming.
+
+    Raises:
+        ModelError: The file holds something else.
+    """
+    import pickle
+
+    import torchvision
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise not_plain(f"'{path}'") from error
+    network = torchvision.models.mobilenet_v2(weights=None).features
+    plain = {k.removeprefix("module.").removeprefix("features."): v for k, v in dict(state).items()}
+    wanted = network.state_dict()
+    if not wanted.keys() <= plain.keys():
+        raise UnsupportedModelError(
+            f"'{path}' is neither a detector nor a MobileNetV2",
+            remedy="give Ultralytics weights (yolov8n.pt) or MobileNetV2's",
+        )
+    try:
+        network.load_state_dict({k: plain[k] for k in wanted})
+    except RuntimeError as error:
+        raise ModelError(f"'{path}' does not fit MobileNetV2", remedy="give other weights") from error
+    return SequenceOutputs(network.eval(), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -1,0 +1,206 @@
+"""The files of a keypoint run: frame files and tables written live, and what an earlier run left to go on from."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from mot_dinov3 import outputs
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats import keypoint_tables, labelme
+from mot_dinov3.formats.text import read_object
+from mot_dinov3.structures import Keypoints
+
+SAVE_EVERY = 25  # frames between two notes of how far an open gap has come
+
+Row = tuple[int, float, Keypoints]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """Where an interrupted run stopped.
+
+    Attributes:
+        frame: Last frame that it tracked.
+        keypoints: Its rows.
+        rows: All frames of the gap up to there.
+    """
+
+    frame: int
+    keypoints: Keypoints
+    rows: list[Row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a video's keypoint files are.
+
+    Attributes:
+        video: The video, as the user named it.
+        folder: Its result folder.
+        size: Width and height of its frames.
+    """
+
+    video: Path
+    folder: Path
+    size: tuple[int, int]
+
+    @property
+    def stem(self) -> str:
+        """The video's name, of which all other names are made."""
+        return stem_of(self.video)
+
+    @property
+    def table(self) -> Path:
+        """The long table."""
+        return self.folder / f"{self.stem}_keypoints.csv"
+
+    @property
+    def review(self) -> Path:
+        """The review list."""
+        return self.folder / f"{self.stem}_review.csv"
+
+    @property
+    def state(self) -> Path:
+        """What is finished."""
+        return self.folder / f"{self.stem}_keypoints.state.json"
+
+    @property
+    def annolid(self) -> Path:
+        """Annolid's tracking table, beside the folder."""
+        return self.folder.parent / f"{self.stem}_tracking.csv"
+
+    @property
+    def wide(self) -> Path:
+        """DeepLabCut's table."""
+        return self.folder / f"{self.stem}_dlc.csv"
+
+
+def stem_of(video: Path) -> str:
+    """Return the name that a video's files begin with: without its ending; a folder's whole name."""
+    return video.name if video.is_dir() else video.stem
+
+
+class KeypointFiles:
+    """Writes a run's results, and hands out what an earlier run has finished.
+
+    Args:
+        place: Where they are.
+        fingerprint: Digest of the settings and the video: another one makes earlier results worthless.
+        protected: Frames whose files a person made: never written.
+        annolid: Write Annolid's table, too.
+    """
+
+    def __init__(self, place: Place, *, fingerprint: str, protected: Sequence[int], annolid: bool = False) -> None:
+        self.place, self.fingerprint = place, fingerprint
+        self._protected = frozenset(protected)
+        self._with_annolid = annolid
+        self._done: dict[str, Any] = {}
+        self._open: dict[str, Any] = {}
+        self._old: dict[str, Any] = {}
+        self._rows: dict[int, Row] = {}
+        self._table: keypoint_tables.LongTable | None = None
+        self._annolid: TextIO | None = None
+
+    def begin(self) -> None:
+        """Read what an earlier run left, then begin the tables anew."""
+        place = self.place
+        with outputs.writing(place.table):
+            self._old = self._read_state()
+            if self._old and place.table.is_file():
+                self._rows = {row[0]: row for row in self._read_rows()}
+            self._table = keypoint_tables.LongTable(place.table)
+            if self._with_annolid:
+                self._annolid = place.annolid.open("w", encoding="utf-8", newline="")
+                csv.writer(self._annolid, lineterminator="\n").writerow(keypoint_tables.ANNOLID_COLUMNS)
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            return read_object(self.place.state) if self.place.state.is_file() else {}
+        except FormatError:
+            return {}  # never finished writing it: all is done again
+
+    def _read_rows(self) -> list[Row]:
+        try:
+            return list(keypoint_tables.read_long(self.place.table))
+        except FormatError:
+            return []
+
+    def reusable(self, first: int, stop: int | None, signature: str) -> list[Row] | None:
+        """Return the frames of a gap that an earlier run solved in the same circumstances, or None."""
+        done = self._old.get("done", {}).get(signature)
+        if not isinstance(done, dict) or done.get("first") != first:
+            return None
+        last = done.get("last")
+        if not isinstance(last, int) or (stop is not None and last != stop - 1):
+            return None
+        return self._span(first, last)
+
+    def resumable(self, first: int, signature: str) -> Resumed | None:
+        """Return where an earlier run was interrupted in this gap, or None."""
+        note = self._old.get("open", {})
+        if note.get("signature") != signature or note.get("first") != first or not isinstance(note.get("frame"), int):
+            return None
+        rows = self._span(first, note["frame"])
+        return Resumed(note["frame"], rows[-1][2], rows) if rows else None
+
+    def _span(self, first: int, last: int) -> list[Row] | None:
+        span = [self._rows.get(frame) for frame in range(first, last + 1)]
+        return None if not all(span) else [row for row in span if row is not None]
+
+    def finished(self, first: int, signature: str) -> None:
+        """Note that a gap is solved, up to the last frame written."""
+        if self._last >= first:
+            self._done[signature] = {"first": first, "last": self._last}
+        self._open = {}
+        self._save()
+
+    def progressed(self, first: int, frame: int, signature: str) -> None:
+        """Note how far an open gap has come."""
+        self._open = {"first": first, "frame": frame, "signature": signature}
+        if frame % SAVE_EVERY == 0:
+            self._save()
+
+    _last = -1
+
+    def write_rows(self, frame: int, time: float, keypoints: Keypoints) -> None:
+        """Append a frame to the tables."""
+        self._last = frame
+        with outputs.writing(self.place.table):
+            if self._table is not None:
+                self._table.write(frame, time, keypoints)
+            if self._annolid is not None:
+                outlined = keypoints
+                if not keypoints.outlines:
+                    outlined = dataclasses.replace(keypoints, outlines=self.outlines(frame))
+                rows = keypoint_tables.annolid_rows(frame, outlined, self.place.size)
+                csv.writer(self._annolid, lineterminator="\n").writerows(rows)
+
+    def write_frame(self, frame: int, keypoints: Keypoints) -> None:
+        """Write a frame's LabelMe file, unless a person made it."""
+        if frame in self._protected:
+            return
+        place = self.place
+        path = labelme.frame_path(place.folder, place.stem, frame)
+        document = labelme.frame_document(keypoints, frame=frame, image=f"{path.stem}.png", size=place.size)
+        with outputs.replacing(path) as part:
+            part.write_text(json.dumps(document, allow_nan=False, indent=1), encoding="utf-8")
+
+    def outlines(self, frame: int) -> dict[str, Any]:
+        """Return the outlines in the frame's file, where it is ours."""
+        return labelme.read_outlines(labelme.frame_path(self.place.folder, self.place.stem, frame))
+
+    def end(self) -> None:
+        """Close the tables and save how far the run came."""
+        self._save()
+        for file in (self._table, self._annolid):
+            if file is not None:
+                file.close()
+
+    def _save(self) -> None:
+        with outputs.replacing(self.place.state) as part:
+            part.write_text(json.dumps({"done": self._done, "open": self._open}, indent=1), encoding="utf-8")
