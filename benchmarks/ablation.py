@@ -45,7 +45,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no motion likelihood": {"likelihood": 0.0},
     "lost tracks equal to live ones": {"lost_penalty": 0.0},
     "contested boxes pull fully": {"contest_noise": 1.0},
-    "NSA measurement noise": {"nsa": True},
     "sizes not damped when lost": {"size_damping": 0.0},
     "leaving the picture means nothing": {"edge_seconds": 0.0},
     "lost tracks live 1 s": {"lost_seconds": 1.0},

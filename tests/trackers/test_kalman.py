@@ -69,10 +69,6 @@ def test_two_short_steps_are_one_long_step() -> None:
     np.testing.assert_allclose(kalman.predict(motion, 0.2, NOISE), twice, rtol=1e-9)
 
 
-def test_nsa_trusts_sure_boxes_and_never_fully() -> None:
-    np.testing.assert_allclose(kalman.nsa(np.array([0.0, 0.75, 1.0]))[:, 0], [1.0, 0.5, np.sqrt(0.05)])
-
-
 def test_sizes_stay_positive() -> None:
     motion = kalman.start(BOX, NOISE)
     motion[0, kalman.VEL] = [0, 0, -100, -100]

@@ -160,8 +160,6 @@ class AppearanceTracker:
         self._calibration.observe(surprise)
         # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
         spread[found.doubtful[rows]] *= config.contest_noise
-        if config.nsa:
-            spread *= kalman.nsa(found.score[rows])
         tracks.motion[owner] = kalman.update(tracks.motion[owner], measured, spread)
         tracks.matched[:] = found.taken
         self._note(owner, rows, found, detections)

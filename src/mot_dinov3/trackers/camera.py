@@ -36,8 +36,8 @@ class CameraMotion:
         import cv2
 
         scale = min(1.0, WIDTH / image.shape[1])
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
+        grey = np.asarray(cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         last, self._last = self._last, grey
         if last is None or last.shape != grey.shape or _still(last, grey):
             return None

@@ -38,7 +38,6 @@ class TrackerConfig:
     growth: float = setting(1.0, "boxes grow by this many standard deviations of the prediction before they overlap")
 
     # Motion.
-    nsa: bool = setting(False, "trust confident boxes more in the motion filter")
     position_noise: float = setting(0.25, "random walk of positions, object sizes per square root of a second")
     velocity_noise: float = setting(
         0.4, "random walk of velocities, object sizes per second and square root of a second"

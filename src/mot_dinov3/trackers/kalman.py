@@ -93,14 +93,6 @@ def deviation(boxes: Array, noise: Noise) -> Array:
     return noise.measurement * _size(boxes)
 
 
-def nsa(scores: Array) -> Array:
-    """Return ``(n, 1)`` factors on the deviation that trust confident boxes more: the root of ``1 − score``.
-
-    NSA Kalman (GIAOTracker 2202.11983, StrongSORT 2202.13514); never below 0.05, for no detector is exact.
-    """
-    return np.asarray(np.sqrt(np.maximum(1.0 - scores, 0.05))[:, None])
-
-
 class Calibration:
     """How much a stream's boxes stray from the predictions, against what the filter believes.
 
