@@ -74,8 +74,9 @@ class Identifier:
         self._tracks: dict[int, _Evidence] = {}
         self._last = -1
 
-    def __len__(self) -> int:
-        """Return how many tracks are remembered."""
+    @property
+    def remembered(self) -> int:
+        """How many tracks are remembered."""
         return len(self._tracks)
 
     def due(self, detections: Detections, frame_index: int, *, every: int, min_score: float = 0.0) -> IntArray:
