@@ -33,6 +33,7 @@ COMMANDS = {
     "detect": "detections only, to det-v1 JSON",
     "gallery": "track from recorded detections, and name known identities",
     "keypoints": "follow labelled body parts through a video",
+    "similarity": "cosine heatmap of a clicked patch",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }

@@ -127,3 +127,44 @@ class KeypointsCommand:
     keypoint_job: KeypointJob
     keypoint_device: DeviceConfig
     keypoint: KeypointConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class SimilarityJob:
+    """A click, and what to show of it.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    image: str | None = setting(None, "a picture", metavar="FILE")
+    video: str | None = setting(None, "a video file or a folder of images", metavar="PATH")
+    frame: int = setting(0, "frame that is clicked on (0-based)", metavar="N")
+    point: str | None = setting(None, "the clicked place in pixels", metavar="X,Y")
+    on_frame: int | None = setting(None, "frame to compare with (default: the clicked one)", metavar="N")
+    opacity: float = setting(0.55, "of the heatmap over the picture")
+    output: str = setting("outputs/similarity.png", "picture to write", metavar="FILE")
+    npy: str | None = setting(None, "also write the raw cosines, one per patch", metavar="FILE.npy")
+    pca: bool = setting(False, "show the three main components of the descriptors instead")
+    short_side: int = setting(448, "working short side of the picture in pixels", metavar="PX")
+    backend: str = setting(
+        "auto", "dense descriptors, as for keypoints", choices=("auto", "dino", "convnet", "gradient")
+    )
+    model: str | None = setting(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
+    weights: str | None = setting(None, "weights of a detector or ImageNet network for the convnet backend")
+
+    def __post_init__(self) -> None:
+        require_between(self, 0, 1, "opacity")
+        require_between(self, 64, 4096, "short_side")
+        require(self.frame >= 0, "frame", self.frame, "0 or more")
+        if self.on_frame is not None:
+            require(self.on_frame >= 0, "on_frame", self.on_frame, "0 or more")
+        require_choice(self, "backend")
+
+
+@dataclasses.dataclass(frozen=True)
+class SimilarityCommand:
+    """All that `similarity` needs."""
+
+    similarity_job: SimilarityJob
+    keypoint_device: DeviceConfig

@@ -1,0 +1,36 @@
+"""`similarity`: cosine heatmap of a clicked patch, on the same or another frame."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.progress import say_notices
+from mot_dinov3.config import assemble
+from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.keypoints.config import SimilarityCommand
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "similarity",
+        usage="%(prog)s (--image FILE | --video PATH --frame N) --point X,Y [options]",
+        description="Show how similar every place of a picture is to a clicked one: raw cosines with their scale, the "
+        "best place and the second best one marked. With --pca, the three main components of the descriptors instead.",
+        allow_abbrev=False,
+    )
+    add_config_options(parser, SimilarityCommand)
+    add_cpu_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the picture, print the peaks, and return the exit code."""
+    command = assemble(SimilarityCommand, option_values(args, SimilarityCommand))
+    from mot_dinov3.build_similarity import show_similarity
+
+    result = show_similarity(command)
+    say_notices(result.notices)
+    print("\n".join(result.lines))
+    return EXIT_OK
