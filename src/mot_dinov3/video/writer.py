@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 H264_ENCODER = "libx264"
 TICKS = 90_000  # per second: divides by 24, 25, 30, 50 and 60 exactly, and keeps odd moments to 11 µs
+COARSE_TICKS = 60_000  # for encoders other than H.264: MPEG-4 has 16 bits for it
+BITS_PER_PIXEL = 0.25  # for those too: their defaults are for stamps
 KEYFRAME_S = 2.0  # a killed run loses at most this much of its end; seeking is as fine
 # No B-frames: frames leave in the order they came, the first at 0, with the least delay; about 10 % more bytes.
 ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0"}
@@ -159,7 +161,10 @@ class VideoWriter:
         stream = cast("VideoStream", container.add_stream(self._encoder, rate=rate, options={**options, "g": spacing}))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, TICKS)
+        plain = self._encoder == H264_ENCODER
+        stream.codec_context.time_base = Fraction(1, TICKS if plain else COARSE_TICKS)
+        if not plain:
+            stream.codec_context.bit_rate = round(BITS_PER_PIXEL * width * height * self._fps)
         stream.codec_context.color_range = MPEG_RANGE
         stream.codec_context.colorspace = BT601
         return stream

@@ -1,0 +1,342 @@
+"""The gallery's job from end to end, on a small video whose two people tell by their colours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mot_dinov3
+from mot_dinov3 import naming
+from mot_dinov3.api import PackedPayload
+from mot_dinov3.cli import main
+from mot_dinov3.config import assemble
+from mot_dinov3.errors import ConfigError, FormatError, InputError, MotError, UsageError
+from mot_dinov3.pipeline.journal import journal_path
+from scenes import COLORS, Scene, boxes_at, write_scene
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the scene's two colours, and of somebody who is not there."""
+    import cv2
+
+    root = tmp_path_factory.mktemp("people")
+    for name, colour in zip(("red", "blue", "green"), (*COLORS, (20, 240, 20))):
+        for number in range(2):
+            (root / name).mkdir(exist_ok=True)
+            picture = np.full((60, 24, 3), colour, np.uint8)
+            cv2.imwrite(str(root / name / f"{name}_{number:05d}.png"), picture - number)
+    return root
+
+
+def detections(result: Any) -> list[dict[str, Any]]:
+    return [row for frame in result.payload["frames"] for row in frame["detections"]]
+
+
+def changed(scene: Scene, path: Path, change: Any) -> Path:
+    document = json.loads(scene.dets.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_nothing_is_written_by_default_and_every_key_is_there(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+    assert list(tmp_path.iterdir()) == []
+    paths = result.paths
+    assert (paths.run_dir, paths.json_path, paths.video_path, paths.frames_dir) == (None,) * 4
+    assert isinstance(object.__getattribute__(result, "payload"), PackedPayload)  # not built before it is asked for
+    payload = result.payload
+    written = ["schema_version", "parent_schema_version", "video", "created_at_utc", "tracker", "frames"]
+    assert list(payload) == written
+    assert list(payload["tracker"]) == ["name", "class_filter", "config"]
+    assert list(payload["tracker"]["config"]) == [
+        "track_thresh", "match_thresh", "track_buffer", "frame_rate", "per_class", "max_obs", "reid_weights", "gallery",
+        "reid_frequency", "gallery_match_threshold", "device", "half",
+    ]  # fmt: skip
+    assert {row["track_id"] for row in detections(result)} == {"1", "2"}
+    assert result.stats["frames"] == scene.frames
+    assert result.stats["fps"] > 0
+
+
+def test_boxes_stay_as_detected_in_input_order(scene: Scene) -> None:
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+    for index, frame in enumerate(result.payload["frames"]):
+        assert [row["bbox"] for row in frame["detections"]] == boxes_at(index)
+        assert [row["det_ind"] for row in frame["detections"]] == [0, 1]
+
+
+def test_twice_in_one_process_gives_the_same(scene: Scene, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    runs = [
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, gallery=people, embedder="histogram")
+        for _ in range(2)
+    ]
+    assert json.dumps(runs[0].payload) == json.dumps(runs[1].payload)
+
+
+def test_people_are_named_and_never_twice_in_a_frame(scene: Scene, people: Path) -> None:
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, gallery=people, embedder="histogram")
+    named = [(row["det_ind"], row.get("gallery_id")) for row in detections(result)]
+    right = [name == ("red", "blue")[who] for who, name in named if name]
+    assert len(right) > len(named) * 0.6
+    assert np.mean(right) > 0.95
+    for frame in result.payload["frames"]:
+        names = [row["gallery_id"] for row in frame["detections"] if "gallery_id" in row]
+        assert len(set(names)) == len(names)
+    assert result.stats["embeddings"] < len(named) / 2
+    assert 0 <= min(row["gallery_distance"] for row in detections(result) if "gallery_id" in row) < 0.25
+
+
+def test_gallery_only_numbers_and_names_every_detection_by_itself(scene: Scene, people: Path) -> None:
+    result = mot_dinov3.track_video(
+        dets_json=scene.dets, video=scene.video, tracker="gallery_only", gallery=people, embedder="histogram"
+    )
+    assert all(row["track_id"] == str(row["det_ind"]) for row in detections(result))
+    assert all(row["embedded"] for row in detections(result))
+
+
+def test_other_classes_pass_through_unchanged_and_in_place(scene: Scene, people: Path, tmp_path: Path) -> None:
+    def second_is_a_car(document: dict[str, Any]) -> None:
+        for frame in document["frames"]:
+            frame["detections"].insert(0, {"bbox": [1, 2, 30, 40], "score": 0.9, "class_id": 7, "gallery_id": "mine"})
+
+    dets = changed(scene, tmp_path / "d.json", second_is_a_car)
+    for classes in ("0", "box;3", ["box"], [0]):
+        result = mot_dinov3.track_video(dets_json=dets, video=scene.video, classes=classes)
+        for frame in result.payload["frames"]:
+            other, *tracked = frame["detections"]
+            assert other == {"bbox": [1, 2, 30, 40], "score": 0.9, "class_id": 7, "gallery_id": "mine"}
+            assert all("track_id" in row for row in tracked)
+    filtered = mot_dinov3.track_video(
+        dets_json=dets, video=scene.video, classes=[0], gallery=people, embedder="histogram", filter_gallery=True,
+        gallery_match_threshold=0.0,
+    )  # fmt: skip
+    assert {row["class_id"] for row in detections(filtered)} == {7}  # nobody is that near: only the others are left
+    assert len(detections(filtered)) == scene.frames
+
+
+def test_everything_a_detector_writes_is_kept_untouched(scene: Scene, tmp_path: Path) -> None:
+    rich = {
+        "keypoints": [[1.5, 2.0, 0.9], [0.0, 0.0, 0.0]],
+        "segments": [[[1.0, 2.0], [3.0, 4.0]], []],
+        "obb": [10.0, 20.0, 5.0, 6.0, 0.25],
+        "text_prompt": "person,car",
+        "probs": [0.1, 0.9],
+        "mood": {"own": "key"},
+    }
+
+    def enrich(document: dict[str, Any]) -> None:
+        document["detector"] = {"name": "ultralytics", "prompts": ["person"], "topk": 5}
+        for frame in document["frames"]:
+            frame["detections"] = [{**row, **rich} for row in frame["detections"]]
+            frame["note"] = "kept"
+
+    dets = changed(scene, tmp_path / "d.json", enrich)
+    result = mot_dinov3.track_video(dets_json=dets, video=scene.video)
+    source = json.loads(dets.read_text())
+    assert result.payload["detector"] == source["detector"]
+    for before, after in zip(source["frames"], result.payload["frames"]):
+        assert after["note"] == "kept"
+        for old, new in zip(before["detections"], after["detections"]):
+            assert {key: new[key] for key in old} == old
+
+
+def test_artefacts_are_where_paths_says_and_match_frames_by_number(scene: Scene, tmp_path: Path) -> None:
+    import av
+
+    def sparse(document: dict[str, Any]) -> None:
+        document["frames"] = document["frames"][4:30:2]
+
+    dets = changed(scene, tmp_path / "d.json", sparse)
+    result = mot_dinov3.track_video(
+        dets_json=dets, video=scene.video, save_json_flag=True, save_frames=True, save_video="seen", save_fps=5,
+        fourcc="mp4v", out_dir=tmp_path / "out", run_name="r",
+    )  # fmt: skip
+    paths = result.paths
+    assert paths.run_dir == tmp_path / "out" / "r"
+    assert json.loads(paths.json_path.read_text())["frames"] == result.payload["frames"]
+    assert [f["frame"] for f in result.payload["frames"]] == list(range(4, 30, 2))
+    assert sorted(p.name for p in paths.frames_dir.iterdir()) == [f"{i:06d}.jpg" for i in range(scene.frames)]
+    with av.open(str(paths.video_path)) as video:
+        assert video.streams.video[0].codec_context.name == "mpeg4"
+        assert float(video.duration / 1e6) == pytest.approx(scene.frames / 5, abs=0.3)
+    assert sorted(p.name for p in paths.run_dir.iterdir()) == ["frames", "seen.mp4", "tracked.json"]
+
+
+def test_looking_at_pictures_does_not_change_the_tracks(scene: Scene, tmp_path: Path) -> None:
+    def gap(document: dict[str, Any]) -> None:
+        document["frames"] = [f for f in document["frames"] if not 10 <= f["frame"] < 22]
+
+    dets = changed(scene, tmp_path / "d.json", gap)
+    blind = mot_dinov3.track_video(dets_json=dets, video=scene.video)
+    seeing = mot_dinov3.track_video(dets_json=dets, video=scene.video, save_frames=True, out_dir=tmp_path / "out")
+    assert blind.payload["frames"] == seeing.payload["frames"]
+
+
+def gallery_command(scene: Scene, people: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "gallery", "--dets-json", str(scene.dets), "--video", str(scene.video), "--gallery", str(people),
+        "--embedder", "histogram", "--json", "--out-dir", str(out), "--no-progress", *more,
+    ]  # fmt: skip
+
+
+def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
+    scene: Scene, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(gallery_command(scene, people, tmp_path / "a")) == 0
+    whole = json.loads((tmp_path / "a" / "scene" / "tracked.json").read_text())
+    values = {"dets_json": str(scene.dets), "video": str(scene.video), "gallery": str(people)}
+    values |= {"embedder": "histogram", "json": True, "out_dir": str(tmp_path / "b")}
+    run = naming.GalleryRun(assemble(naming.GalleryJobConfig, values))
+    ticks = iter(range(100))
+
+    def kill() -> bool:
+        if next(ticks) == 17:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(kill)
+    target = tmp_path / "b" / "scene" / "tracked.json"
+    lines = journal_path(target).read_text().splitlines()
+    assert sum("frame" in json.loads(line) for line in lines) >= 16
+    assert not target.exists()
+    with journal_path(target).open("a") as file:
+        file.write('{"frame": 18, "detec')  # the power went in the middle of a line
+    capsys.readouterr()
+    assert main(gallery_command(scene, people, tmp_path / "b", "--resume")) == 0
+    embedded = int(capsys.readouterr().out.split("identities, ")[1].split()[0])
+    resumed = json.loads(target.read_text())
+    assert resumed["frames"] == whole["frames"]
+    looks = sum(row["embedded"] for frame in whole["frames"] for row in frame["detections"])
+    assert 0 < embedded < looks
+    assert not journal_path(target).exists()
+    assert main(gallery_command(scene, people, tmp_path / "b", "--resume")) == 0
+    assert "complete" in capsys.readouterr().out
+
+
+def test_another_runs_lines_are_not_continued(scene: Scene, people: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "scene" / "tracked.json"
+    target.parent.mkdir(parents=True)
+    journal_path(target).write_text('{"run": {"tracker": "another"}}\n')
+    assert main(gallery_command(scene, people, tmp_path / "out", "--resume")) == 2
+    assert main(gallery_command(scene, people, tmp_path / "out")) == 0
+
+
+NEEDS: dict[str, tuple[dict[str, Any], str]] = {
+    "gallery without weights": ({"gallery": "PEOPLE"}, "needs weights"),
+    "weights without gallery": ({"reid_weights": "w.pt"}, "no gallery"),
+    "filter without either": ({"filter_gallery": True}, "neither"),
+    "gallery_only without either": ({"tracker": "gallery_only"}, "gallery_only needs"),
+    "another tracker": ({"tracker": "appearance"}, "tracker must be one of"),
+    "a run name with a slash": ({"run_name": "../evil", "save_json_flag": True}, "run_name must be a plain name"),
+    "an unknown encoder": ({"fourcc": "zzzz", "save_video": "v", "out_dir": "OUT"}, "no such video encoder"),
+    "no such weights": (
+        {"gallery": "PEOPLE", "reid_weights": "none.pt", "models_dir": "nowhere"},
+        "weights 'none.pt' do not exist",
+    ),
+    "no such gallery": ({"gallery": "nowhere", "embedder": "histogram"}, "gallery 'nowhere' does not exist"),
+    "no frequency": ({"reid_frequency": 0}, "reid_frequency must be at least 1"),
+    "no classes": ({"classes": " ; "}, "names no class"),
+}
+
+
+@pytest.mark.parametrize("case", NEEDS)
+def test_what_is_missing_or_unusable_is_said(scene: Scene, people: Path, tmp_path: Path, case: str) -> None:
+    options, message = NEEDS[case]
+    places = {"PEOPLE": people, "OUT": tmp_path}
+    options = {key: places.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
+    with pytest.raises(MotError, match=message):
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, **options)
+
+
+def test_a_record_beyond_the_last_frame_is_an_error_where_pictures_are_read(scene: Scene, tmp_path: Path) -> None:
+    def longer(document: dict[str, Any]) -> None:
+        document["frames"].append({"frame": scene.frames + 3, "detections": []})
+
+    dets = changed(scene, tmp_path / "d.json", longer)
+    with pytest.raises(FormatError, match=f"record for frame {scene.frames + 3}"):
+        mot_dinov3.track_video(dets_json=dets, video=scene.video, save_frames=True, out_dir=tmp_path)
+
+
+def test_another_picture_size_is_an_error_and_another_count_a_notice(scene: Scene, tmp_path: Path) -> None:
+    wrong = changed(scene, tmp_path / "d.json", lambda d: d["video"].update(width=99))
+    with pytest.raises(FormatError, match="pictures of 99×"):
+        mot_dinov3.track_video(dets_json=wrong, video=scene.video)
+    count = changed(scene, tmp_path / "e.json", lambda d: d["video"].update(frame_count=7))
+    result = mot_dinov3.track_video(dets_json=count, video=scene.video)
+    assert "speaks of 7 frames" in result.stats["notices"][0]
+
+
+def test_a_screen_is_asked_for_before_anything_else(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(UsageError, match="--display needs a screen"):
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, display=True)
+
+
+def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("person\n\ncar\n")
+    config = naming.NamingConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
+    found = naming.class_filter(config)
+    assert found.names == {0: "person", 2: "car"}
+    assert (found.ids, found.words) == ({5}, {"car"})
+    with pytest.raises(InputError, match="does not exist"):
+        naming.class_filter(naming.NamingConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
+
+
+def test_resume_needs_json() -> None:
+    with pytest.raises(ConfigError, match="--resume needs --json"):
+        naming.ArtefactConfig(resume=True)
+
+
+def test_trackers_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"appearance", "gallery_hybrid", "gallery_only"} <= set(mot_dinov3.available_trackers())
+    assert main(["gallery", "--list-reid-models"]) == 0
+    assert "osnet_x0_25" in capsys.readouterr().out
+    assert main(["gallery", "--list-reid-weights", "--list-trackers"]) == 0
+    assert {"osnet_x0_25_msmt17.pt", "gallery_only"} <= set(capsys.readouterr().out.split())
+
+
+def test_without_pictures_neither_torch_nor_opencv_is_loaded(scene: Scene) -> None:
+    program = (
+        "import sys, mot_dinov3\n"
+        "assert not {'numpy', 'torch', 'cv2'} & set(sys.modules)\n"
+        f"mot_dinov3.track_video(dets_json={str(scene.dets)!r}, video={str(scene.video)!r})\n"
+        "print(sorted({'torch', 'cv2', 'transformers', 'ultralytics'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_track_names_people_too_with_any_tracker(scene: Scene, people: Path, tmp_path: Path) -> None:
+    for tracker in ("appearance", "gallery_hybrid", "gallery_only"):
+        out = tmp_path / f"{tracker}.json"
+        words = ["--source", str(scene.video), "--dets", str(scene.dets), "--embedder", "histogram", "--no-video"]
+        words += ["--save-json", str(out), "--gallery", str(people), "--tracker", tracker, "--no-progress"]
+        assert main([*words, "--crop-pad", "0"]) == 0
+        rows = [row for frame in json.loads(out.read_text())["frames"] for row in frame["detections"]]
+        named = [(row["det_ind"], row["gallery_id"]) for row in rows if "gallery_id" in row]
+        assert len(named) > 30
+        assert np.mean([name == ("red", "blue")[who] for who, name in named]) > 0.9
+
+
+def test_track_refuses_a_gallery_without_an_embedder(scene: Scene, people: Path) -> None:
+    assert main(["--dets", str(scene.dets), "--save-json", "x.json", "--gallery", str(people)]) == 2
