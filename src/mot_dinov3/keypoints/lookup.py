@@ -64,7 +64,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the descriptors say; polygons only where they carry the mask on."""
+    """What the descriptors say; polygons are None where they do not carry the mask on, empty where they lost it."""
 
     places: Points
     variance: Array
@@ -116,7 +116,7 @@ class Lookup:
         """Look for all keypoints in the canvas of the current frame."""
         dense = self.backend.describe(view)
         polygons = self._carry_mask(dense)
-        outside = self._outside(question.polygons if polygons is None else polygons, dense)
+        outside = self._outside(polygons or question.polygons, dense)
         places, variance = question.places.copy(), question.variance.copy()
         usual = tolerance(question.layout, extent=self.extent)
         for _ in range(ROUNDS):
@@ -263,4 +263,4 @@ class Lookup:
         self.contexts = [self.contexts[0], *self.contexts[1:][-(masks.RECENT - 1) :], masks.Context(dense, share)]
         side = self.canvas.side
         full = cv2.resize(share, (side, side), interpolation=cv2.INTER_CUBIC) > 0.5
-        return masks.outlines(full) or None
+        return masks.outlines(full)

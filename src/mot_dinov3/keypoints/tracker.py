@@ -97,7 +97,8 @@ class InstanceTracker:
         self.extent = max(float((outline.max(0) - outline.min(0)).max()), 8.0)
         self.canvas = Canvas.around(outline, limit=config.working_side)
         self.pose: Matrix = IDENTITY.copy()
-        self.polygons = body.polygons
+        self.polygons = () if config.masks == "none" else body.polygons
+        self._mask_lost = 0
         self.variance = np.full(n, 0.25)
         self.velocity, self.misses, self.score = np.zeros((n, 2)), np.zeros(n), np.ones(n)
         self.layout = self.xy.copy()
@@ -105,7 +106,7 @@ class InstanceTracker:
         self.lookup: Lookup | None = None
         if backend is not None:
             self.lookup = Lookup(config, backend, body, self.canvas, structured=structured)
-            self.lookup.begin(self.canvas.view(picture.image, self.pose), body.polygons)
+            self.lookup.begin(self.canvas.view(picture.image, self.pose), self.polygons)
         self.seed: SeedView | None = None
         if anchored:
             to_canvas = self.canvas.to_canvas
@@ -143,7 +144,8 @@ class InstanceTracker:
             pose = robust_similarity(source, target, np.ones(len(source)), width=0.03 * self.extent)
         self.pose = self.pose if pose is None else pose
         self.xy = np.where(known[:, None], xy, apply(self.pose, self.body.xy))
-        self.polygons = polygons or tuple(apply(self.pose, p) for p in self.body.polygons)
+        if self.config.masks != "none":
+            self.polygons = polygons or tuple(apply(self.pose, p) for p in self.body.polygons)
         self.layout = apply(invert(self.pose), self.xy)
         self.misses = np.where(known, 0.0, float(OCCLUDED_AFTER))
         self.supports = self._new_supports(picture, SUPPORTS)
@@ -191,11 +193,13 @@ class InstanceTracker:
             answer = self.lookup.ask(self.canvas.view(picture.image, self.pose), question)
             places, variance, swapped = answer.places, answer.variance, answer.swapped
             self.score, self.misses = answer.score, np.where(answer.missed, self.misses + 1, 0)
-            if answer.polygons is not None:
+            if answer.polygons:
                 back = invert(matrix)
                 self.polygons = tuple(apply(back, p) for p in answer.polygons)
+            self._mask_lost = 0 if answer.polygons is None or answer.polygons else self._mask_lost + 1
         else:
             self.score = np.where(believed, self.score, 0.9 * self.score)
+        self._give_up_mask()
         self.xy = self._into_mask(apply(invert(matrix), places))
         self.variance = variance / factor**2
         self._follow_up(before, fine, correction)
@@ -242,6 +246,13 @@ class InstanceTracker:
         for measurement in anchored.measurements:
             places, variance, taken = fuse(places, variance, measurement)
         return places, variance, taken, anchored.correction
+
+    def _give_up_mask(self) -> None:
+        """Drop the mask once its propagator has lost the instance for too long, or it shrank to nothing."""
+        shrunk = masks.area(self.polygons) < 0.02 * masks.area(self.body.polygons) * scale_of(self.pose) ** 2
+        self._mask_lost += int(bool(self.polygons) and shrunk)
+        if self._mask_lost > self.config.max_mask_fallback_frames:
+            self.polygons = ()
 
     def _into_mask(self, xy: Points) -> Points:
         """Snap points that left the mask a little; those far from it count as missed."""

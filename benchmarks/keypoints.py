@@ -1,0 +1,143 @@
+"""Ablation of keypoint tracking: what each part is worth, as a Markdown table.
+
+python benchmarks/keypoints.py --data ../shared/data/keypoints --weights ../shared/models/yolov8n.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.build_keypoints import build_keypoints
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.matching import find_peak, similarity_maps
+from mot_dinov3.keypoints.motion import Picture, follow
+from mot_dinov3.video import SourceConfig, open_source
+
+Places = dict[tuple[int, str, str], tuple[float, float]]
+GIVEN = {"horsejump": (18, 47), "two_flies": (1100, 1200)}  # every fourth labelled frame of horsejump, from 0 on
+RANGE = {"horsejump": (0, None), "two_flies": (1000, 1300)}
+STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure", "+two-sided (more labels)")
+
+
+def read_places(path: Path) -> Places:
+    """Return (frame, instance, keypoint) → place of a CSV; lost points are left out."""
+    found = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            x, y = float(row["x"] or "nan"), float(row["y"] or "nan")
+            if math.isfinite(x):
+                found[int(row["frame"]), row["instance"], row["keypoint"]] = x, y
+    return found
+
+
+def score(truth: Places, result: Places, skip: tuple[int, ...]) -> str:
+    """Return median error and PCK at 8, 16, 32 px as cells; misses count as wrong."""
+    wanted = {k: v for k, v in truth.items() if k[0] not in skip}
+    errors = [math.dist(v, result[k]) for k, v in wanted.items() if k in result]
+    cells = [f"{statistics.median(errors):.2f}" if errors else "–"]
+    cells += [f"{sum(e <= r for e in errors) / len(wanted):.3f}" for r in (8, 16, 32)]
+    return " | ".join(cells)
+
+
+def prepare(data: Path, name: str, folder: Path, given: tuple[int, ...], truth: Places) -> Path:
+    """Copy a video with its seed into `folder`, and write the given frames' truth as a person's labels."""
+    shutil.copytree(data / name, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    labels = folder / name
+    labels.chmod(0o755)
+    for frame in given:
+        shapes = [
+            {"label": k, "points": [list(xy)], "shape_type": "point", "flags": {}, "instance_label": i}
+            for (f, i, k), xy in truth.items()
+            if f == frame
+        ]
+        (labels / f"{name}_{frame:09d}.json").write_text(json.dumps({"shapes": shapes}))
+    return folder / f"{name}.mp4"
+
+
+def command(video: Path, name: str, args: argparse.Namespace, *, masks: str) -> KeypointsCommand:
+    """Return the job for one video."""
+    start, stop = RANGE[name]
+    backend = args.backend or ("convnet" if args.weights else "gradient")
+    job = KeypointJob(video=str(video), backend=backend, weights=args.weights, start_frame=start, end_frame=stop)
+    return KeypointsCommand(job, DeviceConfig(device=args.device), KeypointConfig(masks=masks))
+
+
+def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) -> str:
+    """Run one row of the table and return its cells."""
+    given = GIVEN[name] if stage.startswith("+two-sided") else ()
+    with tempfile.TemporaryDirectory() as folder:
+        video = prepare(args.data, name, Path(folder) / "work", given, truth)
+        level = STAGES.index(stage)
+        job = build_keypoints(command(video, name, args, masks="auto" if level >= STAGES.index("+masks") else "none"))
+        start = time.perf_counter()
+        if stage in ("NN", "LK"):
+            result = plain(job, stage)
+        else:
+            if level < STAGES.index("+descriptors"):
+                job.pipeline.backend = None
+            job.pipeline.anchored = level >= STAGES.index("+anchors")
+            job.pipeline.structured = level >= STAGES.index("+structure")
+            job.run()
+            result = read_places(job.place.table)
+        seconds = time.perf_counter() - start
+    frames = len({k[0] for k in result})
+    return f"{score(truth, result, given)} | {frames / seconds:.1f}"
+
+
+def plain(job: object, stage: str) -> Places:
+    """Follow by nearest neighbour over the whole picture, or by Lucas-Kanade without any check."""
+    run = job
+    first, bodies = min(run.pipeline.labels.frames.items())  # type: ignore[attr-defined]
+    keys = [(b.name, k) for b in bodies for k in b.keypoints]
+    xy = np.vstack([b.xy for b in bodies])
+    backend = run.choice.backend  # type: ignore[attr-defined]
+    result: Places = {}
+    before = templates = None
+    spec = run.job  # type: ignore[attr-defined]
+    with open_source(SourceConfig(source=spec.video, start_frame=first, end_frame=spec.end_frame)) as frames:
+        for frame in frames:
+            picture = Picture.of(frame.index, frame.pixels())
+            if stage == "NN":
+                height, width = (s // 32 * 32 for s in picture.grey.shape)
+                dense = backend.describe(np.ascontiguousarray(picture.image[:height, :width]))
+                if templates is None:
+                    templates = dense.at(xy)
+                else:
+                    xy = np.array([find_peak(m, dense.patch).xy for m in similarity_maps(dense, templates)])
+            elif before is not None:
+                xy = follow(before.grey, picture.grey, xy, window=21).xy
+            before = picture
+            result |= {(frame.index, *key): (float(x), float(y)) for key, (x, y) in zip(keys, xy)}
+    return result
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with horsejump/ and two_flies/")
+    parser.add_argument("--weights", help="weights of the convnet backend; without them: gradient")
+    parser.add_argument("--backend", help="another backend")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--videos", nargs="+", default=list(RANGE))
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
+    args = parser.parse_args()
+    for name in args.videos:
+        truth = read_places(args.data / name / "truth.csv")
+        print(f"\n| {name} | median px | PCK@8 | @16 | @32 | fps |\n| --- | --- | --- | --- | --- | --- |")
+        for stage in args.stages:
+            print(f"| {stage} | {run_stage(stage, name, args, truth)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats import labelme
+from mot_dinov3.structures import Keypoints
+
+SIZE = (100, 80)
+
+
+def point(label: str, x: float, y: float, **more: object) -> dict[str, object]:
+    return {"label": label, "points": [[x, y]], "shape_type": "point", "flags": {}, "group_id": None, **more}
+
+
+def write(folder: Path, frame: int, shapes: list[dict[str, object]], **more: object) -> Path:
+    path = folder / f"v_{frame:09d}.json"
+    path.write_text(json.dumps({"shapes": shapes, "imageWidth": 100, "imageHeight": 80, **more}))
+    return path
+
+
+def ours() -> Keypoints:
+    return Keypoints(
+        ("a", "a", "b"),
+        np.array([1, 1, 2]),
+        ("nose", "tail", "nose"),
+        np.array([[1.25, 2.0], [np.nan, np.nan], [30.0, 40.5]]),
+        np.array([0.9, 0.0, 0.4]),
+        np.array([0, 2, 1]),
+        np.array([1, 1, 1]),
+        {"a": (np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0]]),)},
+    )
+
+
+def test_our_frame_is_recognised_until_somebody_edits_it(tmp_path: Path) -> None:
+    document = labelme.frame_document(ours(), frame=3, image="v_000000003.png", size=SIZE)
+    path = tmp_path / "v_000000003.json"
+    path.write_text(json.dumps(document))
+    assert labelme.read_labels(tmp_path, "v", SIZE) == []
+    # LabelMe saves with other blanks and adds empty fields: still ours
+    for shape in document["shapes"]:
+        shape["mask"] = None
+    path.write_text(json.dumps(document, indent=4))
+    assert labelme.read_labels(tmp_path, "v", SIZE) == []
+    document["shapes"][-1]["points"] = [[31.0, 40.5]]
+    path.write_text(json.dumps(document))
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert frame.frame == 3
+    assert frame.shapes[-1].points.tolist() == [[31.0, 40.5]]
+
+
+def test_our_frame_has_boolean_flags_stable_groups_and_no_lost_point() -> None:
+    shapes = labelme.frame_document(ours(), frame=0, image="", size=SIZE)["shapes"]
+    assert [(s["shape_type"], s["label"], s["group_id"]) for s in shapes] == [
+        ("polygon", "a", 1),
+        ("point", "nose", 1),
+        ("point", "nose", 2),
+    ]
+    assert all(isinstance(v, bool) for s in shapes for v in s["flags"].values())
+    assert [s.get("state") for s in shapes[1:]] == ["visible", "occluded"]
+
+
+def test_outlines_of_our_frame_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "v_000000000.json"
+    path.write_text(json.dumps(labelme.frame_document(ours(), frame=0, image="", size=SIZE)))
+    assert labelme.read_outlines(path)["a"][0].tolist() == [[0, 0], [10, 0], [10, 10]]
+
+
+def test_the_store_is_read_and_a_frame_file_wins_over_it(tmp_path: Path) -> None:
+    lines = [{"frame": n, "shapes": [point("nose", 5, n)], "imageWidth": 100, "imageHeight": 80} for n in (1, 2)]
+    (tmp_path / "v_annotations.ndjson").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    write(tmp_path, 2, [point("nose", 9, 9)])
+    frames = labelme.read_labels(tmp_path, "v", SIZE)
+    assert [(f.frame, f.shapes[0].points.tolist()) for f in frames] == [(1, [[5, 1]]), (2, [[9, 9]])]
+
+
+def test_rectangles_and_circles_become_outlines(tmp_path: Path) -> None:
+    rectangle = {"label": "m", "points": [[10, 10], [30, 20]], "shape_type": "rectangle"}
+    circle = {"label": "c", "points": [[50, 50], [50, 60]], "shape_type": "circle"}
+    write(tmp_path, 0, [rectangle, circle])
+    box, ring = labelme.read_labels(tmp_path, "v", SIZE)[0].shapes
+    assert box.points.tolist() == [[10, 10], [30, 10], [30, 20], [10, 20]]
+    assert np.allclose(np.linalg.norm(ring.points - (50, 50), axis=1), 10)
+
+
+def test_what_cannot_be_read_is_left_out_and_told(tmp_path: Path) -> None:
+    shapes = [
+        point("nose", 5, 5),
+        point("far", 500, 5),
+        {"label": "m", "points": [[1, 1], [2, 2]], "shape_type": "polygon"},
+        {"label": "x", "points": "no", "shape_type": "point"},
+        point("a/b", 7, 7),
+    ]
+    write(tmp_path, 0, shapes)
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert [s.label for s in frame.shapes] == ["nose", "a/b"]
+    told = "\n".join(frame.notices)
+    assert all(part in told for part in ("v_000000000.json", "shape 1", "'far'", "unreadable polygon", "separator"))
+
+
+def test_labels_for_another_picture_size_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, 0, [point("nose", 5, 5)])
+    with pytest.raises(FormatError, match=r"v_000000000.json.*100×80.*640×480"):
+        labelme.read_labels(tmp_path, "v", (640, 480))

@@ -1,0 +1,76 @@
+"""A small video with a textured body on a plain ground, its labels, and its truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.video import VideoWriter
+
+SIZE = (192, 128)
+POINTS = {"nose": (14.0, 10.0), "left_ear": (30.0, 8.0), "right_ear": (30.0, 30.0), "tail": (50.0, 20.0)}
+START = (20, 30)
+BODY = (64, 40)
+
+
+def offset(frame: int) -> tuple[int, int]:
+    """Top left corner of the body in a frame."""
+    return START[0] + 3 * frame, START[1] + round(8 * np.sin(frame / 4))
+
+
+def picture(frame: int, *, hidden: bool = False) -> np.ndarray:
+    """The frame's picture; `hidden` leaves the body out."""
+    rng = np.random.default_rng(5)
+    ground = cv2.GaussianBlur(rng.integers(90, 130, (SIZE[1], SIZE[0], 3)).astype(np.uint8), (0, 0), 2)
+    texture = cv2.GaussianBlur(rng.integers(0, 255, (BODY[1], BODY[0], 3)).astype(np.uint8), (0, 0), 1.5)
+    if not hidden:
+        x, y = offset(frame)
+        ground[y : y + BODY[1], x : x + BODY[0]] = texture
+    return ground
+
+
+def truth(frame: int) -> dict[str, tuple[float, float]]:
+    """Where the points are."""
+    x, y = offset(frame)
+    return {name: (x + dx, y + dy) for name, (dx, dy) in POINTS.items()}
+
+
+def write_video(path: Path, frames: int) -> Path:
+    info = VideoInfo(str(path), *SIZE, 10.0, frames)
+    with VideoWriter(path, info=info) as writer:
+        for frame in range(frames):
+            writer.write(picture(frame), frame / 10)
+    return path
+
+
+def label(folder: Path, stem: str, frame: int, *, moved: float = 0.0, outline: bool = True) -> Path:
+    """Write a person's frame file."""
+    folder.mkdir(exist_ok=True)
+    x, y = offset(frame)
+    corners = [[x, y], [x + BODY[0], y], [x + BODY[0], y + BODY[1]], [x, y + BODY[1]]]
+    shapes = [shape(name, [[px + moved, py]], "point") for name, (px, py) in truth(frame).items()]
+    if outline:
+        shapes.insert(0, shape("mouse", corners, "polygon"))
+    path = folder / f"{stem}_{frame:09d}.json"
+    path.write_text(json.dumps(document(shapes)))
+    return path
+
+
+def shape(name: str, points: list[list[float]], kind: str, **more: object) -> dict[str, object]:
+    return {"label": name, "points": points, "group_id": None, "shape_type": kind, "flags": {}, **more}
+
+
+def document(shapes: list[dict[str, object]], size: tuple[int, int] = SIZE) -> dict[str, object]:
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": "x.png",
+        "imageData": None,
+        "imageHeight": size[1],
+        "imageWidth": size[0],
+    }

@@ -1,0 +1,77 @@
+"""The DINO path with a small random network: no weights needed, everything else real."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keypoints import scene
+from mot_dinov3.build_keypoints import build_keypoints
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ModelError
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(3)
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_register_tokens=4
+    )
+    folder = tmp_path_factory.mktemp("dino")
+    transformers.DINOv3ViTModel(config).save_pretrained(folder)
+    return folder
+
+
+def command(video: Path, model: str, **more: object) -> KeypointsCommand:
+    job = KeypointJob(video=str(video), model=model, backend="dino")
+    return KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig(crop_side=96, **more))  # type: ignore[arg-type]
+
+
+def test_the_patch_grid_skips_cls_and_registers(checkpoint: Path) -> None:
+    import torch
+
+    from mot_dinov3.features.dense import load_patches
+
+    network = load_patches(str(checkpoint))
+    assert (network.patch, network.skip) == (16, 5)
+    pixels = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        tokens = network.module(pixel_values=pixels).last_hidden_state[0]
+        grid = network.grid(pixels)
+    assert grid.shape == (3, 4, 32)
+    assert len(tokens) == 5 + 12
+    torch.testing.assert_close(grid[0, 0], tokens[5])
+    torch.testing.assert_close(grid[2, 3], tokens[-1])
+
+
+def test_a_run_with_dino_and_its_mask_propagation(checkpoint: Path, tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 7)
+    scene.label(tmp_path / "v", "v", 0)
+    run = build_keypoints(command(video, str(checkpoint)))
+    assert run.pipeline.config.masks == "dino"
+    run.run()
+    with (tmp_path / "v" / "v_keypoints.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 7 * 4
+    error = [
+        np.hypot(float(r["x"]) - x, float(r["y"]) - y)
+        for r in found
+        for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
+    ]
+    assert np.median(error) < 2
+    assert run.choice.backend.calls >= 2
+    assert str(checkpoint) in "\n".join(run.summary())
+
+
+def test_a_dino_model_that_was_asked_for_and_is_missing_is_an_error(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 3)
+    scene.label(tmp_path / "v", "v", 0)
+    with pytest.raises(ModelError):
+        build_keypoints(command(video, str(tmp_path / "nothing-here")))
