@@ -51,7 +51,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "confirmed by the first box": {"confirm_hits": 1},
     "confirmed at once from score 0.8": {"confirm_score": 0.8},
     "tracks start on live ones": {"new_overlap": 1.0},
-    "duplicates stay": {"duplicate_overlap": 1.0},
     "no appearance in the similarity": {"appearance": 0.0},
     "last embedding instead of a running mean": {"ema": 0.0},
     "no recovery by looks": {"recovery": False},

@@ -82,7 +82,7 @@ def test_low_score_boxes_continue_tracks_but_start_none() -> None:
 def test_no_track_starts_on_top_of_a_live_one() -> None:
     scene = walk(5, 0.0) + [boxes(person(100), person(104)) for _ in range(5)]
     assert ids(feed(tracker(), scene)[0])[-1] == [1, -1]
-    assert ids(feed(tracker(new_overlap=1.0, duplicate_overlap=1.0), scene)[0])[-1] == [1, 2]
+    assert ids(feed(tracker(new_overlap=1.0), scene)[0])[-1] == [1, 2]
 
 
 def test_prediction_follows_time_stamps_not_frame_numbers() -> None:

@@ -88,9 +88,9 @@ def scores(people: npt.NDArray[np.float64], scene: list[Detections], **settings:
 @pytest.mark.parametrize(
     ("settings", "hota", "idf1", "switches"),
     [
-        ({}, 77.3, 87.0, 4),
-        ({"appearance": 0.0, "recovery": False}, 74.6, 83.3, 7.4),
-        ({"coast": True}, 85.8, 92.1, 4),
+        ({}, 80.0, 91.4, 1),
+        ({"appearance": 0.0, "recovery": False}, 75.4, 85.7, 5),
+        ({"coast": True}, 89.2, 97.1, 1),
     ],
     ids=["default", "motion only", "coasting"],
 )

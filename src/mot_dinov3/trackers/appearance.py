@@ -262,26 +262,11 @@ class AppearanceTracker:
         state = np.where(tracks.matched, int(TrackState.CONFIRMED), int(TrackState.LOST))
         state[~tracks.confirmed] = int(TrackState.TENTATIVE)
         state[self._now - tracks.seen > patience + TOLERANCE] = int(TrackState.REMOVED)
-        if config.duplicate_overlap < 1:
-            state[self._duplicates()] = int(TrackState.REMOVED)
         tracks.state = state
 
     def _outside(self) -> BoolArray:
         centre = self._tracks.motion[:, kalman.POS, :2]
         return np.asarray(((centre < 0) | (centre > self._size)).any(axis=1))
-
-    def _duplicates(self) -> IntArray:
-        """Return the rows of unmatched tracks that lie on a matched one: it has taken their box over."""
-        tracks, config = self._tracks, self.config
-        idle, live = np.flatnonzero(~tracks.matched), np.flatnonzero(tracks.matched)
-        if not len(idle) or not len(live):
-            return idle[:0]
-        corners = tracks.corners
-        a, b = association.touching(corners[idle], corners[live])
-        twin = association.overlap(corners[idle[a]], corners[live[b]]) > config.duplicate_overlap
-        if config.class_mode == "per-class":
-            twin &= tracks.class_id[idle[a]] == tracks.class_id[live[b]]
-        return idle[a[twin]]
 
     def _label(self, found: Matching, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""

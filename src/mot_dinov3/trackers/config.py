@@ -54,7 +54,6 @@ class TrackerConfig:
     lost_seconds: float = setting(2.0, "a lost track is looked for this long")
     edge_seconds: float = setting(0.3, "the same for a track that has left the picture; 0 = no difference")
     new_overlap: float = setting(0.6, "no track starts where a live track overlaps the box by more; 1 = always")
-    duplicate_overlap: float = setting(0.85, "of two tracks that overlap by more, the younger goes; 1 = never")
 
     # Appearance.
     appearance: float = setting(0.5, "weight of the appearance beside the overlap; 0 = motion only")
@@ -85,7 +84,7 @@ class TrackerConfig:
             "contest_margin",
             "coast_trust",
         )
-        require_between(self, 0, 1, "tentative_floor", "new_overlap", "duplicate_overlap", "confirm_score")
+        require_between(self, 0, 1, "tentative_floor", "new_overlap", "confirm_score")
         require_between(self, 0, 1, "ema", "recovery_floor")
         require_between(
             self,
