@@ -134,24 +134,29 @@ class HybridTracker:
         least = 1 - config.match_thresh - 1e-9
 
         def match(pairs: Pairs, allowed: BoolArray, floor: float) -> None:
-            found = association.assign(pairs[allowed & ~taken[pairs.track] & (owner[pairs.box] < 0)], floor)
-            owner[found.box] = found.track
-            taken[found.track] = True
+            free = np.flatnonzero(allowed & ~taken[pairs.track] & (owner[pairs.box] < 0))
+            if len(free):
+                found = association.assign(pairs[free], floor)
+                owner[found.box] = found.track
+                taken[found.track] = True
 
         corners = tracks.corners
         near = self._overlapping(corners, box, detections)
         fused = Pairs(near.track, near.box, near.value * score[near.box])
         public, recent = tracks.confirmed, self._frame - tracks.seen <= RECENT
-        sure = public[near.track] & high[near.box] & (fused.value >= least)
+        known, certain = public[near.track], high[near.box]
+        sure = known & certain & (fused.value >= least)
         doubtful = (public & recent)[near.track] & low[near.box] & (near.value > LOW_FLOOR)
         match(self._fitting(near, corners, box), sure | doubtful, SURE_FLOOR)
-        match(fused, sure, least)
-        match(near, doubtful, LOW_FLOOR)
         if not taken[public].all():
+            match(fused, sure, least)
+            match(near, doubtful, LOW_FLOOR)
+        if not taken[public].all() and (high & (owner < 0)).any():
             last = self._overlapping(self._last_boxes(), box, detections)
             last = Pairs(last.track, last.box, last.value * score[last.box])
             match(last, public[last.track] & high[last.box], least)
-        match(fused, ~public[near.track] & high[near.box], YOUNG_FLOOR)
+        if not public.all():
+            match(fused, ~known & certain, YOUNG_FLOOR)
         tracks.matched[:] = taken
         return owner
 
@@ -165,10 +170,12 @@ class HybridTracker:
 
     def _fitting(self, near: Pairs, corners: Array, box: Array) -> Pairs:
         """Return the pairs valued by how well the box fits in place and in size, 1 = perfectly."""
-        value = association.overlap(corners[near.track], box[near.box], HEIGHT_POWER)
-        size = np.maximum(box[:, 2:] - box[:, :2], 1e-6)
-        change = np.log(size[near.box] / self._size[near.track])
-        return Pairs(near.track, near.box, value * np.exp(-SIZE_SHARPNESS * (change**2).sum(axis=1)))
+        t, b = near.track, near.box
+        high, low = np.minimum(corners[t, 3], box[b, 3]), np.maximum(corners[t, 1], box[b, 1])
+        either = np.maximum(corners[t, 3], box[b, 3]) - np.minimum(corners[t, 1], box[b, 1])
+        change = np.log(np.maximum(box[:, 2:] - box[:, :2], 1e-6)[b] / self._size[t])
+        shape = np.exp(-SIZE_SHARPNESS * np.einsum("kd,kd->k", change, change))
+        return Pairs(t, b, near.value * ((high - low) / either) ** HEIGHT_POWER * shape)
 
     def _last_boxes(self) -> Array:
         slot = (self._tracks.hits - 1) % self.config.max_obs
