@@ -1,0 +1,102 @@
+"""Where frames and boxes come from: source and detector, and the two alone as `detect` runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mot_dinov3.config import DetectConfig, TrackConfig
+from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.recorded import RecordedDetector
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import UsageError
+from mot_dinov3.formats import det_v1
+from mot_dinov3.pipeline.blank import BlankSource
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.video import FrameSource, SourceConfig, open_source
+from mot_dinov3.video.threads import ReadAhead
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """Where frames and boxes come from."""
+
+    source: FrameSource
+    detector: Detector
+    notices: tuple[str, ...]
+    at_end: Callable[[int], None]
+
+
+def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
+    """Open a source that is decoded by a thread of its own, whose work is the stage ``read``."""
+    return ReadAhead(open_source(config), busy=functools.partial(timer.stage, "read"))
+
+
+def open_input(
+    config: TrackConfig | DetectConfig, *, fallback_open: bool = False, timer: StageTimer | None = None
+) -> Input:
+    """Open source and detector; recorded detections alone make a source without pictures."""
+    source = config.source
+    if source.source is None:
+        return _open_blank(source, config.detector, config.device)
+    frames = open_ahead(source, timer or StageTimer())
+    try:
+        built = build_detector(config.detector, device=config.device, fallback_open=fallback_open, motion=config.motion)
+        if not isinstance(built.detector, RecordedDetector):
+            return Input(frames, built.detector, built.notices, lambda _: None)
+        recorded = built.detector
+        notice = recorded.check_against(frames.info, None)
+    except BaseException:
+        frames.close()
+        raise
+
+    def at_end(frames_read: int) -> None:
+        if source.end_frame is None:
+            recorded.check_against(frames.info, frames_read)
+
+    return Input(frames, recorded, (*built.notices, *filter(None, [notice])), at_end)
+
+
+def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> Input:
+    built = build_detector(detector, device=device)
+    if not isinstance(built.detector, RecordedDetector):
+        raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
+    info, notice = built.detector.recorded.source_info(source.fps)
+    frames = BlankSource(info, source, list(filter(None, [notice])))
+    return Input(frames, built.detector, built.notices, lambda _: None)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRun:
+    """A detector over a source, ready to go."""
+
+    source: FrameSource
+    detector: Detector
+    notices: tuple[str, ...]
+
+    def header(self) -> Mapping[str, Any]:
+        """Return the det-v1 header."""
+        return detection_header(self.detector, self.source.info)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield a det-v1 record per frame."""
+        with self.source as frames:
+            for frame in frames:
+                yield det_v1.det_v1_frame(frame.index, self.detector.detect(frame), self.detector.names)
+
+
+def build_detection(config: DetectConfig) -> DetectionRun:
+    """Build what `detect` runs."""
+    opened = open_input(config)
+    return DetectionRun(opened.source, opened.detector, opened.notices)
+
+
+def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:
+    """Return the det-v1 header of a detector's boxes; recorded ones hand on their own."""
+    if isinstance(detector, RecordedDetector) and detector.recorded.header:
+        return {"schema_version": det_v1.SCHEMA, **detector.recorded.header}
+    return det_v1.det_v1_header(info, detector.info)

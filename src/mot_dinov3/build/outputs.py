@@ -1,0 +1,147 @@
+"""Where results go: the sinks of a run, and what their headers say."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import functools
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3 import outputs
+from mot_dinov3.build.inputs import detection_header
+from mot_dinov3.config import TrackConfig
+from mot_dinov3.errors import UsageError
+from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
+from mot_dinov3.pipeline.tracking import Stages
+from mot_dinov3.structures import Detections, Frame, Image, TrackView
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.video import VideoWriter
+from mot_dinov3.video.threads import WriteBehind
+from mot_dinov3.viz import draw_frame
+
+
+def check_files(config: TrackConfig) -> None:
+    """Refuse what cannot be written or would overwrite what is read."""
+    files = config.output.files()
+    for path in files:
+        for source in (config.source.source, config.detector.dets):
+            outputs.check_output(path, source=source)
+    doubled = {str(path) for path in files if files.count(path) > 1}
+    if doubled:
+        raise UsageError(
+            f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="name each differently"
+        )
+
+
+class SinkMaker:
+    """Makes the sinks of a run: what they write depends on nearly every part of it."""
+
+    def __init__(self, config: TrackConfig, stages: Stages, timer: StageTimer, notices: tuple[str, ...]) -> None:
+        self.config = config
+        self.stages = stages
+        self.timer = timer
+        self.notices = notices
+        self.names = stages.detector.names
+        kept = stages.detector.info.details.get("classes")
+        only_class = len(self.names if kept is None else kept) == 1
+        self.shown_names = {} if only_class else self.names
+
+    def all(self) -> list[Sink]:
+        """Return the sinks of a run in one pass; files wait until their rows are settled."""
+        tracker = self.stages.tracker
+        return [Retrospective(self.files(), tracker), *self.detections(), *self.video(tracker.lost)]
+
+    def files(self) -> list[Sink]:
+        """Return the sinks of the tracks' files."""
+        output = self.config.output
+        makers: list[tuple[str | None, Callable[[Path], Sink]]] = [
+            (output.save_json, self._json),
+            (output.save_mot, self._mot),
+            (output.save_csv, self._csv),
+        ]
+        return [make(Path(name)) for name, make in makers if name]
+
+    def detections(self) -> list[Sink]:
+        """Return the sink of the plain detections, if asked for."""
+        name = self.config.output.save_dets
+        return [self._dets(Path(name))] if name else []
+
+    def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
+        """Return the sink of the video, if asked for; `lost` tells which tracks are lost in the frame being drawn."""
+        return [self._video(Path(self.config.output.output), lost)] if self.config.output.video else []
+
+    def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
+        source = self.stages.source
+        writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
+        behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
+        return VideoSink(behind, functools.partial(self._draw, lost), self.timer)
+
+    def _draw(self, lost: Callable[[], TrackView], frame: Frame, detections: Detections) -> Image:
+        return draw_frame(frame.pixels(), detections, lost=lost(), names=self.shown_names, config=self.config.draw)
+
+    def _json(self, path: Path) -> JsonSink:
+        return JsonSink(
+            path,
+            lambda frame, detections: track_v1.track_v1_frame(frame.index, detections, self.names),
+            self._track_header,
+        )
+
+    def _dets(self, path: Path) -> JsonSink:
+        return JsonSink(
+            path,
+            lambda frame, detections: det_v1.det_v1_frame(frame.index, detections[~detections.coasted], self.names),
+            self._detection_header,
+        )
+
+    def _mot(self, path: Path) -> TextSink:
+        def lines(frame: Frame, detections: Detections) -> Iterator[str]:
+            for row in motchallenge.mot_rows(frame.index, smoothed(detections)):
+                yield row + "\n"
+
+        return TextSink(path, lines)
+
+    def _csv(self, path: Path) -> TextSink:
+        def lines(frame: Frame, detections: Detections) -> Iterator[str]:
+            for row in tables.track_rows(frame, smoothed(detections), self.names):
+                yield csv_line(row)
+
+        return TextSink(path, lines, head=[csv_line(tables.TRACK_COLUMNS)])
+
+    def _detection_header(self) -> Mapping[str, Any]:
+        return detection_header(self.stages.detector, self.stages.source.info)
+
+    def _track_header(self) -> Mapping[str, Any]:
+        config, info = self.config, self.stages.embedder.info
+        settings = {"embedder": info.name, "embedder_weights": info.weights, **dataclasses.asdict(config.tracker)}
+        return track_v1.track_v1_header(
+            carried=self._detection_header(),
+            created_at_utc=now_utc(),
+            tracker=track_v1.tracker_block(config.choice.tracker, settings),
+            more={"notices": list(dict.fromkeys((*self.notices, *self.stages.source.notices)))},
+        )
+
+
+def smoothed(detections: Detections) -> Detections:
+    """Return the rows with their tracks' boxes: the filter's estimate is nearer the truth than one detection."""
+    return detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
+
+
+def csv_line(row: tuple[str, ...]) -> str:
+    """Return one CSV line with its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def now_utc() -> str:
+    """Return the time of the run, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it where equal runs must write equal files."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    moment = datetime.datetime.fromtimestamp(int(fixed), datetime.timezone.utc) if fixed else now
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

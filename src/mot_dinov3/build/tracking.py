@@ -1,0 +1,155 @@
+"""The main job's live parts, put together."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.build.inputs import open_ahead, open_input
+from mot_dinov3.build.outputs import SinkMaker, check_files
+from mot_dinov3.config import TrackConfig
+from mot_dinov3.devices import resolve_device
+from mot_dinov3.errors import UsageError
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import build_embedder
+from mot_dinov3.gallery.build import build_gallery
+from mot_dinov3.gallery.folder import list_identities
+from mot_dinov3.linking import Tracklets, link
+from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
+from mot_dinov3.pipeline.sinks import Retrospective
+from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
+from mot_dinov3.registry import resolve
+from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
+from mot_dinov3.structures import TrackView
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingRun:
+    """A run ready to go.
+
+    Attributes:
+        pipeline: The frame loop.
+        second_pass: What follows it.
+        files: What it writes.
+        notices: Fallbacks taken while building; a source adds its own while it is read.
+    """
+
+    pipeline: TrackingPipeline
+    second_pass: SecondPass
+    files: tuple[Path, ...]
+    notices: tuple[str, ...]
+
+    def all_notices(self) -> list[str]:
+        """Return the notices so far, each once."""
+        return list(dict.fromkeys((*self.notices, *self.pipeline.stages.source.notices)))
+
+    def summary(self) -> RunSummary:
+        """Return what the run cost and found until now."""
+        stages = self.pipeline.stages
+        return RunSummary(
+            counts=self.pipeline.counts,
+            timer=self.pipeline.timer,
+            embeddings=stages.scheduler.stats,
+            models=(stages.detector.info, stages.embedder.info),
+            notices=self.all_notices(),
+            files=[str(path) for path in self.files],
+        )
+
+
+def build_tracking(config: TrackConfig) -> TrackingRun:
+    """Build the main job's live parts.
+
+    Raises:
+        MotError: Something cannot be used; see `errors` for the kinds.
+    """
+    check_files(config)
+    _check_second_pass(config)
+    if config.device.device not in ("auto", "cpu"):
+        resolve_device(config.device.device)
+    resolve("tracker", TRACKERS, config.choice.tracker)
+    _check_gallery(config)
+    timer = StageTimer()
+    opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
+    source = opened.source
+    try:
+        built = build_embedder(config.embedder, device=config.device)
+        embedder: Embedder = built.embedder
+        _warm_up(embedder)
+        chosen = (config.choice.tracker, config.tracker, config.hybrid)
+        scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
+        tracker = build_tracker(*chosen, scene)
+        scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
+        gallery = build_gallery(config.gallery, embedder, memory=keeps_tracks(config.choice.tracker))
+        said = (*opened.notices, *built.notices, *gallery.notices)
+        stages = Stages(
+            source=source,
+            detector=opened.detector,
+            embedder=embedder,
+            scheduler=scheduler if embedder.dim else NoScheduler(),
+            tracker=tracker,
+            gallery=gallery,
+            at_end=opened.at_end,
+        )
+        makers = SinkMaker(config, stages, timer, said)
+        kept = TrajectorySink()
+        sinks = [Retrospective([kept], tracker), *makers.detections()] if config.linked.link else makers.all()
+        pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
+        second: SecondPass = NoSecondPass()
+        if config.linked.link:
+            second = _linked_pass(config, pipeline, kept, makers)
+    except BaseException:
+        source.close()
+        raise
+    return TrackingRun(pipeline, second, tuple(config.output.files()), said)
+
+
+def _check_gallery(config: TrackConfig) -> None:
+    """Refuse a gallery that nothing can be compared with, before anything loads."""
+    if config.gallery.gallery is not None and config.embedder.embedder == "none":
+        raise UsageError(
+            f"gallery '{config.gallery.gallery}' needs an embedder to compare with, and there is none",
+            remedy="choose one with --embedder (recorded detections need their video too: --source)",
+        )
+    if config.gallery.gallery is not None:
+        list_identities(Path(config.gallery.gallery))
+
+
+def _linked_pass(
+    config: TrackConfig, pipeline: TrackingPipeline, kept: TrajectorySink, makers: SinkMaker
+) -> LinkedPass:
+    """Build what `--link` does after the last frame."""
+    info, embedder = pipeline.stages.source.info, pipeline.stages.embedder
+
+    def linked(tracklets: Tracklets) -> Tracklets:
+        size = (info.width, info.height)
+        return link(tracklets, config.linking, same_floor=embedder.same_floor, size=size)
+
+    return LinkedPass(
+        kept,
+        linked,
+        pictures=functools.partial(open_ahead, config.source, pipeline.timer) if config.output.video else None,
+        sinks=lambda: [*makers.files(), *makers.video(TrackView.empty)],  # after linking nobody is lost
+        run=(pipeline.timer, pipeline.counts),
+    )
+
+
+def _check_second_pass(config: TrackConfig) -> None:
+    """Refuse to link a video that is to be drawn and cannot be read twice."""
+    source = config.source.source
+    live = source is not None and not Path(source).exists() and (source.isdigit() or "://" in source)
+    if live and config.linked.link and config.output.video:
+        raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
+
+
+def _warm_up(embedder: Embedder) -> None:
+    """Run one crop, so that what a first call costs (allocation, kernels) is not taken for the cost of a crop."""
+    if embedder.dim:
+        embedder.embed(np.zeros((64, 64, 3), np.uint8), np.array([[8, 8, 40, 56]], np.float32))
+        embedder.synchronize()
