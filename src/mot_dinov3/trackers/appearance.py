@@ -256,7 +256,7 @@ class AppearanceTracker:
         if config.recovery:
             known = tracks.confirmed & (tracks.embedded_frame >= 0)
             patience[known] = max(config.recovery_seconds, config.lost_seconds)
-        if config.edge_seconds:
+        if config.edge_seconds and not tracks.matched.all():
             outside = self._outside()
             patience[outside] = np.minimum(patience[outside], config.edge_seconds)
         state = np.where(tracks.matched, int(TrackState.CONFIRMED), int(TrackState.LOST))
@@ -280,7 +280,9 @@ class AppearanceTracker:
         if config.class_mode == "vote":
             class_id = class_id.copy()
             class_id[owned] = tracks.class_id[owner]
-        score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
+        score = found.score
+        if (score < 0).any():
+            score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = detections.replace(track_id=track_id, state=state, track_xyxy=smooth, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None
         gone = tracks.state == TrackState.REMOVED

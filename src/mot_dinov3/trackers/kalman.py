@@ -17,6 +17,7 @@ Array = npt.NDArray[np.float64]
 
 POS, VEL, PP, PV, VV = range(5)
 CHI2_MEDIAN = 0.455  # of a squared standard normal variable
+_WIDTH_HEIGHT = np.array([2, 3, 2, 3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def innovation2(motion: Array, boxes: Array, deviation: Array) -> tuple[Array, A
 
 def _size(boxes: Array) -> Array:
     """Return (w, h, w, h) of centre boxes."""
-    return np.asarray(boxes[:, [2, 3, 2, 3]])
+    return boxes.take(_WIDTH_HEIGHT, axis=1)
 
 
 def centre_boxes(xyxy: npt.NDArray[np.floating]) -> Array:
