@@ -129,6 +129,8 @@ def test_packages_and_the_command_line_import_without_anything_heavy(heavy_leave
         ["--version"],
         ["track", "--help"],
         ["detect", "--help"],
+        ["gallery", "--help"],
+        ["gallery", "--list-trackers", "--list-reid-models", "--list-reid-weights"],
         ["--list-detectors"],
         ["--list-embedders"],
         ["--list-trackers"],

@@ -59,6 +59,7 @@ def test_nothing_is_written_by_default_and_every_key_is_there(
     assert list(tmp_path.iterdir()) == []
     paths = result.paths
     assert (paths.run_dir, paths.json_path, paths.video_path, paths.frames_dir) == (None,) * 4
+    assert dict(paths) == dict.fromkeys(("run_dir", "json_path", "video_path", "frames_dir"))
     assert isinstance(object.__getattribute__(result, "payload"), PackedPayload)  # not built before it is asked for
     payload = result.payload
     written = ["schema_version", "parent_schema_version", "video", "created_at_utc", "tracker", "frames"]
@@ -228,6 +229,25 @@ def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
     assert not journal_path(target).exists()
     assert main(gallery_command(scene, people, tmp_path / "b", "--resume")) == 0
     assert "complete" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_leaves_a_document_and_goes_on_to_the_same_end(scene: Scene, tmp_path: Path) -> None:
+    def run(name: str, *, frames: int = 999, resume: bool = False) -> Any:
+        values = {"dets_json": str(scene.dets), "video": str(scene.video), "json": True, "run_name": name}
+        job = naming.GalleryRun(
+            assemble(naming.GalleryJobConfig, {**values, "out_dir": str(tmp_path), "resume": resume})
+        )
+        ticks = iter(range(1000))
+        whole = job.run(lambda: next(ticks) == frames)
+        assert whole is (frames == 999)
+        return json.loads((tmp_path / name / "tracked.json").read_text())["frames"]
+
+    whole = run("a")
+    for frames in (0, 1, 20):
+        part = run("b", frames=frames)
+        assert frames <= len(part) <= frames + 1
+        assert part == whole[: len(part)]
+        assert run("b", resume=True) == whole
 
 
 def test_another_runs_lines_are_not_continued(scene: Scene, people: Path, tmp_path: Path) -> None:

@@ -123,13 +123,25 @@ class GalleryJobConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunPaths:
-    """Where a run's files are; None where nothing is written."""
+class RunPaths(Mapping[str, "Path | None"]):
+    """Where a run's files are, as attributes and by key; None where nothing is written."""
 
     run_dir: Path | None = None
     json_path: Path | None = None
     video_path: Path | None = None
     frames_dir: Path | None = None
+
+    def __getitem__(self, name: str) -> Path | None:
+        if name not in (field.name for field in dataclasses.fields(self)):
+            raise KeyError(name)
+        path: Path | None = getattr(self, name)
+        return path
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in dataclasses.fields(self))
+
+    def __len__(self) -> int:
+        return len(dataclasses.fields(self))
 
     @classmethod
     def of(cls, config: GalleryJobConfig) -> RunPaths:

@@ -149,8 +149,7 @@ class NamingPipeline:
             self._release(self.stages.tracker.settled)
             for sink in self.stages.sinks:
                 sink.write(frame, self._kept(rows))
-            if tick():
-                self._release(frame.index + 1)
+            if tick():  # what is not settled is not written, so that a run that goes on from here writes the same
                 return False
         self._release(None)
         return True

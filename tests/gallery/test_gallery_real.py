@@ -1,0 +1,94 @@
+"""The gallery on real people: half of each identity's pictures, a real detector's boxes, real weights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_fakes import write_picture
+
+import mot_dinov3
+from mot_dinov3 import boxes
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.formats.motchallenge import read_detections, read_tracks
+from mot_dinov3.gallery.folder import load_gallery
+
+FRAMES = 320
+
+
+def test_the_built_in_embedder_tells_colours_apart(tmp_path: Path) -> None:
+    for name, colour in (("red", (0, 0, 250)), ("blue", (250, 0, 0))):
+        for number in range(3):
+            write_picture(tmp_path / name / f"{name}_{number}.png", colour, (80 + number, 32))
+    embedder = build_embedder(EmbedderConfig(embedder="histogram"), device=DeviceConfig(device="cpu")).embedder
+    known = load_gallery(tmp_path, embedder)
+    alike = known.embedding @ known.embedding.T
+    same = known.owner[:, None] == known.owner
+    assert alike[same].min() > alike[~same].max() + 0.3
+
+
+def recorded(shared: Path, path: Path) -> Path:
+    """The first frames of yolov8n's boxes on vtest.avi as det-v1."""
+    found = read_detections(shared / "data/tracking/PETS09-S2L1/det/yolov8n_960.txt").frames
+    frames = [
+        {
+            "frame": index,
+            "detections": [
+                {"bbox": box.astype(float).tolist(), "score": float(score), "class_id": 0, "det_ind": row}
+                for row, (box, score) in enumerate(zip(found[index].xyxy, found[index].score))
+            ],
+        }
+        for index in sorted(found)
+        if index < FRAMES
+    ]
+    path.write_text(json.dumps({"schema_version": "det-v1", "frames": frames}))
+    return path
+
+
+@pytest.mark.slow
+def test_half_of_the_pictures_name_most_people_right_and_nobody_twice(shared: Path, tmp_path: Path) -> None:
+    for identity in (shared / "data/gallery/crops_pets09_s2l1").iterdir():
+        (tmp_path / "gallery" / identity.name).mkdir(parents=True)
+        for picture in sorted(identity.iterdir())[1::2]:
+            (tmp_path / "gallery" / identity.name / picture.name).write_bytes(picture.read_bytes())
+    result = mot_dinov3.track_video(
+        dets_json=recorded(shared, tmp_path / "d.json"),
+        video=shared / "data/tracking/vtest.avi",
+        gallery=tmp_path / "gallery",
+        reid_weights="osnet_x0_25_msmt17.pt",
+        models_dir=shared / "models",
+        device="cpu",
+    )
+    truth = read_tracks(shared / "data/tracking/PETS09-S2L1/gt/gt.txt")
+    corners = boxes.from_xywh(truth.xywh.astype(np.float32))
+    right = []
+    for frame in result.payload["frames"]:
+        named = [row for row in frame["detections"] if "gallery_id" in row]
+        assert len({row["gallery_id"] for row in named}) == len(named)
+        there = np.flatnonzero(truth.frame == frame["frame"])
+        for row in named:
+            overlap = boxes.iou(np.array([row["bbox"]], np.float32), corners[there])[0]
+            if overlap.max(initial=0) >= 0.5:
+                right.append(int(row["gallery_id"]) == truth.track_id[there[overlap.argmax()]])
+    assert len(right) > 600
+    assert np.mean(right) >= 0.7
+
+
+@pytest.mark.slow
+def test_few_switches_among_200_crowded_objects(shared: Path, tmp_path: Path) -> None:
+    tools = shared / "tools"
+    dets, tracked = tmp_path / "d.json", tmp_path / "t.json"
+    subprocess.run([sys.executable, tools / "synth_dets.py", "synth", dets, "200"], check=True, capture_output=True)
+    result = mot_dinov3.track_video(dets_json=dets, video=shared / "data/tracking/vtest.avi")
+    tracked.write_text(json.dumps(result.payload))
+    done = subprocess.run(
+        [sys.executable, tools / "id_switches.py", tracked], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.replace("'", '"'))
+    assert found["switches"] <= 25
+    assert found["tracked"] > 0.98
