@@ -322,6 +322,18 @@ def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: P
         naming.class_filter(naming.NamingConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
 
 
+def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").touch()
+    (tmp_path / "fast.engine").touch()
+    assert naming.find_weights(str(tmp_path / "net.onnx"), Path("nowhere")) == str(tmp_path / "net.onnx")
+    assert naming.find_weights("net", tmp_path) == str(tmp_path / "net.onnx")
+    with pytest.raises(MotError, match="do not exist") as caught:
+        naming.find_weights("other.pt", tmp_path)
+    assert "net.onnx" in caught.value.remedy
+    with pytest.raises(MotError, match="TensorRT"):
+        naming.find_weights("fast.engine", tmp_path)
+
+
 def test_resume_needs_json() -> None:
     with pytest.raises(ConfigError, match="--resume needs --json"):
         naming.ArtefactConfig(resume=True)

@@ -414,12 +414,18 @@ def class_filter(config: NamingConfig) -> ClassFilter:
 
 
 def find_weights(name: str, folder: Path) -> str:
-    """Return the weights' path: as written, or by name under `folder`.
+    """Return the weights' path: as written, or by name under `folder`, with or without its ending.
 
     Raises:
         ModelError: There is no such file or folder.
     """
-    for path in (Path(name).expanduser(), folder / name):
+    endings = ("", ".pt", ".pth", ".torchscript", ".onnx", "_openvino_model")
+    for path in (Path(name).expanduser(), *(folder / f"{name}{ending}" for ending in endings)):
+        if path.suffix == ".engine" and path.exists():
+            raise ModelError(
+                f"weights '{path}' are a TensorRT engine, which cannot be run here yet",
+                remedy="give the .pt, .torchscript, .onnx or OpenVINO form of the same weights",
+            )
         if path.exists():
             return str(path)
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
