@@ -146,7 +146,7 @@ def _align(
     before: Image, after: Image, points: Points, start: Points, *, window: int, back_error: float
 ) -> tuple[Points, BoolArray]:
     """Return where points of one canvas are on another, and which of them were really found there."""
-    flow = follow(before, after, points, window=window, guess=start)
+    flow = follow(before, after, points, window=window, guess=start, levels=2)
     ok = flow.good(back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
     for i in np.flatnonzero(ok):
         ok[i] = correlation(before, after, points[i], flow.xy[i], window // 3) > SAME

@@ -14,7 +14,7 @@ from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.matching import DenseMap, Peak, centres, find_peak, unit
+from mot_dinov3.keypoints.matching import DenseMap, centres, find_peak, unit
 from mot_dinov3.keypoints.structure import expected_places, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.structures import BoolArray, FloatArray, Image
 
@@ -74,6 +74,23 @@ class Answer:
     polygons: Sequence[Points] | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _View:
+    """The cells within a keypoint's search radius.
+
+    Attributes:
+        heights: ``(a, b)`` similarity less what speaks against each place.
+        places: ``(a, b, 2)`` pixels of the canvas.
+        corner: ``(2,)`` pixels where the first cell begins.
+        patch: Pixels of a cell.
+    """
+
+    heights: Array
+    places: Points
+    corner: Points
+    patch: float
+
+
 class Lookup:
     """Templates of one instance's keypoints, and the search for them.
 
@@ -119,14 +136,13 @@ class Lookup:
         outside = self._outside(polygons or question.polygons, dense)
         places, variance = question.places.copy(), question.variance.copy()
         usual = tolerance(question.layout, extent=self.extent)
-        for _ in range(ROUNDS):
+        views = {i: self._heights(i, question, dense, outside) for i in np.flatnonzero(~question.fixed).tolist()}
+        for _ in range(ROUNDS if self.structured else 1):
             expected = expected_places(places, question.layout, self._trust(question), extent=self.extent)
-            for i in np.flatnonzero(~question.fixed).tolist():
-                window = self._window(i, question, dense)
-                if window is None:
-                    continue
-                spans = self._heights(i, window, question, expected[i], usual[i], dense, outside)
-                places[i], variance[i] = self._decide(i, window, spans, question, dense)
+            for i, found in views.items():
+                if found is not None:
+                    heights = self._with_structure(found, expected[i], usual[i])
+                    places[i], variance[i] = self._decide(i, found, heights, question)
         places, swapped = self._swap(places, question, dense)
         similar = self._similar(dense.at(places))
         score = self._score(similar)
@@ -156,20 +172,14 @@ class Lookup:
             return None
         return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
-    def _heights(
-        self,
-        i: int,
-        window: tuple[slice, slice],
-        question: Question,
-        expected: Points,
-        usual: float,
-        dense: DenseMap,
-        outside: Array | None,
-    ) -> Array:
-        """Return similarity less all that speaks against a place, for the cells of a window."""
+    def _heights(self, i: int, question: Question, dense: DenseMap, outside: Array | None) -> _View | None:
+        """Return similarity less all but the structure that speaks against a place, within the search radius."""
+        window = self._window(i, question, dense)
+        if window is None:
+            return None
         cells = dense.cells[window]
-        places = centres(cells.shape[:2], dense.patch)
-        places = places + np.array([window[1].start, window[0].start]) * dense.patch
+        corner = np.array([window[1].start, window[0].start]) * dense.patch
+        places = centres(cells.shape[:2], dense.patch) + corner
         rows = cells.reshape(-1, cells.shape[2])
         heights = self._similar_to(i, rows).reshape(cells.shape[:2]).astype(np.float64)
         own = question.places[i]
@@ -182,32 +192,29 @@ class Lookup:
             misses=float(question.misses[i]),
             speed_px=float(question.velocity[i]) / question.factor,
         )
-        if self.structured:
-            heights -= search.structure_penalty(np.linalg.norm(places - expected, axis=2), usual)
         if outside is not None:
             heights -= search.mask_penalty(outside[window], self.extent)
-        return np.asarray(heights - search.rival_penalty(places, own, question.rivals[i]))
+        return _View(heights - search.rival_penalty(places, own, question.rivals[i]), places, corner, dense.patch)
 
-    def _decide(
-        self, i: int, window: tuple[slice, slice], heights: Array, question: Question, dense: DenseMap
-    ) -> tuple[Points, float]:
+    def _with_structure(self, view: _View, expected: Points, usual: float) -> Array:
+        if not self.structured:
+            return view.heights
+        return view.heights - search.structure_penalty(np.linalg.norm(view.places - expected, axis=2), usual)
+
+    def _decide(self, i: int, view: _View, heights: Array, question: Question) -> tuple[Points, float]:
         """Return place and variance: the peak where it beats the prediction, else both fused by precision."""
-        peak = self._peak(heights, window, dense)
+        peak = find_peak(heights, view.patch)
+        found = peak.xy + view.corner
         own, variance = question.places[i], float(question.variance[i])
-        row, column = np.rint(own / dense.patch - 0.5).astype(int)[::-1] - (window[0].start, window[1].start)
+        column, row = np.rint((own - view.corner) / view.patch - 0.5).astype(int)
         row, column = int(np.clip(row, 0, heights.shape[0] - 1)), int(np.clip(column, 0, heights.shape[1] - 1))
         here = float(heights[row, column]) + (BELIEVED_BONUS if question.believed[i] else 0.0)
-        sigma = PEAK_SIGMA * dense.patch * (1.0 if peak.value - peak.second > CLEAR else 2.0)
+        sigma = PEAK_SIGMA * view.patch * (1.0 if peak.value - peak.second > CLEAR else 2.0)
         if peak.value > here:
-            return peak.xy, max(variance, sigma**2)
-        measured = Measurement(peak.xy[None], np.array([2 * sigma]))
+            return found, max(variance, sigma**2)
+        measured = Measurement(found[None], np.array([2 * sigma]))
         fused, better, _ = fuse(own[None], np.array([variance]), measured)
         return fused[0], float(better[0])
-
-    def _peak(self, heights: Array, window: tuple[slice, slice], dense: DenseMap) -> Peak:
-        peak = find_peak(heights, dense.patch)
-        corner = np.array([window[1].start, window[0].start]) * dense.patch
-        return dataclasses.replace(peak, xy=peak.xy + corner, rival=peak.rival + corner)
 
     def _similar_to(self, i: int, rows: FloatArray) -> FloatArray:
         """Return the ``(k,)`` similarity of descriptors to the templates of keypoint `i`: the best template counts."""

@@ -18,6 +18,7 @@ from mot_dinov3.structures import BoolArray, Image
 Mask = npt.NDArray[np.bool_]
 
 LEVELS = 4
+ENOUGH = (3, 15, 0.02)  # OpenCV's COUNT + EPS: 15 iterations, or a step below 0.02 px
 NEAR = 3.0  # a point takes over the motion of supports within about so many times the spacing of the supports
 
 
@@ -60,7 +61,9 @@ class Flow:
         return self.error <= limit
 
 
-def follow(before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None) -> Flow:
+def follow(
+    before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None, levels: int = LEVELS
+) -> Flow:
     """Follow points from one picture to another and back again.
 
     Args:
@@ -69,12 +72,13 @@ def follow(before: Image, after: Image, points: Points, *, window: int, guess: P
         points: ``(n, 2)``.
         window: Side of the window in pixels.
         guess: ``(n, 2)`` first guess of the new places, or None for the old ones.
+        levels: Of the pyramid beyond the full picture; few are enough after a good guess.
     """
     import cv2
 
     if not len(points):
         return Flow(points.copy(), np.zeros(0))
-    options: dict[str, Any] = {"winSize": (window, window), "maxLevel": LEVELS}
+    options: dict[str, Any] = {"winSize": (window, window), "maxLevel": levels, "criteria": ENOUGH}
     start = points.astype(np.float32)[:, None]
     flags = 0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW
     first: Any = None if guess is None else guess.astype(np.float32)[:, None].copy()

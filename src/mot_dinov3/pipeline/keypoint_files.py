@@ -188,7 +188,7 @@ class KeypointFiles:
         path = labelme.frame_path(place.folder, place.stem, frame)
         document = labelme.frame_document(keypoints, frame=frame, image=f"{path.stem}.png", size=place.size)
         with outputs.replacing(path) as part:
-            part.write_text(json.dumps(document, allow_nan=False, indent=1), encoding="utf-8")
+            part.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")  # indenting costs 5 ms
 
     def outlines(self, frame: int) -> dict[str, Any]:
         """Return the outlines in the frame's file, where it is ours."""

@@ -8,7 +8,8 @@ from mot_dinov3.keypoints.backends import DenseRequest
 from mot_dinov3.keypoints.matching import DenseMap, unit
 from mot_dinov3.structures import FloatArray, Image, ModelInfo
 
-STRIDE = 4  # pixels from one descriptor to the next
+STRIDE = 4  # pixels from one descriptor to the next, and more where a picture would get more than …
+MOST_CELLS = 72  # … so many of them squared: bounds the cost
 ANGLES = 8
 RINGS = ((2.0, 1.0), (5.0, 2.0))  # radius and blur of each ring of samples, in strides
 COLOUR_BLURS = (1.0, 2.5)  # in strides
@@ -36,7 +37,10 @@ class GradientBackend:
 
     def describe(self, image: Image) -> DenseMap:
         """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture."""
-        histograms = _orientation_cells(image)
+        height, width = image.shape[:2]
+        patch = max(self.patch, float(np.sqrt(height * width)) / MOST_CELLS)
+        size = (max(1, round(width / patch)), max(1, round(height / patch)))
+        histograms = _orientation_cells(image, size)
         parts = []
         for radius, blur in RINGS:
             smooth = _blur(histograms, blur)
@@ -45,17 +49,16 @@ class GradientBackend:
                 parts.append(_shifted(smooth, radius * np.cos(angle), radius * np.sin(angle)))
         parts.append(_blur(histograms, 1.0))
         shape = unit(np.minimum(unit(np.concatenate(parts, 2)), CLIP))
-        return DenseMap(unit(np.concatenate([shape, COLOUR_WEIGHT * _colour_cells(image)], 2)), self.patch)
+        return DenseMap(unit(np.concatenate([shape, COLOUR_WEIGHT * _colour_cells(image, size)], 2)), width / size[0])
 
 
-def _orientation_cells(image: Image) -> FloatArray:
-    """Return ``(h / STRIDE, w / STRIDE, ANGLES)``: how much gradient there is in each direction."""
+def _orientation_cells(image: Image, size: tuple[int, int]) -> FloatArray:
+    """Return ``(gh, gw, ANGLES)``: how much gradient there is in each direction; `size` is ``(gw, gh)``."""
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3)
     dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3)
-    size = (image.shape[1] // STRIDE, image.shape[0] // STRIDE)
     planes = []
     for step in range(ANGLES):
         angle = step * 2 * np.pi / ANGLES
@@ -64,11 +67,10 @@ def _orientation_cells(image: Image) -> FloatArray:
     return np.sqrt(np.stack(planes, 2), dtype=np.float32)
 
 
-def _colour_cells(image: Image) -> FloatArray:
+def _colour_cells(image: Image, size: tuple[int, int]) -> FloatArray:
     """Return unit rows of how the colour of each place, at two blurs, differs from the picture's mean."""
     import cv2
 
-    size = (image.shape[1] // STRIDE, image.shape[0] // STRIDE)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32)
     lab = (lab - lab.reshape(-1, 3).mean(0)) * np.array([0.5, 1.0, 1.0], np.float32)
