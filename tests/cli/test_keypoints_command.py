@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keypoints import scene
+from mot_dinov3.cli import main
+
+
+def test_the_command_follows_points_and_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 6)
+    scene.label(tmp_path / "v", "v", 0)
+    toml = tmp_path / "c.toml"
+    toml.write_text("motion_search_tighten = 1.0\nstep = 2\n")
+    words = ["keypoints", "--video", str(video), "--backend", "gradient", "--config", str(toml), "--no-progress"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "frames      6" in said
+    assert "visible 100.0 %" in said
+    assert "interpolated" in (tmp_path / "v" / "v_keypoints.csv").read_text()
+
+
+def test_every_documented_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["keypoints", "--help"])
+    shown = capsys.readouterr().out
+    for name in (
+        "mask-enforce-position",
+        "mask-enforce-snap-radius",
+        "motion-search-tighten",
+        "motion-search-gain",
+        "motion-search-flow-gain",
+        "motion-search-min-radius",
+        "motion-search-max-radius",
+        "motion-search-miss-boost",
+        "motion-prior-penalty-weight",
+        "motion-prior-soft-radius-px",
+        "motion-prior-radius-factor",
+        "motion-prior-miss-relief",
+        "motion-prior-flow-relief",
+    ):
+        assert f"--{name}" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "--video is missing"),
+        (["--video", "nowhere.mp4"], 3, "nowhere.mp4"),
+        (["--video", "V"], 3, "no labels"),
+        (["--video", "V", "--step", "0"], 2, "step"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_named(
+    words: list[str], code: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 2)
+    assert main(["keypoints", *(str(video) if w == "V" else w for w in words), "--backend", "gradient"]) == code
+    assert told in capsys.readouterr().err
+
+
+def test_similarity_finds_the_clicked_place_on_another_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 6)
+    x, y = scene.truth(0)["tail"]
+    out, raw = tmp_path / "s.png", tmp_path / "s.npy"
+    words = ["similarity", "--video", str(video), "--frame", "0", "--point", f"{x},{y}", "--on-frame", "5"]
+    more = ["--backend", "gradient", "--short-side", "256", "--output", str(out), "--npy", str(raw)]
+    assert main([*words, *more]) == 0
+    best = capsys.readouterr().out.splitlines()[0].split()[1]
+    found = np.array([float(v) for v in best.split(",")])
+    assert np.linalg.norm(found - scene.truth(5)["tail"]) < 4
+    assert out.stat().st_size > 500
+    heights = np.load(raw)
+    assert heights.ndim == 2
+    assert heights.max() <= 1.0 + 1e-5
+
+
+def test_a_click_beside_the_picture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 2)
+    words = ["similarity", "--video", str(video), "--point", "999,5", "--output", str(tmp_path / "s.png")]
+    assert main([*words, "--backend", "gradient"]) == 3
+    assert "outside the picture of 192×128" in capsys.readouterr().err
+    assert main(["similarity", "--video", str(video), "--pca", "--backend", "gradient", "--output", words[-1]]) == 0
