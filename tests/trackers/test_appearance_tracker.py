@@ -22,7 +22,7 @@ def test_registry_resolves_to_the_class() -> None:
 
 def test_ids_start_at_one_without_gaps_and_stay() -> None:
     answers, _ = feed(tracker(), walk(20, 2.0, -1.0, 0.0))
-    assert ids(answers)[2:] == [[1, 2, 3]] * 18
+    assert ids(answers)[3:] == [[1, 2, 3]] * 17
 
 
 def test_tentative_rows_are_marked_and_revised_once_confirmed() -> None:
@@ -74,7 +74,7 @@ def test_low_score_boxes_continue_tracks_but_start_none() -> None:
     for t in (5, 6):
         scene[t] = scene[t].replace(score=np.array([0.3], np.float32))
     low_only = [frame.replace(score=np.array([0.3], np.float32)) for frame in walk(10, 0.0)]
-    assert ids(feed(tracker(), scene)[0])[2:] == [[1]] * 8
+    assert ids(feed(tracker(), scene)[0])[3:] == [[1]] * 7
     assert ids(feed(tracker(low_match=False), scene)[0])[5:7] == [[-1], [-1]]
     assert ids(feed(tracker(), low_only)[0]) == [[-1]] * 10
 

@@ -16,13 +16,13 @@ def flickering(frames: int) -> list[Detections]:
 
 def test_agnostic_keeps_the_identity_and_the_rows_class() -> None:
     answers, _ = feed(tracker(), flickering(12))
-    assert ids(answers)[2:] == [[1]] * 10
+    assert ids(answers)[3:] == [[1]] * 9
     assert [int(a.class_id[0]) for a in answers[:4]] == [2, 2, 2, 7]
 
 
 def test_vote_keeps_the_identity_and_says_the_majority() -> None:
     answers, _ = feed(tracker(class_mode="vote"), flickering(12))
-    assert ids(answers)[2:] == [[1]] * 10
+    assert ids(answers)[3:] == [[1]] * 9
     assert {int(a.class_id[0]) for a in answers} == {2}
 
 

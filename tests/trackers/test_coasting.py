@@ -19,9 +19,9 @@ def coasted(answers: list[Detections]) -> list[int]:
     return [int(a.coasted.sum()) for a in answers]
 
 
-def test_off_by_default() -> None:
-    answers, _ = feed(tracker(), flicker(100, 10))
-    assert sum(coasted(answers)) == 0
+def test_on_by_default_and_can_be_switched_off() -> None:
+    assert sum(coasted(feed(tracker(), flicker(100, 10))[0])) > 0
+    assert sum(coasted(feed(tracker(coast=False), flicker(100, 10))[0])) == 0
 
 
 def test_starts_once_the_record_shows_that_gaps_close() -> None:

@@ -24,7 +24,7 @@ class TrackerConfig:
 
     # Association.
     hungarian: bool = setting(True, "assign optimally; off: greedily")
-    match_floor: float = setting(0.12, "least similarity of a match: overlap × score, plus likelihood and appearance")
+    match_floor: float = setting(0.16, "least similarity of a match: overlap × score, plus likelihood and appearance")
     low_floor: float = setting(0.5, "the same for low-score boxes (plain overlap)")
     tentative_floor: float = setting(0.3, "the same for tracks that are not confirmed yet")
     score_fusion: bool = setting(True, "multiply the overlap by the box's score")
@@ -48,7 +48,7 @@ class TrackerConfig:
     camera_motion: bool = setting(True, "compensate the camera's motion (needs pictures)")
 
     # Life.
-    confirm_hits: int = setting(3, "matches that confirm a track")
+    confirm_hits: int = setting(4, "matches that confirm a track")
     confirm_score: float = setting(0.0, "a box of this score confirms its track at once; 0 = never")
     tentative_seconds: float = setting(0.1, "a tentative track dies when unmatched for longer")
     lost_seconds: float = setting(2.0, "a lost track is looked for this long")
@@ -67,7 +67,7 @@ class TrackerConfig:
     class_mode: str = setting(
         "agnostic", "classes: ignored, matched apart, or voted per track", choices=("agnostic", "per-class", "vote")
     )
-    coast: bool = setting(False, "output a lost track's predicted box for a moment, where such gaps mostly close")
+    coast: bool = setting(True, "output a lost track's predicted box for a moment, where such gaps mostly close")
     coast_seconds: float = setting(0.11, "for how long a lost track's predicted box is output with --coast")
     coast_trust: float = setting(0.6, "share of this stream's gaps that must have closed in that time for --coast")
 
