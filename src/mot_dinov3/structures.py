@@ -85,6 +85,22 @@ class Frame:
         return self.image
 
 
+_NEUTRAL: dict[str, tuple[Any, object]] = {
+    "score": (np.float32, 1.0),
+    "class_id": (np.int64, -1),
+    "track_id": (np.int64, -1),
+    "state": (np.int64, int(TrackState.NONE)),
+    "fresh": (np.bool_, False),
+    "reason": (np.int64, int(Reason.NONE)),
+    "coasted": (np.bool_, False),
+    "gallery_id": (np.object_, None),
+    "gallery_distance": (np.float32, np.nan),
+    "gallery_margin": (np.float32, np.nan),
+    "extra": (np.object_, None),
+}
+"""Columns of one value a row: their type and what a row has where nothing is known."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Detections:
     """The boxes of one frame with all that the stages found out about them, row by row.
@@ -129,37 +145,34 @@ class Detections:
     extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        n = len(self.xyxy)
-        self._check("xyxy", np.asarray(self.xyxy, np.float32).reshape(n, -1) if n else np.zeros((0, 4), np.float32), 4)
-        self._fill("score", np.float32, 1.0)
-        self._fill("class_id", np.int64, -1)
-        self._fill("track_id", np.int64, -1)
-        self._fill("state", np.int64, int(TrackState.NONE))
-        self._fill("fresh", np.bool_, False)
-        self._fill("reason", np.int64, int(Reason.NONE))
-        self._fill("coasted", np.bool_, False)
-        self._fill("gallery_id", np.object_, None)
-        self._fill("gallery_distance", np.float32, np.nan)
-        self._fill("gallery_margin", np.float32, np.nan)
-        self._fill("extra", np.object_, None)
-        if self.embedding is not None:
-            self._check("embedding", np.asarray(self.embedding, np.float32), None)
-        if self.track_xyxy is not None:
-            self._check("track_xyxy", np.asarray(self.track_xyxy, np.float32), 4)
+        for name in self.__dict__:  # xyxy comes first: the others are measured by it
+            self._settle(name)
 
-    def _fill(self, name: str, dtype: Any, neutral: object) -> None:
-        value = getattr(self, name)
-        n = len(self.xyxy)
-        array = np.full(n, neutral, dtype) if value is None else np.asarray(value, dtype)
-        if array.shape != (n,):
-            raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
-        object.__setattr__(self, name, array)
+    def _settle(self, name: str) -> None:
+        """Give the column `name` its type, or its neutral value where it is missing, and check its shape."""
+        value, n = self.__dict__[name], len(self.__dict__["xyxy"])
+        if name in _NEUTRAL:
+            dtype, neutral = _NEUTRAL[name]
+            array = np.full(n, neutral, dtype) if value is None else np.asarray(value, dtype)
+            if array.shape != (n,):
+                raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
+        elif value is not None:
+            width = None if name == "embedding" else 4
+            array = np.asarray(value, np.float32)
+            if name == "xyxy" and n == 0:
+                array = np.zeros((0, 4), np.float32)
+            if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
+                raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
+        else:
+            return
+        self.__dict__[name] = array  # frozen for others
 
-    def _check(self, name: str, array: npt.NDArray[Any], width: int | None) -> None:
-        n = len(self.xyxy)
-        if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
-            raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
-        object.__setattr__(self, name, array)
+    @classmethod
+    def _of_settled(cls, columns: dict[str, Any]) -> Detections:
+        """Return the struct of columns known to fit, without checking them once more."""
+        made = object.__new__(cls)
+        made.__dict__.update(columns)
+        return made
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -169,16 +182,20 @@ class Detections:
         picked = rows if isinstance(rows, slice) else np.asarray(rows)
         if isinstance(picked, np.ndarray) and picked.size == 0 and picked.dtype != np.bool_:
             picked = picked.astype(np.int64)
-        chosen: dict[str, Any] = {name: None if c is None else c[picked] for name, c in self.columns().items()}
-        return Detections(**chosen)
+        return self._of_settled({name: None if c is None else c[picked] for name, c in self.__dict__.items()})
 
     def columns(self) -> dict[str, Any]:
         """Return the columns by name, in the order of the class."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return dict(self.__dict__)
 
     def replace(self, **columns: Any) -> Detections:
         """Return a copy with the named columns exchanged."""
-        return dataclasses.replace(self, **columns)
+        if "xyxy" in columns or not columns.keys() <= self.__dict__.keys():
+            return dataclasses.replace(self, **columns)
+        copy = self._of_settled({**self.__dict__, **columns})
+        for name in columns:
+            copy._settle(name)
+        return copy
 
     @property
     def has_embedding(self) -> BoolArray:
@@ -196,6 +213,8 @@ class Detections:
     def concat(cls, parts: Sequence[Detections]) -> Detections:
         """Join structs row-wise; a column that a part lacks is filled with zeros there."""
         parts = [p for p in parts if len(p)] or [cls.empty()]
+        if len(parts) == 1:
+            return parts[0]
         joined: dict[str, Any] = {}
         for name in parts[0].columns():
             columns = [getattr(p, name) for p in parts]
@@ -205,7 +224,7 @@ class Detections:
                 continue
             full = [np.zeros((len(p), width), np.float32) if c is None else c for p, c in zip(parts, columns)]
             joined[name] = np.concatenate(full)
-        return cls(**joined)
+        return cls._of_settled(joined)
 
 
 @dataclasses.dataclass(frozen=True)
