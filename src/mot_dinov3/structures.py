@@ -216,14 +216,13 @@ class Detections:
         if len(parts) == 1:
             return parts[0]
         joined: dict[str, Any] = {}
-        for name in parts[0].columns():
-            columns = [getattr(p, name) for p in parts]
-            width = next((c.shape[1] for c in columns if c is not None and c.ndim == 2), 0)
-            if all(c is None for c in columns):
-                joined[name] = None
-                continue
-            full = [np.zeros((len(p), width), np.float32) if c is None else c for p, c in zip(parts, columns)]
-            joined[name] = np.concatenate(full)
+        for name in parts[0].__dict__:
+            columns = [part.__dict__[name] for part in parts]
+            known = [c for c in columns if c is not None]
+            if known and len(known) < len(columns):
+                shape = known[0].shape[1:]
+                columns = [np.zeros((len(p), *shape), np.float32) if c is None else c for p, c in zip(parts, columns)]
+            joined[name] = np.concatenate(columns) if known else None
         return cls._of_settled(joined)
 
 
