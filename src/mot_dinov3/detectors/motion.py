@@ -24,8 +24,8 @@ from mot_dinov3.structures import BoolArray, Detections, FloatArray, Frame, Imag
 _SHADOW = 127
 _REACH = 0.1
 """Share of the picture's height over which objects count as equally far away."""
-_UNSURE = 0.5
-"""Score of a box where no usual size is known yet."""
+_UNSURE = 0.65
+"""Score of a box where no usual size is known: enough to start a track."""
 _GAP = 3
 """Pixels of the reduced picture, up and down, over which pieces hang together."""
 _MEMORY = 400
@@ -88,7 +88,7 @@ class MotionDetector:
         blobs = _blobs(mask)
         least = self._motion.motion_min_area * mask.size
         found = objects(mask, blobs, self._sizes, least)
-        score = scores(found, self._sizes)
+        score = scores(mask, found, self._sizes)
         self._sizes.learn(blobs[[_moving(mask, box) >= least for box in blobs]])
         order = np.argsort(-score, kind="stable")
         order = order[score[order] >= np.float32(self._conf)]
@@ -259,14 +259,14 @@ def _tight(mask: BoolArray, box: FloatArray) -> list[FloatArray]:
     return [np.array([x1 + columns[0], y1 + rows[0], x1 + columns[-1] + 1, y1 + rows[-1] + 1], np.float32)]
 
 
-def scores(boxes: FloatArray, sizes: UsualSizes) -> FloatArray:
+def scores(mask: BoolArray, boxes: FloatArray, sizes: UsualSizes) -> FloatArray:
     """Return ``(n,)`` scores in 0.3…0.9: how near the size of a box is to the usual one there.
 
     How well a box is filled, how big it is, and whether there was one in the last frame tell less.
     """
     score = np.full(len(boxes), _UNSURE, np.float32)
     for row, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-        usual = sizes.at(y2)
+        usual = _usual(mask, boxes[row], sizes)
         if usual is not None:
             odd = abs(math.log((x2 - x1) / usual[0])) + abs(math.log((y2 - y1) / usual[1]))
             score[row] = max(0.3, 0.9 - 0.4 * odd)
