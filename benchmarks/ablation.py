@@ -35,8 +35,8 @@ from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.config import TrackerConfig
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
-    "default, with coasted boxes": {"coast": True},
+    "all ingredients": {},
+    "with coasted boxes (the default)": {"coast": True},
     "greedy instead of optimal assignment": {"hungarian": False},
     "no second round for low scores": {"low_match": False},
     "overlap not multiplied by score": {"score_fusion": False},
@@ -109,7 +109,7 @@ def recordings(folder: Path, det_name: str) -> list[Recording]:
 
 def row(groups: list[Group], changes: Mapping[str, Any]) -> list[str]:
     """Return one variant's cells."""
-    config = dataclasses.replace(TrackerConfig(), **changes)
+    config = dataclasses.replace(TrackerConfig(coast=False), **changes)
     cells = []
     for _, runs in groups:
         scores: list[Scores] = [judge(run, [followed(recording, config) for recording in run]) for run in runs]
