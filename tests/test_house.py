@@ -163,3 +163,9 @@ def test_the_import_contract_places_every_module(repo: Path) -> None:
     assert layers["exhaustive"] is True
     placed = {name.strip(" ()") for layer in layers["layers"] for name in layer.split("|")}
     assert {m.name for m in pkgutil.iter_modules(mot_dinov3.__path__)} <= placed
+
+
+def test_test_files_have_names_of_their_own(repo: Path) -> None:
+    """The folders of the tests are no packages, so pytest knows a file by its name alone."""
+    names = [path.name for path in (repo / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

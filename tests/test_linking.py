@@ -275,8 +275,8 @@ def test_linking_raises_the_score_of_real_sequences(shared: Path, sequence: str,
         frames.append(tracker.update(recorded.frames.get(index, Detections.empty())))
         for revision in tracker.revisions:
             frames[revision.frame_index].track_id[revision.row] = revision.track_id
-    online = {index: rows[rows.track_id >= 1] for index, rows in enumerate(frames)}
-    seen = [rows[~rows.coasted] for rows in online.values()]
+    online = {index: rows[(rows.track_id >= 1) & ~rows.coasted] for index, rows in enumerate(frames)}
+    seen = list(online.values())
     frame = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
     rows = Detections.concat(seen)
     linked = link(Tracklets(frame, frame / recorded.video.fps, rows.track_id, rows.xyxy, rows.score))
