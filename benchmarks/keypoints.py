@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.build_keypoints import build_keypoints
+from mot_dinov3.build.keypoints import build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.matching import find_peak, similarity_maps

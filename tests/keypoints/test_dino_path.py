@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keypoints import scene
-from mot_dinov3.build_keypoints import build_keypoints
+from mot_dinov3.build.keypoints import build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ModelError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand

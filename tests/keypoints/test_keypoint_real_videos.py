@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.build_keypoints import build_keypoints
+from mot_dinov3.build.keypoints import build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 

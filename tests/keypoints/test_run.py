@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keypoints import scene
-from mot_dinov3.build_keypoints import KeypointRun, build_keypoints
+from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import FormatError, InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand

@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the picture, print the peaks, and return the exit code."""
     command = assemble(SimilarityCommand, option_values(args, SimilarityCommand))
-    from mot_dinov3.build_similarity import show_similarity
+    from mot_dinov3.build.similarity import show_similarity
 
     result = show_similarity(command)
     say_notices(result.notices)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3 import outputs
-from mot_dinov3.build_keypoints import build_backend
+from mot_dinov3.build.backends import build_backend
 from mot_dinov3.errors import InputError, UsageError
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob

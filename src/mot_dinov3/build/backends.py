@@ -1,0 +1,87 @@
+"""Dense backends of `keypoints` and `similarity`: which one, from what weights, on which device."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.detectors.weights import find_weights, weights_cache
+from mot_dinov3.devices import DeviceConfig, resolve_device
+from mot_dinov3.errors import ModelError
+from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
+from mot_dinov3.keypoints.backends.counted import CountedBackend
+from mot_dinov3.keypoints.config import MODEL, KeypointJob
+from mot_dinov3.registry import resolve
+
+log = logging.getLogger(__name__)
+
+SMALL_DETECTOR = "yolov8n.pt"  # used for its layers where it happens to be at hand
+
+
+@dataclasses.dataclass(frozen=True)
+class BackendChoice:
+    """A backend, and why it was taken."""
+
+    backend: CountedBackend
+    notices: tuple[str, ...]
+
+
+def build_backend(job: KeypointJob, device: DeviceConfig) -> BackendChoice:
+    """Build the dense backend that a job names; ``auto`` takes the best one at hand.
+
+    Raises:
+        ModelError: A model that was asked for cannot be had.
+    """
+    model = os.environ.get("DINOV3_LOCATION", "").strip() or job.model or MODEL
+    name, notices = job.backend, []
+    if name == "auto" and job.weights and not job.model:
+        name = "convnet"
+    if name == "auto":
+        try:
+            return BackendChoice(_backend("dino", model, None, device), ())
+        except ModelError as error:
+            if job.model:
+                raise
+            weights = _local_detector()
+            name = "convnet" if weights else "gradient"
+            notices.append(f"backend {name}: DINO is not at hand ({error.message})")
+            return BackendChoice(_backend(name, model, weights, device), tuple(notices))
+    weights = None
+    if name == "convnet":
+        weights = find_weights(job.weights or SMALL_DETECTOR)
+    return BackendChoice(_backend(name, model, weights, device), tuple(notices))
+
+
+def _backend(name: str, model: str, weights: Path | None, device: DeviceConfig) -> CountedBackend:
+    where = "cpu" if name == "gradient" else resolve_device(device.device)
+    request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=_load_convnet)
+    backend = resolve("backend", BACKENDS, name)(request)
+    log.info("keypoint backend: %s %s", backend.info.name, backend.info.weights)
+    return CountedBackend(backend)
+
+
+def _load_patches(model: str) -> Any:
+    # Asked for first, so that a model that is not at hand is told before torch takes its seconds.
+    from mot_dinov3.features.hub import locate
+
+    locate(model)
+    from mot_dinov3.features.dense import load_patches
+
+    return load_patches(model)
+
+
+def _load_convnet(weights: str) -> Any:
+    """Load a plain network's state dict, or an Ultralytics model, to run layer by layer."""
+    from mot_dinov3.detectors.yolo import network_layers
+    from mot_dinov3.features.dense import LayerOutputs, is_plain, load_mobilenet
+
+    path = Path(weights)
+    return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path))
+
+
+def _local_detector() -> Path | None:
+    places = (Path(SMALL_DETECTOR), Path("models") / SMALL_DETECTOR, weights_cache() / SMALL_DETECTOR)
+    return next((p for p in places if p.is_file()), None)
