@@ -152,15 +152,14 @@ class AppearanceTracker:
         public = tracks.confirmed
         if config.coast:
             self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
-        rows = np.flatnonzero(found.owner >= 0)
+        rows = (found.owner >= 0).nonzero()[0]
         owner, measured = found.owner[rows], found.centre[rows]
-        spread = kalman.deviation(measured, config.noise)
-        sure = tracks.matched[owner] & public[owner]
-        surprise, _ = kalman.innovation2(tracks.motion[owner[sure]], measured[sure], spread[sure])
-        self._calibration.observe(surprise)
+        motion, spread = tracks.motion[owner], kalman.deviation(measured, config.noise)
+        surprise, _ = kalman.innovation2(motion, measured, spread)
+        self._calibration.observe(surprise[(tracks.matched & public)[owner]])
         # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
         spread[found.doubtful[rows]] *= config.contest_noise
-        tracks.motion[owner] = kalman.update(tracks.motion[owner], measured, spread)
+        tracks.motion[owner] = kalman.update(motion, measured, spread)
         tracks.matched[:] = found.taken
         self._note(owner, rows, found, detections)
 
@@ -218,6 +217,8 @@ class AppearanceTracker:
         """Give public ids to tentative tracks with enough matches, in order of birth, and revise their past rows."""
         tracks, config = self._tracks, self.config
         young = tracks.track_id[owner] < 0
+        if not young.any():
+            return
         owner, rows = owner[young], rows[young]
         slot = np.minimum(tracks.hits[owner], config.confirm_hits) - 1
         tracks.trail[owner, slot, 0] = self._frame.index
@@ -271,12 +272,12 @@ class AppearanceTracker:
     def _label(self, found: Matching, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""
         tracks, config = self._tracks, self.config
-        owned = found.owner >= 0
+        owned = (found.owner >= 0).nonzero()[0]
         owner = found.owner[owned]
         track_id, state = np.full(len(detections), -1), np.full(len(detections), int(TrackState.NONE))
         smooth, class_id = detections.xyxy.copy(), detections.class_id
         track_id[owned], state[owned] = tracks.track_id[owner], tracks.state[owner]
-        smooth[owned] = tracks.corners[owner]
+        smooth[owned] = kalman.corner_boxes(tracks.motion[owner, kalman.POS])
         if config.class_mode == "vote":
             class_id = class_id.copy()
             class_id[owned] = tracks.class_id[owner]
@@ -290,10 +291,11 @@ class AppearanceTracker:
             tracks.keep(~gone)
         return Detections.concat([rows, coasted]) if coasted else rows
 
-    def _coasting(self) -> Detections:
-        """Return the predicted boxes of tracks lost a moment ago, if this stream's gaps mostly close."""
+    def _coasting(self) -> Detections | None:
+        """Return the predicted boxes of tracks lost a moment ago, if there are any and this stream's gaps mostly close."""
         tracks, config = self._tracks, self.config
-        if self._gaps.trust < config.coast_trust:
-            return Detections.empty()
         recent = self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
-        return coasting.predicted(tracks, np.flatnonzero((tracks.state == TrackState.LOST) & recent & ~self._outside()))
+        recent &= tracks.state == TrackState.LOST
+        if self._gaps.trust < config.coast_trust or not recent.any():
+            return None
+        return coasting.predicted(tracks, np.flatnonzero(recent & ~self._outside()))

@@ -15,6 +15,8 @@ from mot_dinov3.structures import BoolArray, IntArray
 
 Array = npt.NDArray[np.float64]
 
+_OUTWARD = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])  # corners → (−w, −h, w, h)
+
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
@@ -63,8 +65,7 @@ def overlap(a: Array, b: Array, height_power: float = 0.0) -> Array:
 
 def grow(xyxy: Array, share: Array | float) -> Array:
     """Return the boxes with `share` of their width and height added on each side (buffered IoU, C-BIoU 2211.14317)."""
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * np.reshape(share, (-1, 1))
-    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1)
+    return np.asarray(xyxy + (xyxy @ _OUTWARD) * np.reshape(share, (-1, 1)))
 
 
 def assign(pairs: Pairs, floor: float, *, optimal: bool = True) -> Pairs:

@@ -18,6 +18,9 @@ Array = npt.NDArray[np.float64]
 POS, VEL, PP, PV, VV = range(5)
 CHI2_MEDIAN = 0.455  # of a squared standard normal variable
 _WIDTH_HEIGHT = np.array([2, 3, 2, 3])
+# One product with a constant: at few boxes a call to numpy costs more than the arithmetic in it.
+_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
+_TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +56,12 @@ def predict(motion: Array, dt: float, noise: Noise) -> Array:
     Position and velocity both walk randomly: the process noise is the continuous white-noise-acceleration model
     (Bar-Shalom) plus a white noise of the position itself, integrated over `dt`.
     """
-    pos, vel, pp, pv, vv = motion.swapaxes(0, 1)
-    size2 = _size(pos) ** 2
-    walk, shake = size2 * noise.position**2, size2 * noise.velocity**2
-    moved = np.empty_like(motion)
-    moved[:, POS] = pos + dt * vel
-    moved[:, VEL] = vel
-    moved[:, PP] = pp + 2 * dt * pv + dt**2 * vv + walk * dt + shake * (dt**3 / 3)
-    moved[:, PV] = pv + dt * vv + shake * (dt**2 / 2)
-    moved[:, VV] = vv + shake * dt
+    walk, shake = noise.position**2, noise.velocity**2
+    step = np.eye(5)
+    step[POS, VEL] = step[PV, VV] = dt
+    step[PP, PV], step[PP, VV] = 2 * dt, dt**2
+    grown = np.array([0, 0, walk * dt + shake * dt**3 / 3, shake * dt**2 / 2, shake * dt])
+    moved: Array = step @ motion + grown[:, None] * (_size(motion[:, POS]) ** 2)[:, None]
     # A long wait must not turn a shrinking box inside out.
     np.maximum(moved[:, POS, 2:], 1.0, out=moved[:, POS, 2:])
     return moved
@@ -75,16 +75,12 @@ def update(motion: Array, boxes: Array, deviation: Array) -> Array:
         boxes: ``(m, 4)`` measured centre boxes.
         deviation: ``(m, 4)`` standard deviation of the measurement, px.
     """
-    pos, vel, pp, pv, vv = motion.swapaxes(0, 1)
-    inverse = 1.0 / (pp + deviation**2)
-    gain_pos, gain_vel = pp * inverse, pv * inverse
-    surprise = boxes - pos
+    place, spread = motion[:, POS : VEL + 1], motion[:, PP : PV + 1]
+    gain = spread / (motion[:, PP] + deviation**2)[:, None]  # (m, 2, 4): of position and velocity
     corrected = np.empty_like(motion)
-    corrected[:, POS] = pos + gain_pos * surprise
-    corrected[:, VEL] = vel + gain_vel * surprise
-    corrected[:, PP] = (1 - gain_pos) * pp
-    corrected[:, PV] = (1 - gain_pos) * pv
-    corrected[:, VV] = vv - gain_vel * pv
+    corrected[:, POS : VEL + 1] = place + gain * (boxes - motion[:, POS])[:, None]
+    corrected[:, PP : PV + 1] = spread - gain[:, :1] * spread
+    corrected[:, VV] = motion[:, VV] - gain[:, 1] * motion[:, PV]
     np.maximum(corrected[:, POS, 2:], 1.0, out=corrected[:, POS, 2:])
     return corrected
 
@@ -132,15 +128,13 @@ def _size(boxes: Array) -> Array:
 
 
 def centre_boxes(xyxy: npt.NDArray[np.floating]) -> Array:
-    """Return (centre x, centre y, width, height) float64 of corner boxes."""
-    low, high = xyxy[:, :2].astype(np.float64), xyxy[:, 2:].astype(np.float64)
-    return np.concatenate([(low + high) / 2, high - low], axis=1)
+    """Return (centre x, centre y, width, height) float64 of finite corner boxes."""
+    return np.asarray(xyxy @ _TO_CENTRE)
 
 
 def corner_boxes(boxes: Array) -> Array:
     """Return (x1, y1, x2, y2) float64 of centre boxes."""
-    half = boxes[:, 2:] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+    return np.asarray(boxes @ _TO_CORNERS)
 
 
 def transform(motion: Array, affine: Array) -> Array:
