@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-6  # s, for sums of frame times
+TENTATIVE, CONFIRMED, LOST, REMOVED = (  # plain numbers: arrays compare faster with them than with enum members
+    int(state) for state in (TrackState.TENTATIVE, TrackState.CONFIRMED, TrackState.LOST, TrackState.REMOVED)
+)
 
 
 class AppearanceTracker:
@@ -93,7 +96,7 @@ class AppearanceTracker:
 
     def lost(self) -> TrackView:
         """Return the tracks that are lost right now, for drawing."""
-        return self._tracks.view(self._tracks.state == TrackState.LOST)
+        return self._tracks.view(self._tracks.state == LOST)
 
     @property
     def revisions(self) -> Sequence[Revision]:
@@ -103,7 +106,7 @@ class AppearanceTracker:
     @property
     def settled(self) -> int:
         """Index of the first frame that a later revision can still reach; all before it is final."""
-        past = self._tracks.trail[~self._tracks.confirmed & (self._tracks.state != TrackState.REMOVED), :, 0]
+        past = self._tracks.trail[~self._tracks.confirmed & (self._tracks.state != REMOVED), :, 0]
         return int(past[past >= 0].min(initial=self._frame.index + 1))
 
     def _step(self, frame: Frame) -> float:
@@ -252,18 +255,23 @@ class AppearanceTracker:
 
     def _age(self) -> None:
         """Set every track's state; those whose time has come are REMOVED."""
+        tracks = self._tracks
+        tracks.state = np.where(tracks.confirmed, CONFIRMED, TENTATIVE)
+        if not tracks.matched.all():
+            tracks.state[tracks.confirmed & ~tracks.matched] = LOST
+            tracks.state[self._now - tracks.seen > self._patience() + TOLERANCE] = REMOVED
+
+    def _patience(self) -> Array:
+        """Return ``(m,)`` the seconds for which each track may stay without a box."""
         tracks, config = self._tracks, self.config
         patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
         if config.recovery:
             known = tracks.confirmed & (tracks.embedded_frame >= 0)
             patience[known] = max(config.recovery_seconds, config.lost_seconds)
-        if config.edge_seconds and not tracks.matched.all():
+        if config.edge_seconds:
             outside = self._outside()
             patience[outside] = np.minimum(patience[outside], config.edge_seconds)
-        state = np.where(tracks.matched, int(TrackState.CONFIRMED), int(TrackState.LOST))
-        state[~tracks.confirmed] = int(TrackState.TENTATIVE)
-        state[self._now - tracks.seen > patience + TOLERANCE] = int(TrackState.REMOVED)
-        tracks.state = state
+        return patience
 
     def _outside(self) -> BoolArray:
         centre = self._tracks.motion[:, kalman.POS, :2]
@@ -286,16 +294,16 @@ class AppearanceTracker:
             score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = detections.replace(track_id=track_id, state=state, track_xyxy=smooth, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None
-        gone = tracks.state == TrackState.REMOVED
+        gone = tracks.state == REMOVED
         if gone.any():
             tracks.keep(~gone)
         return Detections.concat([rows, coasted]) if coasted else rows
 
     def _coasting(self) -> Detections | None:
-        """Return the predicted boxes of tracks lost a moment ago, if there are any and this stream's gaps mostly close."""
+        """Return the predicted boxes of tracks lost a moment ago, where this stream's gaps mostly close."""
         tracks, config = self._tracks, self.config
         recent = self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
-        recent &= tracks.state == TrackState.LOST
+        recent &= tracks.state == LOST
         if self._gaps.trust < config.coast_trust or not recent.any():
             return None
         return coasting.predicted(tracks, np.flatnonzero(recent & ~self._outside()))
