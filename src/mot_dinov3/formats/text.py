@@ -17,6 +17,7 @@ MAX_COORDINATE = 1e7
 """Largest box coordinate believed, pixels. Far below it float32 still tells neighbouring pixels apart."""
 
 _MAX_LINE = 10_000
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _MAX_DEPTH = 16
 
 
@@ -141,4 +142,4 @@ def write_document(file: TextIO, header: Mapping[str, Any], frames: Iterable[Map
 
 def dumps(value: object) -> str:
     """Return `value` as one line of valid JSON, never with NaN or Infinity."""
-    return json.dumps(value, allow_nan=False)
+    return _ENCODER.encode(value)

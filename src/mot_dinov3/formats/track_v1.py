@@ -18,7 +18,7 @@ from mot_dinov3.formats.text import is_number, write_document
 from mot_dinov3.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
-_OURS = ("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted")
+_OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))
 _NUMBERS = ("gallery_distance", "gallery_margin")
 
 
@@ -74,8 +74,9 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
     fresh, coasted = detections.fresh.tolist(), detections.coasted.tolist()
     records = detection_records(detections, names)
     for row, (record, track_id) in enumerate(zip(records, detections.track_id.tolist())):
-        for key in _OURS:
-            record.pop(key, None)
+        if not _OURS.isdisjoint(record):
+            for key in _OURS:
+                record.pop(key, None)
         if track_id >= 0:
             record["track_id"] = str(track_id)
         if known[row] is not None:

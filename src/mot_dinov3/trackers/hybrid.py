@@ -34,6 +34,8 @@ HEIGHT_POWER = 2.0  # weight of the heights in that fit (height-modulated IoU, H
 SIZE_SHARPNESS = 10.0  # weight of the squared log ratios of width and height to the observed mean
 CONFIRM_HITS = 2
 PER_30_FPS = 30.0
+TENTATIVE, CONFIRMED = int(TrackState.TENTATIVE), int(TrackState.CONFIRMED)
+LOST, REMOVED = int(TrackState.LOST), int(TrackState.REMOVED)
 NOISE = kalman.Noise(position=0.02, velocity=0.02, measurement=0.05, start_velocity=0.1)
 
 
@@ -118,7 +120,10 @@ class HybridTracker:
     @property
     def settled(self) -> int:
         """Index of the first frame that a later revision can still reach; all before it is final."""
-        past = self._tracks.trail[~self._tracks.confirmed, :, 0]
+        young = self._tracks.track_id < 0
+        if not young.any():
+            return self._frame + 1
+        past = self._tracks.trail[young, :, 0]
         return int(past[past >= 0].min(initial=self._frame + 1))
 
     def _associate(self, detections: Detections) -> IntArray:
@@ -130,12 +135,13 @@ class HybridTracker:
             tracks.matched[:] = False
             return owner
         box, score = detections.xyxy.astype(np.float64), detections.score.astype(np.float64)
-        high, low = score >= config.track_thresh, (score >= LOW_SCORE) & (score < config.track_thresh)
+        high = score >= config.track_thresh
+        low = (score >= LOW_SCORE) & ~high
         least = 1 - config.match_thresh - 1e-9
 
         def match(pairs: Pairs, allowed: BoolArray, floor: float) -> None:
-            free = np.flatnonzero(allowed & ~taken[pairs.track] & (owner[pairs.box] < 0))
-            if len(free):
+            free = allowed & ~taken[pairs.track] & (owner[pairs.box] < 0)
+            if free.any():
                 found = association.assign(pairs[free], floor)
                 owner[found.box] = found.track
                 taken[found.track] = True
@@ -143,15 +149,16 @@ class HybridTracker:
         corners = tracks.corners
         near = self._overlapping(corners, box, detections)
         fused = Pairs(near.track, near.box, near.value * score[near.box])
-        public, recent = tracks.confirmed, self._frame - tracks.seen <= RECENT
+        public = tracks.confirmed
         known, certain = public[near.track], high[near.box]
         sure = known & certain & (fused.value >= least)
-        doubtful = (public & recent)[near.track] & low[near.box] & (near.value > LOW_FLOOR)
+        recent = public & (self._frame - tracks.seen <= RECENT)
+        doubtful = recent[near.track] & low[near.box] & (near.value > LOW_FLOOR)
         match(self._fitting(near, corners, box), sure | doubtful, SURE_FLOOR)
-        if not taken[public].all():
+        if (public & ~taken).any():
             match(fused, sure, least)
             match(near, doubtful, LOW_FLOOR)
-        if not taken[public].all() and (high & (owner < 0)).any():
+        if (public & ~taken).any() and (high & (owner < 0)).any():
             last = self._overlapping(self._last_boxes(), box, detections)
             last = Pairs(last.track, last.box, last.value * score[last.box])
             match(last, public[last.track] & high[last.box], least)
@@ -171,11 +178,13 @@ class HybridTracker:
     def _fitting(self, near: Pairs, corners: Array, box: Array) -> Pairs:
         """Return the pairs valued by how well the box fits in place and in size, 1 = perfectly."""
         t, b = near.track, near.box
-        high, low = np.minimum(corners[t, 3], box[b, 3]), np.maximum(corners[t, 1], box[b, 1])
-        either = np.maximum(corners[t, 3], box[b, 3]) - np.minimum(corners[t, 1], box[b, 1])
-        change = np.log(np.maximum(box[:, 2:] - box[:, :2], 1e-6)[b] / self._size[t])
-        shape = np.exp(-SIZE_SHARPNESS * np.einsum("kd,kd->k", change, change))
-        return Pairs(t, b, near.value * ((high - low) / either) ** HEIGHT_POWER * shape)
+        top, bottom = corners[t, 1::2].T
+        upper, lower = box[b, 1::2].T
+        shared = np.minimum(bottom, lower) - np.maximum(top, upper)
+        either = np.maximum(bottom, lower) - np.minimum(top, upper)
+        width, height = np.log(np.maximum(box[:, 2:] - box[:, :2], 1e-6)[b] / self._size[t]).T
+        shape = np.exp(-SIZE_SHARPNESS * (width * width + height * height))
+        return Pairs(t, b, near.value * (shared / either) ** HEIGHT_POWER * shape)
 
     def _last_boxes(self) -> Array:
         slot = (self._tracks.hits - 1) % self.config.max_obs
@@ -219,10 +228,10 @@ class HybridTracker:
         """Put boxes into the tracks' rings, and take them into their mean sizes."""
         hits, most = self._tracks.hits[who], self.config.max_obs
         slot = hits % most
-        oldest = np.where((hits >= most)[:, None], self._observed[who, slot], 0)
-        before, after = np.minimum(hits, most)[:, None], np.minimum(hits + 1, most)[:, None]
+        oldest = self._observed[who, slot]  # a place that has not been written to yet is all zeros
+        before = np.minimum(hits, most)[:, None]
         total = self._size[who] * before + (box[:, 2:] - box[:, :2]) - (oldest[:, 2:] - oldest[:, :2])
-        self._size[who] = np.maximum(total / after, 1e-6)
+        self._size[who] = np.maximum(total / np.minimum(before + 1, most), 1e-6)
         self._observed[who, slot] = box
 
     def _confirm(self, who: IntArray, rows: IntArray) -> None:
@@ -245,23 +254,24 @@ class HybridTracker:
         """Set every track's state; those whose time has come are REMOVED. A lost track keeps its size."""
         tracks = self._tracks
         idle = ~tracks.matched
-        tracks.motion[idle, kalman.VEL, 2:] = 0
-        state = np.where(tracks.matched, int(TrackState.CONFIRMED), int(TrackState.LOST))
-        state[~tracks.confirmed] = int(TrackState.TENTATIVE)
+        young = ~tracks.confirmed
+        state = np.where(tracks.matched, CONFIRMED, LOST)
+        state[young] = TENTATIVE
         if idle.any():
+            tracks.motion[idle, kalman.VEL, 2:] = 0
             waited = self._frame - tracks.seen
-            state[idle & (~tracks.confirmed | (waited > self.config.patience))] = int(TrackState.REMOVED)
+            state[idle & (young | (waited > self.config.patience))] = REMOVED
         tracks.state = state
 
     def _label(self, owner: IntArray, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, and forget the tracks that are gone."""
         tracks, owned = self._tracks, owner >= 0
         who = owner[owned]
-        track_id, state = np.full(len(detections), -1), np.full(len(detections), int(TrackState.NONE))
+        track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
         smooth = detections.xyxy.copy()
         track_id[owned], state[owned] = tracks.track_id[who], tracks.state[who]
         smooth[owned] = kalman.corner_boxes(tracks.motion[who, kalman.POS])
-        gone = tracks.state == TrackState.REMOVED
+        gone = tracks.state == REMOVED
         if gone.any():
             tracks.keep(~gone)
             self._observed, self._size = self._observed[~gone], self._size[~gone]
