@@ -189,6 +189,31 @@ class EmbeddingScheduler:
         computed: list[tuple[IntArray, FloatArray]] = []
         spent = self._embed(plan.critical, embed, computed)
         done = self._refresh(plan.refresh, embed, computed, critical_ms=spent)
+        return self._finished(plan, detections, view, computed, done)
+
+    def repeat(
+        self, plan: EmbeddingPlan, detections: Detections, view: TrackView, computed: tuple[IntArray, FloatArray]
+    ) -> Detections:
+        """Do what an earlier run did with the same frame, whatever the clock said then; nothing is embedded.
+
+        Args:
+            plan: The same plan.
+            detections: The same boxes.
+            view: The same tracks.
+            computed: ``(k,)`` rows that were embedded then, and their ``(k, d)`` embeddings.
+        """
+        done = int(np.isin(plan.refresh, computed[0]).sum())
+        return self._finished(plan, detections, view, [computed] if len(computed[0]) else [], done)
+
+    def _finished(
+        self,
+        plan: EmbeddingPlan,
+        detections: Detections,
+        view: TrackView,
+        computed: list[tuple[IntArray, FloatArray]],
+        done: int,
+    ) -> Detections:
+        """Count, and return the rows filled in, `done` of the refreshes having been run."""
         reason = plan.reason.copy()
         reason[plan.refresh[:done]] = Reason.REFRESH
         self._count(reason)
