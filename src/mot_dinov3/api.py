@@ -77,6 +77,7 @@ def track_video(
     gallery_match_threshold: float | None = None,
     device: str | None = None,
     half: bool | None = None,
+    trust_weights: bool | None = None,
     models_dir: str | Path | None = None,
     save_json_flag: bool | None = None,
     save_frames: bool | None = None,
@@ -113,6 +114,7 @@ def track_video(
         gallery_match_threshold: Largest distance at which a track is given an identity.
         device: Where the embedder runs.
         half: Embed in half precision.
+        trust_weights: Open weights files that are more than data and may run code.
         models_dir: Folder where weights are looked up by name.
         save_json_flag: Write ``tracked.json``.
         save_frames: Write every drawn frame.
@@ -149,6 +151,7 @@ def track_video(
         "gallery_match_threshold": gallery_match_threshold,
         "device": device,
         "half": half,
+        "trust_weights": trust_weights,
         "models_dir": _text(models_dir),
         "json": save_json_flag,
         "frames": save_frames,

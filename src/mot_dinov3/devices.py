@@ -11,13 +11,18 @@ from mot_dinov3.settings import require_choice, setting
 
 @dataclasses.dataclass(frozen=True)
 class DeviceConfig:
-    """Where models run."""
+    """Where models run, and how far their files are trusted."""
 
     device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
     precision: str = setting("auto", "number format of the embedder", choices=("auto", "fp32", "bf16", "fp16"))
+    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
 
     def __post_init__(self) -> None:
         require_choice(self, "precision")
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what a user of models that run here should be told."""
+        return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
 
 
 def resolve_device(name: str) -> str:

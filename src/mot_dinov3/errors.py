@@ -13,6 +13,7 @@
     │  └─ OutputLostError         exit 3   an output that failed while being written (disk full, gone)
     └─ ModelError                 exit 4   weights
        ├─ GatedModelError         exit 4   needs an accepted licence and a token
+       ├─ UntrustedModelError     exit 4   the file could run code
        ├─ UnsupportedModelError   exit 4   the installed libraries do not know its architecture
        └─ UnreachableModelError   exit 4   neither local nor to be fetched
 
@@ -91,6 +92,10 @@ class ModelError(MotError):
 
 class GatedModelError(ModelError):
     """A model that needs an accepted licence and a token."""
+
+
+class UntrustedModelError(ModelError):
+    """A weights file that is more than data: opening it could run code."""
 
 
 class UnsupportedModelError(ModelError):

@@ -57,6 +57,7 @@ class NamingConfig:
     reid_frequency: int = setting(10, "frames after which a track is compared with the gallery again")
     device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
     half: bool = setting(False, "embed in half precision")
+    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
     models_dir: str = setting("models", "folder where weights are looked up by name", metavar="DIR")
 
     def __post_init__(self) -> None:
@@ -300,7 +301,8 @@ class GalleryRun:
         # Gallery pictures are used whole, so crops are cut without a margin (measured: 53 against 38 % named right).
         model = None if naming.reid_weights is None else find_weights(naming.reid_weights, Path(naming.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
-        device = DeviceConfig(device=naming.device, precision="fp16" if naming.half else "auto")
+        precision = "fp16" if naming.half else "auto"
+        device = DeviceConfig(device=naming.device, precision=precision, trust_weights=naming.trust_weights)
         built = build_embedder(chosen, device=device)
         known = load_gallery(root, built.embedder)
         self.notices += [*built.notices, *known.notices]

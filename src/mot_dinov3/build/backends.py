@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 from pathlib import Path
@@ -57,7 +58,8 @@ def build_backend(job: KeypointJob, device: DeviceConfig) -> BackendChoice:
 
 def _backend(name: str, model: str, weights: Path | None, device: DeviceConfig) -> CountedBackend:
     where = "cpu" if name == "gradient" else resolve_device(device.device)
-    request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=_load_convnet)
+    load_convnet = functools.partial(_load_convnet, trust=device.trust_weights)
+    request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=load_convnet)
     backend = resolve("backend", BACKENDS, name)(request)
     log.info("keypoint backend: %s %s", backend.info.name, backend.info.weights)
     return CountedBackend(backend)
@@ -73,13 +75,13 @@ def _load_patches(model: str) -> Any:
     return load_patches(model)
 
 
-def _load_convnet(weights: str) -> Any:
+def _load_convnet(weights: str, *, trust: bool) -> Any:
     """Load a plain network's state dict, or an Ultralytics model, to run layer by layer."""
     from mot_dinov3.detectors.yolo import network_layers
     from mot_dinov3.features.dense import LayerOutputs, is_plain, load_mobilenet
 
     path = Path(weights)
-    return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path))
+    return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path, trust=trust))
 
 
 def _local_detector() -> Path | None:

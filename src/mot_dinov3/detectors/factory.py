@@ -58,4 +58,5 @@ def build_detector(
             raise
         notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"
         return BuiltDetector(MotionDetector(dataclasses.replace(config, classes=""), motion), (notice,))
-    return BuiltDetector(YoloDetector(weights, config, device=device.device))
+    detector = YoloDetector(weights, config, device=device.device, trust=device.trust_weights)
+    return BuiltDetector(detector, device.notices())

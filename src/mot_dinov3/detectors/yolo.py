@@ -12,6 +12,7 @@ import numpy as np
 
 from mot_dinov3 import boxes
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.devices import resolve_device
@@ -31,16 +32,17 @@ class YoloDetector:
         weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
         config: Threshold, picture size and classes.
         device: As the user names it.
+        trust: Open a checkpoint even if it is more than data.
 
     Raises:
         ModelError: The weights are corrupt, of another kind, or their format needs a package that is not installed.
         ConfigError: A class that the model does not know.
     """
 
-    def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto") -> None:
+    def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto", trust: bool = False) -> None:
         self._device = resolve_device(device)
         self.names: Mapping[int, str]
-        self._model, self.names = _load(weights, self._device)
+        self._model, self.names = _load(weights, self._device, trust)
         if self._model.task not in _TASKS_WITH_BOXES:
             raise ModelError(
                 f"detector weights '{weights}' are for the task '{self._model.task}', which finds no boxes",
@@ -84,24 +86,29 @@ def _array(tensor: Any) -> FloatArray:
     return np.asarray(tensor.cpu().numpy(), np.float32)
 
 
-def network_layers(weights: Path) -> Any:
+def network_layers(weights: Path, *, trust: bool = False) -> Any:
     """Return the layers of a PyTorch model's network without its head, to be run one by one.
+
+    Args:
+        weights: A checkpoint.
+        trust: Open it even if it is more than data.
 
     Raises:
         ModelError: The weights cannot be loaded, or are not PyTorch's.
     """
-    model, _ = _load(weights, "cpu")
+    model, _ = _load(weights, "cpu", trust)
     network = getattr(model.model, "model", None)
     if network is None:
         raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights that end in .pt")
     return model.model.eval().float().fuse(verbose=False).model[:-1]
 
 
-def _load(weights: Path, device: str) -> tuple[Any, dict[int, str]]:
+def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]:
     """Return the loaded model and its class names."""
     yolo = ultralytics_module().YOLO
     try:
-        model = yolo(str(weights))
+        with opened_as_data(trust=trust):
+            model = yolo(str(weights))
         if model.task in _TASKS_WITH_BOXES:
             model.overrides["device"] = device  # exported formats are only opened when something asks, like the names
             return model, {int(class_id): str(name) for class_id, name in model.names.items()}

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from mot_dinov3.checkpoints import open_checkpoint
 from mot_dinov3.errors import ModelError, UnsupportedModelError
-from mot_dinov3.features.hub import locate, not_plain
+from mot_dinov3.features.hub import locate
 from mot_dinov3.features.vision import load_weights, read_config, read_preprocessing
 
 PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
@@ -103,11 +104,9 @@ class SequenceOutputs(torch.nn.Module):
 
 def is_plain(path: Path) -> bool:
     """Tell whether a file holds nothing but tensors in a dict: a state dict, not an Ultralytics model."""
-    import pickle
-
     try:
-        return isinstance(torch.load(path, map_location="cpu", weights_only=True), dict)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
+        return isinstance(open_checkpoint(path), dict)
+    except ModelError:
         return False
 
 
@@ -117,14 +116,9 @@ def load_mobilenet(path: Path) -> SequenceOutputs:
     Raises:
         ModelError: The file holds something else.
     """
-    import pickle
-
     import torchvision
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise not_plain(f"'{path}'") from error
+    state = open_checkpoint(path)
     network = torchvision.models.mobilenet_v2(weights=None).features
     plain = {k.removeprefix("module.").removeprefix("features."): v for k, v in dict(state).items()}
     wanted = network.state_dict()

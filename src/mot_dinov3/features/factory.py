@@ -126,7 +126,7 @@ def build_embedder(
         if config.embedder == "dino" and steps[0][1] != OPEN_DINO:
             steps.append(("dino", OPEN_DINO))
         steps.append((LAST_RESORT, ""))
-    notices: list[str] = []
+    notices = list(device.notices()) if steps[0][1] else []
     for (name, model), following in zip(steps, [*steps[1:], None]):
         try:
             return BuiltEmbedder(_construct(name, model, config, device, find), tuple(notices))

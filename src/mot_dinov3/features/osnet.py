@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mot_dinov3.checkpoints import first_line, open_checkpoint, open_script
 from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.errors import ConfigError, ModelError
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.hub import find_local, not_plain
+from mot_dinov3.features.hub import find_local
 from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime, TorchRuntime
 from mot_dinov3.structures import ModelInfo
 
@@ -35,8 +35,8 @@ SAME_FLOOR = 0.5
 class OsnetEmbedder(CropEmbedder):
     """Embeds with a network trained to tell people apart.
 
-    A ``.pt``/``.pth`` file is an OSNet state dict as torchreid writes it, or a TorchScript archive; ``.onnx`` runs in
-    ONNX Runtime; ``.xml``, or a folder that holds one, runs in OpenVINO. Input is ImageNet-normalised RGB.
+    A ``.pt``, ``.pth`` or ``.safetensors`` file is an OSNet state dict as torchreid writes it (the first two may be
+    TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder that holds one, runs in OpenVINO. Input is ImageNet-normalised RGB.
 
     Args:
         request: Of which `pooling` does not matter.
@@ -78,7 +78,7 @@ def _load(path: Path, request: EmbedderRequest) -> _Loaded:
 
         onnx = OnnxRuntime(path, request.device)
         return _Loaded("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
-    module, kind = _torch_module(path)
+    module, kind = _torch_module(path, request.device.trust_weights)
     device = resolve_device(request.device.device)
     precision = request.device.precision
     if precision == "auto" and device == "cpu":
@@ -98,22 +98,23 @@ def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tupl
     return request.size or fixed or SIZE
 
 
-def _torch_module(path: Path) -> tuple[torch.nn.Module, str]:
-    import torch
+def _torch_module(path: Path, trust: bool) -> tuple[torch.nn.Module, str]:
+    if path.suffix == ".safetensors":
+        return _osnet(path, _safe_tensors(path))
+    if _is_torchscript(path):
+        return open_script(path, trust=trust), "torchscript"
+    return _osnet(path, open_checkpoint(path, trust=trust))
+
+
+def _safe_tensors(path: Path) -> dict[str, torch.Tensor]:
+    import safetensors.torch
 
     try:
-        if _is_torchscript(path):
-            return torch.jit.load(str(path), map_location="cpu"), "torchscript"  # type: ignore[no-untyped-call]
-        # weights_only: a checkpoint is data; nothing in it may run.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise not_plain(f"weights '{path}'") from error
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
+        return safetensors.torch.load_file(path)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelError(
-            f"weights '{path}' cannot be read: {_first_line(error)}",
-            remedy="the file is damaged, or not a plain torch checkpoint; download it again",
+            f"weights '{path}' cannot be read: {first_line(error)}", remedy="the file is damaged; fetch it again"
         ) from error
-    return _osnet(path, content)
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -160,8 +161,3 @@ def _state_dict(path: Path, content: Any) -> dict[str, torch.Tensor]:
         raise ModelError(f"weights '{path}' hold no state dict of tensors", remedy="give an OSNet checkpoint")
     plain = {str(name).removeprefix("module."): value for name, value in content.items()}
     return {name: value for name, value in plain.items() if not name.startswith("classifier.")}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
