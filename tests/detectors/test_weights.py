@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
+import json
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,8 @@ from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import FormatError, ModelError, UnreachableModelError
 
 CPU = DeviceConfig(device="cpu")
+PUBLISHED = dict(weights.PUBLISHED)
+DIGEST = hashlib.sha256(b"0123456789").hexdigest()
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +31,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(weights, "ASSETS_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(weights, "LISTING_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(weights, "PUBLISHED", {"yolov8n.pt": DIGEST})
 
 
 class Assets(http.server.BaseHTTPRequestHandler):
@@ -33,10 +40,18 @@ class Assets(http.server.BaseHTTPRequestHandler):
         if "yolov8s" in self.path:
             self.send_error(404)
             return
+        body, length = b"0123456789", 99 if "yolov8m" in self.path else 10
+        if self.path == "/listing":
+            listed = [
+                {"name": "yolo11n.pt", "digest": f"sha256:{DIGEST}"},
+                {"name": "yolo11s.pt", "digest": "sha256:0"},
+            ]
+            body = json.dumps({"assets": [*listed, {"name": "yolo11m.pt", "digest": None}]}).encode()
+            length = len(body)
         self.send_response(200)
-        self.send_header("Content-Length", "10" if "yolov8n" in self.path else "99")
+        self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(b"0123456789")
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -48,6 +63,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         thread = threading.Thread(target=httpd.serve_forever)
         thread.start()
         monkeypatch.setattr(weights, "ASSETS_URL", f"http://127.0.0.1:{httpd.server_port}")
+        monkeypatch.setattr(weights, "LISTING_URL", f"http://127.0.0.1:{httpd.server_port}/listing")
         yield
         httpd.shutdown()
         thread.join()
@@ -99,6 +115,33 @@ def test_a_failed_download_leaves_nothing(server: None, name: str, reason: str) 
     with pytest.raises(UnreachableModelError, match=reason):
         weights.find_weights(name)
     assert list(weights.weights_cache().iterdir()) == []
+
+
+def test_weights_are_those_that_were_published(server: None, caplog: pytest.LogCaptureFixture) -> None:
+    """By the digest we know (yolov8n), by the release's listing (yolo11n), or not at all, which is said."""
+    with caplog.at_level(logging.WARNING):
+        assert weights.find_weights("yolov8n.pt").exists()
+        assert weights.find_weights("yolo11n.pt").exists()
+        assert caplog.records == []
+        assert weights.find_weights("yolo11m.pt").exists()
+    assert "'yolo11m.pt'" in caplog.text
+    assert "not checked" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["yolov8n.pt", "yolo11s.pt"])
+def test_other_weights_than_were_published_are_refused(
+    server: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(weights, "PUBLISHED", {"yolov8n.pt": "0" * 64})
+    with pytest.raises(ModelError, match=f"'{name}' are not what Ultralytics published: SHA-256 {DIGEST}") as caught:
+        build_detector(DetectorConfig(det=name), device=CPU, fallback_open=True)
+    assert not isinstance(caught.value, UnreachableModelError)  # never a reason to fall back in silence
+    assert list(weights.weights_cache().iterdir()) == []
+
+
+def test_known_digests_belong_to_official_weights() -> None:
+    assert set(PUBLISHED) <= weights.official_weights()
+    assert all(len(digest) == 64 and int(digest, 16) for digest in PUBLISHED.values())
 
 
 def test_an_unreachable_host_has_remedies() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.client
+import json
+import logging
 import os
 import queue
-import shutil
 import tempfile
 import threading
 import types
@@ -21,8 +23,33 @@ from mot_dinov3.errors import ModelError, UnreachableModelError, closest
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where Ultralytics publishes its weights."""
 
+LISTING_URL = "https://api.github.com/repos/ultralytics/assets/releases/tags/v8.4.0"
+"""Where their digests are published."""
+
+PUBLISHED = {
+    "yolov8n.pt": "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
+    "yolov8s.pt": "1f47a78bf100391c2a140b7ac73a1caae18c32779be7d310658112f7ac9aa78a",
+    "yolov8m.pt": "5d4a90cdc7a21786cc59cd19778e9eafff836df9e2da32524737c7ee6efe4fe5",
+    "yolov8l.pt": "64c9115303f6a25575f82200d1b22ec409fa6bd7d08d0313884fc20d919478cd",
+    "yolov8x.pt": "3df4ada6b4dad6d657868f2fdf7faecfb34dcfccf3a25c4b82079064718524c8",
+    "yolo11n.pt": "0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1",
+    "yolo11s.pt": "85a76fe86dd8afe384648546b56a7a78580c7cb7b404fc595f97969322d502d5",
+    "yolo11m.pt": "d5ffc1a674953a08e11a8d21e022781b1b23a19b730afc309290bd9fb5305b95",
+    "yolo11l.pt": "9ebd0e09d59811db4b1d61e2bc6730649608b1ac47f8dd01e2da6bca7c20023f",
+    "yolo11x.pt": "7bc158aa95c0ebfdd87f70f01653c1131b93e92522dbe15c228bcd742e773a24",
+    "yolo26n.pt": "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef",
+    "yolo26s.pt": "646f8bc3fe0a656803d95c294f7852321748cb29d13466a1af8862e2db384a1b",
+    "yolo26m.pt": "401cea9ab23ad19246ff7744859816bc599f350e93c9dd30367b6f0a0745d0b7",
+    "yolo26l.pt": "9fe3c544f2b19bebad7ea41e76d7ad3d88b7c2f10d11d24430c5311f6b32db26",
+    "yolo26x.pt": "9fdd44a31c504547ffb81d2c6d9e6dac3493c8eaa8b0398d3f43bae6c7003e92",
+}
+"""SHA-256 of the detectors of that release; the others' are asked for when they are fetched."""
+
+_LISTING_BYTES = 8 << 20
 _CONNECT_SECONDS = 8.0
 _STALL_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -85,9 +112,10 @@ def official_weights() -> frozenset[str]:
 
 
 def download(name: str) -> Path:
-    """Fetch official weights into the cache and return their path; a partial file is never left there.
+    """Fetch official weights into the cache, check their digest and return their path; a partial file is never left.
 
     Raises:
+        ModelError: What came is not what was published.
         UnreachableModelError: The host cannot be reached, refuses, stalls or breaks off.
     """
     target = weights_cache() / name
@@ -96,7 +124,7 @@ def download(name: str) -> Path:
         response = _open(f"{ASSETS_URL}/{name}")
         with response, tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
             try:
-                _copy(response, part)
+                _check_digest(name, _copy(response, part))
                 part.close()
                 Path(part.name).replace(target)
             finally:
@@ -110,11 +138,40 @@ def download(name: str) -> Path:
     return target
 
 
-def _copy(response: Any, part: Any) -> None:
-    shutil.copyfileobj(response, part, 1 << 20)
+def _copy(response: Any, part: Any) -> str:
+    """Write a response to an open file and return the SHA-256 of what was written."""
+    digest = hashlib.sha256()
+    while chunk := response.read(1 << 20):
+        part.write(chunk)
+        digest.update(chunk)
     expected = response.headers.get("Content-Length")
     if expected is not None and part.tell() != int(expected):
         raise OSError(f"the connection broke off after {part.tell()} of {expected} bytes")
+    return digest.hexdigest()
+
+
+def _check_digest(name: str, found: str) -> None:
+    published = PUBLISHED.get(name) or _listed_digest(name)
+    if published is None:
+        log.warning("the digest of '%s' is not published or cannot be asked for: the file is not checked", name)
+    elif found != published:
+        raise ModelError(
+            f"detector weights '{name}' are not what Ultralytics published: SHA-256 {found}, not {published}",
+            remedy="try again from another network, or fetch the file yourself and name its path (--det PATH)",
+        )
+
+
+def _listed_digest(name: str) -> str | None:
+    """Return the digest that the release's own listing gives for a file; None where it has none or does not answer."""
+    try:
+        with _open(LISTING_URL) as response:
+            assets = json.loads(response.read(_LISTING_BYTES))["assets"]
+        digests = {asset["name"]: asset.get("digest") or "" for asset in assets}
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+        log.debug("no listing of the release: %s", error)
+        return None
+    kind, _, value = digests.get(name, "").partition(":")
+    return value if kind == "sha256" else None
 
 
 def _open(url: str) -> Any:
