@@ -176,11 +176,16 @@ def misshaped(tensors: dict[str, Any]) -> str:
 
 def surplus(tensors: dict[str, Any]) -> str:
     tensors["state_dict"]["module.conv2.0.IN.weight"] = tensors["state_dict"]["module.fc.0.bias"]
-    return "do not fit OSNet.*conv2.0.IN.weight"
+    return "do not fit OSNet.*conv2.0.IN.bias"
 
 
 def other_network(tensors: dict[str, Any]) -> str:
     tensors["state_dict"] = {"layer1.weight": tensors["state_dict"]["module.fc.0.bias"]}
+    return "of no architecture that is known here"
+
+
+def half_an_osnet(tensors: dict[str, Any]) -> str:
+    del tensors["state_dict"]["module.fc.0.weight"]
     return "are not an OSNet"
 
 
@@ -189,7 +194,7 @@ def no_tensors(tensors: dict[str, Any]) -> str:
     return "no state dict"
 
 
-@pytest.mark.parametrize("spoil", [misfit, misshaped, surplus, other_network, no_tensors])
+@pytest.mark.parametrize("spoil", [misfit, misshaped, surplus, other_network, half_an_osnet, no_tensors])
 def test_tensors_that_do_not_fit_are_an_error(
     spoil: Callable[[dict[str, Any]], str], osnet_tensors: Tensors, tmp_path: Path
 ) -> None:
@@ -202,6 +207,87 @@ def test_tensors_that_do_not_fit_are_an_error(
         build(tmp_path / "w.pt")
     assert "w.pt" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def as_ain(name: str) -> str:
+    """Return the name that OSNet-AIN's checkpoints give a tensor of the plain OSNet."""
+    for stage in "23":
+        name = name.replace(f"conv{stage}.2.0.", f"pool{stage}.0.")
+    for number, letter in enumerate("abcd"):
+        layers = f".conv2.{number}.layers." + ("0." if letter == "a" else "")
+        name = name.replace(f".conv2{letter}.", layers)
+    return name
+
+
+@pytest.mark.parametrize(("variant", "place"), [("ibn", "after"), ("ain", "before")])
+def test_instance_normalisation_is_read_from_the_tensors(variant: str, place: str, tmp_path: Path) -> None:
+    import torch
+
+    from mot_dinov3.features.osnet_network import STEM, OSNet
+    from mot_dinov3.features.reid_networks import build_network
+
+    torch.manual_seed(1)
+    blocks = {f"conv2.{block}": place for block in (0, 1)} | {STEM: STEM}
+    network = OSNet((16, 64, 96, 128), 8, blocks).eval()
+    tensors = {as_ain(key) if variant == "ain" else key: value for key, value in network.state_dict().items()}
+    assert ("conv2.0.conv2.3.layers.2.bn.weight" in tensors) is (variant == "ain")
+    built, name = build_network(tmp_path / "w.pt", {"state_dict": tensors})
+    assert name == f"osnet_{variant}_x0_25"
+    batch = torch.randn(2, 3, 64, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(built(batch), network(batch), atol=1e-5, rtol=1e-4)
+        plain = OSNet((16, 64, 96, 128), 8).eval()
+        plain.load_state_dict(network.state_dict(), strict=False)
+        assert (plain(batch) - network(batch)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "dim"), [("resnet18", 512), ("resnet50", 2048), ("resnext50_32x4d", 2048)])
+def test_resnets_are_read_from_their_tensors_and_pooled(name: str, dim: int, tmp_path: Path) -> None:
+    import torch
+    import torchvision
+
+    network = getattr(torchvision.models, name)().eval()
+    torch.save({"model": {f"backbone.{key}": value for key, value in network.state_dict().items()}}, tmp_path / "w.pth")
+    embedder = build(tmp_path / "w.pth", crop_size="64x32")
+    assert (embedder.info.details["kind"], embedder.dim) == (name, dim)
+    network.fc = torch.nn.Identity()
+    batch = pictures(1)
+    from mot_dinov3.features.network import Preprocessing
+
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()
+    np.testing.assert_allclose(embedder.embed_pictures(batch), wanted / np.linalg.norm(wanted), atol=1e-4)
+
+
+def test_a_reduced_resnet_keeps_its_last_stage_large(tmp_path: Path) -> None:
+    import torch
+    import torchvision
+
+    from mot_dinov3.features.reid_networks import build_network
+
+    tensors = torchvision.models.resnet18().state_dict()
+    del tensors["fc.weight"], tensors["fc.bias"]
+    reduction = torch.nn.Sequential(torch.nn.Linear(512, 16), torch.nn.BatchNorm1d(16))
+    tensors |= {f"fc.{key}": value for key, value in reduction.state_dict().items()}
+    network, name = build_network(tmp_path / "w.pth", tensors)
+    assert name == "resnet18_fc16"
+    shapes = []
+    network.layer4.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
+    network(torch.zeros(1, 3, 64, 32))
+    assert shapes == [(1, 512, 4, 2)]  # a sixteenth of the input, not a thirty-second
+
+
+def test_the_files_name_helps_where_the_tensors_do_not_tell(tmp_path: Path) -> None:
+    import torch
+
+    from mot_dinov3.features.reid_networks import architecture_in
+
+    assert architecture_in("osnet_ain_x0_5_msmt17") == "osnet_ain_x0_5"
+    assert architecture_in("mine-resnet50_fc512-2") == "resnet50_fc512"
+    assert architecture_in("myresnet50") is None
+    torch.save({"stem.weight": torch.zeros(3)}, tmp_path / "resnet50_market.pth")
+    with pytest.raises(ModelError, match="are no resnet50, as its name says"):
+        build(tmp_path / "resnet50_market.pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 a torn archive"])

@@ -1,10 +1,9 @@
-"""Person re-identification networks: OSNet checkpoints, and any network as ONNX, TorchScript or OpenVINO."""
+"""Person re-identification networks: OSNet and ResNet checkpoints, and any network as ONNX, OpenVINO and the like."""
 
 from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 SIZE = (256, 128)  # height × width that person re-identification networks are trained with
-WIDTHS = {
-    (64, 256, 384, 512): "x1_0",
-    (48, 192, 288, 384): "x0_75",
-    (32, 128, 192, 256): "x0_5",
-    (16, 64, 96, 128): "x0_25",
-}
 
 # Measured with osnet_x0_25 (MSMT17) on people of a fixed camera (PETS09-S2L1, crops padded by 12 %, taken 25 frames
 # and more apart): 5 % of the pairs of one person lie below, and more than half of the pairs of two.
@@ -35,8 +28,9 @@ SAME_FLOOR = 0.5
 class OsnetEmbedder(CropEmbedder):
     """Embeds with a network trained to tell people apart.
 
-    A ``.pt``, ``.pth`` or ``.safetensors`` file is an OSNet state dict as torchreid writes it (the first two may be
-    TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder that holds one, runs in OpenVINO. Input is ImageNet-normalised RGB.
+    A ``.pt``, ``.pth`` or ``.safetensors`` file is the state dict of an OSNet or a ResNet as torchreid and torchvision
+    write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder that holds
+    one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ImageNet-normalised RGB.
 
     Args:
         request: Of which `pooling` does not matter.
@@ -100,10 +94,16 @@ def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tupl
 
 def _torch_module(path: Path, trust: bool) -> tuple[torch.nn.Module, str]:
     if path.suffix == ".safetensors":
-        return _osnet(path, _safe_tensors(path))
+        return _network(path, _safe_tensors(path))
     if _is_torchscript(path):
         return open_script(path, trust=trust), "torchscript"
-    return _osnet(path, open_checkpoint(path, trust=trust))
+    return _network(path, open_checkpoint(path, trust=trust))
+
+
+def _network(path: Path, content: Any) -> tuple[torch.nn.Module, str]:
+    from mot_dinov3.features.reid_networks import build_network  # needs torch
+
+    return build_network(path, content)
 
 
 def _safe_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -122,42 +122,3 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _osnet(path: Path, content: Any) -> tuple[torch.nn.Module, str]:
-    from mot_dinov3.features.osnet_network import OSNet
-
-    tensors = _state_dict(path, content)
-    try:
-        stem, *stages = (
-            tensors[f"{name}.weight"].shape[0] for name in ("conv1.conv", *(f"conv{i}.0.conv3.conv" for i in (2, 3, 4)))
-        )
-        feature = tensors["fc.0.weight"].shape[0]
-    except KeyError as error:
-        raise ModelError(
-            f"weights '{path}' are not an OSNet: they hold no tensor {error}",
-            remedy="for another network give it as .onnx, TorchScript or OpenVINO",
-        ) from error
-    channels = (stem, stages[0], stages[1], stages[2])
-    network = OSNet(channels, feature)
-    try:
-        network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise ModelError(
-            f"weights '{path}' do not fit OSNet: {problems}"[:400],
-            remedy="OSNet x0_25, x0_5, x0_75 and x1_0 load; give a variant of it as .onnx or TorchScript",
-        ) from error
-    return network.fold(), f"osnet_{WIDTHS.get(channels, 'custom')}"
-
-
-def _state_dict(path: Path, content: Any) -> dict[str, torch.Tensor]:
-    """Return the tensors by plain name, without the classifier, whatever a training script wrapped around them."""
-    import torch
-
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ModelError(f"weights '{path}' hold no state dict of tensors", remedy="give an OSNet checkpoint")
-    plain = {str(name).removeprefix("module."): value for name, value in content.items()}
-    return {name: value for name, value in plain.items() if not name.startswith("classifier.")}

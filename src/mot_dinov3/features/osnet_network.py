@@ -1,26 +1,36 @@
 """The OSNet architecture, in torch. Imported only when an OSNet checkpoint is loaded.
 
 Zhou, Yang, Cavallaro, Xiang: Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019, without its
-classifier. Attributes carry the names under which published checkpoints store their tensors.
+classifier, and the variants with instance normalisation that generalise to other cameras: IBN (as in Pan et al. 2018)
+and AIN (Zhou et al.: Learning Generalisable Omni-Scale Representations, 2019). Attributes carry the names under which
+published checkpoints store their tensors.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+STEM_KERNEL = 7
 REDUCTION = 4  # a block works on a quarter of its output channels
 GATE_REDUCTION = 16
+STEM = "conv1"
+AFTER, BEFORE = "after", "before"  # where a block normalises each instance: behind its sum (IBN), ahead of it (AIN)
 
 
 class ConvNorm(nn.Module):
     """Convolution, batch normalisation and, where `relu` is set, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, relu: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, norm: type[nn.Module] = nn.BatchNorm2d, relu: bool = True
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        self.bn: nn.Module = nn.BatchNorm2d(outputs)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, 2 if kernel == STEM_KERNEL else 1, kernel // 2, bias=False)
+        affine = {"affine": True} if norm is nn.InstanceNorm2d else {}
+        self.bn: nn.Module = norm(outputs, **affine)
         self.relu: nn.Module = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -67,9 +77,15 @@ class Gate(nn.Module):
 
 
 class OmniScaleBlock(nn.Module):
-    """A residual block of four streams whose receptive fields are 3, 5, 7 and 9 pixels wide."""
+    """A residual block of four streams whose receptive fields are 3, 5, 7 and 9 pixels wide.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Args:
+        inputs: Channels.
+        outputs: Channels.
+        instance: `AFTER`, `BEFORE`, or None where instances are not normalised.
+    """
+
+    def __init__(self, inputs: int, outputs: int, instance: str | None = None) -> None:
         super().__init__()
         middle = outputs // REDUCTION
         self.conv1 = ConvNorm(inputs, middle, 1)
@@ -78,15 +94,24 @@ class OmniScaleBlock(nn.Module):
         self.conv2c = nn.Sequential(*[LightConv(middle) for _ in range(3)])
         self.conv2d = nn.Sequential(*[LightConv(middle) for _ in range(4)])
         self.gate = Gate(middle)
-        self.conv3 = ConvNorm(middle, outputs, 1, relu=False)
+        self.conv3 = ConvNorm(
+            middle, outputs, 1, norm=nn.Identity if instance == BEFORE else nn.BatchNorm2d, relu=False
+        )
+        self.instance = instance
+        self.IN = None if instance is None else nn.InstanceNorm2d(outputs, affine=True)
         self.downsample = ConvNorm(inputs, outputs, 1, relu=False) if inputs != outputs else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``(n, outputs, h, w)``."""
         narrow = self.conv1(x)
         streams = (self.conv2a, self.conv2b, self.conv2c, self.conv2d)
-        fused = sum(self.gate(stream(narrow)) for stream in streams)
-        return torch.relu_(self.conv3(fused) + (x if self.downsample is None else self.downsample(x)))
+        fused = self.conv3(sum(self.gate(stream(narrow)) for stream in streams))
+        if self.IN is not None and self.instance == BEFORE:
+            fused = self.IN(fused)
+        fused = fused + (x if self.downsample is None else self.downsample(x))
+        if self.IN is not None and self.instance == AFTER:
+            fused = self.IN(fused)
+        return torch.relu_(fused)
 
 
 class OSNet(nn.Module):
@@ -95,22 +120,27 @@ class OSNet(nn.Module):
     Args:
         channels: Channels of the stem and of the three stages; ``(64, 256, 384, 512)`` is x1_0.
         feature: Length of the embedding.
+        instance: Where instances are normalised: block (``conv2.0``) → `AFTER` or `BEFORE`; the stem has `STEM`.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int], feature: int) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int, int], feature: int, instance: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
         stem, second, third, fourth = channels
-        self.conv1 = ConvNorm(3, stem, 7, stride=2)
+        self._instance = dict(instance or {})
+        norm = nn.InstanceNorm2d if STEM in self._instance else nn.BatchNorm2d
+        self.conv1 = ConvNorm(3, stem, STEM_KERNEL, norm=norm)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.conv2 = self._stage(stem, second, shrink=True)
-        self.conv3 = self._stage(second, third, shrink=True)
-        self.conv4 = self._stage(third, fourth, shrink=False)
+        self.conv2 = self._stage("conv2", stem, second, shrink=True)
+        self.conv3 = self._stage("conv3", second, third, shrink=True)
+        self.conv4 = self._stage("conv4", third, fourth, shrink=False)
         self.conv5 = ConvNorm(fourth, fourth, 1)
         self.fc = nn.Sequential(nn.Linear(fourth, feature), nn.BatchNorm1d(feature), nn.ReLU())
 
-    @staticmethod
-    def _stage(inputs: int, outputs: int, *, shrink: bool) -> nn.Sequential:
-        blocks: list[nn.Module] = [OmniScaleBlock(inputs, outputs), OmniScaleBlock(outputs, outputs)]
+    def _stage(self, name: str, inputs: int, outputs: int, *, shrink: bool) -> nn.Sequential:
+        first, second = (self._instance.get(f"{name}.{number}") for number in range(2))
+        blocks: list[nn.Module] = [OmniScaleBlock(inputs, outputs, first), OmniScaleBlock(outputs, outputs, second)]
         if shrink:
             blocks.append(nn.Sequential(ConvNorm(outputs, outputs, 1), nn.AvgPool2d(2, stride=2)))
         return nn.Sequential(*blocks)

@@ -1,0 +1,140 @@
+"""From a re-identification checkpoint to its network: the tensors tell the architecture, the file's name helps out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mot_dinov3.errors import ModelError
+from mot_dinov3.features.osnet_network import AFTER, BEFORE, STEM, OSNet
+from mot_dinov3.features.reid_names import ARCHITECTURES, RESNETS, WIDTHS
+
+Tensors = dict[str, torch.Tensor]
+
+WRAPPERS = ("", "model.", "backbone.", "base.", "encoder.", "net.")  # what training scripts put before the names
+STEMS = ("conv1.conv.weight", "conv1.weight")
+
+
+def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
+    """Return the network of a checkpoint, ``(n, 3, h, w)`` to ``(n, d)``, and the name of its architecture.
+
+    Args:
+        path: The file, for messages and for the architecture's name in its own.
+        content: What it holds: a state dict, or a dict that has one.
+
+    Raises:
+        ModelError: No state dict, an architecture that is not known, or tensors that do not fit it.
+    """
+    tensors = _state_dict(path, content)
+    if "conv1.conv.weight" in tensors:
+        return _osnet(path, tensors)
+    if "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors:
+        return _resnet(path, tensors)
+    named = architecture_in(path.stem)
+    said = f"no {named}, as its name says" if named else "of no architecture that is known here"
+    raise ModelError(
+        f"weights '{path}' are {said}: they hold no tensor {' or '.join(STEMS)}",
+        remedy=f"known: {', '.join(ARCHITECTURES)}\ngive another network as .onnx, TorchScript or OpenVINO",
+    )
+
+
+def architecture_in(stem: str) -> str | None:
+    """Return the known architecture that is a word of a file's name, None for none."""
+    name = stem.lower()
+    found = [known for known in ARCHITECTURES if re.search(rf"(?<![a-z0-9]){known}(?![a-z0-9])", name)]
+    return max(found, key=len, default=None)
+
+
+def _state_dict(path: Path, content: Any) -> Tensors:
+    """Return the tensors by plain name, without the classifier, whatever a training script wrapped around them."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ModelError(f"weights '{path}' hold no state dict of tensors", remedy="give a checkpoint's state dict")
+    plain = {str(name).removeprefix("module."): value for name, value in content.items()}
+    wrapper = next((w for w in WRAPPERS if any(w + stem in plain for stem in STEMS)), "")
+    plain = {name.removeprefix(wrapper): value for name, value in plain.items() if name.startswith(wrapper)}
+    return {name: value for name, value in plain.items() if not name.startswith("classifier.")}
+
+
+def _osnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
+    tensors = {_plain_osnet(name): value for name, value in tensors.items()}
+    try:
+        stem, *stages = (
+            tensors[f"{name}.weight"].shape[0] for name in ("conv1.conv", *(f"conv{i}.0.conv3.conv" for i in (2, 3, 4)))
+        )
+        feature = tensors["fc.0.weight"].shape[0]
+    except KeyError as error:
+        raise ModelError(
+            f"weights '{path}' are not an OSNet: they hold no tensor {error}",
+            remedy="for another network give it as .onnx, TorchScript or OpenVINO",
+        ) from error
+    channels = (stem, stages[0], stages[1], stages[2])
+    instance = _instance_norms(tensors)
+    network = OSNet(channels, feature, instance)
+    _fill(network, tensors, path, "OSNet")
+    variant = "ain_" if BEFORE in instance.values() else "ibn_" if AFTER in instance.values() else ""
+    own = f"osnet_{variant}{WIDTHS[channels]}" if channels in WIDTHS else None
+    return network.fold(), own or architecture_in(path.stem) or "osnet_custom"
+
+
+def _plain_osnet(name: str) -> str:
+    """Return the plain OSNet's name of a tensor of the AIN variant, whose streams and pools are numbered."""
+    name = re.sub(r"^pool([23])\.0\.", r"conv\1.2.0.", name)
+    name = re.sub(r"^(conv\d\.\d)\.conv2\.0\.layers\.0\.", r"\1.conv2a.", name)
+    return re.sub(r"^(conv\d\.\d)\.conv2\.([1-3])\.layers\.", lambda m: f"{m[1]}.conv2{'abcd'[int(m[2])]}.", name)
+
+
+def _instance_norms(tensors: Tensors) -> dict[str, str]:
+    """Return where instances are normalised, as `OSNet` wants it."""
+    blocks = [name.removesuffix(".IN.weight") for name in tensors if name.endswith(".IN.weight")]
+    found = {block: AFTER if f"{block}.conv3.bn.weight" in tensors else BEFORE for block in blocks}
+    return found | ({} if "conv1.bn.running_mean" in tensors else {STEM: STEM})
+
+
+def _resnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
+    """Return a ResNet (He et al. 2016) as torchvision and torchreid write it, pooled; a classifier is left out.
+
+    With torchreid's reduction behind the pool (``fc.0``) the last stage keeps the size, as in that library.
+    """
+    from torchvision.models import resnet
+
+    deep = "layer1.0.conv3.weight" in tensors
+    depths = [len({name.split(".")[1] for name in tensors if name.startswith(f"layer{i}.")}) for i in (1, 2, 3, 4)]
+    groups, width = 1, 64
+    if deep and "layer1.0.conv2.weight" in tensors:
+        outputs, each = tensors["layer1.0.conv2.weight"].shape[:2]
+        groups = max(outputs // each, 1)
+        width = outputs // groups
+    name = RESNETS.get((*depths, groups, width, deep)) or architecture_in(path.stem) or "resnet_custom"
+    network = resnet.ResNet(
+        resnet.Bottleneck if deep else resnet.BasicBlock, depths, groups=groups, width_per_group=width
+    )
+    network.fc = nn.Identity()
+    if "fc.0.weight" in tensors:
+        reduced, wide = tensors["fc.0.weight"].shape
+        network.fc = nn.Sequential(nn.Linear(wide, reduced), nn.BatchNorm1d(reduced), nn.ReLU())
+        first: Any = network.layer4[0]
+        (first.conv2 if deep else first.conv1).stride = first.downsample[0].stride = (1, 1)
+        name += f"_fc{reduced}"
+    else:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
+    _fill(network, tensors, path, name)
+    return network.eval(), name
+
+
+def _fill(network: nn.Module, tensors: Tensors, path: Path, name: str) -> None:
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ModelError(
+            f"weights '{path}' do not fit {name}: {problems}"[:400],
+            remedy=f"these load: {', '.join(ARCHITECTURES)}\ngive a variant of one as .onnx or TorchScript",
+        ) from error
