@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
+from mot_dinov3.detectors.sparse import SparseConfig
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ConfigError, closest
 from mot_dinov3.features.factory import EmbedderConfig
@@ -53,6 +54,7 @@ class TrackConfig:
 
     source: SourceConfig
     detector: DetectorConfig
+    sparse: SparseConfig
     motion: MotionConfig
     device: DeviceConfig
     embedder: EmbedderConfig

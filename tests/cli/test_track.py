@@ -73,6 +73,30 @@ def test_the_whole_job(scene, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "t.csv", "t.json", "t.mp4", "t.txt"]
 
 
+def test_looking_at_every_third_frame_still_shows_everybody_in_every_frame(scene):
+    options = ("--detect-every", "3", "--save-json", "t.json", "--save-mot", "t.txt", "--save-dets", "d.json")
+    assert track(scene, *options) == 0
+    assert frames_of("outputs/tracked.mp4")[3] == scene.frames
+    scores = score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"]
+    assert (scores.mota, scores.idf1, scores.switches) == (100, 100, 0)
+    for frame in json.loads(Path("t.json").read_text())["frames"]:
+        assert {row["track_id"] for row in frame["detections"]} == {"1", "2"}
+        assert [row.get("coasted", False) for row in frame["detections"]] == [frame["frame"] % 3 != 0] * 2
+    looked_at = [frame["frame"] for frame in json.loads(Path("d.json").read_text())["frames"]]
+    assert looked_at == list(range(0, scene.frames, 3))
+
+
+def test_linking_takes_the_boxes_between_looks_as_seen(scene):
+    assert track(scene, "--detect-every", "4", "--link", "--no-video", "--save-mot", "t.txt") == 0
+    scores = score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"]
+    assert (scores.mota, scores.idf1) == (100, 100)
+
+
+def test_a_tracker_that_follows_nobody_cannot_skip_frames(scene, capsys):
+    assert track(scene, "--detect-every", "2", "--tracker", "gallery_only", "--no-video") == 2
+    assert "'gallery_only' does not" in capsys.readouterr().err
+
+
 def test_the_same_run_twice_gives_the_same_bytes(scene):
     for name in ("a", "b"):
         budget = ("--embed-budget-ms", "10", "--embed-cost-ms", "4")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import KnownIdentities
 from mot_dinov3.gallery.stage import FORGET, Identifier
-from mot_dinov3.structures import Detections
+from mot_dinov3.structures import Detections, TrackState
 
 KNOWN = KnownIdentities(("anna", "bob"), np.eye(3, dtype=np.float32)[:2], np.array([0, 1]))
 ANNA, BOB, STRANGER = ([1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0])
@@ -35,6 +35,17 @@ def test_a_name_is_gained_by_a_look_and_kept_without_one() -> None:
 
 def test_a_stranger_stays_unnamed() -> None:
     assert run({1: STRANGER}, {1: STRANGER}) == [[None], [None]]
+
+
+def test_a_name_outlasts_frames_that_the_detector_does_not_look_at() -> None:
+    stage = Identifier(KNOWN, SETTINGS)
+    names = []
+    for index in range(7):
+        rows = seen({1: ANNA if index == 0 else None})
+        if index % 3:
+            rows = rows.replace(coasted=[True], state=[int(TrackState.CONFIRMED)])
+        names.append(stage.identify(rows, index).gallery_id[0])
+    assert names == ["anna"] * 7
 
 
 def test_one_odd_look_does_not_take_a_name_away_but_a_change_does() -> None:

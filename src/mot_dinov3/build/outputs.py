@@ -8,15 +8,17 @@ import datetime
 import functools
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import outputs
 from mot_dinov3.build.inputs import detection_header
 from mot_dinov3.config import TrackConfig
+from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.pipeline.between import Interpolated, LookedAt
 from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.tracking import Stages
 from mot_dinov3.structures import Detections, Frame, Image, TrackView
@@ -48,14 +50,18 @@ class SinkMaker:
         self.timer = timer
         self.notices = notices
         self.names = stages.detector.names
+        self.looks = Cadence(config.sparse.detect_every, config.source.start_frame)
         kept = stages.detector.info.details.get("classes")
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
 
     def all(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
-        tracker = self.stages.tracker
-        return [Retrospective(self.files(), tracker), *self.detections(), *self.video(tracker.lost)]
+        return [self.settled(self.files()), *self.detections(), *self.video(self.stages.tracker.lost)]
+
+    def settled(self, sinks: Sequence[Sink]) -> Sink:
+        """Return the sink through which `sinks` get frames whose rows are settled."""
+        return Retrospective([Interpolated(sinks, self.looks)], self.stages.tracker)
 
     def files(self) -> list[Sink]:
         """Return the sinks of the tracks' files."""
@@ -70,7 +76,7 @@ class SinkMaker:
     def detections(self) -> list[Sink]:
         """Return the sink of the plain detections, if asked for."""
         name = self.config.output.save_dets
-        return [self._dets(Path(name))] if name else []
+        return [LookedAt(self._dets(Path(name)), self.looks)] if name else []
 
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sink of the video, if asked for; `lost` tells which tracks are lost in the frame being drawn."""

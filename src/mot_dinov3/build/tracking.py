@@ -11,6 +11,7 @@ import numpy as np
 from mot_dinov3.build.inputs import open_ahead, open_input
 from mot_dinov3.build.outputs import SinkMaker, check_files
 from mot_dinov3.config import TrackConfig
+from mot_dinov3.detectors.sparse import Cadence, SparseDetector
 from mot_dinov3.devices import resolve_device
 from mot_dinov3.errors import UsageError
 from mot_dinov3.features.base import Embedder
@@ -19,7 +20,6 @@ from mot_dinov3.gallery.build import build_gallery
 from mot_dinov3.gallery.folder import list_identities
 from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
-from mot_dinov3.pipeline.sinks import Retrospective
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
 from mot_dinov3.registry import resolve
@@ -27,6 +27,7 @@ from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
 from mot_dinov3.structures import TrackView
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers.between import BetweenTracker
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
 
 
@@ -75,6 +76,7 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         resolve_device(config.device.device)
     resolve("tracker", TRACKERS, config.choice.tracker)
     _check_gallery(config)
+    _check_sparse(config)
     timer = StageTimer()
     opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
     source = opened.source
@@ -84,22 +86,25 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         _warm_up(embedder)
         chosen = (config.choice.tracker, config.tracker, config.hybrid)
         scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
-        tracker = build_tracker(*chosen, scene)
+        detector, tracker = opened.detector, build_tracker(*chosen, scene)
+        looks = Cadence(config.sparse.detect_every, config.source.start_frame)
+        if looks.every > 1:
+            detector, tracker = SparseDetector(detector, looks), BetweenTracker(tracker, looks)
         scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
         gallery = build_gallery(config.gallery, embedder, memory=keeps_tracks(config.choice.tracker))
         said = (*opened.notices, *built.notices, *gallery.notices)
         stages = Stages(
             source=source,
-            detector=opened.detector,
+            detector=detector,
             embedder=embedder,
             scheduler=scheduler if embedder.dim else NoScheduler(),
             tracker=tracker,
             gallery=gallery,
             at_end=opened.at_end,
         )
-        makers = SinkMaker(config, stages, timer, said)
+        makers = SinkMaker(config, dataclasses.replace(stages, detector=opened.detector), timer, said)
         kept = TrajectorySink()
-        sinks = [Retrospective([kept], tracker), *makers.detections()] if config.linked.link else makers.all()
+        sinks = [makers.settled([kept]), *makers.detections()] if config.linked.link else makers.all()
         pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
         second: SecondPass = NoSecondPass()
         if config.linked.link:
@@ -119,6 +124,15 @@ def _check_gallery(config: TrackConfig) -> None:
         )
     if config.gallery.gallery is not None:
         list_identities(Path(config.gallery.gallery))
+
+
+def _check_sparse(config: TrackConfig) -> None:
+    """Refuse to carry boxes from frame to frame that nobody follows."""
+    if config.sparse.detect_every > 1 and not keeps_tracks(config.choice.tracker):
+        raise UsageError(
+            f"--detect-every needs a tracker that follows objects, and '{config.choice.tracker}' does not",
+            remedy="leave out --detect-every, or choose another tracker",
+        )
 
 
 def _linked_pass(

@@ -11,6 +11,7 @@ from mot_dinov3.config import Option, options_of, read_toml
 GROUPS = {
     "source": "source",
     "detector": "detector",
+    "sparse": "detector",
     "motion": "motion detector (--det motion)",
     "device": "device",
     "embedder": "embedder",

@@ -10,7 +10,7 @@ import numpy as np
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import KnownIdentities
 from mot_dinov3.gallery.matching import decide, identity_distances, margins
-from mot_dinov3.structures import Detections, FloatArray, IntArray
+from mot_dinov3.structures import Detections, FloatArray, IntArray, TrackState
 
 MEMORY = 8  # looks after which older ones fade
 FORGET = 300  # frames after which a track that was not seen is forgotten: it starts anew when it comes back
@@ -119,6 +119,10 @@ class Identifier:
             self._see(track, frame_index, distance[row])
         if np.isfinite(distance[list(rows.values())]).any():
             self._decide([track for track in rows if self._tracks[track].count and self._tracks[track].sure])
+        for track in detections.track_id[detections.coasted & (detections.state == TrackState.CONFIRMED)].tolist():
+            carried = self._tracks.get(track)
+            if carried is not None and carried.seen == self._last:
+                carried.seen = frame_index  # not looked at (--detect-every), but not gone either
         self._last = frame_index
         if frame_index % FORGET == 0:
             self._tracks = {t: e for t, e in self._tracks.items() if frame_index - e.seen <= FORGET}

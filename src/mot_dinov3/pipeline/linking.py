@@ -42,6 +42,8 @@ class NoSecondPass:
 class TrajectorySink:
     """Keeps every frame's rows, without pictures, for linking; predicted boxes are left out, linking fills gaps itself.
 
+    Boxes between two looks of the detector (coasted, yet CONFIRMED) count as seen.
+
     Attributes:
         frames: The frames so far with their rows; embeddings are kept apart, and only the ones computed afresh.
     """
@@ -52,7 +54,7 @@ class TrajectorySink:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Keep one frame."""
-        seen = detections[~detections.coasted]
+        seen = detections[~detections.coasted | (detections.state == TrackState.CONFIRMED)]
         self.frames.append((dataclasses.replace(frame, image=None), seen.replace(embedding=None)))
         self._embeddings.append(seen[seen.fresh & (seen.track_id >= 1)])
 

@@ -35,9 +35,7 @@ class CameraMotion:
         """
         import cv2
 
-        scale = min(1.0, WIDTH / image.shape[1])
-        green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
-        grey = np.asarray(cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        grey, scale = reduced(image, WIDTH)
         last, self._last = self._last, grey
         if last is None or last.shape != grey.shape or _still(last, grey):
             return None
@@ -46,6 +44,17 @@ class CameraMotion:
             return None
         affine[:, 2] /= scale
         return affine
+
+
+def reduced(image: Image, width: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Return a picture's brightness, at most `width` pixels wide, and by what it was scaled."""
+    import cv2
+
+    scale = min(1.0, width / image.shape[1])
+    green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
+    if scale == 1.0:
+        return np.asarray(green, np.uint8), scale
+    return np.asarray(cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
 def _still(last: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> bool:

@@ -1,0 +1,112 @@
+"""Between two looks of the detector boxes go on with the flow, or with the velocity they had."""
+
+from __future__ import annotations
+
+import numpy as np
+from tracking_scene import boxes, ids, person, tracker
+
+from mot_dinov3.detectors.sparse import Cadence
+from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.trackers.between import BetweenTracker, velocity
+from mot_dinov3.trackers.flow import BoxFlow, displacement, grid
+
+
+def street(seed: int = 0) -> np.ndarray:
+    """A still background of low contrast."""
+    return np.random.default_rng(seed).integers(100, 110, (240, 320, 3), np.uint8)
+
+
+def walker(x: int, y: int = 60, width: int = 40, height: int = 100) -> np.ndarray:
+    """A picture in which a figure with a pattern of its own stands at corner x, y."""
+    coarse = np.random.default_rng(7).integers(0, 255, (height // 4, width // 4, 1), np.uint8)
+    picture = street()
+    figure = coarse.repeat(4, 0).repeat(4, 1).repeat(3, 2)
+    picture[y : y + height, x : x + width] = figure[:, : picture.shape[1] - x]  # it may stand in the edge
+    return picture
+
+
+def test_the_median_of_the_points_that_were_found_again_counts() -> None:
+    steps = np.array([[[1, 0], [3, 1], [4, 2], [5, 3], [99, 9], [77, 7]]] * 2, float)
+    followed = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 0]], bool)
+    moved = displacement(steps, followed, np.array([[8.0, 8.0], [6.0, 5.0]]))
+    assert moved.tolist() == [[4, 2], [6, 5]]  # four points are too few: what is expected otherwise
+
+
+def test_points_lie_in_the_inner_part_of_the_box() -> None:
+    points = grid(np.array([[100.0, 200.0, 140.0, 300.0]]))
+    assert points.shape == (1, 24, 2)
+    np.testing.assert_allclose([points.min(axis=1)[0], points.max(axis=1)[0]], [[110, 210], [130, 290]])
+
+
+def test_a_box_follows_what_is_in_it() -> None:
+    flow = BoxFlow()
+    flow.look(walker(50))
+    box = np.array([[50.0, 60, 90, 160]])
+    step = flow.step(walker(56, 63), box, np.zeros((1, 2)))
+    np.testing.assert_allclose(step, [[6, 3]], atol=0.3)
+    back = flow.step(walker(53, 63), box + np.array([6, 3, 6, 3]), np.zeros((1, 2)))
+    np.testing.assert_allclose(back, [[-3, 0]], atol=0.3)
+
+
+def test_without_an_earlier_picture_the_expected_step_is_taken() -> None:
+    assert BoxFlow().step(walker(50), np.array([[50.0, 60, 90, 160]]), np.array([[2.0, 1.0]])).tolist() == [[2, 1]]
+
+
+def test_velocities_are_taken_from_the_same_tracks() -> None:
+    before = Detections([[0, 0, 10, 10], [50, 50, 60, 60]], track_id=[4, 2])
+    now = Detections([[54, 48, 64, 58], [90, 0, 99, 9], [5, 0, 15, 10]], track_id=[2, 9, 4])
+    assert velocity(before, now, 0.5).tolist() == [[8, -4], [0, 0], [10, 0]]
+
+
+def followed(positions: list[float], every: int, *, pictures: bool) -> list[Detections]:
+    """A person seen at `positions` (frame after frame, at 10 fps), the detector looking at every `every`-th frame."""
+    looks = Cadence(every)
+    subject = BetweenTracker(tracker(fps=10.0, size=(320, 240), confirm_hits=1, camera_motion=False), looks)
+    answers = []
+    for index, x in enumerate(positions):
+        image = walker(round(x) - 20) if pictures else None
+        view = subject.predict(Frame(index, index / 10, image))
+        assert looks(index) or not len(view)
+        rows = subject.update(boxes(person(x, 160)) if looks(index) else Detections.empty())
+        assert looks(index) or not subject.revisions
+        answers.append(rows)
+    return answers
+
+
+def test_every_frame_has_the_box_of_its_track_and_unseen_ones_are_marked() -> None:
+    positions = [60 + 2.0 * index for index in range(13)]
+    answers = followed(positions, 3, pictures=True)
+    assert ids(answers) == [[1]] * 13
+    assert [rows.coasted.tolist() for rows in answers] == [[index % 3 != 0] for index in range(13)]
+    assert {int(rows.state[0]) for rows in answers} == {TrackState.CONFIRMED}
+    middle = [float(rows.track_xyxy[0, [0, 2]].mean()) for rows in answers]
+    np.testing.assert_allclose(middle[6:], positions[6:], atol=2.5)
+
+
+def test_a_turn_is_followed_before_the_detector_looks_again() -> None:
+    positions = [60, 62, 64, 66, 68, 70, 72, 74, 76, 73, 70, 67]
+    flow = followed(positions, 4, pictures=True)[11]
+    blind = followed(positions, 4, pictures=False)[11]
+    assert abs(flow.xyxy[0, [0, 2]].mean() - 67) < 3
+    assert blind.xyxy[0, [0, 2]].mean() > 78  # went on as before
+
+
+def test_without_pictures_boxes_go_on_as_they_went() -> None:
+    positions = [60 + 2.0 * index for index in range(12)]
+    middle = [float(rows.xyxy[0, [0, 2]].mean()) for rows in followed(positions, 4, pictures=False)]
+    np.testing.assert_allclose(middle[8:], positions[8:], atol=2)
+
+
+def test_who_leaves_the_picture_is_not_followed_beyond_it() -> None:
+    positions = [290 + 6 * index for index in range(7)]
+    answers = followed([float(x) for x in positions], 7, pictures=True)
+    assert [len(rows) for rows in answers] == [int(x <= 320) for x in positions]
+
+
+def test_lost_and_settled_are_the_trackers_own() -> None:
+    subject = BetweenTracker(tracker(confirm_hits=1), Cadence(2))
+    for index in range(4):
+        subject.predict(Frame(index, index / 30))
+        subject.update(boxes(person(100)) if index < 2 else Detections.empty())
+    assert subject.lost().track_id.tolist() == [1]
+    assert subject.settled == 3
