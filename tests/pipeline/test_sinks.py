@@ -49,14 +49,14 @@ def test_a_text_sinks_file_appears_when_closed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["t.txt"]
 
 
-def test_an_aborted_text_sink_leaves_the_earlier_file(tmp_path):
+def test_an_aborted_text_sink_leaves_its_lines_and_the_earlier_file(tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("earlier")
     sink = TextSink(path, lines)
     sink.write(Frame(0, 0.0), rows(1))
     sink.abort()
     assert path.read_text() == "earlier"
-    assert [p.name for p in tmp_path.iterdir()] == ["t.txt"]
+    assert (tmp_path / "t.part.txt").read_text() == "0:1\n", "what was found so far is not thrown away"
 
 
 def test_a_text_sink_in_a_folder_that_is_gone_is_an_output_error(tmp_path):

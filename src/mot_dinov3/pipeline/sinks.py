@@ -6,6 +6,7 @@ back a few frames until the fate of their tentative tracks is known, so that a t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections import deque
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from mot_dinov3 import outputs
+from mot_dinov3.errors import ConfigError
 from mot_dinov3.formats.text import dumps, write_document
+from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.settings import setting
 from mot_dinov3.structures import Detections, Frame, Image, TrackState
 from mot_dinov3.timing import StageTimer
@@ -35,6 +38,12 @@ class OutputConfig:
     save_dets: str | None = setting(
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
     )
+    resume: bool = setting(False, "go on where the same command was killed or interrupted; begin where it was not")
+    record: bool = setting(True, "keep what --resume needs beside the first output while the run goes on")
+
+    def __post_init__(self) -> None:
+        if self.resume and not self.record:
+            raise ConfigError("--resume goes on from the record, and --no-record keeps none")
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""
@@ -61,16 +70,16 @@ class Sink(Protocol):
 class Writer(Protocol):
     """What a video sink writes to."""
 
-    def write(self, image: Image, time: float) -> None:
-        """Append a picture shown at `time` seconds."""
+    def write(self, image: Image | None, time: float) -> None:
+        """Append a picture shown at `time` seconds; None stands for one that an earlier run has written."""
         ...
 
     def close(self) -> None:
         """Finish the file."""
         ...
 
-    def abort(self) -> None:
-        """Remove what was written."""
+    def leave(self) -> None:
+        """Stop; what was written stays under its temporary name."""
         ...
 
 
@@ -81,17 +90,25 @@ class VideoSink:
         writer: The video.
         draw: Returns the picture to write for a frame and its rows.
         timer: Counts drawing, and waiting for the writer, which counts its own work.
+        kept: First pictures that an earlier run has written and the writer takes over.
     """
 
-    def __init__(self, writer: Writer, draw: Callable[[Frame, Detections], Image], timer: StageTimer) -> None:
+    def __init__(
+        self, writer: Writer, draw: Callable[[Frame, Detections], Image], timer: StageTimer, *, kept: int = 0
+    ) -> None:
         self._writer = writer
         self._draw = draw
         self._timer = timer
+        self._kept = kept
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw one frame and hand it to the writer."""
-        with self._timer.stage("draw"):
-            image = self._draw(frame, detections)
+        image = None
+        if self._kept > 0:
+            self._kept -= 1
+        else:
+            with self._timer.stage("draw"):
+                image = self._draw(frame, detections)
         with self._timer.stage("wait"):
             self._writer.write(image, frame.time)
 
@@ -101,8 +118,8 @@ class VideoSink:
             self._writer.close()
 
     def abort(self) -> None:
-        """Remove the unfinished video."""
-        self._writer.abort()
+        """Leave the unfinished video under its temporary name: it plays, and a later run can go on with it."""
+        self._writer.leave()
 
 
 class TextSink:
@@ -125,9 +142,10 @@ class TextSink:
             self._file.writelines(head)
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Append one frame's lines."""
+        """Append one frame's lines; a killed run leaves them in the part file."""
         with outputs.writing(self.path):
             self._file.writelines(self._lines(frame, detections))
+            self._file.flush()
 
     def close(self) -> None:
         """Put the file in its place."""
@@ -136,9 +154,9 @@ class TextSink:
             self._part.replace(self.path)
 
     def abort(self) -> None:
-        """Remove the unfinished file."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        """Leave the lines so far in the part file: they may be all that a long run has to show."""
+        with contextlib.suppress(OSError):  # a full disk, told already
+            self._file.close()
 
 
 class JsonSink:
@@ -157,7 +175,7 @@ class JsonSink:
         self.path = path
         self._record = record
         self._header = header
-        self._lines = path.with_name(path.name + ".part.jsonl")
+        self._lines = journal_path(path)
         with outputs.writing(path):
             self._file = self._lines.open("w", encoding="utf-8")
 
@@ -165,6 +183,7 @@ class JsonSink:
         """Append one frame."""
         with outputs.writing(self.path):
             self._file.write(dumps(self._record(frame, detections)) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Assemble the document and put it in its place."""
@@ -180,7 +199,8 @@ class JsonSink:
 
     def abort(self) -> None:
         """Leave the frames so far in ``FILE.part.jsonl``: they may be all that a long run has to show."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class Retrospective:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.gallery.stage import Identification, NoGallery
+from mot_dinov3.pipeline.record import NoRecord, Scheduling
 from mot_dinov3.pipeline.sinks import Sink
 from mot_dinov3.pipeline.summary import Counts
-from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
@@ -22,17 +22,19 @@ from mot_dinov3.video import FrameSource
 class Stages:
     """The live parts of a run, in the order in which a frame meets them.
 
-    `at_end` is told how many frames the source has, once it has ended by itself, and may still refuse them.
+    `at_end` is told how many frames the source has, once it has ended by itself, and may still refuse them; `record` is
+    told that the run was interrupted.
     """
 
     source: FrameSource
     detector: Detector
     embedder: Embedder
-    scheduler: EmbeddingScheduler
+    scheduler: Scheduling
     tracker: Tracker
     sinks: Sequence[Sink] = ()
     gallery: Identification = dataclasses.field(default_factory=NoGallery)
     at_end: Callable[[int], None] = lambda _: None
+    record: NoRecord = dataclasses.field(default_factory=NoRecord)
 
 
 class TrackingPipeline:
@@ -78,16 +80,20 @@ class TrackingPipeline:
         return functools.partial(embed_rows, self.stages.embedder, frame, detections)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error."""
+        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error.
+
+        A run that is stopped before it has caught up with the one it goes on from leaves that one's results alone.
+        """
         frames_read = 0
         try:
             for frame, _ in self:
                 frames_read = frame.index + 1
                 if stop():
+                    self.stages.record.stop()
                     break
             else:
                 self.stages.at_end(frames_read)
-            self.close()
+            self.abort() if self.stages.record.catching_up else self.close()
         except BaseException:
             self.abort()
             raise
@@ -100,9 +106,10 @@ class TrackingPipeline:
             sink.close()
 
     def abort(self) -> None:
-        """Give up all outputs; earlier results stay."""
+        """Leave all outputs unfinished; earlier results stay."""
         for sink in self.stages.sinks:
             sink.abort()
+        self.stages.record.abort()
 
 
 def embed_rows(embedder: Embedder, frame: Frame, detections: Detections, rows: IntArray) -> FloatArray:

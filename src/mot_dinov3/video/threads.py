@@ -31,16 +31,16 @@ class Writer(Protocol):
 
     notices: list[str]
 
-    def write(self, image: Image, time: float) -> None:
-        """Append a picture shown at `time` seconds."""
+    def write(self, image: Image | None, time: float) -> None:
+        """Append a picture shown at `time` seconds; None stands for one that an earlier run has written."""
         ...
 
     def close(self) -> None:
         """Finish the file."""
         ...
 
-    def abort(self) -> None:
-        """Remove what was written."""
+    def leave(self) -> None:
+        """Stop; what was written stays under its temporary name."""
         ...
 
 
@@ -117,14 +117,14 @@ class WriteBehind:
     A picture must not be changed after it was handed over.
 
     Args:
-        writer: Used by the thread alone until `close` or `abort`.
+        writer: Used by the thread alone until `close` or `leave`.
         busy: Counts the time spent encoding.
     """
 
     def __init__(self, writer: Writer, *, busy: Busy = contextlib.nullcontext) -> None:
         self._writer = writer
         self._busy = busy
-        self._queue: queue.Queue[tuple[Image, float] | None] = queue.Queue(DEPTH)
+        self._queue: queue.Queue[tuple[Image | None, float] | None] = queue.Queue(DEPTH)
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="write behind", daemon=True)
         self._thread.start()
@@ -134,7 +134,7 @@ class WriteBehind:
         """The writer's."""
         return self._writer.notices
 
-    def write(self, image: Image, time: float) -> None:
+    def write(self, image: Image | None, time: float) -> None:
         """Hand a picture over; waits while the queue is full. Raises what an earlier picture has failed with."""
         self._raise()
         self._queue.put((image, time))
@@ -146,13 +146,10 @@ class WriteBehind:
         with self._busy():
             self._writer.close()
 
-    def abort(self) -> None:
-        """Drop what waits and remove the unfinished file."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._queue.get_nowait()
+    def leave(self) -> None:
+        """Write what waits and stop; the unfinished file stays."""
         self._join()
-        self._writer.abort()
+        self._writer.leave()
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from mot_dinov3.video.audio import AudioTrack
+    from mot_dinov3.video.salvage import Earlier
 
 H264_ENCODER = "libx264"
 TICKS = 90_000  # per second: divides by 24, 25, 30, 50 and 60 exactly, and keeps odd moments to 11 µs
@@ -55,7 +58,8 @@ class VideoWriter:
     others and from the sound, so that a range from the middle of a source stays in step; sound before the first and
     after the last picture is left out. Odd sizes grow by one edge pixel, since the format wants even ones.
 
-    Nothing is created before the first picture; `close` renames the finished file to `path`, `abort` removes it.
+    Nothing is created before the first picture; `close` renames the finished file to `path`, `abort` removes it,
+    `leave` keeps it under its temporary name, where it plays and a later run can go on with it (`continue_from`).
 
     Args:
         path: The video; its folder exists (`outputs.check_output`).
@@ -70,6 +74,7 @@ class VideoWriter:
     ) -> None:
         self.path = path
         self.notices: list[str] = []
+        self._info = info
         self._fps = info.fps
         self._audio_from = audio_from
         self._encoder = encoder
@@ -79,12 +84,43 @@ class VideoWriter:
         self._start = 0.0
         self._last = -1
         self._done = False
+        self._earlier: Earlier | None = None
 
-    def write(self, image: Image, time: float) -> None:
+    def continue_from(self, finished_bytes: int = 0) -> int:
+        """Take over what an interrupted run has written; return how many pictures need not be written again.
+
+        For each of them `write` takes None in place of the picture. Where the earlier file cannot be continued to the
+        bit (another size, another encoder) it is left out and the answer is 0.
+
+        Args:
+            finished_bytes: Size of the file at `path` if the interrupted run has finished it; 0 if it was killed.
+        """
+        from mot_dinov3.video.salvage import find_earlier
+
+        earlier = find_earlier(self.path, finished_bytes)
+        size = tuple(side + side % 2 for side in (self._info.width, self._info.height))
+        if earlier is None or earlier.size != size or earlier.description != self._description(*size):
+            return 0
+        self._earlier = earlier
+        return earlier.pictures
+
+    def _description(self, width: int, height: int) -> bytes:
+        """Return what the encoder says of its stream: what players need to know before the first picture."""
+        import av
+
+        with av.open(io.BytesIO(), "w", format="mp4", options=MUXER) as scratch:
+            self._shape = (height, width, 3)
+            stream = self._add_video(scratch)
+            scratch.start_encoding()
+            self._shape = ()
+            return bytes(stream.codec_context.extradata or b"")
+
+    def write(self, image: Image | None, time: float) -> None:
         """Append a picture that is shown from `time` on.
 
         Args:
-            image: ``(h, w, 3)`` uint8 BGR, of the first picture's size; it may be changed afterwards.
+            image: ``(h, w, 3)`` uint8 BGR, of the first picture's size; it may be changed afterwards. None for the next
+                one of those that `continue_from` has told.
             time: Seconds in the source; a time not later than the one before is moved behind it.
 
         Raises:
@@ -94,7 +130,12 @@ class VideoWriter:
         if self._done:
             raise MotError(f"the video '{self.path}' is closed: nothing more can be written to it")
         with self._guard():
-            output = self._output or self._open(image, time)
+            if self._output is None:
+                self._shape = (self._info.height, self._info.width, 3) if image is None else image.shape
+            output = self._output or self._open(time)
+            if image is None:
+                self._copy(output, time)
+                return
             if image.shape != self._shape:
                 raise MotError(f"pictures of '{self.path}' have shape {self._shape}, got {image.shape}")
             self._encode(output, image, time)
@@ -108,13 +149,18 @@ class VideoWriter:
         output = self._output
         if not self._done and output is not None:
             with self._guard():
-                output.container.mux(output.stream.encode(None))
-                if output.audio is not None:
-                    output.audio.finish(output.container, self._last / TICKS + 1 / self._fps)
-                output.container.close()
-                output.file.close()
+                self._finish(output)
                 outputs.part_path(self.path).replace(self.path)
+                if self._earlier is not None:
+                    self._earlier.remove()
         self._done = True
+
+    def _finish(self, output: _Output) -> None:
+        output.container.mux(output.stream.encode(None))
+        if output.audio is not None:
+            output.audio.finish(output.container, self._last / TICKS + 1 / self._fps)
+        output.container.close()
+        output.file.close()
 
     def abort(self) -> None:
         """Drop what was written; an earlier file at `path` stays as it was."""
@@ -125,12 +171,38 @@ class VideoWriter:
             self._let_go(self._file)
             outputs.part_path(self.path).unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Stop; what was written stays under its temporary name and plays, an earlier file at `path` as it was."""
+        import av
+
+        if self._done:
+            return
+        self._done = True
+        if self._file is None or self._output is None:
+            return
+        try:
+            self._finish(self._output)
+        except (OSError, ValueError, av.error.FFmpegError):
+            self._drop(self._file)
+
+    def _drop(self, file: IO[bytes]) -> None:
+        """Let go of a file that failed, as if the run had been killed: its fragments play, its end is not touched."""
+        from mot_dinov3.video.salvage import Earlier
+
+        with contextlib.suppress(OSError):
+            file.close()  # first: FFmpeg would turn the fragments into one piece, which a full disk cannot hold
+        self._let_go(file)
+        part = Earlier(outputs.part_path(self.path), aside=True)
+        part.close() if part.pictures else part.remove()
+
     def _let_go(self, file: IO[bytes]) -> None:
         """Close what is open, whatever it says: the file is lost or unwanted."""
         import av
 
         output = self._output
         held = [output.audio, output.container] if output is not None else []
+        if self._earlier is not None:
+            self._earlier.close()
         for resource in (*held, file):
             try:
                 if resource is not None:
@@ -138,13 +210,13 @@ class VideoWriter:
             except (OSError, ValueError, av.error.FFmpegError):  # a full disk, told already
                 continue
 
-    def _open(self, image: Image, time: float) -> _Output:
+    def _open(self, time: float) -> _Output:
         import av
 
         part = outputs.part_path(self.path)
         part.unlink(missing_ok=True)
         self._file = part.open("xb")
-        self._shape, self._start = image.shape, time
+        self._start = time
         container = av.open(self._file, "w", format="mp4", options=MUXER)
         output = self._output = _Output(self._file, container, self._add_video(container))
         if self._audio_from is not None:
@@ -152,6 +224,28 @@ class VideoWriter:
 
             output.audio = AudioTrack.open(self._audio_from, container, start=time, notices=self.notices)
         return output
+
+    def _copy(self, output: _Output, time: float) -> None:
+        """Append the next picture of the earlier run's file, as it was encoded there."""
+        packet = next(self._earlier) if self._earlier is not None else None
+        if packet is None:
+            raise MotError(f"the earlier part of '{self.path}' has no more pictures")
+        packet.stream = output.stream
+        packet.pts = packet.dts = self._stamp(time)
+        packet.time_base = Fraction(1, TICKS)
+        output.container.mux(packet)
+        self._follow(output)
+
+    def _stamp(self, time: float) -> int:
+        """Return the next picture's time in ticks."""
+        self._last = max(round((time - self._start) * TICKS), self._last + 1)
+        return self._last
+
+    def _follow(self, output: _Output) -> None:
+        """Write the sound up to the last picture."""
+        if output.audio is not None:
+            output.audio.advance(output.container, self._last / TICKS)
+        output.file.flush()
 
     def _add_video(self, container: OutputContainer) -> VideoStream:
         height, width = self._shape[:2]
@@ -180,31 +274,33 @@ class VideoWriter:
         # OpenCV converts 3 to 5 times faster than FFmpeg's scaler, and rounds better
         planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        self._last = max(round((time - self._start) * TICKS), self._last + 1)
-        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
+        frame.pts, frame.time_base = self._stamp(time), Fraction(1, TICKS)
         output.container.mux(output.stream.encode(frame))
-        if output.audio is not None:
-            output.audio.advance(output.container, self._last / TICKS)
-        output.file.flush()
+        self._follow(output)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Turn what FFmpeg and the disk say into `OutputLostError`; the temporary file is then gone."""
+        """Turn what FFmpeg and the disk say into `OutputLostError`; what was written before stays in the part file."""
         import av
 
         try:
             with outputs.writing(self.path):
                 yield
         except OutputLostError:
-            self.abort()
+            self._fail()
             raise
         except (av.error.FFmpegError, ValueError) as error:
-            self.abort()
+            self._fail()
             size = "×".join(str(n) for n in self._shape[1::-1])
             raise OutputLostError(
                 f"output '{self.path}' ({size}) could not be encoded by {self._encoder}: {error}",
                 remedy="--no-video leaves the video out",
             ) from error
+
+    def _fail(self) -> None:
+        if not self._done and self._file is not None:
+            self._drop(self._file)
+        self._done = True
 
     def __enter__(self) -> VideoWriter:
         return self
