@@ -2,11 +2,12 @@
 
 import errno
 import os
+import stat
 
 import pytest
 
 from mot_dinov3.errors import OutputError, OutputLostError
-from mot_dinov3.outputs import check_output, replacing, writing
+from mot_dinov3.outputs import check_output, journal_path, part_path, private, replacing, writing
 
 
 def test_a_file_appears_only_when_whole(tmp_path):
@@ -61,3 +62,64 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         check_output(tmp_path / "file" / "x.mp4")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_is_private_until_it_is_whole_and_then_like_any_other(tmp_path):
+    (tmp_path / "plain").touch()
+    with replacing(tmp_path / "a.txt") as part:
+        assert mode(part) == 0o600
+        part.write_text("secret so far")
+        assert mode(part) == 0o600
+    assert mode(tmp_path / "a.txt") == mode(tmp_path / "plain")
+
+
+def test_a_file_keeps_the_rights_of_the_one_it_replaces(tmp_path):
+    path = tmp_path / "a.txt"
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+    with replacing(path) as part:
+        part.write_text("x")
+    assert mode(path) == 0o640
+
+
+def test_a_link_in_a_temporary_name_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    path = tmp_path / "a.txt"
+    part_path(path).symlink_to(victim)
+    with replacing(path) as part:
+        part.write_text("x")
+    assert victim.read_text() == "untouched"
+    assert not path.is_symlink()
+    part_path(path).symlink_to(tmp_path / "nowhere")
+    private(part_path(path)).write_text("y")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", [lambda p: p, part_path, journal_path])
+def test_a_link_that_leads_out_is_refused(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.json"
+    name(path).symlink_to(tmp_path / "outside")
+    with pytest.raises(OutputError, match="leads out of its folder") as caught:
+        check_output(path)
+    assert caught.value.exit_code == 2
+    name(path).unlink()
+    name(path).symlink_to("neighbour")
+    check_output(path)
+
+
+def test_a_name_from_elsewhere_stays_in_its_folder(tmp_path):
+    root = tmp_path / "out"
+    root.mkdir()
+    check_output(root / "run" / "a.json", within=root)
+    (tmp_path / "elsewhere").mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    for path in (root / "linked" / "a.json", root / ".." / "a.json"):
+        with pytest.raises(OutputError, match="would leave the folder"):
+            check_output(path, within=root)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -252,9 +252,10 @@ class GalleryRun:
         naming, paths = self.config.naming, self.paths
         for path in filter(None, (paths.json_path, paths.video_path)):
             for source in (naming.video, naming.dets_json):
-                outputs.check_output(path, source=source)
+                outputs.check_output(path, source=source, within=Path(self.config.artefacts.out_dir))
         if paths.frames_dir is not None:
-            outputs.check_output(paths.frames_dir / "000000.jpg", source=naming.video)
+            first = paths.frames_dir / "000000.jpg"
+            outputs.check_output(first, source=naming.video, within=Path(self.config.artefacts.out_dir))
         if self.config.artefacts.display:
             check_screen()
         if paths.video_path is not None:

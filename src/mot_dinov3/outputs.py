@@ -1,9 +1,14 @@
-"""Files we write: checked before any work, written under a temporary name, renamed when whole."""
+"""Files we write: checked before any work, written under a private temporary name, renamed when whole.
+
+Nobody else can read a file before it is whole, and no link that somebody has put in its place is followed.
+"""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,22 +16,49 @@ from pathlib import Path
 from mot_dinov3.errors import OutputError, OutputLostError
 
 
-def check_output(path: Path, *, source: str | None = None) -> None:
+def check_output(path: Path, *, source: str | None = None, within: Path | None = None) -> None:
     """Make sure that `path` can be written; makes its folder. Call it before models load.
 
+    Args:
+        path: The file.
+        source: What is read, which must not be overwritten.
+        within: Folder that `path` must not leave, through links on the way to it either; made for a file whose name
+            comes from somewhere else than the user's command.
+
     Raises:
-        OutputError: It is a folder, equals `source`, or its folder cannot be made or written.
+        OutputError: It is a folder, equals `source`, leads out of its folder, or cannot be made or written.
     """
     if path.is_dir():
         raise OutputError(f"output '{path}' is a folder", remedy="name a file in it")
     if source and "://" not in source and path.exists() and Path(source).exists() and path.samefile(source):
         raise OutputError(f"output '{path}' is the source itself", remedy="choose another output file")
+    _check_links(path, within)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
     if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
+
+
+def _check_links(path: Path, within: Path | None) -> None:
+    folder = path.parent.resolve()
+    for name in (path, part_path(path), journal_path(path)):
+        if name.is_symlink() and name.resolve().parent != folder:
+            raise OutputError(
+                f"output '{name}' is a link that leads out of its folder, to '{name.resolve()}'",
+                remedy="remove the link, or name the file that is meant",
+            )
+    if within is not None and not folder.is_relative_to(within.resolve()):
+        raise OutputError(
+            f"output '{path}' would leave the folder '{within}' for '{folder}'",
+            remedy="a folder on the way to it is a link: remove it, or choose another place",
+        )
+
+
+def journal_path(path: Path) -> Path:
+    """Return where the lines of a JSON document grow while a run goes on: ``tracked.json.part.jsonl``."""
+    return path.with_name(path.name + ".part.jsonl")
 
 
 def part_path(path: Path) -> Path:
@@ -47,13 +79,33 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def private(path: Path) -> Path:
+    """Make an empty file at `path` that only its owner can read, in place of whatever is there; return `path`."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return path
+
+
+def publish(part: Path, path: Path) -> None:
+    """Rename a finished file, with the rights of the file it replaces, or of any new file."""
+    part.chmod(stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666 & ~_umask())
+    part.replace(path)
+
+
+@functools.cache
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it; a file made in between is private
+    os.umask(mask)
+    return mask
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the temporary name to write to; rename it to `path` on success, delete it on any error."""
     part = part_path(path)
     with writing(path):
         try:
-            yield part
-            part.replace(path)
+            yield private(part)
+            publish(part, path)
         finally:
             part.unlink(missing_ok=True)

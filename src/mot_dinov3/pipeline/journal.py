@@ -19,6 +19,8 @@ from mot_dinov3.errors import UsageError
 from mot_dinov3.formats.text import dumps
 from mot_dinov3.structures import FloatArray, IntArray
 
+journal_path = outputs.journal_path
+
 Look = tuple[IntArray, FloatArray]
 """Rows of a frame and their ``(r, k)`` distances to the identities."""
 
@@ -69,7 +71,7 @@ class Journal(NoJournal):
         self._done = -1
         kept = self._resume(run) if resume and self._lines.exists() else 0
         with outputs.writing(path):
-            self._file: IO[bytes] = self._lines.open("r+b" if kept else "wb")
+            self._file: IO[bytes] = (self._lines if kept else outputs.private(self._lines)).open("r+b")
             self._file.seek(kept)
             self._file.truncate()
             if not kept:
@@ -126,11 +128,6 @@ class Journal(NoJournal):
         """Leave the lines so far: they may be all that a long run has to show."""
         with outputs.writing(self.path):
             self._file.close()
-
-
-def journal_path(path: Path) -> Path:
-    """Return where the lines of the document `path` grow."""
-    return path.with_name(path.name + ".part.jsonl")
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
