@@ -20,7 +20,7 @@ import numpy as np
 from mot_dinov3.build.keypoints import build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
-from mot_dinov3.keypoints.matching import find_peak, similarity_maps
+from mot_dinov3.keypoints.matching import find_peaks, similarity_maps
 from mot_dinov3.keypoints.motion import Picture, follow
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -114,7 +114,7 @@ def plain(job: object, stage: str) -> Places:
                 if templates is None:
                     templates = dense.at(xy)
                 else:
-                    xy = np.array([find_peak(m, dense.patch).xy for m in similarity_maps(dense, templates)])
+                    xy = find_peaks(similarity_maps(dense, templates), dense.patch).xy
             elif before is not None:
                 xy = follow(before.grey, picture.grey, xy, window=21).xy
             before = picture

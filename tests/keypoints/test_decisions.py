@@ -9,7 +9,7 @@ from mot_dinov3.errors import ConfigError
 from mot_dinov3.keypoints import geometry, masks, search
 from mot_dinov3.keypoints.anchors import Measurement, fuse
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.matching import DenseMap, find_peak
+from mot_dinov3.keypoints.matching import DenseMap, find_peaks
 from mot_dinov3.keypoints.solver import combine, interpolate
 from mot_dinov3.keypoints.structure import is_swapped, limb_outliers, symmetry_pairs
 from mot_dinov3.keypoints.tracker import Estimate
@@ -84,18 +84,35 @@ def test_the_motion_prior_grows_to_its_weight_and_is_relieved_by_misses() -> Non
 
 
 def test_places_nearer_to_another_animal_s_point_are_held_back() -> None:
-    places = np.array([[[0.0, 0.0], [9.0, 0.0]]])
-    held = search.rival_penalty(places, np.array([1.0, 0.0]), np.array([[10.0, 0.0]]))
-    assert np.asarray(held).tolist() == [[0.0, search.RIVAL_WEIGHT]]
+    places = np.array([[[[0.0, 0.0], [9.0, 0.0]]]] * 2)
+    rivals = np.array([[[10.0, 0.0]], [[np.nan, np.nan]]])
+    held = search.rival_penalty(places, np.array([[1.0, 0.0]] * 2), rivals)
+    assert np.asarray(held).tolist() == [[[0.0, search.RIVAL_WEIGHT]], [[0.0, 0.0]]]
+
+
+def test_search_windows_stay_in_the_map_and_within_the_radius() -> None:
+    places = np.array([[20.0, 36.0], [4.0, 4.0], [-90.0, 4.0]])
+    windows = search.windows_around(places, np.array([8.0, 16.0, 8.0]), (10, 12), 8.0)
+    numbers = np.arange(120.0).reshape(10, 12)
+    cells = [set(found[np.isfinite(found)].astype(int).tolist()) for found in windows.of(numbers)]
+    assert cells[0] == {12 * row + column for row in (3, 4, 5) for column in (1, 2, 3)}
+    assert cells[1] == {12 * row + column for row in (0, 1, 2) for column in (0, 1, 2)}
+    assert cells[2] == set()
+    np.testing.assert_array_equal(windows.places[0, 0, 0], (12, 28))
+    np.testing.assert_array_equal(windows.corner[0], (8, 24))
 
 
 def test_the_peak_is_finer_than_a_cell_and_knows_its_rival() -> None:
     ys, xs = np.mgrid[:20, :20] + 0.5
     heights = np.exp(-((xs - 6.8) ** 2 + (ys - 10.3) ** 2) / 4) + 0.5 * np.exp(-((xs - 15.5) ** 2 + (ys - 3.5) ** 2))
-    peak = find_peak(heights, 8.0)
-    assert np.linalg.norm(peak.xy / 8 - (6.8, 10.3)) < 0.15
-    assert peak.second == pytest.approx(0.5, abs=0.02)
-    assert (peak.rival / 8).tolist() == [15.5, 3.5]
+    alone = np.full((20, 20), -np.inf)
+    alone[0, 19] = 1.0
+    peaks = find_peaks(np.stack([heights, alone]), 8.0)
+    assert np.linalg.norm(peaks.xy[0] / 8 - (6.8, 10.3)) < 0.15
+    assert peaks.second[0] == pytest.approx(0.5, abs=0.02)
+    assert (peaks.rival[0] / 8).tolist() == [15.5, 3.5]
+    assert (peaks.xy[1] / 8).tolist() == [19.5, 0.5]
+    assert peaks.second[1] == -1
 
 
 def test_templates_are_sampled_at_the_exact_click() -> None:

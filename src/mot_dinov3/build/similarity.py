@@ -14,7 +14,7 @@ from mot_dinov3.errors import InputError, UsageError
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob
 from mot_dinov3.keypoints.drawing import draw_heatmap, draw_pca
-from mot_dinov3.keypoints.matching import DenseMap, find_peak, similarity_maps
+from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.structures import Image
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -50,12 +50,12 @@ def show_similarity(command: SimilarityCommand) -> SimilarityResult:
     source, source_factor = _describe(choice.backend, clicked, job.short_side)
     template = source.at(point[None] * source_factor)
     heights = similarity_maps(dense, template)[0]
-    peak = find_peak(heights, dense.patch)
-    best, rival = peak.xy / factor, peak.rival / factor
+    peaks = find_peaks(heights[None], dense.patch)
+    best, rival = peaks.xy[0] / factor, peaks.rival[0] / factor
     _write_image(output, draw_heatmap(target, heights, best=best, rival=rival, opacity=job.opacity))
     lines = [
-        f"best        {best[0]:.1f},{best[1]:.1f} cosine {peak.value:.3f}",
-        f"second      {rival[0]:.1f},{rival[1]:.1f} cosine {peak.second:.3f}",
+        f"best        {best[0]:.1f},{best[1]:.1f} cosine {peaks.value[0]:.3f}",
+        f"second      {rival[0]:.1f},{rival[1]:.1f} cosine {peaks.second[0]:.3f}",
         f"range       {heights.min():.3f} to {heights.max():.3f}",
         f"picture     {output}",
     ]

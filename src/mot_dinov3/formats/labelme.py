@@ -142,11 +142,13 @@ def digest(shapes: object) -> str:
 
 def _plain(value: object) -> object:
     """Return `value` with what a mere re-save changes taken out: number types, empty fields LabelMe adds."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if v is not None and v != {} and v != ""}
+    if type(value) in (float, int):  # first and by exact type: an outline holds hundreds of them
+        return round(float(value), 3)  # type: ignore[arg-type]
     if isinstance(value, list):
         return [_plain(v) for v in value]
-    return round(float(value), 3) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None and v != {} and v != ""}
+    return value
 
 
 def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:

@@ -71,14 +71,14 @@ def robust_similarity(
         return None
     shift = np.median(target - source, axis=0)
     matrix: Matrix | None = np.hstack([np.eye(2), shift[:, None]])
+    middle = len(source) // 2
     for step in range(rounds):
         assert matrix is not None
-        residual = np.linalg.norm(apply(matrix, source) - target, axis=1)
-        kernel = max(width, float(np.median(residual)) * 2.0 * (1 - step / rounds))
-        better = fit_similarity(source, target, weights / (1 + (residual / kernel) ** 2))
-        if better is None:
+        residual = np.hypot(*(apply(matrix, source) - target).T)
+        kernel = max(width, float(np.partition(residual, middle)[middle]) * 2.0 * (1 - step / rounds))
+        matrix = fit_similarity(source, target, weights / (1 + (residual / kernel) ** 2))
+        if matrix is None:
             return None
-        matrix = better
     return matrix
 
 

@@ -14,16 +14,15 @@ from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.matching import DenseMap, centres, find_peak, unit
+from mot_dinov3.keypoints.matching import DenseMap, find_peaks
 from mot_dinov3.keypoints.structure import expected_places, is_swapped, symmetry_pairs, tolerance
-from mot_dinov3.structures import BoolArray, FloatArray, Image
+from mot_dinov3.keypoints.templates import Templates
+from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
 
 Array = npt.NDArray[np.float64]
 
 BELIEVED_BONUS = 0.08  # similarity that a believed place has ahead of others
-RECENT_DISCOUNT = 0.1  # what a template of a tracked frame counts less than a person's
-RECENT_RATE = 0.2  # how fast that template follows
-LEARN_ABOVE = 0.95  # of the way from unrelated to same, similarity from which it does
+LEARN_ABOVE = 0.95  # of the way from unrelated to same, similarity from which a tracked frame is learnt from
 CLEAR = 0.05  # by which the best peak must stand out from the second one to be called clear
 PEAK_SIGMA = 0.5  # patches: error of a peak
 ROUNDS = 2
@@ -43,7 +42,7 @@ class Question:
         flow: ``(n,)`` how far the measured flow is from the prediction.
         misses: ``(n,)`` misses in a row.
         score: ``(n,)`` scores of the frame before.
-        rivals: For each keypoint ``(r, 2)``.
+        rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
         polygons: Outlines.
         factor: Canvas pixels per source pixel.
     """
@@ -57,7 +56,7 @@ class Question:
     flow: Array
     misses: Array
     score: Array
-    rivals: Sequence[Points]
+    rivals: Points
     polygons: Sequence[Points]
     factor: float
 
@@ -72,23 +71,6 @@ class Answer:
     missed: BoolArray
     swapped: BoolArray
     polygons: Sequence[Points] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _View:
-    """The cells within a keypoint's search radius.
-
-    Attributes:
-        heights: ``(a, b)`` similarity less what speaks against each place.
-        places: ``(a, b, 2)`` pixels of the canvas.
-        corner: ``(2,)`` pixels where the first cell begins.
-        patch: Pixels of a cell.
-    """
-
-    heights: Array
-    places: Points
-    corner: Points
-    patch: float
 
 
 class Lookup:
@@ -111,119 +93,104 @@ class Lookup:
         low, high = self.points.min(0), self.points.max(0)
         self.extent = max(float((high - low).max()), 8.0)
         self.pairs = symmetry_pairs(body.keypoints, config.symmetry_pairs)
-        self.human: list[FloatArray] = []
         self.contexts: list[masks.Context] = []
         self._carries_mask = config.masks == "dino"
 
     def begin(self, view: Image, polygons: Sequence[Points]) -> None:
         """Take the templates from the canvas of the labelled frame, at the exact clicks."""
         self.seed_map = self.backend.describe(view)
-        self.human.append(self.seed_map.at(self.points))
-        self.recent = self.human[0].copy()
+        self.templates = Templates(self.seed_map.at(self.points))
         if self._carries_mask and polygons:
             drawn = [apply(self.canvas.to_canvas, p) for p in polygons]
             self.contexts.append(masks.Context(self.seed_map, self._share(drawn, self.seed_map)))
 
     def learn(self, view: Image, points: Points, known: BoolArray) -> None:
         """Take further templates that a person vouches for: they are never dropped."""
-        rows = self.backend.describe(view).at(points)
-        self.human.append(np.where(known[:, None], rows, 0.0).astype(np.float32))
+        self.templates.learn(self.backend.describe(view).at(points), known)
 
     def ask(self, view: Image, question: Question) -> Answer:
         """Look for all keypoints in the canvas of the current frame."""
         dense = self.backend.describe(view)
         polygons = self._carry_mask(dense)
         outside = self._outside(polygons or question.polygons, dense)
-        places, variance = question.places.copy(), question.variance.copy()
-        usual = tolerance(question.layout, extent=self.extent)
-        views = {i: self._heights(i, question, dense, outside) for i in np.flatnonzero(~question.fixed).tolist()}
-        for _ in range(ROUNDS if self.structured else 1):
-            expected = expected_places(places, question.layout, self._trust(question), extent=self.extent)
-            for i, found in views.items():
-                if found is not None:
-                    heights = self._with_structure(found, expected[i], usual[i])
-                    places[i], variance[i] = self._decide(i, found, heights, question)
+        places, variance = self._search(question, dense, outside)
         places, swapped = self._swap(places, question, dense)
-        similar = self._similar(dense.at(places))
+        rows = dense.at(places)
+        similar = self.templates.similar(rows)
         score = self._score(similar)
+        self.templates.remember(rows, score >= LEARN_ABOVE)
         score = np.where(question.fixed, np.maximum(score, 0.9), score)
         missed = (score < 0.5) & ~question.fixed
-        self._remember(dense, places, similar)
         return Answer(places, variance, score, missed, swapped, polygons)
+
+    def _search(self, question: Question, dense: DenseMap, outside: Array | None) -> tuple[Points, Array]:
+        """Return places and variances after looking for all that are not fixed."""
+        places, variance = question.places.copy(), question.variance.copy()
+        open_ones = np.flatnonzero(~question.fixed)
+        windows = self._windows(open_ones, question, dense)
+        there = windows.inside.any((1, 2))
+        if not there.all():
+            open_ones = open_ones[there]
+            windows = self._windows(open_ones, question, dense)
+        if not len(open_ones):
+            return places, variance
+        heights = self._heights(open_ones, windows, question, dense, outside)
+        usual = tolerance(question.layout, extent=self.extent)[open_ones, None, None]
+        for _ in range(ROUNDS if self.structured else 1):
+            if not self.structured:
+                places[open_ones], variance[open_ones] = self._decide(open_ones, windows, heights, question)
+                break
+            expected = expected_places(places, question.layout, self._trust(question), extent=self.extent)
+            distance = np.linalg.norm(windows.places - expected[open_ones, None, None], axis=3)
+            shaped = heights - search.structure_penalty(distance, usual)
+            places[open_ones], variance[open_ones] = self._decide(open_ones, windows, shaped, question)
+        return places, variance
 
     def _trust(self, question: Question) -> Array:
         return np.asarray(np.maximum(question.score, 0.05) * np.where(question.fixed, 2.0, 1.0))
 
-    def _window(self, i: int, question: Question, dense: DenseMap) -> tuple[slice, slice] | None:
-        """Return rows and columns of the map within the search radius of keypoint `i`."""
+    def _windows(self, which: IntArray, question: Question, dense: DenseMap) -> search.Windows:
+        """Return the cells within the search radius of the keypoints `which`."""
         patch = self.backend.unit_patch
-        one = np.array([i])
-        radius = float(
-            search.search_radius(
-                self.config, question.velocity[one] / patch, question.flow[one] / patch, question.misses[one]
-            )[0]
-        )
-        cells = radius * patch / dense.patch
-        at = question.places[i] / dense.patch - 0.5
-        low, high = np.floor(at - cells).astype(int), np.ceil(at + cells).astype(int) + 1
-        height, width = dense.cells.shape[:2]
-        low, high = np.maximum(low, 0), np.minimum(high, (width, height))
-        if (high <= low).any():
-            return None
-        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+        speed, flow = question.velocity[which] / patch, question.flow[which] / patch
+        radius = patch * search.search_radius(self.config, speed, flow, question.misses[which])
+        return search.windows_around(question.places[which], radius, dense.cells.shape[:2], dense.patch)
 
-    def _heights(self, i: int, question: Question, dense: DenseMap, outside: Array | None) -> _View | None:
-        """Return similarity less all but the structure that speaks against a place, within the search radius."""
-        window = self._window(i, question, dense)
-        if window is None:
-            return None
-        cells = dense.cells[window]
-        corner = np.array([window[1].start, window[0].start]) * dense.patch
-        places = centres(cells.shape[:2], dense.patch) + corner
-        rows = cells.reshape(-1, cells.shape[2])
-        heights = self._similar_to(i, rows).reshape(cells.shape[:2]).astype(np.float64)
-        own = question.places[i]
-        distance = np.linalg.norm(places - own, axis=2)
-        radius = max(cells.shape[:2]) / 2 * dense.patch
+    def _heights(
+        self, which: IntArray, windows: search.Windows, question: Question, dense: DenseMap, outside: Array | None
+    ) -> Array:
+        """Return ``(m, k, k)`` similarity less all but the structure that speaks against a place."""
+        heights = windows.of(self.templates.maps(dense, which))
+        own, factor = question.places[which], question.factor
+        distance = np.linalg.norm(windows.places - own[:, None, None], axis=3)
+        sides = np.maximum(windows.inside.any(1).sum(1), windows.inside.any(2).sum(1))[:, None, None]
         heights -= search.prior_penalty(
             self.config,
-            distance / question.factor,
-            radius_px=radius / question.factor,
-            misses=float(question.misses[i]),
-            speed_px=float(question.velocity[i]) / question.factor,
+            distance / factor,
+            radius_px=sides / 2 * dense.patch / factor,
+            misses=question.misses[which, None, None],
+            speed_px=question.velocity[which, None, None] / factor,
         )
         if outside is not None:
-            heights -= search.mask_penalty(outside[window], self.extent)
-        return _View(heights - search.rival_penalty(places, own, question.rivals[i]), places, corner, dense.patch)
+            heights -= search.mask_penalty(outside[windows.rows, windows.columns], self.extent)
+        return heights - search.rival_penalty(windows.places, own, question.rivals[which])
 
-    def _with_structure(self, view: _View, expected: Points, usual: float) -> Array:
-        if not self.structured:
-            return view.heights
-        return view.heights - search.structure_penalty(np.linalg.norm(view.places - expected, axis=2), usual)
-
-    def _decide(self, i: int, view: _View, heights: Array, question: Question) -> tuple[Points, float]:
-        """Return place and variance: the peak where it beats the prediction, else both fused by precision."""
-        peak = find_peak(heights, view.patch)
-        found = peak.xy + view.corner
-        own, variance = question.places[i], float(question.variance[i])
-        column, row = np.rint((own - view.corner) / view.patch - 0.5).astype(int)
-        row, column = int(np.clip(row, 0, heights.shape[0] - 1)), int(np.clip(column, 0, heights.shape[1] - 1))
-        here = float(heights[row, column]) + (BELIEVED_BONUS if question.believed[i] else 0.0)
-        sigma = PEAK_SIGMA * view.patch * (1.0 if peak.value - peak.second > CLEAR else 2.0)
-        if peak.value > here:
-            return found, max(variance, sigma**2)
-        measured = Measurement(found[None], np.array([2 * sigma]))
-        fused, better, _ = fuse(own[None], np.array([variance]), measured)
-        return fused[0], float(better[0])
-
-    def _similar_to(self, i: int, rows: FloatArray) -> FloatArray:
-        """Return the ``(k,)`` similarity of descriptors to the templates of keypoint `i`: the best template counts."""
-        templates = np.stack([t[i] for t in self.human])
-        best = (rows @ templates.T).max(1)
-        return np.asarray(np.maximum(best, rows @ self.recent[i] - RECENT_DISCOUNT))
-
-    def _similar(self, rows: FloatArray) -> FloatArray:
-        return np.array([self._similar_to(i, rows[i : i + 1])[0] for i in range(len(rows))], np.float32)
+    def _decide(
+        self, which: IntArray, windows: search.Windows, heights: Array, question: Question
+    ) -> tuple[Points, Array]:
+        """Return places and variances: the peak where it beats the prediction, else both fused by precision."""
+        patch = windows.patch
+        peaks = find_peaks(heights, patch)
+        found = peaks.xy + windows.corner
+        own, variance = question.places[which], question.variance[which]
+        column, row = np.rint((own - windows.corner) / patch - 0.5).astype(int).T
+        sides = windows.inside.any(2).sum(1), windows.inside.any(1).sum(1)
+        row, column = np.clip(row, 0, sides[0] - 1), np.clip(column, 0, sides[1] - 1)
+        here = heights[np.arange(len(which)), row, column] + BELIEVED_BONUS * question.believed[which]
+        sigma = PEAK_SIGMA * patch * np.where(peaks.value - peaks.second > CLEAR, 1.0, 2.0)
+        fused, better, _ = fuse(own, variance, Measurement(found, 2 * sigma))
+        wins = peaks.value > here
+        return np.where(wins[:, None], found, fused), np.where(wins, np.maximum(variance, sigma**2), better)
 
     def _score(self, similar: FloatArray) -> Array:
         unrelated, same = self.backend.unrelated, self.backend.same
@@ -236,16 +203,11 @@ class Lookup:
         for left, right in self.pairs:
             if question.fixed[left] or question.fixed[right]:
                 continue
-            both = rows[[left, right]]
-            if is_swapped(np.stack([self._similar_to(left, both), self._similar_to(right, both)])):
+            both = np.array([left, right])
+            if is_swapped(self.templates.crossed(rows[both], both)):
                 places[[left, right]] = places[[right, left]]
                 swapped[[left, right]] = True
         return places, swapped
-
-    def _remember(self, dense: DenseMap, places: Points, similar: FloatArray) -> None:
-        good = self._score(similar) >= LEARN_ABOVE
-        rows = dense.at(places)
-        self.recent = np.where(good[:, None], unit((1 - RECENT_RATE) * self.recent + RECENT_RATE * rows), self.recent)
 
     def _outside(self, polygons: Sequence[Points], dense: DenseMap) -> Array | None:
         if not len(polygons):

@@ -75,22 +75,22 @@ def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDAr
         mask: ``(h, w)`` bool; an empty one moves nothing.
         radius: Pixels from the mask within which a point is moved.
     """
-    ys, xs = np.nonzero(mask)
-    far = np.zeros(len(points), np.bool_)
-    moved = points.copy()
-    if not len(xs):
-        return moved, far
+    moved, far = points.copy(), np.zeros(len(points), np.bool_)
     height, width = mask.shape
-    for i, (x, y) in enumerate(points):
-        column, row = round(float(x)), round(float(y))
-        if 0 <= row < height and 0 <= column < width and mask[row, column]:
-            continue
-        square = (xs - x) ** 2 + (ys - y) ** 2
-        nearest = int(np.argmin(square))
-        if square[nearest] <= radius**2:
-            moved[i] = xs[nearest], ys[nearest]
-        else:
-            far[i] = True
+    columns, rows = np.rint(points).astype(int).T
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    inside[inside] = mask[rows[inside], columns[inside]]
+    if inside.all() or not mask.any():
+        return moved, far
+    reach = int(np.ceil(radius)) + 1
+    for i in np.flatnonzero(~inside):
+        top, left = max(rows[i] - reach, 0), max(columns[i] - reach, 0)
+        ys, xs = np.nonzero(mask[top : max(rows[i] + reach + 1, 0), left : max(columns[i] + reach + 1, 0)])
+        places = np.stack([xs + left, ys + top], 1)
+        square = ((places - points[i]) ** 2).sum(1)
+        far[i] = square.min(initial=np.inf) > radius**2
+        if not far[i]:
+            moved[i] = places[np.argmin(square)]
     return moved, far
 
 

@@ -118,15 +118,15 @@ def limb_outliers(places: Points, layout: Points, *, low: float = 0.5, high: flo
 
     Both layouts are in the same scale; points that are NaN in either do not count.
     """
-    n = len(places)
     known = np.isfinite(places).all(1) & np.isfinite(layout).all(1)
-    share = np.zeros(n)
-    for i in np.flatnonzero(known):
-        others = np.flatnonzero(known & (np.arange(n) != i))
-        usual = np.linalg.norm(layout[others] - layout[i], axis=1)
-        nearest = others[np.argsort(usual, kind="stable")[:3]]
-        usual = np.maximum(np.linalg.norm(layout[nearest] - layout[i], axis=1), 1e-6)
-        now = np.linalg.norm(places[nearest] - places[i], axis=1)
-        if len(nearest):
-            share[i] = float(np.mean((now < low * usual) | (now > high * usual)))
+    share = np.zeros(len(places))
+    if known.sum() < 2:
+        return share
+    usual = np.linalg.norm(layout[known][:, None] - layout[known], axis=2)
+    now = np.linalg.norm(places[known][:, None] - places[known], axis=2)
+    np.fill_diagonal(usual, np.inf)
+    nearest = np.argsort(usual, axis=1, kind="stable")[:, : min(3, len(usual) - 1)]
+    usual = np.maximum(np.take_along_axis(usual, nearest, 1), 1e-6)
+    now = np.take_along_axis(now, nearest, 1)
+    share[known] = ((now < low * usual) | (now > high * usual)).mean(1)
     return share

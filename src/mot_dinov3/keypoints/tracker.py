@@ -154,13 +154,13 @@ class InstanceTracker:
         """Return the ``(n + m, 2)`` keypoints and supports to follow into the next picture."""
         return np.vstack([self.xy, self.supports])
 
-    def step(self, picture: Picture, flow: Flow, rivals: Sequence[Points], *, key: bool) -> Estimate:
+    def step(self, picture: Picture, flow: Flow, rivals: Points, *, key: bool) -> Estimate:
         """Move on to the next picture.
 
         Args:
             picture: The next picture.
             flow: Where Lucas-Kanade found `points` in it.
-            rivals: For each keypoint ``(r, 2)``: where other instances have the keypoint of that name.
+            rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
             key: It is a key frame: ask the descriptors even without doubt.
         """
         n = len(self.xy)
@@ -186,7 +186,7 @@ class InstanceTracker:
                 flow=np.linalg.norm(apply(matrix, flow.xy[:n]) - places, axis=1) * np.isfinite(flow.error[:n]),
                 misses=self.misses,
                 score=self.score,
-                rivals=[apply(matrix, r) for r in rivals],
+                rivals=apply(matrix, rivals),
                 polygons=[apply(matrix, p) for p in self.polygons],
                 factor=factor,
             )
@@ -329,10 +329,12 @@ class PointTracker:
         """Take `picture` as the one before the next: all trackers have jumped to it."""
         self._before = picture
 
-    def _rivals(self, tracker: InstanceTracker) -> list[Points]:
+    def _rivals(self, tracker: InstanceTracker) -> Points:
+        names = tracker.body.keypoints
         others = [t for t in self.trackers if t is not tracker]
-        found = []
-        for name in tracker.body.keypoints:
-            same = [t.xy[t.body.keypoints.index(name)] for t in others if name in t.body.keypoints]
-            found.append(np.array(same, np.float64).reshape(-1, 2))
+        found = np.full((len(names), len(others), 2), np.nan)
+        for column, other in enumerate(others):
+            for row, name in enumerate(names):
+                if name in other.body.keypoints:
+                    found[row, column] = other.xy[other.body.keypoints.index(name)]
         return found

@@ -10,6 +10,7 @@ from mot_dinov3.structures import FloatArray, Image, ModelInfo
 
 STRIDE = 4  # pixels from one descriptor to the next, and more where a picture would get more than …
 MOST_CELLS = 72  # … so many of them squared: bounds the cost
+FINEST = 3  # pixels of a cell are looked at, a ninth of the work: more tell body parts apart no better
 ANGLES = 8
 RINGS = ((2.0, 1.0), (5.0, 2.0))  # radius and blur of each ring of samples, in strides
 COLOUR_BLURS = (1.0, 2.5)  # in strides
@@ -57,13 +58,18 @@ def _orientation_cells(image: Image, size: tuple[int, int]) -> FloatArray:
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    finest = (size[0] * FINEST, size[1] * FINEST)
+    if finest[0] < grey.shape[1]:
+        grey = cv2.resize(grey, finest, interpolation=cv2.INTER_AREA)
     dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3)
     dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3)
     planes = []
-    for step in range(ANGLES):
+    for step in range(ANGLES // 2):
         angle = step * 2 * np.pi / ANGLES
-        along = np.maximum(dx * np.float32(np.cos(angle)) + dy * np.float32(np.sin(angle)), np.float32(0))
-        planes.append(cv2.resize(along, size, interpolation=cv2.INTER_AREA))
+        along = np.asarray(cv2.addWeighted(dx, np.cos(angle), dy, np.sin(angle), 0), np.float32)
+        for half in (along, -along):
+            above = cv2.threshold(half, 0, 0, cv2.THRESH_TOZERO)[1]
+            planes.append(cv2.resize(above, size, interpolation=cv2.INTER_AREA))
     return np.sqrt(np.stack(planes, 2), dtype=np.float32)
 
 
