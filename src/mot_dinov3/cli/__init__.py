@@ -35,6 +35,7 @@ COMMANDS = {
     "keypoints": "follow labelled body parts through a video",
     "similarity": "cosine heatmap of a clicked patch",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
+    "studio": "local web page: build galleries, label keypoints, look at similarity",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }
 PROGRAM = "mot-dinov3"

@@ -29,6 +29,7 @@ GROUPS = {
     "keypoint_job": "what to follow, what to write",
     "keypoint_device": "device",
     "keypoint": "keypoint settings (lengths in patches unless px is in the name)",
+    "studio": "what to open, and where",
     "similarity_job": "pictures and what to write",
 }
 

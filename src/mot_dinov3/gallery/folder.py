@@ -36,12 +36,14 @@ class KnownIdentities:
         embedding: ``(n, d)`` float32 unit rows, a picture each.
         owner: ``(n,)`` identity of each picture, 0 … k − 1, rising.
         notices: What was left out.
+        paths: ``n`` files the pictures are in.
     """
 
     names: tuple[str, ...]
     embedding: FloatArray
     owner: IntArray
     notices: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
 
 
 def check_identity(name: str) -> str:
@@ -61,6 +63,18 @@ def list_identities(root: Path) -> dict[str, list[Path]]:
     Raises:
         InputError: No such folder, a name that cannot be used, or no picture at all.
     """
+    found = find_identities(root)
+    if not any(found.values()):
+        raise InputError(f"gallery '{root}' is empty: it holds no pictures in folders", remedy=LAYOUT)
+    return found
+
+
+def find_identities(root: Path) -> dict[str, list[Path]]:
+    """Return what `list_identities` does, of a gallery that may still be empty.
+
+    Raises:
+        InputError: No such folder, or a name that cannot be used.
+    """
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise InputError(f"gallery '{root}' {what}", remedy=LAYOUT)
@@ -76,8 +90,6 @@ def list_identities(root: Path) -> dict[str, list[Path]]:
         }
     except OSError as error:
         raise InputError(f"gallery '{root}' cannot be read: {error.strerror or error}") from error
-    if not any(found.values()):
-        raise InputError(f"gallery '{root}' is empty: it holds no pictures in folders", remedy=LAYOUT)
     return found
 
 
@@ -123,7 +135,8 @@ def _collect(
         notices.append(_notice(f"gallery '{root}': without a usable picture", nobody))
     embedding = np.stack([row for name in names for row in usable[name]]).astype(np.float32)
     owner = np.repeat(np.arange(len(names)), [len(usable[name]) for name in names])
-    return KnownIdentities(tuple(names), embedding, owner, tuple(notices))
+    found = tuple(path for name in names for path in identities[name] if path in rows)
+    return KnownIdentities(tuple(names), embedding, owner, tuple(notices), found)
 
 
 def _notice(what: str, names: Sequence[str]) -> str:

@@ -1,0 +1,49 @@
+"""`studio`: a local web page for what is done with a mouse."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from typing import Any
+
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.config import assemble
+from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.studio.config import StudioCommand, StudioConfig
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "studio",
+        usage="%(prog)s [--video PATH] [--gallery-root DIR] [options]",
+        description="Serve a page, for this computer only, to build a gallery of known identities, to label and "
+        "correct keypoints, and to look at similarity. It reads and writes only below the --root folders and the "
+        "folders of the paths given. On another computer: forward the port, ssh -L 8000:127.0.0.1:8000 that-computer.",
+        allow_abbrev=False,
+    )
+    add_config_options(parser, StudioCommand)
+    add_cpu_option(parser)
+    parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder that the page may read and write in; may be given several times (default: the current one)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted, and return the exit code."""
+    from mot_dinov3.studio.server import serve
+
+    serve(assemble(StudioCommand, option_values(args, StudioCommand)), args.root, say=announce)
+    return EXIT_OK
+
+
+def announce(address: str, config: StudioConfig) -> None:
+    """Say where the page is, and open it."""
+    print(f"studio      {address}", flush=True)
+    print("            Ctrl-C stops it", flush=True)
+    if config.browser:
+        webbrowser.open(address)

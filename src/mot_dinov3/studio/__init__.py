@@ -1,0 +1,1 @@
+"""A local web page to build galleries, label and correct keypoints, and look at similarity."""

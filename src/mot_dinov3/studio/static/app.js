@@ -1,0 +1,198 @@
+// The page: what is open, which tool is used, and the keys they share.
+import { get } from "./api.js";
+import { Gallery } from "./gallery.js";
+import { Player } from "./player.js";
+import { $, attempt, choose, el, marked, watch } from "./ui.js";
+import { View } from "./view.js";
+
+const KINDS = { video: "video", gallery: "folder", tracks: "tracks" };
+const NAMES = { video: "choose …", gallery: "choose …", tracks: "none" };
+const KEYS = [["space", "play, pause"], ["← →", "1 frame; with Shift 10"], ["Home End", "first, last frame"], ["wheel, + −", "zoom"], ["0", "fit"],
+  ["right drag, Alt drag", "move the picture"], ["?", "this help"]];
+
+class Studio {
+  constructor(start) {
+    this.start = start;
+    this.state = { tool: "gallery", ...start.given, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+    this.view = new View($("#canvas"));
+    this.player = new Player(this.view);
+    this.tools = { gallery: new Gallery(this) };
+    this.view.layers.push((context, view) => this.tool.draw(context, view));
+    this.view.onplace = (place) => {
+      $("#place").textContent = place ? `${Math.floor(place.x)}, ${Math.floor(place.y)}` : "";
+    };
+    this.wire();
+  }
+
+  get tool() {
+    return this.tools[this.state.tool] ?? this.tools.gallery;
+  }
+
+  async begin() {
+    this.select(this.state.tool);
+    this.chips();
+    if (this.state.video) await this.openVideo(this.state.video, Number(this.state.frame) || 0);
+    else await this.tool.opened();
+    for (const job of (await attempt(() => get("/api/jobs")))?.jobs ?? []) this.resume(job);
+    document.body.dataset.ready = "yes";
+  }
+
+  // A job that an earlier page started: go on showing it.
+  resume(job) {
+    attempt(async () => {
+      await watch(job);
+      await this.tool.opened();
+    });
+  }
+
+  // -- what is open ------------------------------------------------------------------------------------------------
+
+  remember(changes = {}) {
+    Object.assign(this.state, changes);
+    const { tool, video = "", gallery = "", tracks = "" } = this.state;
+    const frame = String(Math.max(this.player.wanted, 0));
+    history.replaceState(null, "", `#${new URLSearchParams({ tool, video, gallery, tracks, frame })}`);
+  }
+
+  async openVideo(path, frame = 0) {
+    const info = await attempt(() => this.player.open(path, frame));
+    this.remember({ video: info ? info.path : "" });
+    this.chips();
+    await this.tool.opened();
+  }
+
+  async pick(what) {
+    const current = this.state[what] || this.state.video || "";
+    const path = await choose(KINDS[what], current.slice(0, current.lastIndexOf("/")) || this.start.roots[0]);
+    if (path === null) return;
+    if (what === "video") {
+      await this.openVideo(path);
+      return;
+    }
+    this.remember({ [what]: path });
+    this.chips();
+    await this.tool.opened();
+  }
+
+  chips() {
+    for (const what of Object.keys(KINDS)) {
+      const chip = $(`#pick-${what}`);
+      const path = this.state[what] || "";
+      chip.querySelector("span").textContent = path.slice(path.lastIndexOf("/") + 1) || NAMES[what];
+      chip.title = path || TITLES[what];
+      chip.hidden = Boolean(chip.dataset.for) && chip.dataset.for !== this.state.tool;
+    }
+    $("#pick-video").classList.toggle("wanted", !this.state.video);
+    $("#pick-gallery").classList.toggle("wanted", Boolean(this.state.video) && !this.state.gallery);
+    $("#empty").hidden = Boolean(this.player.info);
+  }
+
+  select(name) {
+    this.tool.leave?.();
+    if (!this.tools[name]) name = "gallery";
+    this.remember({ tool: name });
+    for (const tab of document.querySelectorAll("nav button")) tab.setAttribute("aria-selected", tab.dataset.tool === name);
+    for (const panel of document.querySelectorAll("aside > section")) panel.classList.toggle("shown", panel.dataset.panel === name);
+    this.view.tool = this.tool.tool;
+    $("#strip").hidden = !this.tool.strip;
+    this.chips();
+    this.say();
+    this.view.redraw();
+  }
+
+  say() {
+    $("#hint").replaceChildren(...marked(this.tool.hint()));
+  }
+
+  // -- player ------------------------------------------------------------------------------------------------------
+
+  wire() {
+    const { player, view } = this;
+    for (const tab of document.querySelectorAll("nav button")) {
+      tab.onclick = () => {
+        this.select(tab.dataset.tool);
+        this.tool.opened();
+      };
+    }
+    for (const what of Object.keys(KINDS)) $(`#pick-${what}`).onclick = () => this.pick(what);
+    $("#empty-video").onclick = () => this.pick("video");
+    const presses = {
+      play: () => player.toggle(), back1: () => player.step(-1), next1: () => player.step(1), back10: () => player.step(-10),
+      next10: () => player.step(10), "zoom-in": () => view.zoom(1.4), "zoom-out": () => view.zoom(1 / 1.4), "zoom-fit": () => view.fit(),
+      "show-help": () => this.help(),
+    };
+    for (const [id, press] of Object.entries(presses)) $(`#${id}`).onclick = press;
+    $("#scrub").oninput = (event) => {
+      player.stop();
+      player.go(Number(event.target.value));
+    };
+    $("#frame").onchange = (event) => {
+      player.stop();
+      player.go(Number(event.target.value) || 0);
+    };
+    player.addEventListener("opened", () => {
+      $("#scrub").max = $("#frame").max = player.last;
+      this.chips();
+    });
+    player.addEventListener("frame", () => this.framed());
+    player.addEventListener("playing", () => {
+      $("#play").textContent = player.playing ? "❚❚" : "▶";
+      if (!player.playing) this.remember();
+    });
+    player.addEventListener("failed", (event) => attempt(() => Promise.reject(event.detail)));
+    document.addEventListener("keydown", (event) => this.key(event));
+    // A clicked button lets go of the keys, so that Enter and space mean what they always mean.
+    document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
+  }
+
+  framed() {
+    const { player } = this;
+    $("#scrub").value = player.shown;
+    if (document.activeElement !== $("#frame")) $("#frame").value = player.shown;
+    $("#time").textContent = `${clock(player.time)} of ${clock((player.last + 1) / player.info.fps)}`;
+    $("#canvas").dataset.frame = player.shown;
+    if (!player.playing) this.remember();
+    this.tool.frame?.();
+  }
+
+  key(event) {
+    if (document.querySelector("dialog[open]")) return;
+    const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea");
+    const saving = (event.ctrlKey || event.metaKey) && event.key === "s";
+    if (typing && !saving) return;
+    if (event.target.matches("button, summary") && (event.key === "Enter" || event.key === " ")) return;
+    if (this.tool.key(event) || this.shared(event)) event.preventDefault();
+  }
+
+  shared(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    const by = event.shiftKey ? 10 : 1;
+    const presses = {
+      " ": () => this.player.toggle(), ArrowLeft: () => this.player.step(-by), ArrowRight: () => this.player.step(by),
+      Home: () => this.player.go(0), End: () => this.player.go(this.player.last), "+": () => this.view.zoom(1.4), "=": () => this.view.zoom(1.4),
+      "-": () => this.view.zoom(1 / 1.4), 0: () => this.view.fit(), "?": () => this.help(),
+    };
+    if (!presses[event.key]) return false;
+    presses[event.key]();
+    return true;
+  }
+
+  help() {
+    const rows = [...this.tool.help(), ...KEYS].map(([key, what]) => [el("dt", {}, key), el("dd", {}, what)]);
+    $("#help-text").replaceChildren(el("dl", {}, rows));
+    $("#help").showModal();
+  }
+}
+
+const TITLES = { video: "Choose a video", gallery: "Choose the folder of the gallery", tracks: "Choose a tracked.json whose boxes can be clicked" };
+
+function clock(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = (seconds % 60).toFixed(2).padStart(5, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+attempt(async () => {
+  const studio = new Studio(await get("/api/start"));
+  await studio.begin();
+});

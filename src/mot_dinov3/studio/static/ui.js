@@ -1,0 +1,139 @@
+// Small parts of a page: elements, messages, jobs, the file chooser.
+import { ApiError, get, post } from "./api.js";
+
+export const $ = (selector) => document.querySelector(selector);
+
+// el("p.dim", {title: "…", onclick: …}, child, "text", …): text is always set as text, never as HTML.
+export function el(kind, properties = {}, ...children) {
+  const [tag, ...classes] = kind.split(".");
+  const made = document.createElement(tag);
+  made.className = classes.join(" ");
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "data") Object.assign(made.dataset, value);
+    else if (name === "color") made.style.setProperty("--color", value);
+    else if (name.startsWith("aria-")) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+// "Drag a box around **Anna**": the part between stars is bold.
+export function marked(text) {
+  return text.split("**").map((part, i) => (i % 2 ? el("b", {}, part) : part));
+}
+
+export function toast(text, { bad = false } = {}) {
+  const shown = el(bad ? "p.toast.bad" : "p.toast", {}, text);
+  $("#toasts").append(shown);
+  setTimeout(() => shown.remove(), bad ? 9000 : 4000);
+}
+
+// Run something a person asked for; whatever goes wrong is said, in one place.
+export async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error.name === "AbortError") return undefined;
+    if (!(error instanceof ApiError)) console.error(error);
+    toast(error.remedy ? `${error.message}\n${error.remedy}` : error.message, { bad: true });
+    return undefined;
+  }
+}
+
+export const COLORS = ["#4cc2ff", "#ffb84c", "#5fd38a", "#ff7eb6", "#b79cff", "#ffe14c", "#4ce0d2", "#ff8a5c", "#9fd356"];
+export const colorOf = (index) => COLORS[((index % COLORS.length) + COLORS.length) % COLORS.length];
+
+// -- jobs ---------------------------------------------------------------------------------------------------------
+
+const watched = new Map();
+
+// Show a job until it is finished; resolves to its result, or to undefined where it failed or was cancelled.
+export function watch(job, { onCancelled } = {}) {
+  if (watched.has(job.id)) return watched.get(job.id);
+  const promise = follow(job, onCancelled).finally(() => watched.delete(job.id));
+  watched.set(job.id, promise);
+  return promise;
+}
+
+async function follow(job, onCancelled) {
+  const title = el("span", {}, job.title);
+  const bar = el("progress");
+  const cancel = el("button", { onclick: () => attempt(() => post("/api/cancel", { id: job.id })) }, "Cancel");
+  const card = el("div.job", { data: { kind: job.kind } }, el("div.row", {}, title, el("span.grow"), cancel), bar);
+  try {
+    while (job.state === "waiting" || job.state === "running") {
+      if (!card.isConnected) $("#jobs").append(card);
+      const count = job.total ? ` ${Math.min(job.done, job.total)} / ${job.total}` : job.done ? ` ${job.done}` : "";
+      title.textContent = `${job.title}${count}${job.message ? ` – ${job.message}` : ""}`;
+      if (job.total) [bar.max, bar.value] = [job.total, Math.min(job.done, job.total)];
+      job = (await get("/api/job", { id: job.id })).job;
+    }
+  } finally {
+    card.remove();
+  }
+  if (job.state === "failed") throw new ApiError(job.error.message, job.error.remedy, 400);
+  if (job.state === "cancelled") {
+    toast("Cancelled.");
+    onCancelled?.(job.result);
+    return undefined;
+  }
+  return job.result;
+}
+
+// -- the file chooser ---------------------------------------------------------------------------------------------
+
+const TITLES = {
+  video: "Choose a video, or a folder of images",
+  folder: "Choose the folder for the gallery: an existing one, or a new one",
+  tracks: "Choose a tracked.json",
+};
+
+// Let a person choose; resolves to a path, "" for none, or null where it was cancelled.
+export function choose(kind, start) {
+  const dialog = $("#chooser");
+  const [list, path, folder] = [$("#chooser-list"), $("#chooser-path"), $("#chooser-folder")];
+  const [take, clear] = [$("#chooser-take"), $("#chooser-clear")];
+  dialog.querySelector("h2").textContent = TITLES[kind];
+  $("#chooser-new").hidden = kind !== "folder";
+  clear.hidden = kind !== "tracks";
+  folder.value = "";
+  return new Promise((resolve) => {
+    const finish = (value) => {
+      dialog.onclose = null;
+      dialog.close();
+      resolve(value);
+    };
+    const show = (where) =>
+      attempt(async () => {
+        const found = await get("/api/files", { kind, path: where });
+        path.value = found.path;
+        const entry = (icon, item, go) => el("li", {}, el("button", { type: "button", onclick: go }, `${icon} ${item.name}`));
+        const up = found.parent === null ? [] : [entry("↑", { name: "up" }, () => show(found.parent))];
+        const folders = found.folders.map((item) => entry("📁", item, () => show(item.path)));
+        const files = found.files.map((item) => entry(kind === "video" ? "🎞" : "📄", item, () => finish(item.path)));
+        list.replaceChildren(...up, ...folders, ...files);
+        if (!list.children.length) list.append(el("li.dim", {}, "nothing here"));
+        take.hidden = !found.path || (kind !== "folder" && !(kind === "video" && found.images));
+        take.textContent = kind === "video" ? `Use these ${found.images} images` : "Use this folder";
+      });
+    const typed = () => (path.value.match(/\.[A-Za-z0-9]{2,4}$/) && kind !== "folder" ? finish(path.value) : show(path.value));
+    $("#chooser-go").onclick = typed;
+    path.onkeydown = (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      typed();
+    };
+    const chosen = () => finish(folder.value.trim() ? `${path.value}/${folder.value.trim()}` : path.value);
+    take.onclick = chosen;
+    folder.onkeydown = (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      if (path.value) chosen();
+    };
+    clear.onclick = () => finish("");
+    dialog.onclose = () => resolve(null);
+    dialog.showModal();
+    show(start);
+  });
+}

@@ -1,0 +1,87 @@
+"""The gallery builder as a person uses it, in a real browser on a real video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mot_dinov3.video import SourceConfig, open_source
+
+pytestmark = pytest.mark.slow
+
+
+def frame_of(video: Path, number: int) -> np.ndarray:
+    with open_source(SourceConfig(source=str(video), start_frame=number, end_frame=number + 1)) as frames:
+        return next(iter(frames)).pixels()
+
+
+def misfit(crop: np.ndarray, image: np.ndarray, x: int, y: int) -> float:
+    height, width = crop.shape[:2]
+    return float(np.abs(crop.astype(int) - image[y : y + height, x : x + width]).mean())
+
+
+def counts(page: Any) -> dict[str, int]:
+    rows = page.locator("#identities > li")
+    rows.first.wait_for()
+    return {row.get_attribute("data-name"): int(row.locator(".count").inner_text()) for row in rows.all()}
+
+
+def test_two_identities_in_a_minute(serve: Callable[..., str], page: Any, shared: Path, tmp_path: Path) -> None:
+    video, root = shared / "data/tracking/vtest.avi", tmp_path / "people"
+    page.open(serve("--video", video, "--gallery-root", root))
+    page.shows_frame(0)
+    tab = page.page
+    tab.wait_for_selector("#hint:has-text('name')")
+    assert tab.is_disabled("#save-crop")
+    tab.fill("#identity-name", "anna")
+    tab.press("#identity-name", "Enter")
+    tab.wait_for_selector("#hint:has-text('Drag a box around anna')")
+    assert not root.exists()  # made at the first save
+    page.drag((200, 100), (260, 240))
+    assert tab.inner_text("#box-size") == "60 × 140 pixels"
+    tab.keyboard.press("Enter")
+    page.says("Saved anna_00000.jpg")
+    tab.fill("#identity-name", "bob")
+    tab.press("#identity-name", "Enter")
+    page.go(300)
+    tab.mouse.move(*page.at(500, 300))
+    for _ in range(4):
+        tab.mouse.wheel(0, -300)
+    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.scale) > 2")
+    page.drag((480.3, 270.2), (521.4, 355.3))
+    tab.wait_for_selector("#box-size:has-text('41 × 85 pixels')")
+    tab.click("#save-crop")
+    page.says("Saved bob_00000.jpg")
+    tab.click("#zoom-fit")
+    page.drag((300, 200), (350, 300))
+    tab.keyboard.press("Enter")
+    page.says("Saved bob_00001.jpg")
+    assert counts(tab) == {"anna": 1, "bob": 2}
+    tab.keyboard.press("Control+z")
+    page.says("Undone")
+    assert counts(tab) == {"anna": 1, "bob": 1}
+    tab.keyboard.press("1")
+    tab.wait_for_selector(".identity.chosen[data-name=anna]")
+    tab.reload()
+    tab.wait_for_selector("body[data-ready]")
+    page.shows_frame(300)
+    assert counts(tab) == {"anna": 1, "bob": 1}
+    assert sorted(p.relative_to(root).as_posix() for p in root.rglob("*.jpg")) == [
+        ".trash/bob/bob_00001.jpg",
+        "anna/anna_00000.jpg",
+        "bob/bob_00000.jpg",
+    ]
+    for path, number, x, y, size in [
+        ("anna/anna_00000.jpg", 0, 200, 100, (60, 140)),
+        ("bob/bob_00000.jpg", 300, 480, 270, (41, 85)),
+    ]:
+        crop, image = cv2.imread(str(root / path)), frame_of(video, number)
+        assert crop.shape[1::-1] == size
+        exact = misfit(crop, image, x, y)
+        assert exact < 3
+        assert exact < 0.6 * min(misfit(crop, image, x + dx, y + dy) for dx, dy in [(1, 0), (-1, 0), (0, 1), (0, -1)])
