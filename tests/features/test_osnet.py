@@ -150,15 +150,34 @@ def test_torchscript_runs_whatever_its_ending(tmp_path: Path) -> None:
     assert_mean_colours(embedder)
 
 
+def test_an_engine_needs_tensorrt_and_a_gpu(tmp_path: Path) -> None:
+    import torch
+
+    (tmp_path / "w.engine").write_bytes(b"no engine")
+    with pytest.raises(UsageError, match="runs on CUDA only"):
+        build(tmp_path / "w.engine")
+    config = EmbedderConfig(embedder="osnet", embed_model=str(tmp_path / "w.engine"))
+    if torch.cuda.is_available():
+        pytest.skip("what is said without a GPU")
+    with pytest.raises(ModelError, match=r"w\.engine' needs (tensorrt|an NVIDIA GPU)") as caught:
+        build_embedder(config, device=DeviceConfig("auto"))
+    assert "pip install tensorrt" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
-    ("file", "package", "extra"), [("w.onnx", "onnxruntime", "onnx"), ("w.xml", "openvino", "fast")]
+    ("file", "package", "extra"),
+    [
+        ("w.onnx", "onnxruntime", "onnx"),
+        ("w.xml", "openvino", "fast"),
+        ("w.tflite", "ai_edge_litert.interpreter", "tflite"),
+    ],
 )
 def test_a_missing_package_names_its_extra(
     file: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / file).write_bytes(b"")
-    with pytest.raises(ModelError, match=f"needs {package}") as caught:
+    with pytest.raises(ModelError, match="needs (onnxruntime|openvino|LiteRT)") as caught:
         build(tmp_path / file)
     assert caught.value.remedy == f"pip install 'mot-dinov3[{extra}]'"
 

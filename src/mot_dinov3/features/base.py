@@ -87,6 +87,9 @@ class CropEmbedder:
         info: What is loaded.
         same_floor: See `Embedder`.
         square: The embedder's own choice, used where the user made none.
+
+    Attributes:
+        extractor: As given.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class CropEmbedder:
     ) -> None:
         self.info = info
         self.same_floor = same_floor
-        self._extractor = extractor
+        self.extractor = extractor
         self._pad = request.pad
         self._square = square if request.square is None else request.square
         self._batch = request.batch
@@ -122,13 +125,13 @@ class CropEmbedder:
 
     def synchronize(self) -> None:
         """Wait until the device has finished, so that a clock read next is honest."""
-        self._extractor.synchronize()
+        self.extractor.synchronize()
 
     def _rows(self, count: int, crops: Callable[[int, int], Sequence[Image]]) -> FloatArray:
         rows = np.empty((count, self.dim), np.float32)
         for start in range(0, count, self._batch):
             stop = min(start + self._batch, count)
-            rows[start:stop] = unit_rows(self._extractor.extract(crops(start, stop)))
+            rows[start:stop] = unit_rows(self.extractor.extract(crops(start, stop)))
         return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -68,13 +68,17 @@ class NetworkExtractor:
         preprocessing: What its input looks like.
         runtime: What executes it.
 
+    Attributes:
+        preprocessing: As given.
+        runtime: As given.
+
     Raises:
         ModelError: At construction: the network does not accept its input, or does not give finite ``(n, d)`` rows.
     """
 
     def __init__(self, name: str, preprocessing: Preprocessing, runtime: Runtime) -> None:
-        self._preprocessing = preprocessing
-        self._runtime = runtime
+        self.preprocessing = preprocessing
+        self.runtime = runtime
         size = f"{preprocessing.height}×{preprocessing.width}"
         try:
             rows = self.extract([np.full((64, 32, 3), 128, np.uint8)])
@@ -90,11 +94,11 @@ class NetworkExtractor:
 
     def extract(self, crops: Sequence[Image]) -> FloatArray:
         """Return ``(n, d)`` float32 features of BGR crops."""
-        return self._runtime.run(self._preprocessing.batch(crops))
+        return self.runtime.run(self.preprocessing.batch(crops))
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""
-        self._runtime.synchronize()
+        self.runtime.synchronize()
 
 
 class TorchRuntime:
@@ -105,6 +109,9 @@ class TorchRuntime:
         device: ``cpu``, ``mps`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16``: the weights' and the input's number format.
         channels_last: Memory layout that convolutions run faster in.
+
+    Attributes:
+        module: The module, in place, in the number format and layout asked for.
     """
 
     def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:
@@ -115,7 +122,7 @@ class TorchRuntime:
         self._device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         module = module.eval().to(self._device, self._dtype)
-        self._module: Callable[[torch.Tensor], torch.Tensor] = module.to(memory_format=self._format)
+        self.module = module.to(memory_format=self._format)
 
     def run(self, batch: FloatArray) -> FloatArray:
         """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
@@ -123,7 +130,7 @@ class TorchRuntime:
 
         with torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=self._format)
-            return self._module(pixels).float().cpu().numpy()
+            return self.module(pixels).float().cpu().numpy()
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""

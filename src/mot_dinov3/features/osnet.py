@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.checkpoints import first_line, open_checkpoint, open_script
 from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.errors import ConfigError, ModelError
-from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
+from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.hub import find_local
 from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime, TorchRuntime
 from mot_dinov3.structures import ModelInfo
@@ -18,6 +18,7 @@ from mot_dinov3.structures import ModelInfo
 if TYPE_CHECKING:
     import torch
 
+SIZE_NOTE = "imgsz"  # file in a TorchScript archive
 SIZE = (256, 128)  # height × width that person re-identification networks are trained with
 
 # Measured with osnet_x0_25 (MSMT17) on people of a fixed camera (PETS09-S2L1, crops padded by 12 %, taken 25 frames
@@ -62,16 +63,8 @@ class _Loaded:
 
 
 def _load(path: Path, request: EmbedderRequest) -> _Loaded:
-    if path.is_dir() or path.suffix == ".xml":
-        from mot_dinov3.features.runtimes import OpenVinoRuntime
-
-        vino = OpenVinoRuntime(path, request.device.precision)
-        return _Loaded("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
-    if path.suffix == ".onnx":
-        from mot_dinov3.features.runtimes import OnnxRuntime
-
-        onnx = OnnxRuntime(path, request.device)
-        return _Loaded("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
+    if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
+        return _load_exported(path, request)
     module, kind = _torch_module(path, request.device.trust_weights)
     device = resolve_device(request.device.device)
     precision = request.device.precision
@@ -81,7 +74,27 @@ def _load(path: Path, request: EmbedderRequest) -> _Loaded:
         precision = "fp32"
     precision = resolve_precision(precision, device)
     runtime = TorchRuntime(module, device=device, precision=precision, channels_last=True)
-    return _Loaded(kind, runtime, request.size or SIZE, device, precision)
+    size = request.size or (script_size(path) if kind == "torchscript" else None) or SIZE
+    return _Loaded(kind, runtime, size, device, precision)
+
+
+def _load_exported(path: Path, request: EmbedderRequest) -> _Loaded:
+    """Return a network in a form that a runtime other than torch executes."""
+    from mot_dinov3.features import runtimes
+
+    if path.suffix == ".onnx":
+        onnx = runtimes.OnnxRuntime(path, request.device)
+        return _Loaded("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
+    if path.suffix == ".tflite":
+        lite = runtimes.LiteRuntime(path, request.device)
+        return _Loaded("tflite", lite, _input_size(lite.size, request), "cpu", "fp32")
+    if path.suffix == ".engine":
+        from mot_dinov3.features.tensorrt import TensorRtRuntime
+
+        engine = TensorRtRuntime(path, request.device)
+        return _Loaded("engine", engine, _input_size(engine.size, request), engine.device, "fp32")
+    vino = runtimes.OpenVinoRuntime(path, request.device.precision)
+    return _Loaded("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
 
 
 def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tuple[int, int]:
@@ -115,6 +128,13 @@ def _safe_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"weights '{path}' cannot be read: {first_line(error)}", remedy="the file is damaged; fetch it again"
         ) from error
+
+
+def script_size(path: Path) -> tuple[int, int] | None:
+    """Return the input's ``(height, width)`` that `export` wrote into a TorchScript archive, or None."""
+    with zipfile.ZipFile(path) as archive:
+        notes = [name for name in archive.namelist() if name.endswith(f"/extra/{SIZE_NOTE}")]
+        return parse_size(archive.read(notes[0]).decode("ascii", "replace")) if notes else None
 
 
 def _is_torchscript(path: Path) -> bool:

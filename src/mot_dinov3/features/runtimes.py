@@ -1,4 +1,4 @@
-"""Runtimes other than torch, each behind its extra: ONNX Runtime and OpenVINO."""
+"""Runtimes other than torch, each behind its extra: ONNX Runtime, OpenVINO, LiteRT."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ class OnnxRuntime:
             from onnxruntime.capi import onnxruntime_pybind11_state as state
         except ImportError as error:
             raise missing_extra(path, "onnxruntime", "onnx") from error
-        if device.precision not in ("auto", "fp32"):
-            raise UsageError(
-                f"precision '{device.precision}' cannot be chosen for '{path}'", remedy="valid here: auto, fp32"
-            )
+        check_precision(path, device)
         # These derive from Exception alone.
         names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
         self._errors = tuple(getattr(state, name) for name in (*names, "RuntimeException"))
@@ -102,6 +99,57 @@ class OpenVinoRuntime:
 
     def synchronize(self) -> None:
         """Do nothing: `run` returns when it is done."""
+
+
+class LiteRuntime:
+    """Executes a ``.tflite`` network with LiteRT on the CPU.
+
+    Attributes:
+        size: ``(height, width)`` of the input, or None where the file leaves it open.
+
+    Raises:
+        ModelError: LiteRT is missing, or the file is damaged or not a picture network.
+        UsageError: A precision is asked for.
+    """
+
+    def __init__(self, path: Path, device: DeviceConfig) -> None:
+        check_precision(path, device)
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise missing_extra(path, "LiteRT", "tflite") from error
+        self._path = path
+        try:
+            self._network = Interpreter(model_path=str(path), num_threads=1)
+            self._network.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise damaged(path, error) from error
+        inputs, outputs = self._network.get_input_details(), self._network.get_output_details()
+        self._batch, self.size = picture_shape(path, inputs[0]["shape"].tolist() if len(inputs) == 1 else ())
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        try:
+            return in_batches(batch, self._batch, self._call)
+        except (RuntimeError, ValueError) as error:
+            raise damaged(self._path, error) from error
+
+    def _call(self, rows: FloatArray) -> FloatArray:
+        self._network.set_tensor(self._input, rows)
+        self._network.invoke()
+        return np.asarray(self._network.get_tensor(self._output))
+
+    def synchronize(self) -> None:
+        """Do nothing: `run` returns when it is done."""
+
+
+def check_precision(path: Path, device: DeviceConfig) -> None:
+    """Raise `UsageError` where a precision is asked for: such a file has its own."""
+    if device.precision not in ("auto", "fp32"):
+        raise UsageError(
+            f"precision '{device.precision}' cannot be chosen for '{path}'", remedy="valid here: auto, fp32"
+        )
 
 
 def network_file(path: Path) -> Path:

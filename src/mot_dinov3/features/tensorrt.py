@@ -1,0 +1,101 @@
+"""TensorRT engines: built for one GPU by `export`, run on the same kind of GPU. Needs NVIDIA's tensorrt and CUDA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ModelError, UsageError
+from mot_dinov3.features.runtimes import check_precision, damaged, in_batches, picture_shape
+from mot_dinov3.structures import FloatArray
+
+REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .pt, .torchscript, .onnx or OpenVINO form"
+
+
+def load_tensorrt(what: str) -> Any:
+    """Return the module tensorrt.
+
+    Args:
+        what: What needs it, for the message.
+
+    Raises:
+        ModelError: It is not installed, or there is no CUDA device.
+    """
+    try:
+        import tensorrt
+    except (ImportError, OSError) as error:  # OSError: its libraries are there and do not load
+        raise ModelError(f"{what} needs tensorrt, which is not installed here", remedy=REMEDY) from error
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ModelError(f"{what} needs an NVIDIA GPU, and torch finds none here", remedy=REMEDY)
+    return tensorrt
+
+
+class TensorRtRuntime:
+    """Executes an ``.engine`` file on the current CUDA device; torch holds the memory.
+
+    Attributes:
+        size: ``(height, width)`` of the input, or None where the engine leaves it open.
+        device: Where it runs.
+
+    Raises:
+        ModelError: tensorrt or CUDA is missing, or the engine is damaged, of another version or GPU, or not a picture
+            network.
+        UsageError: A precision is asked for, or the CPU.
+    """
+
+    def __init__(self, path: Path, device: DeviceConfig) -> None:
+        check_precision(path, device)
+        if device.device in ("cpu", "mps"):
+            raise UsageError(f"'{path}' runs on CUDA only, not on {device.device}", remedy="valid here: auto, cuda")
+        tensorrt = load_tensorrt(f"model '{path}'")
+        import torch
+
+        self._path = path
+        runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise ModelError(
+                f"model '{path}' is no engine that TensorRT {tensorrt.__version__} can run on this GPU",
+                remedy="an engine fits one version and one kind of GPU: export it anew, here",
+            )
+        names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
+        shape = tuple(engine.get_tensor_shape(inputs[0])) if len(inputs) == 1 and len(names) == 2 else ()
+        self._batch, self.size = picture_shape(path, shape)
+        self._input, self._output = inputs[0], next(name for name in names if name not in inputs)
+        self._largest = engine.get_tensor_profile_shape(self._input, 0)[2][0]
+        self._engine = engine  # a context outlives neither its engine
+        self._runtime = runtime  # nor the runtime
+        self._context = engine.create_execution_context()
+        self._stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.device = f"cuda:{torch.cuda.current_device()}"
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
+        if self._batch is not None or len(batch) <= self._largest:
+            return in_batches(batch, self._batch, self._call)
+        parts = [self._call(batch[at : at + self._largest]) for at in range(0, len(batch), self._largest)]
+        return np.concatenate(parts)
+
+    def _call(self, rows: FloatArray) -> FloatArray:
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        if not self._context.set_input_shape(self._input, tuple(pixels.shape)):
+            raise damaged(self._path, ValueError(f"it does not take input of shape {tuple(pixels.shape)}"))
+        features = torch.empty(tuple(self._context.get_tensor_shape(self._output)), device=self.device)
+        self._context.set_tensor_address(self._input, pixels.data_ptr())
+        self._context.set_tensor_address(self._output, features.data_ptr())
+        self._stream.wait_stream(torch.cuda.current_stream())  # the copy of the pixels
+        if not self._context.execute_async_v3(self._stream.cuda_stream):
+            raise damaged(self._path, RuntimeError("TensorRT could not execute it"))
+        self._stream.synchronize()
+        return np.asarray(features.cpu().numpy()).reshape(len(rows), -1)
+
+    def synchronize(self) -> None:
+        """Do nothing: `run` returns when it is done."""
