@@ -10,7 +10,10 @@ import numpy as np
 
 from mot_dinov3.build.inputs import open_ahead, open_input
 from mot_dinov3.build.outputs import SinkMaker, check_files
+from mot_dinov3.build.resuming import is_live, loaded, open_record
 from mot_dinov3.config import TrackConfig
+from mot_dinov3.detectors.motion import MotionDetector
+from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.sparse import Cadence, SparseDetector
 from mot_dinov3.devices import resolve_device
 from mot_dinov3.errors import UsageError
@@ -19,7 +22,10 @@ from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.build import build_gallery
 from mot_dinov3.gallery.folder import list_identities
 from mot_dinov3.linking import Tracklets, link
+from mot_dinov3.outputs import part_path
+from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
+from mot_dinov3.pipeline.record import NoRecord, RecordSink, Remembering, Scheduling, record_path
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
 from mot_dinov3.registry import resolve
@@ -51,6 +57,15 @@ class TrackingRun:
         """Return the notices so far, each once."""
         return list(dict.fromkeys((*self.notices, *self.pipeline.stages.source.notices)))
 
+    def unfinished(self) -> list[str]:
+        """Return a notice where outputs were left unfinished: what holds the work so far, and how to go on."""
+        parts = [part for path in self.files for part in (part_path(path), journal_path(path)) if part.exists()]
+        if not parts:
+            return []
+        goes_on = record_path(self.files[0]).exists()
+        hint = "; the same command with --resume goes on from there" if goes_on else ""
+        return [f"what was done so far is in {', '.join(map(str, parts))}{hint}"]
+
     def summary(self) -> RunSummary:
         """Return what the run cost and found until now."""
         stages = self.pipeline.stages
@@ -77,6 +92,15 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     resolve("tracker", TRACKERS, config.choice.tracker)
     _check_gallery(config)
     _check_sparse(config)
+    record = open_record(config)
+    try:
+        return _build(config, record)
+    except BaseException:
+        record.abort()
+        raise
+
+
+def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
     timer = StageTimer()
     opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
     source = opened.source
@@ -90,17 +114,23 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         looks = Cadence(config.sparse.detect_every, config.source.start_frame)
         if looks.every > 1:
             detector, tracker = SparseDetector(detector, looks), BetweenTracker(tracker, looks)
-        scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
+        scheduler: Scheduling = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
+        scheduler = scheduler if embedder.dim else NoScheduler()
+        record.agree("models", loaded(detector.info, embedder.info))
+        # What is recorded costs nothing to find again, and the background has to be learned from every picture.
+        boxes = not isinstance(opened.detector, RecordedDetector | MotionDetector)
+        remembering = Remembering(record, detector, scheduler, boxes=boxes)
         gallery = build_gallery(config.gallery, embedder, memory=keeps_tracks(config.choice.tracker))
         said = (*opened.notices, *built.notices, *gallery.notices)
         stages = Stages(
             source=source,
-            detector=detector,
+            detector=remembering.detector,
             embedder=embedder,
-            scheduler=scheduler if embedder.dim else NoScheduler(),
+            scheduler=remembering.scheduler,
             tracker=tracker,
             gallery=gallery,
             at_end=opened.at_end,
+            record=record,
         )
         makers = SinkMaker(config, dataclasses.replace(stages, detector=opened.detector), timer, said)
         kept = TrajectorySink()
@@ -149,7 +179,8 @@ def _linked_pass(
         kept,
         linked,
         pictures=functools.partial(open_ahead, config.source, pipeline.timer) if config.output.video else None,
-        sinks=lambda: [*makers.files(), *makers.video(TrackView.empty)],  # after linking nobody is lost
+        # after linking nobody is lost
+        sinks=lambda: [*makers.files(), *makers.video(TrackView.empty), RecordSink(pipeline.stages.record)],
         run=(pipeline.timer, pipeline.counts),
     )
 
@@ -157,8 +188,7 @@ def _linked_pass(
 def _check_second_pass(config: TrackConfig) -> None:
     """Refuse to link a video that is to be drawn and cannot be read twice."""
     source = config.source.source
-    live = source is not None and not Path(source).exists() and (source.isdigit() or "://" in source)
-    if live and config.linked.link and config.output.video:
+    if is_live(source) and config.linked.link and config.output.video:
         raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
 
 

@@ -25,8 +25,8 @@ class SecondPass(Protocol):
         """Frames it is going to write."""
         ...
 
-    def run(self, tick: Callable[[], object]) -> None:
-        """Do it, calling `tick` after each frame."""
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Do it, asking `stop` after each frame."""
         ...
 
 
@@ -35,7 +35,7 @@ class NoSecondPass:
 
     frame_total = 0
 
-    def run(self, tick: Callable[[], object]) -> None:
+    def run(self, stop: Callable[[], bool]) -> None:
         """Do nothing."""
 
 
@@ -156,8 +156,11 @@ class LinkedPass:
         """Frames to write."""
         return len(self._kept.frames)
 
-    def run(self, tick: Callable[[], object]) -> None:
-        """Link, write every frame, and close the outputs; abort them on any error."""
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Link, write every frame, and close the outputs; abort them on any error, and where `stop` says so.
+
+        A video that is half drawn is no result, and everything that it is drawn from is on record.
+        """
         start = self._timer.clock()
         with self._timer.stage("track"):
             linked = self._link(self._kept.tracklets())
@@ -167,7 +170,10 @@ class LinkedPass:
             for frame, rows in self._with_pictures(relabelled(self._kept.frames, linked)):
                 for sink in sinks:
                     sink.write(frame, rows)
-                tick()
+                if stop():
+                    for sink in sinks:
+                        sink.abort()
+                    return
             for sink in sinks:
                 sink.close()
         except BaseException:

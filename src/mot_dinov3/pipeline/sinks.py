@@ -138,7 +138,7 @@ class TextSink:
         self._lines = lines
         self._part = outputs.part_path(path)
         with outputs.writing(path):
-            self._file: IO[str] = self._part.open("w", encoding="utf-8", newline="\n")
+            self._file: IO[str] = outputs.private(self._part).open("w", encoding="utf-8", newline="\n")
             self._file.writelines(head)
 
     def write(self, frame: Frame, detections: Detections) -> None:
@@ -151,7 +151,7 @@ class TextSink:
         """Put the file in its place."""
         with outputs.writing(self.path):
             self._file.close()
-            self._part.replace(self.path)
+            outputs.publish(self._part, self.path)
 
     def abort(self) -> None:
         """Leave the lines so far in the part file: they may be all that a long run has to show."""
@@ -177,7 +177,7 @@ class JsonSink:
         self._header = header
         self._lines = journal_path(path)
         with outputs.writing(path):
-            self._file = self._lines.open("w", encoding="utf-8")
+            self._file = outputs.private(self._lines).open("w", encoding="utf-8")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append one frame."""

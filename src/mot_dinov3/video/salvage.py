@@ -20,7 +20,6 @@ class Earlier:
 
     Args:
         path: An MP4, possibly cut off anywhere.
-        aside: It was put aside for this, so that `remove` deletes it.
 
     Attributes:
         pictures: How many are whole; 0 where the file is none of ours.
@@ -28,9 +27,8 @@ class Earlier:
         description: What its encoder said of the stream.
     """
 
-    def __init__(self, path: Path, *, aside: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._aside = aside
         self.pictures = 0
         self.size = (0, 0)
         self.description = b""
@@ -42,9 +40,13 @@ class Earlier:
                 self.pictures = sum(1 for _ in _whole(container.demux(stream), path.stat().st_size))
         except (av.error.FFmpegError, OSError, IndexError):  # nothing to take over
             return
-        self._container = av.open(f"file:{path}")
+        self._open()
+
+    def _open(self) -> None:
+        self._container = av.open(f"file:{self.path}")
         stream = self._container.streams.video[0]
-        self._packets = _whole(self._container.demux(stream), path.stat().st_size)
+        packets = _whole(self._container.demux(stream), self.path.stat().st_size)
+        self._packets = _as_encoded(packets, stream) if stream.codec_context.name == "h264" else packets
 
     def __next__(self) -> Packet[VideoStream]:
         return next(self._packets)
@@ -54,11 +56,17 @@ class Earlier:
         if self.pictures:
             self._container.close()
 
-    def remove(self) -> None:
-        """Let go of the file, and remove what was put aside: the new one holds all of it."""
+    def move(self, path: Path) -> None:
+        """Rename the file, to begin with its first picture again."""
         self.close()
-        if self._aside:
-            self.path.unlink(missing_ok=True)
+        self.path.replace(path)
+        self.path = path
+        self._open()
+
+    def remove_aside(self, path: Path) -> None:
+        """Let go of the file, and remove what was put aside for the video `path`, which holds all of it now."""
+        self.close()
+        earlier_path(path).unlink(missing_ok=True)
 
 
 def _whole(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator[Packet[VideoStream]]:
@@ -70,6 +78,13 @@ def _whole(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator[Packet[
             yield packet
     except av.error.FFmpegError:
         return
+
+
+def _as_encoded(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield H.264 packets as an encoder gives them, which is what the muxer expects: MP4 has them in another form."""
+    form = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", in_stream=stream)
+    for packet in packets:
+        yield from form.filter(packet)
 
 
 def earlier_path(path: Path) -> Path:
@@ -85,17 +100,11 @@ def find_earlier(path: Path, finished_bytes: int) -> Earlier | None:
         finished_bytes: Size of the file there if an interrupted run has finished it; 0 if it was killed.
     """
     part, aside = outputs.part_path(path), earlier_path(path)
-    found = [Earlier(place, aside=True) for place in (part, aside) if place.exists()]
+    found = [Earlier(place) for place in (part, aside) if place.exists()]
     if finished_bytes and path.exists() and path.stat().st_size == finished_bytes:
         found.append(Earlier(path))
     best = max(found, key=lambda one: one.pictures, default=None)
     for one in found:
         if one is not best:
             one.close()
-    if best is None or best.pictures == 0:
-        return None
-    if best.path == part:
-        best.close()
-        part.replace(aside)
-        best = Earlier(aside, aside=True)
-    return best
+    return best if best is not None and best.pictures else None

@@ -95,25 +95,37 @@ class VideoWriter:
         Args:
             finished_bytes: Size of the file at `path` if the interrupted run has finished it; 0 if it was killed.
         """
-        from mot_dinov3.video.salvage import find_earlier
+        from mot_dinov3.video.salvage import earlier_path, find_earlier
 
         earlier = find_earlier(self.path, finished_bytes)
-        size = tuple(side + side % 2 for side in (self._info.width, self._info.height))
-        if earlier is None or earlier.size != size or earlier.description != self._description(*size):
+        width, height = (side + side % 2 for side in (self._info.width, self._info.height))
+        if (
+            earlier is None
+            or earlier.size != (width, height)
+            or earlier.description != self._description(width, height)
+        ):
             return 0
+        if earlier.path == outputs.part_path(self.path):
+            earlier.move(earlier_path(self.path))
         self._earlier = earlier
         return earlier.pictures
 
     def _description(self, width: int, height: int) -> bytes:
-        """Return what the encoder says of its stream: what players need to know before the first picture."""
+        """Return what a file of ours says of its stream: what players need to know before the first picture."""
         import av
 
-        with av.open(io.BytesIO(), "w", format="mp4", options=MUXER) as scratch:
+        file = io.BytesIO()
+        with av.open(file, "w", format="mp4") as scratch:
             self._shape = (height, width, 3)
             stream = self._add_video(scratch)
-            scratch.start_encoding()
-            self._shape = ()
-            return bytes(stream.codec_context.extradata or b"")
+            frame = av.VideoFrame(width, height, "yuv420p")
+            frame.pts, frame.time_base = 0, Fraction(1, TICKS)
+            scratch.mux(stream.encode(frame))  # FFmpeg's muxer crashes when it is closed without a picture
+            scratch.mux(stream.encode(None))
+        self._shape = ()
+        file.seek(0)
+        with av.open(file) as written:
+            return bytes(written.streams.video[0].codec_context.extradata or b"")
 
     def write(self, image: Image | None, time: float) -> None:
         """Append a picture that is shown from `time` on.
@@ -150,9 +162,9 @@ class VideoWriter:
         if not self._done and output is not None:
             with self._guard():
                 self._finish(output)
-                outputs.part_path(self.path).replace(self.path)
+                outputs.publish(outputs.part_path(self.path), self.path)
                 if self._earlier is not None:
-                    self._earlier.remove()
+                    self._earlier.remove_aside(self.path)
         self._done = True
 
     def _finish(self, output: _Output) -> None:
@@ -192,8 +204,10 @@ class VideoWriter:
         with contextlib.suppress(OSError):
             file.close()  # first: FFmpeg would turn the fragments into one piece, which a full disk cannot hold
         self._let_go(file)
-        part = Earlier(outputs.part_path(self.path), aside=True)
-        part.close() if part.pictures else part.remove()
+        part = outputs.part_path(self.path)
+        with contextlib.closing(Earlier(part)) as left:
+            if not left.pictures:
+                part.unlink(missing_ok=True)
 
     def _let_go(self, file: IO[bytes]) -> None:
         """Close what is open, whatever it says: the file is lost or unwanted."""
@@ -213,9 +227,7 @@ class VideoWriter:
     def _open(self, time: float) -> _Output:
         import av
 
-        part = outputs.part_path(self.path)
-        part.unlink(missing_ok=True)
-        self._file = part.open("xb")
+        self._file = outputs.private(outputs.part_path(self.path)).open("r+b")
         self._start = time
         container = av.open(self._file, "w", format="mp4", options=MUXER)
         output = self._output = _Output(self._file, container, self._add_video(container))
