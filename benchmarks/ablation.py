@@ -8,8 +8,10 @@ so, as a Markdown table::
         --embed-model ../shared/models/osnet_x0_25_msmt17.pt
 
 A group is a folder of sequences ``SEQ/{det/det.txt, gt/gt.txt, seqinfo.ini}`` anywhere below the given one. With a
-video and a model there is one more group: the sequence that has ``det/yolov8n_960.txt``, with embeddings of all its
-boxes, as the median of runs that each drop 5 % of the boxes. One chance event moves HOTA by up to 1: differences below
+video and a model there are two more groups: the sequence that has ``det/yolov8n_960.txt``, with embeddings of all its
+boxes, as the median of runs that each drop 5 % of the boxes; and the same boxes as a camera would have seen them that
+swings and shakes over the video, with its pictures but without embeddings. `--drop`, `--double` and `--every` make the
+groups without embeddings harder. One chance event moves HOTA by up to 1: differences below
 that between single rows say little; look whether a row is lower in all columns.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import sys
 from collections.abc import Mapping
@@ -26,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from race import Recording, dropped, embedded_boxes, judge, load
+from race import judge
+from recordings import Recording, add_strains, dropped, embedded_boxes, load, panned, strained
 
 from mot_dinov3.evaluation import Scores
 from mot_dinov3.pipeline.sinks import revised
@@ -51,6 +55,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "confirmed by the first box": {"confirm_hits": 1},
     "confirmed at once from score 0.8": {"confirm_score": 0.8},
     "tracks start on live ones": {"new_overlap": 1.0},
+    "the camera's motion not compensated": {"camera_motion": False},
     "no appearance in the similarity": {"appearance": 0.0},
     "last embedding instead of a running mean": {"ema": 0.0},
     "no recovery by looks": {"recovery": False},
@@ -83,6 +88,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=8, help="runs of the sequence with embeddings (default: 8)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one per core)")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="only these rows of the table")
+    add_strains(parser)
     args = parser.parse_args()
     if bool(args.video) != bool(args.embed_model):
         parser.error("--video and --embed-model go together")
@@ -92,13 +98,16 @@ def parse() -> argparse.Namespace:
 def find(args: argparse.Namespace) -> list[Group]:
     """Return the groups of sequences below the data folder."""
     folders = sorted({path.parents[2] for path in args.data.glob("**/det/det.txt")})
-    groups: list[Group] = [(folder.name, [recordings(folder, "det.txt")]) for folder in folders]
+    groups: list[Group] = []
+    for folder in folders:
+        groups.append((folder.name, [[strained(r, args, 0) for r in recordings(folder, "det.txt")]]))
     if args.video:
         folder = next(path.parents[2] for path in args.data.glob("**/det/yolov8n_960.txt"))
         (recording,) = recordings(folder, "yolov8n_960.txt")
+        swinging = panned(recording, args.video)
         recording = embedded_boxes(recording, args.video, args.embed_model)
         runs = [[dropped(recording, 0.05, seed)] for seed in range(args.runs)]
-        groups.append((f"{recording.name} + osnet", runs))
+        groups += [(f"{recording.name} + osnet", runs), (swinging.name, [[swinging]])]
     return groups
 
 
@@ -122,8 +131,9 @@ def followed(recording: Recording, config: TrackerConfig) -> list[Detections]:
     """Return the identified rows of a recording, frame by frame, as the file outputs get them."""
     tracker = AppearanceTracker(config, fps=recording.fps, size=recording.size, same_floor=recording.same_floor)
     history: list[Detections] = []
-    for index, rows in enumerate(recording.frames):
-        tracker.predict(Frame(index, index / recording.fps))
+    pictures = recording.pictures or itertools.repeat(None)
+    for index, (rows, picture) in enumerate(zip(recording.frames, pictures)):
+        tracker.predict(Frame(index, index / recording.fps, picture))
         history.append(tracker.update(rows.replace(fresh=rows.has_embedding & (rows.score >= config.high_score))))
         for revision in tracker.revisions:
             earlier = history[revision.frame_index]

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from race import Ours, Recording, dropped, embedded_boxes, judge, load, track
+from race import Ours, judge, track
+from recordings import Recording, dropped, embedded_boxes, load
 
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 

@@ -16,8 +16,8 @@ predicted, not detected), so that every tracker is judged by detected boxes alon
 
 `--video` and `--embed-model` give ours, and only ours, embeddings of the boxes of the one sequence: once all boxes
 from the tracker's high score on, once only those that the scheduler asks for; the row says which share, and its time
-includes the scheduler's. `--drop` leaves out that share of the boxes at random, in `--runs` runs with different seeds;
-the table shows their medians.
+includes the scheduler's. `--drop` leaves out that share of the boxes at random, `--double` has that share detected
+twice, `--every 2` halves the frame rate; `--runs` runs have different random seeds, the table shows their medians.
 
 Time of the association step on synthetic 1080p objects, CPU time on one thread, ours and the peers in turn::
 
@@ -29,7 +29,6 @@ needs: ultralytics with lap, trackers with supervision; whichever is missing is 
 from __future__ import annotations
 
 import argparse
-import configparser
 import dataclasses
 import functools
 import importlib.util
@@ -42,8 +41,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recordings import Recording, add_options, embedded_boxes, load, strained
 
-from mot_dinov3.evaluation import COMBINED, BoxTable, Scores, SequencePair, as_table, read_truth, score
+from mot_dinov3.evaluation import COMBINED, BoxTable, Scores, SequencePair, as_table, score
 from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.pipeline.sinks import revised
 from mot_dinov3.structures import Detections, Frame, TrackView
@@ -62,27 +62,6 @@ OBJECT_COUNTS = (10, 50, 100, 200)
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "switches", "ms/frame")
 
 Racer = Callable[[int, Detections], Detections]  # frame index and its detections → identified rows
-
-
-@dataclasses.dataclass(frozen=True)
-class Recording:
-    """One sequence.
-
-    Attributes:
-        name: Its folder's.
-        fps: Frames per second.
-        size: Width and height of its pictures.
-        frames: Its detections frame by frame, with embeddings where there are any.
-        same_floor: The embedder's, for these embeddings.
-        truth: The true boxes.
-    """
-
-    name: str
-    fps: float
-    size: tuple[int, int]
-    frames: list[Detections]
-    truth: BoxTable
-    same_floor: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +92,7 @@ def main() -> None:
     if args.video:
         recordings = [embedded_boxes(recordings[0], args.video, args.embed_model)]
     makers = racers(args.only, embedded=bool(args.video))
-    runs = [[dropped(r, args.drop, seed) for r in recordings] for seed in range(args.runs)]
+    runs = [[strained(r, args, seed) for r in recordings] for seed in range(args.runs)]
     table: dict[str, list[float]] = {}
     for name, make in makers.items():
         table |= race(name, make, runs)
@@ -125,12 +104,10 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", type=Path, help="folders of sequences")
-    parser.add_argument("--sequences", nargs="+", help="only these")
-    parser.add_argument("--det-name", default="det.txt", help="detection file inside each SEQ/det (default: det.txt)")
+    add_options(parser)
     parser.add_argument("--video", type=Path, help="video of the one sequence, for embeddings")
     parser.add_argument("--embed-model", type=Path, help="weights of the osnet embedder")
-    parser.add_argument("--drop", type=float, default=0.0, help="share of boxes to drop at random (default: 0)")
-    parser.add_argument("--runs", type=int, default=1, help="runs with different seeds of --drop (default: 1)")
+    parser.add_argument("--runs", type=int, default=1, help="runs with different random seeds (default: 1)")
     parser.add_argument("--only", nargs="+", help=f"only these trackers, for example {OURS} botsort SORTTracker")
     parser.add_argument("--association", action="store_true", help="time the association step instead")
     args = parser.parse_args()
@@ -253,48 +230,6 @@ def identified(xyxy: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> Detecti
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
-
-
-def load(args: argparse.Namespace) -> Iterator[Recording]:
-    """Read the sequences that have a detection file of the wanted name."""
-    found = sorted(path for folder in args.data for path in folder.glob(f"*/det/{args.det_name}"))
-    for path in found:
-        folder = path.parents[1]
-        if args.sequences and folder.name not in args.sequences:
-            continue
-        info = configparser.ConfigParser()
-        info.read(folder / "seqinfo.ini")
-        rows = np.loadtxt(path, delimiter=",", ndmin=2, usecols=range(7))
-        rows[:, 4:6] += rows[:, 2:4]
-        frame = rows[:, 0].astype(np.int64) - 1
-        boxes = Detections(rows[:, 2:6], score=np.clip(rows[:, 6], 0, 1), class_id=np.zeros(len(rows)))
-        count = max(info.getint("Sequence", "seqLength"), int(frame.max()) + 1)
-        frames = [boxes[np.flatnonzero(frame == index)] for index in range(count)]
-        truth = read_truth(folder / "gt" / "gt.txt")
-        size = (info.getint("Sequence", "imWidth"), info.getint("Sequence", "imHeight"))
-        yield Recording(folder.name, info.getfloat("Sequence", "frameRate"), size, frames, truth)
-
-
-def embedded_boxes(recording: Recording, video: Path, model: Path) -> Recording:
-    """Return the recording with an embedding for every box."""
-    from mot_dinov3.devices import DeviceConfig
-    from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-    from mot_dinov3.video import SourceConfig, open_source
-
-    config = EmbedderConfig(embedder="osnet", embed_model=str(model))
-    embedder = build_embedder(config, device=DeviceConfig(device="cpu")).embedder
-    frames = []
-    with open_source(SourceConfig(source=str(video))) as source:
-        for frame, rows in zip(source, recording.frames):
-            frames.append(rows.replace(embedding=embedder.embed(frame.pixels(), rows.xyxy)))
-    return dataclasses.replace(recording, frames=frames, same_floor=embedder.same_floor)
-
-
-def dropped(recording: Recording, share: float, seed: int) -> Recording:
-    """Return the recording without a random `share` of its boxes."""
-    rng = np.random.default_rng(seed)
-    frames = [rows[rng.random(len(rows)) >= share] for rows in recording.frames]
-    return dataclasses.replace(recording, frames=frames)
 
 
 def race(name: str, make: Callable[[Recording], Racer], runs: list[list[Recording]]) -> dict[str, list[float]]:
