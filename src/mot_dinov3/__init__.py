@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 __version__ = "0.1.0.dev0"
+
+MAX_PIXELS = 1 << 28
+"""Pixels of the largest picture that is opened (16384 × 16384): a file of 100 KB may ask for gigabytes."""
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # OpenCV reads it when it is loaded
 
 _LAZY = dict.fromkeys(("TrackResult", "available_trackers", "track_video"), "mot_dinov3.api")
 

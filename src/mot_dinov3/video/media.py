@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3 import MAX_PIXELS
 from mot_dinov3.errors import VideoError
 from mot_dinov3.structures import Image, VideoInfo
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
@@ -38,7 +39,9 @@ def open_container(address: str, *, network: bool = False) -> InputContainer:
         if network:
             container = av.open(address, options=options, timeout=TIMEOUT_S)
         else:
-            container = av.open(f"file:{address}", metadata_errors="replace")
+            # a playlist may name more files, but nothing on a network
+            options = {"protocol_whitelist": "file,crypto,data"}
+            container = av.open(f"file:{address}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if network:
@@ -68,6 +71,12 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
         raise VideoError(f"source '{address}' uses a video codec that this build of FFmpeg cannot decode")
+    if stream.width * stream.height > MAX_PIXELS:
+        raise VideoError(
+            f"source '{address}' has pictures of {stream.width}×{stream.height}: more than {MAX_PIXELS:,} pixels",
+            remedy="it is damaged, or made to exhaust the memory; scale it down",
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for pictures larger than the header says
     stream.thread_type = "AUTO"
     return stream
 
