@@ -42,12 +42,12 @@ def show_similarity(command: SimilarityCommand) -> SimilarityResult:
     target = clicked if job.on_frame is None else _picture(job, job.on_frame)
     shared = KeypointJob(backend=job.backend, model=job.model, weights=job.weights)
     choice = build_backend(shared, command.keypoint_device)
-    dense, factor = _describe(choice.backend, target, job.short_side)
+    dense, factor = describe(choice.backend, target, job.short_side)
     if job.pca:
         _write_image(output, draw_pca(target, dense.cells, opacity=job.opacity))
         return SimilarityResult((f"picture     {output}",), choice.notices)
     assert point is not None
-    source, source_factor = _describe(choice.backend, clicked, job.short_side)
+    source, source_factor = describe(choice.backend, clicked, job.short_side)
     template = source.at(point[None] * source_factor)
     heights = similarity_maps(dense, template)[0]
     peaks = find_peaks(heights[None], dense.patch)
@@ -68,15 +68,15 @@ def show_similarity(command: SimilarityCommand) -> SimilarityResult:
     return SimilarityResult(tuple(lines), choice.notices)
 
 
-def _describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[DenseMap, float]:
-    """Return the descriptors of a picture at its working size, and working pixels per source pixel."""
+def describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[DenseMap, npt.NDArray[np.float64]]:
+    """Return the descriptors of a picture at its working size, and working pixels per source pixel in x and y."""
     import cv2
 
     height, width = image.shape[:2]
     factor = short_side / min(height, width)
     size = tuple(max(32, round(side * factor / 32) * 32) for side in (width, height))
     shown = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
-    return backend.describe(shown.astype(np.uint8)), size[0] / width
+    return backend.describe(shown.astype(np.uint8)), np.array(size) / (width, height)
 
 
 def _picture(job: SimilarityJob, frame: int) -> Image:

@@ -107,7 +107,7 @@ def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[Labelled
     labelled = []
     for frame, (path, content) in sorted(found.items()):
         if not is_ours(content):
-            labelled.append(_read(path, frame, content, size))
+            labelled.append(read_frame(path, frame, content, size))
     return labelled
 
 
@@ -172,7 +172,18 @@ def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
         yield frame, path, content
 
 
-def _read(path: Path, frame: int, content: Mapping[str, Any], size: tuple[int, int]) -> LabelledFrame:
+def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[int, int]) -> LabelledFrame:
+    """Return what a person's frame file holds.
+
+    Args:
+        path: The file, for messages.
+        frame: Its number.
+        content: The whole document.
+        size: Width and height of the video's frames.
+
+    Raises:
+        FormatError: It is of another picture size.
+    """
     written = content.get("imageWidth"), content.get("imageHeight")
     if all(is_number(v) for v in written) and written != size:
         raise FormatError(
