@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 from mot_dinov3.errors import UsageError
 from mot_dinov3.settings import require_choice, setting
+
+ACCELERATORS = ("auto", "torch", "openvino")
+EXTRA = "pip install 'mot-dinov3[fast]'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,15 +18,55 @@ class DeviceConfig:
     """Where models run, and how far their files are trusted."""
 
     device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    precision: str = setting("auto", "number format of the embedder", choices=("auto", "fp32", "bf16", "fp16"))
+    precision: str = setting("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
     trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    accel: str = setting(
+        "auto", "what runs the networks on a CPU: OpenVINO where it is installed, or torch", choices=ACCELERATORS
+    )
 
     def __post_init__(self) -> None:
-        require_choice(self, "precision")
+        require_choice(self, "precision", "accel")
 
     def notices(self) -> tuple[str, ...]:
         """Return what a user of models that run here should be told."""
         return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a torch network is to be run.
+
+    Attributes:
+        device: ``cpu``, ``mps`` or ``cuda:N``.
+        openvino: Precisions to try in OpenVINO, best first; empty where torch is to run it.
+        notices: What the user should be told, a line each.
+    """
+
+    device: str
+    openvino: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def plan_run(config: DeviceConfig) -> Plan:
+    """Return how torch networks are to be run with `config`.
+
+    Raises:
+        UsageError: The device does not exist here, has no such precision, or OpenVINO cannot be had on it.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if config.accel == "torch" or (config.accel == "auto" and device != "cpu"):
+        return Plan(device)
+    if device != "cpu":
+        raise UsageError(
+            f"--accel openvino runs on the CPU, not on {device}", remedy="add --cpu, or leave --accel to auto"
+        )
+    if importlib.util.find_spec("openvino") is None:
+        if config.accel == "openvino":
+            raise UsageError("--accel openvino needs OpenVINO, which is not installed", remedy=EXTRA)
+        return Plan(device, notices=(f"OpenVINO is not installed; networks run faster on this CPU with it: {EXTRA}",))
+    tried = (precision, "fp32") if config.precision == "auto" else (precision,)
+    return Plan(device, tuple(dict.fromkeys(tried)))
 
 
 def resolve_device(name: str) -> str:

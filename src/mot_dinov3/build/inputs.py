@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from mot_dinov3.accel.pictures import Samples
 from mot_dinov3.config import DetectConfig, TrackConfig
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import UsageError
+from mot_dinov3.errors import InputError, UsageError
 from mot_dinov3.formats import det_v1
 from mot_dinov3.pipeline.blank import BlankSource
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.structures import Image, VideoInfo
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.video import FrameSource, SourceConfig, open_source
 from mot_dinov3.video.threads import ReadAhead
+
+log = logging.getLogger(__name__)
+
+SAMPLE_COUNT = 20  # frames of a source on which a converted network is checked, at most
+SAMPLE_STEP = 5  # frames from one to the next, so that they differ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +54,13 @@ def open_input(
         return _open_blank(source, config.detector, config.device)
     frames = open_ahead(source, timer or StageTimer())
     try:
-        built = build_detector(config.detector, device=config.device, fallback_open=fallback_open, motion=config.motion)
+        built = build_detector(
+            config.detector,
+            device=config.device,
+            fallback_open=fallback_open,
+            motion=config.motion,
+            samples=sample_source(source, frames.info),
+        )
         if not isinstance(built.detector, RecordedDetector):
             return Input(frames, built.detector, built.notices, lambda _: None)
         recorded = built.detector
@@ -59,6 +74,23 @@ def open_input(
             recorded.check_against(frames.info, frames_read)
 
     return Input(frames, recorded, (*built.notices, *filter(None, [notice])), at_end)
+
+
+def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
+    """Return samples of a source that can be read twice; of one that cannot, none."""
+    name = config.source
+    if name is None or not (Path(name).is_file() or Path(name).is_dir()):
+        return Samples()
+
+    def pictures() -> Iterator[Image]:
+        try:
+            with open_source(config) as frames:
+                for frame in itertools.islice(frames, 0, SAMPLE_STEP * SAMPLE_COUNT, SAMPLE_STEP):
+                    yield frame.pixels()
+        except InputError as error:  # the run itself will come to it, and say it where it matters
+            log.debug("no more samples: %s", error.message)
+
+    return Samples(pictures, f"{info.width}x{info.height}")
 
 
 def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> Input:

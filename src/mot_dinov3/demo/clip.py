@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mot_dinov3.accel.pictures import photographs
 from mot_dinov3.demo import cutouts
 from mot_dinov3.demo.cutouts import HEIGHT, WIDTH, Sprite
 from mot_dinov3.errors import UsageError
@@ -121,7 +122,7 @@ class Scene:
         Raises:
             InputError: The photographs are not installed.
         """
-        bus, zidane = cutouts.photographs()
+        bus, zidane = photographs()
         return cls(cutouts.street(bus), cutouts.column(bus), cutouts.cast(bus, zidane))
 
     def frame(self, index: int) -> tuple[Image, Detections]:

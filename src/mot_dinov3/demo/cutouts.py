@@ -8,14 +8,11 @@ dyed to get more people than the photographs have. Nothing here is random: the s
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import InputError
 from mot_dinov3.structures import BoolArray, FloatArray, Image
 
 WIDTH, HEIGHT = 768, 432
@@ -123,28 +120,6 @@ class Sprite:
     def width(self) -> int:
         """Pixels from left to right."""
         return int(self.pixels.shape[1])
-
-
-def photographs() -> tuple[Image, Image]:
-    """Return ``bus.jpg`` and ``zidane.jpg`` of the installed ultralytics package, which is not imported.
-
-    Raises:
-        InputError: The package or its pictures are not there.
-    """
-    import cv2
-
-    spec = importlib.util.find_spec("ultralytics")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("the demo's photographs come with ultralytics, which is not installed", remedy="run setup.sh")
-    assets = Path(next(iter(spec.submodule_search_locations))) / "assets"
-    pictures = []
-    for name, shape in (("bus.jpg", (1080, 810)), ("zidane.jpg", (720, 1280))):
-        picture = cv2.imread(str(assets / name))
-        if picture is None or picture.shape[:2] != shape:
-            size = f"{shape[1]}×{shape[0]}"
-            raise InputError(f"the demo needs '{assets / name}', {size} pixels", remedy="reinstall ultralytics")
-        pictures.append(picture.astype(np.uint8))
-    return pictures[0], pictures[1]
 
 
 def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:

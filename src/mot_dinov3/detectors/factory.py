@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+from mot_dinov3.accel.obtain import obtain
+from mot_dinov3.accel.pictures import Samples
 from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.detectors.fast import FastYolo, YoloRecipe
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import UnreachableModelError
+from mot_dinov3.devices import DeviceConfig, plan_run, resolve_precision
+from mot_dinov3.errors import UnreachableModelError, UsageError
 from mot_dinov3.formats.detections import read_recorded
 
 
@@ -33,6 +37,7 @@ def build_detector(
     device: DeviceConfig,
     fallback_open: bool = False,
     motion: MotionConfig | None = None,
+    samples: Samples | None = None,
 ) -> BuiltDetector:
     """Build what `config` asks for: recorded detections, ``motion``, or weights by path or official name.
 
@@ -41,6 +46,7 @@ def build_detector(
         device: Where a model runs.
         fallback_open: Take ``motion`` for official weights that cannot be fetched.
         motion: Knobs of ``motion``; None for its defaults.
+        samples: Pictures of the source, for checking a converted network; None for none.
 
     Raises:
         FormatError: Recorded detections that break their format.
@@ -58,5 +64,27 @@ def build_detector(
             raise
         notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"
         return BuiltDetector(MotionDetector(dataclasses.replace(config, classes=""), motion), (notice,))
-    detector = YoloDetector(weights, config, device=device.device, trust=device.trust_weights)
-    return BuiltDetector(detector, device.notices())
+    return _yolo(weights, config, device, samples or Samples())
+
+
+def _yolo(weights: Path, config: DetectorConfig, device: DeviceConfig, samples: Samples) -> BuiltDetector:
+    """Build a YOLO detector on the fast path where there is one."""
+    notices = device.notices()
+    if weights.suffix.lower() != ".pt":  # exported: they bring their own runtime and their own number format
+        if device.precision not in ("auto", "fp32"):
+            raise UsageError(
+                f"precision '{device.precision}' cannot be chosen for '{weights}'", remedy="valid here: auto, fp32"
+            )
+        return BuiltDetector(YoloDetector(weights, config, device=device.device), notices)
+    plan = plan_run(device)
+    notices += plan.notices
+    if plan.openvino:
+        recipe = YoloRecipe(weights, config.imgsz, samples, trust=device.trust_weights)
+        obtained = obtain(recipe, plan.openvino)
+        notices += obtained.notices
+        if obtained.network is not None:
+            fast = FastYolo(obtained.network, obtained.facts, config, weights=weights, precision=obtained.precision)
+            return BuiltDetector(fast, notices)
+    precision = resolve_precision(device.precision, plan.device)
+    detector = YoloDetector(weights, config, device=plan.device, precision=precision, trust=device.trust_weights)
+    return BuiltDetector(detector, notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ class YoloDetector:
         weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
         config: Threshold, picture size and classes.
         device: As the user names it.
+        precision: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in.
         trust: Open a checkpoint even if it is more than data.
 
     Raises:
@@ -39,7 +41,15 @@ class YoloDetector:
         ConfigError: A class that the model does not know.
     """
 
-    def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto", trust: bool = False) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        config: DetectorConfig,
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        trust: bool = False,
+    ) -> None:
         self._device = resolve_device(device)
         self.names: Mapping[int, str]
         self._model, self.names = _load(weights, self._device, trust)
@@ -58,21 +68,23 @@ class YoloDetector:
             "imgsz": self._imgsz,
             "task": self._model.task,
         }
-        self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details)
+        self.info = ModelInfo("ultralytics", str(weights), self._device, precision, details)
+        self._precision = precision
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""
-        result = self._model.predict(
-            frame.pixels(),
-            conf=self._conf,
-            iou=_IOU,
-            imgsz=self._imgsz,
-            classes=None if self._classes is None else list(self._classes),
-            max_det=_MAX_DETECTIONS,
-            device=self._device,
-            verbose=False,
-            save=False,
-        )[0]
+        with self._number_format():
+            result = self._model.predict(
+                frame.pixels(),
+                conf=self._conf,
+                iou=_IOU,
+                imgsz=self._imgsz,
+                classes=None if self._classes is None else list(self._classes),
+                max_det=_MAX_DETECTIONS,
+                device=self._device,
+                verbose=False,
+                save=False,
+            )[0]
         found = result.obb if result.obb is not None else result.boxes
         if found is None or not len(found):
             return Detections.empty()
@@ -81,9 +93,18 @@ class YoloDetector:
         usable = boxes.usable(xyxy)  # the package cuts boxes off at the picture's edge, where nothing may be left
         return detections if usable.all() else detections[usable]
 
+    def _number_format(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which torch computes what tolerates it in a shorter number format."""
+        if self._precision == "fp32":
+            return contextlib.nullcontext()
+        import torch
+
+        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float16
+        return torch.autocast(self._device.partition(":")[0], dtype)
+
 
 def _array(tensor: Any) -> FloatArray:
-    return np.asarray(tensor.cpu().numpy(), np.float32)
+    return np.asarray(tensor.float().cpu().numpy(), np.float32)
 
 
 def network_layers(weights: Path, *, trust: bool = False) -> Any:
@@ -96,11 +117,23 @@ def network_layers(weights: Path, *, trust: bool = False) -> Any:
     Raises:
         ModelError: The weights cannot be loaded, or are not PyTorch's.
     """
-    model, _ = _load(weights, "cpu", trust)
-    network = getattr(model.model, "model", None)
-    if network is None:
+    return load_network(weights, trust=trust)[0].model[:-1]
+
+
+def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
+    """Return a PyTorch model's network on the CPU, ready to run, its normalisations folded, and its class names.
+
+    Args:
+        weights: A checkpoint.
+        trust: Open it even if it is more than data.
+
+    Raises:
+        ModelError: The weights cannot be loaded, or are not PyTorch's.
+    """
+    model, names = _load(weights, "cpu", trust)
+    if getattr(model.model, "model", None) is None:
         raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights that end in .pt")
-    return model.model.eval().float().fuse(verbose=False).model[:-1]
+    return model.model.eval().float().fuse(verbose=False), names
 
 
 def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]:

@@ -1,0 +1,138 @@
+"""OpenVINO, loaded so that it keeps to itself, and networks that run in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import logging
+import os
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""What OpenVINO calls the precisions that we let it compute in on a CPU; int8 is never among them."""
+
+log = logging.getLogger(__name__)
+
+
+@functools.cache
+def openvino_module() -> types.ModuleType:
+    """Return the openvino package, imported so that it does not report its use to its makers.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    # Its Python tools send an event as soon as they are imported, unless the package that sends it is missing.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+@functools.cache
+def core() -> Any:
+    """Return the one `openvino.Core` of the process."""
+    return openvino_module().Core()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """How a network wants its input made from ``(n, h, w, 3)`` uint8 BGR pictures; OpenVINO does it inside the network.
+
+    Attributes:
+        mean: Subtracted per channel (RGB), of pixels in 0…255.
+        std: Divided by per channel (RGB), likewise.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def convert(module: torch.nn.Module, pixels: Pixels, *, example: tuple[int, int], size: tuple[int, int] | None) -> Any:
+    """Return the `openvino.Model` of a torch module that takes ``(n, 3, h, w)`` normalised pictures.
+
+    The model takes ``(n, h, w, 3)`` uint8 BGR pictures, any number of them.
+
+    Args:
+        module: In evaluation mode, float32, on the CPU.
+        pixels: What its input is made of.
+        example: ``(height, width)`` of the input that it is traced with.
+        size: ``(height, width)`` of every input; None for any.
+
+    Raises:
+        RuntimeError: Something in it cannot be traced or converted.
+    """
+    import torch
+
+    ov = openvino_module()
+    height, width = size or (-1, -1)
+    # Not inference_mode: what a network computes once and keeps would be unusable outside of it.
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TracerWarning, and that tracing itself is to be replaced some day
+        picture = torch.zeros(2, 3, *example)
+        module(picture)  # a first call may fill caches, which the trace must find filled
+        traced = torch.jit.trace(module, picture, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+        model = ov.convert_model(traced, example_input=picture, input=[-1, 3, height, width])
+    steps = ov.preprocess.PrePostProcessor(model)
+    tensor = steps.input().tensor()
+    tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    tensor.set_color_format(ov.preprocess.ColorFormat.BGR)
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    process = steps.input().preprocess().convert_element_type(ov.Type.f32)
+    process.convert_color(ov.preprocess.ColorFormat.RGB).mean(list(pixels.mean)).scale(list(pixels.std))
+    return steps.build()
+
+
+def options(precision: str, blobs: Path | None = None) -> dict[str, Any]:
+    """Return what a network is compiled with.
+
+    Args:
+        precision: A key of `HINTS`.
+        blobs: Folder where the compiled network is kept for the next start; None for none.
+    """
+    chosen: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": usable_cpus(),
+        # Decoding and encoding have threads of their own: a network pinned to a core would wait for them there.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return chosen | ({"CACHE_DIR": str(blobs)} if blobs is not None else {})
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class VinoNetwork:
+    """A compiled network.
+
+    Args:
+        model: An `openvino.Model`, or the path of one.
+        precision: A key of `HINTS`.
+        blobs: Folder where the compiled network is kept for the next start; None for none.
+
+    Raises:
+        RuntimeError: It cannot be read or compiled.
+    """
+
+    def __init__(self, model: Any, precision: str, *, blobs: Path | None = None) -> None:
+        source = str(model) if isinstance(model, Path) else model
+        self._request = core().compile_model(source, "CPU", options(precision, blobs)).create_infer_request()
+        self._outputs = len(self._request.model_outputs)
+
+    def run(self, pictures: np.ndarray) -> Sequence[np.ndarray]:
+        """Return all outputs for ``(n, h, w, 3)`` uint8 BGR pictures; they hold until the next call."""
+        tensor = openvino_module().Tensor(np.ascontiguousarray(pictures), shared_memory=True)
+        self._request.set_input_tensor(tensor)
+        self._request.infer()
+        return [self._request.get_output_tensor(i).data for i in range(self._outputs)]

@@ -1,0 +1,162 @@
+"""What surrounds a YOLO network: the picture fitted into its input, and boxes read from its head's raw output.
+
+The numbers agree with those of Ultralytics' own predictor: same letterbox, same decoding, same suppression. Only what
+passes the threshold is ever decoded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
+
+GREY = 114
+"""What Ultralytics fills the margins with."""
+
+OFFSET = 7680.0
+"""By how much boxes of different classes are moved apart, so that none suppresses another's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How a picture lies in the network's input.
+
+    Attributes:
+        height: Pixels of the input.
+        width: Pixels of the input.
+        inner: ``(width, height)`` of the resized picture.
+        left: Margin in pixels.
+        top: Margin in pixels.
+        picture: ``(width, height)`` of the picture.
+    """
+
+    height: int
+    width: int
+    inner: tuple[int, int]
+    left: int
+    top: int
+    picture: tuple[int, int]
+
+    def place(self, image: Image) -> Image:
+        """Return the ``(1, height, width, 3)`` input for a picture."""
+        import cv2
+
+        if self.inner != self.picture:
+            image = np.asarray(cv2.resize(image, self.inner, interpolation=cv2.INTER_LINEAR), np.uint8)
+        right = self.width - self.inner[0] - self.left
+        bottom = self.height - self.inner[1] - self.top
+        if right or bottom or self.left or self.top:
+            margins = (self.top, bottom, self.left, right)
+            image = np.asarray(cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(GREY,) * 3), np.uint8)
+        return image[None]
+
+    def back(self, xyxy: FloatArray) -> FloatArray:
+        """Return boxes of the input as boxes of the picture, cut off at its edges."""
+        gain = np.array([self.inner[0] / self.picture[0], self.inner[1] / self.picture[1]] * 2, np.float32)
+        margin = np.array([self.left, self.top] * 2, np.float32)
+        limit = np.array(self.picture * 2, np.float32)
+        return np.clip((xyxy - margin) / gain, 0, limit)
+
+
+@functools.lru_cache(maxsize=64)
+def fit(picture: tuple[int, int], imgsz: int, stride: int) -> Fit:
+    """Return how a ``(width, height)`` picture lies in the smallest input of whole strides with `imgsz` as longer side.
+
+    Args:
+        picture: Pixels.
+        imgsz: Longer side of the input, in pixels; rounded up to whole strides.
+        stride: The network's largest.
+    """
+    side = max(math.ceil(imgsz / stride), 1) * stride
+    ratio = min(side / picture[1], side / picture[0])
+    inner = (max(round(picture[0] * ratio), 1), max(round(picture[1] * ratio), 1))
+    across, down = ((side - length) % stride / 2 for length in inner)
+    left, top = round(across - 0.1), round(down - 0.1)
+    return Fit(inner[1] + top + round(down + 0.1), inner[0] + left + round(across + 0.1), inner, left, top, picture)
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What is known of a detection head.
+
+    Attributes:
+        strides: Pixels of the input per cell, for each level.
+        bins: Bins of each side's distance (DFL); 1 where it is given directly.
+        end_to_end: Whether the network has learned to give each object one box, so that none need be suppressed.
+    """
+
+    strides: tuple[int, ...]
+    bins: int
+    end_to_end: bool
+
+    def decode(self, distances: FloatArray, cells: IntArray, height: int, width: int) -> FloatArray:
+        """Return ``(n, 4)`` xyxy boxes in pixels of the input.
+
+        Li et al.: Generalized Focal Loss, NeurIPS 2020: a side's distance is the mean of a distribution over bins.
+
+        Args:
+            distances: ``(n, 4 · bins)`` raw values: left, top, right, bottom.
+            cells: ``(n,)`` numbers of the cells, level after level, row after row.
+            height: Pixels of the input.
+            width: Pixels of the input.
+        """
+        centre, stride = grid(self.strides, height, width)
+        sides = distances.reshape(-1, 4, self.bins)
+        if self.bins > 1:
+            weight = np.exp(sides - sides.max(axis=2, keepdims=True))
+            sides = (weight @ np.arange(self.bins, dtype=np.float32)) / weight.sum(axis=2)
+        sides = sides.reshape(-1, 4)
+        corners = np.concatenate([centre[cells] - sides[:, :2], centre[cells] + sides[:, 2:]], axis=1)
+        return corners * stride[cells, None]
+
+
+@functools.lru_cache(maxsize=8)
+def grid(strides: tuple[int, ...], height: int, width: int) -> tuple[FloatArray, FloatArray]:
+    """Return ``(n, 2)`` centres of all cells in units of their stride, and their ``(n,)`` strides."""
+    centres, sizes = [], []
+    for stride in strides:
+        down, across = np.mgrid[: height // stride, : width // stride]
+        centres.append(np.stack([across.ravel(), down.ravel()], axis=1).astype(np.float32) + np.float32(0.5))
+        sizes.append(np.full(across.size, stride, np.float32))
+    return np.concatenate(centres), np.concatenate(sizes)
+
+
+def candidates(logits: FloatArray, conf: float, *, each_class: bool) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return cell, class and score of what is above `conf`.
+
+    Args:
+        logits: ``(classes, cells)``.
+        conf: Between 0 and 1, not included.
+        each_class: Take every class of a cell, not its best alone.
+    """
+    # A sigmoid keeps the order, so the threshold is applied before it; rounding is left to the second look.
+    least = -np.inf if conf <= 0 else np.inf if conf >= 1 else math.log(conf / (1 - conf)) - 1e-3
+    if each_class:
+        classes, cells = np.nonzero(logits > least)
+    else:
+        cells = np.flatnonzero(logits.max(axis=0) > least)
+        classes = logits[:, cells].argmax(axis=0)
+    score = 1 / (1 + np.exp(-logits[classes, cells]))
+    above = score > conf
+    return cells[above], classes[above], score[above].astype(np.float32)
+
+
+def suppress(xyxy: FloatArray, class_id: IntArray, score: FloatArray, *, iou: float) -> IntArray:
+    """Return the rows that no better row of their class overlaps by more than `iou`, best first."""
+    import cv2
+
+    if not len(score):
+        return np.zeros(0, np.int64)
+    apart = xyxy.astype(np.float64) + OFFSET * class_id[:, None]
+    rects = np.concatenate([apart[:, :2], apart[:, 2:] - apart[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(rects, score, 0.0, iou)
+    return np.asarray(kept, np.int64).reshape(-1)
+
+
+def wanted(class_id: IntArray, classes: tuple[int, ...] | None) -> BoolArray:
+    """Return which rows are of one of the `classes`; None means all."""
+    return np.ones(len(class_id), np.bool_) if classes is None else np.isin(class_id, classes)

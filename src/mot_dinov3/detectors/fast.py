@@ -1,0 +1,196 @@
+"""YOLO on a CPU in OpenVINO: converted once, the same boxes as Ultralytics' own predictor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mot_dinov3 import boxes
+from mot_dinov3.accel.obtain import ConversionError, Converted, Verdict
+from mot_dinov3.accel.pictures import Samples, photographs
+from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
+from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.classes import parse_classes
+from mot_dinov3.detectors.decoding import Head, candidates, fit, suppress, wanted
+from mot_dinov3.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+
+IOU = 0.7
+"""Overlap above which the weaker of two boxes of one class is dropped; Ultralytics' own default."""
+
+MAX_DETECTIONS = 300
+MAX_CANDIDATES = 30000
+"""How many boxes Ultralytics suppresses among, at most."""
+
+CONFIDENT = 0.5
+"""Score from which a box of the original must be found again by the converted network."""
+TOLERANCE = 1.0
+"""Pixels by which its sides may differ."""
+SHARE = 0.99
+"""Of the confident boxes that must be found again."""
+ENOUGH = 200
+"""Confident boxes after which no further picture is looked at."""
+
+_EXAMPLE = (64, 96)  # height × width that the network is traced with: small, and not square
+
+
+class FastYolo:
+    """Finds objects with a converted network.
+
+    Args:
+        network: The network: raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
+        facts: What `YoloRecipe.convert` found.
+        config: Threshold, picture size and classes.
+        weights: Where it came from.
+        precision: What it computes in.
+
+    Raises:
+        ConfigError: A class that the model does not know.
+    """
+
+    def __init__(
+        self, network: VinoNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, weights: Path, precision: str
+    ) -> None:
+        self.names: Mapping[int, str] = {int(class_id): name for class_id, name in facts["names"].items()}
+        self._network = network
+        self._head = Head(tuple(facts["strides"]), facts["bins"], facts["end_to_end"])
+        self._stride = facts["stride"]
+        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        self._imgsz = config.imgsz
+        self._classes = parse_classes(config.classes, self.names)
+        details = {
+            "backend": "openvino",
+            "classes": None if self._classes is None else list(self._classes),
+            "conf_thresh": self._conf,
+            "imgsz": self._imgsz,
+            "task": "detect",
+        }
+        self.info = ModelInfo("ultralytics", str(weights), "cpu", precision, details)
+
+    def detect(self, frame: Frame) -> Detections:
+        """Return what the model finds in the picture of `frame`, highest score first."""
+        image = frame.pixels()
+        fitted = fit((image.shape[1], image.shape[0]), self._imgsz, self._stride)
+        distances, logits = self._network.run(fitted.place(image))
+        cells, class_id, score = candidates(logits[0], self._conf, each_class=self._head.end_to_end)
+        if not len(cells):
+            return Detections.empty()
+        xyxy = self._head.decode(distances[0].T[cells], cells, fitted.height, fitted.width)
+        kept = self._keep(xyxy, class_id, score)
+        xyxy = fitted.back(xyxy[kept])
+        detections = Detections(xyxy, score[kept], class_id[kept])
+        usable = boxes.usable(xyxy)  # cut off at the picture's edge, nothing of a box may be left
+        return detections if usable.all() else detections[usable]
+
+    def _keep(self, xyxy: FloatArray, class_id: IntArray, score: FloatArray) -> IntArray:
+        """Return the rows that are told of, best first."""
+        if self._head.end_to_end:
+            best = np.argsort(-score, kind="stable")[:MAX_DETECTIONS]
+            return best[wanted(class_id[best], self._classes)]
+        rows = np.flatnonzero(wanted(class_id, self._classes))
+        if len(rows) > MAX_CANDIDATES:
+            rows = rows[np.argsort(-score[rows], kind="stable")[:MAX_CANDIDATES]]
+        return rows[suppress(xyxy[rows], class_id[rows], score[rows], iou=IOU)][:MAX_DETECTIONS]
+
+
+class YoloRecipe:
+    """How an Ultralytics checkpoint becomes a converted network.
+
+    Args:
+        weights: The checkpoint.
+        imgsz: Longer side of the input, in pixels, at which the conversion is checked.
+        samples: Gives pictures to check it on: of the very source, where it can be read twice.
+        trust: Open it even if it is more than data.
+    """
+
+    libraries: Sequence[str] = ("ultralytics",)
+
+    def __init__(self, weights: Path, imgsz: int, samples: Samples, *, trust: bool) -> None:
+        self.name = str(weights)
+        self.files: Sequence[Path] = [weights]
+        self.options: Mapping[str, Any] = {"kind": "yolo", "trust": trust}
+        self.situation = f"{samples.situation} imgsz {imgsz}"
+        self._weights = weights
+        self._imgsz = imgsz
+        self._samples = samples
+        self._trust = trust
+
+    def convert(self) -> Converted:
+        """Load the checkpoint and convert its network up to the head's raw output.
+
+        Raises:
+            ConversionError: Its head is of another kind.
+            ModelError: It cannot be loaded.
+        """
+        from mot_dinov3.detectors.yolo import load_network
+
+        network, names = load_network(self._weights, trust=self._trust)
+        head = network.model[-1]
+        if type(head).__name__ not in ("Detect", "v10Detect"):
+            raise ConversionError(f"its head is of the kind {type(head).__name__}, not Detect")
+        facts = {
+            "names": {str(class_id): name for class_id, name in names.items()},
+            "strides": [int(stride) for stride in head.stride],
+            "stride": max(int(network.stride.max()), 32),
+            "bins": int(head.reg_max),
+            "end_to_end": bool(head.end2end),
+        }
+        network.model[-1] = raw_head(head)
+        try:
+            return Converted(convert(network, Pixels((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts)
+        except RuntimeError as error:
+            raise ConversionError(f"OpenVINO cannot convert it: {str(error).strip().splitlines()[0]}") from error
+
+    def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
+        """Compare its boxes with those of Ultralytics' own predictor.
+
+        bf16 moves sides by about 0.2 % of a box's length, most where the picture's edge hides them: whether that is
+        less than a pixel depends on the source.
+        """
+        from mot_dinov3.detectors.yolo import YoloDetector
+
+        config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
+        original = YoloDetector(self._weights, config, device="cpu", trust=self._trust)
+        converted = FastYolo(network, facts, config, weights=self._weights, precision="")
+        total = found = 0
+        for picture in itertools.chain(self._samples.pictures(), photographs()):
+            if total >= ENOUGH:
+                break
+            frame = Frame(0, 0.0, picture)
+            sure = original.detect(frame)
+            sure = sure[sure.score >= CONFIDENT]
+            total += len(sure)
+            found += int(found_again(sure, converted.detect(frame)).sum())
+        passed = total > 0 and found >= SHARE * total
+        return Verdict(passed, f"{found} of {total} confident boxes are within {TOLERANCE:g} px of the original's")
+
+
+def found_again(sure: Detections, there: Detections) -> BoolArray:
+    """Return which rows of `sure` have one of their class in `there` whose sides are nearly the same."""
+    apart = np.abs(sure.xyxy[:, None] - there.xyxy[None]).max(axis=2, initial=0.0)
+    same = sure.class_id[:, None] == there.class_id[None]
+    return np.asarray(((apart <= TOLERANCE) & same).any(axis=1))
+
+
+def raw_head(head: Any) -> torch.nn.Module:
+    """Return a module in a detection head's place that gives what its convolutions give: distances and logits."""
+    import torch
+
+    class RawHead(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+            self.i, self.f, self.type = head.i, head.f, head.type  # what the network's loop reads of a layer
+
+        def forward(self, features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            branch = head.one2one if head.end2end else head.one2many
+            raw = head.forward_head(features, **branch)
+            return raw["boxes"], raw["scores"]
+
+    return RawHead()
