@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 
 import mot_dinov3
-from mot_dinov3 import naming
+from mot_dinov3 import api, naming
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import ConfigError, FormatError, InputError, MotError, UsageError
+from mot_dinov3.features.reid_names import find_weights
+from mot_dinov3.naming.classes import class_filter
+from mot_dinov3.naming.config import ArtefactConfig, NamingConfig
 from mot_dinov3.pipeline.journal import journal_path
+from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at, write_scene
 
 
@@ -82,12 +87,15 @@ def test_boxes_stay_as_detected_in_input_order(scene: Scene) -> None:
 
 
 def test_twice_in_one_process_gives_the_same(scene: Scene, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    clock = iter(f"2030-01-01T00:00:0{second}Z" for second in range(9))
+    monkeypatch.setattr(api, "now_utc", lambda: next(clock))
     runs = [
         mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, gallery=people, embedder="histogram")
         for _ in range(2)
     ]
     assert json.dumps(runs[0].payload) == json.dumps(runs[1].payload)
+    other = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, max_obs=5)
+    assert runs[0].payload["created_at_utc"] < other.payload["created_at_utc"]
 
 
 def test_people_are_named_and_never_twice_in_a_frame(scene: Scene, people: Path) -> None:
@@ -245,8 +253,9 @@ def test_an_interrupted_run_leaves_a_document_and_goes_on_to_the_same_end(scene:
     whole = run("a")
     for frames in (0, 1, 20):
         part = run("b", frames=frames)
-        assert frames <= len(part) <= frames + 1
-        assert part == whole[: len(part)]
+        assert len(part) == frames + 1  # all that was seen, also what a later frame might have changed
+        assert part[:-1] == whole[:frames]
+        assert [row["bbox"] for row in part[-1]["detections"]] == boxes_at(frames)
         assert run("b", resume=True) == whole
 
 
@@ -285,13 +294,87 @@ def test_what_is_missing_or_unusable_is_said(scene: Scene, people: Path, tmp_pat
         mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, **options)
 
 
-def test_a_record_beyond_the_last_frame_is_an_error_where_pictures_are_read(scene: Scene, tmp_path: Path) -> None:
+def test_a_record_beyond_the_last_frame_is_an_error(scene: Scene, tmp_path: Path) -> None:
     def longer(document: dict[str, Any]) -> None:
         document["frames"].append({"frame": scene.frames + 3, "detections": []})
 
     dets = changed(scene, tmp_path / "d.json", longer)
     with pytest.raises(FormatError, match=f"record for frame {scene.frames + 3}"):
         mot_dinov3.track_video(dets_json=dets, video=scene.video, save_frames=True, out_dir=tmp_path)
+    with pytest.raises(
+        FormatError, match=f"record for frame {scene.frames + 3}, but the last .* is {scene.frames - 1}"
+    ):
+        mot_dinov3.track_video(dets_json=dets, video=scene.video)  # the video is not even decoded
+
+
+def test_a_header_that_counts_too_few_frames_harms_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = media.read_header(str(scene.video))
+    for wrong in (0, 7):
+        monkeypatch.setattr(media, "read_header", lambda _, wrong=wrong: dataclasses.replace(header, frame_count=wrong))
+        result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+        assert len(result.payload["frames"]) == scene.frames
+
+
+def test_a_misspelt_class_is_an_error_and_an_absent_one_a_notice(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown class 'bx'; did you mean 'box'\?") as caught:
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="bx,0")
+    assert "has: box" in caught.value.remedy
+    with pytest.raises(ConfigError, match="unknown class 'giraffe'"):
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="giraffe")
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="giraffe;box")
+    assert "no detection is of class 'giraffe'" in result.stats["notices"][0]
+    labels = tmp_path / "names.txt"
+    labels.write_text("person\ngiraffe\n")
+    known = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="giraffe", class_names=labels)
+    assert known.stats["notices"] == []
+
+    def nameless(document: dict[str, Any]) -> None:
+        for frame in document["frames"]:
+            for row in frame["detections"]:
+                del row["class_name"]
+
+    dets = changed(scene, tmp_path / "d.json", nameless)
+    with pytest.raises(ConfigError, match="names no classes"):
+        mot_dinov3.track_video(dets_json=dets, video=scene.video, classes="box")
+
+
+def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, tmp_path: Path) -> None:
+    bad: list[Any] = [
+        {"bbox": [5, 5, 1, 9], "score": 0.5},
+        {"bbox": [1, 2, 3], "score": 0.5},
+        {"bbox": [1, 2, 3, 4], "score": "high"},
+        7,
+    ]
+
+    def spoil(document: dict[str, Any]) -> None:
+        document["frames"][3]["detections"][1:1] = bad
+        document["frames"][5]["detections"] = bad[:1]
+
+    dets = changed(scene, tmp_path / "d.json", spoil)
+    with pytest.raises(FormatError, match="frame 3, detection 1: bbox has no positive size"):
+        mot_dinov3.track_video(dets_json=dets, video=scene.video)
+    result = mot_dinov3.track_video(dets_json=dets, video=scene.video, skip_bad_boxes=True)
+    frames = result.payload["frames"]
+    assert [row["bbox"] for row in frames[3]["detections"]] == boxes_at(3)
+    assert frames[5]["detections"] == []
+    assert "5 detections were left out, the first: " in result.stats["notices"][0]
+    assert "frame 3, detection 1" in result.stats["notices"][0]
+
+
+def test_half_precision_is_left_out_with_a_notice_where_it_is_not_to_be_had(
+    scene: Scene, people: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from mot_dinov3.features.osnet_network import OSNet
+
+    torch.save(OSNet((16, 64, 96, 128), 8).state_dict(), tmp_path / "osnet.pt")
+    result = mot_dinov3.track_video(
+        dets_json=scene.dets, video=scene.video, gallery=people, reid_weights=tmp_path / "osnet.pt", half=True,
+        device="cpu", reid_frequency=30,
+    )  # fmt: skip
+    assert "--half is left out: precision 'fp16' is not to be had on cpu" in result.stats["notices"][0]
+    assert result.stats["embeddings"] > 0
 
 
 def test_another_picture_size_is_an_error_and_another_count_a_notice(scene: Scene, tmp_path: Path) -> None:
@@ -304,39 +387,42 @@ def test_another_picture_size_is_an_error_and_another_count_a_notice(scene: Scen
 
 
 def test_a_screen_is_asked_for_before_anything_else(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(UsageError, match="--display needs a screen"):
-        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, display=True)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "no-such-socket")
+    for display in (None, ":9753", "127.0.0.1:59000", "nonsense", ":99999999"):
+        if display is None:
+            monkeypatch.delenv("DISPLAY", raising=False)
+        else:
+            monkeypatch.setenv("DISPLAY", display)  # Qt would end the process
+        with pytest.raises(UsageError, match="--display needs a screen"):
+            mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, display=True)
 
 
 def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("person\n\ncar\n")
-    config = naming.NamingConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
-    found = naming.class_filter(config)
+    config = NamingConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
+    found = class_filter(config)
     assert found.names == {0: "person", 2: "car"}
     assert (found.ids, found.words) == ({5}, {"car"})
     with pytest.raises(InputError, match="does not exist"):
-        naming.class_filter(naming.NamingConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
+        class_filter(NamingConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
 
 
 def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").touch()
     (tmp_path / "fast.engine").touch()
-    assert naming.find_weights(str(tmp_path / "net.onnx"), Path("nowhere")) == str(tmp_path / "net.onnx")
-    assert naming.find_weights("net", tmp_path) == str(tmp_path / "net.onnx")
+    assert find_weights(str(tmp_path / "net.onnx"), Path("nowhere")) == str(tmp_path / "net.onnx")
+    assert find_weights("net", tmp_path) == str(tmp_path / "net.onnx")
     with pytest.raises(MotError, match="do not exist") as caught:
-        naming.find_weights("other.pt", tmp_path)
+        find_weights("other.pt", tmp_path)
     assert "net.onnx" in caught.value.remedy
-    with pytest.raises(MotError, match="TensorRT"):
-        naming.find_weights("fast.engine", tmp_path)
+    assert find_weights("fast", tmp_path) == str(tmp_path / "fast.engine")
 
 
 def test_resume_needs_json() -> None:
     with pytest.raises(ConfigError, match="--resume needs --json"):
-        naming.ArtefactConfig(resume=True)
+        ArtefactConfig(resume=True)
 
 
 def test_trackers_and_lists(capsys: pytest.CaptureFixture[str]) -> None:

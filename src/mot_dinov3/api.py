@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mot_dinov3.build import now_utc
 from mot_dinov3.config import assemble
 from mot_dinov3.naming import GalleryJobConfig, GalleryRun, RunPaths, job_values
 from mot_dinov3.trackers import TRACKERS
+
+PACKED = 32  # lines compressed together: half the time and three quarters of the size of one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +24,40 @@ class PackedPayload:
 
     Attributes:
         header: All keys but ``frames``.
-        frames: The frames' records, in order.
+        parts: The frames' records, in order, `PACKED` lines of JSON a part.
     """
 
     header: Mapping[str, Any]
-    frames: Sequence[bytes]
+    parts: Sequence[bytes]
 
     def unpack(self) -> dict[str, Any]:
         """Return the document."""
-        return {**self.header, "frames": [json.loads(zlib.decompress(frame)) for frame in self.frames]}
+        lines = (line for part in self.parts for line in zlib.decompress(part).splitlines())
+        return {**self.header, "frames": [json.loads(line) for line in lines]}
+
+
+class _Packer:
+    """Packs lines as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._lines: list[str] = []
+
+    def take(self, number: int, line: str) -> None:
+        """Take the record of a frame."""
+        self._lines.append(line)
+        if len(self._lines) == PACKED:
+            self._pack()
+
+    def _pack(self) -> None:
+        self._parts.append(zlib.compress("\n".join(self._lines).encode(), 1))
+        self._lines = []
+
+    def parts(self) -> list[bytes]:
+        """Return all of them."""
+        if self._lines:
+            self._pack()
+        return self._parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +107,7 @@ def track_video(
     device: str | None = None,
     half: bool | None = None,
     trust_weights: bool | None = None,
+    skip_bad_boxes: bool | None = None,
     models_dir: str | Path | None = None,
     save_json_flag: bool | None = None,
     save_frames: bool | None = None,
@@ -115,6 +145,7 @@ def track_video(
         device: Where the embedder runs.
         half: Embed in half precision.
         trust_weights: Open weights files that are more than data and may run code.
+        skip_bad_boxes: Leave out detections that cannot be used; a notice counts them.
         models_dir: Folder where weights are looked up by name.
         save_json_flag: Write ``tracked.json``.
         save_frames: Write every drawn frame.
@@ -152,6 +183,7 @@ def track_video(
         "device": device,
         "half": half,
         "trust_weights": trust_weights,
+        "skip_bad_boxes": skip_bad_boxes,
         "models_dir": _text(models_dir),
         "json": save_json_flag,
         "frames": save_frames,
@@ -165,10 +197,25 @@ def track_video(
         "embedder": embedder,
     }
     config = assemble(GalleryJobConfig, job_values({key: value for key, value in given.items() if value is not None}))
-    packed: list[bytes] = []
-    run = GalleryRun(config, line=lambda _, line: packed.append(zlib.compress(line.encode(), 1)))
+    packer = _Packer()
+    run = GalleryRun(config, line=packer.take, created=_first_made(config, _stamp(config.naming.dets_json)))
     run.run(_progress(run.frame_total, shown=not no_progress))
-    return TrackResult(PackedPayload(run.header(), packed), run.paths, {**run.stats(), "notices": list(run.notices)})
+    stats = {**run.stats(), "notices": list(run.notices)}
+    return TrackResult(PackedPayload(run.header(), packer.parts()), run.paths, stats)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        stat = Path(path).stat()
+    except OSError:  # told by whoever opens it
+        return ()
+    return stat.st_size, stat.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=256)
+def _first_made(config: GalleryJobConfig, stamp: tuple[int, ...]) -> str:
+    """Return the time of this process's first run with these options and input: its result, to the byte, is theirs."""
+    return now_utc()
 
 
 def _text(path: str | Path | None) -> str | None:

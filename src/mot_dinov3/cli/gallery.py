@@ -10,10 +10,9 @@ from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_va
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
 from mot_dinov3.naming import GalleryJobConfig, GalleryRun, parse_rate
 from mot_dinov3.trackers import TRACKERS
-
-TRAINED_ON = ("msmt17", "market1501", "dukemtmcreid")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,14 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _lists() -> dict[str, Iterable[str]]:
-    from mot_dinov3.features.osnet import WIDTHS
-
-    models = [f"osnet_{width}" for width in WIDTHS.values()]
-    return {
-        "list_trackers": list(TRACKERS),
-        "list_reid_models": models,
-        "list_reid_weights": [f"{model}_{data}.pt" for model in models for data in TRAINED_ON],
-    }
+    return {"list_trackers": TRACKERS, "list_reid_models": ARCHITECTURES, "list_reid_weights": WEIGHTS}
 
 
 def run(args: argparse.Namespace) -> int:

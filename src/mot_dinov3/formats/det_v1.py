@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,11 +45,35 @@ def read_document(path: Path, schema: str) -> RecordedDetections:
     document = read_object(path)
     video, fps_known, header = parse_header(path, document, schema)
     frames: dict[int, Detections] = {}
-    names: dict[int, str] = {}
+    told = Told()
     last = -1
     for position, record in enumerate(_list(document, "frames", f"'{path}'")):
-        last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, names=names)
-    return RecordedDetections(str(path), frames, video, fps_known, names, header)
+        last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, told=told)
+    return RecordedDetections(str(path), frames, video, fps_known, told.names, header)
+
+
+@dataclasses.dataclass
+class Told:
+    """What the records have told until now.
+
+    Attributes:
+        names: Class id → class name.
+        skip: Leave out a detection that breaks the format, and count it, in place of an error.
+        skipped: How many were left out.
+        first: Where the first of them is, and what is wrong with it.
+    """
+
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
+    skip: bool = False
+    skipped: int = 0
+    first: str = ""
+
+    def refuse(self, problem: str) -> None:
+        """Count a detection that is left out, or raise `FormatError`."""
+        if not self.skip:
+            raise FormatError(problem, remedy=_REMEDY)
+        self.skipped += 1
+        self.first = self.first or problem
 
 
 def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[VideoInfo, bool, dict[str, Any]]:
@@ -64,15 +89,15 @@ def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[
     return video, fps_known, header
 
 
-def parse_frame(record: Any, where: str, *, position: int, last: int, names: dict[int, str]) -> tuple[int, Detections]:
-    """Return a frame record's number and its detections; new class names are noted in `names`.
+def parse_frame(record: Any, where: str, *, position: int, last: int, told: Told) -> tuple[int, Detections]:
+    """Return a frame record's number and its detections.
 
     Args:
         record: The record, whatever the file holds.
         where: The file, quoted, for messages.
         position: Of the record in its list.
         last: Number of the frame before, −1 for none.
-        names: Class id → name.
+        told: Where class names are noted, and what is left out.
 
     Raises:
         FormatError: It breaks the format; the message names frame and detection.
@@ -84,7 +109,7 @@ def parse_frame(record: Any, where: str, *, position: int, last: int, names: dic
             f"{where}: comes {'twice' if number == last else f'after frame {last}'}",
             remedy="write each frame once, in rising order",
         )
-    return number, _frame_detections(_list(record, "detections", where), names, where)
+    return number, _frame_detections(_list(record, "detections", where), told, where)
 
 
 def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
@@ -129,27 +154,32 @@ def _frame_number(record: object, where: str) -> int:
     return number
 
 
-def _frame_detections(records: list[Any], names: dict[int, str], where: str) -> Detections:
-    """Return the detections of one frame, in file order, and note new class names in `names`."""
+def _frame_detections(records: list[Any], told: Told, where: str) -> Detections:
+    """Return the detections of one frame, in file order."""
     if not records:
         return Detections.empty()
-    xyxy, score, class_id = [], [], []
+    kept, xyxy, score, class_id = [], [], [], []
     for row, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise FormatError(f"{where}, detection {row}: must be an object, not a {kind_of(record)}")
         try:
-            xyxy.append(_box(record))
-            score.append(_score(record))
-            class_id.append(_class_id(record, names))
+            if not isinstance(record, dict):
+                raise ValueError(f"must be an object, not a {kind_of(record)}")
+            columns = _box(record), _score(record), _class_id(record, told.names)
             if too_deep(record):
                 raise ValueError("is nested too deeply")
         except ValueError as error:
-            raise FormatError(f"{where}, detection {row}: {error}", remedy=_REMEDY) from error
+            told.refuse(f"{where}, detection {row}: {error}")
+            continue
+        kept.append(record)
+        xyxy.append(columns[0])
+        score.append(columns[1])
+        class_id.append(columns[2])
+    if not kept:
+        return Detections.empty()
     return Detections(
         np.array(xyxy, np.float32),
         np.array(score, np.float32),
         np.array(class_id, np.int64),
-        extra=np.array(records, np.object_),
+        extra=np.array(kept, np.object_),
     )
 
 

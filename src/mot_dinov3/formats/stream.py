@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from mot_dinov3.errors import FormatError
-from mot_dinov3.formats.det_v1 import SCHEMA, parse_frame, parse_header
+from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
 from mot_dinov3.formats.text import check_file, kind_of, refuse_constant
 from mot_dinov3.structures import Detections
 
@@ -45,21 +45,22 @@ class DetectionStream:
 
     Args:
         path: The file.
+        skip_bad: Leave out detections that break the format, and count them.
 
     Attributes:
+        told: Class names, and what was left out, as far as records have been read.
         video: What the file says of its video; zeros where it is silent.
         fps_known: The file names the frame rate.
-        names: Class id → class name, as far as records have told until now.
         header: The file's own top-level keys that a result carries on.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, skip_bad: bool = False) -> None:
         self.path = Path(path)
         check_file(self.path)
-        self.names: dict[int, str] = {}
+        self.told = Told(skip=skip_bad)
         self._keys: dict[str, Any] = {}
         try:
             self._file = self.path.open(encoding="utf-8-sig")
@@ -83,7 +84,7 @@ class DetectionStream:
                 text.take(",")
             record = text.value()
             where = f"'{self.path}'"
-            last, detections = parse_frame(record, where, position=position, last=last, names=self.names)
+            last, detections = parse_frame(record, where, position=position, last=last, told=self.told)
             keys = {key: value for key, value in record.items() if key not in ("detections", "frame", "frame_index")}
             yield FrameRecord(last, detections, keys)
             position += 1

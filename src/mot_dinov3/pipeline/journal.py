@@ -8,7 +8,7 @@ takes the looks from here: nothing is embedded twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,7 +37,7 @@ class NoJournal:
     def frame(self, number: int, line: str) -> None:
         """Forget it."""
 
-    def close(self, *, whole: bool) -> None:
+    def close(self, *, whole: bool, tail: Sequence[str] = ()) -> None:
         """Nothing is open."""
 
     def abort(self) -> None:
@@ -108,17 +108,25 @@ class Journal(NoJournal):
             self._file.write(line.encode() + b"\n")
             self._file.flush()
 
-    def close(self, *, whole: bool) -> None:
-        """Write the document; the lines stay where the run is not `whole`, to go on from."""
+    def close(self, *, whole: bool, tail: Sequence[str] = ()) -> None:
+        """Write the document; the lines stay where the run is not `whole`, to go on from.
+
+        Args:
+            whole: The run has come to its end.
+            tail: Last frames of a run that has not: what is not final stands in the document, not in the lines.
+        """
         self.abort()
         with outputs.replacing(self.path) as part, part.open("wb") as document:
             text = dumps(self._header())
             document.write(f'{text[:-1]},\n "frames": ['.encode())
-            first = True
+            between = b"\n  "
             for line, value in _whole_lines(self._lines):
                 if "frame" in value:
-                    document.write((b"\n  " if first else b",\n  ") + line.rstrip(b"\n"))
-                    first = False
+                    document.write(between + line.rstrip(b"\n"))
+                    between = b",\n  "
+            for frame in tail:
+                document.write(between + frame.encode())
+                between = b",\n  "
             document.write(b"\n ]}\n")
         if whole:
             with outputs.writing(self.path):

@@ -11,12 +11,12 @@ import numpy as np
 from mot_dinov3.errors import FormatError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.formats.stream import DetectionStream, FrameRecord
-from mot_dinov3.formats.text import dumps
+from mot_dinov3.formats.text import MAX_FRAME, dumps
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.stage import Identifier
 from mot_dinov3.pipeline.journal import NoJournal
 from mot_dinov3.pipeline.sinks import Sink
-from mot_dinov3.structures import BoolArray, Detections, Frame
+from mot_dinov3.structures import BoolArray, Detections, Frame, VideoInfo
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
@@ -110,6 +110,8 @@ class NamingStages:
         drop_unknown: Leave tracked rows without a name out of all results.
         lines: Take each frame's track-v1 record, once it is final.
         sinks: Take every frame with its picture, as it is known in that moment.
+        video: What is known of the video.
+        count: Counts the frames that the video really has; 0 where that cannot be done.
     """
 
     records: DetectionStream
@@ -120,6 +122,8 @@ class NamingStages:
     drop_unknown: bool
     lines: Sequence[LineTaker]
     sinks: Sequence[Sink]
+    video: VideoInfo
+    count: Callable[[], int]
 
 
 class NamingPipeline:
@@ -130,7 +134,7 @@ class NamingPipeline:
         timer: Where stage times go.
 
     Attributes:
-        frames: Records written so far.
+        frames: Records taken so far.
     """
 
     def __init__(self, stages: NamingStages, timer: StageTimer) -> None:
@@ -141,7 +145,10 @@ class NamingPipeline:
         self._held: dict[int, tuple[FrameRecord, Detections]] = {}
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
-        """Take frames until the end, or until `tick` says so; return whether the end was reached."""
+        """Take frames until the end, or until `tick` says so; return whether the end was reached.
+
+        Where it was not, the last frames may not be final yet: `finish` makes them so, `unsettled` tells them.
+        """
         for frame, record in self._moments():
             rows = self._step(frame, record)
             if record is not None:
@@ -151,8 +158,16 @@ class NamingPipeline:
                 sink.write(frame, self._kept(rows))
             if tick():  # what is not settled is not written, so that a run that goes on from here writes the same
                 return False
-        self._release(None)
+        self.finish()
         return True
+
+    def finish(self) -> None:
+        """Hand out what is held: nothing follows."""
+        self._release(None)
+
+    def unsettled(self) -> list[str]:
+        """Return the records that are held, as they are known now."""
+        return [self._line(record, rows) for record, rows in self._held.values()]
 
     def _moments(self) -> Iterator[tuple[Frame, FrameRecord | None]]:
         """Yield every frame with its record, None where the file has none for it."""
@@ -162,8 +177,12 @@ class NamingPipeline:
         return self._with_pictures(records, self.stages.pictures)
 
     def _without_pictures(self, records: Iterator[FrameRecord]) -> Iterator[tuple[Frame, FrameRecord | None]]:
-        fps, last = self.stages.records.video.fps, -1
+        fps, last, total = self.stages.records.video.fps, -1, self.stages.video.frame_count
         for record in self.timer.frames(records):
+            if record.index >= total:  # a header may be wrong, or silent
+                total = max(total, self.stages.count()) or MAX_FRAME
+                if record.index >= total:
+                    raise self._beyond(record.index, total - 1)
             for index in range(last + 1, record.index):
                 if not self._alive:  # nobody is left to be lost: the rest of the gap changes nothing
                     break
@@ -183,11 +202,14 @@ class NamingPipeline:
                 with self.timer.stage("read"):
                     upcoming = next(records, None)
         if upcoming is not None:
-            raise FormatError(
-                f"'{self.stages.records.path}' has a record for frame {upcoming.index}, but the last frame of "
-                f"'{pictures.info.path}' is {index}",
-                remedy="give the detections of this very video",
-            )
+            raise self._beyond(upcoming.index, index)
+
+    def _beyond(self, number: int, last: int) -> FormatError:
+        return FormatError(
+            f"'{self.stages.records.path}' has a record for frame {number}, but the last frame of "
+            f"'{self.stages.video.path}' is {last}",
+            remedy="give the detections of this very video",
+        )
 
     def _step(self, frame: Frame, record: FrameRecord | None) -> Detections:
         stages, stage = self.stages, self.timer.stage
@@ -207,6 +229,7 @@ class NamingPipeline:
             return stages.looker.identify(frame, rows)
 
     def _hold(self, record: FrameRecord, rows: Detections) -> None:
+        self.frames += 1
         self._held[record.index] = (record, rows.replace(track_id=rows.track_id.copy()))
         for revision in self.stages.tracker.revisions:
             self._held[revision.frame_index][1].track_id[revision.row] = revision.track_id
@@ -221,7 +244,6 @@ class NamingPipeline:
                 line = self._line(record, rows)
                 for take in self.stages.lines:
                     take(index, line)
-                self.frames += 1
 
     def _kept(self, rows: Detections) -> Detections:
         if not self.stages.drop_unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,10 @@ from mot_dinov3 import outputs
 from mot_dinov3.errors import UsageError
 from mot_dinov3.pipeline.sinks import Sink
 from mot_dinov3.structures import Detections, Frame, Image
+
+X11_PORT = 6000
+HIGHEST_SCREEN = 59535
+PATIENCE_S = 2.0  # for a display server to answer
 
 Draw = Callable[[Frame, Detections], Image]
 
@@ -111,9 +116,49 @@ class WindowSink:
 
 
 def check_screen() -> None:
-    """Raise `UsageError` where no window can be shown."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise _no_screen("neither DISPLAY nor WAYLAND_DISPLAY is set")
+    """Raise `UsageError` where no window can be shown.
+
+    A display that is named and not there has to be found out here: Qt, which OpenCV draws with, ends the process.
+    """
+    import cv2
+
+    framework = cv2.currentUIFramework()
+    if not framework:
+        raise _no_screen("this build of OpenCV has no windows")
+    if not sys.platform.startswith("linux"):
+        return
+    spoken = ("DISPLAY",) if framework.startswith("QT") else ("DISPLAY", "WAYLAND_DISPLAY")  # its Qt speaks X11 only
+    named = [name for name in spoken if os.environ.get(name)]
+    if not named:
+        raise _no_screen(f"{' or '.join(spoken)} is not set")
+    if not any(_answers(address) for name in named for address in _addresses(name, os.environ[name])):
+        shown = ", ".join(f"{name} is '{os.environ[name]}'" for name in named)
+        raise _no_screen(f"{shown}, and nothing answers there")
+
+
+def _addresses(name: str, value: str) -> list[str | tuple[str, int]]:
+    """Return where the display server of an environment variable listens: socket files, or host and port."""
+    if name == "WAYLAND_DISPLAY":
+        return [str(Path(os.environ.get("XDG_RUNTIME_DIR", "")) / value)]
+    host, _, number = value.rpartition(":")
+    number = number.partition(".")[0]
+    if not number.isdecimal() or int(number) > HIGHEST_SCREEN:
+        return []
+    if host in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        return [path, f"\0{path}"]  # the second is Linux's abstract name
+    return [(host, X11_PORT + int(number))]
+
+
+def _answers(address: str | tuple[str, int]) -> bool:
+    kind = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_STREAM) as line:
+        line.settimeout(PATIENCE_S)
+        try:
+            line.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 def _no_screen(reason: str) -> UsageError:

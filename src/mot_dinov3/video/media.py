@@ -141,6 +141,26 @@ def read_header(address: str) -> VideoInfo:
         container.close()
 
 
+def count_frames(address: str) -> int:
+    """Return how many frames a video file really holds: its packets are read, nothing is decoded.
+
+    Raises:
+        VideoError: FFmpeg cannot open it, or it has no video.
+    """
+    import av
+
+    container = open_container(address)
+    count = 0
+    try:
+        for packet in container.demux(video_stream(container, address)):
+            count += packet.size > 0
+    except av.error.FFmpegError:  # a torn file: so many are there
+        return count
+    finally:
+        container.close()
+    return count
+
+
 def hide_password(address: str) -> str:
     """Return the address with the password of ``scheme://user:password@host`` starred out."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", address)

@@ -1,0 +1,177 @@
+"""The gallery's options."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.errors import ConfigError, UsageError
+from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.registry import check_name
+from mot_dinov3.settings import require, require_choice, setting
+from mot_dinov3.trackers.hybrid import HybridConfig
+
+GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")
+
+
+@dataclasses.dataclass(frozen=True)
+class NamingConfig:
+    """What is tracked, and what looks at it."""
+
+    dets_json: str = setting("", "recorded detections, det-v1 JSON", metavar="FILE")
+    video: str = setting("", "the video they were made from", metavar="PATH")
+    tracker: str = setting("gallery_hybrid", "what makes the tracks", choices=GALLERY_TRACKERS)
+    classes: str = setting("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
+    filter_gallery: bool = setting(False, "leave out detections of tracked classes that nobody was recognised in")
+    class_names: str | None = setting(None, "text file of class names, line number = class id from 0", metavar="FILE")
+    reid_weights: str | None = setting(None, "weights, looked up under --models-dir too", metavar="FILE")
+    embedder: str = setting("", f"what compares pictures (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
+    reid_frequency: int = setting(10, "frames after which a track is compared with the gallery again")
+    device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    half: bool = setting(False, "embed in half precision (GPU only; elsewhere a notice is given)")
+    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    skip_bad_boxes: bool = setting(
+        False, "leave out detections that cannot be used, and count them (default: an error names the first)"
+    )
+    models_dir: str = setting("models", "folder where weights are looked up by name", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        for name, what in (("dets_json", "recorded detections"), ("video", "a video")):
+            if not getattr(self, name):
+                raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
+        require_choice(self, "tracker")
+        require(self.reid_frequency >= 1, "reid_frequency", self.reid_frequency, "at least 1")
+        if self.embedder:
+            check_name("embedder", EMBEDDERS, self.embedder)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArtefactConfig:
+    """What is written, below ``<out-dir>/<run-name>``; nothing by default."""
+
+    json: bool = setting(False, "write tracked.json (track-v1)")
+    frames: bool = setting(False, "write every drawn frame as frames/%06d.jpg")
+    save_video: str | None = setting(None, "write the drawn video as NAME.mp4", metavar="NAME")
+    out_dir: str = setting("out", "folder of the run folders", metavar="DIR")
+    run_name: str | None = setting(None, "name of the run folder (default: the video's name)", metavar="NAME")
+    display: bool = setting(False, "show the frames in a window (q ends the run)")
+    save_fps: float | None = setting(None, "frame rate of the saved video (default: the video's own)", metavar="FPS")
+    fourcc: str = setting("h264", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name")
+    resume: bool = setting(False, "go on where a killed run with --json stopped")
+
+    def __post_init__(self) -> None:
+        for field in ("run_name", "save_video"):
+            name = getattr(self, field)
+            plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
+            require(plain, field, repr(name), "a plain name without a slash")
+        rate = self.save_fps
+        require(rate is None or (math.isfinite(rate) and 0 < rate <= 1000), "save_fps", rate, "above 0, at most 1000")
+        if self.resume and not self.json:
+            raise ConfigError("--resume needs --json: its lines are what a run goes on from")
+
+    @property
+    def needs_folder(self) -> bool:
+        """Whether anything is written."""
+        return self.json or self.frames or self.save_video is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryJobConfig:
+    """All options of the command `gallery`, one part per stage."""
+
+    naming: NamingConfig
+    hybrid: HybridConfig
+    gallery: GalleryConfig
+    artefacts: ArtefactConfig
+
+    def reported(self) -> dict[str, Any]:
+        """Return the ``config`` object of a track-v1 header, in its order."""
+        naming, hybrid, gallery = self.naming, self.hybrid, self.gallery
+        return {
+            **dataclasses.asdict(hybrid),
+            "reid_weights": naming.reid_weights,
+            "gallery": gallery.gallery,
+            "reid_frequency": naming.reid_frequency,
+            "gallery_match_threshold": gallery.gallery_match_threshold,
+            "device": naming.device,
+            "half": naming.half,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPaths(Mapping[str, "Path | None"]):
+    """Where a run's files are, as attributes and by key; None where nothing is written."""
+
+    run_dir: Path | None = None
+    json_path: Path | None = None
+    video_path: Path | None = None
+    frames_dir: Path | None = None
+
+    def __getitem__(self, name: str) -> Path | None:
+        if name not in (field.name for field in dataclasses.fields(self)):
+            raise KeyError(name)
+        path: Path | None = getattr(self, name)
+        return path
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in dataclasses.fields(self))
+
+    def __len__(self) -> int:
+        return len(dataclasses.fields(self))
+
+    @classmethod
+    def of(cls, config: GalleryJobConfig) -> RunPaths:
+        """Return the paths of a run."""
+        wanted = config.artefacts
+        if not wanted.needs_folder:
+            return cls()
+        video = config.naming.video
+        folder = Path(wanted.out_dir) / (wanted.run_name or Path(video).stem or "run")
+        name = (wanted.save_video or "").removesuffix(".mp4")
+        return cls(
+            folder,
+            folder / "tracked.json" if wanted.json else None,
+            folder / f"{name}.mp4" if wanted.save_video else None,
+            folder / "frames" if wanted.frames else None,
+        )
+
+
+def check_needs(config: GalleryJobConfig) -> None:
+    """Refuse options that lack what they need.
+
+    Raises:
+        UsageError: What is missing, and how to give it.
+    """
+    naming, gallery = config.naming, config.gallery.gallery
+    weights = naming.reid_weights or (naming.embedder not in ("", "osnet", "none") and naming.embedder)
+    give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
+    if gallery and not weights:
+        raise UsageError(f"gallery '{gallery}' needs weights to compare pictures with, and there are none", remedy=give)
+    if weights and not gallery:
+        raise UsageError(f"'{weights}' has no gallery to compare with", remedy=give)
+    if naming.filter_gallery and not gallery:
+        raise UsageError("--filter-gallery needs a gallery and weights, and there are neither", remedy=give)
+    if naming.tracker == "gallery_only" and not gallery:
+        raise UsageError("gallery_only needs a gallery and weights: without them it does nothing", remedy=give)
+
+
+def job_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option values as the dataclasses take them: lists of classes joined, ``auto`` frame rate as 0."""
+    done = dict(values)
+    classes = done.get("classes")
+    if classes is None:
+        done.pop("classes", None)
+    elif not isinstance(classes, str):
+        done["classes"] = ",".join(str(c) for c in (classes if isinstance(classes, (list, tuple, set)) else [classes]))
+    if isinstance(done.get("frame_rate"), str):
+        done["frame_rate"] = parse_rate(done["frame_rate"])
+    return done
+
+
+def parse_rate(text: str) -> float:
+    """Return the frame rate, 0 for ``auto``; raises `ValueError` for anything else."""
+    return 0.0 if text.strip().lower() == "auto" else float(text)
