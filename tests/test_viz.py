@@ -103,6 +103,13 @@ def test_a_coasted_box_is_broken_and_a_lost_one_is_drawn_only_when_wanted() -> N
     assert not changed(draw(Detections.empty(), lost=lost_view(1, box))).any()
 
 
+def test_a_track_that_is_coasted_is_not_drawn_as_lost_as_well() -> None:
+    box = (50, 60, 150, 160)
+    wanted = DrawConfig(draw_lost=True, line_thickness=1, font_scale=0.4)
+    row = rows(box, coasted=np.array([True]))
+    np.testing.assert_array_equal(draw(row, lost=lost_view(1, box), config=wanted), draw(row, config=wanted))
+
+
 @pytest.mark.parametrize("box", [(250, 1, 299, 60), (-40, -30, 30, 50), (280, 180, 340, 240)])
 def test_a_label_stays_whole_at_the_edges(box: tuple[float, float, float, float]) -> None:
     middle = has_color(draw(rows((100, 80, 160, 160))), 1)[:79].sum()

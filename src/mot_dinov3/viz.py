@@ -72,7 +72,8 @@ def draw_frame(
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
         _rectangle(canvas, _corners(place[row]), _GREY, 1)
     if config.draw_lost:
-        for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1)):
+        coasted = np.isin(lost.track_id, detections.track_id)  # has a row of its own
+        for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1) & ~coasted):
             number = int(lost.track_id[row])
             box, color = _corners(lost.xyxy[row]), track_color(number)
             _dashed(canvas, box, color, pen=pen, dash=6)
