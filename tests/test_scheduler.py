@@ -198,6 +198,20 @@ def test_overshoot_is_at_most_one_chunks_error():
     assert scheduler.stats.worst_overshoot_ms <= scheduler.CHUNK * 30.0 - scheduler.CHUNK * 5.0
 
 
+def test_every_frame_with_refreshes_tells_what_it_took_beyond_its_budget():
+    row = squares(*range(0, 4000, 200))
+    device = FakeDevice(8.0)
+    scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=20), clock=device.clock)
+    scheduler.ms_per_crop = 5.0
+    run(scheduler, device, row, view_of(row))  # four crops at once: 32 ms of 20
+    scheduler.ms_per_crop = 8.0
+    run(scheduler, device, row, view_of(row))
+    run(scheduler, device, row, view_of(row, embedded=np.full(20, 100)), 100)  # nothing due
+    assert list(scheduler.stats.overshoot_ms) == pytest.approx([12, 0])
+    assert list(scheduler.stats.overshoot_crops) == pytest.approx([1.5, 0])
+    assert scheduler.stats.worst_overshoot_ms == pytest.approx(12)
+
+
 def test_zero_budget_is_unlimited():
     row = squares(*range(0, 4000, 200))
     device = FakeDevice(50.0)

@@ -1,8 +1,12 @@
 """Stage times with a clock that only moves when told."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.timing import StageTimer, process_start
 
 
 class Clock:
@@ -28,6 +32,29 @@ def test_stage_times_add_up_and_latency_covers_the_whole_frame():
         clock.now += 0.005
     assert timer.stage_ms == pytest.approx({"wait": 30, "detect": 60})
     assert list(timer.frame_ms) == pytest.approx([35, 35, 35])
+
+
+def test_the_first_frame_is_timed_from_the_beginning():
+    clock = Clock()
+    clock.now = 5.0
+    timer = StageTimer(clock)
+    assert timer.first_frame_s is None
+    clock.now = 7.0  # a model is loaded
+    timer.began = 4.0  # the process began before the timer was made
+    for _ in timer.frames([1, 2]):
+        clock.now += 0.5
+    assert timer.first_frame_s == 3.5
+
+
+def test_the_process_began_before_now_and_not_long_ago():
+    start = process_start()
+    assert start < time.perf_counter()
+    spent = subprocess.run(
+        [sys.executable, "-c", "import time; from mot_dinov3.timing import process_start as s; "
+         "print(time.perf_counter() - s())"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert 0 <= float(spent) < 60
 
 
 def test_a_stage_that_raises_is_counted_too():

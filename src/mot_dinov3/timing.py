@@ -1,15 +1,18 @@
-"""Where the time goes: a stage timer with an injected clock."""
+"""Where the time goes: a stage timer with an injected clock, and when the process began."""
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 Clock = Callable[[], float]
+_IMPORTED = time.perf_counter()
 
 
 class StageTimer:
@@ -24,12 +27,16 @@ class StageTimer:
     Attributes:
         stage_ms: Busy milliseconds per stage, summed over the run.
         frame_ms: Latency of every frame, from asking for it until the next one is asked for.
+        began: When what led to the first frame began, on the clock; a command sets it to its process's start.
+        first_frame_s: Seconds from then until the first frame had gone through all stages; None before.
     """
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self.clock = clock
         self.stage_ms: dict[str, float] = {}
         self.frame_ms = array("d")
+        self.began = clock()
+        self.first_frame_s: float | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -50,4 +57,20 @@ class StageTimer:
             if frame is None:
                 return
             yield frame
-            self.frame_ms.append(1e3 * (self.clock() - start))
+            now = self.clock()
+            self.frame_ms.append(1e3 * (now - start))
+            if self.first_frame_s is None:
+                self.first_frame_s = now - self.began
+
+
+def process_start() -> float:
+    """Return when this process began, on `time.perf_counter`; where the system does not tell, when this was imported.
+
+    Linux tells in ``/proc``, to a hundredth of a second.
+    """
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return _IMPORTED
+    return time.perf_counter() - age if age >= 0 else _IMPORTED

@@ -1,6 +1,9 @@
 """The summary says where the time went."""
 
+from array import array
+
 import numpy as np
+import pytest
 
 from mot_dinov3.pipeline.summary import Counts, RunSummary
 from mot_dinov3.scheduler import SchedulerStats
@@ -11,11 +14,12 @@ from mot_dinov3.timing import StageTimer
 def test_the_lines_hold_the_run():
     timer = StageTimer()
     timer.frame_ms.extend([10.0] * 19 + [30.0])
+    timer.first_frame_s = 2.5
     timer.stage_ms.update(read=20.0, detect=160.0, embed=20.0)
     counts = Counts()
     for _ in range(20):
         counts.add(Detections(np.zeros((2, 4)), track_id=[3, -1], coasted=[False, True]))
-    stats = SchedulerStats(reused=10, deferred=2, backlog=1, worst_overshoot_ms=1.25)
+    stats = SchedulerStats(reused=10, deferred=2, backlog=1, overshoot_ms=array("d", [0.0, 1.25, 0.5]))
     stats.computed[Reason.NEW] = 4
     text = "\n".join(
         RunSummary(
@@ -26,6 +30,7 @@ def test_the_lines_hold_the_run():
         "frames      20, 20 detections, 3 identities",
         "90.9 fps effective",
         "mean 11.0 ms   p50 10.0   p95 11.0",
+        "first frame done 2.50 s after the start",
         "read          1.00 ms   9.1 %   in its own thread",
         "detect        8.00 ms  72.7 %",
         "4 computed (0.20 a frame, 20.0 % of detections), 12 reused",
@@ -36,6 +41,33 @@ def test_the_lines_hold_the_run():
         "o.mp4",
     ):
         assert part in text
+
+
+def test_the_stages_of_the_main_thread_add_up_to_the_wall_time():
+    timer, counts = StageTimer(), Counts()
+    timer.frame_ms.extend([10.0, 20.0])
+    timer.stage_ms.update(read=25.0, write=40.0, detect=12.0, track=6.0, wait=7.0, save=5.0)
+    counts.closing_ms, counts.second_pass_ms = 4.0, 16.0
+    summary = RunSummary(counts, timer, SchedulerStats(), [], [], [])
+    assert summary.wall_ms == 50
+    assert summary.stage_ms()["other"] == pytest.approx(20)
+    assert sum(ms for name, ms in summary.stage_ms().items() if name not in ("read", "write")) == pytest.approx(50)
+
+
+def test_the_numbers_are_the_summarys():
+    timer, counts, stats = StageTimer(), Counts(), SchedulerStats()
+    timer.frame_ms.extend([10.0, 30.0])
+    timer.stage_ms["detect"] = 30.0
+    timer.first_frame_s = 0.5
+    for _ in range(2):
+        counts.add(Detections(np.zeros((4, 4)), track_id=[1, 2, 3, 4]))
+    stats.computed[Reason.REFRESH] = 2
+    numbers = RunSummary(counts, timer, stats, [ModelInfo("none")], ["n"], []).numbers()
+    assert numbers["fps"] == pytest.approx(50)
+    assert numbers["latency_ms"] == pytest.approx({"mean": 20, "p50": 20, "p95": 29})
+    assert numbers["stage_ms"]["detect"] == pytest.approx(15)
+    assert numbers["stage_ms"]["other"] == pytest.approx(5)
+    assert (numbers["share_embedded"], numbers["refreshed"], numbers["time_to_first_frame_s"]) == (0.25, 2, 0.5)
 
 
 def test_a_run_without_frames_has_a_summary():

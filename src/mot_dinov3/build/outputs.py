@@ -19,8 +19,8 @@ from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.between import Interpolated, LookedAt
-from mot_dinov3.pipeline.record import RecordSink
 from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
+from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
 from mot_dinov3.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.timing import StageTimer
@@ -58,8 +58,7 @@ class SinkMaker:
 
     def all(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
-        video = self.video(self.stages.tracker.lost)
-        return [self.settled(self.files()), *self.detections(), *video, RecordSink(self.stages.record)]
+        return [self.settled(self.files()), *self.detections(), *self.video(self.stages.tracker.lost)]
 
     def settled(self, sinks: Sequence[Sink]) -> Sink:
         """Return the sink through which `sinks` get frames whose rows are settled."""
@@ -73,12 +72,12 @@ class SinkMaker:
             (output.save_mot, self._mot),
             (output.save_csv, self._csv),
         ]
-        return [make(Path(name)) for name, make in makers if name]
+        return [Timed(make(Path(name)), self.timer) for name, make in makers if name]
 
     def detections(self) -> list[Sink]:
         """Return the sink of the plain detections, if asked for."""
         name = self.config.output.save_dets
-        return [LookedAt(self._dets(Path(name)), self.looks)] if name else []
+        return [LookedAt(Timed(self._dets(Path(name)), self.timer), self.looks)] if name else []
 
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sink of the video, if asked for; `lost` tells which tracks are lost in the frame being drawn."""
@@ -87,11 +86,8 @@ class SinkMaker:
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         source = self.stages.source
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
-        record = self.stages.record
-        # A linked video is drawn from the whole: what was drawn from a part of it is of no use.
-        kept = writer.continue_from(record.finished_bytes) if record.catching_up and not self.config.linked.link else 0
         behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
-        return VideoSink(behind, functools.partial(self._draw, lost), self.timer, kept=kept)
+        return VideoSink(behind, functools.partial(self._draw, lost), self.timer)
 
     def _draw(self, lost: Callable[[], TrackView], frame: Frame, detections: Detections) -> Image:
         return draw_frame(frame.pixels(), detections, lost=lost(), names=self.shown_names, config=self.config.draw)

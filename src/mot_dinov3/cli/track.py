@@ -11,6 +11,7 @@ from mot_dinov3.config import TrackConfig, assemble
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.errors import EXIT_OK, UsageError
 from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.timing import process_start
 from mot_dinov3.trackers import TRACKERS
 
 if TYPE_CHECKING:
@@ -41,12 +42,9 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     config = track_config(option_values(args, TrackConfig))
     from mot_dinov3.build import build_tracking
-    from mot_dinov3.build.resuming import is_complete
 
-    if is_complete(config):
-        say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
-        return EXIT_OK
     job = build_tracking(config)
+    job.pipeline.timer.began = process_start()
     code = run_with_progress(job, progress=not args.no_progress)
     print("\n".join(job.summary().lines()))
     return code
@@ -82,27 +80,10 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
             bar.update()
             return bool(caught)
 
-        try:
-            pipeline.run(stop=tick)
-        finally:
-            say_notices(job.unfinished())
+        pipeline.run(stop=tick)
         code = 128 + caught[0] if caught else EXIT_OK
-    if job.second_pass.frame_total and not pipeline.stages.record.catching_up:
-        code = run_second_pass(job, progress=progress) or code
+    if job.second_pass.frame_total:
+        with progress_bar(job.second_pass.frame_total, shown=progress) as bar:
+            job.second_pass.run(bar.update)
     say_notices(notice for notice in job.all_notices() if notice not in job.notices)
     return code
-
-
-def run_second_pass(job: TrackingRun, *, progress: bool) -> int:
-    """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with stop_signals() as caught, progress_bar(job.second_pass.frame_total, shown=progress) as bar:
-
-        def tick() -> bool:
-            bar.update()
-            return bool(caught)
-
-        try:
-            job.second_pass.run(tick)
-        finally:
-            say_notices(job.unfinished())
-    return 128 + caught[0] if caught else EXIT_OK

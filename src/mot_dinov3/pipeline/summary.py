@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,15 @@ from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 from mot_dinov3.structures import Detections, ModelInfo, Reason
 from mot_dinov3.timing import StageTimer
 
-STAGES = ("read", "detect", "embed", "track", "draw", "write", "wait")
-BESIDE = {"read": "in its own thread", "write": "in its own thread", "wait": "for reading and writing"}
+STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
+THREADS = ("read", "write")  # their time goes by beside that of all others, which add up to the wall time
+MEANING = {
+    "read": "in its own thread",
+    "write": "the video, in its own thread",
+    "save": "all other files",
+    "wait": "for reading and writing",
+    "other": "what no stage accounts for",
+}
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded"}
 
 
@@ -23,6 +31,7 @@ class Counts:
         self.frames = 0
         self.detections = 0
         self.tracks = 0
+        self.closing_ms = 0.0
         self.second_pass_ms = 0.0
 
     def add(self, detections: Detections) -> None:
@@ -65,25 +74,56 @@ class RunSummary:
 
     def _speed(self) -> list[str]:
         latency = np.asarray(self.timer.frame_ms)
-        counts = self.counts
+        counts, beginning = self.counts, self.timer.first_frame_s
         first = f"frames      {counts.frames}, {counts.detections} detections, {counts.tracks} identities"
         if not len(latency):
             return [first]
         p50, p95 = np.percentile(latency, (50, 95))
         return [
             first,
-            f"speed       {1e3 * len(latency) / (latency.sum() + counts.second_pass_ms):.1f} fps effective",
+            f"speed       {1e3 * len(latency) / self.wall_ms:.1f} fps effective",
             f"latency     mean {latency.mean():.1f} ms   p50 {p50:.1f}   p95 {p95:.1f} per frame",
+            *([] if beginning is None else [f"first frame done {beginning:.2f} s after the start"]),
         ]
 
+    @property
+    def wall_ms(self) -> float:
+        """Milliseconds from asking for the first frame until all outputs were closed."""
+        return max(sum(self.timer.frame_ms) + self.counts.closing_ms + self.counts.second_pass_ms, 1e-9)
+
+    def stage_ms(self) -> dict[str, float]:
+        """Return each stage's milliseconds; ``other`` is what is left of the wall time."""
+        found = {name: self.timer.stage_ms.get(name, 0.0) for name in STAGES}
+        accounted = sum(ms for name, ms in found.items() if name not in THREADS)
+        return {**found, "other": max(self.wall_ms - accounted, 0.0)}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the summary for programs: plain numbers and texts."""
+        latency, frames, stats = np.asarray(self.timer.frame_ms), self.counts.frames, self.embeddings
+        percentiles = np.percentile(latency, (50, 95)).tolist() if len(latency) else [0.0, 0.0]
+        return {
+            "frames": frames,
+            "detections": self.counts.detections,
+            "identities": self.counts.tracks,
+            "fps": 1e3 * frames / self.wall_ms,
+            "time_to_first_frame_s": self.timer.first_frame_s,
+            "latency_ms": {"mean": self.wall_ms / max(frames, 1), "p50": percentiles[0], "p95": percentiles[1]},
+            "stage_ms": {name: ms / max(frames, 1) for name, ms in self.stage_ms().items()},
+            "embedded": stats.total,
+            "share_embedded": stats.total / max(self.counts.detections, 1),
+            "refreshed": stats.computed[Reason.REFRESH],
+            "deferred": stats.deferred,
+            "worst_overshoot_ms": stats.worst_overshoot_ms,
+            "models": [_model(info) for info in self.models],
+            "notices": list(self.notices),
+        }
+
     def _stages(self) -> list[str]:
-        """Return ms per frame of each stage and its share of the wall time; read and write go on beside the others."""
+        """Return ms per frame of each stage and its share of the wall time, which all but the threads add up to."""
         frames = max(self.counts.frames, 1)
-        wall = max(sum(self.timer.frame_ms) + self.counts.second_pass_ms, 1e-9)
-        rows = [(name, self.timer.stage_ms.get(name, 0.0)) for name in STAGES]
         return [
-            f"  {name:<9} {ms / frames:8.2f} ms {100 * ms / wall:5.1f} %   {BESIDE.get(name, '')}".rstrip()
-            for name, ms in rows
+            f"  {name:<9} {ms / frames:8.2f} ms {100 * ms / self.wall_ms:5.1f} %   {MEANING.get(name, '')}".rstrip()
+            for name, ms in self.stage_ms().items()
         ]
 
     def _embeddings(self) -> list[str]:

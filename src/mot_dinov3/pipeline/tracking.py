@@ -102,8 +102,10 @@ class TrackingPipeline:
 
     def close(self) -> None:
         """Put all outputs in their places."""
+        start = self.timer.clock()
         for sink in self.stages.sinks:
             sink.close()
+        self.counts.closing_ms = 1e3 * (self.timer.clock() - start)
 
     def abort(self) -> None:
         """Leave all outputs unfinished; earlier results stay."""
