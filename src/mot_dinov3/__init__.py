@@ -7,9 +7,8 @@ from typing import Any
 
 __version__ = "0.1.0.dev0"
 
-MAX_PIXELS = 1 << 28
-"""Pixels of the largest picture that is opened (16384 × 16384): a file of 100 KB may ask for gigabytes."""
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # OpenCV reads it when it is loaded
+# A picture of 100 KB may ask for gigabytes. OpenCV reads this when it is loaded; FFmpeg has the same limit built in.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 _LAZY = dict.fromkeys(("TrackResult", "available_trackers", "track_video"), "mot_dinov3.api")
 

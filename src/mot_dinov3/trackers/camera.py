@@ -54,7 +54,8 @@ def reduced(image: Image, width: int) -> tuple[npt.NDArray[np.uint8], float]:
     green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
     if scale == 1.0:
         return np.asarray(green, np.uint8), scale
-    return np.asarray(cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8), scale
+    size = width, max(1, round(image.shape[0] * scale))  # of a picture 16,384 wide and 16 high something has to be left
+    return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
 def _still(last: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> bool:
