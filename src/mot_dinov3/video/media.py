@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import MAX_PIXELS
 from mot_dinov3.errors import VideoError
 from mot_dinov3.structures import Image, VideoInfo
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
@@ -71,12 +70,6 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
         raise VideoError(f"source '{address}' uses a video codec that this build of FFmpeg cannot decode")
-    if stream.width * stream.height > MAX_PIXELS:
-        raise VideoError(
-            f"source '{address}' has pictures of {stream.width}×{stream.height}: more than {MAX_PIXELS:,} pixels",
-            remedy="it is damaged, or made to exhaust the memory; scale it down",
-        )
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for pictures larger than the header says
     stream.thread_type = "AUTO"
     return stream
 
