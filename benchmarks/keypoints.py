@@ -22,6 +22,7 @@ from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.matching import find_peaks, similarity_maps
 from mot_dinov3.keypoints.motion import Picture, follow
+from mot_dinov3.pipeline.keypoint_passes import Parts
 from mot_dinov3.video import SourceConfig, open_source
 
 Places = dict[tuple[int, str, str], tuple[float, float]]
@@ -84,10 +85,12 @@ def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) ->
         if stage in ("NN", "LK"):
             result = plain(job, stage)
         else:
+            passes = job.pipeline.passes
             if level < STAGES.index("+descriptors"):
-                job.pipeline.backend = None
-            job.pipeline.anchored = level >= STAGES.index("+anchors")
-            job.pipeline.structured = level >= STAGES.index("+structure")
+                passes.backend = None
+            passes.parts = Parts(
+                anchored=level >= STAGES.index("+anchors"), structured=level >= STAGES.index("+structure")
+            )
             job.run()
             result = read_places(job.place.table)
         seconds = time.perf_counter() - start

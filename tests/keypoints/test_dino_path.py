@@ -55,7 +55,7 @@ def test_a_run_with_dino_and_its_mask_propagation(checkpoint: Path, tmp_path: Pa
     video = scene.write_video(tmp_path / "v.mp4", 7)
     scene.label(tmp_path / "v", "v", 0)
     run = build_keypoints(command(video, str(checkpoint)))
-    assert run.pipeline.config.masks == "dino"
+    assert run.pipeline.passes.config.masks == "dino"
     run.run()
     with (tmp_path / "v" / "v_keypoints.csv").open(newline="") as file:
         found = list(csv.DictReader(file))

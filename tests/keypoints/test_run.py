@@ -14,7 +14,7 @@ from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import FormatError, InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
-from mot_dinov3.pipeline.keypoints import Gap, plan_gaps
+from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
 
 FRAMES = 24
 
@@ -103,7 +103,7 @@ def test_a_correction_wins_and_reruns_only_the_gaps_it_touches(video: Path) -> N
     found = {(r["frame"], r["keypoint"]): r for r in rows(video)}
     assert float(found["4", "nose"]["x"]) == pytest.approx(nose["points"][0][0], abs=0.01)
     assert found["4", "nose"]["source"] == "human"
-    assert run.pipeline.counts.reused == FRAMES - 8
+    assert run.pipeline.results.counts.reused == FRAMES - 8
 
 
 def test_an_interrupted_run_leaves_what_is_done_and_goes_on_there(video: Path) -> None:

@@ -19,10 +19,13 @@ from mot_dinov3.keypoints.labels import Labels, sort_out
 from mot_dinov3.keypoints.review import ranked, write_review
 from mot_dinov3.keypoints.structure import extra_pairs
 from mot_dinov3.pipeline.keypoint_files import KeypointFiles, Place, stem_of
+from mot_dinov3.pipeline.keypoint_gaps import Gap
 from mot_dinov3.pipeline.keypoints import KeypointPipeline
 from mot_dinov3.structures import VideoInfo
-from mot_dinov3.timing import StageTimer
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.threads import ReadAhead
+
+STAGES = ("read", "wait", "describe", "track", "write", "draw")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +38,6 @@ class KeypointRun:
         info: The video.
         place: Its files.
         choice: The backend.
-        timer: Where the time goes.
     """
 
     job: KeypointJob
@@ -43,63 +45,70 @@ class KeypointRun:
     info: VideoInfo
     place: Place
     choice: BackendChoice
-    timer: StageTimer
+
+    @property
+    def looks(self) -> int:
+        """Pictures that a whole run looks at, 0 where that is unknown."""
+        gaps = self._gaps()
+        return sum(g.looks() for g in gaps) if all(g.stop is not None for g in gaps) else 0
+
+    def _gaps(self) -> list[Gap]:
+        return self.pipeline.gaps(self.info, self.job.start_frame, self.job.end_frame)
 
     def notices(self) -> list[str]:
         """Return what a person should know, each once."""
-        return list(dict.fromkeys((*self.choice.notices, *self.pipeline.labels.notices, *self.pipeline.notices)))
+        return list(dict.fromkeys((*self.choice.notices, *self.pipeline.labels.notices)))
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> None:
         """Follow all points and write all files; `tick` is called per picture and interrupts when true."""
-        job = self.job
-        with self.timer.stage("track"):
-            self.pipeline.run(self.info, start=job.start_frame, stop=job.end_frame, step=job.step, tick=tick)
-        with self.timer.stage("write"):
+        self.pipeline.run(self._gaps(), step=self.job.step, tick=tick)
+        with self.pipeline.timer.stage("write"):
             self._write_tables()
-        if job.output and not self.pipeline.interrupted:
-            with self.timer.stage("draw"):
-                self._write_video(Path(job.output))
+        if self.job.output and not self.pipeline.interrupted:
+            with self.pipeline.timer.stage("draw"):
+                self._write_video(Path(self.job.output))
 
     def _write_tables(self) -> None:
         with outputs.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
-            write_review(file, ranked(self.pipeline.doubts))
+            write_review(file, ranked(self.pipeline.results.doubts))
         if self.job.dlc_csv:
             rows = ((frame, keypoints) for frame, _, keypoints in keypoint_tables.read_long(self.place.table))
             with outputs.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
                 keypoint_tables.write_wide(file, rows)
 
     def _write_video(self, path: Path) -> None:
-        rows = {frame: keypoints for frame, _, keypoints in keypoint_tables.read_long(self.place.table)}
-        labelled = self.pipeline.labels.frames
+        rows = keypoint_tables.read_long(self.place.table)
+        number, _, keypoints = next(rows)
         with (
-            open_source(_source(self.job, self.job.start_frame, self.job.end_frame)) as frames,
+            ReadAhead(open_source(_source(self.job, number, self.job.end_frame))) as frames,
             VideoWriter(path, info=self.info, audio_from=frames.audio_from) as writer,
         ):
             for frame in frames:
-                if frame.index not in rows:
-                    continue
-                outlines = self.pipeline.outlines(frame.index)
-                if frame.index in labelled:
-                    outlines = {b.name: b.polygons for b in labelled[frame.index] if b.polygons}
-                shown = dataclasses.replace(rows[frame.index], outlines=outlines)
-                writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
+                while number < frame.index and (row := next(rows, None)) is not None:
+                    number, _, keypoints = row
+                if number == frame.index:
+                    shown = dataclasses.replace(keypoints, outlines=self.pipeline.outlines(number))
+                    writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
 
     def summary(self) -> list[str]:
         """Return the summary as a person reads it."""
-        counts, backend = self.pipeline.counts, self.choice.backend
-        seconds = sum(self.timer.stage_ms.values()) / 1e3
-        fresh = counts.frames - counts.reused
+        counts, backend, timer = self.pipeline.results.counts, self.choice.backend, self.pipeline.timer
+        fresh = max(counts.frames - counts.reused, 1)
+        ms = {name: timer.stage_ms.get(name, 0.0) / fresh for name in STAGES}
+        ms["describe"] = 1e3 * backend.seconds / fresh
+        ms["track"] -= ms["describe"]
+        whole = sum(ms.values()) - ms["read"]
         by_state = (counts.visible, counts.occluded, counts.lost)
         share = [100 * n / max(sum(by_state), 1) for n in by_state]
         info = backend.info
         model = f"{info.name} {info.weights} ({info.device})".replace("  ", " ")
         per_call = 1e3 * backend.seconds / max(backend.calls, 1)
-        per_frame = 1e3 * backend.seconds / max(fresh, 1)
         return [
             f"frames      {counts.frames}, of which {counts.reused} reused from an earlier run",
-            f"speed       {fresh / max(seconds, 1e-9):.1f} fps effective",
+            f"speed       {1e3 / whole if whole else 0:.1f} fps effective",
+            f"  ms a frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read goes on beside the others",
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
-            f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {per_frame:.1f} ms a frame",
+            f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms a frame",
             f"files       {self.place.table}, {self.place.review}, {self.place.folder}/{self.place.stem}_*.json",
             *(f"notice      {notice}" for notice in self.notices()),
         ]
@@ -137,7 +146,7 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
         return open_source(_source(job, start, stop))
 
     pipeline = KeypointPipeline(config, choice.backend, labels, open_frames, files)
-    return KeypointRun(job, pipeline, info, place, choice, StageTimer())
+    return KeypointRun(job, pipeline, info, place, choice)
 
 
 def _source(job: KeypointJob, start: int, stop: int | None) -> SourceConfig:

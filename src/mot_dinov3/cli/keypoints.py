@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     job = build_keypoints(command)
     say_notices(job.notices())
-    with stop_signals() as caught, progress_bar(job.info.frame_count, shown=not args.no_progress) as bar:
+    with stop_signals() as caught, progress_bar(job.looks, shown=not args.no_progress) as bar:
 
         def tick() -> bool:
             bar.update()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.tracker import Estimate
-from mot_dinov3.structures import BoolArray, Keypoints, PointSource, PointState
+from mot_dinov3.structures import Keypoints, PointSource, PointState
 
 Array = npt.NDArray[np.float64]
 
@@ -155,8 +155,3 @@ def interpolate(before: Keypoints, after: Keypoints, share: float) -> Keypoints:
         source=np.full(len(before), int(PointSource.INTERPOLATED), np.int64),
         outlines=before.outlines if share < 0.5 else after.outlines,
     )
-
-
-def merged_swaps(solved: Sequence[Solved]) -> BoolArray:
-    """Return ``(n,)`` over all instances: left and right were exchanged in this frame."""
-    return np.concatenate([s.estimate.swapped for s in solved]) if solved else np.zeros(0, np.bool_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from mot_dinov3 import outputs
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.formats.text import read_object
+from mot_dinov3.pipeline.behind import Behind
+from mot_dinov3.pipeline.keypoint_journal import PassJournal
 from mot_dinov3.structures import Keypoints
 
 SAVE_EVERY = 25  # frames between two notes of how far an open gap has come
@@ -70,6 +73,11 @@ class Place:
         return self.folder / f"{self.stem}_keypoints.state.json"
 
     @property
+    def passes(self) -> Path:
+        """What the passes through an unfinished gap have found."""
+        return self.folder / f"{self.stem}_keypoints.passes.jsonl"
+
+    @property
     def annolid(self) -> Path:
         """Annolid's tracking table, beside the folder."""
         return self.folder.parent / f"{self.stem}_tracking.csv"
@@ -93,6 +101,10 @@ class KeypointFiles:
         fingerprint: Digest of the settings and the video: another one makes earlier results worthless.
         protected: Frames whose files a person made: never written.
         annolid: Write Annolid's table, too.
+
+    Attributes:
+        place: Where the files are.
+        passes: What the passes through an unfinished gap have found.
     """
 
     def __init__(self, place: Place, *, fingerprint: str, protected: Sequence[int], annolid: bool = False) -> None:
@@ -105,6 +117,9 @@ class KeypointFiles:
         self._rows: dict[int, Row] = {}
         self._table: keypoint_tables.LongTable | None = None
         self._annolid: TextIO | None = None
+        self._last = -1
+        self._behind = Behind()
+        self.passes = PassJournal(place.passes)
 
     def begin(self) -> None:
         """Read what an earlier run left, then begin the tables anew."""
@@ -165,8 +180,6 @@ class KeypointFiles:
         if frame % SAVE_EVERY == 0:
             self._save()
 
-    _last = -1
-
     def write_rows(self, frame: int, time: float, keypoints: Keypoints) -> None:
         """Append a frame to the tables."""
         self._last = frame
@@ -187,20 +200,31 @@ class KeypointFiles:
         place = self.place
         path = labelme.frame_path(place.folder, place.stem, frame)
         document = labelme.frame_document(keypoints, frame=frame, image=f"{path.stem}.png", size=place.size)
-        with outputs.replacing(path) as part:
-            part.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")  # indenting costs 5 ms
+        text = json.dumps(document, allow_nan=False)  # not indented: that costs more than all the rest
+        self._behind.do(functools.partial(_replace, path, text))
 
     def outlines(self, frame: int) -> dict[str, Any]:
         """Return the outlines in the frame's file, where it is ours."""
+        self._behind.drain()
         return labelme.read_outlines(labelme.frame_path(self.place.folder, self.place.stem, frame))
 
-    def end(self) -> None:
-        """Close the tables and save how far the run came."""
-        self._save()
-        for file in (self._table, self._annolid):
-            if file is not None:
-                file.close()
+    def end(self, *, complete: bool) -> None:
+        """Close the tables and save how far the run came; `complete` where nothing is left to go on with."""
+        try:
+            self._behind.drain()
+            self._save()
+            self.passes.close(complete=complete)
+        finally:
+            self._behind.close()
+            for file in (self._table, self._annolid):
+                if file is not None:
+                    file.close()
 
     def _save(self) -> None:
-        with outputs.replacing(self.place.state) as part:
-            part.write_text(json.dumps({"done": self._done, "open": self._open}, indent=1), encoding="utf-8")
+        self._behind.drain()  # what is noted as done is on disk
+        _replace(self.place.state, json.dumps({"done": self._done, "open": self._open}, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
+    with outputs.replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

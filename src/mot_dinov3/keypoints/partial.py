@@ -1,0 +1,83 @@
+"""Frames in which only some of the keypoints are labelled: rows taken out, put back, and combined one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mot_dinov3.keypoints.labels import Body
+from mot_dinov3.keypoints.solver import Solved, combine
+from mot_dinov3.keypoints.tracker import Estimate
+from mot_dinov3.structures import BoolArray, PointState
+
+NOWHERE_VARIANCE = 1e6
+
+
+def only(body: Body, rows: BoolArray) -> Body:
+    """Return the body with the chosen keypoints only."""
+    names = tuple(n for n, keep in zip(body.keypoints, rows) if keep)
+    return dataclasses.replace(body, keypoints=names, xy=body.xy[rows])
+
+
+def filled(bodies: Sequence[Body], carried: Sequence[Solved] | None) -> tuple[Body, ...]:
+    """Return a labelled frame's bodies; what is not labelled there is taken from where it was tracked to."""
+    if carried is None:
+        return tuple(bodies)
+    found = []
+    for body, solved in zip(bodies, carried):
+        there = solved.estimate.state != PointState.LOST
+        xy = np.where((body.known | ~there)[:, None], body.xy, solved.estimate.xy)
+        found.append(dataclasses.replace(body, xy=xy, polygons=body.polygons or solved.estimate.polygons))
+    return tuple(found)
+
+
+def scattered(bodies: Sequence[Body], estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Return an estimate per body with a row per keypoint: lost where it was not followed.
+
+    Args:
+        bodies: As they were labelled where the pass began.
+        estimates: One per body of which some keypoint was labelled, with rows for those.
+    """
+    found = iter(estimates)
+    return [_spread(next(found) if body.known.any() else None, body) for body in bodies]
+
+
+def _spread(estimate: Estimate | None, body: Body) -> Estimate:
+    known, n = body.known, len(body.xy)
+    if estimate is not None and known.all():
+        return estimate
+    xy, variance, score = np.zeros((n, 2)), np.full(n, NOWHERE_VARIANCE), np.zeros(n)
+    state, swapped = np.full(n, int(PointState.LOST), np.int64), np.zeros(n, np.bool_)
+    if estimate is None:
+        return Estimate(xy, variance, score, state, (), swapped)
+    xy[known], variance[known], score[known] = estimate.xy, estimate.variance, estimate.score
+    state[known], swapped[known] = estimate.state, estimate.swapped
+    return Estimate(xy, variance, score, state, estimate.polygons, swapped)
+
+
+def combined(forward: Estimate, backward: Estimate, share: float, *, before: Body, after: Body) -> Solved:
+    """Combine both sides of time row by row; a row that only one side follows is that side's.
+
+    Args:
+        forward: From the labelled frame before.
+        backward: From the one after.
+        share: 0…1, how far the frame is on the way from the one to the other.
+        before: The body as labelled in front.
+        after: The body as labelled behind.
+    """
+    both = combine(forward, backward, share=share)
+    only_forward, only_backward = before.known & ~after.known, after.known & ~before.known
+    estimate = both.estimate
+    for rows, side in ((only_forward, forward), (only_backward, backward)):
+        if rows.any():
+            estimate = dataclasses.replace(
+                estimate,
+                xy=np.where(rows[:, None], side.xy, estimate.xy),
+                variance=np.where(rows, side.variance, estimate.variance),
+                score=np.where(rows, side.score, estimate.score),
+                state=np.where(rows, side.state, estimate.state),
+            )
+    one_side = only_forward | only_backward
+    return Solved(estimate, np.where(one_side, 0.0, both.disagreement))

@@ -1,0 +1,35 @@
+"""Small effects done behind the main thread's back: in order, a few at most waiting, errors told."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+DEPTH = 32
+
+
+class Behind:
+    """Runs actions one after another in a thread of its own; an action's error is raised by a later call."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="write behind")
+        self._pending: collections.deque[Future[None]] = collections.deque()
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Hand an action over; waits while too many wait already."""
+        self._pending.append(self._pool.submit(action))
+        while len(self._pending) > DEPTH or (self._pending and self._pending[0].done()):
+            self._pending.popleft().result()
+
+    def drain(self) -> None:
+        """Wait until all is done."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def close(self) -> None:
+        """Finish what waits and end the thread."""
+        try:
+            self.drain()
+        finally:
+            self._pool.shutdown()
