@@ -19,6 +19,7 @@ from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.between import Interpolated, LookedAt
+from mot_dinov3.pipeline.record import RecordSink
 from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
@@ -58,7 +59,8 @@ class SinkMaker:
 
     def all(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
-        return [self.settled(self.files()), *self.detections(), *self.video(self.stages.tracker.lost)]
+        video = self.video(self.stages.tracker.lost)
+        return [self.settled(self.files()), *self.detections(), *video, RecordSink(self.stages.record)]
 
     def settled(self, sinks: Sequence[Sink]) -> Sink:
         """Return the sink through which `sinks` get frames whose rows are settled."""
@@ -86,8 +88,11 @@ class SinkMaker:
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         source = self.stages.source
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
+        record = self.stages.record
+        # A linked video is drawn from the whole: what was drawn from a part of it is of no use.
+        kept = writer.continue_from(record.finished_bytes) if record.catching_up and not self.config.linked.link else 0
         behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
-        return VideoSink(behind, functools.partial(self._draw, lost), self.timer)
+        return VideoSink(behind, functools.partial(self._draw, lost), self.timer, kept=kept)
 
     def _draw(self, lost: Callable[[], TrackView], frame: Frame, detections: Detections) -> Image:
         return draw_frame(frame.pixels(), detections, lost=lost(), names=self.shown_names, config=self.config.draw)

@@ -42,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     config = track_config(option_values(args, TrackConfig))
     from mot_dinov3.build import build_tracking
+    from mot_dinov3.build.resuming import is_complete
 
+    if is_complete(config):
+        say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
+        return EXIT_OK
     job = build_tracking(config)
     job.pipeline.timer.began = process_start()
     code = run_with_progress(job, progress=not args.no_progress)
@@ -80,10 +84,27 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
             bar.update()
             return bool(caught)
 
-        pipeline.run(stop=tick)
+        try:
+            pipeline.run(stop=tick)
+        finally:
+            say_notices(job.unfinished())
         code = 128 + caught[0] if caught else EXIT_OK
-    if job.second_pass.frame_total:
-        with progress_bar(job.second_pass.frame_total, shown=progress) as bar:
-            job.second_pass.run(bar.update)
+    if job.second_pass.frame_total and not pipeline.stages.record.catching_up:
+        code = run_second_pass(job, progress=progress) or code
     say_notices(notice for notice in job.all_notices() if notice not in job.notices)
     return code
+
+
+def run_second_pass(job: TrackingRun, *, progress: bool) -> int:
+    """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
+    with stop_signals() as caught, progress_bar(job.second_pass.frame_total, shown=progress) as bar:
+
+        def tick() -> bool:
+            bar.update()
+            return bool(caught)
+
+        try:
+            job.second_pass.run(tick)
+        finally:
+            say_notices(job.unfinished())
+    return 128 + caught[0] if caught else EXIT_OK
