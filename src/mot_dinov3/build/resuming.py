@@ -72,11 +72,14 @@ def identity(config: TrackConfig) -> dict[str, Any]:
 
 
 def content(path: Path) -> str:
-    """Return a digest of a file's size and parts, or of a folder's names and sizes; empty where there is none."""
+    """Return a digest of a file's size and parts, or of a folder's names and sizes; empty where there is none.
+
+    Hidden files do not count: the gallery keeps its cache in one.
+    """
     digest = hashlib.sha256()
     try:
         if path.is_dir():
-            for inner in sorted(p for p in path.rglob("*") if p.is_file()):
+            for inner in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
                 digest.update(f"{inner.relative_to(path)}\0{inner.stat().st_size}\0".encode("utf-8", "replace"))
         elif path.is_file():
             size = path.stat().st_size

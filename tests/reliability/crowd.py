@@ -1,0 +1,116 @@
+"""A small video of boxes that come, cross, hide and go, its detections, and a run of it that kills itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.video import VideoWriter
+
+WIDTH, HEIGHT, FPS = 160, 120, 10.0
+TESTS = Path(__file__).resolve().parents[1]
+
+ZYGOTE = """
+# Runs the main job once per entry in a child of its own, which a sink kills; one process pays for all the imports.
+import json, os, signal, sys
+import av, cv2, scipy.optimize
+from mot_dinov3.build import build_tracking
+from mot_dinov3.build.outputs import SinkMaker
+from mot_dinov3.cli import main
+
+class Kill:
+    def __init__(self, number, left):
+        self.number, self.left = number, left
+    def write(self, frame, detections):
+        self.left -= 1
+        if self.left < 0:
+            os.kill(os.getpid(), self.number)
+    def close(self):
+        pass
+    abort = close
+
+kills, words = json.loads(sys.argv[1])
+place = getattr(SinkMaker, kills["place"])
+codes = []
+for folder, frames in kills["runs"]:
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        sinks = Kill(kills["signal"], frames)
+        setattr(SinkMaker, kills["place"], lambda self, *given: [*place(self, *given), sinks])
+        os.dup2(os.open("said.txt", os.O_CREAT | os.O_WRONLY), 1)
+        os.dup2(1, 2)
+        code = main(words)
+        sys.stdout.flush()
+        os._exit(code)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Crowd:
+    """Where the files are."""
+
+    video: Path
+    dets: Path
+    frames: int
+
+    def options(self, *more: str) -> list[str]:
+        """Return the words of a run on recorded detections, writing all kinds of outputs."""
+        return ["--source", str(self.video), "--dets", str(self.dets), *ALL_OUTPUTS, *more]
+
+
+ALL_OUTPUTS = (
+    "--embedder", "histogram", "--no-progress", "--output", "t.mp4", "--save-json", "t.json", "--save-mot", "t.txt",
+    "--save-csv", "t.csv", "--save-dets", "d.json",
+)  # fmt: skip
+
+
+def write_crowd(folder: Path, frames: int = 90, objects: int = 8) -> Crowd:
+    """Write ``crowd.mp4`` and its det-v1 file: jittered boxes of varying score, a tenth of them missing."""
+    rng = np.random.default_rng(8)
+    street = rng.integers(90, 130, (HEIGHT, WIDTH, 3), np.uint8)
+    start, speed = rng.uniform(0, WIDTH, objects), rng.uniform(-4, 4, objects)
+    feet, colour = rng.uniform(40, HEIGHT, objects), rng.integers(0, 255, (objects, 3))
+    video, records = folder / "crowd.mp4", []
+    with VideoWriter(video, info=VideoInfo(str(video), WIDTH, HEIGHT, FPS, frames)) as writer:
+        for index in range(frames):
+            image, found = street.copy(), []
+            for number in range(objects):
+                left = (start[number] + speed[number] * index) % (WIDTH + 40) - 20
+                box = np.array([left, feet[number] - 36, left + 16, feet[number]])
+                x1, y1, x2, y2 = np.clip(box, 0, [WIDTH, HEIGHT] * 2).astype(int)
+                image[y1:y2, x1:x2] = colour[number]
+                if x2 - x1 > 3 and rng.random() > 0.1:
+                    bbox = [round(float(v), 2) for v in box + rng.normal(0, 0.7, 4)]
+                    found.append({"bbox": bbox, "score": round(rng.uniform(0.3, 0.99), 3), "class_id": 0})
+            writer.write(image, index / FPS)
+            records.append({"frame": index, "file": f"{index:06d}.jpg", "detections": found})
+    header = {"path": "crowd.mp4", "fps": FPS, "frame_count": frames, "width": WIDTH, "height": HEIGHT}
+    dets = folder / "crowd.json"
+    dets.write_text(json.dumps({"schema_version": "det-v1", "video": header, "frames": records}))
+    return Crowd(video, dets, frames)
+
+
+def run_killed(runs: list[tuple[Path, int]], words: list[str], *, number: int, place: str = "detections") -> list[int]:
+    """Run the main job once per ``(folder, frames)``, each run killed after so many frames; return the exit codes.
+
+    Args:
+        runs: Folders to work in, and the number of whole frames before the signal.
+        words: The command line.
+        number: The signal.
+        place: Method of `SinkMaker` whose sinks the killing one follows.
+    """
+    kills = {"signal": number, "place": place, "runs": [(str(folder), frames) for folder, frames in runs]}
+    command = [sys.executable, "-c", ZYGOTE, json.dumps([kills, words])]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    codes: list[int] = json.loads(done.stdout.splitlines()[-1])
+    return codes
