@@ -22,7 +22,7 @@ from mot_dinov3.studio import guard
 from mot_dinov3.studio.asking import Ask, Blob, ConflictError
 from mot_dinov3.studio.jobs import Handle
 from mot_dinov3.studio.roots import OutsideRootsError
-from mot_dinov3.studio.routes import files, gallery, player
+from mot_dinov3.studio.routes import files, gallery, keypoints, player, similarity
 from mot_dinov3.studio.session import Studio
 
 BODY_BYTES = 8_000_000
@@ -30,7 +30,8 @@ STATIC = importlib.resources.files("mot_dinov3.studio") / "static"
 
 Answer = dict[str, Any] | Blob | Handle
 Handler = Callable[[Studio, Ask], Any]
-ROUTES: Mapping[tuple[str, str], Handler] = {**files.ROUTES, **player.ROUTES, **gallery.ROUTES}
+TABLES = (files.ROUTES, player.ROUTES, gallery.ROUTES, keypoints.ROUTES, similarity.ROUTES)
+ROUTES: Mapping[tuple[str, str], Handler] = {key: handler for table in TABLES for key, handler in table.items()}
 
 log = logging.getLogger(__name__)
 

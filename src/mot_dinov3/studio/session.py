@@ -9,16 +9,19 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+from mot_dinov3.studio.annotations import Board
 from mot_dinov3.studio.config import StudioCommand
 from mot_dinov3.studio.crops import GalleryDesk
 from mot_dinov3.studio.jobs import Jobs
 from mot_dinov3.studio.roots import Roots
+from mot_dinov3.studio.similar import FeatureCache
 from mot_dinov3.studio.tracked import Tracked
 from mot_dinov3.video.seeking import SeekableFrames, open_seekable
 
 OPEN_VIDEOS = 3
 OPEN_GALLERIES = 50
 OPEN_TRACKS = 2
+OPEN_BOARDS = 10
 OPEN_MODELS = 2
 
 T = TypeVar("T")
@@ -38,14 +41,14 @@ class Shelf(Generic[T]):
         self._held: OrderedDict[tuple[Path, str], T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path, stamp: str = "") -> T:
-        """Return the thing of a path; another `stamp` makes it anew."""
+    def get(self, path: Path, stamp: str = "", make: Callable[[], T] | None = None) -> T:
+        """Return the thing of a path; another `stamp` makes it anew, with `make` where the path does not say all."""
         key = path, stamp
         with self._lock:
             if key not in self._held:
                 for old in [k for k in self._held if k[0] == path]:
                     self._drop(self._held.pop(old))
-                self._held[key] = self._make(path)
+                self._held[key] = self._make(path) if make is None else make()
             self._held.move_to_end(key)
             while len(self._held) > self._size:
                 self._drop(self._held.popitem(last=False)[1])
@@ -68,6 +71,10 @@ def file_stamp(path: Path) -> str:
     return hashlib.sha256(f"{path}|{status.st_size}|{status.st_mtime_ns}".encode()).hexdigest()[:16]
 
 
+def _unmade(path: Path) -> Board:
+    raise AssertionError("a board is made by the one who asks for it")
+
+
 class Studio:
     """A running studio.
 
@@ -81,6 +88,8 @@ class Studio:
         self.jobs = Jobs()
         self.galleries: Shelf[GalleryDesk] = Shelf(GalleryDesk, size=OPEN_GALLERIES)
         self.tracks: Shelf[Tracked] = Shelf(Tracked, size=OPEN_TRACKS)
+        self.boards: Shelf[Board] = Shelf(_unmade, size=OPEN_BOARDS)
+        self.features = FeatureCache()
         self._models: OrderedDict[Hashable, Any] = OrderedDict()
         self._loading = threading.Lock()
         self._videos: Shelf[SeekableFrames] = Shelf(open_seekable, size=OPEN_VIDEOS, drop=lambda v: v.close())

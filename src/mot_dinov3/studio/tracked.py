@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3 import outputs
+from mot_dinov3.boxes import area, intersection
 from mot_dinov3.errors import InputError
 from mot_dinov3.formats.text import read_object
 from mot_dinov3.formats.track_v1 import read_track_v1
-from mot_dinov3.structures import Detections, VideoInfo
+from mot_dinov3.structures import Detections, FloatArray, VideoInfo
 
 NAMED = ".named.json"
 
@@ -25,10 +26,12 @@ class TrackSpan:
     Attributes:
         frames: ``n`` frame numbers, rising.
         boxes: ``(n, 4)`` boxes as detected.
+        covered: ``(n,)`` largest share of the box that another tracked box takes.
     """
 
     frames: list[int]
-    boxes: np.ndarray
+    boxes: FloatArray
+    covered: FloatArray
 
 
 class Tracked:
@@ -80,8 +83,14 @@ class Tracked:
         if track not in self._at:
             raise InputError(f"'{self.path.name}' has no track {track}")
         seen = [(f, row) for f, row in self._at[track] if not self.frames[f].coasted[row]]
-        boxes = np.array([self.frames[f].xyxy[row] for f, row in seen], np.float64).reshape(-1, 4)
-        return TrackSpan([f for f, _ in seen], boxes)
+        boxes = np.array([self.frames[f].xyxy[row] for f, row in seen], np.float32).reshape(-1, 4)
+        return TrackSpan([f for f, _ in seen], boxes, np.array([self._covered(*at) for at in seen], np.float32))
+
+    def _covered(self, frame: int, row: int) -> float:
+        rows = self.frames[frame]
+        shared = intersection(rows.xyxy[row : row + 1], rows.xyxy)[0]
+        shared[row] = 0.0
+        return float(shared.max() / max(float(area(rows.xyxy[row : row + 1])[0]), 1e-6))
 
     def summary(self) -> list[dict[str, Any]]:
         """Return all tracks with their names and lengths, the longest first."""

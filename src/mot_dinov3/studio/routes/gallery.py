@@ -155,15 +155,17 @@ def take(studio: Studio, ask: Ask) -> Handle:
     def work(job: Job) -> dict[str, Any]:
         looked = selection.spread(len(span.frames), LOOKED_AT)
         crops: list[Image] = []
+        clear: list[float] = []
         for done, i in enumerate(looked.tolist()):
             job.check(done, len(looked))
             try:
                 crops.append(_cut(frame(span.frames[i]), span.boxes[i].tolist()).copy())
             except InputError:
                 continue  # at the edge of the picture, say: too little of it is left
+            clear.append(max(1 - 2 * float(span.covered[i]), 0.01))  # half covered is as good as gone
         if not crops:
             raise InputError(f"track {track} has no box that is large enough")
-        sharp = np.array([selection.sharpness(crop) for crop in crops])
+        sharp = np.array(clear) * [selection.sharpness(crop) for crop in crops]
         chosen = selection.choose(sharp, embedder().embed_pictures(crops), count)
         job.check(len(looked), len(looked))
         with studio.writing:

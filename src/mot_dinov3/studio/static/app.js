@@ -1,12 +1,14 @@
 // The page: what is open, which tool is used, and the keys they share.
 import { get } from "./api.js";
 import { Gallery } from "./gallery.js";
+import { Keypoints } from "./keypoints.js";
 import { Player } from "./player.js";
+import { Similarity } from "./similarity.js";
 import { $, attempt, choose, el, marked, watch } from "./ui.js";
 import { View } from "./view.js";
 
-const KINDS = { video: "video", gallery: "folder", tracks: "tracks" };
-const NAMES = { video: "choose …", gallery: "choose …", tracks: "none" };
+const KINDS = { video: "video", gallery: "folder", tracks: "tracks", results: "results" };
+const NAMES = { video: "choose …", gallery: "choose …", tracks: "none", results: "beside the video" };
 const KEYS = [["space", "play, pause"], ["← →", "1 frame; with Shift 10"], ["Home End", "first, last frame"], ["wheel, + −", "zoom"], ["0", "fit"],
   ["right drag, Alt drag", "move the picture"], ["?", "this help"]];
 
@@ -16,7 +18,7 @@ class Studio {
     this.state = { tool: "gallery", ...start.given, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
     this.view = new View($("#canvas"));
     this.player = new Player(this.view);
-    this.tools = { gallery: new Gallery(this) };
+    this.tools = { gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this) };
     this.view.layers.push((context, view) => this.tool.draw(context, view));
     this.view.onplace = (place) => {
       $("#place").textContent = place ? `${Math.floor(place.x)}, ${Math.floor(place.y)}` : "";
@@ -49,14 +51,15 @@ class Studio {
 
   remember(changes = {}) {
     Object.assign(this.state, changes);
-    const { tool, video = "", gallery = "", tracks = "" } = this.state;
+    const { tool, video = "", gallery = "", tracks = "", results = "" } = this.state;
     const frame = String(Math.max(this.player.wanted, 0));
-    history.replaceState(null, "", `#${new URLSearchParams({ tool, video, gallery, tracks, frame })}`);
+    history.replaceState(null, "", `#${new URLSearchParams({ tool, video, gallery, tracks, results, frame })}`);
   }
 
   async openVideo(path, frame = 0) {
     const info = await attempt(() => this.player.open(path, frame));
-    this.remember({ video: info ? info.path : "" });
+    const other = info?.path !== this.state.video;
+    this.remember({ video: info ? info.path : "", ...(other && this.state.results ? { results: "" } : {}) });
     this.chips();
     await this.tool.opened();
   }
@@ -100,8 +103,8 @@ class Studio {
     this.view.redraw();
   }
 
-  say() {
-    $("#hint").replaceChildren(...marked(this.tool.hint()));
+  say(text = this.tool.hint()) {
+    $("#hint").replaceChildren(...marked(text));
   }
 
   // -- player ------------------------------------------------------------------------------------------------------
@@ -184,7 +187,8 @@ class Studio {
   }
 }
 
-const TITLES = { video: "Choose a video", gallery: "Choose the folder of the gallery", tracks: "Choose a tracked.json whose boxes can be clicked" };
+const TITLES = { video: "Choose a video", gallery: "Choose the folder of the gallery", tracks: "Choose a tracked.json whose boxes can be clicked",
+  results: "The folder of the labels and results" };
 
 function clock(seconds) {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];

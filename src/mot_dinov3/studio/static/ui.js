@@ -86,6 +86,7 @@ async function follow(job, onCancelled) {
 const TITLES = {
   video: "Choose a video, or a folder of images",
   folder: "Choose the folder for the gallery: an existing one, or a new one",
+  results: "Choose the folder of labels and results; None is the one beside the video",
   tracks: "Choose a tracked.json",
 };
 
@@ -95,8 +96,9 @@ export function choose(kind, start) {
   const [list, path, folder] = [$("#chooser-list"), $("#chooser-path"), $("#chooser-folder")];
   const [take, clear] = [$("#chooser-take"), $("#chooser-clear")];
   dialog.querySelector("h2").textContent = TITLES[kind];
-  $("#chooser-new").hidden = kind !== "folder";
-  clear.hidden = kind !== "tracks";
+  const ofFolders = kind === "folder" || kind === "results";
+  $("#chooser-new").hidden = !ofFolders;
+  clear.hidden = kind !== "tracks" && kind !== "results";
   folder.value = "";
   return new Promise((resolve) => {
     const finish = (value) => {
@@ -114,10 +116,10 @@ export function choose(kind, start) {
         const files = found.files.map((item) => entry(kind === "video" ? "🎞" : "📄", item, () => finish(item.path)));
         list.replaceChildren(...up, ...folders, ...files);
         if (!list.children.length) list.append(el("li.dim", {}, "nothing here"));
-        take.hidden = !found.path || (kind !== "folder" && !(kind === "video" && found.images));
+        take.hidden = !found.path || (!ofFolders && !(kind === "video" && found.images));
         take.textContent = kind === "video" ? `Use these ${found.images} images` : "Use this folder";
       });
-    const typed = () => (path.value.match(/\.[A-Za-z0-9]{2,4}$/) && kind !== "folder" ? finish(path.value) : show(path.value));
+    const typed = () => (path.value.match(/\.[A-Za-z0-9]{2,4}$/) && !ofFolders ? finish(path.value) : show(path.value));
     $("#chooser-go").onclick = typed;
     path.onkeydown = (event) => {
       if (event.key !== "Enter") return;

@@ -1,0 +1,445 @@
+// Labelling points and outlines, following them through the video, correcting.
+import { get, post } from "./api.js";
+import { LabelTool, rounded } from "./labelling.js";
+import { Strip } from "./strip.js";
+import { $, attempt, colorOf, el, toast, watch } from "./ui.js";
+import { tag } from "./view.js";
+
+const FIRST = "animal"; // the instance there is before anybody names one
+const NAMED = 14; // up to so many points of a frame carry their names
+const UNDO = 100;
+
+export class Keypoints {
+  constructor(studio) {
+    this.studio = studio;
+    this.tool = new LabelTool(studio.view, this);
+    this.strip = new Strip($("#strip"), (frame) => {
+      studio.player.stop();
+      studio.player.go(frame);
+    });
+    this.reset();
+    const add = (form, field, work) => {
+      $(form).onsubmit = (event) => {
+        event.preventDefault();
+        const value = $(field).value.trim();
+        $(field).value = "";
+        $(field).blur();
+        if (value) work(value);
+      };
+    };
+    add("#add-instance", "#instance-name", (name) => this.addInstance(name));
+    add("#add-name", "#point-name", (name) => this.addName(name));
+    add("#add-pair", "#pair-names", (pair) => this.addPair(pair));
+    for (const button of document.querySelectorAll("[data-mode]")) button.onclick = () => this.use(button.dataset.mode);
+    for (const name of studio.start.backends) $("#follow-backend").append(el("option", {}, name));
+    $("#save-labels").onclick = () => this.save();
+    $("#confirm").onclick = () => this.confirm();
+    $("#delete-label").onclick = () => this.remove();
+    $("#undo-label").onclick = () => this.undo();
+    $("#follow").onclick = () => this.follow();
+  }
+
+  reset() {
+    this.overview = { instances: [], names: [], pairs: [], labelled: [], review: [], tracked: 0, notices: [] };
+    this.shown = { frame: -1, items: [], revision: "" }; // as the server has it
+    this.drafts = new Map(); // frame → {items, revision}: changed, not saved yet
+    this.history = [];
+    [this.instances, this.names, this.extra] = [[], [], []]; // named here, not in a file yet
+    [this.instance, this.name, this.chosen] = ["", "", null];
+  }
+
+  get key_() {
+    return `labels ${this.studio.state.video}`;
+  }
+
+  values(more = {}) {
+    return { video: this.studio.state.video, folder: this.studio.state.results || "", ...more };
+  }
+
+  // -- what is there -----------------------------------------------------------------------------------------------
+
+  async opened() {
+    this.reset();
+    if (this.studio.player.info) {
+      const kept = JSON.parse(sessionStorage.getItem(this.key_) || "{}");
+      this.drafts = new Map(kept.drafts ?? []);
+      [this.instances, this.names, this.extra] = [kept.instances ?? [], kept.names ?? [], kept.extra ?? []];
+      await this.load();
+    }
+    this.refresh();
+  }
+
+  async load() {
+    const overview = await attempt(() => get("/api/keypoints", this.values()));
+    if (overview) this.know(overview);
+    const series = await attempt(() => get("/api/keypoints/series", this.values()));
+    this.strip.set({ series: series ?? null });
+    this.shown = { frame: -1, items: [], revision: "" };
+    await this.frame();
+  }
+
+  know(overview) {
+    this.overview = overview;
+    if (!this.allInstances().includes(this.instance)) this.instance = this.allInstances()[0] ?? "";
+    if (!this.allNames().includes(this.name)) this.name = this.allNames()[0] ?? "";
+    for (const notice of overview.notices) if (!this.told?.has(notice)) toast(notice);
+    this.told = new Set(overview.notices);
+  }
+
+  async frame() {
+    const { player } = this.studio;
+    this.strip.set({ frame: Math.max(player.shown, 0), last: player.last, labelled: this.overview.labelled, instance: this.instance });
+    if (player.playing || player.shown < 0) {
+      if (player.playing) this.peek();
+      return;
+    }
+    const n = player.shown;
+    if (this.shown.frame !== n) {
+      const found = await attempt(() => get("/api/keypoints/frame", this.values({ n })));
+      if (!found || n !== player.shown) return;
+      this.shown = found;
+      [this.chosen, this.history] = [null, []];
+    }
+    this.refresh();
+  }
+
+  // While the video plays, the points follow as fast as the server tells them.
+  async peek() {
+    if (this.peeking) return;
+    this.peeking = true;
+    const n = this.studio.player.shown;
+    try {
+      this.shown = await get("/api/keypoints/frame", this.values({ n }));
+      this.studio.view.redraw();
+    } catch {
+      // the next frame will do
+    } finally {
+      this.peeking = false;
+    }
+  }
+
+  items() {
+    return this.drafts.get(this.shown.frame)?.items ?? this.shown.items;
+  }
+
+  allInstances() {
+    return [...new Set([...this.overview.instances.map((one) => one.name), ...this.instances])];
+  }
+
+  allNames() {
+    return [...new Set([...this.overview.names, ...this.names])];
+  }
+
+  // -- changing a frame --------------------------------------------------------------------------------------------
+
+  remember() {
+    this.history = [...this.history.slice(-UNDO), JSON.stringify(this.items())];
+  }
+
+  put(items) {
+    if (this.shown.frame < 0) return;
+    const revision = this.drafts.get(this.shown.frame)?.revision ?? this.shown.revision;
+    this.drafts.set(this.shown.frame, { items, revision });
+    this.changed();
+  }
+
+  changed() {
+    const kept = { drafts: [...this.drafts], instances: this.instances, names: this.names, extra: this.extra };
+    sessionStorage.setItem(this.key_, JSON.stringify(kept));
+    this.refresh();
+  }
+
+  // Set the current point of the current instance at a place; go on to the next one that is missing.
+  set(place) {
+    if (this.shown.frame !== this.studio.player.shown) return;
+    if (!this.name) {
+      toast("Name the point first, for example nose.", { bad: true });
+      $("#point-name").focus();
+      return;
+    }
+    if (!this.instance) this.addInstance(FIRST);
+    this.remember();
+    const [instance, name] = [this.instance, this.name];
+    const same = (item) => item.kind === "point" && item.instance === instance && item.name === name;
+    const origin = this.items().find(same)?.origin ?? -1;
+    const made = { kind: "point", instance, name, points: [[rounded(place.x), rounded(place.y)]], source: "human", origin };
+    this.put([...this.items().filter((item) => !same(item)), made]);
+    this.chosen = made;
+    this.next();
+  }
+
+  // Choose the next point that is not labelled in this frame, here or in the next instance.
+  next() {
+    const set = (instance, name) => this.items().some((i) => i.kind === "point" && i.source === "human" && i.instance === instance && i.name === name);
+    const names = this.allNames();
+    const order = [...names.slice(names.indexOf(this.name) + 1), ...names];
+    const missing = order.find((name) => !set(this.instance, name));
+    if (missing) this.name = missing;
+    this.refresh();
+  }
+
+  outline(points) {
+    if (!this.instance) this.addInstance(FIRST);
+    this.remember();
+    const same = (item) => item.kind === "polygon" && item.instance === this.instance;
+    const made = { kind: "polygon", instance: this.instance, name: "", points, source: "human", origin: -1 };
+    this.put([...this.items().filter((item) => !(same(item) && item.source === "tracked")), made]);
+    this.choose(made);
+  }
+
+  // A dragged item becomes a person's: returns the one that took its place.
+  moved(item, points) {
+    const made = { ...item, points, source: "human" };
+    const items = this.items().map((one) => (one === item ? made : one));
+    const revision = this.drafts.get(this.shown.frame)?.revision ?? this.shown.revision;
+    this.drafts.set(this.shown.frame, { items, revision });
+    this.chosen = made;
+    this.studio.view.redraw();
+    return made;
+  }
+
+  choose(item) {
+    this.chosen = item;
+    if (item) this.instance = item.instance;
+    if (item?.name) this.name = item.name;
+    this.refresh();
+  }
+
+  remove() {
+    if (!this.chosen) return;
+    if (this.chosen.source !== "human") {
+      toast("This point was tracked, not labelled: drag it where it belongs instead.", { bad: true });
+      return;
+    }
+    this.remember();
+    const gone = this.chosen;
+    this.chosen = null;
+    this.put(this.items().filter((item) => item !== gone));
+  }
+
+  confirm() {
+    const items = this.items();
+    if (!items.some((item) => item.source === "tracked" && item.points.length)) return;
+    this.remember();
+    this.put(items.map((item) => (item.points.length ? { ...item, source: "human" } : item)));
+  }
+
+  undo() {
+    const before = this.history.pop();
+    if (!before) return;
+    this.chosen = null;
+    this.put(JSON.parse(before));
+  }
+
+  addInstance(name) {
+    if (!this.allInstances().includes(name)) this.instances.push(name);
+    this.instance = name;
+    this.changed();
+  }
+
+  addName(name) {
+    if (!this.allNames().includes(name)) this.names.push(name);
+    this.name = name;
+    this.use("point");
+    this.changed();
+  }
+
+  addPair(pair) {
+    if (!/^[^:,]+:[^:,]+$/.test(pair)) {
+      toast("A pair is two names with a colon between, for example paw1:paw2.", { bad: true });
+      return;
+    }
+    this.extra.push(pair);
+    this.changed();
+  }
+
+  use(mode) {
+    this.tool.mode = mode;
+    this.tool.abandon();
+    this.refresh();
+  }
+
+  async save() {
+    for (const [n, draft] of [...this.drafts]) {
+      const items = draft.items.filter((item) => item.source === "human");
+      const answer = await attempt(() => post("/api/keypoints/save", this.values({ n, items, revision: draft.revision })));
+      if (!answer) return;
+      this.drafts.delete(n);
+      if (this.shown.frame === n) [this.shown, this.chosen, this.history] = [answer, null, []];
+      this.know(answer.overview);
+      toast(items.length ? `Saved the labels of frame ${n}.` : `Frame ${n} is no longer a labelled one.`);
+    }
+    this.changed();
+    this.strip.set({ labelled: this.overview.labelled });
+  }
+
+  async follow() {
+    if (this.drafts.size) await this.save();
+    if (this.drafts.size) return;
+    const values = this.values({ backend: $("#follow-backend").value, model: $("#follow-model").value, pairs: this.extra.join(",") });
+    await attempt(async () => {
+      const { job } = await post("/api/keypoints/run", values);
+      $("#follow").disabled = true;
+      try {
+        this.told_(await watch(job, { onCancelled: (result) => this.told_(result) }));
+      } finally {
+        $("#follow").disabled = false;
+        await this.load();
+      }
+    });
+  }
+
+  told_(result) {
+    if (!result) return;
+    $("#follow-result").replaceChildren(...result.summary.filter((line) => !line.startsWith("files")).map((line) => el("div.mono", {}, line)));
+  }
+
+  // -- what is shown -----------------------------------------------------------------------------------------------
+
+  hint() {
+    if (!this.studio.player.info) return "First, **choose a video**.";
+    const { mode, open } = this.tool;
+    const labelled = this.items().filter((item) => item.source === "human").length;
+    if (this.drafts.size && mode !== "polygon") {
+      const rest = mode === "point" && this.name ? `Click on **${this.name}**, or drag what is there. ` : "Drag what is there. ";
+      return `${rest}**Ctrl S** saves.`;
+    }
+    if (mode === "polygon") return open.length ? "Click corner by corner; **Enter** or a click on the first corner closes it." : `Click around **${this.instance || FIRST}**, corner by corner.`;
+    if (!this.allNames().length) return "Type the **name of a point** on the right, for example nose, and press Enter.";
+    if (this.overview.tracked) return "Step through the video; **drag** a point that is wrong, save, and follow again: only what that touches is done anew.";
+    if (labelled) return "Label more, or press **Follow the points**.";
+    return `Click on **${this.name}**${this.instance ? ` of **${this.instance}**` : ""} in the picture.`;
+  }
+
+  color(instance) {
+    return colorOf(this.allInstances().indexOf(instance));
+  }
+
+  refresh() {
+    for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === this.tool.mode);
+    const items = this.items();
+    const done = (name) => items.some((i) => i.kind === "point" && i.source === "human" && i.instance === this.instance && i.name === name);
+    $("#instances").replaceChildren(...this.allInstances().map((name, i) => el(
+      "button", { "aria-pressed": name === this.instance, color: this.color(name), title: i < 9 ? `key ${i + 1}` : "", onclick: () => this.pick(name) },
+      el("span.swatch"), ` ${name}`)));
+    $("#names").replaceChildren(...this.allNames().map((name) => el(
+      done(name) ? "button.set" : "button", { "aria-pressed": name === this.name, data: { name }, onclick: () => this.addName(name) }, name)));
+    $("#suggested").replaceChildren(...this.suggested().map((name) => el("option", { value: name })));
+    const pairs = [...this.overview.pairs.map((pair) => pair.join(" / ")), ...this.extra.map((pair) => pair.replace(":", " / "))];
+    $("#pairs").textContent = pairs.length ? `Left and right: ${pairs.join(", ")}` : "";
+    $("#save-labels").disabled = !this.drafts.size;
+    $("#undo-label").disabled = !this.history.length;
+    $("#delete-label").disabled = !this.chosen;
+    $("#confirm").disabled = !items.some((item) => item.source === "tracked" && item.points.length);
+    const unsaved = [...this.drafts.keys()].sort((a, b) => a - b);
+    $("#label-facts").replaceChildren(
+      this.overview.labelled.length ? "Labelled frames: " : "No frame is labelled yet. ",
+      ...this.overview.labelled.slice(0, 40).flatMap((n) => [el("a", { href: "#", onclick: (event) => this.visit(event, n) }, String(n)), " "]),
+      unsaved.length ? el("b", {}, ` Not saved: frame ${unsaved.join(", ")}`) : "",
+    );
+    $("#review").replaceChildren(...this.overview.review.map(({ frame, urgency, keypoints }) => el(
+      "tr.go", { data: { frame }, onclick: (event) => this.visit(event, frame) }, el("td", {}, `frame ${frame}`), el("td.dim", {}, urgency.toFixed(2)), el("td", {}, keypoints))));
+    if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, "A list of doubtful frames, after following.")));
+    this.strip.set({ instance: this.instance, labelled: this.overview.labelled });
+    this.studio.say();
+    this.studio.view.redraw();
+  }
+
+  // The other side of what is named one-sidedly.
+  suggested() {
+    const names = this.allNames();
+    const swapped = names.map((name) => name.replace(/left|Left|LEFT|L$|^l_|_l$/, (side) => ({ left: "right", Left: "Right", LEFT: "RIGHT", L: "R", l_: "r_", _l: "_r" })[side]));
+    return [...new Set([...swapped.filter((name) => !names.includes(name)), ...names])];
+  }
+
+  pick(name) {
+    this.instance = name;
+    this.refresh();
+  }
+
+  visit(event, frame) {
+    event.preventDefault();
+    this.studio.player.stop();
+    this.studio.player.go(frame);
+  }
+
+  draw(context, view) {
+    if (this.shown.frame !== this.studio.player.shown && !this.studio.player.playing) return;
+    const items = this.items();
+    for (const item of items) if (item.kind === "polygon") this.drawOutline(context, view, item);
+    const points = items.filter((item) => item.kind === "point" && item.points.length);
+    const naming = points.length <= NAMED || view.scale > 3;
+    for (const item of points) this.drawPoint(context, view, item, naming);
+    const { open } = this.tool;
+    if (open.length) {
+      const ends = view.pointer ? [...open, [view.pointer.x, view.pointer.y]] : open;
+      trace(context, ends.map(([x, y]) => view.toScreen(x, y)), this.color(this.instance || FIRST));
+    }
+  }
+
+  drawOutline(context, view, item) {
+    const corners = item.points.map(([x, y]) => view.toScreen(x, y));
+    const color = this.color(item.instance);
+    const chosen = item === this.chosen;
+    context.setLineDash(item.source === "human" ? [] : [5, 4]);
+    trace(context, [...corners, corners[0]], color, chosen ? 3 : 1.5);
+    context.setLineDash([]);
+    if (!chosen && item !== this.tool.over) return;
+    context.fillStyle = "#fff";
+    for (const [x, y] of corners) context.fillRect(x - 3, y - 3, 6, 6);
+  }
+
+  drawPoint(context, view, item, naming) {
+    const [x, y] = view.toScreen(...item.points[0]);
+    const color = this.color(item.instance);
+    const human = item.source === "human";
+    const size = item === this.chosen || item === this.tool.over ? 7 : 5;
+    context.beginPath();
+    context.arc(x, y, size, 0, 2 * Math.PI);
+    if (item.state === "occluded" && !human) {
+      context.lineWidth = 2;
+      context.strokeStyle = color;
+      context.stroke();
+    } else {
+      context.fillStyle = color;
+      context.fill();
+      context.lineWidth = human ? 2 : 1;
+      context.strokeStyle = human ? "#fff" : "#000";
+      context.stroke();
+    }
+    if (size === 7 || naming) {
+      context.font = "600 11px system-ui, sans-serif";
+      context.lineWidth = 3;
+      context.strokeStyle = "#000b";
+      context.strokeText(item.name, x + 9, y + 4);
+      context.fillStyle = "#fff";
+      context.fillText(item.name, x + 9, y + 4);
+    }
+    if (size === 7) tag(context, human ? item.instance : `${item.instance} ${item.score?.toFixed(2) ?? ""}`, x + 9, y - 6, color);
+  }
+
+  key(event) {
+    const command = event.ctrlKey || event.metaKey;
+    const presses = { p: () => this.use("point"), o: () => this.use("polygon"), v: () => this.use("select"), Delete: () => this.remove(), Backspace: () => this.remove(),
+      Enter: () => this.tool.close(), Escape: () => (this.tool.open.length ? this.tool.abandon() : this.choose(null)) };
+    if (command && event.key === "s") this.save();
+    else if (command && event.key === "z") this.undo();
+    else if (!command && /^[1-9]$/.test(event.key) && this.allInstances()[Number(event.key) - 1]) this.pick(this.allInstances()[Number(event.key) - 1]);
+    else if (!command && presses[event.key]) presses[event.key]();
+    else return false;
+    return true;
+  }
+
+  help() {
+    return [["P, O, V", "point, outline, move"], ["1 … 9", "pick an animal or object"], ["click", "set the point, go on to the next"], ["drag", "move a point or a corner"],
+      ["Enter", "close an outline"], ["Del", "delete a label"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
+  }
+}
+
+function trace(context, places, color, width = 2) {
+  context.beginPath();
+  places.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.strokeStyle = color;
+  context.lineWidth = width;
+  context.stroke();
+}
