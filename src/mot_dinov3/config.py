@@ -8,6 +8,7 @@ default. Whatever is unknown is an error that names all mistakes at once.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import sys
 import types
 import typing
@@ -30,6 +31,8 @@ from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.hybrid import HybridConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
+
+MAX_TOML = 1 << 20  # bytes
 
 C = TypeVar("C")
 
@@ -158,9 +161,14 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
             names every such key.
     """
     try:
+        if not path.is_file():
+            why = "it is not a file" if path.exists() else "it does not exist"
+            raise ConfigError(f"configuration '{path}' cannot be read: {why}")
+        if path.stat().st_size > MAX_TOML:
+            raise ConfigError(f"configuration '{path}' is too large to be one (more than {MAX_TOML} bytes)")
         table = _toml_loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror}") from error
+        raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
     known = {option.key: option for option in options}
@@ -170,7 +178,7 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
         if option is None:
             problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), known)}")
         elif not _fits(option, value):
-            problems.append(f"'{key}' must be a {option.type.__name__}, got {value!r}")
+            problems.append(f"'{key}' must be a {option.type.__name__}, got {reprlib.repr(value)}")
         else:
             values[option.key] = option.type(value)
     if problems:

@@ -34,11 +34,14 @@ COMMANDS = {
     "gallery": "track from recorded detections, and name known identities",
     "keypoints": "follow labelled body parts through a video",
     "similarity": "cosine heatmap of a clicked patch",
+    "export": "embedder weights to TorchScript, ONNX, OpenVINO, TensorRT, TFLite",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "studio": "local web page: build galleries, label keypoints, look at similarity",
+    "benchmark": "stage times, the budget kept, memory, side by side with peers",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }
 PROGRAM = "mot-dinov3"
+MAX_ENV = 1 << 20  # bytes
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,6 +100,8 @@ def read_env(path: Path) -> None:
 
     try:
         if path.is_file():
+            if path.stat().st_size > MAX_ENV:
+                raise ValueError(f"it is larger than {MAX_ENV} bytes")
             load_dotenv(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"'{path}' cannot be read: {error}", remedy="write NAME=value lines in UTF-8") from error

@@ -5,7 +5,6 @@ Whatever is local is used without asking the network: a folder as written, one i
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import queue
@@ -15,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from mot_dinov3.errors import GatedModelError, ModelError, UnreachableModelError, UnsupportedModelError
+from mot_dinov3.errors import FormatError, GatedModelError, ModelError, UnreachableModelError, UnsupportedModelError
+from mot_dinov3.formats.text import read_object
 
 MODELS = Path("models")  # in the working directory
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -159,9 +159,19 @@ def is_complete(folder: Path) -> bool:
             return True
         index = folder / f"{name}.index.json"
         if index.is_file():
-            shards = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+            shards = _shards(index)
             return bool(shards) and all((folder / shard).is_file() for shard in shards)
     return False
+
+
+def _shards(index: Path) -> set[str]:
+    """Return the files that an index lists; none where it is damaged."""
+    try:
+        listed = read_object(index).get("weight_map")
+    except FormatError as error:
+        log.debug("%s", error.message)
+        return set()
+    return {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
 
 
 def unsupported(model: str, reason: str) -> UnsupportedModelError:

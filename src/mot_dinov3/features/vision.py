@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import pickle
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.errors import ModelError
+from mot_dinov3.errors import FormatError, ModelError
 from mot_dinov3.features.hub import not_plain, unsupported
 from mot_dinov3.features.network import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from mot_dinov3.formats.text import read_object
 
 # What a checkpoint may lack: it plays no part in an embedding.
 UNUSED = ("mask_token",)
@@ -136,12 +136,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"'{path}' cannot be read: {error}", remedy="fetch the model again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"'{path}' does not hold a JSON object", remedy="fetch the model again")
-    return content
+        return read_object(path)
+    except FormatError as error:
+        raise ModelError(error.message, remedy="fetch the model again") from error
 
 
 def _sides(size: Any, default: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.errors import FormatError
-from mot_dinov3.formats.text import MAX_FRAME, check_file, is_number, kind_of, read_object
+from mot_dinov3.formats.text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
 from mot_dinov3.structures import Keypoints, PointSource, PointState
 
 VERSION = "5.5.0"
@@ -103,7 +103,7 @@ def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[Labelled
     """
     found = {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
     for frame, path in frame_files(folder, stem).items():
-        found[frame] = path, read_object(path)
+        found[frame] = path, _shallow(read_object(path), f"'{path}'")
     labelled = []
     for frame, (path, content) in sorted(found.items()):
         if not is_ours(content):
@@ -115,15 +115,21 @@ def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
     """Return the outlines in a frame file that we wrote, by instance; none where the file is not ours or gone."""
     if not path.is_file():
         return {}
-    content = read_object(path)
-    if not is_ours(content):
-        return {}
+    content = _shallow(read_object(path), f"'{path}'")
+    shapes = content.get("shapes") if is_ours(content) else None
     found: dict[str, tuple[Points, ...]] = {}
-    for raw in content["shapes"]:
-        if raw["shape_type"] == "polygon":
-            name = raw["instance_label"]
-            found[name] = (*found.get(name, ()), np.array(raw["points"], np.float64))
+    for raw in shapes if isinstance(shapes, list) else ():
+        shape = _shape(raw)
+        if isinstance(shape, Shape) and raw.get("shape_type") == "polygon":
+            found[shape.instance] = (*found.get(shape.instance, ()), shape.points)
     return found
+
+
+def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return `content`, which is walked through by calls within calls, unless that could exhaust the stack."""
+    if too_deep(content):
+        raise FormatError(f"{where} is nested too deeply to be what it should be")
+    return content
 
 
 def is_ours(content: Mapping[str, Any]) -> bool:
@@ -154,19 +160,12 @@ def _plain(value: object) -> object:
 def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
     if not path.exists():
         return
-    check_file(path)
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise FormatError(f"'{path}', line {number}: not valid JSON") from error
-        frame = content.get("frame") if isinstance(content, dict) else None
+        where = f"'{path}', line {number},"
+        content = _shallow(parse_object(line, where), where)
+        frame = content.get("frame")
         if type(frame) is not int or not 0 <= frame <= MAX_FRAME:
             raise FormatError(f"'{path}', line {number}: no frame number")
         yield frame, path, content

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mot_dinov3 import boxes
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, check_file, has_size, read_lines
+from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.structures import Detections, FloatArray, IntArray, VideoInfo
 
 _COLUMNS = 7
@@ -24,6 +24,7 @@ _CLASS_COLUMNS = 9
 world coordinates."""
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
 _MAX_ID = 2**53
+MAX_SEQINFO = 1 << 16  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +135,14 @@ def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
     Raises:
         FormatError: It is no such file, or a number in it is none.
     """
-    check_file(path)
+    text = read_text(path, largest=MAX_SEQINFO)
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        parser.read_string(text)
         section = parser["Sequence"]
         fps = section.getfloat("frameRate", fallback=0.0)
         width, height, count = (section.getint(k, fallback=0) for k in ("imWidth", "imHeight", "seqLength"))
-    except (configparser.Error, KeyError, ValueError, OSError) as error:
+    except (configparser.Error, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else "cannot be read"
         raise FormatError(f"'{path}' is not a usable seqinfo.ini: {reason}", remedy="correct or remove it") from error
     if not 0 <= fps <= MAX_FRAME or not all(0 <= value <= MAX_FRAME for value in (width, height, count)):

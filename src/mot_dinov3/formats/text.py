@@ -16,6 +16,9 @@ MAX_FRAME = 100_000_000
 MAX_COORDINATE = 1e7
 """Largest box coordinate believed, pixels. Far below it float32 still tells neighbouring pixels apart."""
 
+MAX_BYTES = 1 << 29
+"""Largest text file read whole: a day of detections. Its values take about ten times as much memory."""
+
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _MAX_DEPTH = 16
@@ -55,31 +58,59 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
 
+def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
+    """Return what a UTF-8 text file holds.
+
+    Args:
+        path: The file.
+        largest: Bytes beyond which it is not even opened.
+
+    Raises:
+        FormatError: It cannot be read, is too large or is not UTF-8.
+    """
+    check_file(path)
+    try:
+        size = path.stat().st_size
+        if size > largest:
+            raise FormatError(
+                f"'{path}' is {size / 1e6:.0f} MB large, more than is read at once ({largest / 1e6:.0f} MB)",
+                remedy="it is not what it should be; very long recordings can be split, or given as MOTChallenge text",
+            )
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+    except OSError as error:
+        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object a file holds; NaN, Infinity and numbers that overflow are errors.
 
     Raises:
         FormatError: The file cannot be read or is not one JSON object; the message names the line.
     """
-    check_file(path)
+    return parse_object(read_text(path), f"'{path}'")
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """Return the JSON object that `text` is; `where` names it in messages.
+
+    Raises:
+        FormatError: It is none.
+    """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
-    except UnicodeDecodeError as error:
-        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
     except json.JSONDecodeError as error:
         raise FormatError(
-            f"'{path}' is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
+            f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
             remedy="write it anew: it may have been cut off",
         ) from error
     except ValueError as error:  # ours from the two hooks, or Python's limit on the digits of an integer
-        raise FormatError(f"'{path}' is not valid JSON: {error}", remedy="write finite numbers only") from error
+        raise FormatError(f"{where} is not valid JSON: {error}", remedy="write finite numbers only") from error
     except RecursionError as error:
-        raise FormatError(f"'{path}' is nested too deeply to be what it should be") from error
-    except OSError as error:
-        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
+        raise FormatError(f"{where} is nested too deeply to be what it should be") from error
     if not isinstance(value, dict):
-        raise FormatError(f"'{path}' holds a JSON {kind_of(value)}, not an object")
+        raise FormatError(f"{where} holds a JSON {kind_of(value)}, not an object")
     return value
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mot_dinov3.errors import ConfigError, InputError, UsageError, closest
+from mot_dinov3.errors import ConfigError, UsageError, closest
 from mot_dinov3.formats.stream import DetectionStream
-from mot_dinov3.formats.text import check_file, printable
+from mot_dinov3.formats.text import printable, read_text
 from mot_dinov3.naming.config import NamingConfig
 from mot_dinov3.pipeline.naming import ClassFilter
+
+MAX_NAMES = 1 << 20  # bytes
 
 
 def class_filter(config: NamingConfig) -> ClassFilter:
@@ -16,18 +18,11 @@ def class_filter(config: NamingConfig) -> ClassFilter:
 
     Raises:
         UsageError: `classes` names none.
-        InputError: The file of class names cannot be read.
+        FormatError: The file of class names cannot be read.
     """
     names: dict[int, str] = {}
     if config.class_names is not None:
-        path = Path(config.class_names)
-        check_file(path)
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"class names '{path}' cannot be read: {error}", remedy="one name a line, UTF-8"
-            ) from error
+        lines = read_text(Path(config.class_names), largest=MAX_NAMES).splitlines()
         names = {number: printable(line.strip()) for number, line in enumerate(lines) if line.strip()}
     entries = [entry.strip() for entry in config.classes.replace(";", ",").split(",") if entry.strip()]
     if config.classes.strip() and not entries:

@@ -47,6 +47,9 @@ def read_image(path: Path) -> Image:
     import cv2
 
     try:
+        # a pipe would be waited for, a device read for ever
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise VideoError(f"picture '{path}' cannot be read: it is not a file", remedy="remove it")
         # not cv2.imread: on Windows it cannot open names beyond the system's code page
         data = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
