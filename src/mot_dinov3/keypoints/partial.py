@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.solver import Solved, combine
+from mot_dinov3.keypoints.solver import Solved, combine, one_sided
 from mot_dinov3.keypoints.tracker import Estimate
 from mot_dinov3.structures import BoolArray, PointState
 
@@ -31,6 +32,38 @@ def filled(bodies: Sequence[Body], carried: Sequence[Solved] | None) -> tuple[Bo
         xy = np.where((body.known | ~there)[:, None], body.xy, solved.estimate.xy)
         found.append(dataclasses.replace(body, xy=xy, polygons=body.polygons or solved.estimate.polygons))
     return tuple(found)
+
+
+def as_record(carried: Sequence[Solved]) -> list[dict[str, Any]]:
+    """Return what is carried over a labelled frame as plain JSON, exactly: a later run goes on with the same bits."""
+    return [
+        {
+            "xy": one.estimate.xy.tolist(),
+            "variance": one.estimate.variance.tolist(),
+            "score": one.estimate.score.tolist(),
+            "state": one.estimate.state.tolist(),
+            "swapped": one.estimate.swapped.tolist(),
+            "polygons": [polygon.tolist() for polygon in one.estimate.polygons],
+        }
+        for one in carried
+    ]
+
+
+def from_record(record: Sequence[Mapping[str, Any]]) -> list[Solved]:
+    """Return what `as_record` wrote."""
+    return [
+        one_sided(
+            Estimate(
+                xy=np.array(one["xy"], np.float64).reshape(-1, 2),
+                variance=np.array(one["variance"], np.float64),
+                score=np.array(one["score"], np.float64),
+                state=np.array(one["state"], np.int64),
+                polygons=tuple(np.array(polygon, np.float64) for polygon in one["polygons"]),
+                swapped=np.array(one["swapped"], np.bool_),
+            )
+        )
+        for one in record
+    ]
 
 
 def scattered(bodies: Sequence[Body], estimates: Sequence[Estimate]) -> list[Estimate]:

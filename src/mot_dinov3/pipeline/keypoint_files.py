@@ -167,10 +167,15 @@ class KeypointFiles:
         span = [self._rows.get(frame) for frame in range(first, last + 1)]
         return None if not all(span) else [row for row in span if row is not None]
 
-    def finished(self, first: int, signature: str) -> None:
-        """Note that a gap is solved, up to the last frame written."""
+    def carried(self, signature: str) -> list[dict[str, Any]] | None:
+        """Return what an earlier run carried out of a gap that it solved: points not labelled where it ends."""
+        record = self._old.get("done", {}).get(signature, {}).get("carried")
+        return record if isinstance(record, list) else None
+
+    def finished(self, first: int, signature: str, carried: list[dict[str, Any]] | None = None) -> None:
+        """Note that a gap is solved, up to the last frame written, and what is carried out of it."""
         if self._last >= first:
-            self._done[signature] = {"first": first, "last": self._last}
+            self._done[signature] = {"first": first, "last": self._last, "carried": carried}
         self._open = {}
         self._save()
 

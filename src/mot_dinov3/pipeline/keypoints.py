@@ -9,7 +9,7 @@ from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.labels import Body, Labels
-from mot_dinov3.keypoints.partial import combined, filled
+from mot_dinov3.keypoints.partial import as_record, combined, filled, from_record
 from mot_dinov3.keypoints.solver import Solved, labelled_keypoints, one_sided, tracked_keypoints
 from mot_dinov3.pipeline.keypoint_files import KeypointFiles
 from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
@@ -85,8 +85,9 @@ class KeypointPipeline:
             kept = self._files.reusable(gap.first, gap.stop, signature)
             if kept is not None:
                 self.results.reuse(kept)
-                carried = None
-                self._files.finished(gap.first, signature)
+                record = self._files.carried(signature)
+                carried = None if record is None else from_record(record)
+                self._files.finished(gap.first, signature, record)
             elif not self.interrupted:
                 carried = self._solve(gap, signature, carried)
 
@@ -111,7 +112,7 @@ class KeypointPipeline:
         else:
             last = self._solve_between(gap, signature, carried)
         if not self.interrupted:
-            self._files.finished(gap.first, signature)
+            self._files.finished(gap.first, signature, None if last is None else as_record(last))
         return last
 
     def _solve_open(self, gap: Gap, signature: str, carried: Sequence[Solved] | None) -> None:
