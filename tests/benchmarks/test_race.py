@@ -1,4 +1,4 @@
-"""The race runs on a small recorded scene, and its synthetic scene is what it says."""
+"""The race runs on a small recorded scene."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
+
+from mot_dinov3.benchmark.association import walkers
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +49,9 @@ def test_the_table_has_our_rows_online_and_linked(
 
 
 def test_boxes_are_dropped_by_seed(race: ModuleType, tmp_path: Path):
-    frames = list(race.scene(20, 10))
+    frames = list(walkers(20, 10))
     recording = race.Recording("scene", 30.0, (1920, 1080), frames, None)
     recordings = sys.modules["recordings"]
     first, again, other = (recordings.dropped(recording, 0.3, seed).frames for seed in (1, 1, 2))
     assert [len(rows) for rows in first] == [len(rows) for rows in again] != [len(rows) for rows in other]
     assert 0.6 < sum(map(len, first)) / sum(map(len, frames)) < 0.8
-
-
-def test_the_synthetic_scene_keeps_its_walkers_in_the_picture(race: ModuleType):
-    frames = list(race.scene(50, 40))
-    assert 0.9 < np.mean([len(rows) for rows in frames]) / 50 < 1
-    for rows in frames:
-        assert (rows.xyxy.min() > -20) & (rows.xyxy[:, 2].max() < 1960) & (rows.xyxy[:, 3].max() < 1120)
-        np.testing.assert_allclose(np.linalg.norm(rows.embedding, axis=1), 1, atol=1e-5)

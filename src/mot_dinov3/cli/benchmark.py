@@ -1,0 +1,205 @@
+"""`benchmark`: what a run costs, whether the budget holds, and how peers do on the same frames."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mot_dinov3
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.progress import progress_bar, say_notices
+from mot_dinov3.cli.track import track_config
+from mot_dinov3.config import TrackConfig, TrackerChoice
+from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.motion import MotionConfig
+from mot_dinov3.detectors.sparse import SparseConfig
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.scheduler import SchedulerConfig
+from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.hybrid import HybridConfig
+from mot_dinov3.video import SourceConfig
+from mot_dinov3.viz import DrawConfig
+
+if TYPE_CHECKING:
+    from mot_dinov3.benchmark.memory import Growth
+    from mot_dinov3.benchmark.runs import Adherence, Measured
+    from mot_dinov3.benchmark.side_by_side import Pace
+
+Report = tuple[dict[str, Any], list[str]]
+"""What was measured, for programs and for people."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What `benchmark` takes of `track`'s options."""
+
+    source: SourceConfig
+    detector: DetectorConfig
+    sparse: SparseConfig
+    motion: MotionConfig
+    device: DeviceConfig
+    embedder: EmbedderConfig
+    scheduler: SchedulerConfig
+    choice: TrackerChoice
+    tracker: TrackerConfig
+    hybrid: HybridConfig
+    draw: DrawConfig
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "benchmark",
+        usage="%(prog)s --source PATH [options] | --association",
+        description="Measure the main job on a source: stage times, frames per second, memory, share of boxes "
+        "embedded, time to the first frame. The video is drawn and encoded as track does it, and thrown away.",
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what to measure (one of these, else the main job as it is)")
+    modes = what.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--budget", type=budgets, metavar="MS,…", help="how these budgets hold: what refreshes take beyond them"
+    )
+    modes.add_argument("--peers", action="store_true", help="beside 'yolo track', on the same frames in turns")
+    modes.add_argument(
+        "--association", action="store_true", help="the association step at 10 to 200 objects; no source"
+    )
+    modes.add_argument(
+        "--memory", type=int, metavar="FRAMES", help="resident memory while the source is read in a loop"
+    )
+    parser.add_argument("--no-video", action="store_true", help="do not draw and encode")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_config_options(parser, BenchmarkConfig)
+    add_cpu_option(parser)
+
+
+def budgets(text: str) -> list[float]:
+    """Return the budgets of a list like ``5,10,20,40``, in ms."""
+    found = [float(entry) for entry in text.split(",")]
+    if not all(0 < budget < 1e6 for budget in found):
+        raise argparse.ArgumentTypeError(f"budgets must be positive numbers of ms, for example 5,10,20,40, got {text}")
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and return the exit code."""
+    if args.association:
+        if os.environ.get("OMP_NUM_THREADS") != "1":  # libraries read it when they are loaded
+            return _again_with_one_thread(args)
+        numbers, lines = _association(progress=not args.no_progress)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            numbers, lines = _measure(args, Path(folder))
+    print(json.dumps(numbers, indent=2) if args.json else "\n".join(lines))
+    return EXIT_OK
+
+
+def _again_with_one_thread(args: argparse.Namespace) -> int:
+    words = [sys.executable, "-m", "mot_dinov3", "benchmark", "--association"]
+    words += [word for word, given in (("--json", args.json), ("--no-progress", args.no_progress)) if given]
+    found = os.pathsep.join(filter(None, [str(Path(mot_dinov3.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(words, env={**os.environ, **ONE_THREAD, "PYTHONPATH": found}, check=False).returncode
+
+
+def _measure(args: argparse.Namespace, folder: Path) -> Report:
+    values = option_values(args, BenchmarkConfig)
+    if args.no_video:
+        values["video"] = False
+    elif values.get("source"):
+        values["output"] = str(folder / "tracked.mp4")
+    config = track_config(values)
+    with progress_bar(0, shown=not args.no_progress) as bar:
+
+        def tick() -> bool:
+            bar.update()
+            return False
+
+        return _chosen(args)(config, folder, tick)
+
+
+def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[], bool]], Report]:
+    from mot_dinov3.benchmark import memory, runs, side_by_side
+
+    if args.budget:
+        return lambda config, _, tick: _budget_report(list(runs.keep_budgets(config, args.budget, tick)))
+    if args.peers:
+        return lambda config, folder, tick: _peers_report(side_by_side.compare(config, folder, tick))
+    if args.memory is not None:
+        return lambda config, _, tick: _memory_report(memory.watch_memory(config, args.memory, tick))
+    return lambda config, _, tick: _run_report(runs.measure(config, tick))
+
+
+def _association(*, progress: bool) -> Report:
+    from mot_dinov3.benchmark.association import OBJECT_COUNTS, PASSES, as_lines, sweep
+    from mot_dinov3.benchmark.contestants import OURS, contestants
+
+    makers, notices = contestants(None, embedded=True)
+    makers = {name: make for name, make in makers.items() if name != OURS}  # ours without the scheduler
+    say_notices(notices)
+    with progress_bar(len(makers) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
+        times = sweep(makers, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
+    title = f"association step, CPU ms a frame on one thread (lowest median of {PASSES} passes), synthetic objects"
+    return {"association_ms": times, "notices": notices}, [title, "", *as_lines(times)]
+
+
+def _run_report(measured: Measured) -> Report:
+    peak = round(measured.peak_mb, 1)
+    lines = [line for line in measured.summary.lines() if not line.startswith("written")]
+    return {**measured.summary.numbers(), "peak_mb": peak}, [*lines, f"memory      {peak:.0f} MB at most"]
+
+
+def _budget_report(kept: list[Adherence]) -> Report:
+    names = ("p50", "p95", "p99", "max")
+    numbers = [
+        {
+            **dataclasses.asdict(one),
+            "overshoot_ms": dict(zip(names, one.overshoot_ms)),
+            "overshoot_crops": dict(zip(names, one.overshoot_crops)),
+        }
+        for one in kept
+    ]
+    lines = [
+        "what a frame's refreshes took beyond what the budget had left for them: ms, and crops at that frame's cost",
+        "",
+        "| budget ms | frames with refreshes | refreshed | put off | " + " | ".join(names) + " |",
+        "| --- " * (4 + len(names)) + "|",
+    ]
+    for one in kept:
+        over = [f"{ms:.1f} ms, {crops:.2f}" for ms, crops in zip(one.overshoot_ms, one.overshoot_crops)]
+        cells = [f"{one.budget_ms:g}", str(one.frames), str(one.refreshed), str(one.deferred), *over]
+        lines.append("| " + " | ".join(cells) + " |")
+    return {"budgets": numbers}, lines
+
+
+def _peers_report(paces: Mapping[str, Pace]) -> Report:
+    numbers = {name: {**dataclasses.asdict(pace), "fps": pace.fps} for name, pace in paces.items()}
+    lines = [
+        "medians over blocks of frames, taken in turns; 'times ours' is the median ratio of a pair of blocks",
+        "",
+        "| | ms a frame | fps | CPU ms a frame | times ours |",
+        "| --- " * 5 + "|",
+        *(
+            f"| {name} | {pace.wall_ms:.1f} | {pace.fps:.1f} | {pace.cpu_ms:.1f} | {pace.slower:.2f} |"
+            for name, pace in paces.items()
+        ),
+    ]
+    return {"peers": numbers}, lines
+
+
+def _memory_report(growth: Growth) -> Report:
+    samples = {frame: round(mb, 1) for frame, mb in growth.samples.items()}
+    first, last = min(samples), max(samples)
+    lines = [f"frame {frame:>8}   {mb:8.1f} MB" for frame, mb in samples.items()]
+    lines.append(f"from frame {first} to {last}: {growth.grown_mb:+.1f} MB")
+    return {"resident_mb": samples, "grown_mb": round(growth.grown_mb, 1)}, lines

@@ -1,0 +1,116 @@
+"""The command `benchmark`, on a small real video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mot_dinov3.cli import main
+from scenes import Scene, write_scene
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def benchmark(scene: Scene, *options: str) -> int:
+    given = ("--source", str(scene.video), "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress")
+    return main(["benchmark", *given, *options])
+
+
+def test_a_run_is_measured_and_leaves_nothing_behind(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark(scene, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["frames"], found["detections"], found["identities"]) == (scene.frames, 80, 2)
+    assert found["embedded"] / 80 == found["share_embedded"] > 0
+    assert found["fps"] > 0
+    assert found["peak_mb"] > 10
+    assert found["time_to_first_frame_s"] > 0
+    stages = found["stage_ms"]
+    assert stages["draw"] > 0
+    assert stages["write"] > 0
+    main_thread = sum(ms for name, ms in stages.items() if name not in ("read", "write"))
+    assert main_thread == pytest.approx(found["latency_ms"]["mean"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_text_it_is_the_summary(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark(scene, "--no-video", "--end-frame", "10") == 0
+    out = capsys.readouterr().out
+    assert "frames      10, 20 detections" in out
+    assert "MB at most" in out
+    assert "written" not in out
+
+
+def test_budgets_are_tried_one_by_one(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    budget = ("--budget", "5,20", "--embed-cost-ms", "4", "--embed-refresh", "1", "--no-video")
+    assert benchmark(scene, *budget, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["budgets"]
+    assert [one["budget_ms"] for one in found] == [5, 20]
+    assert found[0]["deferred"] > found[1]["deferred"]  # 5 ms are one crop of 4 ms
+    assert all(one["overshoot_ms"]["max"] == 0 for one in found)
+    assert benchmark(scene, *budget) == 0
+    assert "| 5 |" in capsys.readouterr().out
+
+
+def test_memory_is_read_while_the_source_begins_again(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark(scene, "--memory", "100", "--no-video", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["resident_mb"]) == ["50", "100"]
+    assert found["grown_mb"] < 100
+
+
+def test_the_association_step_needs_no_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mot_dinov3.benchmark import association, contestants
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(association, "OBJECT_COUNTS", (3,))
+    monkeypatch.setattr(association, "PASSES", 1)
+    monkeypatch.setattr(contestants, "ULTRALYTICS", ())
+    monkeypatch.setattr(contestants, "ROBOFLOW", ())
+    assert main(["benchmark", "--association", "--json", "--no-progress"]) == 0
+    found = json.loads(capsys.readouterr().out)["association_ms"]
+    assert set(found) == {"ours, motion only", "ours, all embedded"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--budget", "5,x"), "--budget"),
+        (("--budget", "0"), "positive numbers"),
+        (("--peers",), "needs a video and YOLO weights"),
+        (("--memory", "1"), "at least 2 frames"),
+        (("--peers", "--association"), "not allowed with"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_line(
+    scene: Scene, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark(scene, *options) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_yolo_track_runs_beside_ours_on_the_same_frames(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video, weights = shared / "data/tracking/vtest.avi", shared / "models/yolov8n.pt"
+    words = ["benchmark", "--source", str(video), "--det", str(weights), "--classes", "0", "--embedder", "none"]
+    words += ["--imgsz", "160", "--end-frame", "41", "--peers", "--json", "--no-progress", "--cpu"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)["peers"]
+    assert found["ours"]["slower"] == 1
+    assert len(found) == 3
+    assert all(pace["wall_ms"] > 0 and pace["fps"] > 0 for pace in found.values())
