@@ -61,7 +61,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def build(*, find: Any = Path, **options: Any) -> factory.BuiltEmbedder:
-    return build_embedder(EmbedderConfig(**options), device=DeviceConfig("cpu"), find=find)
+    return build_embedder(EmbedderConfig(**options), device=DeviceConfig("cpu", accel="torch"), find=find)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_users_own_class_gets_the_same_request() -> None:
     assert type(own).__name__ == "Own"
     request = own.request  # type: ignore[attr-defined]
     assert (request.model, request.pad, request.size, request.square) == ("mine", 0.3, (64, 32), None)
-    assert request.device == DeviceConfig("cpu")
+    assert request.device == DeviceConfig("cpu", accel="torch")
 
 
 def test_what_is_no_embedder_is_refused() -> None:

@@ -25,7 +25,6 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}
 log = logging.getLogger(__name__)
 
 
-@functools.cache
 def openvino_module() -> types.ModuleType:
     """Return the openvino package, imported so that it does not report its use to its makers.
 
@@ -37,9 +36,18 @@ def openvino_module() -> types.ModuleType:
     return importlib.import_module("openvino")
 
 
-@functools.cache
 def core() -> Any:
-    """Return the one `openvino.Core` of the process."""
+    """Return the one `openvino.Core` of the process.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    openvino_module()
+    return _core()
+
+
+@functools.cache
+def _core() -> Any:
     return openvino_module().Core()
 
 

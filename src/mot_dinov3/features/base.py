@@ -90,7 +90,10 @@ class CropEmbedder:
 
     Attributes:
         extractor: As given.
+        notices: What the user should be told, a line each.
     """
+
+    notices: tuple[str, ...] = ()
 
     def __init__(
         self, extractor: Extractor, request: EmbedderRequest, *, info: ModelInfo, same_floor: float, square: bool

@@ -1,17 +1,13 @@
-"""CLIP's picture embeddings. Imports torch: loaded only when this embedder is used."""
+"""CLIP's picture embeddings."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from pathlib import Path
 
-import torch
-
-from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, folder_files, open_network
 from mot_dinov3.features.vision import fit_to_patches, load_weights, read_config, read_preprocessing
-from mot_dinov3.structures import ModelInfo
 
 FAMILIES = ("clip", "clip_vision_model")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -35,40 +31,24 @@ class ClipEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         folder = request.locate(request.model)
-        import transformers  # seconds: only once the model is known to be at hand
-
-        whole = read_config(folder, request.model, FAMILIES)
-        config = whole
-        if whole.model_type == "clip":
-            config = whole.vision_config
-            config.projection_dim = whole.projection_dim  # the two may differ on paper; the weights follow this one
-        network = load_weights(transformers.CLIPVisionModelWithProjection, config, folder, request.model)
-        preprocessing = read_preprocessing(folder, side=int(config.image_size), mean=MEAN, std=STD)
-        height, width = fit_to_patches(preprocessing, request.size, int(config.patch_size))
-        device = resolve_device(request.device.device)
-        precision = resolve_precision(request.device.precision, device)
-        super().__init__(
-            NetworkExtractor(
-                request.model,
-                dataclasses.replace(preprocessing, height=height, width=width),
-                TorchRuntime(ImageEmbeds(network), device=device, precision=precision),
-            ),
-            request,
-            info=ModelInfo("clip", request.model, device, precision, {"size": [height, width]}),
-            same_floor=SAME_FLOOR,
-            square=True,
-        )
+        source = NetworkSource("clip", folder_files(folder), lambda: _load(folder, request))
+        opened = open_network(source, request)
+        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
+        self.notices = opened.notices
 
 
-class ImageEmbeds(torch.nn.Module):
-    """Picks the projected embedding; position embeddings are interpolated where the input's size asks for it."""
+def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
+    import transformers  # seconds: only once the model is known to be at hand, and only where it must be loaded
 
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
+    from mot_dinov3.features.pooling import ImageEmbeds
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
-        side = self.network.config.image_size
-        other = tuple(pixels.shape[2:]) != (side, side)
-        return self.network(pixel_values=pixels, interpolate_pos_encoding=other).image_embeds
+    whole = read_config(folder, request.model, FAMILIES)
+    config = whole
+    if whole.model_type == "clip":
+        config = whole.vision_config
+        config.projection_dim = whole.projection_dim  # the two may differ on paper; the weights follow this one
+    network = load_weights(transformers.CLIPVisionModelWithProjection, config, folder, request.model)
+    preprocessing = read_preprocessing(folder, side=int(config.image_size), mean=MEAN, std=STD)
+    height, width = fit_to_patches(preprocessing, request.size, int(config.patch_size))
+    preprocessing = dataclasses.replace(preprocessing, height=height, width=width)
+    return LoadedNetwork(ImageEmbeds(network), preprocessing, whole.model_type)

@@ -129,7 +129,8 @@ def build_embedder(
     notices = list(device.notices()) if steps[0][1] else []
     for (name, model), following in zip(steps, [*steps[1:], None]):
         try:
-            return BuiltEmbedder(_construct(name, model, config, device, find), tuple(notices))
+            embedder = _construct(name, model, config, device, find)
+            return BuiltEmbedder(embedder, (*notices, *getattr(embedder, "notices", ())))
         except (GatedModelError, UnsupportedModelError, UnreachableModelError) as error:
             if following is None:
                 raise

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.checkpoints import first_line, open_checkpoint, open_script
-from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.errors import ConfigError, ModelError
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.hub import find_local
-from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime, TorchRuntime
+from mot_dinov3.features.network import NetworkExtractor, Preprocessing, Runtime
+from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
 from mot_dinov3.structures import ModelInfo
 
 if TYPE_CHECKING:
@@ -47,10 +47,29 @@ class OsnetEmbedder(CropEmbedder):
                 "the osnet embedder needs weights",
                 remedy="name them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
             )
-        loaded = _load(find_local(request.model), request)
-        extractor = NetworkExtractor(request.model, Preprocessing(*loaded.size), loaded.runtime)
-        info = ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind})
-        super().__init__(extractor, request, info=info, same_floor=SAME_FLOOR, square=False)
+        path = find_local(request.model)
+        if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
+            opened = _open_exported(path, request)
+        else:
+            # bf16 turns its embeddings by up to 0.002 in cosine (gallery crops): only what was checked may do that.
+            source = NetworkSource("osnet", [path], lambda: _load(path, request), torch_precision="fp32")
+            opened = open_network(source, request)
+        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=False)
+        self.notices = opened.notices
+
+
+def _load(path: Path, request: EmbedderRequest) -> LoadedNetwork:
+    module, kind = _torch_module(path, request.device.trust_weights)
+    size = request.size or (script_size(path) if kind == "torchscript" else None) or SIZE
+    return LoadedNetwork(module, Preprocessing(*size), kind, channels_last=True)
+
+
+def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
+    loaded = _load_exported(path, request)
+    extractor = NetworkExtractor(request.model, Preprocessing(*loaded.size), loaded.runtime)
+    return OpenedNetwork(
+        extractor, ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind})
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,22 +79,6 @@ class _Loaded:
     size: tuple[int, int]
     device: str
     precision: str
-
-
-def _load(path: Path, request: EmbedderRequest) -> _Loaded:
-    if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
-        return _load_exported(path, request)
-    module, kind = _torch_module(path, request.device.trust_weights)
-    device = resolve_device(request.device.device)
-    precision = request.device.precision
-    if precision == "auto" and device == "cpu":
-        # bf16 turns its embeddings by up to 0.002 in cosine (gallery crops), and its speed is not settled: between as
-        # fast (two threads, little load) and 1.6 times as fast (one thread). `--precision bf16` takes it.
-        precision = "fp32"
-    precision = resolve_precision(precision, device)
-    runtime = TorchRuntime(module, device=device, precision=precision, channels_last=True)
-    size = request.size or (script_size(path) if kind == "torchscript" else None) or SIZE
-    return _Loaded(kind, runtime, size, device, precision)
 
 
 def _load_exported(path: Path, request: EmbedderRequest) -> _Loaded:

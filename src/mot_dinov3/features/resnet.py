@@ -1,17 +1,13 @@
-"""ResNet's pooled features. Imports torch: loaded only when this embedder is used."""
+"""ResNet's pooled features."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from pathlib import Path
 
-import torch
-
-from mot_dinov3.devices import resolve_device, resolve_precision
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, folder_files, open_network
 from mot_dinov3.features.vision import load_weights, read_config, read_preprocessing
-from mot_dinov3.structures import ModelInfo
 
 SIDE = 224
 
@@ -33,34 +29,20 @@ class ResnetEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         folder = request.locate(request.model)
-        import transformers  # seconds: only once the model is known to be at hand
-
-        config = read_config(folder, request.model, ("resnet",))
-        network = load_weights(transformers.ResNetModel, config, folder, request.model)
-        preprocessing = read_preprocessing(folder, side=SIDE)
-        height, width = request.size or (preprocessing.height, preprocessing.width)
-        device = resolve_device(request.device.device)
-        precision = resolve_precision(request.device.precision, device)
-        super().__init__(
-            NetworkExtractor(
-                request.model,
-                dataclasses.replace(preprocessing, height=height, width=width),
-                TorchRuntime(Pooled(network), device=device, precision=precision, channels_last=True),
-            ),
-            request,
-            info=ModelInfo("resnet", request.model, device, precision, {"size": [height, width]}),
-            same_floor=SAME_FLOOR,
-            square=True,
-        )
+        source = NetworkSource("resnet", folder_files(folder), lambda: _load(folder, request))
+        opened = open_network(source, request)
+        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
+        self.notices = opened.notices
 
 
-class Pooled(torch.nn.Module):
-    """Picks the pooled features."""
+def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
+    import transformers  # seconds: only once the model is known to be at hand, and only where it must be loaded
 
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
+    from mot_dinov3.features.pooling import Pooled
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
-        return self.network(pixel_values=pixels).pooler_output.flatten(1)
+    config = read_config(folder, request.model, ("resnet",))
+    network = load_weights(transformers.ResNetModel, config, folder, request.model)
+    preprocessing = read_preprocessing(folder, side=SIDE)
+    height, width = request.size or (preprocessing.height, preprocessing.width)
+    preprocessing = dataclasses.replace(preprocessing, height=height, width=width)
+    return LoadedNetwork(Pooled(network), preprocessing, config.model_type, channels_last=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mot_dinov3.accel import vino
 from mot_dinov3.devices import DeviceConfig, resolve_precision
 from mot_dinov3.errors import ModelError, UsageError
 from mot_dinov3.structures import FloatArray
@@ -76,17 +77,14 @@ class OpenVinoRuntime:
 
     def __init__(self, path: Path, precision: str) -> None:
         try:
-            import openvino
+            core = vino.core()
         except ImportError as error:
             raise missing_extra(path, "openvino", "fast") from error
-        formats = {"fp32": "f32", "bf16": "bf16"}
         self.precision = "fp32" if precision == "auto" else resolve_precision(precision, "cpu")
-        if self.precision not in formats:
+        if self.precision not in vino.HINTS:
             raise UsageError(f"precision '{precision}' is not to be had for '{path}'", remedy="valid here: fp32, bf16")
-        core = openvino.Core()
         try:
-            options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": formats[self.precision]}
-            self._network = core.compile_model(core.read_model(network_file(path)), "CPU", options)
+            self._network = core.compile_model(str(network_file(path)), "CPU", vino.options(self.precision))
             port = self._network.input()
         except RuntimeError as error:
             raise damaged(path, error) from error

@@ -1,0 +1,230 @@
+"""From a torch network to an `Extractor`: in OpenVINO where that is faster and gives the same, else in torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mot_dinov3.accel.obtain import ConversionError, Converted, Verdict, obtain
+from mot_dinov3.accel.pictures import photographs
+from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
+from mot_dinov3.devices import Plan, plan_run, resolve_precision
+from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, resize_into, unit_rows
+from mot_dinov3.features.network import NetworkExtractor, Preprocessing, TorchRuntime
+from mot_dinov3.structures import FloatArray, Image, ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+
+LEAST_COSINE = 0.999
+"""Between what the original and the converted network make of a crop."""
+
+# People and a bus in the photographs that the check looks at: xyxy pixels, as a detector frames them.
+CROPS = (
+    ((50, 400, 245, 903), (223, 405, 345, 862), (669, 380, 809, 880), (22, 231, 805, 756)),
+    ((123, 197, 1111, 711), (747, 41, 1142, 712), (437, 437, 524, 714), (780, 60, 1000, 330)),
+)
+FAR = 5  # each crop is looked at once more with every FARth pixel: people in the distance
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedNetwork:
+    """A network as its weights give it.
+
+    Attributes:
+        module: Maps normalised ``(n, 3, h, w)`` to ``(n, d)``, float32, on the CPU.
+        preprocessing: What its input looks like.
+        kind: Its architecture.
+        channels_last: Whether it is made of convolutions, which run faster in that memory layout.
+    """
+
+    module: torch.nn.Module
+    preprocessing: Preprocessing
+    kind: str
+    channels_last: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSource:
+    """Where a network comes from.
+
+    Attributes:
+        name: Registry name of the embedder.
+        files: All that its content depends on.
+        load: Loads it.
+        torch_precision: What ``auto`` means in torch on a CPU; empty for what is fast there.
+        details: More facts about it, plain JSON values.
+    """
+
+    name: str
+    files: Sequence[Path]
+    load: Callable[[], LoadedNetwork]
+    torch_precision: str = ""
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedNetwork:
+    """A network ready to embed.
+
+    Attributes:
+        extractor: It.
+        info: What it is.
+        notices: What the user should be told, a line each.
+    """
+
+    extractor: Extractor
+    info: ModelInfo
+    notices: tuple[str, ...] = ()
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that its network depends on."""
+    return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+
+
+def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwork:
+    """Open a network on the device and in the precision that `request` asks for.
+
+    Raises:
+        ModelError: It cannot be loaded or does not fit.
+        UsageError: The device, the precision or OpenVINO is not to be had.
+    """
+    plan = plan_run(request.device)
+    recipe = NetworkRecipe(source, request)
+    if not plan.openvino:
+        return _in_torch(recipe, plan, request, plan.notices)
+    obtained = obtain(recipe, plan.openvino)
+    notices = (*plan.notices, *obtained.notices)
+    if obtained.network is None:
+        return _in_torch(recipe, plan, request, notices)
+    facts = obtained.facts
+    details = {"kind": facts["kind"], "size": facts["size"], **source.details, "runtime": "openvino"}
+    info = ModelInfo(source.name, request.model, "cpu", obtained.precision, details)
+    return OpenedNetwork(VinoExtractor(obtained.network, *facts["size"]), info, notices)
+
+
+def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notices: tuple[str, ...]) -> OpenedNetwork:
+    loaded = recipe.loaded()
+    wanted = request.device.precision
+    if wanted == "auto" and plan.device == "cpu" and recipe.source.torch_precision:
+        wanted = recipe.source.torch_precision
+    precision = resolve_precision(wanted, plan.device)
+    runtime = TorchRuntime(loaded.module, device=plan.device, precision=precision, channels_last=loaded.channels_last)
+    size = [loaded.preprocessing.height, loaded.preprocessing.width]
+    details = {"kind": loaded.kind, "size": size, **recipe.source.details, "runtime": "torch"}
+    info = ModelInfo(recipe.source.name, request.model, plan.device, precision, details)
+    return OpenedNetwork(NetworkExtractor(request.model, loaded.preprocessing, runtime), info, notices)
+
+
+class NetworkRecipe:
+    """How an embedder's network is converted, and checked on crops of photographs.
+
+    Args:
+        source: Where it comes from.
+        request: What the user asked for.
+    """
+
+    libraries: Sequence[str] = ("transformers",)
+    situation = ""
+
+    def __init__(self, source: NetworkSource, request: EmbedderRequest) -> None:
+        self.source = source
+        self.name = request.model
+        self.files = source.files
+        self.options: Mapping[str, Any] = {
+            "kind": source.name,
+            "files": [path.name for path in source.files],
+            "size": request.size,
+            **source.details,
+            "trust": request.device.trust_weights,
+        }
+        self._loaded: LoadedNetwork | None = None
+
+    def loaded(self) -> LoadedNetwork:
+        """Return the original, loaded once.
+
+        Raises:
+            ModelError: It cannot be loaded.
+        """
+        if self._loaded is None:
+            self._loaded = self.source.load()
+        return self._loaded
+
+    def convert(self) -> Converted:
+        """Load and convert the network.
+
+        Raises:
+            ConversionError: OpenVINO cannot run it.
+            ModelError: It cannot be loaded, or gives nothing usable.
+        """
+        self._original()  # refuses what gives nothing usable
+        loaded = self.loaded()
+        prepared = loaded.preprocessing
+        size = (prepared.height, prepared.width)
+        try:
+            model = convert(loaded.module, _pixels(prepared), example=size, size=size)
+        except RuntimeError as error:
+            raise ConversionError(f"OpenVINO cannot convert it: {str(error).strip().splitlines()[0]}") from error
+        return Converted(model, {"kind": loaded.kind, "size": list(size)})
+
+    def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
+        """Compare its embeddings of crops with those of the original."""
+        crops = sample_crops()
+        wanted = unit_rows(self._original().extract(crops))
+        given = unit_rows(VinoExtractor(network, *facts["size"]).extract(crops))
+        least = float(np.einsum("nd,nd->n", wanted, given).min())
+        return Verdict(least >= LEAST_COSINE, f"the cosine to the original's embedding is {least:.4f} at worst")
+
+    def _original(self) -> NetworkExtractor:
+        loaded = self.loaded()
+        runtime = TorchRuntime(loaded.module, device="cpu", precision="fp32", channels_last=loaded.channels_last)
+        return NetworkExtractor(self.name, loaded.preprocessing, runtime)
+
+
+class VinoExtractor:
+    """An `Extractor` made of a converted network, which prepares the pixels itself.
+
+    Args:
+        network: It.
+        height: Pixels of its input.
+        width: Pixels of its input.
+    """
+
+    def __init__(self, network: VinoNetwork, height: int, width: int) -> None:
+        self._network = network
+        self._size = (height, width)
+
+    def extract(self, crops: Sequence[Image]) -> FloatArray:
+        """Return ``(n, d)`` float32 features of BGR crops."""
+        pixels = resize_into(crops, *self._size)
+        rows, start = [], 0
+        # Every new number of pictures costs a preparation of its own, so only powers of two are ever used.
+        while start < len(pixels):
+            count = 1 << ((len(pixels) - start).bit_length() - 1)
+            features = self._network.run(pixels[start : start + count])[0]
+            rows.append(np.array(features, np.float32).reshape(count, -1))
+            start += count
+        return np.concatenate(rows)
+
+    def synchronize(self) -> None:
+        """Do nothing: `extract` returns when it is done."""
+
+
+def sample_crops() -> list[Image]:
+    """Return crops of photographs, near and far."""
+    near = [
+        crop for picture, windows in zip(photographs(), CROPS) for crop in cut(picture, np.array(windows, np.int64))
+    ]
+    return near + [np.ascontiguousarray(crop[::FAR, ::FAR]) for crop in near]
+
+
+def _pixels(prepared: Preprocessing) -> Pixels:
+    red, green, blue = (value / prepared.scale for value in prepared.mean)
+    mean = (red, green, blue)
+    red, green, blue = (value / prepared.scale for value in prepared.std)
+    return Pixels(mean, (red, green, blue))

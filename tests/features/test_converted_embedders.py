@@ -1,0 +1,80 @@
+"""What holds for an embedder's network in torch holds for it converted to OpenVINO."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.errors import ModelError
+from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
+
+pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
+
+FAST = [("osnet", "osnet.pt"), ("dino", "dinov3_vit")]
+SLOW = [
+    ("resnet", "resnet"),
+    ("clip", "clip"),
+    ("dino", "dinov2"),
+    ("dino", "dinov2_registers"),
+    ("dino", "dinov3_convnext"),
+]
+CASES = [*FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
+BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100], [2, 2, 30, 30]], np.float32)
+
+
+def build(
+    case: tuple[str, str], checkpoints: Path, accel: str, *, precision: str = "fp32", size: str | None = None
+) -> BuiltEmbedder:
+    size = size or ("64x32" if case[0] == "osnet" else None)
+    config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size)
+    return build_embedder(config, device=DeviceConfig("cpu", precision, accel=accel))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
+def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path, picture: np.ndarray) -> None:
+    built = build(case, checkpoints, "openvino")
+    assert built.embedder.info.details["runtime"] == "openvino"
+    assert built.notices == ()
+    wanted = build(case, checkpoints, "torch").embedder.embed(picture, BOXES)
+    rows = built.embedder.embed(picture, BOXES)
+    assert np.einsum("nd,nd->n", rows, wanted).min() > 0.99999
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    # Five crops run as four and one: a row knows nothing of its neighbours.
+    np.testing.assert_allclose(built.embedder.embed(picture, BOXES[::-1])[::-1], rows, atol=1e-4)
+    np.testing.assert_array_equal(built.embedder.embed(picture, BOXES), rows)
+
+
+def test_the_inputs_size_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:
+    own = build(FAST[1], checkpoints, "auto").embedder
+    person = build(FAST[1], checkpoints, "auto", size="64x32").embedder
+    assert own.info.details["size"] == [32, 32]
+    assert person.info.details["size"] == [64, 32]
+    wanted = build(FAST[1], checkpoints, "torch", size="64x32").embedder.embed(picture, BOXES)
+    assert np.einsum("nd,nd->n", person.embed(picture, BOXES), wanted).min() > 0.99999
+
+
+def test_damaged_weights_are_the_same_error(tmp_path: Path) -> None:
+    (tmp_path / "osnet.pt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ModelError, match=r"osnet\.pt"):
+        build(FAST[0], tmp_path, "auto")
+
+
+def test_without_openvino_torch_runs_and_says_how_to_go_faster(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    built = build(FAST[0], checkpoints, "auto")
+    assert built.embedder.info.details["runtime"] == "torch"
+    assert any("mot-dinov3[fast]" in notice for notice in built.notices)
+
+
+@pytest.mark.slow
+def test_real_osnet_in_bf16_is_refused_and_said(shared: Path) -> None:
+    config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
+    built = build_embedder(config, device=DeviceConfig("cpu", "bf16"))
+    assert built.embedder.info.details["runtime"] == "torch"
+    assert any("OpenVINO's bf16: the cosine" in notice for notice in built.notices)
