@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ def flies(shared: Path, tmp_path: Path) -> Path:
     """The first frames of two_flies, in a folder of their own, without labels."""
     path = tmp_path / "flies.mp4"
     whole = shared / "data/keypoints/two_flies/two_flies.mp4"
-    with open_source(SourceConfig(source=str(whole), end_frame=FRAMES)) as frames:
-        with VideoWriter(path, info=frames.info) as writer:
-            for frame in frames:
-                writer.write(frame.pixels(), frame.time)
+    with (
+        open_source(SourceConfig(source=str(whole), end_frame=FRAMES)) as frames,
+        VideoWriter(path, info=frames.info) as writer,
+    ):
+        for frame in frames:
+            writer.write(frame.pixels(), frame.time)
     return path
 
 
@@ -111,7 +114,10 @@ def test_label_follow_correct_and_follow_again(serve: Callable[..., str], page: 
     box = tab.locator("#strip").bounding_box()
     tab.mouse.click(box["x"] + box["width"] - 1, box["y"] + 10)
     page.shows_frame(FRAMES - 1)
-    page.go(20)
+    page.go(26)
+    tab.mouse.move(*page.at(400, 440))
+    tab.mouse.wheel(0, -900)
+    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.scale) > 1.5")
     page.picture("studio-keypoints")
 
 
@@ -133,3 +139,27 @@ def test_a_click_shows_what_is_alike(serve: Callable[..., str], page: Any, flies
     tab.wait_for_selector("#similar-result[data-frame='10']")
     tab.mouse.move(*page.at(300, 300))
     tab.wait_for_function("document.querySelector('#under').textContent.match(/^-?\\d/)")
+
+
+def test_a_run_survives_a_reload_and_can_be_cancelled(
+    serve: Callable[..., str], page: Any, shared: Path, tmp_path: Path
+) -> None:
+    data = shared / "data/keypoints/two_flies"
+    video = Path(shutil.copy(data / "two_flies.mp4", tmp_path))
+    shutil.copytree(data / "two_flies", tmp_path / "two_flies")
+    page.open(serve("--video", video))
+    tab = page.page
+    tab.click("[data-tool=keypoints]")
+    tab.wait_for_selector("#names button >> nth=4")  # what is labelled already names the points
+    tab.select_option("#follow-backend", "gradient")
+    tab.click("#follow")
+    tab.wait_for_selector(".job:has-text('/ 1500')")
+    tab.reload()
+    tab.wait_for_selector(".job:has-text('/ 1500')")
+    tab.locator(".job button").click()
+    page.says("Cancelled")
+    tab.wait_for_selector(".job", state="detached")
+    with (tmp_path / "two_flies" / "two_flies_keypoints.csv").open() as file:
+        frames = {int(row["frame"]) for row in csv.DictReader(file)}
+    assert 999 in frames  # the labelled one
+    assert len(frames) < 1500

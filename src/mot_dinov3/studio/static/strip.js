@@ -62,7 +62,7 @@ export class Strip {
     score.forEach((value, i) => {
       if (value === null) return;
       const x = across(first + i * step - 0.5);
-      const width = Math.max(across(first + (i + 1) * step - 0.5) - x, 0.6);
+      const width = across(first + (i + 1) * step - 0.5) - x + 0.5;
       context.fillStyle = STATES[state[i]];
       context.fillRect(x, top, width, ROW - 2);
       context.fillStyle = state[i] === 2 ? "#ff6b6b" : state[i] === 1 ? "#ffb84c" : "#5fd38a";

@@ -1,0 +1,189 @@
+"""Labels as the page reads and writes them: LabelMe files that keep what somebody else put in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mot_dinov3.errors import InputError
+from mot_dinov3.formats import labelme
+from mot_dinov3.pipeline.keypoint_files import Place
+from mot_dinov3.structures import Keypoints
+from mot_dinov3.studio.annotations import Board, Item
+from mot_dinov3.studio.asking import ConflictError
+from mot_dinov3.studio.results import Results
+
+SIZE = (100, 80)
+PICTURE = np.zeros((80, 100, 3), np.uint8)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(Place(tmp_path / "v.mp4", tmp_path / "v", SIZE))
+
+
+def point(name: str, x: float, y: float, instance: str = "mouse", origin: int = -1) -> Item:
+    raw = {"kind": "point", "instance": instance, "name": name, "points": [[x, y]], "origin": origin}
+    return Item.parse(raw, SIZE)
+
+
+def parsed(frame: dict[str, Any]) -> list[Item]:
+    return [Item.parse(item, SIZE) for item in frame["items"] if item["source"] == "human"]
+
+
+def test_what_is_saved_is_read_back_and_names_and_numbers_stay(board: Board) -> None:
+    outline = {"kind": "polygon", "instance": "mouse", "name": "", "points": [[1, 1], [50, 1], [50, 50]]}
+    items = [
+        point("ear_left", 10, 12),
+        point("ear_right", 20.126, 12),
+        point("nose", 3, 3, "rat"),
+        Item.parse(outline, SIZE),
+    ]
+    board.save(5, items, revision="", picture=PICTURE)
+    (labelled,) = labelme.read_labels(board.place.folder, "v", SIZE)
+    assert [(s.label, s.instance, s.group_id) for s in labelled.shapes] == [
+        ("ear_left", "mouse", 1),
+        ("ear_right", "mouse", 1),
+        ("nose", "rat", 2),
+        ("mouse", "mouse", 1),
+    ]
+    shown = board.frame(5)
+    assert {(i["kind"], i["instance"], i["name"], str(i["points"])) for i in shown["items"]} == {
+        ("point", "mouse", "ear_left", "[[10.0, 12.0]]"),
+        ("point", "mouse", "ear_right", "[[20.13, 12.0]]"),
+        ("point", "rat", "nose", "[[3.0, 3.0]]"),
+        ("polygon", "mouse", "", "[[1.0, 1.0], [50.0, 1.0], [50.0, 50.0]]"),
+    }
+    overview = board.overview()
+    assert overview["labelled"] == [5]
+    assert overview["instances"] == [{"name": "mouse", "group": 1}, {"name": "rat", "group": 2}]
+    assert overview["pairs"] == [["ear_left", "ear_right"]]
+    board.save(9, [point("nose", 4, 4, "rat")], revision="", picture=PICTURE)
+    assert json.loads(board.path(9).read_text())["shapes"][0]["group_id"] == 2
+    assert (board.place.folder / "v_000000009.png").is_file()
+
+
+def test_what_another_program_wrote_is_kept(board: Board) -> None:
+    board.place.folder.mkdir()
+    shapes = [
+        {
+            "label": "nose",
+            "points": [[5, 6]],
+            "group_id": 7,
+            "shape_type": "point",
+            "flags": {"sure": True},
+            "note": "mine",
+        },
+        {"label": "mouse", "points": [[0, 0], [30, 30]], "group_id": 7, "shape_type": "rectangle", "flags": {}},
+        {"label": "ruler", "points": [[0, 0], [9, 9]], "group_id": None, "shape_type": "line", "flags": {}},
+    ]
+    document = {
+        "version": "4.0",
+        "flags": {"day": True},
+        "shapes": shapes,
+        "imagePath": "own.jpg",
+        "imageData": "abcd",
+        "lab": 3,
+    }
+    board.path(0).write_text(json.dumps(document))
+    shown = board.frame(0)
+    assert [(i["kind"], i["instance"], i["name"], i["origin"]) for i in shown["items"]] == [
+        ("point", "mouse", "nose", 0),
+        ("polygon", "mouse", "", -1),
+    ]
+    items = [item for item in parsed(shown) if item.kind == "point"] + [point("tail", 20, 20)]
+    board.save(0, items, revision=shown["revision"], picture=PICTURE)
+    written = json.loads(board.path(0).read_text())
+    assert {k: written[k] for k in ("version", "flags", "imagePath", "imageData", "lab")} == {
+        k: document[k] for k in ("version", "flags", "imagePath", "imageData", "lab")
+    }
+    nose, tail, *kept = written["shapes"]
+    assert (nose["note"], nose["flags"], nose["group_id"], nose["instance_label"]) == (
+        "mine",
+        {"sure": True},
+        7,
+        "mouse",
+    )
+    assert tail["group_id"] == 7
+    assert kept == shapes[1:]
+
+
+def test_correcting_a_tracked_frame_makes_it_a_persons(board: Board) -> None:
+    board.place.folder.mkdir()
+    rows = Keypoints(
+        ("mouse", "mouse"), np.array([1, 1]), ("nose", "tail"), np.array([[5.0, 5], [9, 9]]),
+        np.array([0.5, 0.9]), np.array([0, 1]), np.array([1, 1]),
+    )  # fmt: skip
+    document = labelme.frame_document(rows, frame=3, image="v_000000003.png", size=SIZE)
+    board.path(3).write_text(json.dumps(document))
+    assert board.labelled() == []
+    board.save(3, [point("nose", 6, 5)], revision=board.revision(3), picture=PICTURE)
+    assert [f.frame for f in board.labelled()] == [3]
+    (shape,) = json.loads(board.path(3).read_text())["shapes"]
+    assert (shape["points"], "score" in shape, "state" in shape) == ([[6, 5]], False, False)
+
+
+def test_the_second_of_two_tabs_is_told(board: Board) -> None:
+    board.save(0, [point("nose", 1, 1)], revision="", picture=PICTURE)
+    before = board.path(0).read_bytes()
+    with pytest.raises(ConflictError, match="changed elsewhere"):
+        board.save(0, [point("nose", 2, 2)], revision="", picture=PICTURE)
+    assert board.path(0).read_bytes() == before
+
+
+def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(board: Board) -> None:
+    for x in (1, 2):
+        board.save(0, [point("nose", x, 1)], revision="", picture=PICTURE)
+        board.save(0, [], revision=board.revision(0), picture=PICTURE)
+    assert board.labelled() == []
+    trash = sorted((board.place.folder / ".trash").iterdir())
+    assert [json.loads(p.read_text())["shapes"][0]["points"][0][0] for p in trash] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"kind": "circle"}, "point or a polygon"),
+        ({"name": ""}, "needs a name"),
+        ({"instance": "a/b"}, "slash"),
+        ({"points": [[1, 2], [3, 4]]}, "one place"),
+        ({"points": [[101, 2]]}, "outside"),
+        ({"points": [[float("nan"), 2]]}, "outside"),
+        ({"points": [["1", 2]]}, "two numbers"),
+        ({"kind": "polygon", "points": [[1, 2], [3, 4]]}, "three corners"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(change: dict[str, Any], word: str) -> None:
+    good = {"kind": "point", "instance": "mouse", "name": "nose", "points": [[1, 2]]}
+    with pytest.raises(InputError, match=word):
+        Item.parse({**good, **change}, SIZE)
+
+
+def test_a_point_that_is_there_twice_is_refused(board: Board) -> None:
+    with pytest.raises(InputError, match="two points 'nose'"):
+        board.save(0, [point("nose", 1, 1), point("nose", 2, 2)], revision="", picture=PICTURE)
+    assert not board.place.folder.exists()
+
+
+def test_a_growing_table_is_read_as_far_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    head = "frame,time_s,instance,group_id,keypoint,x,y,score,state,source\n"
+    lines = ["0,0.0,a,1,nose,1.5,2.5,1.0,visible,human\n", "0,0.0,a,1,tail,NaN,NaN,0.0,lost,tracked\n"]
+    lines += [f"{n},0.1,a,1,{name},{n},0,0.{9 - n},visible,tracked\n" for n in (1, 2) for name in ("nose", "tail")]
+    path.write_text(head + "".join(lines) + "3,0.3,a,1,no")
+    results = Results(path)
+    assert results.frames() == 3
+    assert [(r["name"], r["points"], r["state"]) for r in results.rows(0)] == [
+        ("nose", [[1.5, 2.5]], "visible"),
+        ("tail", [], "lost"),
+    ]
+    series = results.series()
+    assert (series["first"], series["step"]) == (0, 1)
+    assert series["rows"][1] == {"instance": "a", "name": "tail", "score": [0.0, 0.8, 0.7], "state": [2, 0, 0]}
+    path.write_text(head + lines[0])
+    assert results.frames() == 1
+    assert Results(tmp_path / "none.csv").rows(0) == []
