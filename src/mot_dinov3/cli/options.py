@@ -30,6 +30,7 @@ GROUPS = {
     "keypoint_device": "device",
     "keypoint": "keypoint settings (lengths in patches unless px is in the name)",
     "studio": "what to open, and where",
+    "export_job": "what to export, and how",
     "similarity_job": "pictures and what to write",
 }
 

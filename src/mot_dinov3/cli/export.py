@@ -1,0 +1,62 @@
+"""`export`: embedder weights to TorchScript, ONNX, OpenVINO, TensorRT, TFLite."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from mot_dinov3.cli.options import add_config_options, option_values
+from mot_dinov3.config import assemble
+from mot_dinov3.errors import EXIT_OK, ModelError
+from mot_dinov3.export import FORMATS, ExportConfig, export
+from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "export",
+        usage="%(prog)s --weights W [--include FORMAT ...] [options]",
+        description="Write an embedder's weights in other forms, each loaded again and compared with its source. All "
+        "take ImageNet-normalised RGB and serve wherever weights are named: --reid-weights, --embedder osnet "
+        "--embed-model. A format that fails does not keep the others from being made; the exit code tells.",
+        allow_abbrev=False,
+    )
+    add_config_options(parser, ExportConfig)
+    include = next(action for action in parser._actions if action.dest == "include")
+    include.nargs = "+"
+    for name, what in (("formats", "formats and what they lack"), ("reid-models", "names"), ("reid-weights", "names")):
+        parser.add_argument(f"--list-{name}", action="store_true", help=f"print the {what} and exit")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, say what was written, and return the exit code."""
+    listed = [
+        *(format_lines() if args.list_formats else ()),
+        *(ARCHITECTURES if args.list_reid_models else ()),
+        *(WEIGHTS if args.list_reid_weights else ()),
+    ]
+    if listed:
+        print("\n".join(listed))
+        return EXIT_OK
+    values = option_values(args, ExportConfig)
+    if isinstance(values.get("include"), list):
+        values["include"] = " ".join(values["include"])
+    result = export(assemble(ExportConfig, values), say=lambda what: print(what, file=sys.stderr))
+    for artefact in result.artefacts:
+        size = f"{artefact.bytes / 1e6:.1f} MB, cosine error {artefact.max_cosine_error:.1e}"
+        print(f"{artefact.format:<12}{artefact.path} ({size})")
+    for error in result.failures.values():
+        print(f"error: {error.message}", file=sys.stderr)
+        for line in error.remedy.splitlines():
+            print(f"  {line}", file=sys.stderr)
+    return ModelError.exit_code if result.failures else EXIT_OK
+
+
+def format_lines() -> list[str]:
+    """Return a line a format: its name, its ending, and what it lacks here."""
+    return [
+        f"{name:<12}{kind.ending:<18}{f'needs: {kind.install}' if kind.missing() else 'ready'}"
+        for name, kind in FORMATS.items()
+    ]
