@@ -95,10 +95,15 @@ def test_a_stream_over_http(tmp_path: Path) -> None:
         assert "secret" not in source.info.path
 
 
+def once(address: str) -> SourceConfig:
+    """A stream that is not opened again when it is lost."""
+    return SourceConfig(source=address, reconnect_seconds=0)
+
+
 def test_a_stream_that_stalls_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "TIMEOUT_S", (2.0, 0.2))
     data = write_clip(tmp_path / "a.ts", 200, codec="mpeg2video").read_bytes()
-    with serving(data, stall_at=len(data) - 1000) as address, open_source(SourceConfig(source=address)) as source:
+    with serving(data, stall_at=len(data) - 1000) as address, open_source(once(address)) as source:
         frames = iter(source)
         assert next(frames).index == 0
         with pytest.raises(VideoError, match="stalled") as caught:

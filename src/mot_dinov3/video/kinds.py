@@ -36,9 +36,9 @@ def open_source(config: SourceConfig) -> FrameSource:
 
 
 def _network(config: SourceConfig, address: str) -> FrameSource:
-    from mot_dinov3.video.media import MediaSource
+    from mot_dinov3.video.stream import StreamSource
 
-    return MediaSource(config, address, network=True)
+    return StreamSource(config, address)
 
 
 def _local(config: SourceConfig, path: Path) -> FrameSource:

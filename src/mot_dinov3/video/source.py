@@ -35,6 +35,9 @@ class SourceConfig:
     start_frame: int = setting(0, "first frame to process (0-based)", metavar="N")
     end_frame: int | None = setting(None, "stop before this frame", metavar="N")
     fps: float | None = setting(None, "frames per second, in place of the source's own timing", metavar="FPS")
+    reconnect_seconds: float = setting(
+        60.0, "how long a stream over a network is tried again when it is lost; 0: its loss is its end", metavar="S"
+    )
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -45,6 +48,8 @@ class SourceConfig:
                 f"end_frame must be beyond start_frame {self.start_frame}, got {self.end_frame}",
                 remedy="ranges are half-open: frames start … end - 1",
             )
+        wait = self.reconnect_seconds
+        require(math.isfinite(wait) and wait >= 0, "reconnect_seconds", wait, "0 or more")
         if self.fps is not None:
             valid = math.isfinite(self.fps) and 0 < self.fps <= MAX_FPS
             require(valid, "fps", self.fps, f"above 0 and at most {MAX_FPS:g}")
