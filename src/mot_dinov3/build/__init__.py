@@ -5,7 +5,7 @@ detections; weights come last.
 """
 
 from mot_dinov3.build.inputs import DetectionRun, build_detection
-from mot_dinov3.build.outputs import now_utc
+from mot_dinov3.build.times import now_utc
 from mot_dinov3.build.tracking import TrackingRun, build_tracking
 
 __all__ = ["DetectionRun", "TrackingRun", "build_detection", "build_tracking", "now_utc"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
 import functools
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import outputs
 from mot_dinov3.build.inputs import detection_header
+from mot_dinov3.build.report import NoReport, ReportMaker
+from mot_dinov3.build.times import now_utc
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.errors import UsageError
@@ -56,11 +56,22 @@ class SinkMaker:
         kept = stages.detector.info.details.get("classes")
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
+        self.report = self._report(config.output.report)
 
     def all(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
         video = self.video(self.stages.tracker.lost)
-        return [self.settled(self.files()), *self.detections(), *video, RecordSink(self.stages.record)]
+        first = [self.settled(self.files()), *self.detections(), *video, *self.report.first_pass()]
+        return [*first, *self.report.last(), RecordSink(self.stages.record)]
+
+    def first_of_two(self, kept: Sequence[Sink]) -> list[Sink]:
+        """Return the sinks of the pass before linking; `kept` get the settled rows."""
+        return [self.settled(kept), *self.detections(), *self.report.first_pass()]
+
+    def second_of_two(self) -> list[Sink]:
+        """Return the sinks of the pass after linking, in which nobody is lost."""
+        drawn = self.video(TrackView.empty)
+        return [*self.files(), *drawn, *self.report.last(), RecordSink(self.stages.record)]
 
     def settled(self, sinks: Sequence[Sink]) -> Sink:
         """Return the sink through which `sinks` get frames whose rows are settled."""
@@ -74,7 +85,7 @@ class SinkMaker:
             (output.save_mot, self._mot),
             (output.save_csv, self._csv),
         ]
-        return [Timed(make(Path(name)), self.timer) for name, make in makers if name]
+        return [*(Timed(make(Path(name)), self.timer) for name, make in makers if name), *self.report.settled()]
 
     def detections(self) -> list[Sink]:
         """Return the sink of the plain detections, if asked for."""
@@ -84,6 +95,14 @@ class SinkMaker:
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sink of the video, if asked for; `lost` tells which tracks are lost in the frame being drawn."""
         return [self._video(Path(self.config.output.output), lost)] if self.config.output.video else []
+
+    def _report(self, name: str | None) -> NoReport:
+        if name is None:
+            return NoReport()
+        return ReportMaker(Path(name), self.config, stages=self.stages, timer=self.timer, notices=self._all_notices)
+
+    def _all_notices(self) -> list[str]:
+        return list(dict.fromkeys((*self.notices, *self.stages.source.notices)))
 
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         source = self.stages.source
@@ -135,7 +154,7 @@ class SinkMaker:
             carried=self._detection_header(),
             created_at_utc=now_utc(),
             tracker=track_v1.tracker_block(config.choice.tracker, settings),
-            more={"notices": list(dict.fromkeys((*self.notices, *self.stages.source.notices)))},
+            more={"notices": self._all_notices()},
         )
 
 
@@ -149,11 +168,3 @@ def csv_line(row: tuple[str, ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
     return text.getvalue()
-
-
-def now_utc() -> str:
-    """Return the time of the run, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it where equal runs must write equal files."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.datetime.now(datetime.timezone.utc)
-    moment = datetime.datetime.fromtimestamp(int(fixed), datetime.timezone.utc) if fixed else now
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

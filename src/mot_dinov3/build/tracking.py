@@ -25,12 +25,11 @@ from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.outputs import part_path
 from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
-from mot_dinov3.pipeline.record import NoRecord, RecordSink, Remembering, Scheduling, record_path
+from mot_dinov3.pipeline.record import NoRecord, Remembering, Scheduling, record_path
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
 from mot_dinov3.registry import resolve
 from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
-from mot_dinov3.structures import TrackView
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.between import BetweenTracker
@@ -134,7 +133,7 @@ def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
         )
         makers = SinkMaker(config, dataclasses.replace(stages, detector=opened.detector), timer, said)
         kept = TrajectorySink()
-        sinks = [makers.settled([kept]), *makers.detections()] if config.linked.link else makers.all()
+        sinks = makers.first_of_two([kept]) if config.linked.link else makers.all()
         pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
         second: SecondPass = NoSecondPass()
         if config.linked.link:
@@ -178,11 +177,16 @@ def _linked_pass(
     return LinkedPass(
         kept,
         linked,
-        pictures=functools.partial(open_ahead, config.source, pipeline.timer) if config.output.video else None,
-        # after linking nobody is lost
-        sinks=lambda: [*makers.files(), *makers.video(TrackView.empty), RecordSink(pipeline.stages.record)],
+        pictures=functools.partial(open_ahead, config.source, pipeline.timer) if _looks_twice(config) else None,
+        sinks=makers.second_of_two,
         run=(pipeline.timer, pipeline.counts),
     )
+
+
+def _looks_twice(config: TrackConfig) -> bool:
+    """Tell whether the second pass has use for the source's pictures, and can have them."""
+    there = config.source.source is not None and not is_live(config.source.source)
+    return config.output.video or (config.output.report is not None and there)
 
 
 def _check_second_pass(config: TrackConfig) -> None:

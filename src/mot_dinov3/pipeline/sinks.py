@@ -38,6 +38,7 @@ class OutputConfig:
     save_dets: str | None = setting(
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
     )
+    report: str | None = setting(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
     resume: bool = setting(False, "go on where the same command was killed or interrupted; begin where it was not")
     record: bool = setting(True, "keep what --resume needs beside the first output while the run goes on")
 
@@ -47,7 +48,7 @@ class OutputConfig:
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""
-        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets)
+        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets, self.report)
         return [Path(f) for f in ((self.output if self.video else None), *texts) if f]
 
 

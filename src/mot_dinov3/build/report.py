@@ -1,0 +1,191 @@
+"""The report of a run: which sinks gather what, and what the page says beside it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3 import __version__
+from mot_dinov3.build.times import now_utc
+from mot_dinov3.config import TrackConfig, options_of
+from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
+from mot_dinov3.pipeline.timed import Timed
+from mot_dinov3.pipeline.tracking import Stages
+from mot_dinov3.report.page import RunFacts, build_page
+from mot_dinov3.report.trace import PageSink, PictureSink, RunTrace, TimeSink, TrackSink
+from mot_dinov3.structures import ModelInfo
+from mot_dinov3.timing import StageTimer
+from mot_dinov3.viz import track_color
+
+PROGRAMS = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "ultralytics",
+    "opencv-python",
+    "opencv-python-headless",
+    "av",
+    "numpy",
+    "scipy",
+    "openvino",
+    "onnxruntime",
+    "supervision",
+    "plotly",
+)
+
+
+class NoReport:
+    """Stands in where no report is asked for: nothing is gathered."""
+
+    def first_pass(self) -> list[Sink]:
+        """Return the sinks of times; put them behind all others whose work counts."""
+        return []
+
+    def settled(self) -> list[Sink]:
+        """Return the sinks of settled rows."""
+        return []
+
+    def last(self) -> list[Sink]:
+        """Return the sinks of pictures and of the page; put them behind all others."""
+        return []
+
+
+class ReportMaker(NoReport):
+    """Makes the sinks of a report.
+
+    Args:
+        path: The page.
+        config: All options.
+        stages: The live parts.
+        timer: The run's.
+        notices: Returns what is worth knowing, when the run is over.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: TrackConfig,
+        *,
+        stages: Stages,
+        timer: StageTimer,
+        notices: Callable[[], Sequence[str]],
+    ) -> None:
+        self._path, self._config, self._stages, self._timer, self._notices = path, config, stages, timer, notices
+        names = [name for name in STAGES if name != "other"]
+        followed = config.sparse.detect_every > 1 and not config.linked.link
+        self._trace = RunTrace(names, stages.source.info, beside=THREADS, followed=followed)
+        self._times = TimeSink(self._trace, timer)
+
+    def first_pass(self) -> list[Sink]:
+        """Return the sink of times; its place is behind all others of the frame loop whose work counts."""
+        return [self._times]
+
+    def settled(self) -> list[Sink]:
+        """Return the sink of the tracks."""
+        return [Timed(TrackSink(self._trace), self._timer)]
+
+    def last(self) -> list[Sink]:
+        """Return the sinks of pictures and of the page."""
+        page = PageSink(self._path, self._page)
+        return [Timed(PictureSink(self._trace), self._timer), page]
+
+    def _page(self) -> str:
+        import plotly.offline
+
+        return build_page(self._trace, self._facts(), color=track_color, plotly=plotly.offline.get_plotlyjs())
+
+    def _facts(self) -> RunFacts:
+        from mot_dinov3.video.media import hide_password
+
+        config, stages = self._config, self._stages
+        source = hide_password(stages.source.info.path)
+        return RunFacts(
+            source=source if "://" in source else Path(source).name,
+            written=now_utc(),
+            tiles=self._tiles(),
+            notices=list(dict.fromkeys(self._notices())),
+            settings={"models": _models(stages.detector.info, stages.embedder.info), **settings(config)},
+            versions=versions(),
+            tables={},
+            names=stages.detector.names,
+            budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
+            cost_ms=config.scheduler.embed_cost_ms,
+        )
+
+    def _summary(self) -> RunSummary:
+        """Return the run's numbers; the page itself is not written yet, so that its time is left out."""
+        counts, trace, timer = Counts(), self._trace, self._timer
+        counts.frames = int(trace.bins.frames.sum())
+        counts.detections = int(trace.total("detections"))
+        counts.tracks = len(trace.history.lives) + trace.history.left_out
+        counts.closing_ms = 0.0 if self._times.last is None else 1e3 * (timer.clock() - self._times.last)
+        models = (self._stages.detector.info, self._stages.embedder.info)
+        return RunSummary(counts, timer, self._stages.scheduler.stats, models, (), ())
+
+    def _tiles(self) -> Mapping[str, tuple[str, str]]:
+        summary = self._summary()
+        numbers, info, lives = summary.numbers(), self._stages.source.info, self._trace.history.lives.values()
+        seconds = numbers["frames"] / info.fps
+        again = sum(len(life.again) for life in lives)
+        named = {life.name for life in lives if life.name}
+        share, config = 100 * numbers["share_embedded"], self._config.scheduler
+        budget = f"budget {config.embed_budget_ms:g} ms a frame" if config.embed_budget_ms else "no budget set"
+        tiles = {
+            "frames": (f"{numbers['frames']:,}", f"{seconds:.1f} s at {info.fps:.4g} fps"),
+            "tracks": (f"{numbers['identities']:,}", f"{again} times found again"),
+            "detections": (
+                f"{numbers['detections']:,}",
+                f"{numbers['detections'] / max(numbers['frames'], 1):.1f} a frame",
+            ),
+            "speed": (f"{numbers['fps']:.1f} fps", "effective, all stages"),
+            "latency": (
+                f"{numbers['latency_ms']['mean']:.0f} ms",
+                f"a frame; p95 {numbers['latency_ms']['p95']:.0f} ms",
+            ),
+        }
+        if self._stages.embedder.dim:
+            tiles["embedded"] = (f"{share:.0f} %", f"of the detections: {numbers['embedded']:,}")
+            tiles["deferred"] = (f"{numbers['deferred']:,}", budget)
+        if named:
+            tiles["recognised"] = (f"{len(named)}", "known identities")
+        return tiles
+
+
+def _models(*infos: ModelInfo) -> Mapping[str, tuple[str, bool]]:
+    return {
+        role: (" ".join(part for part in (info.name, info.weights, info.device, info.precision) if part), False)
+        for role, info in zip(("detector", "embedder"), infos)
+    }
+
+
+def settings(config: TrackConfig) -> dict[str, dict[str, tuple[str, bool]]]:
+    """Return every option by stage: its value, and whether it differs from the default; passwords are starred out."""
+    from mot_dinov3.video.media import hide_password
+
+    found: dict[str, dict[str, tuple[str, bool]]] = {}
+    for option in options_of(TrackConfig):
+        value = getattr(getattr(config, option.stage), option.field)
+        shown = hide_password(_shown(value))
+        found.setdefault(option.stage, {})[option.flag] = (shown, value != option.default)
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this program and of what it stands on, without importing any of it."""
+    found = {"mot-dinov3": __version__, "Python": platform.python_version(), "system": platform.platform(terse=True)}
+    for name in PROGRAMS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,293 @@
+"""The charts of the report, as Plotly describes them: plain dictionaries, drawn by plotly.js in the page.
+
+Plotly reads a little HTML in its texts, so every text that comes from a file is escaped here.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.report.trace import RunTrace
+from mot_dinov3.report.tracks import Life, Seen, Span
+from mot_dinov3.structures import Reason
+
+Figure = dict[str, Any]
+Color = tuple[int, int, int]
+
+MOST_ROWS = 250  # tracks in the chart of lives
+MOST_PATHS = 150
+STAGE_COLORS = {
+    "wait": "#c7ced9",
+    "detect": "#4c78d8",
+    "embed": "#f2994a",
+    "track": "#27ae8f",
+    "draw": "#b07cd8",
+    "save": "#e2c044",
+    "other": "#8d99ae",
+}
+REASON_STYLE = {
+    Reason.NEW: ("critical: new", "#c2410c"),
+    Reason.WEAK_IOU: ("critical: weak IoU", "#ea7317"),
+    Reason.CROWDED: ("critical: crowded", "#f9b16e"),
+    Reason.REFRESH: ("refresh", "#3b82f6"),
+    Reason.REUSED: ("reused", "#d5dbe5"),
+    Reason.DEFERRED: ("deferred: reused though due", "#e7a3bd"),
+}
+_GRID = "#e8ecf2"
+_INK = "#3a4556"
+_FONT = "Inter, 'Segoe UI', system-ui, -apple-system, 'Helvetica Neue', Arial, sans-serif"
+
+
+def latency(trace: RunTrace) -> Figure:
+    """Return milliseconds per frame by stage over time, and the slowest frame of each bin."""
+    time = _rounded(trace.bins.start)
+    own = [name for name in trace.stages if name not in trace.beside]
+    total, stages = np.array(trace.series("latency")), {name: trace.series(name) for name in own}
+    stages["other"] = _rounded(np.maximum(total - np.sum([stages[name] for name in own], axis=0), 0))
+    data = [
+        _area(time, values, name=name, color=STAGE_COLORS.get(name, "#8d99ae"), unit="ms")
+        for name, values in stages.items()
+        if any(values)
+    ]
+    if trace.bins.span > 1:
+        data.append(_line(time, trace.peaks("latency"), name="slowest frame", color="#475569", dash="dot"))
+    for name in trace.beside:
+        if trace.total(name):
+            line = _line(time, trace.series(name), name=f"{name} (own thread)", color="#64748b", dash="dash")
+            data.append({**line, "visible": "legendonly"})
+    return {"data": data, "layout": _layout(330, x="time in the video (s)", y="ms per frame")}
+
+
+def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> Figure:
+    """Return rows per frame by what was done for their embedding, and below what that took, with the budget's line.
+
+    Args:
+        trace: The run.
+        budget_ms: Budget per frame, 0 where there is none.
+        cost_ms: Fixed cost per crop that stands in for the clock, or None.
+    """
+    time = _rounded(trace.bins.start)
+    data = [
+        _area(time, trace.series(reason.name), name=label, color=color, unit="a frame")
+        for reason, (label, color) in REASON_STYLE.items()
+        if trace.total(reason.name)
+    ]
+    if cost_ms is None:
+        spent = np.array(trace.series("embed"))
+    else:
+        spent = cost_ms * np.sum([trace.series(r.name) for r in (*list(REASON_STYLE)[:3], Reason.REFRESH)], axis=0)
+    line = _line(time, _rounded(spent), name="time for embedding", color="#334155")
+    data.append({**line, "yaxis": "y2"})
+    layout = _layout(390, x="time in the video (s)", y="boxes per frame")
+    layout["yaxis"]["domain"] = [0.40, 1]
+    layout["xaxis"]["anchor"] = "y2"
+    layout["yaxis2"] = {**_axis("ms per frame"), "domain": [0, 0.30], "rangemode": "tozero"}
+    if budget_ms:
+        layout["shapes"] = [
+            {
+                "type": "line",
+                **{"xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": budget_ms, "y1": budget_ms},
+                "line": {"color": "#dc2626", "width": 2, "dash": "dash"},
+            }
+        ]
+        layout["annotations"] = [
+            {
+                "text": f"budget {budget_ms:g} ms",
+                **{"xref": "paper", "x": 1, "xanchor": "right", "yref": "y2", "y": budget_ms, "yanchor": "bottom"},
+                **{"showarrow": False, "font": {"color": "#dc2626", "size": 12}},
+            }
+        ]
+    return {"data": data, "layout": layout}
+
+
+def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
+    """Return the tracks' lives as bars: detected, predicted, lost, and where they were found again."""
+    styles = {
+        Seen.LOST: ("lost", 0.14, 1.0),
+        Seen.PREDICTED: ("predicted, no detection", 0.42, 0.45),
+        Seen.DETECTED: ("detected", 0.72, 1.0),
+    }
+    spans: dict[Seen, list[tuple[int, Life, Span]]] = {seen: [] for seen in styles}
+    for row, life in enumerate(shown):
+        for span in life.spans:
+            spans[span.seen].append((row, life, span))
+    data: list[Figure] = []
+    for seen, (label, width, opacity) in styles.items():
+        mine = spans[seen]
+        paint = "#aab4c3" if seen == Seen.LOST else [css(color(life.track_id)) for _, life, _ in mine]
+        bars = {
+            "type": "bar",
+            "orientation": "h",
+            "name": label,
+            "base": [round(span.start, 3) for _, _, span in mine],
+            "x": [round(span.end - span.start, 3) for _, _, span in mine],
+            "y": [row for row, _, _ in mine],
+            "width": width,
+            "marker": {"color": paint, "opacity": opacity, "line": {"width": 0}},
+            "text": [f"{_title(life)}: {span.start:.2f} – {span.end:.2f} s" for _, life, span in mine],
+            **{"textposition": "none", "hovertemplate": f"%{{text}}<extra>{label}</extra>"},
+        }
+        if mine:
+            data.append(bars)
+    again = [(row, life, moment) for row, life in enumerate(shown) for moment in life.again]
+    if again:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "found again",
+                "x": [round(moment, 3) for _, _, moment in again],
+                "y": [row for row, _, _ in again],
+                "marker": {"symbol": "diamond", "size": 9, "color": "#111827", "line": {"width": 1.5, "color": "#fff"}},
+                "text": [f"{_title(life)} found again at {moment:.2f} s" for _, life, moment in again],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = _layout(max(150, 66 + 19 * len(shown)), x="time in the video (s)", y="")
+    layout["yaxis"] |= {
+        "tickvals": list(range(len(shown))),
+        "ticktext": [_title(life) for life in shown],
+        "range": [len(shown) - 0.4, -0.6],
+        **{"gridcolor": "#f2f4f8", "automargin": True, "ticklabelstandoff": 6, "title": {"text": ""}},
+    }
+    layout |= {"barmode": "overlay", "hovermode": "closest"}
+    layout["xaxis"] |= {"side": "top", "rangemode": "tozero"}
+    layout["showlegend"] = False
+    layout["margin"] |= {"t": 46, "b": 14}
+    return {"data": data, "layout": layout}
+
+
+def paths(shown: Sequence[Life], trace: RunTrace, scene: str, color: Callable[[int], Color]) -> Figure:
+    """Return where tracks went, over the scene (a data address, or nothing)."""
+    data: list[Figure] = []
+    for life in shown:
+        points = life.path.points()
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": _title(life),
+                "x": [round(x, 1) for x, _ in points],
+                "y": [round(y, 1) for _, y in points],
+                "line": {"color": css(color(life.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6},
+                "hovertemplate": f"{_title(life)}<extra></extra>",
+            }
+        )
+        end = {"x": data[-1]["x"][-1:], "y": data[-1]["y"][-1:], "mode": "markers", "showlegend": False}
+        data.append({**data[-1], **end, "marker": {"size": 7, "color": css(color(life.track_id))}})
+    return {"data": data, "layout": _over_scene(trace, scene, faded=0.9)}
+
+
+def presence(trace: RunTrace, scene: str) -> Figure:
+    """Return the seconds that objects spent in each part of the picture, over the scene."""
+    seconds, cell = trace.presence.seconds, trace.presence.cell
+    wide, tall = _size(trace)
+    columns, rows = max(1, int(np.ceil(wide / cell))), max(1, int(np.ceil(tall / cell)))
+    seconds = seconds[:rows, :columns]
+    shown = [[round(value, 2) if value else None for value in row] for row in seconds.tolist()]
+    seen = seconds[seconds > 0]
+    heat = {
+        "type": "heatmap",
+        "z": shown,
+        **{"x0": cell / 2, "dx": cell, "y0": cell / 2, "dy": cell},
+        "zmin": 0,
+        "zmax": round(float(np.percentile(seen, 98)), 2) if len(seen) else 1,
+        "colorscale": [
+            [0, "rgba(255,237,160,0.25)"],
+            [0.25, "rgba(254,178,76,0.65)"],
+            [0.6, "rgba(240,59,32,0.78)"],
+            [1, "rgba(128,0,38,0.88)"],
+        ],
+        "colorbar": {"title": {"text": "s"}, "thickness": 12, "outlinewidth": 0, "len": 0.9},
+        "hovertemplate": "%{z} s<extra></extra>",
+        "hoverongaps": False,
+    }
+    return {"data": [heat], "layout": _over_scene(trace, scene, faded=0.75)}
+
+
+def css(color: Color) -> str:
+    """Return a BGR colour as the page writes it."""
+    return "#{2:02x}{1:02x}{0:02x}".format(*color)
+
+
+def _title(life: Life) -> str:
+    return html.escape(f"{life.track_id} {life.name}".strip()[:48])
+
+
+def _size(trace: RunTrace) -> tuple[float, float]:
+    """Return width and height of the picture; where unknown, as far as tracks reach."""
+    if trace.info.width:
+        return trace.info.width, trace.info.height
+    rows, columns = np.nonzero(trace.presence.seconds)
+    cell = trace.presence.cell
+    return (int(columns.max(initial=0)) + 1) * cell, (int(rows.max(initial=0)) + 1) * cell
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(value, 3) for value in values.tolist()]
+
+
+def _area(time: Sequence[float], values: Sequence[float], *, name: str, color: str, unit: str) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        **{"x": time, "y": values, "stackgroup": "all", "fillcolor": color},
+        "line": {"width": 0, "color": color},
+        "hovertemplate": f"%{{y:.2f}} {unit}",
+    }
+
+
+def _line(time: Sequence[float], values: Sequence[float], *, name: str, color: str, dash: str = "solid") -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        **{"x": time, "y": values},
+        "line": {"width": 1.5, "color": color, "dash": dash},
+        "hovertemplate": "%{y:.2f} ms",
+    }
+
+
+def _axis(title: str) -> Figure:
+    return {
+        "title": {"text": title, "font": {"size": 12}, "standoff": 8},
+        **{"gridcolor": _GRID, "zeroline": False, "linecolor": "#cbd3de", "automargin": True},
+    }
+
+
+def _layout(height: int, *, x: str, y: str) -> Figure:
+    return {
+        "height": height,
+        "margin": {"l": 56, "r": 18, "t": 36, "b": 46},
+        "font": {"family": _FONT, "size": 12, "color": _INK},
+        **{"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": "#cbd3de", "font": {"family": _FONT, "size": 12}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "xaxis": _axis(x),
+        "yaxis": {**_axis(y), "rangemode": "tozero"},
+    }
+
+
+def _over_scene(trace: RunTrace, scene: str, *, faded: float) -> Figure:
+    wide, tall = _size(trace)
+    layout = _layout(440, x="", y="")
+    hidden: Mapping[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": False,
+        "ticks": "",
+        "constrain": "domain",
+    }
+    layout["xaxis"] = {**hidden, "range": [0, wide]}
+    layout["yaxis"] = {**hidden, "range": [tall, 0], "scaleanchor": "x"}
+    layout |= {"showlegend": False, "hovermode": "closest", "margin": {"l": 4, "r": 4, "t": 4, "b": 4}}
+    if scene:
+        place = {"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": wide, "sizey": tall, "sizing": "stretch"}
+        layout["images"] = [{"source": scene, **place, "opacity": faded, "layer": "below"}]
+    return layout

@@ -1,0 +1,166 @@
+"""Gathers a run for its report: one object a concern, each fed by a sink of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3 import outputs
+from mot_dinov3.report.bins import PresenceMap, TimeBins
+from mot_dinov3.report.pictures import Portraits, Scene
+from mot_dinov3.report.tracks import TrackHistory
+from mot_dinov3.structures import Detections, Frame, Reason, VideoInfo
+from mot_dinov3.timing import StageTimer
+
+REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
+_LATENCY, _DETECTIONS = "latency", "detections"
+
+
+class RunTrace:
+    """What a run did, frame by frame.
+
+    Args:
+        stages: Names of the stages whose times are kept.
+        beside: Those among them whose time goes by beside that of the others, in threads.
+        info: The source.
+        followed: See `TrackHistory`.
+
+    Attributes:
+        columns: What the bins hold: ``latency`` and the stages in ms, ``detections``, and rows by `REASONS`.
+        bins: Those, over time.
+        history: The tracks.
+        presence: Where they were.
+        portraits: Their pictures.
+        scene: The place.
+    """
+
+    def __init__(
+        self, stages: Sequence[str], info: VideoInfo, *, beside: Sequence[str] = (), followed: bool = False
+    ) -> None:
+        self.stages = tuple(stages)
+        self.beside = tuple(beside)
+        self.columns = (_LATENCY, *self.stages, _DETECTIONS, *(reason.name for reason in REASONS))
+        self.info = info
+        self.bins = TimeBins(len(self.columns))
+        self.history = TrackHistory(1 / info.fps, followed=followed)
+        self.presence = PresenceMap(info.width, info.height)
+        self.portraits = Portraits()
+        self.scene = Scene()
+
+    def add_frame(self, time: float, rows: Detections, *, latency_ms: float, stage_ms: Mapping[str, float]) -> None:
+        """Take in what a frame took and what was embedded in it."""
+        reasons = np.bincount(rows.reason, minlength=max(Reason) + 1)
+        stages = [stage_ms.get(name, 0.0) for name in self.stages]
+        detections = float((~rows.coasted).sum())
+        values = [latency_ms, *stages, detections, *(float(reasons[reason]) for reason in REASONS)]
+        self.bins.add(time, np.array(values))
+
+    def add_tracks(self, time: float, rows: Detections) -> None:
+        """Take in a frame's final rows."""
+        self.history.add(time, rows)
+        mine = rows[(rows.track_id >= 1) & ~rows.coasted]
+        place = mine.xyxy if mine.track_xyxy is None else mine.track_xyxy
+        feet = np.stack([(place[:, 0] + place[:, 2]) / 2, place[:, 3]], axis=1)
+        self.presence.add(feet, 1 / self.info.fps)
+
+    def series(self, column: str) -> list[float]:
+        """Return a column's mean per frame over time."""
+        return [round(value, 3) for value in self.bins.mean[:, self.columns.index(column)].tolist()]
+
+    def peaks(self, column: str) -> list[float]:
+        """Return a column's largest value of a frame over time."""
+        return [round(value, 3) for value in self.bins.peak[:, self.columns.index(column)].tolist()]
+
+    def total(self, column: str) -> float:
+        """Return a column's sum over the run."""
+        return float(self.bins.total[self.columns.index(column)])
+
+
+class _Gathering:
+    """A sink that writes nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+
+class TimeSink(_Gathering):
+    """Gathers times and embeddings; put it behind all sinks whose work counts.
+
+    Args:
+        trace: Where they go.
+        timer: The run's.
+
+    Attributes:
+        last: When it took the last frame, on the timer's clock; None before the first.
+    """
+
+    def __init__(self, trace: RunTrace, timer: StageTimer) -> None:
+        self._trace = trace
+        self._timer = timer
+        self._known: dict[str, float] = dict(timer.stage_ms)
+        self.last: float | None = None
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Note what happened since the last frame."""
+        now, busy = self._timer.clock(), dict(self._timer.stage_ms)
+        spent = {name: ms - self._known.get(name, 0.0) for name, ms in busy.items()}
+        own = sum(ms for name, ms in spent.items() if name not in self._trace.beside)
+        latency = own if self.last is None else 1e3 * (now - self.last)
+        self._trace.add_frame(frame.time, detections, latency_ms=latency, stage_ms=spent)
+        self.last, self._known = now, busy
+
+
+class TrackSink(_Gathering):
+    """Gathers the tracks; put it where rows are settled."""
+
+    def __init__(self, trace: RunTrace) -> None:
+        self._trace = trace
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Take in a frame."""
+        self._trace.add_tracks(frame.time, detections)
+
+
+class PictureSink(_Gathering):
+    """Gathers pictures, where there are any."""
+
+    def __init__(self, trace: RunTrace) -> None:
+        self._trace = trace
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Look at a frame."""
+        if frame.image is not None:
+            self._trace.scene.look(frame.image)
+            self._trace.portraits.look(frame.image, detections, frame.time)
+
+
+class PageSink:
+    """Writes the page when the run is over: put it behind all sinks that gather.
+
+    Args:
+        path: The page.
+        page: Returns its text.
+    """
+
+    def __init__(self, path: Path, page: Callable[[], str]) -> None:
+        self._path = path
+        self._page = page
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Wait."""
+
+    def close(self) -> None:
+        """Write the page and put it in its place."""
+        with outputs.replacing(self._path) as part:
+            part.write_text(self._page(), encoding="utf-8", errors="replace", newline="\n")
+
+    def abort(self) -> None:
+        """Leave an earlier page as it is."""
+        with contextlib.suppress(OSError):
+            outputs.part_path(self._path).unlink(missing_ok=True)
