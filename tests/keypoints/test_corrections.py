@@ -38,6 +38,11 @@ def table(video: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def outlines(video: Path, frame: int) -> int:
+    document = json.loads((video.parent / "v" / f"v_{frame:09d}.json").read_text())
+    return sum(s["shape_type"] == "polygon" for s in document["shapes"])
+
+
 def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reused(tmp_path: Path) -> None:
     video = scene.write_video(tmp_path / "v.mp4", FRAMES)
     scene.label(tmp_path / "v", "v", 0)
@@ -57,6 +62,7 @@ def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reu
         for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
     ]
     assert max(apart) < 3
+    assert [outlines(video, frame) for frame in (4, 7, 12, 15, 20)] == [1] * 5
     assert follow(video).choice.backend.calls == 0  # nothing changed: nothing is done again
     assert table(video) == rows
     (tmp_path / "v" / "v_keypoints.state.json").unlink()

@@ -112,5 +112,8 @@ def combined(forward: Estimate, backward: Estimate, share: float, *, before: Bod
                 score=np.where(rows, side.score, estimate.score),
                 state=np.where(rows, side.state, estimate.state),
             )
+    if bool(before.polygons) != bool(after.polygons):  # outlined on one side only: that side's outline all the way
+        side = forward if before.polygons else backward
+        estimate = dataclasses.replace(estimate, polygons=side.polygons)
     one_side = only_forward | only_backward
     return Solved(estimate, np.where(one_side, 0.0, both.disagreement))

@@ -341,6 +341,7 @@ export class Keypoints {
       "tr.go", { data: { frame }, onclick: (event) => this.visit(event, frame) }, el("td", {}, `frame ${frame}`), el("td.dim", {}, urgency.toFixed(2)), el("td", {}, keypoints))));
     if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, "A list of doubtful frames, after following.")));
     this.strip.set({ instance: this.instance, labelled: this.overview.labelled });
+    this.studio.view.canvas.dataset.items = this.shown.frame;
     this.studio.say();
     this.studio.view.redraw();
   }
@@ -415,7 +416,7 @@ export class Keypoints {
       context.fillStyle = "#fff";
       context.fillText(item.name, x + 9, y + 4);
     }
-    if (size === 7) tag(context, human ? item.instance : `${item.instance} ${item.score?.toFixed(2) ?? ""}`, x + 9, y - 6, color);
+    if (size === 7) tag(context, human ? item.instance : `${item.instance} ${item.score?.toFixed(2) ?? ""}`, x + 9, y - 8, color);
   }
 
   key(event) {
