@@ -108,7 +108,7 @@ class RunRecord(NoRecord):
             self._last = _last_line(self._file)
         self.finished_bytes = int(self._last.get("stopped", 0))
         self._advance()
-        if known and self._next is None and "run" not in self._said:
+        if self._next is not None and "run" not in self._said:
             raise UsageError(f"'{path}' is no record of a run", remedy="leave --resume out to begin anew")
         self._check(run)
 
