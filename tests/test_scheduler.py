@@ -198,17 +198,27 @@ def test_overshoot_is_at_most_one_chunks_error():
     assert scheduler.stats.worst_overshoot_ms <= scheduler.CHUNK * 30.0 - scheduler.CHUNK * 5.0
 
 
+def test_crops_that_take_twice_as_long_as_expected_keep_the_budget():
+    row = squares(*range(0, 8000, 200))
+    device = FakeDevice(10.0)
+    scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=100), clock=device.clock)
+    scheduler.ms_per_crop = 5.0
+    run(scheduler, device, row, view_of(row))
+    assert scheduler.stats.worst_overshoot_ms == 0
+    assert max(len(batch) for batch in device.rows) == scheduler.CHUNK
+
+
 def test_every_frame_with_refreshes_tells_what_it_took_beyond_its_budget():
     row = squares(*range(0, 4000, 200))
-    device = FakeDevice(8.0)
+    device = FakeDevice(16.0)
     scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=20), clock=device.clock)
     scheduler.ms_per_crop = 5.0
-    run(scheduler, device, row, view_of(row))  # four crops at once: 32 ms of 20
-    scheduler.ms_per_crop = 8.0
+    run(scheduler, device, row, view_of(row))  # two crops at once: 32 ms of 20
+    scheduler.ms_per_crop = 16.0
     run(scheduler, device, row, view_of(row))
     run(scheduler, device, row, view_of(row, embedded=np.full(20, 100)), 100)  # nothing due
     assert list(scheduler.stats.overshoot_ms) == pytest.approx([12, 0])
-    assert list(scheduler.stats.overshoot_crops) == pytest.approx([1.5, 0])
+    assert list(scheduler.stats.overshoot_crops) == pytest.approx([0.75, 0])
     assert scheduler.stats.worst_overshoot_ms == pytest.approx(12)
 
 

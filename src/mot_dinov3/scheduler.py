@@ -238,9 +238,11 @@ class EmbeddingScheduler:
         allowance = max(0.0, self.config.embed_budget_ms - critical_ms)
         done, spent = 0, 0.0
         while done < len(rows):
-            count = min(self._affordable(allowance - spent), self.CHUNK, len(rows) - done)
-            if count < 1:
+            affordable = self._affordable(allowance - spent)
+            if affordable < 1:
                 break
+            # Half of it at most: what takes twice as long as expected still fits, and the last crops go one by one.
+            count = min(max(affordable // 2, 1), self.CHUNK, len(rows) - done)
             spent += self._embed(rows[done : done + count], embed, computed)
             done += count
         if done:
