@@ -361,6 +361,25 @@ def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, t
     assert "frame 3, detection 1" in result.stats["notices"][0]
 
 
+def test_numbers_that_are_not_finite_are_named_wherever_they_stand(scene: Scene, tmp_path: Path) -> None:
+    def odd_probability(document: dict[str, Any]) -> None:
+        document["frames"][4]["detections"][0]["probs"] = [0.5, float("nan")]
+
+    with pytest.raises(FormatError, match="frame 4: a number is not finite"):
+        mot_dinov3.track_video(dets_json=changed(scene, tmp_path / "d.json", odd_probability), video=scene.video)
+    header = changed(scene, tmp_path / "e.json", lambda d: d.update(detector={"conf_thresh": float("inf")}))
+    with pytest.raises(FormatError, match="its header holds a number that is not finite"):
+        mot_dinov3.track_video(dets_json=header, video=scene.video)
+
+
+def test_messages_speak_of_this_commands_options(scene: Scene) -> None:
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        mot_dinov3.track_video(dets_json=scene.dets, video="nowhere.mp4")
+    assert "--source" not in caught.value.remedy
+    with pytest.raises(ConfigError, match="frame_rate must be a number or auto, got 'fast'"):
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, frame_rate="fast")
+
+
 def test_half_precision_is_left_out_with_a_notice_where_it_is_not_to_be_had(
     scene: Scene, people: Path, tmp_path: Path
 ) -> None:

@@ -77,7 +77,10 @@ BROKEN: dict[str, tuple[list[Any] | Callable[[Path], None], str]] = {
     "score is text": ([frame(0, {**ROW, "score": "0.5"})], "frame 0, detection 0: score must be a number"),
     "repeated": ([frame(1), frame(1)], "frame 1: comes twice"),
     "unsorted": ([frame(2), frame(1)], "frame 1: comes after frame 2"),
-    "NaN box": (text(lambda t: t.replace("1.5", "NaN")), "NaN is no JSON number"),
+    "NaN box": (
+        text(lambda t: t.replace("1.5", "NaN")),
+        "frame 0, detection 0: bbox must be four finite numbers, got .nan",
+    ),
     "truncated": (text(lambda t: t[: len(t) // 2]), "not valid JSON: line 1"),
     "cut at the end": (text(lambda t: t[:-1]), "it ends where ',' is expected"),
     "something follows": (text(lambda t: t + "{}"), "something follows"),

@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
-from mot_dinov3.formats.text import check_file, kind_of, refuse_constant
-from mot_dinov3.structures import Detections
+from mot_dinov3.formats.text import check_file, dumps, kind_of
+from mot_dinov3.structures import Detections, VideoInfo
 
 WINDOW = 1 << 18  # characters read at once
 LARGEST = 1 << 26  # characters of one record; what is longer is no frame
@@ -71,7 +71,7 @@ class DetectionStream:
             self._begin()
             late = "schema_version" not in self._keys
             told = {"schema_version": SCHEMA, **self._keys} if late else self._keys
-            self.video, self.fps_known, self.header = parse_header(self.path, told, SCHEMA)
+            self.video, self.fps_known, self.header = self._parse_header(told)
         except BaseException:
             self.close()
             raise
@@ -126,7 +126,17 @@ class DetectionStream:
         text.take("}")
         if text.peek():
             raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: something follows the document")
-        self.video, self.fps_known, self.header = parse_header(self.path, self._keys, SCHEMA)
+        self.video, self.fps_known, self.header = self._parse_header(self._keys)
+
+    def _parse_header(self, keys: Mapping[str, Any]) -> tuple[VideoInfo, bool, dict[str, Any]]:
+        found = parse_header(self.path, keys, SCHEMA)
+        try:
+            dumps(found[2])
+        except ValueError as error:
+            raise FormatError(
+                f"'{self.path}': its header holds a number that is not finite", remedy="write finite numbers only"
+            ) from error
+        return found
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -151,8 +161,9 @@ class _Window:
         self._at = 0
         self._lines = 0  # newlines that have slid out of the window
         self._ended = False
-        # Numbers too large for a float (1e999) are left to whoever uses them: a check of each would double the time.
-        self._decoder = json.JSONDecoder(parse_constant=refuse_constant)
+        # NaN, Infinity and numbers too large for a float (1e999) are left to whoever uses them, who can name the
+        # detection: a check of each number would double the time.
+        self._decoder = json.JSONDecoder()
 
     def _more(self, count: int = WINDOW) -> None:
         try:

@@ -173,5 +173,12 @@ def job_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_rate(text: str) -> float:
-    """Return the frame rate, 0 for ``auto``; raises `ValueError` for anything else."""
-    return 0.0 if text.strip().lower() == "auto" else float(text)
+    """Return the frame rate, 0 for ``auto``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    try:
+        return 0.0 if text.strip().lower() == "auto" else float(text)
+    except ValueError:
+        raise ConfigError(f"frame_rate must be a number or auto, got '{text}'") from None

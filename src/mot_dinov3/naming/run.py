@@ -15,7 +15,7 @@ from typing import Any
 from mot_dinov3 import outputs
 from mot_dinov3.build import now_utc
 from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import FormatError, UsageError
+from mot_dinov3.errors import FormatError, UsageError, VideoError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
 from mot_dinov3.features.reid_names import find_weights
@@ -72,7 +72,10 @@ class GalleryRun:
             if self.complete:
                 return
             self.notices += check_words(self._classes, self.records.path)
-            self.info, self._pictures = self._open_video(opened)
+            try:
+                self.info, self._pictures = self._open_video(opened)
+            except VideoError as error:  # sources are named by another option elsewhere
+                raise VideoError(error.message, remedy=error.remedy.replace("--source", "--video")) from error
             self._check_video()
             self.frame_total = self.info.frame_count
             embedder, identifier = self._eyes()

@@ -262,6 +262,6 @@ class NamingPipeline:
             return dumps(value)
         except ValueError as error:
             raise FormatError(
-                f"'{self.stages.records.path}', frame {record.index}: a number is too large",
+                f"'{self.stages.records.path}', frame {record.index}: a number is not finite",
                 remedy="write finite numbers only",
             ) from error

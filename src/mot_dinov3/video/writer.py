@@ -263,7 +263,8 @@ class VideoWriter:
         height, width = self._shape[:2]
         rate = Fraction(self._fps).limit_denominator(10_000)
         spacing = str(min(250, max(1, round(KEYFRAME_S * self._fps))))
-        options = ENCODER if self._encoder == H264_ENCODER else {}
+        # Motion JPEG takes pictures of the usual range only when it need not be strict.
+        options = ENCODER if self._encoder == H264_ENCODER else {"strict": "unofficial"}
         stream = cast("VideoStream", container.add_stream(self._encoder, rate=rate, options={**options, "g": spacing}))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
