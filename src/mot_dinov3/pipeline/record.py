@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mot_dinov3 import outputs
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.errors import UsageError
+from mot_dinov3.errors import MotError, UsageError
 from mot_dinov3.formats.text import dumps
 from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray, TrackView
@@ -149,7 +149,13 @@ class RunRecord(NoRecord):
                 f"'{self.path}' goes on with frame {self._next['frame']}, the source with frame {frame}",
                 remedy="the source is not what it was; leave --resume out to begin anew",
             )
-        found = _unpacked(self._next)
+        try:
+            found = _unpacked(self._next)
+        except (KeyError, TypeError, ValueError, MotError) as error:
+            raise UsageError(
+                f"'{self.path}', frame {frame}: is not what a run writes ({type(error).__name__})",
+                remedy="leave --resume out to begin anew",
+            ) from error
         self._advance()
         return found
 
@@ -327,6 +333,11 @@ class _RememberingScheduler:
         """Embed and reuse; what is on record is taken from there."""
         known = self._memory.known(self._frame)
         if known is not None:
+            if not (0 <= known.rows.min(initial=0) and known.rows.max(initial=-1) < len(detections)):
+                raise UsageError(
+                    f"frame {self._frame} has {len(detections)} boxes now, but more of them are on record as embedded",
+                    remedy="the input is not what it was; leave --resume out to begin anew",
+                )
             return self._scheduler.repeat(plan, detections, view, (known.rows, known.embedding))
         done = self._scheduler.run(plan, detections, view, embed)
         self._memory.keep_embeddings(self._frame, done)
@@ -397,7 +408,7 @@ def _text(values: npt.NDArray[np.float32]) -> str:
 
 
 def _array(text: str) -> FloatArray:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
 
 
 def _brief(value: object) -> str:
