@@ -91,7 +91,7 @@ class Page:
         folder = os.environ.get("MOT_SCREENSHOTS")
         if folder:
             self.page.locator(".toast").evaluate_all("all => all.forEach(one => one.remove())")
-            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+            self.page.screenshot(path=str(Path(folder) / f"{name}.jpg"), type="jpeg", quality=88)
 
 
 @pytest.fixture

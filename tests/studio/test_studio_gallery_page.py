@@ -132,7 +132,6 @@ def test_tracked_boxes_are_taken_named_and_checked(
     tab.wait_for_selector("#check-result:has-text('of 9 crops') , #check-result:has-text('All 9 crops')")
     page.click(sum(rows[one][::2]) / 2, sum(rows[one][1::2]) / 2)
     tab.wait_for_selector(".identity.chosen[data-name=anna]")  # the name of the track chooses
-    page.picture("studio-gallery")
     odd = root / "anna" / "anna_00009.jpg"
     odd.write_bytes((root / "bob" / "bob_00000.jpg").read_bytes())
     tab.click("#check")

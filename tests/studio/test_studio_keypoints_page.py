@@ -1,4 +1,4 @@
-"""Labelling, following, correcting and similarity, as a person does it, in a real browser on a real video."""
+"""Labelling, following and correcting, as a person does it, in a real browser on a real video."""
 
 from __future__ import annotations
 
@@ -116,31 +116,6 @@ def test_label_follow_correct_and_follow_again(serve: Callable[..., str], page: 
     box = tab.locator("#strip").bounding_box()
     tab.mouse.click(box["x"] + box["width"] - 1, box["y"] + 10)
     page.shows_frame(FRAMES - 1)
-    page.go(26)
-    tab.mouse.move(*page.at(400, 440))
-    tab.mouse.wheel(0, -900)
-    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.scale) > 1.5")
-    page.picture("studio-keypoints")
-
-
-def test_a_click_shows_what_is_alike(serve: Callable[..., str], page: Any, flies: Path) -> None:
-    page.open(serve("--video", flies))
-    tab = page.page
-    tab.click("[data-tool=similarity]")
-    tab.wait_for_selector("#hint:has-text('Click')")
-    tab.select_option("#similar-backend", "gradient")
-    page.click(*FLY["head"])
-    tab.wait_for_selector("#similar-result[data-frame='0']")
-    best = tab.locator("#peaks dd").first.inner_text()
-    value, x, y = (float(v) for v in re.findall(r"[\d.]+", best))
-    assert value > 0.95
-    assert (x, y) == pytest.approx(FLY["head"], abs=12)
-    assert float(tab.inner_text("#low")) < value <= float(tab.inner_text("#high")) + 0.001
-    page.picture("studio-similarity")
-    page.go(10)
-    tab.wait_for_selector("#similar-result[data-frame='10']")
-    tab.mouse.move(*page.at(300, 300))
-    tab.wait_for_function("document.querySelector('#under').textContent.match(/^-?\\d/)")
 
 
 def test_a_run_survives_a_reload_and_can_be_cancelled(

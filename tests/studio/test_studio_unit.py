@@ -10,7 +10,7 @@ import pytest
 from mot_dinov3.errors import InputError
 from mot_dinov3.studio import gallery_check, selection
 from mot_dinov3.studio.config import StudioConfig
-from mot_dinov3.studio.crops import GalleryDesk, crop_name, crop_window, usable_name
+from mot_dinov3.studio.crops import GalleryDesk, crop_name, crop_window, usable_name, whole_share
 from mot_dinov3.studio.guard import refusal
 from mot_dinov3.studio.jobs import Job, Jobs
 from mot_dinov3.studio.roots import OutsideRootsError, Roots
@@ -118,6 +118,11 @@ def test_a_box_becomes_whole_pixels_within_the_picture() -> None:
     assert crop_window([40, 50, 10, 5], (100, 80)) == (10, 5, 40, 50)
     with pytest.raises(InputError, match="too small"):
         crop_window([95, 0, 300, 80], (100, 80))
+
+
+def test_somebody_cut_by_the_edge_is_hardly_taken() -> None:
+    assert whole_share([10, 10, 30, 60], (100, 80)) == 1
+    assert {whole_share(b, (100, 80)) for b in ([0, 9, 9, 40], [9, 9, 99, 40], [9, 1, 20, 40], [9, 9, 20, 85])} == {0.2}
 
 
 def test_what_is_undone_or_deleted_is_in_the_trash_and_comes_back(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mot_dinov3.gallery.folder import MIN_SIDE, check_identity, find_identities
 
 TRASH = ".trash"
 REMEMBERED = 200  # steps of undo
+EDGE = 3  # pixels
 MAX_NAME = 100  # characters of an identity
 
 
@@ -52,6 +53,12 @@ def crop_window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, 
             f"a crop of {x2 - x1}×{y2 - y1} is too small", remedy=f"draw a box of at least {MIN_SIDE}×{MIN_SIDE} pixels"
         )
     return x1, y1, x2, y2
+
+
+def whole_share(box: Sequence[float], size: tuple[int, int]) -> float:
+    """Return how far a tracked box is to be trusted to show somebody whole: little where the picture's edge cuts it."""
+    x1, y1, x2, y2 = box
+    return 0.2 if x1 < EDGE or y1 < EDGE or x2 > size[0] - EDGE or y2 > size[1] - EDGE else 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mot_dinov3.gallery.folder import load_gallery
 from mot_dinov3.structures import Image
 from mot_dinov3.studio import gallery_check, selection
 from mot_dinov3.studio.asking import Ask, Blob
-from mot_dinov3.studio.crops import GalleryDesk, crop_window, usable_name
+from mot_dinov3.studio.crops import GalleryDesk, crop_window, usable_name, whole_share
 from mot_dinov3.studio.jobs import Handle, Job
 from mot_dinov3.studio.routes.player import jpeg
 from mot_dinov3.studio.session import Studio, file_stamp
@@ -149,7 +149,8 @@ def take(studio: Studio, ask: Ask) -> Handle:
     """Add the sharpest, most different crops of a track to an identity, in the background."""
     desk, identity, found = _desk(studio, ask), _identity(studio, ask), _tracks(studio, ask)
     track, count = ask.whole("track"), ask.whole("count", low=1, high=50)
-    span, frame = found.span(track), _frame_of(studio, ask)
+    span, frames = found.span(track), studio.video(ask.text("video"))[1]
+    frame, size = frames.picture, (frames.info.width, frames.info.height)
     embedder = _embedder(studio, ask)
 
     def work(job: Job) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def take(studio: Studio, ask: Ask) -> Handle:
                 crops.append(_cut(frame(span.frames[i]), span.boxes[i].tolist()).copy())
             except InputError:
                 continue  # at the edge of the picture, say: too little of it is left
-            clear.append(max(1 - 2 * float(span.covered[i]), 0.01))  # half covered is as good as gone
+            clear.append(whole_share(span.boxes[i].tolist(), size) * max(1 - 2 * float(span.covered[i]), 0.01))
         if not crops:
             raise InputError(f"track {track} has no box that is large enough")
         sharp = np.array(clear) * [selection.sharpness(crop) for crop in crops]
