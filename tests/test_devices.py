@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import pytest
 
 from mot_dinov3 import devices
-from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision
+from mot_dinov3.devices import DeviceConfig, Plan, plan_run, resolve_device, resolve_precision
 from mot_dinov3.errors import ConfigError, UsageError
 
 
@@ -76,3 +79,67 @@ def test_a_cpu_does_not_compute_in_fp16() -> None:
 def test_an_unknown_precision_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16"):
         DeviceConfig(precision="int8")
+
+
+@pytest.fixture
+def modern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU with bf16, and OpenVINO installed, whether or not it is."""
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: {"avx512_bf16"})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+
+@pytest.mark.usefixtures("modern")
+def test_auto_tries_bf16_then_fp32_and_never_int8() -> None:
+    assert plan_run(DeviceConfig("cpu")).openvino == ("bf16", "fp32")
+    assert plan_run(DeviceConfig("cpu", "fp32")).openvino == ("fp32",)
+    assert plan_run(DeviceConfig("cpu", "bf16", accel="openvino")).openvino == ("bf16",)
+    assert plan_run(DeviceConfig("cpu", accel="torch")) == Plan("cpu")
+
+
+@pytest.mark.usefixtures("modern")
+def test_a_precision_that_openvino_lacks_lists_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="'fp16'") as caught:
+        plan_run(DeviceConfig("cpu", "fp16", accel="openvino"))
+    assert caught.value.remedy == "valid here: auto, fp32, bf16"
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: {"avx2"})
+    assert plan_run(DeviceConfig("cpu")).openvino == ("fp32",)
+    assert plan_run(DeviceConfig("cpu", "bf16")).openvino == ()  # torch can, slowly
+    with pytest.raises(UsageError, match="'bf16'") as caught:
+        plan_run(DeviceConfig("cpu", "bf16", accel="openvino"))
+    assert caught.value.remedy == "valid here: auto, fp32"
+
+
+def test_openvino_that_is_asked_for_and_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match="not installed") as caught:
+        plan_run(DeviceConfig("cpu", accel="openvino"))
+    assert caught.value.exit_code == 2
+    assert "pip install 'mot-dinov3[fast]'" in caught.value.remedy
+    plan = plan_run(DeviceConfig("cpu"))
+    assert plan.openvino == ()
+    assert [notice for notice in plan.notices if "pip install 'mot-dinov3[fast]'" in notice]
+
+
+@pytest.mark.usefixtures("cards")
+def test_a_card_is_not_for_openvino() -> None:
+    assert plan_run(DeviceConfig("cuda")) == Plan("cuda:0")
+    with pytest.raises(UsageError, match="runs on the CPU, not on cuda:0"):
+        plan_run(DeviceConfig("cuda", accel="openvino"))
+
+
+def test_a_machine_without_a_gpus_driver_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(devices, "GPU_NODES", ())
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("builtins.__import__", refuse_torch)
+    assert resolve_device("auto") == "cpu"
+
+
+def refuse_torch(name: str, *args: object) -> object:
+    assert name != "torch"
+    return importlib.__import__(name, *args)  # type: ignore[arg-type]
+
+
+def test_an_unknown_accelerator_lists_the_valid_ones() -> None:
+    with pytest.raises(ConfigError, match="one of auto, torch, openvino"):
+        DeviceConfig(accel="tensorrt")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import sys
 from pathlib import Path
 
 from mot_dinov3.errors import UsageError
 from mot_dinov3.settings import require_choice, setting
 
 ACCELERATORS = ("auto", "torch", "openvino")
+GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
 EXTRA = "pip install 'mot-dinov3[fast]'"
 
 
@@ -66,7 +68,12 @@ def plan_run(config: DeviceConfig) -> Plan:
             raise UsageError("--accel openvino needs OpenVINO, which is not installed", remedy=EXTRA)
         return Plan(device, notices=(f"OpenVINO is not installed; networks run faster on this CPU with it: {EXTRA}",))
     tried = (precision, "fp32") if config.precision == "auto" else (precision,)
-    return Plan(device, tuple(dict.fromkeys(tried)))
+    native = tuple(dict.fromkeys(p for p in tried if p == "fp32" or _has_bf16()))
+    if config.accel == "openvino" and not native:
+        raise UsageError(
+            f"precision '{precision}' is not to be had in OpenVINO on this CPU", remedy="valid here: auto, fp32"
+        )
+    return Plan(device, native)
 
 
 def resolve_device(name: str) -> str:
@@ -75,8 +82,8 @@ def resolve_device(name: str) -> str:
     Raises:
         UsageError: The device does not exist here; the message lists those that do.
     """
-    if name == "cpu":
-        return name
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return "cpu"
     import torch
 
     cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
@@ -104,6 +111,11 @@ def resolve_precision(name: str, device: str) -> str:
     return fast if name == "auto" else name
 
 
+def _may_have_gpu() -> bool:
+    """Tell whether torch is worth the second or more that asking it costs: it is loaded already, or a driver is."""
+    return sys.platform != "linux" or "torch" in sys.modules or any(Path(node).exists() for node in GPU_NODES)
+
+
 def _precisions(device: str) -> tuple[str, tuple[str, ...]]:
     """Return the precision that is fast on `device`, and all that it computes in."""
     if device.startswith("cuda"):
@@ -113,7 +125,12 @@ def _precisions(device: str) -> tuple[str, tuple[str, ...]]:
         return ("bf16", ("fp32", "bf16", "fp16")) if bf16 else ("fp16", ("fp32", "fp16"))
     if device == "mps":
         return "fp32", ("fp32", "fp16")
-    return "bf16" if {"avx512_bf16", "amx_bf16"} & _cpu_flags() else "fp32", ("fp32", "bf16")
+    return "bf16" if _has_bf16() else "fp32", ("fp32", "bf16")
+
+
+def _has_bf16() -> bool:
+    """Tell whether the CPU multiplies in bf16 itself; torch can without that, but not fast."""
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
 
 
 def _cpu_flags() -> set[str]:

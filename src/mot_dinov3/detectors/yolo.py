@@ -133,7 +133,17 @@ def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     model, names = _load(weights, "cpu", trust)
     if getattr(model.model, "model", None) is None:
         raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights that end in .pt")
-    return model.model.eval().float().fuse(verbose=False), names
+    network = model.model.eval().float()
+    if "nms" in vars(_predictor_defaults()) and hasattr(network, "end2end"):
+        network.end2end = False  # as the predictor has it where `nms` is left at its default
+    return network.fuse(verbose=False), names
+
+
+def _predictor_defaults() -> Any:
+    ultralytics_module()
+    from ultralytics.utils import DEFAULT_CFG
+
+    return DEFAULT_CFG
 
 
 def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]:
