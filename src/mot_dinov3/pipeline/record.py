@@ -333,7 +333,7 @@ class _RememberingScheduler:
         """Embed and reuse; what is on record is taken from there."""
         known = self._memory.known(self._frame)
         if known is not None:
-            if not (0 <= known.rows.min(initial=0) and known.rows.max(initial=-1) < len(detections)):
+            if not (known.rows.min(initial=0) >= 0 and known.rows.max(initial=-1) < len(detections)):
                 raise UsageError(
                     f"frame {self._frame} has {len(detections)} boxes now, but more of them are on record as embedded",
                     remedy="the input is not what it was; leave --resume out to begin anew",
