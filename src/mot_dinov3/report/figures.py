@@ -18,8 +18,9 @@ from mot_dinov3.structures import Reason
 Figure = dict[str, Any]
 Color = tuple[int, int, int]
 
-MOST_ROWS = 250  # tracks in the chart of lives
+MOST_ROWS = 150  # tracks in the chart of lives
 MOST_PATHS = 150
+LABEL = 28  # characters
 STAGE_COLORS = {
     "wait": "#c7ced9",
     "detect": "#4c78d8",
@@ -152,12 +153,13 @@ def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
         "tickvals": list(range(len(shown))),
         "ticktext": [_title(life) for life in shown],
         "range": [len(shown) - 0.4, -0.6],
-        **{"gridcolor": "#f2f4f8", "automargin": True, "ticklabelstandoff": 6, "title": {"text": ""}},
+        **{"gridcolor": "#f2f4f8", "automargin": False, "ticklabelstandoff": 6, "title": {"text": ""}},
     }
     layout |= {"barmode": "overlay", "hovermode": "closest"}
     layout["xaxis"] |= {"side": "top", "rangemode": "tozero"}
     layout["showlegend"] = False
-    layout["margin"] |= {"t": 46, "b": 14}
+    longest = max((len(f"{life.track_id} {life.name}"[:LABEL]) for life in shown), default=0)
+    layout["margin"] |= {"t": 46, "b": 14, "l": 26 + 7 * longest}  # measuring the labels would cost the most of all
     return {"data": data, "layout": layout}
 
 
@@ -215,7 +217,7 @@ def css(color: Color) -> str:
 
 
 def _title(life: Life) -> str:
-    return html.escape(f"{life.track_id} {life.name}".strip()[:48])
+    return html.escape(f"{life.track_id} {life.name}".strip()[:LABEL])
 
 
 def _size(trace: RunTrace) -> tuple[float, float]:

@@ -16,7 +16,8 @@ LEAST_SIDE = 6  # px
 PORTRAIT = (96, 128)  # largest width and height, px
 SCENE_WIDTH = 960
 SCENE_SAMPLES = 8
-STILL = 12.0  # mean grey levels by which samples of a fixed camera's scene differ from their median, at most
+STILL = 8.0  # grey levels by which samples of a fixed camera's scene differ from their median, at most
+MOST_APART = 30  # grey levels; a pixel that somebody covers counts no more than that
 
 
 @dataclasses.dataclass
@@ -126,6 +127,6 @@ class Scene:
         middle = self._samples[len(self._samples) // 2]
         alike = [sample for sample in self._samples if sample.shape == middle.shape]
         median = np.median(np.stack(alike), axis=0).astype(np.uint8)
-        apart = np.mean([np.abs(sample.astype(np.int16) - median).mean() for sample in alike])
+        apart = np.mean([np.abs(sample.astype(np.int16) - median).clip(max=MOST_APART).mean() for sample in alike])
         _, data = cv2.imencode(".jpg", median if apart < STILL else middle, [cv2.IMWRITE_JPEG_QUALITY, 78])
         return data.tobytes()

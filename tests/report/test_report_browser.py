@@ -1,0 +1,54 @@
+"""The page in a browser: drawn without a network, sortable, deaf to what a name would like to run."""
+
+from __future__ import annotations
+
+import plotly.offline
+from test_report_page import SLY, facts, traced
+
+from mot_dinov3.report.page import build_page
+from mot_dinov3.viz import track_color
+
+CHARTS = ("lives", "paths", "presence", "latency", "embeddings")
+
+
+def column(page, number):
+    return page.locator(f"#tracks tbody td:nth-child({number})").all_inner_texts()
+
+
+def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
+    path = tmp_path / "report.html"
+    program = plotly.offline.get_plotlyjs()
+    given = facts(notices=[SLY])
+    path.write_text(build_page(traced(600, name=SLY), given, color=track_color, plotly=program), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1320, "height": 900})
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url) if request.url[:5] != "data:" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    for name in CHARTS:
+        box = page.locator(f"#{name} .main-svg").first.bounding_box()
+        assert box["width"] > 300, name
+        assert box["height"] > 140, name
+    assert page.locator("#lives .bars path").count() > 10
+    assert page.locator("#paths .scatterlayer .js-line").count() > 5
+    assert page.locator("#embeddings .shapelayer path").count() == 1, "the budget's line"
+    pictures = page.locator("figure img")
+    assert pictures.count() > 5
+    assert all(width > 0 for width in pictures.evaluate_all("all => all.map(one => one.naturalWidth)"))
+
+    page.click("#tracks th:nth-child(7) button")
+    frames = [int(value) for value in column(page, 7)]
+    assert frames == sorted(frames)
+    assert len(set(frames)) > 1
+    page.click("#tracks th:nth-child(7) button")
+    assert [int(value) for value in column(page, 7)] == sorted(frames, reverse=True)
+    page.click("#tracks th:nth-child(2) button")
+    assert column(page, 2) == sorted(column(page, 2))
+
+    assert page.evaluate("window.hacked") is None
+    assert SLY in column(page, 3)
+    assert asked == [path.as_uri()]
+    assert errors == []
+    page.close()
