@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.errors import FormatError
-from mot_dinov3.formats.det_v1 import det_v1_frame, det_v1_header, read_det_v1, write_det_v1
+from mot_dinov3.formats.det_v1 import det_v1_frame, det_v1_header, read_det_v1
+from mot_dinov3.formats.text import write_document
 from mot_dinov3.formats.track_v1 import (
     read_track_v1,
     track_v1_frame,
     track_v1_header,
     tracker_block,
-    write_track_v1,
 )
 from mot_dinov3.structures import Detections, ModelInfo, VideoInfo
 
@@ -173,7 +173,9 @@ def test_written_files_have_the_keys_in_order_and_read_back_exactly(tmp_path: Pa
     header = det_v1_header(VideoInfo("in.mp4", 768, 576, 10.0, 2), model)
     path = tmp_path / "out.json"
     with path.open("w") as file:
-        write_det_v1(file, header, (det_v1_frame(i, r, {0: "person"}) for i, r in [(0, rows), (1, Detections.empty())]))
+        write_document(
+            file, header, (det_v1_frame(i, r, {0: "person"}) for i, r in [(0, rows), (1, Detections.empty())])
+        )
     content = json.loads(path.read_text())
     assert list(content) == ["schema_version", "video", "detector", "frames_dir", "frames"]
     assert content["video"] == VIDEO
@@ -204,7 +206,7 @@ def test_writing_holds_one_frame_at_a_time() -> None:
             return super().write(text)
 
     file = Watching()
-    write_det_v1(file, {"schema_version": "det-v1"}, records())
+    write_document(file, {"schema_version": "det-v1"}, records())
     assert [f["frame"] for f in json.loads(file.getvalue())["frames"]] == [0, 1, 2]
 
 
@@ -260,7 +262,7 @@ def test_track_v1_round_trip(write, tmp_path: Path) -> None:
     )
     path = tmp_path / "tracked.json"
     with path.open("w") as file:
-        write_track_v1(file, header, [track_v1_frame(0, rows, {}), track_v1_frame(4, Detections.empty(), {})])
+        write_document(file, header, [track_v1_frame(0, rows, {}), track_v1_frame(4, Detections.empty(), {})])
     content = json.loads(path.read_text())
     top = ["schema_version", "parent_schema_version", "video", "detector", "created_at_utc", "tracker", "fallbacks"]
     assert list(content) == [*top, "frames"]

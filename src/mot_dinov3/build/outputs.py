@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,9 +138,9 @@ class SinkMaker:
     def _csv(self, path: Path) -> TextSink:
         def lines(frame: Frame, detections: Detections) -> Iterator[str]:
             for row in tables.track_rows(frame, smoothed(detections), self.names):
-                yield csv_line(row)
+                yield tables.csv_line(row)
 
-        return TextSink(path, lines, head=[csv_line(tables.TRACK_COLUMNS)])
+        return TextSink(path, lines, head=[tables.csv_line(tables.TRACK_COLUMNS)])
 
     def _detection_header(self) -> Mapping[str, Any]:
         return detection_header(self.stages.detector, self.stages.source.info)
@@ -161,10 +159,3 @@ class SinkMaker:
 def smoothed(detections: Detections) -> Detections:
     """Return the rows with their tracks' boxes: the filter's estimate is nearer the truth than one detection."""
     return detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
-
-
-def csv_line(row: tuple[str, ...]) -> str:
-    """Return one CSV line with its end."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue()

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4")
     config = assemble(DetectConfig, values)
     from mot_dinov3.build import build_detection
-    from mot_dinov3.formats.det_v1 import write_det_v1
+    from mot_dinov3.formats.text import write_document
     from mot_dinov3.outputs import check_output, replacing
 
     if args.json:
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     records = _records(job, progress=not args.no_progress)
     if args.json:
         with replacing(args.json) as part, part.open("w", encoding="utf-8") as file:
-            write_det_v1(file, job.header(), records)
+            write_document(file, job.header(), records)
     else:
-        write_det_v1(sys.stdout, job.header(), records)
+        write_document(sys.stdout, job.header(), records)
     say_notices(job.source.notices)
     return EXIT_OK
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from mot_dinov3.formats.text import (
     printable,
     read_object,
     too_deep,
-    write_document,
 )
 from mot_dinov3.structures import Detections, FloatArray, ModelInfo, VideoInfo
 
@@ -289,8 +288,3 @@ def detection_records(detections: Detections, names: Mapping[int, str]) -> list[
 def _shortest(values: FloatArray) -> list[float]:
     """Return Python floats with the fewest digits that still give the same float32 when read again."""
     return [float(str(value)) for value in values]
-
-
-def write_det_v1(file: TextIO, header: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
-    """Write a whole det-v1 document to an open text file, holding one frame record at a time."""
-    write_document(file, header, frames)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
-from typing import TextIO
+import io
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -55,19 +55,8 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if np.isfinite(value) else ""
 
 
-class TrackTableWriter:
-    """Writes the header, then frame by frame, to a text file opened with ``newline=""``.
-
-    Args:
-        file: Where the table goes.
-        names: Class id → class name.
-    """
-
-    def __init__(self, file: TextIO, names: Mapping[int, str]) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(TRACK_COLUMNS)
-        self._names = names
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Write the rows of one frame."""
-        self._writer.writerows(track_rows(frame, detections, self._names))
+def csv_line(row: Sequence[str]) -> str:
+    """Return one CSV line with its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue()

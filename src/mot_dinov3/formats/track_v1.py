@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
 from mot_dinov3.formats.recorded import RecordedDetections
-from mot_dinov3.formats.text import is_number, write_document
+from mot_dinov3.formats.text import is_number
 from mot_dinov3.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
@@ -88,11 +88,6 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
         if coasted[row]:
             record["coasted"] = True
     return records
-
-
-def write_track_v1(file: TextIO, header: Mapping[str, Any], frames: Iterable[Mapping[str, Any]]) -> None:
-    """Write a whole track-v1 document to an open text file, holding one frame record at a time."""
-    write_document(file, header, frames)
 
 
 def read_track_v1(path: str | Path) -> RecordedDetections:
