@@ -33,6 +33,7 @@ from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
 MAX_TOML = 1 << 20  # bytes
+MAX_NUMBER = 1 << 62  # larger whole numbers overflow in the libraries that they are handed to
 
 C = TypeVar("C")
 
@@ -188,7 +189,9 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
 
 def _fits(option: Option, value: object) -> bool:
     if option.type is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return type(value) is float or (type(value) is int and abs(value) < MAX_NUMBER)
+    if option.type is int:
+        return type(value) is int and abs(value) < MAX_NUMBER
     return type(value) is option.type
 
 

@@ -31,9 +31,14 @@ EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
+_LONGEST = 1000  # characters of a message
+
 
 class MotError(Exception):
     """Base of all errors the project raises.
+
+    What a file holds may be part of a message: it is cut to a readable length, and characters that a terminal would
+    obey are spelled out.
 
     Args:
         message: One line: what is wrong and where (file, frame, row, option).
@@ -43,8 +48,8 @@ class MotError(Exception):
     exit_code = EXIT_BUG
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _plain(message)
+        super().__init__(self.message)
         self.remedy = remedy
 
 
@@ -104,6 +109,14 @@ class UnsupportedModelError(ModelError):
 
 class UnreachableModelError(ModelError):
     """A model that is neither local nor to be fetched."""
+
+
+def _plain(message: str) -> str:
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
 
 
 def closest(name: str, valid: Iterable[str]) -> str:

@@ -142,7 +142,10 @@ def is_ours(content: Mapping[str, Any]) -> bool:
 
 def digest(shapes: object) -> str:
     """Return a digest of a file's shapes: the same however the file was formatted in between."""
-    text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    try:
+        text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    except OverflowError:  # a whole number too large for a float: not of ours
+        return ""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -215,7 +218,7 @@ def _shape(raw: object) -> Shape | str:
         return "no label"
     try:
         points = np.array(raw.get("points"), np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return f"'{raw['label']}' has unreadable points"
     if not np.isfinite(points).all() or not len(points):
         return f"'{raw['label']}' has unreadable points"

@@ -19,6 +19,9 @@ MAX_COORDINATE = 1e7
 MAX_BYTES = 1 << 29
 """Largest text file read whole: a day of detections. Its values take about ten times as much memory."""
 
+MAX_INT = 10**300
+"""Where whole numbers end that can be made a float."""
+
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _MAX_DEPTH = 16
@@ -134,8 +137,8 @@ def kind_of(value: object) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Tell whether `value` is a finite JSON number; a boolean is none."""
-    return type(value) is int or (type(value) is float and math.isfinite(value))
+    """Tell whether `value` is a JSON number that a float can hold; a boolean is none."""
+    return (type(value) is int and -MAX_INT < value < MAX_INT) or (type(value) is float and math.isfinite(value))
 
 
 def has_size(x1: float, y1: float, x2: float, y2: float) -> bool:
