@@ -1,0 +1,89 @@
+r"""What `--detect-every N` costs in identities: the main job on one video, the detector looking at every Nth frame.
+
+HOTA / IDF1 of the files (between two looks on the straight line), of the same after `--link`, and of what a video
+shows at the moment (moved by the optical flow), as Markdown::
+
+    python benchmarks/skipping.py --video ../shared/data/tracking/vtest.avi \
+        --dets ../shared/data/tracking/PETS09-S2L1/det/yolov8n_960.txt \
+        --gt ../shared/data/tracking/PETS09-S2L1/gt/gt.txt \
+        --embedder osnet --embed-model ../shared/models/osnet_x0_25_msmt17.onnx
+
+The detections are recorded ones; those of the frames between are not used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.build import build_tracking
+from mot_dinov3.config import TrackConfig, assemble
+from mot_dinov3.evaluation import COMBINED, Scores, SequencePair, as_table, load_pairs, read_truth, score
+from mot_dinov3.structures import Detections
+
+EVERY = (1, 2, 3, 5, 10)
+
+
+def main() -> None:
+    """Print the table."""
+    args = parse()
+    print("| look at every | as filed | ID switches | linked | ID switches | as shown |")
+    print("| --- " * 6 + "|")
+    values = {"source": str(args.video), "dets": str(args.dets), "video": False, "device": "cpu"}
+    values |= {"embedder": args.embedder} | ({"embed_model": str(args.embed_model)} if args.embed_model else {})
+    for every in args.every:
+        cells = list(row({**values, "detect_every": every}, args.gt))
+        print(f"| {every} | " + " | ".join(cells) + " |", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("video", "dets", "gt"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--embedder", default="none", help="as in track (default: none)")
+    parser.add_argument("--embed-model", type=Path, help="its weights")
+    parser.add_argument("--every", type=int, nargs="+", default=EVERY, help=f"the Ns (default: {EVERY})")
+    return parser.parse_args()
+
+
+def row(values: Mapping[str, Any], gt: Path) -> Iterator[str]:
+    """Yield the cells of one row: HOTA / IDF1 and switches of the two kinds of files, then HOTA / IDF1 as shown."""
+    shown: list[Detections] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for link in (False, True):
+            tracks = Path(folder) / "tracks.txt"
+            found = run({**values, "link": link, "save_mot": str(tracks)})
+            shown = shown or found
+            scores = score(load_pairs([gt], [tracks]))[COMBINED]
+            yield both(scores)
+            yield str(scores.switches)
+    yield both(judged(shown, gt))
+
+
+def run(values: Mapping[str, Any]) -> list[Detections]:
+    """Run the main job to its end; return the rows of each frame as they were known then."""
+    job = build_tracking(assemble(TrackConfig, values))
+    shown = [rows[rows.track_id >= 1] for _, rows in job.pipeline]
+    job.pipeline.close()
+    job.pipeline.stages.source.close()
+    if job.second_pass.frame_total:
+        job.second_pass.run(lambda: False)
+    return shown
+
+
+def judged(shown: list[Detections], gt: Path) -> Scores:
+    """Return the scores of rows frame by frame."""
+    return score([SequencePair("shown", read_truth(gt), as_table(dict(enumerate(shown)), "shown"))])[COMBINED]
+
+
+def both(scores: Scores) -> str:
+    """Return HOTA / IDF1."""
+    return f"{scores.hota:.1f} / {scores.idf1:.1f}"
+
+
+if __name__ == "__main__":
+    main()
