@@ -177,7 +177,7 @@ def test_a_missing_package_names_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / file).write_bytes(b"")
-    with pytest.raises(ModelError, match="needs (onnxruntime|openvino|LiteRT)") as caught:
+    with pytest.raises(ModelError, match=r"needs (onnxruntime|openvino|LiteRT)") as caught:
         build(tmp_path / file)
     assert caught.value.remedy == f"pip install 'mot-dinov3[{extra}]'"
 
