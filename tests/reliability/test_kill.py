@@ -194,6 +194,38 @@ def test_killed_twice_interrupted_and_complete(
     )
 
 
+@pytest.mark.slow
+def test_an_interruption_finishes_what_was_done(
+    crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reliability: Reliability
+) -> None:
+    """Ctrl-C and SIGTERM: the frame is finished, all files are closed, the summary tells what was done."""
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+    for number, code in codes.items():
+        folder = tmp_path / number.name
+        folder.mkdir()
+        assert run_killed([(folder, 30)], crowd.options(), number=number) == [code]
+        assert {p.name for p in folder.iterdir()} == NAMES | {"said.txt", "t.mp4.part.record"}
+        assert "frames      31" in (folder / "said.txt").read_text()
+        assert len(pictures(folder / "t.mp4")[0]) == 31
+        for name in ("t.json", "d.json"):
+            assert len(json.loads((folder / name).read_text())["frames"]) == 31
+    # in the second pass of --link everything is on record: results are whole, or they are the earlier ones
+    folder = tmp_path / "second pass"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_text("earlier")
+    words = crowd.options("--link")
+    assert run_killed([(folder, 30)], words, number=signal.SIGINT, place="video") == [130]
+    assert all((folder / name).read_text() == "earlier" for name in NAMES - {"d.json"})
+    assert run(folder, [*words, "--resume"], monkeypatch) == 0
+    assert run(tmp_path / "whole", words, monkeypatch) == 0
+    assert same_texts(folder, tmp_path / "whole")
+    reliability(
+        "Ctrl-C and SIGTERM finish the frame and all files and print the summary; exit 130 and 143",
+        "2 tried, 31 frames in each of 5 files; 1 in the second pass of --link: earlier results kept, resumed",
+    )
+
+
 CHANGES = {
     "another option": (["--conf", "0.5"], "--conf was nothing, now it is 0.5"),
     "another embedder": (["--embedder", "none"], "--embedder was histogram, now it is none"),
