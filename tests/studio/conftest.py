@@ -41,6 +41,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         process.terminate()
         _, errors = process.communicate(timeout=30)
         assert "Traceback" not in errors, errors
+        assert process.returncode in (-15, 143)
 
 
 class Page:

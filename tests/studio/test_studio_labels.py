@@ -13,8 +13,9 @@ from mot_dinov3.errors import InputError
 from mot_dinov3.formats import labelme
 from mot_dinov3.pipeline.keypoint_files import Place
 from mot_dinov3.structures import Keypoints
-from mot_dinov3.studio.annotations import Board, Item
+from mot_dinov3.studio.annotations import Board
 from mot_dinov3.studio.asking import ConflictError
+from mot_dinov3.studio.items import Item
 from mot_dinov3.studio.results import Results
 
 SIZE = (100, 80)

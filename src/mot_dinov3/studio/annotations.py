@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3 import outputs
-from mot_dinov3.errors import FormatError, InputError
+from mot_dinov3.errors import FormatError
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.text import read_object
@@ -24,67 +22,10 @@ from mot_dinov3.pipeline.keypoint_files import Place
 from mot_dinov3.structures import Image
 from mot_dinov3.studio.asking import ConflictError
 from mot_dinov3.studio.crops import TRASH
+from mot_dinov3.studio.items import Item, refuse_doubles
 from mot_dinov3.studio.results import Results
 
-MAX_NAME = 100
-MAX_ITEMS = 5000
 PREDICTED = ("score", "state", "source", "visible")  # keys of ours that a person's label does not have
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """A point or an outline of a person's, as the page sends it.
-
-    Attributes:
-        kind: ``point`` or ``polygon``.
-        instance: Whose it is.
-        name: Of a keypoint; empty for an outline.
-        points: ``n`` places in source pixels; one for a point.
-        origin: Number of the shape in the file that it was made from, −1 for a new one.
-    """
-
-    kind: str
-    instance: str
-    name: str
-    points: list[list[float]]
-    origin: int
-
-    @classmethod
-    def parse(cls, raw: object, size: tuple[int, int]) -> Item:
-        """Return what the page sent, checked.
-
-        Raises:
-            InputError: It is no point or outline, or lies outside the picture.
-        """
-        if not isinstance(raw, dict) or raw.get("kind") not in ("point", "polygon"):
-            raise InputError("a label must be a point or a polygon")
-        kind = raw["kind"]
-        instance = _name(raw.get("instance"), "an instance")
-        name = _name(raw.get("name"), "a keypoint") if kind == "point" else ""
-        points = raw.get("points")
-        fewest = 1 if kind == "point" else 3
-        if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_ITEMS):
-            raise InputError(f"{kind} '{name or instance}' needs {'one place' if fewest == 1 else 'three corners'}")
-        places = [_place(point, size, name or instance) for point in points]
-        origin = raw.get("origin", -1)
-        return cls(kind, instance, name, places, origin if type(origin) is int else -1)
-
-
-def _name(value: object, what: str) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
-        raise InputError(f"{what} needs a name of at most {MAX_NAME} printable characters")
-    if "/" in value or "\\" in value:
-        raise InputError(f"name '{value}' holds a slash", remedy="choose a name without")
-    return value.strip()
-
-
-def _place(point: object, size: tuple[int, int], name: str) -> list[float]:
-    if not isinstance(point, list) or len(point) != 2 or not all(type(v) in (int, float) for v in point):
-        raise InputError(f"'{name}' needs two numbers for each place")
-    x, y = (float(v) for v in point)
-    if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= size[0] and 0 <= y <= size[1]):
-        raise InputError(f"'{name}' at {x:g}, {y:g} is outside the picture of {size[0]}×{size[1]}")
-    return [round(x, 2), round(y, 2)]
 
 
 class Board:
@@ -220,7 +161,7 @@ class Board:
             raise ConflictError(
                 f"frame {number} was changed elsewhere meanwhile", remedy="go to another frame and back, and try again"
             )
-        _refuse_doubles(items)
+        refuse_doubles(items)
         place, path = self.place, self.path(number)
         raws = self._raw_shapes(number)
         shown = {item["origin"] for item in self._human(number)}
@@ -297,15 +238,6 @@ def _written(item: Item, raws: Sequence[Any], groups: Mapping[str, int]) -> dict
         "description": shape.get("description") or "",
         "instance_label": item.instance,
     }
-
-
-def _refuse_doubles(items: Sequence[Item]) -> None:
-    held: set[tuple[str, str]] = set()
-    for item in items:
-        key = item.instance, item.name
-        if item.kind == "point" and key in held:
-            raise InputError(f"'{item.instance}' has two points '{item.name}'", remedy="rename or delete one")
-        held.add(key)
 
 
 def _write_picture(path: Path, picture: Image) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -45,10 +46,17 @@ def build_app(studio: Studio, token: str | None) -> Starlette:
     """
     routes = [Route(path, _endpoint(studio, handler), methods=[method]) for (method, path), handler in ROUTES.items()]
     static = StaticFiles(directory=str(STATIC))
-    app = Starlette(
-        routes=[Route("/", _page), *routes, Mount("/static", static)], middleware=[Middleware(Guard, token=token)]
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(studio.close)  # here, not after the server: a termination signal ends the process there
+
+    return Starlette(
+        routes=[Route("/", _page), *routes, Mount("/static", static)],
+        middleware=[Middleware(Guard, token=token)],
+        lifespan=running,
     )
-    return app
 
 
 async def _page(request: Request) -> Response:

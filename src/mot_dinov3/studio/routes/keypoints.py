@@ -9,8 +9,9 @@ from mot_dinov3.errors import InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointsCommand
 from mot_dinov3.pipeline.keypoint_files import Place, stem_of
 from mot_dinov3.pipeline.keypoint_gaps import plan_gaps
-from mot_dinov3.studio.annotations import MAX_ITEMS, Board, Item
+from mot_dinov3.studio.annotations import Board
 from mot_dinov3.studio.asking import Ask, ConflictError
+from mot_dinov3.studio.items import MAX_ITEMS, Item
 from mot_dinov3.studio.jobs import Handle, Job
 from mot_dinov3.studio.routes.similarity import backend_job
 from mot_dinov3.studio.session import Studio

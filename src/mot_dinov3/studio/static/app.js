@@ -145,6 +145,7 @@ class Studio {
     player.addEventListener("failed", (event) => attempt(() => Promise.reject(event.detail)));
     document.addEventListener("keydown", (event) => this.key(event));
     // A clicked button lets go of the keys, so that Enter and space mean what they always mean.
+    for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", () => document.activeElement?.blur());
     document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
   }
 

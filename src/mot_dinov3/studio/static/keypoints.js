@@ -1,9 +1,9 @@
 // Labelling points and outlines, following them through the video, correcting.
 import { get, post } from "./api.js";
 import { LabelTool, rounded } from "./labelling.js";
+import { drawOutline, drawPoint, trace } from "./marks.js";
 import { Strip } from "./strip.js";
 import { $, attempt, colorOf, el, toast, watch } from "./ui.js";
-import { tag } from "./view.js";
 
 const FIRST = "animal"; // the instance there is before anybody names one
 const NAMED = 14; // up to so many points of a frame carry their names
@@ -364,59 +364,22 @@ export class Keypoints {
     this.studio.player.go(frame);
   }
 
+  look(item) {
+    return { color: this.color(item.instance), chosen: item === this.chosen, over: item === this.tool.over };
+  }
+
   draw(context, view) {
     if (this.shown.frame !== this.studio.player.shown && !this.studio.player.playing) return;
     const items = this.items();
-    for (const item of items) if (item.kind === "polygon") this.drawOutline(context, view, item);
+    for (const item of items) if (item.kind === "polygon") drawOutline(context, view, item, this.look(item));
     const points = items.filter((item) => item.kind === "point" && item.points.length);
     const naming = points.length <= NAMED || view.scale > 3;
-    for (const item of points) this.drawPoint(context, view, item, naming);
+    for (const item of points) drawPoint(context, view, item, { ...this.look(item), naming });
     const { open } = this.tool;
     if (open.length) {
       const ends = view.pointer ? [...open, [view.pointer.x, view.pointer.y]] : open;
       trace(context, ends.map(([x, y]) => view.toScreen(x, y)), this.color(this.instance || FIRST));
     }
-  }
-
-  drawOutline(context, view, item) {
-    const corners = item.points.map(([x, y]) => view.toScreen(x, y));
-    const color = this.color(item.instance);
-    const chosen = item === this.chosen;
-    context.setLineDash(item.source === "human" ? [] : [5, 4]);
-    trace(context, [...corners, corners[0]], color, chosen ? 3 : 1.5);
-    context.setLineDash([]);
-    if (!chosen && item !== this.tool.over) return;
-    context.fillStyle = "#fff";
-    for (const [x, y] of corners) context.fillRect(x - 3, y - 3, 6, 6);
-  }
-
-  drawPoint(context, view, item, naming) {
-    const [x, y] = view.toScreen(...item.points[0]);
-    const color = this.color(item.instance);
-    const human = item.source === "human";
-    const size = item === this.chosen || item === this.tool.over ? 7 : 5;
-    context.beginPath();
-    context.arc(x, y, size, 0, 2 * Math.PI);
-    if (item.state === "occluded" && !human) {
-      context.lineWidth = 2;
-      context.strokeStyle = color;
-      context.stroke();
-    } else {
-      context.fillStyle = color;
-      context.fill();
-      context.lineWidth = human ? 2 : 1;
-      context.strokeStyle = human ? "#fff" : "#000";
-      context.stroke();
-    }
-    if (size === 7 || naming) {
-      context.font = "600 11px system-ui, sans-serif";
-      context.lineWidth = 3;
-      context.strokeStyle = "#000b";
-      context.strokeText(item.name, x + 9, y + 4);
-      context.fillStyle = "#fff";
-      context.fillText(item.name, x + 9, y + 4);
-    }
-    if (size === 7) tag(context, human ? item.instance : `${item.instance} ${item.score?.toFixed(2) ?? ""}`, x + 9, y - 8, color);
   }
 
   key(event) {
@@ -435,12 +398,4 @@ export class Keypoints {
     return [["P, O, V", "point, outline, move"], ["1 … 9", "pick an animal or object"], ["click", "set the point, go on to the next"], ["drag", "move a point or a corner"],
       ["Enter", "close an outline"], ["Del", "delete a label"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
   }
-}
-
-function trace(context, places, color, width = 2) {
-  context.beginPath();
-  places.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-  context.strokeStyle = color;
-  context.lineWidth = width;
-  context.stroke();
 }

@@ -14,7 +14,7 @@ export function el(kind, properties = {}, ...children) {
     else if (name.startsWith("aria-")) made.setAttribute(name, value);
     else made[name] = value;
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
@@ -112,8 +112,8 @@ export function choose(kind, start) {
         path.value = found.path;
         const entry = (icon, item, go) => el("li", {}, el("button", { type: "button", onclick: go }, `${icon} ${item.name}`));
         const up = found.parent === null ? [] : [entry("↑", { name: "up" }, () => show(found.parent))];
-        const folders = found.folders.map((item) => entry("📁", item, () => show(item.path)));
-        const files = found.files.map((item) => entry(kind === "video" ? "🎞" : "📄", item, () => finish(item.path)));
+        const folders = found.folders.map((item) => entry("▸", item, () => show(item.path)));
+        const files = found.files.map((item) => entry("•", item, () => finish(item.path)));
         list.replaceChildren(...up, ...folders, ...files);
         if (!list.children.length) list.append(el("li.dim", {}, "nothing here"));
         take.hidden = !found.path || (!ofFolders && !(kind === "video" && found.images));

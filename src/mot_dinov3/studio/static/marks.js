@@ -1,0 +1,48 @@
+// How points and outlines look: a person's with a white ring or a full line, tracked ones dark or dashed.
+import { tag } from "./view.js";
+
+export function drawOutline(context, view, item, { color, chosen, over }) {
+  const corners = item.points.map(([x, y]) => view.toScreen(x, y));
+  context.setLineDash(item.source === "human" ? [] : [5, 4]);
+  trace(context, [...corners, corners[0]], color, chosen ? 3 : 1.5);
+  context.setLineDash([]);
+  if (!chosen && !over) return;
+  context.fillStyle = "#fff";
+  for (const [x, y] of corners) context.fillRect(x - 3, y - 3, 6, 6);
+}
+
+export function drawPoint(context, view, item, { color, chosen, over, naming }) {
+  const [x, y] = view.toScreen(...item.points[0]);
+  const human = item.source === "human";
+  const size = chosen || over ? 7 : 5;
+  context.beginPath();
+  context.arc(x, y, size, 0, 2 * Math.PI);
+  if (item.state === "occluded" && !human) {
+    context.lineWidth = 2;
+    context.strokeStyle = color;
+    context.stroke();
+  } else {
+    context.fillStyle = color;
+    context.fill();
+    context.lineWidth = human ? 2 : 1;
+    context.strokeStyle = human ? "#fff" : "#000";
+    context.stroke();
+  }
+  if (size === 7 || naming) {
+    context.font = "600 11px system-ui, sans-serif";
+    context.lineWidth = 3;
+    context.strokeStyle = "#000b";
+    context.strokeText(item.name, x + 9, y + 4);
+    context.fillStyle = "#fff";
+    context.fillText(item.name, x + 9, y + 4);
+  }
+  if (size === 7) tag(context, human ? item.instance : `${item.instance} ${item.score?.toFixed(2) ?? ""}`, x + 9, y - 8, color);
+}
+
+export function trace(context, places, color, width = 2) {
+  context.beginPath();
+  places.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.strokeStyle = color;
+  context.lineWidth = width;
+  context.stroke();
+}
