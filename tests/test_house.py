@@ -24,12 +24,14 @@ HEAVY = (
     "pandas",
     "plotly",
     "scipy",
+    "starlette",
     "supervision",
     "torch",
     "torchvision",
     "trackeval",
     "transformers",
     "ultralytics",
+    "uvicorn",
 )
 
 IMPORT_WITHOUT_HEAVY = """
@@ -132,6 +134,7 @@ def test_packages_and_the_command_line_import_without_anything_heavy(heavy_leave
         ["track", "--help"],
         ["detect", "--help"],
         ["gallery", "--help"],
+        ["studio", "--help"],
         ["gallery", "--list-trackers", "--list-reid-models", "--list-reid-weights"],
         ["--list-detectors"],
         ["--list-embedders"],

@@ -128,6 +128,15 @@ def test_correcting_a_tracked_frame_makes_it_a_persons(board: Board) -> None:
     assert (shape["points"], "score" in shape, "state" in shape) == ([[6, 5]], False, False)
 
 
+def test_nothing_is_added_to_a_folder_of_images(tmp_path: Path) -> None:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    board = Board(Place(folder, folder, SIZE))
+    board.save(1, [point("nose", 1, 1)], revision="", picture=folder / "img2.png")
+    assert json.loads(board.path(1).read_text())["imagePath"] == "img2.png"
+    assert [p.name for p in folder.iterdir()] == ["walk_000000001.json"]
+
+
 def test_the_second_of_two_tabs_is_told(board: Board) -> None:
     board.save(0, [point("nose", 1, 1)], revision="", picture=PICTURE)
     before = board.path(0).read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,17 @@ class Board:
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def save(self, number: int, items: Sequence[Item], *, revision: str, picture: Image) -> None:
+    def save(self, number: int, items: Sequence[Item], *, revision: str, picture: Image | Path) -> None:
         """Write what a person labelled in a frame, and its picture beside it where there is none.
 
         Shapes of other programs that the page does not show are kept as they are. A frame without any label is no
         longer a labelled one: its file goes to the trash.
+
+        Args:
+            number: Of the frame.
+            items: All of its labels.
+            revision: What `revision` was when the page read them.
+            picture: The frame; or the file that it is, in a folder of images: nothing is added to those.
 
         Raises:
             ConflictError: The file changed since the page read it.
@@ -171,11 +178,12 @@ class Board:
         if not items and not kept:
             self._unlabel(path)
             return
-        image = path.with_suffix(".png")
-        document = self._document(path, image.name)
+        image = picture if isinstance(picture, Path) else path.with_suffix(".png")
+        document = self._document(path, os.path.relpath(image, place.folder))
         groups = self._groups(items)
         document["shapes"] = [*(_written(item, raws, groups) for item in items), *kept]
-        _write_picture(image, picture)
+        if not isinstance(picture, Path):
+            _write_picture(image, picture)
         with outputs.replacing(path) as part:
             part.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 

@@ -15,6 +15,7 @@ from mot_dinov3.studio.items import MAX_ITEMS, Item
 from mot_dinov3.studio.jobs import Handle, Job
 from mot_dinov3.studio.routes.similarity import backend_job
 from mot_dinov3.studio.session import Studio
+from mot_dinov3.video.images import list_images
 
 
 def _board(studio: Studio, ask: Ask) -> Board:
@@ -51,11 +52,17 @@ def save(studio: Studio, ask: Ask) -> dict[str, Any]:
     if len(raw) > MAX_ITEMS:
         raise InputError(f"a frame has at most {MAX_ITEMS} labels")
     items = [Item.parse(one, board.place.size) for one in raw]
-    picture = studio.video(ask.text("video"))[1].picture(number)
+    path, frames = studio.video(ask.text("video"))
+    picture = frames.picture(number)
     with studio.writing:
         if studio.jobs.busy("keypoints", str(board.place.folder)):
             raise ConflictError("the points are being followed right now", remedy="wait, or cancel that, then save")
-        board.save(number, items, revision=ask.text("revision"), picture=picture)
+        board.save(
+            number,
+            items,
+            revision=ask.text("revision"),
+            picture=list_images(path)[number] if path.is_dir() else picture,
+        )
     return {**board.frame(number), "overview": board.overview()}
 
 
