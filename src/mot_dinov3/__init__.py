@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 __version__ = "0.1.0.dev0"
 
+# What libraries read or import when they are loaded, so it has to be said before. Nothing here reports to anybody:
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # OpenVINO then takes its own empty stub
 # A picture of 100 KB may ask for gigabytes. OpenCV reads this when it is loaded; FFmpeg has the same limit built in.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 

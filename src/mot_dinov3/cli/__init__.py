@@ -10,6 +10,7 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ COMMANDS = {
 }
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes
+SHORTEST_TOKEN = 8  # characters; a shorter value would star out words
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,11 +63,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    _log_to_stderr(debug)
     try:
         return _dispatch(words)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that catches everything
         return report(error, debug=debug)
+
+
+def _log_to_stderr(debug: bool) -> None:
+    """Log to stderr: warnings, with `debug` all of ours. Libraries' details hold the headers that they send."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Discreet("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("mot_dinov3").setLevel(logging.DEBUG if debug else logging.NOTSET)
+
+
+class _Discreet(logging.Formatter):
+    """A formatter that lets no token through."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return without_tokens(super().format(record))
+
+
+def without_tokens(text: str) -> str:
+    """Return `text` with hub tokens starred out: those of the environment, and what looks like one."""
+    from mot_dinov3.features.hub import TOKENS
+
+    for name in TOKENS:
+        value = os.environ.get(name, "").strip()
+        if len(value) >= SHORTEST_TOKEN:
+            text = text.replace(value, "***")
+    return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "***", text)
 
 
 def entry() -> NoReturn:
@@ -125,7 +154,7 @@ def _as_option(word: str) -> str:
 def report(error: BaseException, *, debug: bool) -> int:
     """Say on stderr what went wrong and what to do; return the exit code."""
     if debug:
-        traceback.print_exception(error)
+        print(without_tokens("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -133,12 +162,12 @@ def report(error: BaseException, *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {without_tokens(error.message)}", file=sys.stderr)
         for line in error.remedy.splitlines():
             print(f"  {line}", file=sys.stderr)
         return error.exit_code
     kind = type(error).__name__
-    print(f"error: this is a bug: {kind}: {error}", file=sys.stderr)
+    print(without_tokens(f"error: this is a bug: {kind}: {error}"), file=sys.stderr)
     print("  please report it with the output of the same command and --debug", file=sys.stderr)
     return EXIT_BUG
 
