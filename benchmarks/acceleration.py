@@ -1,0 +1,140 @@
+"""What the fast path is worth on this CPU: paired ratios of processor time, robust where other work goes on beside.
+
+    python benchmarks/acceleration.py --shared ../shared
+
+- detector: ``detect`` (letterbox, network, boxes) against OpenVINO's bare inference of the whole exported network in
+  the same precision, yolov8n at 960 on vtest.avi
+- osnet_x0_25 at batch 8: an embedding in OpenVINO against torch in fp32
+- DINOv3 ViT-S (random weights, 224) at batch 8: against the same FLOPs at torch's bf16 matrix rate
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.accel import vino
+from mot_dinov3.build.inputs import sample_source
+from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.yolo import load_network
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.video import SourceConfig, open_source
+
+ROUNDS = 15
+VIT_S = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 6}
+
+
+def paired(jobs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median ms of processor time of each job; the jobs take turns."""
+    spent: dict[str, list[float]] = {name: [] for name in jobs}
+    for round_ in range(-2, ROUNDS):
+        for name, job in jobs.items():
+            start = time.process_time()
+            job()
+            if round_ >= 0:
+                spent[name].append(1e3 * (time.process_time() - start))
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
+def detector(shared: Path) -> None:
+    """Compare the detector with the bare network."""
+    import torch
+
+    weights = shared / "models/yolov8n.pt"
+    source = SourceConfig(source=str(shared / "data/tracking/vtest.avi"))
+    with open_source(source) as frames:
+        samples, frame = sample_source(source, frames.info), next(iter(frames))
+    config = DetectorConfig(det=str(weights), imgsz=960)
+    built = build_detector(config, device=DeviceConfig("cpu", accel="openvino"), samples=samples).detector
+    original = build_detector(config, device=DeviceConfig("cpu", "fp32", accel="torch")).detector
+    network, _ = load_network(weights, trust=False)
+    network.model[-1].export = True
+    picture = torch.zeros(1, 3, 736, 960)
+    with torch.no_grad():
+        network(picture)
+        traced = torch.jit.trace(network, picture, check_trace=False)
+    model = vino.openvino_module().convert_model(traced, example_input=picture, input=[1, 3, 736, 960])
+    bare = vino.core().compile_model(model, "CPU", vino.options(built.info.precision)).create_infer_request()
+    pixels = np.random.default_rng(0).random((1, 3, 736, 960), np.float32)
+    ms = paired(
+        {
+            "bare": lambda: bare.infer({0: pixels}),
+            "ours": lambda: built.detect(frame),
+            "torch": lambda: original.detect(frame),
+        }
+    )
+    print(
+        f"detector in {built.info.precision}: {ms['ours']:.1f} ms, {ms['ours'] / ms['bare']:.2f} of the bare network's"
+    )
+    print(f"  torch fp32 takes {ms['torch'] / ms['ours']:.1f} times as long")
+
+
+def crops() -> list[np.ndarray]:
+    """Return eight crops of different sizes."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (90 + 9 * i, 40 + 4 * i, 3), dtype=np.uint8) for i in range(8)]
+
+
+def embedders(model: Path, name: str) -> tuple[Embedder, Embedder]:
+    """Return an embedder on the fast path, and as torch runs it in fp32."""
+    config = EmbedderConfig(embedder=name, embed_model=str(model))
+    fast = build_embedder(config, device=DeviceConfig("cpu", accel="openvino")).embedder
+    return fast, build_embedder(config, device=DeviceConfig("cpu", "fp32", accel="torch")).embedder
+
+
+def osnet(shared: Path) -> None:
+    """Compare OSNet with torch."""
+    fast, torch_fp32 = embedders(shared / "models/osnet_x0_25_msmt17.pt", "osnet")
+    eight = crops()
+    ms = paired({"fast": lambda: fast.embed_pictures(eight), "torch": lambda: torch_fp32.embed_pictures(eight)})
+    print(
+        f"osnet_x0_25 in {fast.info.precision}: {ms['fast'] / 8:.2f} ms a crop; torch fp32 takes "
+        f"{ms['torch'] / ms['fast']:.1f} times as long"
+    )
+
+
+def dino() -> None:
+    """Compare DINOv3 ViT-S with the rate of torch's bf16 matrix product."""
+    import torch
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        config = transformers.DINOv3ViTConfig(**VIT_S, num_register_tokens=4, image_size=224, patch_size=16)
+        transformers.DINOv3ViTModel(config).save_pretrained(folder)
+        fast, _ = embedders(Path(folder), "dino")
+    tokens, width, layers = 8 * (1 + 4 + 196), 384, 12
+    # Per layer: query, key, value and output 4·d², the two of the feed-forward 8·d², attention 2·n·d a token; ×2 FLOPs.
+    flops = 2 * layers * tokens * (12 * width**2 + 2 * (tokens // 8) * width) + 2 * 8 * 196 * 768 * width
+    left = torch.randn(tokens, 4 * width).bfloat16()
+    right = torch.randn(4 * width, width).bfloat16()
+    eight = crops()
+    ms = paired({"fast": lambda: fast.embed_pictures(eight), "product": lambda: [left @ right for _ in range(20)]})
+    ideal = ms["product"] / 20 * flops / (2 * tokens * 4 * width * width)
+    print(
+        f"DINOv3 ViT-S in {fast.info.precision}: {ms['fast'] / 8:.1f} ms a crop, "
+        f"{ms['fast'] / ideal:.2f} of what the FLOPs take as bf16 products"
+    )
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of videos and weights")
+    shared = parser.parse_args().shared
+    detector(shared)
+    osnet(shared)
+    dino()
+
+
+if __name__ == "__main__":
+    main()
