@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -72,9 +73,7 @@ def follow(studio: Studio, ask: Ask) -> Handle:
     place = board.place
     wanted = backend_job(studio, ask)
     config = KeypointConfig(symmetry_pairs=ask.text("pairs", ""))
-    job_config = type(wanted)(
-        video=str(place.video), result_folder=str(place.folder), backend=wanted.backend, model=wanted.model
-    )
+    job_config = dataclasses.replace(wanted, video=str(place.video), result_folder=str(place.folder))
     command = KeypointsCommand(job_config, studio.command.device, config)
 
     def work(job: Job) -> dict[str, Any]:

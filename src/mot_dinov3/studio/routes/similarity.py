@@ -27,7 +27,7 @@ def similarity(studio: Studio, ask: Ask) -> Handle:
     stamp = file_stamp(path)
 
     def described(number: int, choice: BackendChoice) -> Described:
-        key = path, stamp, number, side, wanted.backend, wanted.model
+        key = path, stamp, number, side, wanted
         return studio.features.get(key, lambda: Described(*describe(choice.backend, frames.picture(number), side)))
 
     def work(job: Job) -> dict[str, Any]:
@@ -56,13 +56,15 @@ def backend_job(studio: Studio, ask: Ask) -> KeypointJob:
     model = ask.text("model", "").strip()
     if model and (studio.roots.folders[0] / model).exists():
         model = str(studio.roots.check(model))
-    return KeypointJob(backend=ask.text("backend", "auto"), model=model or None)
+    backend = ask.text("backend", "auto")
+    if backend == "convnet":
+        return KeypointJob(backend=backend, weights=model or None)
+    return KeypointJob(backend=backend, model=model or None)
 
 
 def load_backend(studio: Studio, wanted: KeypointJob) -> BackendChoice:
     """Return a backend, loaded once."""
-    key = "backend", wanted.backend, wanted.model
-    return studio.loaded(key, lambda: build_backend(wanted, studio.command.device))
+    return studio.loaded(("backend", wanted), lambda: build_backend(wanted, studio.command.device))
 
 
 ROUTES: dict[tuple[str, str], Callable[[Studio, Ask], Any]] = {("POST", "/api/similarity"): similarity}
