@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(listed))
         return EXIT_OK
     values = option_values(args, ExportConfig)
-    if isinstance(values.get("include"), list):
+    if not isinstance(values.get("include", ""), str):
         values["include"] = " ".join(values["include"])
     result = export(assemble(ExportConfig, values), say=lambda what: print(what, file=sys.stderr))
     for artefact in result.artefacts:
