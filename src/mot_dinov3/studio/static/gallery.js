@@ -45,7 +45,14 @@ export class Gallery {
   async loadTracks() {
     const { tracks } = this.studio.state;
     this.track = null;
-    this.tracks = tracks ? ((await attempt(() => get("/api/tracks", { tracks })))?.tracks ?? []) : [];
+    const found = tracks ? await attempt(() => get("/api/tracks", { tracks })) : null;
+    this.tracks = found?.tracks ?? [];
+    const { info } = this.studio.player;
+    const [width, height] = found?.size ?? [0, 0];
+    if (info && width && (width !== info.width || height !== info.height)) {
+      toast(`The tracks are for pictures of ${width}×${height}, the video has ${info.width}×${info.height}: they belong to another video.`, { bad: true });
+      this.tracks = [];
+    }
     await this.frame();
   }
 
