@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -105,11 +106,11 @@ class Head:
             width: Pixels of the input.
         """
         centre, stride = grid(self.strides, height, width)
-        sides = distances.reshape(-1, 4, self.bins)
+        raw = distances.reshape(-1, 4, self.bins)
+        sides: FloatArray = raw[:, :, 0]
         if self.bins > 1:
-            weight = np.exp(sides - sides.max(axis=2, keepdims=True))
+            weight = np.exp(raw - raw.max(axis=2, keepdims=True))
             sides = (weight @ np.arange(self.bins, dtype=np.float32)) / weight.sum(axis=2)
-        sides = sides.reshape(-1, 4)
         corners = np.concatenate([centre[cells] - sides[:, :2], centre[cells] + sides[:, 2:]], axis=1)
         return corners * stride[cells, None]
 
@@ -152,8 +153,9 @@ def suppress(xyxy: FloatArray, class_id: IntArray, score: FloatArray, *, iou: fl
     if not len(score):
         return np.zeros(0, np.int64)
     apart = xyxy.astype(np.float64) + OFFSET * class_id[:, None]
-    rects = np.concatenate([apart[:, :2], apart[:, 2:] - apart[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(rects, score, 0.0, iou)
+    rects: Any = np.concatenate([apart[:, :2], apart[:, 2:] - apart[:, :2]], axis=1)
+    scores: Any = score  # OpenCV's own types know only lists
+    kept = cv2.dnn.NMSBoxes(rects, scores, 0.0, iou)
     return np.asarray(kept, np.int64).reshape(-1)
 
 

@@ -186,7 +186,8 @@ def raw_head(head: Any) -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.head = head
-            self.i, self.f, self.type = head.i, head.f, head.type  # what the network's loop reads of a layer
+            for name in ("i", "f", "type"):  # what the network's loop reads of a layer
+                setattr(self, name, getattr(head, name))
 
         def forward(self, features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
             branch = head.one2one if head.end2end else head.one2many
