@@ -52,7 +52,7 @@ def test_no_two_stages_share_an_option():
 def test_every_option_has_a_help_and_a_plain_type():
     for option in OPTIONS.values():
         assert option.setting.help, option.flag
-        assert option.type in (bool, int, float, str), option.flag
+        assert option.type in (bool, int, float, str, tuple), option.flag
 
 
 def test_defaults_exist_only_in_the_stages():

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mot_dinov3.counting.config import CountConfig
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.detectors.sparse import SparseConfig
@@ -69,6 +70,7 @@ class TrackConfig:
     gallery: GalleryConfig
     linked: LinkChoice
     linking: LinkConfig
+    count: CountConfig
     draw: DrawConfig
     output: OutputConfig
 
@@ -92,7 +94,7 @@ class Option:
         field: Name of the config field.
         key: TOML key; the flag without dashes.
         flag: ``--long-option``.
-        type: bool, int, float or str.
+        type: bool, int, float, str, or tuple for texts.
         default: The dataclass's own.
         setting: Help, choices, metavar.
     """
@@ -126,10 +128,10 @@ def _stage_options(part: str, stage: type) -> Iterable[Option]:
 
 
 def _plain_type(hint: Any) -> type:
-    """Return ``int`` for ``int | None``."""
+    """Return ``int`` for ``int | None``, ``tuple`` for a list of texts: an option that may be given more than once."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(a for a in typing.get_args(hint) if a is not type(None))
-    return typing.cast(type, hint)
+    return tuple if typing.get_origin(hint) is tuple else typing.cast(type, hint)
 
 
 def assemble(config: type[C], values: Mapping[str, Any]) -> C:
@@ -192,6 +194,8 @@ def _fits(option: Option, value: object) -> bool:
         return type(value) is float or (type(value) is int and abs(value) < MAX_NUMBER)
     if option.type is int:
         return type(value) is int and abs(value) < MAX_NUMBER
+    if option.type is tuple:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
     return type(value) is option.type
 
 

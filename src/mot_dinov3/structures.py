@@ -208,6 +208,15 @@ class Detections:
             return np.zeros(len(self), np.bool_)
         return np.any(self.embedding != 0, axis=1)
 
+    def to_supervision(self) -> Any:
+        """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
+        import supervision
+
+        data = {name: self.__dict__[name] for name in ("gallery_id", "coasted", "fresh")}
+        return supervision.Detections(
+            self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id, data=data
+        )
+
     @classmethod
     def empty(cls) -> Detections:
         """Return a struct without rows."""

@@ -49,7 +49,7 @@ def traced(frames, *, name=None, most=8, portraits=True):
         if portraits and index % 10 == 0:
             trace.portraits.look(image, detections, time)
             if index < 100:
-                trace.scene.look(image)
+                trace.scene.look(lambda: image)
     return trace
 
 

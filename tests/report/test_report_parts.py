@@ -189,7 +189,7 @@ class TestPictures:
         for k in range(8):
             image = np.full((48, 96, 3), 100, np.uint8)
             image[:, 12 * k : 12 * k + 10] = 255
-            scene.look(image)
+            scene.look(image.copy)
         shown = cv2.imdecode(np.frombuffer(scene.jpeg(), np.uint8), cv2.IMREAD_COLOR)
         assert abs(shown.astype(int) - 100).max() <= 3
 
@@ -198,7 +198,7 @@ class TestPictures:
 
         scene = Scene()
         for k in range(30):
-            scene.look(np.full((16, 16, 3), 8 * k, np.uint8))
+            scene.look(np.full((16, 16, 3), 8 * k, np.uint8).copy)
         shown = cv2.imdecode(np.frombuffer(scene.jpeg(), np.uint8), cv2.IMREAD_COLOR)
         assert round(float(shown.mean())) in range(0, 240, 8)
 

@@ -46,14 +46,24 @@ def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
 
 
 def open_input(
-    config: TrackConfig | DetectConfig, *, fallback_open: bool = False, timer: StageTimer | None = None
+    config: TrackConfig | DetectConfig,
+    *,
+    fallback_open: bool = False,
+    timer: StageTimer | None = None,
+    check: Callable[[VideoInfo], None] = lambda _: None,
 ) -> Input:
-    """Open source and detector; recorded detections alone make a source without pictures."""
+    """Open source and detector; recorded detections alone make a source without pictures.
+
+    `check` may refuse the source before weights are loaded.
+    """
     source = config.source
     if source.source is None:
-        return _open_blank(source, config.detector, config.device)
+        blank = _open_blank(source, config.detector, config.device)
+        check(blank.source.info)
+        return blank
     frames = open_ahead(source, timer or StageTimer())
     try:
+        check(frames.info)
         built = build_detector(
             config.detector,
             device=config.device,

@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import outputs
+from mot_dinov3.build.counts import CountSink
+from mot_dinov3.build.drawing import FrameDrawer
 from mot_dinov3.build.inputs import detection_header
-from mot_dinov3.build.report import NoReport, ReportMaker
+from mot_dinov3.build.report import NoReport, ReportMaker, Told
 from mot_dinov3.build.times import now_utc
 from mot_dinov3.config import TrackConfig
+from mot_dinov3.counting.places import Place
 from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.between import Interpolated, LookedAt
 from mot_dinov3.pipeline.record import RecordSink
-from mot_dinov3.pipeline.sinks import JsonSink, Retrospective, Sink, TextSink, VideoSink
+from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Retrospective, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
-from mot_dinov3.structures import Detections, Frame, Image, TrackView
+from mot_dinov3.structures import Detections, Frame, TrackView
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.threads import WriteBehind
-from mot_dinov3.viz import draw_frame
 
 
 def check_files(config: TrackConfig) -> None:
@@ -34,6 +36,8 @@ def check_files(config: TrackConfig) -> None:
     for path in files:
         for source in (config.source.source, config.detector.dets):
             outputs.check_output(path, source=source)
+    if config.output.save_counts and not config.count.wanted:
+        raise UsageError("--save-counts has nothing to save", remedy="say where to count: --line or --zone")
     doubled = {str(path) for path in files if files.count(path) > 1}
     if doubled:
         raise UsageError(
@@ -44,7 +48,15 @@ def check_files(config: TrackConfig) -> None:
 class SinkMaker:
     """Makes the sinks of a run: what they write depends on nearly every part of it."""
 
-    def __init__(self, config: TrackConfig, stages: Stages, timer: StageTimer, notices: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        config: TrackConfig,
+        stages: Stages,
+        timer: StageTimer,
+        *,
+        notices: tuple[str, ...],
+        places: Sequence[Place] = (),
+    ) -> None:
         self.config = config
         self.stages = stages
         self.timer = timer
@@ -54,6 +66,8 @@ class SinkMaker:
         kept = stages.detector.info.details.get("classes")
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
+        self.places = places
+        self.count = CountSink(places, stages.source.info.fps, self.names)
         self.report = self._report(config.output.report)
 
     def all(self) -> list[Sink]:
@@ -82,8 +96,15 @@ class SinkMaker:
             (output.save_json, self._json),
             (output.save_mot, self._mot),
             (output.save_csv, self._csv),
+            (output.save_counts, self._counts),
         ]
-        return [*(Timed(make(Path(name)), self.timer) for name, make in makers if name), *self.report.settled()]
+        counting = [Timed(self.count, self.timer)] if self.places else []
+        written = [Timed(make(Path(name)), self.timer) for name, make in makers if name]
+        return [*counting, *written, *self.report.settled()]
+
+    def counted(self) -> list[str]:
+        """Return what lines and zones have counted, a line of text for each."""
+        return self.count.lines()
 
     def detections(self) -> list[Sink]:
         """Return the sink of the plain detections, if asked for."""
@@ -97,7 +118,8 @@ class SinkMaker:
     def _report(self, name: str | None) -> NoReport:
         if name is None:
             return NoReport()
-        return ReportMaker(Path(name), self.config, stages=self.stages, timer=self.timer, notices=self._all_notices)
+        told = Told(self._all_notices, self.count.table if self.places else list)
+        return ReportMaker(Path(name), self.config, stages=self.stages, timer=self.timer, told=told)
 
     def _all_notices(self) -> list[str]:
         return list(dict.fromkeys((*self.notices, *self.stages.source.notices)))
@@ -109,10 +131,10 @@ class SinkMaker:
         # A linked video is drawn from the whole: what was drawn from a part of it is of no use.
         kept = writer.continue_from(record.finished_bytes) if record.catching_up and not self.config.linked.link else 0
         behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
-        return VideoSink(behind, functools.partial(self._draw, lost), self.timer, kept=kept)
-
-    def _draw(self, lost: Callable[[], TrackView], frame: Frame, detections: Detections) -> Image:
-        return draw_frame(frame.pixels(), detections, lost=lost(), names=self.shown_names, config=self.config.draw)
+        draw = FrameDrawer(
+            self.config, self.places, lost=lost, fps=source.info.fps, names=self.shown_names, timer=self.timer
+        )
+        return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 
     def _json(self, path: Path) -> JsonSink:
         return JsonSink(
@@ -142,6 +164,9 @@ class SinkMaker:
 
         return TextSink(path, lines, head=[tables.csv_line(tables.TRACK_COLUMNS)])
 
+    def _counts(self, path: Path) -> EndSink:
+        return EndSink(path, lambda: map(tables.csv_line, self.count.table()))
+
     def _detection_header(self) -> Mapping[str, Any]:
         return detection_header(self.stages.detector, self.stages.source.info)
 
@@ -152,7 +177,7 @@ class SinkMaker:
             carried=self._detection_header(),
             created_at_utc=now_utc(),
             tracker=track_v1.tracker_block(config.choice.tracker, settings),
-            more={"notices": self._all_notices()},
+            more={"notices": self._all_notices(), **({"counts": self.count.records()} if self.places else {})},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -11,15 +12,16 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.build.times import now_utc
 from mot_dinov3.config import TrackConfig, options_of
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.formats.text import printable
+from mot_dinov3.pipeline.sinks import EndSink, Sink
 from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
 from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
 from mot_dinov3.report.page import RunFacts, build_page
-from mot_dinov3.report.trace import PageSink, PictureSink, RunTrace, TimeSink, TrackSink
-from mot_dinov3.structures import ModelInfo
+from mot_dinov3.report.trace import PictureSink, RunTrace, TimeSink, TrackSink
+from mot_dinov3.structures import Detections, Frame, Image, ModelInfo, TrackView
 from mot_dinov3.timing import StageTimer
-from mot_dinov3.viz import track_color
+from mot_dinov3.viz import hide, track_color
 
 PROGRAMS = (
     "torch",
@@ -36,6 +38,19 @@ PROGRAMS = (
     "supervision",
     "plotly",
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What the report is told by others when the run is over.
+
+    Attributes:
+        notices: Returns what is worth knowing.
+        counts: Returns the table of counts, its head first; empty where nothing is counted.
+    """
+
+    notices: Callable[[], Sequence[str]]
+    counts: Callable[[], Sequence[Sequence[str]]]
 
 
 class NoReport:
@@ -62,7 +77,7 @@ class ReportMaker(NoReport):
         config: All options.
         stages: The live parts.
         timer: The run's.
-        notices: Returns what is worth knowing, when the run is over.
+        told: What other parts have to say, when the run is over.
     """
 
     def __init__(
@@ -72,9 +87,9 @@ class ReportMaker(NoReport):
         *,
         stages: Stages,
         timer: StageTimer,
-        notices: Callable[[], Sequence[str]],
+        told: Told,
     ) -> None:
-        self._path, self._config, self._stages, self._timer, self._notices = path, config, stages, timer, notices
+        self._path, self._config, self._stages, self._timer, self._told = path, config, stages, timer, told
         names = [name for name in STAGES if name != "other"]
         followed = config.sparse.detect_every > 1 and not config.linked.link
         self._trace = RunTrace(names, stages.source.info, beside=THREADS, followed=followed)
@@ -90,8 +105,23 @@ class ReportMaker(NoReport):
 
     def last(self) -> list[Sink]:
         """Return the sinks of pictures and of the page."""
-        page = PageSink(self._path, self._page)
-        return [Timed(PictureSink(self._trace), self._timer), page]
+        page = EndSink(self._path, lambda: [printable(self._page())])
+        return [Timed(PictureSink(self._trace, self._hidden()), self._timer), page]
+
+    def _hidden(self) -> Callable[[Frame, Detections], Image] | None:
+        """Return what hides people from the report's pictures, where they are hidden."""
+        how = self._config.draw.anonymize
+        if how == "none":
+            return None
+
+        def hidden(frame: Frame, detections: Detections) -> Image:
+            canvas = frame.pixels().copy()
+            hide(
+                canvas, detections, TrackView.empty() if self._config.linked.link else self._stages.tracker.lost(), how
+            )
+            return canvas
+
+        return hidden
 
     def _page(self) -> str:
         import plotly.offline
@@ -107,10 +137,10 @@ class ReportMaker(NoReport):
             source=source if "://" in source else Path(source).name,
             written=now_utc(),
             tiles=self._tiles(),
-            notices=list(dict.fromkeys(self._notices())),
+            notices=self._told.notices(),
             settings={"models": _models(stages.detector.info, stages.embedder.info), **settings(config)},
             versions=versions(),
-            tables={},
+            tables={"Counts": counts} if (counts := self._told.counts()) else {},
             names=stages.detector.names,
             budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
             cost_ms=config.scheduler.embed_cost_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mot_dinov3.build.inputs import open_ahead, open_input
 from mot_dinov3.build.outputs import SinkMaker, check_files
 from mot_dinov3.build.resuming import is_live, loaded, open_record
 from mot_dinov3.config import TrackConfig
+from mot_dinov3.counting.places import check_places, read_places
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.sparse import Cadence, SparseDetector
@@ -45,12 +47,14 @@ class TrackingRun:
         second_pass: What follows it.
         files: What it writes.
         notices: Fallbacks taken while building; a source adds its own while it is read.
+        counted: Returns what lines and zones counted, a line of text for each.
     """
 
     pipeline: TrackingPipeline
     second_pass: SecondPass
     files: tuple[Path, ...]
     notices: tuple[str, ...]
+    counted: Callable[[], list[str]]
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
@@ -75,6 +79,7 @@ class TrackingRun:
             models=(stages.detector.info, stages.embedder.info),
             notices=self.all_notices(),
             files=[str(path) for path in self.files],
+            counted=self.counted(),
         )
 
 
@@ -91,6 +96,7 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     resolve("tracker", TRACKERS, config.choice.tracker)
     _check_gallery(config)
     _check_sparse(config)
+    read_places(config.count)
     record = open_record(config)
     try:
         return _build(config, record)
@@ -101,7 +107,9 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
 
 def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
     timer = StageTimer()
-    opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer)
+    places = read_places(config.count)
+    check = functools.partial(check_places, places)
+    opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer, check=check)
     source = opened.source
     try:
         built = build_embedder(config.embedder, device=config.device)
@@ -131,7 +139,9 @@ def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
             at_end=opened.at_end,
             record=record,
         )
-        makers = SinkMaker(config, dataclasses.replace(stages, detector=opened.detector), timer, said)
+        makers = SinkMaker(
+            config, dataclasses.replace(stages, detector=opened.detector), timer, notices=said, places=places
+        )
         kept = TrajectorySink()
         sinks = makers.first_of_two([kept]) if config.linked.link else makers.all()
         pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
@@ -141,7 +151,7 @@ def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
     except BaseException:
         source.close()
         raise
-    return TrackingRun(pipeline, second, tuple(config.output.files()), said)
+    return TrackingRun(pipeline, second, tuple(config.output.files()), said, makers.counted)
 
 
 def _check_gallery(config: TrackConfig) -> None:

@@ -24,6 +24,7 @@ GROUPS = {
     "artefacts": "what is written",
     "linked": "whole-video linking",
     "linking": "whole-video linking",
+    "count": "counting lines and zones",
     "draw": "drawing",
     "output": "output",
     "keypoint_job": "what to follow, what to write",
@@ -48,17 +49,19 @@ def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     described = option.setting
     shown = described.help.replace("%", "%%")
-    if option.default not in (None, ""):
+    if option.default not in (None, "", ()):
         shown += f" (default {_shown(option.default)})"
     if option.type is bool:
         group.add_argument(
             option.flag, dest=option.key, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown
         )
         return
+    repeated = option.type is tuple
     group.add_argument(
         option.flag,
         dest=option.key,
-        type=option.type,
+        action="append" if repeated else "store",
+        type=str if repeated else option.type,
         choices=described.choices,
         default=argparse.SUPPRESS,
         metavar=described.metavar or (None if described.choices else option.type.__name__.upper()),
@@ -90,4 +93,5 @@ def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:
     """
     options = options_of(config)
     values = read_toml(Path(args.config), options) if args.config else {}
-    return values | {option.key: getattr(args, option.key) for option in options if hasattr(args, option.key)}
+    given = {option.key: getattr(args, option.key) for option in options if hasattr(args, option.key)}
+    return values | {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}

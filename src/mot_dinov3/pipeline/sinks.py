@@ -38,6 +38,7 @@ class OutputConfig:
     save_dets: str | None = setting(
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
     )
+    save_counts: str | None = setting(None, "what --line and --zone counted, as a CSV table", metavar="FILE")
     report: str | None = setting(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
     resume: bool = setting(False, "go on where the same command was killed or interrupted; begin where it was not")
     record: bool = setting(True, "keep what --resume needs beside the first output while the run goes on")
@@ -48,7 +49,7 @@ class OutputConfig:
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""
-        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets, self.report)
+        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets, self.save_counts, self.report)
         return [Path(f) for f in ((self.output if self.video else None), *texts) if f]
 
 
@@ -92,21 +93,30 @@ class VideoSink:
         draw: Returns the picture to write for a frame and its rows.
         timer: Counts drawing, and waiting for the writer, which counts its own work.
         kept: First pictures that an earlier run has written and the writer takes over.
+        skip: Is told of those instead of `draw`.
     """
 
     def __init__(
-        self, writer: Writer, draw: Callable[[Frame, Detections], Image], timer: StageTimer, *, kept: int = 0
+        self,
+        writer: Writer,
+        draw: Callable[[Frame, Detections], Image],
+        timer: StageTimer,
+        *,
+        kept: int = 0,
+        skip: Callable[[Frame, Detections], None] = lambda frame, detections: None,
     ) -> None:
         self._writer = writer
         self._draw = draw
         self._timer = timer
         self._kept = kept
+        self._skip = skip
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw one frame and hand it to the writer."""
         image = None
         if self._kept > 0:
             self._kept -= 1
+            self._skip(frame, detections)
         else:
             with self._timer.stage("draw"):
                 image = self._draw(frame, detections)
@@ -158,6 +168,30 @@ class TextSink:
         """Leave the lines so far in the part file: they may be all that a long run has to show."""
         with contextlib.suppress(OSError):  # a full disk, told already
             self._file.close()
+
+
+class EndSink:
+    """Writes a text file of what is known when the run is over.
+
+    Args:
+        path: The file.
+        lines: Returns its lines.
+    """
+
+    def __init__(self, path: Path, lines: Callable[[], Iterable[str]]) -> None:
+        self.path = path
+        self._lines = lines
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Wait."""
+
+    def close(self) -> None:
+        """Write the file and put it in its place."""
+        with outputs.replacing(self.path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(self._lines())
+
+    def abort(self) -> None:
+        """Leave an earlier file as it is."""
 
 
 class JsonSink:

@@ -52,6 +52,7 @@ class RunSummary:
         models: What was really loaded, detector first.
         notices: Fallbacks taken and other things worth knowing.
         files: What was written.
+        counted: What lines and zones counted.
     """
 
     counts: Counts
@@ -60,6 +61,7 @@ class RunSummary:
     models: Sequence[ModelInfo]
     notices: Sequence[str]
     files: Sequence[str]
+    counted: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """Return the summary as a person reads it."""
@@ -67,6 +69,7 @@ class RunSummary:
             *self._speed(),
             *self._stages(),
             *self._embeddings(),
+            *(f"counted     {line}" for line in self.counted),
             *(f"model       {_model(info)}" for info in self.models),
             *(f"notice      {notice}" for notice in self.notices),
             *(f"written     {name}" for name in self.files),

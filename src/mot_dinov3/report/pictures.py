@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -109,10 +110,10 @@ class Scene:
         self._stride = 1
         self._seen = 0
 
-    def look(self, image: Image) -> None:
-        """Take a sample now and then."""
+    def look(self, image: Callable[[], Image]) -> None:
+        """Take a sample now and then; only then is the picture asked for."""
         if self._seen % self._stride == 0:
-            self._samples.append(fitted(image, SCENE_WIDTH, 10 * SCENE_WIDTH))
+            self._samples.append(fitted(image(), SCENE_WIDTH, 10 * SCENE_WIDTH))
             if len(self._samples) > SCENE_SAMPLES:
                 self._samples = self._samples[::2]
                 self._stride *= 2

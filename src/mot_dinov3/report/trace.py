@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3 import outputs
 from mot_dinov3.report.bins import PresenceMap, TimeBins
 from mot_dinov3.report.pictures import Portraits, Scene
 from mot_dinov3.report.tracks import TrackHistory
-from mot_dinov3.structures import Detections, Frame, Reason, VideoInfo
+from mot_dinov3.structures import Detections, Frame, Image, Reason, VideoInfo
 from mot_dinov3.timing import StageTimer
 
 REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
@@ -128,39 +125,25 @@ class TrackSink(_Gathering):
 
 
 class PictureSink(_Gathering):
-    """Gathers pictures, where there are any."""
+    """Gathers pictures, where there are any.
 
-    def __init__(self, trace: RunTrace) -> None:
+    Args:
+        trace: Where they go.
+        hidden: Returns the picture of a frame with everybody in it hidden, where that is wanted: portraits are left out
+            then.
+    """
+
+    def __init__(self, trace: RunTrace, hidden: Callable[[Frame, Detections], Image] | None = None) -> None:
         self._trace = trace
+        self._hidden = hidden
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Look at a frame."""
-        if frame.image is not None:
-            self._trace.scene.look(frame.image)
+        if frame.image is None:
+            return
+        hidden = self._hidden
+        if hidden is not None:
+            self._trace.scene.look(lambda: hidden(frame, detections))
+        else:
+            self._trace.scene.look(frame.pixels)
             self._trace.portraits.look(frame.image, detections, frame.time)
-
-
-class PageSink:
-    """Writes the page when the run is over: put it behind all sinks that gather.
-
-    Args:
-        path: The page.
-        page: Returns its text.
-    """
-
-    def __init__(self, path: Path, page: Callable[[], str]) -> None:
-        self._path = path
-        self._page = page
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Wait."""
-
-    def close(self) -> None:
-        """Write the page and put it in its place."""
-        with outputs.replacing(self._path) as part:
-            part.write_text(self._page(), encoding="utf-8", errors="replace", newline="\n")
-
-    def abort(self) -> None:
-        """Leave an earlier page as it is."""
-        with contextlib.suppress(OSError):
-            outputs.part_path(self._path).unlink(missing_ok=True)

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import colorsys
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3 import boxes
-from mot_dinov3.settings import require, setting
-from mot_dinov3.structures import Detections, FloatArray, Image, TrackState, TrackView
+from mot_dinov3.settings import require, require_choice, setting
+from mot_dinov3.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
+from mot_dinov3.viz.colors import GREY, Color, track_color
+from mot_dinov3.viz.labels import Box, Label, Pen, draw_labels
 
-Color = tuple[int, int, int]
-Box = tuple[int, int, int, int]
-
-_GOLDEN_RATIO = 0.61803398875
-_GREY: Color = (170, 170, 170)
-_FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, so that this module imports without cv2
 _MAX_SIDE = 32767
+REASONS = {
+    Reason.NEW: "new",
+    Reason.WEAK_IOU: "weak IoU",
+    Reason.CROWDED: "crowded",
+    Reason.REFRESH: "refresh",
+    Reason.DEFERRED: "deferred",
+    Reason.REUSED: "reused",
+    Reason.LOW_SCORE: "low score",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class DrawConfig:
     """What the drawn picture shows, and how large."""
 
+    trails: float = setting(0.0, "draw where each track was in the last seconds (0: not)", metavar="SECONDS")
+    hud: bool = setting(False, "write fps, the budget used, the backlog, and active and lost tracks into the picture")
+    reasons: bool = setting(False, "write on each label why its box was, or was not, embedded")
+    anonymize: str = setting(
+        "none",
+        "hide every detected, predicted or lost box, whole, in video and report; who was not detected, and faces "
+        "outside of boxes, stay visible; pixelate hides more than blur",
+        choices=("none", "blur", "pixelate"),
+    )
     draw_lost: bool = setting(False, "draw lost tracks, dashed, where they are believed to be")
     line_thickness: int = setting(0, "width of the boxes' lines in pixels (0: from the picture's size)", metavar="PX")
     font_scale: float = setting(0.0, "size of the labels, 1 being about 22 pixels (0: from the picture's size)")
 
     def __post_init__(self) -> None:
+        require(0 <= self.trails <= 3600, "trails", self.trails, "between 0 and 3600")
+        require_choice(self, "anonymize")
         require(0 <= self.line_thickness <= 100, "line_thickness", self.line_thickness, "between 0 and 100")
         require(0 <= self.font_scale <= 20, "font_scale", self.font_scale, "between 0 and 20")
-
-
-@functools.lru_cache(maxsize=4096)
-def track_color(track_id: int) -> Color:
-    """Return the BGR colour of a track: the same in each run, far from those of its neighbours.
-
-    Hues step by the golden ratio, which spreads any run of ids evenly over the circle; brightness and saturation
-    alternate with a longer period, so that ids of like hue still differ.
-    """
-    hue = (track_id * _GOLDEN_RATIO) % 1
-    saturation, value = ((0.85, 1.0), (0.60, 1.0), (0.90, 0.78))[(track_id // 5) % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(255 * blue), round(255 * green), round(255 * red)
 
 
 def draw_frame(
@@ -66,33 +67,43 @@ def draw_frame(
         config: What to draw, and how large.
     """
     canvas = np.ascontiguousarray(image).copy()
-    pen = _Pen.for_picture(canvas, config)
+    draw_rows(canvas, detections, lost=lost, names=names, config=config)
+    return canvas
+
+
+def draw_rows(
+    canvas: Image, detections: Detections, *, lost: TrackView, names: Mapping[int, str], config: DrawConfig
+) -> None:
+    """Draw into `canvas` what `draw_frame` draws into a copy."""
+    pen = Pen.for_picture(canvas, line=config.line_thickness, scale=config.font_scale)
     place = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
     visible = boxes.usable(place)
+    labels: list[Label] = []
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
-        _rectangle(canvas, _corners(place[row]), _GREY, 1)
+        _rectangle(canvas, corners(place[row]), GREY, 1)
     if config.draw_lost:
         coasted = np.isin(lost.track_id, detections.track_id)  # has a row of its own
         for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1) & ~coasted):
             number = int(lost.track_id[row])
-            box, color = _corners(lost.xyxy[row]), track_color(number)
-            _dashed(canvas, box, color, pen=pen, dash=6)
-            _label(canvas, f"ID {number} lost", box, color, pen=pen)
+            label = Label(f"ID {number} lost", corners(lost.xyxy[row]), track_color(number))
+            _dashed(canvas, label.box, label.color, pen=pen, dash=6)
+            labels.append(label)
     tracked = np.flatnonzero(visible & (detections.track_id >= 0))
-    for row in tracked:
-        color = track_color(int(detections.track_id[row]))
+    for row in tracked[np.argsort(detections.track_id[tracked], kind="stable")]:  # so that labels do not jump
+        color, box = track_color(int(detections.track_id[row])), corners(place[row])
         if detections.coasted[row]:
-            _dashed(canvas, _corners(place[row]), color, pen=pen, dash=1)
+            _dashed(canvas, box, color, pen=pen, dash=1)
         else:
-            _rectangle(canvas, _corners(place[row]), color, pen.line)
-    for row in tracked:  # after all boxes: no line crosses a label
-        color = track_color(int(detections.track_id[row]))
-        _label(canvas, label_of(detections, int(row), names), _corners(place[row]), color, pen=pen)
-    return canvas
+            _rectangle(canvas, box, color, pen.line)
+        labels.append(Label(label_of(detections, int(row), names, reasons=config.reasons), box, color))
+    draw_labels(canvas, labels, pen)  # after all boxes: no line crosses a label
 
 
-def label_of(detections: Detections, row: int, names: Mapping[int, str]) -> str:
-    """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``, ``ID 7 Anna`` (recognised)."""
+def label_of(detections: Detections, row: int, names: Mapping[int, str], *, reasons: bool = False) -> str:
+    """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``, ``ID 7 Anna`` (recognised).
+
+    With `reasons` it tells why the row was embedded or not: ``ID 7 * crowded``.
+    """
     words = [f"ID {int(detections.track_id[row])}"]
     if detections.gallery_id[row] is not None:
         words.append(str(detections.gallery_id[row]))
@@ -101,6 +112,8 @@ def label_of(detections: Detections, row: int, names: Mapping[int, str]) -> str:
         words.append(names[class_id])
     if detections.fresh[row]:
         words.append("*")
+    if reasons and detections.reason[row] in REASONS:
+        words.append(REASONS[Reason(detections.reason[row])])
     return " ".join(words)
 
 
@@ -128,25 +141,7 @@ def contact_sheet(images: Sequence[Image], *, columns: int = 2, width: int = 128
     return sheet
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pen:
-    """Sizes in pixels that go with a picture."""
-
-    line: int
-    scale: float
-    stroke: int
-    pad: int
-
-    @classmethod
-    def for_picture(cls, image: Image, config: DrawConfig) -> _Pen:
-        # The sizes follow the diagonal, so that portrait and landscape pictures look alike.
-        diagonal = float(np.hypot(*image.shape[:2]))
-        line = config.line_thickness or max(1, round(diagonal / 480))
-        scale = config.font_scale or max(0.35, diagonal / 2000)
-        return cls(line, scale, max(1, round(scale * 1.6)), max(2, round(5 * scale)))
-
-
-def _corners(box: FloatArray) -> Box:
+def corners(box: FloatArray) -> Box:
     """Return whole pixels of the first and the last column and row that a half-open box covers."""
     x1, y1, x2, y2 = np.clip(np.rint(box), -_MAX_SIDE, _MAX_SIDE).astype(int).tolist()
     return x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)
@@ -158,7 +153,7 @@ def _rectangle(canvas: Image, box: Box, color: Color, line: int) -> None:
     cv2.rectangle(canvas, box[:2], box[2:], color, line)
 
 
-def _dashed(canvas: Image, box: Box, color: Color, *, pen: _Pen, dash: int) -> None:
+def _dashed(canvas: Image, box: Box, color: Color, *, pen: Pen, dash: int) -> None:
     """Draw a box whose sides are broken: `dash` times the line's width drawn, a gap of equal length or more."""
     height, width = canvas.shape[:2]
     before, after = pen.line // 2, pen.line - pen.line // 2
@@ -173,36 +168,3 @@ def _dashed(canvas: Image, box: Box, color: Color, *, pen: _Pen, dash: int) -> N
         canvas[max(y - before, 0) : max(y + after, 0), on(x1, x2, width)] = color
     for x in (x1, x2):
         canvas[on(y1, y2, height), max(x - before, 0) : max(x + after, 0)] = color
-
-
-def _label(canvas: Image, text: str, box: Box, color: Color, *, pen: _Pen) -> None:
-    """Write `text` on a plate of `color` on top of the box, moved into the picture where it would stick out."""
-    import cv2
-
-    text = _ascii(text)
-    height, width = canvas.shape[:2]
-    if box[0] >= width or box[1] >= height or box[2] < 0 or box[3] < 0:
-        return
-    (wide, tall), below = cv2.getTextSize(text, _FONT, pen.scale, pen.stroke)
-    wide, tall = wide + 2 * pen.pad, tall + below // 2 + 2 * pen.pad
-    x = max(0, min(box[0] - pen.line // 2, width - wide))
-    y = max(0, min(box[1] - tall, height - tall))
-    cv2.rectangle(canvas, (x, y), (x + wide - 1, y + tall - 1), color, -1)
-    ink = (0, 0, 0) if _brightness(color) > 120 else (255, 255, 255)
-    at = x + pen.pad, y + tall - pen.pad - below // 2
-    cv2.putText(canvas, text, at, _FONT, pen.scale, ink, pen.stroke, cv2.LINE_AA)
-
-
-def _brightness(color: Color) -> float:
-    blue, green, red = color
-    return 0.114 * blue + 0.587 * green + 0.299 * red
-
-
-def _ascii(text: str) -> str:
-    """Return what OpenCV's strokes can write: letters lose their accents, others become ``?``."""
-    import unicodedata
-
-    if text.isascii():
-        return text
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return plain.encode("ascii", "replace").decode("ascii")

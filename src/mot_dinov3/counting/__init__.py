@@ -1,0 +1,1 @@
+"""Counts who crosses a line, and who enters and leaves a zone."""

@@ -1,0 +1,170 @@
+"""What lies over or under the boxes: trails, hidden people, counting lines and zones, and the run's state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3 import boxes
+from mot_dinov3.structures import Detections, FloatArray, Image, TrackView
+from mot_dinov3.viz.colors import BLACK, WHITE, Color, track_color
+from mot_dinov3.viz.labels import Pen, ascii_text, draw_plate, plate_size
+
+MARGIN = 0.06  # of a box's size, by which more than the box is hidden: boxes cut off hair and shoes
+MARK: Color = (64, 200, 255)
+
+
+def hide(canvas: Image, detections: Detections, lost: TrackView, how: str) -> None:
+    """Make every box of `canvas` unrecognisable, in place.
+
+    Args:
+        canvas: ``(h, w, 3)`` uint8 BGR.
+        detections: The frame's rows, tracked or not; both the detected and the track's box are hidden.
+        lost: Tracks that are lost now: they may well be there.
+        how: ``blur``, ``pixelate``, or ``none``.
+    """
+    if how == "none":
+        return
+    import supervision
+
+    places = [detections.xyxy, lost.xyxy]
+    if detections.track_xyxy is not None:
+        places.append(detections.track_xyxy)
+    xyxy = np.concatenate(places)
+    xyxy = _widened(xyxy[boxes.usable(xyxy)], canvas)
+    if len(xyxy):
+        annotator: Any = supervision.BlurAnnotator() if how == "blur" else supervision.PixelateAnnotator()
+        annotator.annotate(canvas, supervision.Detections(xyxy))
+
+
+def _widened(xyxy: FloatArray, canvas: Image) -> FloatArray:
+    """Return whole pixels around the boxes, with a margin, those within the picture."""
+    height, width = canvas.shape[:2]
+    more = MARGIN * np.tile(xyxy[:, 2:] - xyxy[:, :2], 2) * np.array([-1, -1, 1, 1])
+    wide = np.clip(xyxy + more, -1e6, 1e6)
+    whole = np.concatenate([np.floor(wide[:, :2]), np.ceil(wide[:, 2:])], axis=1)
+    return np.asarray(np.clip(whole, 0, [width, height, width, height]), np.float32)
+
+
+class Trails:
+    """Draws where tracks were lately, in their colours.
+
+    Args:
+        frames: How many frames back.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._annotator: Any = None
+
+    def draw(self, canvas: Image, detections: Detections) -> None:
+        """Take in a frame's rows, and draw into `canvas`; 0 frames draw nothing."""
+        if self._frames == 0:
+            return
+        import supervision
+
+        rows, annotator = _shown(detections), self._ready()
+        annotator.thickness = Pen.for_picture(canvas).line
+        if len(rows):
+            paint = [supervision.Color(*reversed(track_color(number))) for number in rows.track_id.tolist()]
+            annotator.color = supervision.ColorPalette(paint)
+        annotator.annotate(canvas, rows.to_supervision(), custom_color_lookup=np.arange(len(rows)))
+
+    def skip(self, detections: Detections) -> None:
+        """Take in the rows of a frame that is not drawn."""
+        if self._frames:
+            self._ready().trace.put(_shown(detections).to_supervision())
+
+    def _ready(self) -> Any:
+        if self._annotator is None:
+            import supervision
+
+            foot = supervision.Position.BOTTOM_CENTER
+            self._annotator = supervision.TraceAnnotator(position=foot, trace_length=self._frames)
+        return self._annotator
+
+
+def _shown(detections: Detections) -> Detections:
+    """Return the rows of tracks that are drawn, with the boxes that are drawn."""
+    rows = detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
+    return rows[(rows.track_id >= 1) & boxes.usable(rows.xyxy)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A line or a zone, and what it says.
+
+    Attributes:
+        points: ``(k, 2)`` pixels; two are a line.
+        text: Its name and its counts.
+    """
+
+    points: npt.NDArray[np.float64]
+    text: str
+
+
+def draw_marks(canvas: Image, marks: Sequence[Mark]) -> None:
+    """Draw lines and zones with their texts."""
+    import cv2
+
+    pen = Pen.for_picture(canvas)
+    height, width = canvas.shape[:2]
+    for mark in marks:
+        points = np.rint(mark.points).astype(np.int32)
+        cv2.polylines(canvas, [points], len(points) > 2, BLACK, pen.line + 2, cv2.LINE_AA)
+        cv2.polylines(canvas, [points], len(points) > 2, MARK, pen.line, cv2.LINE_AA)
+        wide, tall = plate_size(mark.text, pen)
+        x, y = points.mean(0) if len(points) == 2 else (points[:, 0].min(), points[:, 1].min())
+        x0, y0 = max(0, min(int(x), width - wide)), max(0, min(int(y), height - tall))
+        draw_plate(canvas, mark.text, (x0, y0, x0 + wide - 1, y0 + tall - 1), MARK, pen=pen)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hud:
+    """The run's state in a frame.
+
+    Attributes:
+        fps: Frames per second of late; None where it means nothing.
+        embed_ms: What embedding took in this frame; None where it is unknown.
+        budget_ms: What it may take; 0 for no limit.
+        backlog: Rows whose embedding is due and was put off.
+        active: Tracks with a box.
+        lost: Tracks without.
+    """
+
+    fps: float | None
+    embed_ms: float | None
+    budget_ms: float
+    backlog: int
+    active: int
+    lost: int
+
+    def lines(self) -> list[str]:
+        """Return what is written."""
+        limit = f" of {self.budget_ms:g}" if self.budget_ms else ""
+        return [
+            *([] if self.fps is None else [f"{self.fps:5.1f} fps"]),
+            *([] if self.embed_ms is None else [f"embed {self.embed_ms:.1f}{limit} ms"]),
+            f"backlog {self.backlog}",
+            f"active {self.active}  lost {self.lost}",
+        ]
+
+
+def draw_hud(canvas: Image, hud: Hud) -> None:
+    """Write the run's state at the top left, on a darkened plate."""
+    import cv2
+
+    pen = Pen.for_picture(canvas)
+    lines = [ascii_text(line.strip()) for line in hud.lines()]
+    sizes = [plate_size(line, pen) for line in lines]
+    step = max(tall for _, tall in sizes)
+    wide, tall = max(width for width, _ in sizes) + 2 * pen.pad, step * len(lines) + 2 * pen.pad
+    plate = canvas[:tall, :wide]
+    plate[:] = (plate * 0.35).astype(np.uint8)
+    for number, line in enumerate(lines, start=1):
+        at = 2 * pen.pad, number * step
+        cv2.putText(canvas, line, at, 0, pen.scale, WHITE, pen.stroke, cv2.LINE_AA)
