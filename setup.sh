@@ -212,7 +212,7 @@ stamp() { # what the .venv holds, one fact a line; $1 = extras, $2 = stable or e
   local version
   version="$(minor_version "$VENV_PYTHON")"
   printf 'root=%s\npython=%s\nproject=%s\nextras=%s\ntransformers=%s\n' \
-    "$ROOT" "$version" "$(sed '/^\[tool\./,$d' pyproject.toml | cksum)" "$1" "$2"
+    "$ROOT" "$version" "$(sed '/^\[tool\./,$d' pyproject.toml | cat - constraints.txt | cksum)" "$1" "$2"
 }
 
 stamped() { # the value of one fact, empty where unknown
@@ -298,7 +298,11 @@ pathlib.Path(sys.argv[1]).write_text("".join(f"{n}=={m.version(n)}\n" for n in s
 }
 
 install_project() {
-  run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt -e ".${WANTED_EXTRAS:+[$WANTED_EXTRAS]}"
+  # LiteRT's converter has bounds of its own, which the versions that all else was tested with may not meet
+  local tested="-c constraints.txt"
+  if has "$WANTED_EXTRAS" tflite; then tested=""; fi
+  # shellcheck disable=SC2086 # two words or none
+  run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt $tested -e ".${WANTED_EXTRAS:+[$WANTED_EXTRAS]}"
   if [ "$TRANSFORMERS" = edge ]; then
     run "$VENV_PYTHON" -m pip install -c .venv/torch-pair.txt "$TRANSFORMERS_EDGE"
   elif [ "$(stamped transformers)" = edge ]; then

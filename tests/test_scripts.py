@@ -13,8 +13,8 @@ import pytest
 
 WHEELS = "https://download.pytorch.org/whl"
 PIP = "+ .venv/bin/python -m pip install"
-PAIR = "'torch>=2.4' 'torchvision>=0.19'"
-FILES = ("setup.sh", "clean.sh", "cli.py", "pyproject.toml")
+PAIR = "'torch>=2.10' 'torchvision>=0.25'"
+FILES = ("setup.sh", "clean.sh", "cli.py", "pyproject.toml", "constraints.txt")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripts are for bash")
 
@@ -56,7 +56,7 @@ def test_cpu_installs_one_pair_and_then_the_project(checkout: Path) -> None:
     assert commands[0] == f"+ {sys.executable} -m venv .venv"
     assert commands[1] == f"{PIP} --index-url {WHEELS}/cpu {PAIR}"
     assert commands[2] == f"# {PIP} {PAIR}"  # where PyTorch's index cannot be reached
-    assert f"{PIP} -c .venv/torch-pair.txt -e ." in commands
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e ." in commands
     assert "imports torch, torchvision, cv2, av, transformers, ultralytics" in commands[-1]
 
 
@@ -82,7 +82,7 @@ def test_edge_takes_transformers_from_its_repository(checkout: Path) -> None:
     commands = planned(checkout, "cpu", "--dinov3-edge")
     assert f"{PIP} -c .venv/torch-pair.txt {source}" in commands
     assert commands.index(f"{PIP} -c .venv/torch-pair.txt {source}") > commands.index(
-        f"{PIP} -c .venv/torch-pair.txt -e ."
+        f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e ."
     )
     for words in ([], ["--dinov3-stable"]):
         assert not any(source in command for command in planned(checkout, "cpu", *words))
@@ -90,7 +90,7 @@ def test_edge_takes_transformers_from_its_repository(checkout: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--extras", "onnx,fast"], ["--extras=fast", "--extras", "onnx"]])
 def test_extras_are_installed_together(checkout: Path, words: list[str]) -> None:
-    assert f"{PIP} -c .venv/torch-pair.txt -e '.[fast,onnx]'" in planned(checkout, "cpu", *words)
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[fast,onnx]'" in planned(checkout, "cpu", *words)
 
 
 def test_demo_runs_the_demo_last(checkout: Path) -> None:
@@ -99,7 +99,7 @@ def test_demo_runs_the_demo_last(checkout: Path) -> None:
 
 def test_the_tests_come_last_after_every_check(checkout: Path) -> None:
     commands = planned(checkout, "cpu", "--test")
-    assert f"{PIP} -c .venv/torch-pair.txt -e '.[test]'" in commands
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[test]'" in commands
     names = ["ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"]
     assert [next(n for n in names if n in command) for command in commands[-5:]] == names
 
@@ -210,7 +210,7 @@ def asked(checkout: Path, tmp_path: Path, *words: str) -> tuple[int, list[str]]:
 
 
 def test_a_complete_venv_is_reused_and_extras_add_up(installed: Path, tmp_path: Path) -> None:
-    install = "install -c .venv/torch-pair.txt -e ."
+    install = "install -c .venv/torch-pair.txt -c constraints.txt -e ."
     assert asked(installed, tmp_path) == (0, [install])  # the pair was there and works: it stays
     assert asked(installed, tmp_path) == (0, [])
     assert asked(installed, tmp_path, "--extras", "onnx") == (0, [f"{install}[onnx]"])
@@ -228,12 +228,12 @@ def test_a_broken_pair_is_replaced_whole(installed: Path, tmp_path: Path) -> Non
     (installed / "broken").touch()
     code, commands = asked(installed, tmp_path)
     assert code == 0
-    assert commands[:2] == ["uninstall -q -y torch torchvision", "install torch>=2.4 torchvision>=0.19"]
+    assert commands[:2] == ["uninstall -q -y torch torchvision", "install torch>=2.10 torchvision>=0.25"]
     (installed / "broken").touch()
     (installed / "hopeless").touch()
     code, commands = asked(installed, tmp_path)
     assert code == 1  # tried again once, then said
-    assert commands.count("install torch>=2.4 torchvision>=0.19") == 2
+    assert commands.count("install torch>=2.10 torchvision>=0.25") == 2
 
 
 def test_a_channel_out_of_reach_changes_nothing(installed: Path, tmp_path: Path) -> None:
