@@ -99,6 +99,18 @@ def test_the_watch_sees_a_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_without_yolo_ultralytics_is_never_imported(tmp_path: Path) -> None:
+    """docs/dependencies.md says so to those whom its licence troubles."""
+    write_clip(tmp_path / "a.mp4", 4)
+    (tmp_path / "d.txt").write_text("1,-1,10,10,20,40,0.9\n2,-1,11,10,20,40,0.9\n")
+    code = WATCH.partition("print")[0] + "print('ultralytics' in sys.modules); sys.exit(code)"
+    for words in (["--det", "motion"], ["--dets", "d.txt"]):
+        done = run("--source", "a.mp4", *words, "--embedder", "histogram", "--link", folder=tmp_path, code=code)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.slow
 def test_no_dependency_reports(tmp_path: Path) -> None:
     code = """
 import mot_dinov3

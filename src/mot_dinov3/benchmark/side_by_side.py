@@ -18,6 +18,7 @@ from mot_dinov3.build import build_tracking
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.classes import parse_classes
+from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.weights import find_weights, ultralytics_module
 from mot_dinov3.devices import resolve_device
 from mot_dinov3.errors import UsageError
@@ -98,7 +99,8 @@ def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[
 
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
     """Yield the results of `yolo track`, a frame at a time."""
-    model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.det)))
+    with opened_as_data(trust=config.device.trust_weights):
+        model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.det)))
     classes = parse_classes(config.detector.classes, {int(c): str(n) for c, n in model.names.items()})
     yield from model.track(
         source=config.source.source,
