@@ -17,8 +17,8 @@ from mot_dinov3.benchmark.contestants import OURS, ultralytics_settings
 from mot_dinov3.build import build_tracking
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.detectors.base import DEFAULT_CONF
-from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.checkpoint import opened_as_data
+from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.weights import find_weights, ultralytics_module
 from mot_dinov3.devices import resolve_device
 from mot_dinov3.errors import UsageError
