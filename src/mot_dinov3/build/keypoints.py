@@ -132,7 +132,8 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
     place = Place(video, folder, (info.width, info.height))
     labelled, labels = _labels(place, info)
-    outputs.check_output(place.table)
+    for path in (place.table, place.wide, *([place.annolid] if job.annolid_csv else [])):
+        outputs.check_output(path)
     choice = build_backend(job, command.keypoint_device)
     config = _resolved_masks(config, choice.backend.info.name)
     files = KeypointFiles(
