@@ -181,7 +181,8 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
         if option is None:
             problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), known)}")
         elif not _fits(option, value):
-            problems.append(f"'{key}' must be a {option.type.__name__}, got {reprlib.repr(value)}")
+            wanted = "list of texts" if option.type is tuple else option.type.__name__
+            problems.append(f"'{key}' must be a {wanted}, got {reprlib.repr(value)}")
         else:
             values[option.key] = option.type(value)
     if problems:

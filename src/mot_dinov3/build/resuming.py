@@ -67,6 +67,7 @@ def identity(config: TrackConfig) -> dict[str, Any]:
         "--embed-model": config.embedder.embed_model,
         "--dinov3": config.embedder.dinov3,
         "--gallery": config.gallery.gallery,
+        "--zone": config.count.zone,
     }
     return known | {f"the content of {flag}": content(Path(place)) for flag, place in inputs.items() if place}
 
