@@ -143,6 +143,7 @@ def _hold(recipe: Recipe, store: NetworkStore) -> _Held:
 
 def _first_good(recipe: Recipe, precisions: Sequence[str], held: _Held, store: NetworkStore) -> Obtained:
     failed: list[str] = []
+    news: list[str] = []  # said once, when the check is made: from then on the precision of the model tells
     entry = held.entry
     for precision in precisions:
         case = f"{precision} {recipe.situation}".strip()
@@ -154,9 +155,10 @@ def _first_good(recipe: Recipe, precisions: Sequence[str], held: _Held, store: N
             verdict = recipe.check(network, held.facts)
             entry = store.judge(entry, case, dataclasses.asdict(verdict)) if entry else None
         if verdict is not None and verdict.passed and network is not None:
-            return Obtained(network, precision, held.facts, (*held.notices, *failed))
+            return Obtained(network, precision, held.facts, (*held.notices, *news))
         if verdict is not None:
             failed.append(f"'{recipe.name}' is not run in OpenVINO's {precision}: {verdict.figure}")
+            news += [] if known else failed[-1:]
     failed.append(f"'{recipe.name}' runs in torch, without the fast path")
     return Obtained(None, "", {}, (*held.notices, *failed))
 
