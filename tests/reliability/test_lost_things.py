@@ -58,6 +58,7 @@ def one_line(said: str) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_several_moments(crowd: Crowd, tmp_path: Path, reliability: Reliability) -> None:
     """No file may grow beyond a size: whichever output reaches it first ends the run; more room, and it goes on."""
     assert main(crowd.options("--output", "whole.mp4")) == 0
