@@ -177,6 +177,17 @@ def test_a_fixed_cost_replaces_the_clock():
     assert result.fresh.sum() == 4
 
 
+def test_a_cost_that_was_once_too_high_is_measured_anew_after_a_while():
+    row = squares(*range(0, 4000, 200))
+    device = FakeDevice(50.0)  # beyond the whole budget: the first crop's cost shuts out all others
+    scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=20), clock=device.clock)
+    dear = [int(run(scheduler, device, row, view_of(row)).fresh.sum()) for _ in range(scheduler.STALE + 1)]
+    device.ms_per_crop = 5.0
+    cheap = [int(run(scheduler, device, row, view_of(row)).fresh.sum()) for _ in range(3)]
+    assert dear == [1] + [0] * scheduler.STALE
+    assert cheap == [4, 4, 4]
+
+
 def test_critical_work_ignores_the_budget_and_takes_the_refreshes_share():
     tracks = squares(0, 200, 400)
     seen = np.concatenate([tracks, squares(*range(1000, 1600, 200))])
@@ -314,7 +325,7 @@ def test_dead_tracks_leave_the_backlog():
     run(scheduler, FakeDevice(1), row[:3], survivors, frame=101)
     assert scheduler.stats.backlog == 3
     state = {k: v for k, v in vars(scheduler).items() if k not in ("config", "stats", "clock")}
-    assert set(state) == {"min_score", "ms_per_crop"}
+    assert set(state) == {"min_score", "ms_per_crop", "_unmeasured"}  # numbers all
 
 
 @pytest.mark.parametrize(

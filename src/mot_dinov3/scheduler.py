@@ -177,6 +177,7 @@ class EmbeddingScheduler:
 
     CHUNK = 4  # small enough that one chunk's misjudged cost hardly matters, large enough to batch
     SMOOTHING = 0.3  # weight of the newest cost per crop in the moving average
+    STALE = 30  # frames in which no refresh was affordable; then the cost is measured anew
 
     def __init__(self, config: SchedulerConfig, *, min_score: float = 0.0, clock: Clock = time.perf_counter) -> None:
         self.config = config
@@ -184,6 +185,7 @@ class EmbeddingScheduler:
         self.clock = clock
         self.stats = SchedulerStats()
         self.ms_per_crop: float | None = config.embed_cost_ms
+        self._unmeasured = 0  # frames in a row whose refreshes were all too dear, so that their cost was not seen
 
     def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
         """Decide what the frame needs; see `plan_embeddings`."""
@@ -235,6 +237,8 @@ class EmbeddingScheduler:
         if self.config.embed_budget_ms == 0:
             self._embed(rows, embed, computed)
             return len(rows)
+        if self._unmeasured >= self.STALE:
+            self.ms_per_crop = None
         allowance = max(0.0, self.config.embed_budget_ms - critical_ms)
         done, spent = 0, 0.0
         while done < len(rows):
@@ -245,6 +249,8 @@ class EmbeddingScheduler:
             count = min(max(affordable // 2, 1), self.CHUNK, len(rows) - done)
             spent += self._embed(rows[done : done + count], embed, computed)
             done += count
+        waits = bool(len(rows)) and not done and self.config.embed_cost_ms is None
+        self._unmeasured = self._unmeasured + 1 if waits else 0
         if done:
             beyond = max(spent - allowance, 0.0)
             self.stats.overshoot_ms.append(beyond)
