@@ -85,6 +85,13 @@ def test_two_identities_in_a_minute(serve: Callable[..., str], page: Any, shared
     tab.wait_for_selector("body[data-ready]")
     page.shows_frame(300)
     assert counts(tab) == {"anna": 1, "bob": 1}
+    for key, frame in (("ArrowRight", 301), ("Shift+ArrowLeft", 291), ("End", 794), ("Home", 0)):
+        tab.keyboard.press(key)
+        page.shows_frame(frame)
+    tab.keyboard.press("Space")
+    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.frame) >= 5")
+    tab.keyboard.press("Space")
+    tab.wait_for_selector("#play:has-text('▶')")
     assert sorted(p.relative_to(root).as_posix() for p in root.rglob("*.jpg")) == [
         ".trash/bob/bob_00001.jpg",
         "anna/anna_00000.jpg",
