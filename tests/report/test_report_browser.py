@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import plotly.offline
-from test_report_page import SLY, facts, traced
+import os
+from pathlib import Path
 
+import plotly.offline
+import pytest
+from test_report_page import SLY, data_of, facts, traced
+
+from mot_dinov3.cli import main
 from mot_dinov3.report.page import build_page
 from mot_dinov3.viz import track_color
 
@@ -52,3 +57,41 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     assert asked == [path.as_uri()]
     assert errors == []
     page.close()
+
+
+@pytest.fixture
+def vtest(shared):
+    """The words that track a real video on its recorded detections."""
+    video = shared / "data/tracking/vtest.avi"
+    dets = shared / "data/tracking/PETS09-S2L1/det/yolov8n_960.txt"
+    return ["track", "--source", video, "--dets", dets, "--embedder", "histogram", "--no-video", "--no-progress"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("linked", [[], ["--link"]], ids=["one pass", "linked"])
+def test_a_real_run_is_right_to_the_eye(browser, vtest, tmp_path, linked):
+    path = tmp_path / "report.html"
+    given = [*vtest, "--end-frame", "150", "--report", path, *linked]
+    assert main([str(word) for word in given]) == 0
+    page = browser.new_page(viewport={"width": 1280, "height": 1180})
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    ids = [int(number) for number in column(page, 1)]
+    assert len(ids) >= 8
+    assert page.locator("figure img").count() == len(ids), "a portrait of each"
+    assert page.locator("#paths .imagelayer image").count() == 1, "over the place"
+    assert page.locator("#lives .bars path").count() >= len(ids)
+    assert page.locator(".tile").first.inner_text().split() == ["150", "frames", "15.0", "s", "at", "10", "fps"]
+    if "MOT_SCREENSHOTS" in os.environ:
+        page.screenshot(path=str(Path(os.environ["MOT_SCREENSHOTS"]) / "report.png"))
+    page.close()
+
+
+@pytest.mark.slow
+def test_where_people_are_hidden_the_report_shows_none(vtest, tmp_path):
+    path = tmp_path / "report.html"
+    assert main([str(word) for word in [*vtest, "--end-frame", "20", "--report", path, "--anonymize", "blur"]]) == 0
+    text = path.read_text()
+    assert data_of(text)["pictures"] == {}
+    assert "<figure>" not in text
+    assert data_of(text)["charts"]["paths"]["layout"]["images"], "but the place, without them"
