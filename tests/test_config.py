@@ -109,3 +109,9 @@ def test_a_file_that_is_no_utf8_is_refused(tmp_path):
 def test_configs_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         assemble(TrackConfig, {}).detector.conf = 0.5
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_none_is_refused_whatever_the_option(value: float) -> None:
+    with pytest.raises(ConfigError, match="recovery_speed must be a finite number"):
+        assemble(TrackConfig, {"recovery_speed": value})

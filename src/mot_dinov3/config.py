@@ -8,6 +8,7 @@ default. Whatever is unknown is an error that names all mistakes at once.
 from __future__ import annotations
 
 import dataclasses
+import math
 import reprlib
 import sys
 import types
@@ -141,10 +142,13 @@ def assemble(config: type[C], values: Mapping[str, Any]) -> C:
         ConfigError: A value is out of range; all stages' complaints are listed.
     """
     by_stage: dict[str, dict[str, Any]] = {}
+    parts, problems = {}, []
     for option in options_of(config):
         if option.key in values:
-            by_stage.setdefault(option.stage, {})[option.field] = values[option.key]
-    parts, problems = {}, []
+            value = values[option.key]
+            if isinstance(value, float) and not math.isfinite(value):  # no option means anything with these
+                problems.append(ConfigError(f"{option.key} must be a finite number, got {value}"))
+            by_stage.setdefault(option.stage, {})[option.field] = value
     for part, stage in typing.get_type_hints(config).items():
         try:
             parts[part] = stage(**by_stage.get(part, {}))

@@ -103,7 +103,7 @@ class RunRecord(NoRecord):
         self._next: dict[str, Any] | None = None
         known = resume and path.exists()
         with outputs.writing(path):
-            flags = os.O_RDWR | (0 if known else os.O_CREAT | os.O_TRUNC)
+            flags = os.O_RDWR | (0 if known else os.O_CREAT | os.O_TRUNC) | getattr(os, "O_NOFOLLOW", 0)
             self._file: IO[bytes] = os.fdopen(os.open(path, flags, 0o600), "r+b")
             self._last = _last_line(self._file)
         self.finished_bytes = int(self._last.get("stopped", 0))
