@@ -63,10 +63,8 @@ def test_two_identities_in_a_minute(serve: Callable[..., str], page: Any, shared
     tab.fill("#identity-name", "bob")
     tab.press("#identity-name", "Enter")
     page.go(300)
-    tab.mouse.move(*page.at(500, 300))
-    for _ in range(4):
-        tab.mouse.wheel(0, -300)
-    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.scale) > 2")
+    page.zoom(500, 300, 800)
+    assert float(tab.get_attribute("#canvas", "data-scale")) > 2
     page.drag((480.3, 270.2), (521.4, 355.3))
     tab.wait_for_selector("#box-size:has-text('41 × 85 pixels')")
     tab.click("#save-crop")
@@ -89,7 +87,7 @@ def test_two_identities_in_a_minute(serve: Callable[..., str], page: Any, shared
         tab.keyboard.press(key)
         page.shows_frame(frame)
     tab.keyboard.press("Space")
-    tab.wait_for_function("Number(document.querySelector('#canvas').dataset.frame) >= 5")
+    tab.wait_for_selector("#canvas:not([data-frame='0'])")
     tab.keyboard.press("Space")
     tab.wait_for_selector("#play:has-text('▶')")
     assert sorted(p.relative_to(root).as_posix() for p in root.rglob("*.jpg")) == [
@@ -119,7 +117,7 @@ def test_tracked_boxes_are_taken_named_and_checked(
     page.open(serve("--video", data / "vtest.avi", "--gallery-root", root, "--tracks", tracks))
     tab = page.page
     page.go(250)
-    tab.wait_for_selector("#hint:has-text('name')")
+    tab.wait_for_selector("#canvas[data-boxes='250']")
     for number, name in ((one, "anna"), (two, "bob")):
         tab.fill("#identity-name", name)
         tab.press("#identity-name", "Enter")

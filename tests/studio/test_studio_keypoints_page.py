@@ -59,6 +59,7 @@ def test_label_follow_correct_and_follow_again(serve: Callable[..., str], page: 
     page.open(serve("--video", flies))
     tab, folder = page.page, flies.parent / "flies"
     tab.click("[data-tool=keypoints]")
+    tab.wait_for_selector("#canvas[data-items='0']")
     tab.wait_for_selector("#hint:has-text('name of a point')")
     tab.fill("#instance-name", "female")
     tab.press("#instance-name", "Enter")

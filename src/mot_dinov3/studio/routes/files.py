@@ -13,8 +13,8 @@ from mot_dinov3.studio.asking import Ask
 from mot_dinov3.studio.jobs import Handle
 from mot_dinov3.studio.session import Studio
 from mot_dinov3.video.images import SUFFIXES, natural_key
+from mot_dinov3.video.kinds import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}
 WANTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}
 
 

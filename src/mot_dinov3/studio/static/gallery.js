@@ -64,7 +64,9 @@ export class Gallery {
       return;
     }
     const found = await attempt(() => get("/api/tracks/boxes", { tracks, frame: n }));
-    if (found && n === this.studio.player.shown) this.boxes = found.boxes;
+    if (!found || n !== this.studio.player.shown) return;
+    this.boxes = found.boxes;
+    this.studio.view.canvas.dataset.boxes = n;
     this.studio.view.redraw();
   }
 
