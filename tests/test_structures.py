@@ -5,7 +5,8 @@ import pytest
 
 from mot_dinov3 import boxes
 from mot_dinov3.errors import MotError
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.formats.tables import TRACK_COLUMNS
+from mot_dinov3.structures import Detections, Frame, Reason, TrackState
 
 THREE = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 9]], np.float32)
 
@@ -95,3 +96,54 @@ def test_gallery_columns_are_neutral_until_somebody_is_recognised_and_survive_jo
     assert np.isnan(joined.gallery_distance[1:]).all()
     assert joined.gallery_margin[0] == np.float32(0.2)
     assert joined[[2, 0]].gallery_id.tolist() == [None, "Anna"]
+
+
+def finished_rows():
+    return Detections(
+        THREE,
+        score=[0.9, 0.8, 0.7],
+        class_id=[0, 2, -1],
+        track_id=[4, -1, 7],
+        state=[TrackState.CONFIRMED, TrackState.NONE, TrackState.LOST],
+        reason=[Reason.CROWDED, Reason.NONE, Reason.REUSED],
+        fresh=[True, False, False],
+        coasted=[False, False, True],
+        embedding=np.eye(3),
+        track_xyxy=THREE + 1,
+        gallery_id=["Ann", None, None],
+        gallery_distance=[0.25, np.nan, np.nan],
+        extra=[{"det_ind": 0}, None, None],
+    )
+
+
+def test_supervision_and_back_is_the_same_in_every_column():
+    rows = finished_rows()
+    theirs = rows.to_supervision()
+    assert theirs.tracker_id.tolist() == [4, -1, 7]
+    assert theirs.confidence.tolist() == pytest.approx([0.9, 0.8, 0.7])
+    back = Detections.from_supervision(theirs[[2, 0, 1]])[[1, 2, 0]]
+    for name, column in rows.columns().items():
+        np.testing.assert_array_equal(getattr(back, name), column, err_msg=name)
+
+
+def test_what_supervision_leaves_open_is_neutral():
+    import supervision
+
+    rows = Detections.from_supervision(supervision.Detections(THREE, data={"class_name": np.array(["a", "b", "c"])}))
+    assert rows.score.tolist() == [1, 1, 1]
+    assert rows.track_id.tolist() == rows.class_id.tolist() == [-1, -1, -1]
+    assert len(Detections.from_supervision(supervision.Detections.empty())) == 0
+    assert len(Detections.empty().to_supervision()) == 0
+
+
+def test_a_data_frame_has_a_row_a_box_and_the_names_of_the_table():
+    table = finished_rows().to_dataframe()
+    assert table[["x1", "y1", "x2", "y2"]].to_numpy().tolist() == THREE.tolist()
+    assert table["track_x1"].tolist() == [1, 2, 6]
+    assert table["track_id"].tolist() == [4, -1, 7]
+    assert table["state"].tolist() == ["confirmed", "none", "lost"]
+    assert table["reason"].tolist() == ["crowded", "none", "reused"]
+    assert table["embedded"].tolist() == [True, False, False]
+    assert table["gallery_id"].tolist()[0] == "Ann"
+    assert set(table.columns) & set(TRACK_COLUMNS) == set(TRACK_COLUMNS) - {"frame", "time_s", "class_name"}
+    assert len(Detections.empty().to_dataframe()) == 0

@@ -15,6 +15,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 _LAZY = dict.fromkeys(("TrackResult", "available_trackers", "track_video"), "mot_dinov3.api")
+_LAZY["Pipeline"] = "mot_dinov3.main_job"
 
 
 def __getattr__(name: str) -> Any:

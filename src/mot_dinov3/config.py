@@ -22,7 +22,7 @@ from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.detectors.sparse import SparseConfig
 from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ConfigError, closest
+from mot_dinov3.errors import ConfigError, UsageError, closest
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
@@ -160,6 +160,26 @@ def assemble(config: type[C], values: Mapping[str, Any]) -> C:
     return config(**parts)
 
 
+def track_config(values: dict[str, Any]) -> TrackConfig:
+    """Build the main job's configuration; recorded detections without a source imply a run without pictures.
+
+    Raises:
+        UsageError: There is nothing to track, or pictures are asked for where there are none.
+    """
+    if values.get("source"):
+        return assemble(TrackConfig, values)
+    if not values.get("dets"):
+        raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4 (or --dets FILE)")
+    if values.get("video") or "output" in values:
+        raise UsageError("--output needs pictures, and --dets alone has none", remedy="give the video with --source")
+    if values.get("embedder", "none") != "none":
+        raise UsageError(
+            f"--embedder {values['embedder']} needs pictures, and --dets alone has none",
+            remedy="give the video with --source",
+        )
+    return assemble(TrackConfig, {**values, "embedder": "none", "video": False})
+
+
 def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
     """Read option values from a TOML file, strictly.
 
@@ -178,6 +198,26 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
+    values, problems = _typed(table, options)
+    if problems:
+        raise ConfigError(f"configuration '{path}': {'; '.join(problems)}", remedy="keys are options without dashes")
+    return values
+
+
+def typed_values(given: Mapping[str, Any], options: Iterable[Option]) -> dict[str, Any]:
+    """Return option values that a caller named by key, as `assemble` takes them.
+
+    Raises:
+        ConfigError: A value has the wrong type, or there is no such option; all of them are named.
+    """
+    values, problems = _typed(given, options)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return values
+
+
+def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of `table` by option key, and what is wrong with the others."""
     known = {option.key: option for option in options}
     values, problems = {}, []
     for key, value in table.items():
@@ -189,9 +229,7 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
             problems.append(f"'{key}' must be a {wanted}, got {reprlib.repr(value)}")
         else:
             values[option.key] = option.type(value)
-    if problems:
-        raise ConfigError(f"configuration '{path}': {'; '.join(problems)}", remedy="keys are options without dashes")
-    return values
+    return values, problems
 
 
 def _fits(option: Option, value: object) -> bool:

@@ -100,6 +100,20 @@ _NEUTRAL: dict[str, tuple[Any, object]] = {
 }
 """Columns of one value a row: their type and what a row has where nothing is known."""
 
+_BESIDE = (
+    "state",
+    "embedding",
+    "fresh",
+    "reason",
+    "coasted",
+    "track_xyxy",
+    "gallery_id",
+    "gallery_distance",
+    "gallery_margin",
+    "extra",
+)
+"""Columns that `supervision.Detections` has no place for but its ``data``."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
@@ -212,10 +226,38 @@ class Detections:
         """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
         import supervision
 
-        data = {name: self.__dict__[name] for name in ("gallery_id", "coasted", "fresh")}
+        data = {name: self.__dict__[name] for name in _BESIDE if self.__dict__[name] is not None}
         return supervision.Detections(
             self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id, data=data
         )
+
+    @classmethod
+    def from_supervision(cls, detections: Any) -> Detections:
+        """Return the rows of a `supervision.Detections`; of its ``data``, what `to_supervision` put there.
+
+        Raises:
+            MotError: A column's shape does not fit.
+        """
+        known = {name: detections.data[name] for name in _BESIDE if name in detections.data}
+        return cls(detections.xyxy, detections.confidence, detections.class_id, detections.tracker_id, **known)
+
+    def to_dataframe(self) -> Any:
+        """Return a `pandas.DataFrame` with a row each, its columns named as in the table of ``--save-csv``.
+
+        Enumerations are written as lower-case names; `embedding` and `extra` are left out; the corners of `track_xyxy`
+        are there where a stage has set it.
+        """
+        import pandas
+
+        columns: dict[str, Any] = {name: self.__dict__[name] for name in ("track_id", "class_id", "score")}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), self.xyxy.T))
+        columns["state"] = np.array([TrackState(v).name.lower() for v in self.state], np.object_)
+        columns |= {"embedded": self.fresh, "coasted": self.coasted}
+        columns["reason"] = np.array([Reason(v).name.lower() for v in self.reason], np.object_)
+        columns |= {name: self.__dict__[name] for name in ("gallery_id", "gallery_distance", "gallery_margin")}
+        if self.track_xyxy is not None:
+            columns |= dict(zip(("track_x1", "track_y1", "track_x2", "track_y2"), self.track_xyxy.T))
+        return pandas.DataFrame(columns)
 
     @classmethod
     def empty(cls) -> Detections:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import mot_dinov3
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
-from mot_dinov3.cli.track import track_config
-from mot_dinov3.config import TrackConfig, TrackerChoice
+from mot_dinov3.config import TrackConfig, TrackerChoice, track_config
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.detectors.sparse import SparseConfig

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
@@ -80,19 +81,30 @@ class TrackingPipeline:
         return functools.partial(embed_rows, self.stages.embedder, frame, detections)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error.
+        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error."""
+        with contextlib.closing(self.results()) as results:
+            for _ in results:
+                try:
+                    if stop():
+                        break
+                except BaseException as error:  # noqa: BLE001 - raised again, where the sinks are aborted
+                    results.throw(error)
 
-        A run that is stopped before it has caught up with the one it goes on from leaves that one's results alone.
+    def results(self) -> Generator[tuple[Frame, Detections], None, None]:
+        """Yield each frame with its finished rows; close all after the last one, abort the sinks on any error.
+
+        A caller that closes the generator stops the run: what was done so far is finished. A run that is stopped before
+        it has caught up with the one it goes on from leaves that one's results alone.
         """
         frames_read = 0
         try:
-            for frame, _ in self:
-                frames_read = frame.index + 1
-                if stop():
-                    self.stages.record.stop()
-                    break
-            else:
+            try:
+                for frame, detections in self:
+                    frames_read = frame.index + 1
+                    yield frame, detections
                 self.stages.at_end(frames_read)
+            except GeneratorExit:
+                self.stages.record.stop()
             self.abort() if self.stages.record.catching_up else self.close()
         except BaseException:
             self.abort()
