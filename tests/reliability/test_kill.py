@@ -16,7 +16,8 @@ import pytest
 from crowd import ALL_OUTPUTS, Crowd, run_killed, write_crowd
 
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.record import Remembering, record_path
+from mot_dinov3.pipeline.record import record_path
+from mot_dinov3.pipeline.remembering import Remembering
 from mot_dinov3.video import SourceConfig, open_source
 
 NAMES = {"t.mp4", "t.json", "t.txt", "t.csv", "d.json"}

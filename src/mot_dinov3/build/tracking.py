@@ -27,7 +27,8 @@ from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.outputs import part_path
 from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
-from mot_dinov3.pipeline.record import NoRecord, Remembering, Scheduling, record_path
+from mot_dinov3.pipeline.record import NoRecord, Scheduling, record_path
+from mot_dinov3.pipeline.remembering import Remembering
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
 from mot_dinov3.registry import resolve
