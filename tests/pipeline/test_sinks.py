@@ -156,3 +156,21 @@ def test_no_video_leaves_only_the_named_files():
         "a.txt",
         "b.csv",
     ]
+
+
+def test_pictures_that_an_earlier_run_has_written_are_not_drawn_again_but_told_of():
+    written, drawn, skipped = [], [], []
+    writer = SimpleNamespace(write=lambda image, time: written.append(image), close=lambda: None)
+
+    def draw(frame, detections):
+        drawn.append(frame.index)
+        return frame.image
+
+    def skip(frame, detections):
+        skipped.append((frame.index, detections.track_id.tolist()))
+
+    sink = VideoSink(writer, draw, StageTimer(), kept=2, skip=skip)
+    for index in range(3):
+        sink.write(Frame(index, index / 10, np.zeros((2, 2, 3), np.uint8)), rows(index + 1))
+    assert (skipped, drawn) == ([(0, [1]), (1, [2])], [2])
+    assert [image is None for image in written] == [True, True, False]
