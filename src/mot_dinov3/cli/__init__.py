@@ -39,6 +39,7 @@ COMMANDS = {
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "studio": "local web page: build galleries, label keypoints, look at similarity",
     "benchmark": "stage times, the budget kept, memory, side by side with peers",
+    "batch": "many videos, a folder of results each, here or on a Ray cluster",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
 }
 PROGRAM = "mot-dinov3"

@@ -9,6 +9,7 @@ from typing import Any
 from mot_dinov3.config import Option, options_of, read_toml
 
 GROUPS = {
+    "batch": "many videos",
     "source": "source",
     "detector": "detector",
     "sparse": "detector",

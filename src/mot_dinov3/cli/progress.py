@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-def progress_bar(total: int, *, shown: bool) -> tqdm[Any]:
-    """Return a progress bar over frames on stderr; none where stderr is no terminal."""
+def progress_bar(total: int, *, shown: bool, unit: str = "frame") -> tqdm[Any]:
+    """Return a progress bar on stderr; none where stderr is no terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total or None, unit="frame", disable=None if shown else True, dynamic_ncols=True)
+    return tqdm(total=total or None, unit=unit, disable=None if shown else True, dynamic_ncols=True)
 
 
 def say_notices(notices: Iterable[str]) -> None:

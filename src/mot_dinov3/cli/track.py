@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mot_dinov3 import outputs
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
-from mot_dinov3.config import TrackConfig, assemble
+from mot_dinov3.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS
-from mot_dinov3.errors import EXIT_OK, UsageError
+from mot_dinov3.errors import EXIT_OK
 from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.formats.text import dumps
 from mot_dinov3.timing import process_start
 from mot_dinov3.trackers import TRACKERS
 
@@ -50,28 +54,16 @@ def run(args: argparse.Namespace) -> int:
     job = build_tracking(config)
     job.pipeline.timer.began = process_start()
     code = run_with_progress(job, progress=not args.no_progress)
+    if config.output.save_summary:
+        save_numbers(job.summary().numbers(), Path(config.output.save_summary))
     print("\n".join(job.summary().lines()))
     return code
 
 
-def track_config(values: dict[str, Any]) -> TrackConfig:
-    """Build the configuration; recorded detections without a source imply a run without pictures.
-
-    Raises:
-        UsageError: There is nothing to track, or pictures are asked for where there are none.
-    """
-    if values.get("source"):
-        return assemble(TrackConfig, values)
-    if not values.get("dets"):
-        raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4 (or --dets FILE)")
-    if values.get("video") or "output" in values:
-        raise UsageError("--output needs pictures, and --dets alone has none", remedy="give the video with --source")
-    if values.get("embedder", "none") != "none":
-        raise UsageError(
-            f"--embedder {values['embedder']} needs pictures, and --dets alone has none",
-            remedy="give the video with --source",
-        )
-    return assemble(TrackConfig, {**values, "embedder": "none", "video": False})
+def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
+    """Write the summary's numbers as JSON."""
+    with outputs.replacing(path) as part:
+        part.write_text(dumps({"schema_version": "summary-v1", **numbers}) + "\n", encoding="utf-8")
 
 
 def run_with_progress(job: TrackingRun, *, progress: bool) -> int:

@@ -39,6 +39,7 @@ class OutputConfig:
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
     )
     save_counts: str | None = setting(None, "what --line and --zone counted, as a CSV table", metavar="FILE")
+    save_summary: str | None = setting(None, "the summary's numbers as JSON", metavar="FILE")
     report: str | None = setting(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
     resume: bool = setting(False, "go on where the same command was killed or interrupted; begin where it was not")
     record: bool = setting(True, "keep what --resume needs beside the first output while the run goes on")
@@ -49,7 +50,15 @@ class OutputConfig:
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""
-        texts = (self.save_json, self.save_mot, self.save_csv, self.save_dets, self.save_counts, self.report)
+        texts = (
+            self.save_json,
+            self.save_mot,
+            self.save_csv,
+            self.save_dets,
+            self.save_counts,
+            self.save_summary,
+            self.report,
+        )
         return [Path(f) for f in ((self.output if self.video else None), *texts) if f]
 
 

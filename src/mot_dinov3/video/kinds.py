@@ -8,6 +8,9 @@ from pathlib import Path
 from mot_dinov3.errors import ConfigError, VideoError
 from mot_dinov3.video.source import FrameSource, SourceConfig
 
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}
+"""Endings by which videos are told from other files of a folder; a file that is named may have any."""
+
 NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 
 

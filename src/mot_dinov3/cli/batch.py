@@ -1,0 +1,80 @@
+"""`batch`: many videos, each a run of `track` in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from mot_dinov3.batch.config import BatchCommand
+from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.config import assemble
+
+if TYPE_CHECKING:
+    from mot_dinov3.batch.config import BatchConfig
+    from mot_dinov3.batch.manifest import Manifest, VideoState
+    from mot_dinov3.batch.video import VideoJob
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "batch",
+        usage="%(prog)s INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [options of track]",
+        description="Run track on many videos, each in a process of its own with a result folder of its own. Names of "
+        "outputs (--output, --save-json, …) are names inside that folder; {name} in any other option stands for the "
+        "video's name: --dets 'dets/{name}.json'. DIR/batch.json holds the state of each video, DIR/index.html shows "
+        "them all; --resume runs what is not done.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUTS", help="video files, folders of videos, folders of images (one video each)"
+    )
+    add_config_options(parser, BatchCommand)
+    add_cpu_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing, print how it ended, and return the exit code."""
+    values = option_values(args, BatchCommand)
+    config = assemble(BatchCommand, values)
+    from mot_dinov3.batch.manifest import open_manifest
+    from mot_dinov3.batch.overview import write_overview
+    from mot_dinov3.batch.plan import make_plan
+    from mot_dinov3.batch.run import alone_in, exit_code, summary
+    from mot_dinov3.build import now_utc
+
+    plan = make_plan(args.inputs, values, config.batch.out_dir)
+    with alone_in(plan.out_dir):
+        manifest = open_manifest(plan, resume=config.output.resume)
+        missing = manifest.missing(plan.jobs)
+        videos = [manifest.videos[job.name] for job in plan.jobs]
+        if len(missing) < len(videos):
+            say_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were done"])
+        caught = work_off(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
+        page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
+    print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
+    return 128 + caught if caught else exit_code(videos)
+
+
+def work_off(missing: list[VideoJob], manifest: Manifest, config: BatchConfig, *, shown: bool) -> int:
+    """Run videos under a progress bar; return the number of a signal that ended it, or 0."""
+    from mot_dinov3.batch.engines import open_engine
+    from mot_dinov3.batch.run import BatchRun
+
+    failed: list[str] = []
+    with (
+        contextlib.closing(open_engine(config)) as engine,
+        stop_signals() as caught,
+        progress_bar(len(missing), shown=shown, unit="video") as bar,
+    ):
+
+        def tick(video: VideoState) -> None:
+            if video.state == "failed":
+                failed.append(video.name)
+                bar.set_postfix_str(f"{len(failed)} failed", refresh=False)
+            bar.update()
+
+        BatchRun(manifest, missing, engine).run(lambda: caught[0] if caught else 0, tick)
+    return caught[0] if caught else 0

@@ -1,0 +1,117 @@
+"""The same batch on a Ray cluster of this computer, one worker of which is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mot_dinov3.cli import main
+from scenes import write_scene
+
+START_SECONDS, RUN_SECONDS = 90, 300
+NAMES = [f"v{k}" for k in range(6)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """The address of a cluster with two processors; the test is skipped where none can be started."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mot-dinov3[ray]'")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = tempfile.mkdtemp(prefix="ray")  # short: Ray's sockets lie in it
+    words = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
+             "--disable-usage-stats", f"--temp-dir={place}", "--object-store-memory=100000000"]  # fmt: skip
+    program = "import sys; from ray.scripts.scripts import main; sys.exit(main())"
+    head = subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        if not listening(port, head):
+            pytest.skip("Ray cannot be started here")
+        yield f"127.0.0.1:{port}"
+    finally:
+        kill_tree(head.pid)
+        head.wait()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def listening(port: int, head: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and head.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all it has started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def a_worker(folder: Path) -> psutil.Process | None:
+    """The Ray worker that runs a video of `folder`: the parent of a process that writes there."""
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "track" in line and any(word.startswith("--save-mot=") and str(folder) in word for word in line):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return process.parent()
+    return None
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    Path("in").mkdir()
+    for count, name in enumerate(NAMES):
+        scene = write_scene(tmp_path, frames=20 + 2 * count)
+        scene.video.rename(f"in/{name}.mp4")
+        scene.dets.rename(f"in/{name}.json")
+    options = ["--dets", "in/{name}.json", "--embedder", "histogram", "--save-mot", "t.txt", "--save-json", "t.json"]
+    words = ["batch", "in", *options, "--no-progress"]
+
+    command = [sys.executable, "-m", "mot_dinov3", *words, "--out-dir", "ray", "--engine", "ray"]
+    batch = subprocess.Popen([*command, "--ray-address", cluster], stdout=subprocess.PIPE, text=True)
+    killed, deadline = None, time.monotonic() + RUN_SECONDS
+    try:
+        while batch.poll() is None and killed is None:
+            assert time.monotonic() < deadline, "no worker was seen at work"
+            killed = a_worker(tmp_path / "ray")
+            time.sleep(0.05)
+        assert killed is not None, "the batch ended before a worker was seen"
+        os.kill(killed.pid, signal.SIGKILL)  # what it had started lives on, and is waited for
+        said, _ = batch.communicate(timeout=RUN_SECONDS)
+    finally:
+        batch.kill()
+    assert batch.returncode == 0
+    assert "6: 6 done" in said
+
+    assert main([*words, "--out-dir", "local", "--workers", "2"]) == 0
+    capsys.readouterr()
+    for name in NAMES:
+        here, there = (Path(place) / name for place in ("local", "ray"))
+        assert sorted(p.name for p in here.iterdir()) == sorted(p.name for p in there.iterdir())
+        assert (here / "t.txt").read_bytes() == (there / "t.txt").read_bytes() != b""
+        ours, theirs = (json.loads((folder / "t.json").read_text()) for folder in (here, there))
+        assert ours["frames"] == theirs["frames"]
+        numbers = [json.loads((folder / "summary.json").read_text()) for folder in (here, there)]
+        assert numbers[0]["frames"] == numbers[1]["frames"] == len(ours["frames"])
