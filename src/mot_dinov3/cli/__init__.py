@@ -41,6 +41,7 @@ COMMANDS = {
     "benchmark": "stage times, the budget kept, memory, side by side with peers",
     "batch": "many videos, a folder of results each, here or on a Ray cluster",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
+    "doctor": "versions, device, codecs, models: what works, what does not, and the fix",
 }
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes

@@ -1,0 +1,35 @@
+"""`doctor`: what works here and what does not, with the fix."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "doctor",
+        description="Try every part in a process of its own: versions, device, codecs, models at hand, the main job "
+        "without weights on a clip made on the spot. Nothing is fetched or sent. Exits 0 when that job can run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the findings as they come and return the exit code."""
+    from mot_dinov3.doctor.checks import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not args.json:
+            print(f"{finding.state:<8} {finding.name:<13} {finding.text}", flush=True)
+            if finding.fix:
+                print(f"{'':<22} fix: {finding.fix}", flush=True)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    return max(finding.exit_code for finding in findings)
