@@ -117,9 +117,13 @@ class Canvas:
 
     def view(self, image: Image, pose: Matrix) -> Image:
         """Return what the canvas shows of `image`: ``(side, side)`` with the channels of the picture."""
-        import cv2
+        return warp(image, self.matrix(pose), self.side)
 
-        matrix = self.matrix(pose)
-        smooth = cv2.INTER_AREA if scale_of(matrix) < 0.7 else cv2.INTER_LINEAR
-        size = (self.side, self.side)
-        return np.asarray(cv2.warpAffine(image, matrix, size, flags=smooth, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+def warp(image: Image, matrix: Matrix, side: int) -> Image:
+    """Return the ``(side, side)`` picture that `matrix` makes of `image`."""
+    import cv2
+
+    smooth = cv2.INTER_AREA if scale_of(matrix) < 0.7 else cv2.INTER_LINEAR
+    shown = cv2.warpAffine(image, matrix, (side, side), flags=smooth, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shown, np.uint8)

@@ -14,7 +14,8 @@ from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.matching import DenseMap, find_peaks
+from mot_dinov3.keypoints.matching import DenseMap, centres, find_peaks
+from mot_dinov3.keypoints.redetect import Origin, find_again
 from mot_dinov3.keypoints.structure import expected_places, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
@@ -25,7 +26,13 @@ BELIEVED_BONUS = 0.08  # similarity that a believed place has ahead of others
 LEARN_ABOVE = 0.95  # of the way from unrelated to same, similarity from which a tracked frame is learnt from
 CLEAR = 0.05  # by which the best peak must stand out from the second one to be called clear
 PEAK_SIGMA = 0.5  # patches: error of a peak
+USUAL = 0.9  # similarity that a point is expected to keep from one frame to another, at first; it learns its own:
+USUAL_RISES, USUAL_FALLS = 0.2, 0.05  # slowly downward, or an occluder that creeps in would be learnt
+USUAL_FORGETS = 0.005  # while it is not seen
+USUAL_SHARE = 0.72  # of its usual similarity, below which a point counts as not seen
+ASTRAY = 2.0  # tolerances from where points found for sure put another one, beyond which it cannot be there
 ROUNDS = 2
+SEARCHED_AFTER = 5  # frames in a row unseen, from which a point is looked for all over mask and canvas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +47,8 @@ class Question:
         fixed: ``(n,)`` bool: the labelled frame found it; descriptors do not move it.
         velocity: ``(n,)`` smoothed speed per frame.
         flow: ``(n,)`` how far the measured flow is from the prediction.
-        misses: ``(n,)`` misses in a row.
+        misses: ``(n,)`` misses in a row: the point is looked for farther away.
+        unseen: ``(n,)`` frames in a row in which the point was not as it usually is: it is looked for everywhere.
         score: ``(n,)`` scores of the frame before.
         rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
         polygons: Outlines.
@@ -55,6 +63,7 @@ class Question:
     velocity: Array
     flow: Array
     misses: Array
+    unseen: Array
     score: Array
     rivals: Points
     polygons: Sequence[Points]
@@ -63,12 +72,21 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the descriptors say; polygons are None where they do not carry the mask on, empty where they lost it."""
+    """What the descriptors say.
+
+    Attributes:
+        places: ``(n, 2)`` pixels of the canvas.
+        variance: ``(n,)``.
+        score: ``(n,)`` 0…1: similarity to the templates.
+        likeness: ``(n,)`` 0…1: the same in comparison to what is usual for the point; below a half it is unseen.
+        swapped: ``(n,)`` bool: left and right were exchanged.
+        polygons: Outlines; None where descriptors do not carry the mask on, empty where they lost it.
+    """
 
     places: Points
     variance: Array
     score: Array
-    missed: BoolArray
+    likeness: Array
     swapped: BoolArray
     polygons: Sequence[Points] | None
 
@@ -100,6 +118,9 @@ class Lookup:
         """Take the templates from the canvas of the labelled frame, at the exact clicks."""
         self.seed_map = self.backend.describe(view)
         self.templates = Templates(self.seed_map.at(self.points))
+        self.usual = np.full(len(self.points), USUAL)
+        least = (self.backend.unrelated + self.backend.same) / 2
+        self.origin = Origin(self.seed_map, self.points, self.templates, least)
         if self._carries_mask and polygons:
             drawn = [apply(self.canvas.to_canvas, p) for p in polygons]
             self.contexts.append(masks.Context(self.seed_map, self._share(drawn, self.seed_map)))
@@ -115,13 +136,16 @@ class Lookup:
         outside = self._outside(polygons or question.polygons, dense)
         places, variance = self._search(question, dense, outside)
         places, swapped = self._swap(places, question, dense)
+        places, again = self._find_again(places, question, dense, outside)
+        variance = np.where(again, (PEAK_SIGMA * dense.patch) ** 2, variance)
         rows = dense.at(places)
         similar = self.templates.similar(rows)
         score = self._score(similar)
         self.templates.remember(rows, score >= LEARN_ABOVE)
+        likeness = np.where(self._astray(places, question), 0.0, self._as_usual(similar))
+        likeness = np.where(question.fixed, np.maximum(likeness, 0.9), likeness)
         score = np.where(question.fixed, np.maximum(score, 0.9), score)
-        missed = (score < 0.5) & ~question.fixed
-        return Answer(places, variance, score, missed, swapped, polygons)
+        return Answer(places, variance, score, likeness, swapped, polygons)
 
     def _search(self, question: Question, dense: DenseMap, outside: Array | None) -> tuple[Points, Array]:
         """Return places and variances after looking for all that are not fixed."""
@@ -145,6 +169,33 @@ class Lookup:
             shaped = heights - search.structure_penalty(distance, usual)
             places[open_ones], variance[open_ones] = self._decide(open_ones, windows, shaped, question)
         return places, variance
+
+    def _find_again(
+        self, places: Points, question: Question, dense: DenseMap, outside: Array | None
+    ) -> tuple[Points, BoolArray]:
+        """Return places, those of missed points looked for all over the mask, then all over the canvas."""
+        missing = (question.unseen >= SEARCHED_AFTER) & ~question.fixed
+        again = np.zeros(len(places), np.bool_)
+        if not missing.any():
+            return places, again
+        places = places.copy()
+        expected = expected_places(places, question.layout, np.where(missing, 0.0, 1.0), extent=self.extent)
+        usual = tolerance(question.layout, extent=self.extent)
+        cells = centres(dense)
+        for beyond in (np.inf, 0.0) if outside is not None else (0.0,):
+            which = np.flatnonzero(missing & ~again)
+            if not len(which):
+                break
+            penalty = np.zeros((len(which), 1, 1))
+            if self.structured and (~missing).sum() >= 2:
+                distance = np.linalg.norm(cells - expected[which, None, None], axis=3)
+                penalty = search.structure_penalty(distance, usual[which, None, None])
+            if outside is not None:
+                penalty = penalty + np.where(outside > 0, beyond, 0.0)
+            found, sure = find_again(self.origin, dense, which, penalty=penalty, usual=self.usual[which])
+            places[which[sure]] = found[sure]
+            again[which[sure]] = True
+        return places, again
 
     def _trust(self, question: Question) -> Array:
         return np.asarray(np.maximum(question.score, 0.05) * np.where(question.fixed, 2.0, 1.0))
@@ -195,6 +246,22 @@ class Lookup:
     def _score(self, similar: FloatArray) -> Array:
         unrelated, same = self.backend.unrelated, self.backend.same
         return np.clip((similar.astype(np.float64) - unrelated) / (same - unrelated), 0.0, 1.0)
+
+    def _as_usual(self, similar: FloatArray) -> Array:
+        """Return ``(n,)`` 0…1: how near each point comes to the similarity that it has when it is seen."""
+        share = similar / self.usual
+        rate = np.where(similar > self.usual, USUAL_RISES, np.where(share > USUAL_SHARE, USUAL_FALLS, USUAL_FORGETS))
+        self.usual += rate * (np.maximum(similar, 0.1) - self.usual)
+        return np.asarray(np.clip(0.5 + (share - USUAL_SHARE) / (2 * (1 - USUAL_SHARE)), 0, 1), np.float64)
+
+    def _astray(self, places: Points, question: Question) -> BoolArray:
+        """Tell which points are far from where those that were found for sure put them."""
+        fixed = question.fixed
+        if not self.structured or fixed.sum() < 2:
+            return np.zeros(len(places), np.bool_)
+        expected = expected_places(places, self.points, fixed.astype(float), extent=self.extent)
+        apart = np.linalg.norm(places - expected, axis=1)
+        return ~fixed & (apart > ASTRAY * tolerance(self.points, extent=self.extent))
 
     def _swap(self, places: Points, question: Question, dense: DenseMap) -> tuple[Points, BoolArray]:
         """Exchange the places of left/right pairs that fit better the other way round."""

@@ -51,6 +51,12 @@ def similarity_maps(dense: DenseMap, templates: FloatArray) -> FloatArray:
     return np.asarray((dense.cells.reshape(-1, size) @ templates.T).T.reshape(-1, height, width), np.float32)
 
 
+def centres(dense: DenseMap) -> Points:
+    """Return ``(gh, gw, 2)`` pixel places of the cells' centres."""
+    ys, xs = np.mgrid[: dense.cells.shape[0], : dense.cells.shape[1]]
+    return np.asarray(np.stack([xs + 0.5, ys + 0.5], axis=2) * dense.patch, np.float64)
+
+
 @dataclasses.dataclass(frozen=True)
 class Peaks:
     """The best place of each of `n` maps.

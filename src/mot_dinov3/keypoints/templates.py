@@ -37,6 +37,10 @@ class Templates:
         best = np.einsum("nd,tnd->tn", rows, self._human).max(0)
         return np.asarray(np.maximum(best, np.einsum("nd,nd->n", rows, self._recent) - RECENT_DISCOUNT))
 
+    def similar_rows(self, rows: FloatArray, which: IntArray) -> FloatArray:
+        """Return the ``(m,)`` similarity of a descriptor for each of the keypoints `which` to a person's templates."""
+        return np.asarray(np.einsum("nd,tnd->tn", rows, self._human[:, which]).max(0))
+
     def crossed(self, rows: FloatArray, which: IntArray) -> FloatArray:
         """Return the ``(k, k)`` similarity of the templates of the keypoints `which` to ``(k, d)`` descriptors."""
         best = (self._human[:, which] @ rows.T).max(0)

@@ -31,6 +31,7 @@ from mot_dinov3.keypoints.geometry import (
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.lookup import Lookup, Question
 from mot_dinov3.keypoints.motion import Flow, Picture, carried, follow, pick_supports
+from mot_dinov3.keypoints.redetect import FrameSearch
 from mot_dinov3.structures import BoolArray, PointState
 
 Array = npt.NDArray[np.float64]
@@ -43,8 +44,9 @@ BLIND_SIGMA = 0.03  # of the instance's extent: error per step without a measure
 LAYOUT_RATE = 0.1  # how fast the usual layout follows what is seen
 POSE_RATE = 0.2  # how fast the pose follows the keypoints' layout; and the anchored supports:
 ANCHORED_POSE_RATE = 0.5
-OCCLUDED_AFTER = 3  # misses in a row
+OCCLUDED_AFTER = 3  # frames in a row unseen
 LOST_AFTER = 30
+GONE = 0.7  # of an instance's points unseen: it is looked for all over the frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +99,20 @@ class InstanceTracker:
         self.extent = max(float((outline.max(0) - outline.min(0)).max()), 8.0)
         self.canvas = Canvas.around(outline, limit=config.working_side)
         self.pose: Matrix = IDENTITY.copy()
+        self.seen_pose = self.pose  # when most of it was seen
         self.polygons = () if config.masks == "none" else body.polygons
         self._mask_lost = 0
         self.variance = np.full(n, 0.25)
-        self.velocity, self.misses, self.score = np.zeros((n, 2)), np.zeros(n), np.ones(n)
+        self.velocity, self.score, self.likeness = np.zeros((n, 2)), np.ones(n), np.ones(n)
+        self.misses, self.unseen = np.zeros(n), np.zeros(n)
         self.layout = self.xy.copy()
         self.supports = self._new_supports(picture, SUPPORTS)
         self.lookup: Lookup | None = None
         if backend is not None:
             self.lookup = Lookup(config, backend, body, self.canvas, structured=structured)
             self.lookup.begin(self.canvas.view(picture.image, self.pose), self.polygons)
+            points = body.xy
+            self.everywhere = FrameSearch(self.lookup.origin, backend, self.canvas, points=points, extent=self.extent)
         self.seed: SeedView | None = None
         if anchored:
             to_canvas = self.canvas.to_canvas
@@ -148,6 +154,7 @@ class InstanceTracker:
             self.polygons = polygons or tuple(apply(self.pose, p) for p in self.body.polygons)
         self.layout = apply(invert(self.pose), self.xy)
         self.misses = np.where(known, 0.0, float(OCCLUDED_AFTER))
+        self.unseen = self.misses.copy()
         self.supports = self._new_supports(picture, SUPPORTS)
 
     def points(self) -> Points:
@@ -175,7 +182,7 @@ class InstanceTracker:
         places, variance, fine, correction = self._anchor(picture, places, variance)
         believed = believed | fine
         swapped = np.zeros(n, np.bool_)
-        if self.lookup is not None and (key or not believed.all() or self.misses.any()):
+        if self.lookup is not None and (key or not believed.all() or self.unseen.any()):
             question = Question(
                 places=places,
                 variance=variance,
@@ -185,6 +192,7 @@ class InstanceTracker:
                 velocity=np.linalg.norm(self.velocity, axis=1) * factor,
                 flow=np.linalg.norm(apply(matrix, flow.xy[:n]) - places, axis=1) * np.isfinite(flow.error[:n]),
                 misses=self.misses,
+                unseen=self.unseen,
                 score=self.score,
                 rivals=apply(matrix, rivals),
                 polygons=[apply(matrix, p) for p in self.polygons],
@@ -192,7 +200,9 @@ class InstanceTracker:
             )
             answer = self.lookup.ask(self.canvas.view(picture.image, self.pose), question)
             places, variance, swapped = answer.places, answer.variance, answer.swapped
-            self.score, self.misses = answer.score, np.where(answer.missed, self.misses + 1, 0)
+            self.score, self.likeness = answer.score, answer.likeness
+            self.misses = np.where(self.score < 0.5, self.misses + 1, 0)
+            self.unseen = np.where(np.minimum(self.score, self.likeness) < 0.5, self.unseen + 1, 0)
             if answer.polygons:
                 back = invert(matrix)
                 self.polygons = tuple(apply(back, p) for p in answer.polygons)
@@ -202,9 +212,13 @@ class InstanceTracker:
         self._give_up_mask()
         self.xy = self._into_mask(apply(invert(matrix), places))
         self.variance = variance / factor**2
-        self._follow_up(before, fine, correction)
-        self._renew_supports(picture)
-        return Estimate(self.xy, self.variance, self.score, self._states(), self.polygons, swapped)
+        if (self.unseen == 0).mean() > 0.5:
+            self.seen_pose = self.pose
+        if not (key and self._back_again(picture)):
+            self._follow_up(before, fine, correction)
+            self._renew_supports(picture)
+        score = np.minimum(self.score, self.likeness)
+        return Estimate(self.xy, self.variance, score, self._states(), self.polygons, swapped)
 
     def _move(self, flow: Flow) -> tuple[Points, BoolArray]:
         """Carry pose, polygons and supports on; return where the points went and which of them are believed."""
@@ -263,14 +277,16 @@ class InstanceTracker:
         snapped, far = masks.snap(xy, mask, radius=config.mask_enforce_snap_radius)
         # A carried outline is not exact either: only what the outline of the labelled frame would not have cut off.
         self.misses = np.where(far, self.misses + 1, self.misses)
+        self.unseen = np.where(far, np.maximum(self.unseen, self.misses), self.unseen)
         return snapped
 
     def _follow_up(self, before: Points, fine: BoolArray, correction: Matrix | None) -> None:
         """Update velocity, usual layout and pose."""
-        rate = self.config.velocity_smoothing
-        self.velocity = (1 - rate) * self.velocity + rate * (self.xy - before)
+        newest = self.config.velocity_smoothing
+        self.velocity = (1 - newest) * self.velocity + newest * (self.xy - before)
         upright = apply(invert(self.pose), self.xy)
-        self.layout = (1 - LAYOUT_RATE) * self.layout + LAYOUT_RATE * upright
+        rate = np.where(self.unseen == 0, LAYOUT_RATE, 0.0)[:, None]
+        self.layout = (1 - rate) * self.layout + rate * upright
         if correction is not None:
             to_canvas = self.canvas.to_canvas
             asked = compose(self.pose, compose(invert(to_canvas), compose(correction, to_canvas)))
@@ -280,6 +296,21 @@ class InstanceTracker:
         asked_by_layout = robust_similarity(self.layout, self.xy, weights, width=0.03 * self.extent)
         if asked_by_layout is not None:
             self.pose = (1 - POSE_RATE) * self.pose + POSE_RATE * asked_by_layout
+
+    def _back_again(self, picture: Picture) -> bool:
+        """Look for the instance all over the frame if it is gone; tell whether it was found."""
+        if self.lookup is None or (self.unseen >= OCCLUDED_AFTER).mean() < GONE:
+            return False
+        found = self.everywhere.look(picture.image, self.seen_pose, self.lookup.usual)
+        if found is None:
+            return False
+        self.jump(picture, found, ())
+        self.velocity = np.zeros_like(self.velocity)
+        patch = self.lookup.backend.unit_patch / self.canvas.factor * scale_of(self.pose)
+        self.variance = np.full(len(self.xy), patch**2)
+        self.score = np.where(self.unseen == 0, 0.7, self.score)
+        self._mask_lost = 0
+        return True
 
     def _new_supports(self, picture: Picture, count: int) -> Points:
         mask = masks.rasterize(self.polygons, picture.grey.shape) if self.polygons else None
@@ -293,8 +324,8 @@ class InstanceTracker:
     def _states(self) -> npt.NDArray[np.int64]:
         height, width = self._size
         inside = ((self.xy >= 0) & (self.xy <= (width - 1, height - 1))).all(1)
-        state = np.where(self.misses >= OCCLUDED_AFTER, PointState.OCCLUDED, PointState.VISIBLE)
-        return np.where(inside & (self.misses < LOST_AFTER), state, PointState.LOST).astype(np.int64)
+        state = np.where(self.unseen >= OCCLUDED_AFTER, PointState.OCCLUDED, PointState.VISIBLE)
+        return np.where(inside & (self.unseen < LOST_AFTER), state, PointState.LOST).astype(np.int64)
 
 
 class PointTracker:

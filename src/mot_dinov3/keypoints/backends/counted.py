@@ -7,6 +7,8 @@ import hashlib
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.matching import DenseMap
 from mot_dinov3.structures import Image, ModelInfo
@@ -37,7 +39,7 @@ class CountedBackend:
 
     def describe(self, image: Image) -> DenseMap:
         """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture."""
-        key = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest(), image.shape
+        key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest(), image.shape
         if key not in self._maps:
             start = self._clock()
             self._maps[key] = self._backend.describe(image)

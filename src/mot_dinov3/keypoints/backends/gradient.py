@@ -29,9 +29,9 @@ class GradientBackend:
 
     patch = float(STRIDE)
     unit_patch = 4.0
-    unrelated = 0.45
-    same = 0.9
-    key_every = 1
+    unrelated = 0.2
+    same = 0.7
+    key_every = 3
 
     def __init__(self, request: DenseRequest) -> None:
         self.info = ModelInfo("gradient")
@@ -41,16 +41,21 @@ class GradientBackend:
         height, width = image.shape[:2]
         patch = max(self.patch, float(np.sqrt(height * width)) / MOST_CELLS)
         size = (max(1, round(width / patch)), max(1, round(height / patch)))
-        histograms = _orientation_cells(image, size)
-        parts = []
+        histograms, colours = _orientation_cells(image, size), _colour_cells(image, size)
+        shape = ANGLES * (1 + 8 * len(RINGS))
+        cells = np.empty((size[1], size[0], shape + colours.shape[2]), np.float32)
+        cells[..., :ANGLES] = _blur(histograms, 1.0)
+        at = ANGLES
         for radius, blur in RINGS:
             smooth = _blur(histograms, blur)
             for step in range(8):
                 angle = step * np.pi / 4
-                parts.append(_shifted(smooth, radius * np.cos(angle), radius * np.sin(angle)))
-        parts.append(_blur(histograms, 1.0))
-        shape = unit(np.minimum(unit(np.concatenate(parts, 2)), CLIP))
-        return DenseMap(unit(np.concatenate([shape, COLOUR_WEIGHT * _colour_cells(image, size)], 2)), width / size[0])
+                cells[..., at : at + ANGLES] = _shifted(smooth, radius * np.cos(angle), radius * np.sin(angle))
+                at += ANGLES
+        clipped = np.minimum(unit(cells[..., :shape]), CLIP)
+        cells[..., :shape] = unit(clipped - clipped.mean(2, keepdims=True))
+        cells[..., shape:] = COLOUR_WEIGHT * colours
+        return DenseMap(unit(cells), width / size[0])
 
 
 def _orientation_cells(image: Image, size: tuple[int, int]) -> FloatArray:

@@ -1,0 +1,121 @@
+"""Points that are gone: said so, and found again when they are back."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from keypoints import scene
+from mot_dinov3.build.keypoints import build_keypoints
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.geometry import IDENTITY, Canvas, apply
+from mot_dinov3.keypoints.matching import DenseMap, unit
+from mot_dinov3.keypoints.redetect import Origin, find_again, tile_matrices
+from mot_dinov3.keypoints.templates import Templates
+from mot_dinov3.structures import VideoInfo
+from mot_dinov3.video import VideoWriter
+
+Corner = tuple[int, int] | None
+
+
+def texture(seed: int, size: tuple[int, int], low: int, high: int, blur: float) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(low, high, (size[1], size[0], 3)).astype(np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), blur)
+
+
+def picture(corner: Corner, wall: tuple[int, int] | None) -> np.ndarray:
+    image = texture(5, scene.SIZE, 90, 130, 2)
+    if corner is not None:
+        x, y = corner
+        image[y : y + scene.BODY[1], x : x + scene.BODY[0]] = texture(7, scene.BODY, 0, 255, 1.5)
+    if wall is not None:
+        image[:, wall[0] : wall[1]] = texture(11, (wall[1] - wall[0], scene.SIZE[1]), 60, 160, 3)
+    return image
+
+
+def follow(folder: Path, corners: list[Corner], wall: tuple[int, int] | None) -> dict[tuple[int, str], dict[str, str]]:
+    """Return the table's rows after following a body whose corner is at `corners`, None where it is away."""
+    video = folder / "v.mp4"
+    with VideoWriter(video, info=VideoInfo("v", *scene.SIZE, 10.0, len(corners))) as writer:
+        for frame, corner in enumerate(corners):
+            writer.write(picture(corner, wall), frame / 10)
+    first = corners[0]
+    assert first is not None
+    x, y = first
+    outline = [[x, y], [x + scene.BODY[0], y], [x + scene.BODY[0], y + scene.BODY[1]], [x, y + scene.BODY[1]]]
+    shapes = [scene.shape(name, [[x + dx, y + dy]], "point") for name, (dx, dy) in scene.POINTS.items()]
+    (folder / "v").mkdir()
+    (folder / "v" / "v_000000000.json").write_text(
+        json.dumps(scene.document([scene.shape("mouse", outline, "polygon"), *shapes]))
+    )
+    job = KeypointJob(video=str(video), backend="gradient")
+    build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig())).run()
+    with (folder / "v" / "v_keypoints.csv").open(newline="") as file:
+        return {(int(r["frame"]), r["keypoint"]): r for r in csv.DictReader(file)}
+
+
+def off_by(row: dict[str, str], corner: Corner) -> float:
+    assert corner is not None
+    dx, dy = scene.POINTS[row["keypoint"]]
+    return float(np.hypot(float(row["x"]) - corner[0] - dx, float(row["y"]) - corner[1] - dy))
+
+
+def test_an_animal_that_went_behind_a_wall_is_followed_on_the_other_side(tmp_path: Path) -> None:
+    corners: list[Corner] = [(8 + 2 * i, 44 + round(6 * np.sin(i / 4))) for i in range(58)]
+    rows = follow(tmp_path, corners, wall := (80, 110))
+    flagged = set()
+    for name, (dx, _) in scene.POINTS.items():
+        hidden = [f for f, c in enumerate(corners) if c is not None and wall[0] <= c[0] + dx < wall[1]]
+        assert len(hidden) > 10
+        flagged |= {name for f in hidden if rows[f, name]["state"] == "occluded"}
+        last = rows[len(corners) - 1, name]
+        assert last["state"] == "visible", name
+        assert off_by(last, corners[-1]) < 2, name
+    assert len(flagged) >= 2
+
+
+def test_an_animal_that_left_is_lost_and_found_where_it_comes_back(tmp_path: Path) -> None:
+    corners: list[Corner] = [(20 + 2 * i, 40) for i in range(8)] + [None] * 38 + [(100, 70)] * 14
+    rows = follow(tmp_path, corners, None)
+    for name in scene.POINTS:
+        assert [rows[f, name]["state"] for f in (7, 20, 45)] == ["visible", "occluded", "lost"], name
+        assert rows[45, name]["x"] == "NaN"
+        assert rows[59, name]["state"] == "visible", name
+        assert off_by(rows[59, name], corners[-1]) < 2, name
+
+
+@pytest.fixture
+def origin() -> Origin:
+    cells = unit(np.random.default_rng(0).normal(size=(8, 8, 16)).astype(np.float32))
+    points = np.array([[12.0, 12.0], [44.0, 28.0]])
+    dense = DenseMap(cells, 8.0)
+    return Origin(dense, points, Templates(dense.at(points)), 0.5)
+
+
+def test_a_place_counts_only_if_the_way_back_ends_at_the_click(origin: Origin) -> None:
+    moved = DenseMap(np.roll(origin.dense.cells, (2, 1), (0, 1)), 8.0)
+    both = np.arange(2)
+    ask = {"penalty": np.zeros((1, 1, 1)), "usual": np.ones(2)}
+    places, sure = find_again(origin, moved, both, **ask)
+    assert sure.tolist() == [True, True]
+    np.testing.assert_allclose(places, origin.points + np.array([8, 16]), atol=4)
+    elsewhere = Origin(origin.dense, origin.points[::-1], origin.templates, 0.5)  # the way back ends at the other click
+    assert find_again(elsewhere, moved, both, **ask)[1].tolist() == [False, False]
+    shut = np.full((1, 8, 8), np.inf)
+    assert find_again(origin, moved, both, penalty=shut, usual=np.ones(2))[1].tolist() == [False, False]
+
+
+def test_tiles_cover_the_frame() -> None:
+    canvas = Canvas.around(np.array([[10.0, 10.0], [60.0, 40.0]]), limit=448)
+    turned = np.array([[0.0, -1.0, 50.0], [1.0, 0.0, 0.0]])
+    for pose in (IDENTITY, turned):
+        tiles = tile_matrices(canvas, pose, (640, 360))
+        spots = np.random.default_rng(1).uniform((0, 0), (640, 360), (200, 2))
+        inside = [((m >= 0) & (m <= canvas.side)).all(1) for m in (apply(tile, spots) for tile in tiles)]
+        assert np.any(inside, axis=0).all()
