@@ -1,6 +1,7 @@
 """Names are looked up, never guessed."""
 
 import collections
+import sys
 
 import pytest
 
@@ -35,3 +36,24 @@ def test_a_name_can_be_checked_without_importing_it():
     check_name("shape", {"broken": "no_such_module:X"}, "broken")
     with pytest.raises(UnknownNameError):
         check_name("shape", SHAPES, "square")
+
+
+def test_a_class_in_the_working_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "shapes_of_mine.py").write_text("class Square: pass")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    assert resolve("shape", SHAPES, "shapes_of_mine:Square").__name__ == "Square"
+
+
+def test_an_entry_point_is_loaded_when_named(tmp_path, monkeypatch):
+    info = tmp_path / "shapes-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shapes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mot_dinov3.shape]\nordered = collections:OrderedDict\ngone = no_such:X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check_name("shape", SHAPES, "ordered")
+    assert resolve("shape", SHAPES, "ordered") is collections.OrderedDict
+    with pytest.raises(UsageError, match="'gone' cannot be loaded"):
+        resolve("shape", SHAPES, "gone")
+    with pytest.raises(UnknownNameError):
+        resolve("animal", SHAPES, "ordered")
