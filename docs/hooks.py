@@ -1,0 +1,86 @@
+"""What MkDocs is told by the code: the page of every option, and files of the checkout that are pages of the site."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from mot_dinov3.cli import COMMANDS, Parser
+
+ROOT = Path(__file__).resolve().parents[1]
+BROUGHT = {"results.md": "benchmarks/RESULTS.md", "changelog.md": "CHANGELOG.md"}
+SOURCE = "(in the checkout)"
+HEAD = """# Every option
+
+Made from the program itself: the same as `mot-dinov3 COMMAND --help`. `--debug` and `--no-progress` go with all. In a
+`--config` file a key is an option's long name without the dashes in front: `embed-budget-ms = 20`.
+"""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are not in docs/."""
+    for name, place in BROUGHT.items():
+        files.append(File.generated(config, name, content=inside((ROOT / place).read_text(encoding="utf-8"))))
+    files.append(File.generated(config, "options.md", content=options_page()))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead links to files beside docs/ to their page on the site; those without one become plain text."""
+    for name, place in BROUGHT.items():
+        markdown = markdown.replace(f"](../{place}", f"]({name}")
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]+\)", rf"\1 {SOURCE}", markdown)
+
+
+def inside(text: str) -> str:
+    """Return a file of the checkout's root as a page of the site: its links lead from there, pages lie here."""
+    return re.sub(r"\]\((?:\.\./)?docs/", "](", text)
+
+
+def options_page() -> str:
+    """Return every command with every option, as ``--help`` tells them."""
+    parts = [HEAD]
+    for name, what in COMMANDS.items():
+        parser = parser_of(name)
+        parts.append(f"## {name}\n\n{cell(what[0].upper() + what[1:])}.\n\n{plain(parser.description or '')}\n")
+        parts += [table(group) for group in parser._action_groups if group._group_actions]
+    return "\n".join(parts)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return a command's parser."""
+    subparsers = Parser(prog="mot-dinov3").add_subparsers(parser_class=Parser)
+    importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
+    parser: argparse.ArgumentParser = subparsers.choices[name]
+    return parser
+
+
+def table(group: argparse._ArgumentGroup) -> str:
+    """Return one group of options as a table."""
+    rows = "".join(row(action) for action in group._group_actions)
+    return f"### {cell((group.title or 'options').capitalize())}\n\n| option | what it does |\n| --- | --- |\n{rows}"
+
+
+def row(action: argparse.Action) -> str:
+    """Return one option as a row."""
+    value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
+    value = value if action.nargs != 0 and isinstance(value, str) else ""
+    names = ", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.dest}`"
+    given = f" `{value}`" if value and action.option_strings else ""
+    return f"| {cell(names + given)} | {cell(plain(action.help or ''))} |\n"
+
+
+def plain(text: str) -> str:
+    """Return a help text with argparse's double per cent signs undone, and what Markdown would obey escaped."""
+    text = text.replace("%(prog)s", "mot-dinov3").replace("%%", "%")
+    return re.sub(r"([<>*_\[\]])", r"\\\1", text)
+
+
+def cell(text: str) -> str:
+    """Return text that stays in its cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
