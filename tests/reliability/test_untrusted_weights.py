@@ -186,6 +186,7 @@ def test_every_kind_of_ultralytics_checkpoint_opens(reliability: Callable[[str, 
     frame = Frame(0, 0.0, np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     config = DetectorConfig(conf=0.0, imgsz=64)
     for name in KINDS:
+        torch.manual_seed(0)
         model = ultralytics_module().YOLO(f"{name}.yaml")
         arguments = {"imgsz": 64, "save_dir": Path("runs")}
         torch.save({"model": model.model, "train_args": arguments, "train_metrics": {"fitness": np.float64(1)}}, "w.pt")
@@ -193,7 +194,7 @@ def test_every_kind_of_ultralytics_checkpoint_opens(reliability: Callable[[str, 
         direct = model.predict(frame.pixels(), conf=0.0, imgsz=64, device="cpu", verbose=False, max_det=300)[0]
         found = direct.obb if direct.obb is not None else direct.boxes
         np.testing.assert_allclose(ours.score[:5], found.conf.numpy()[:5], rtol=1e-3)
-        assert len(ours) > 5
+        assert len(ours) == len(found) > 0
     reliability("Weights are data", f"{len(KINDS)} kinds of honest Ultralytics checkpoints open without trust")
 
 
