@@ -63,7 +63,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 def table(group: argparse._ArgumentGroup) -> str:
     """Return one group of options as a table."""
     rows = "".join(row(action) for action in group._group_actions)
-    return f"### {cell((group.title or 'options').capitalize())}\n\n| option | what it does |\n| --- | --- |\n{rows}"
+    title = group.title or "options"
+    return f"### {cell(title[0].upper() + title[1:])}\n\n| option | what it does |\n| --- | --- |\n{rows}"
 
 
 def row(action: argparse.Action) -> str:

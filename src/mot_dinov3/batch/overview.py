@@ -38,6 +38,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} – mot-dinov3</title>
 <style>{style}
+.tracks td:nth-child(n+2):nth-child(-n+8), .tracks a {{ white-space: nowrap }}
 .done {{ color: #15803d }} .failed {{ color: #b91c1c; font-weight: 600 }}
 </style>
 </head>
