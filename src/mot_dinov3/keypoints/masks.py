@@ -14,6 +14,7 @@ from mot_dinov3.keypoints.motion import Mask, carried
 
 Array = npt.NDArray[np.float64]
 
+HELD = 0.1  # of the way toward the labelled outline, per frame
 RECENT = 7  # maps kept as context beside the labelled one
 NEIGHBOURHOOD = 12.0  # patches
 TOP = 5
@@ -65,6 +66,17 @@ def carry(
         reach: Pixels over which a support's influence falls off.
     """
     return tuple(apply(whole, p) + 0.5 * carried(p, supports, moves, weights, reach) for p in polygons)
+
+
+def held(polygons: Sequence[Points], usual: Sequence[Points]) -> tuple[Points, ...]:
+    """Return carried polygons drawn a little toward where the labelled ones are as a whole, corner by corner.
+
+    Each step's small error would else add up until the outline lies about the whole picture. Polygons that do not
+    correspond corner by corner, as those that descriptors carry on, stay.
+    """
+    if [len(p) for p in polygons] != [len(p) for p in usual]:
+        return tuple(polygons)
+    return tuple((1 - HELD) * p + HELD * q for p, q in zip(polygons, usual))
 
 
 def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDArray[np.bool_]]:

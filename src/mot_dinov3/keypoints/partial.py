@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.solver import Solved, combine, one_sided
 from mot_dinov3.keypoints.tracker import Estimate
@@ -23,14 +24,14 @@ def only(body: Body, rows: BoolArray) -> Body:
 
 
 def filled(bodies: Sequence[Body], carried: Sequence[Solved] | None) -> tuple[Body, ...]:
-    """Return a labelled frame's bodies; what is not labelled there is taken from where it was tracked to."""
+    """Return a labelled frame's bodies; points not labelled there are taken from where they were tracked to."""
     if carried is None:
         return tuple(bodies)
     found = []
     for body, solved in zip(bodies, carried):
         there = solved.estimate.state != PointState.LOST
         xy = np.where((body.known | ~there)[:, None], body.xy, solved.estimate.xy)
-        found.append(dataclasses.replace(body, xy=xy, polygons=body.polygons or solved.estimate.polygons))
+        found.append(dataclasses.replace(body, xy=xy))
     return tuple(found)
 
 
@@ -64,6 +65,35 @@ def from_record(record: Sequence[Mapping[str, Any]]) -> list[Solved]:
         )
         for one in record
     ]
+
+
+def with_outlines(frames: Mapping[int, Sequence[Body]]) -> dict[int, tuple[Body, ...]]:
+    """Return labelled frames in which no body lacks an outline that it has in another one.
+
+    The outline of the nearest such frame is moved as the keypoints are that both label: that is truth, where an outline
+    that was carried through the frames between would only be a guess.
+    """
+    found = {}
+    for number, bodies in frames.items():
+        row = []
+        for i, body in enumerate(bodies):
+            drawn = [n for n in frames if frames[n][i].polygons and (frames[n][i].known & body.known).any()]
+            if body.polygons or not drawn:
+                row.append(body)
+                continue
+            model = frames[min(drawn, key=lambda n: (abs(n - number), n))][i]
+            both = model.known & body.known
+            row.append(dataclasses.replace(body, polygons=_moved(model, model.xy[both], body.xy[both])))
+        found[number] = tuple(row)
+    return found
+
+
+def _moved(model: Body, source: Points, target: Points) -> tuple[Points, ...]:
+    spread = float(np.ptp(model.xy[model.known], axis=0).max())
+    pose = robust_similarity(source, target, np.ones(len(source)), width=0.05 * max(spread, 8.0))
+    if pose is None:
+        pose = np.hstack([np.eye(2), (target - source).mean(0)[:, None]])
+    return tuple(apply(pose, p) for p in model.polygons)
 
 
 def scattered(bodies: Sequence[Body], estimates: Sequence[Estimate]) -> list[Estimate]:

@@ -235,7 +235,8 @@ class InstanceTracker:
         predicted = np.where(believed[:, None], flow.xy[:n], self.xy + around)
         if self.polygons:
             reach = 0.06 * self.extent
-            self.polygons = masks.carry(self.polygons, whole, self.supports, beyond, trusted, reach=reach)
+            carried_on = masks.carry(self.polygons, whole, self.supports, beyond, trusted, reach=reach)
+            self.polygons = masks.held(carried_on, [apply(self.pose, p) for p in self.body.polygons])
         self.supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self.extent)]
         return predicted, believed
 

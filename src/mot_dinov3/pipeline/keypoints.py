@@ -9,7 +9,7 @@ from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.labels import Body, Labels
-from mot_dinov3.keypoints.partial import as_record, combined, filled, from_record
+from mot_dinov3.keypoints.partial import as_record, combined, filled, from_record, with_outlines
 from mot_dinov3.keypoints.solver import Solved, labelled_keypoints, one_sided, tracked_keypoints
 from mot_dinov3.pipeline.keypoint_files import KeypointFiles
 from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
@@ -50,6 +50,7 @@ class KeypointPipeline:
         self.passes = Passes(config, backend, open_frames, self.timer)
         self.results = KeypointResults(files, labels, self.timer)
         self._files = files
+        self._bodies = with_outlines(labels.frames)
 
     @property
     def interrupted(self) -> bool:
@@ -95,7 +96,7 @@ class KeypointPipeline:
         """Return a digest of all that the result of a gap depends on."""
         known = [self._files.fingerprint, repr(gap.before), repr(gap.after), str(self.passes.step)]
         for number in (gap.before, gap.after):
-            for body in self.labels.frames.get(number, ()) if number is not None else ():
+            for body in self._bodies.get(number, ()) if number is not None else ():
                 known += [body.name, str(body.group_id), *body.keypoints, body.xy.tobytes().hex()]
                 known += [p.tobytes().hex() for p in body.polygons]
         if carried is not None and gap.before is not None:
@@ -118,7 +119,7 @@ class KeypointPipeline:
     def _solve_open(self, gap: Gap, signature: str, carried: Sequence[Solved] | None) -> None:
         """Follow from the last labelled frame to the end; every frame is final as soon as it is tracked."""
         assert gap.before is not None
-        bodies = filled(self.labels.frames[gap.before], carried)
+        bodies = filled(self._bodies[gap.before], carried)
         writer = InOrder(self.results.write)
         resumed = self._files.resumable(gap.first, signature)
         reached = None
@@ -143,7 +144,7 @@ class KeypointPipeline:
     def _solve_backward_only(self, gap: Gap, signature: str) -> None:
         """Follow from the first labelled frame back to the start."""
         assert gap.after is not None
-        bodies = self.labels.frames[gap.after]
+        bodies = self._bodies[gap.after]
         start = Start(gap.after, bodies, (), origin=gap.after, also=gap.first)
         passed = self._backward(start, gap.first, signature)
         solved = {p.frame: [one_sided(e) for e in p.estimates] for p in passed if p.estimates}
@@ -153,7 +154,7 @@ class KeypointPipeline:
         """Follow from both labelled frames and combine; returns what is known of the points at the second one."""
         assert gap.before is not None
         assert gap.after is not None
-        before, after = filled(self.labels.frames[gap.before], carried), self.labels.frames[gap.after]
+        before, after = filled(self._bodies[gap.before], carried), self._bodies[gap.after]
         head, tail = self.passes.picture(gap.before), self.passes.picture(gap.after)
         start = Start(gap.before, before, [(tail, after)], origin=gap.before, also=gap.after)
         forward = self._forward(start, gap.after + 1, signature)
