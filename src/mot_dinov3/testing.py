@@ -21,7 +21,7 @@ from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import InputError
 from mot_dinov3.features.base import Embedder, EmbedderRequest
 from mot_dinov3.features.factory import EMBEDDERS
-from mot_dinov3.features.hub import locate
+from mot_dinov3.hub import locate
 from mot_dinov3.registry import resolve
 from mot_dinov3.structures import FloatArray, Image
 

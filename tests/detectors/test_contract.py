@@ -10,6 +10,7 @@ import pytest
 from mot_dinov3 import boxes
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.formats.recorded import RecordedDetections
 from mot_dinov3.registry import resolve
 from mot_dinov3.structures import Detections, Frame, VideoInfo
@@ -32,6 +33,8 @@ def make(name: str, config: DetectorConfig, request: pytest.FixtureRequest) -> D
     if name == "yolo":
         shared: Path = request.getfixturevalue("shared")
         return detector(shared / "models/yolov8n.pt", config, device="cpu")
+    if name == "rtdetr":
+        return detector(str(request.getfixturevalue("rtdetr")), config, device=DeviceConfig("cpu"))
     if name == "recorded":
         boxes_of = {i: Detections(np.array([[5 * i, 30, 5 * i + 25, 90]]), class_id=np.array([0])) for i in range(20)}
         return detector(RecordedDetections("d.json", boxes_of, VideoInfo("v", 160, 120, 10.0, 20)), config)

@@ -15,7 +15,7 @@ from mot_dinov3.export import ExportConfig, ExportResult, export
 from mot_dinov3.export.config import ExportJob
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.features.network import Preprocessing
+from mot_dinov3.pretrained import Preprocessing
 
 PICTURES = list(np.random.default_rng(3).integers(0, 256, (4, 70, 40, 3), np.uint8))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.errors import ConfigError
-from mot_dinov3.features.base import crop_windows, cut, parse_size, resize_into, unit_rows
+from mot_dinov3.features.base import crop_windows, cut, parse_size, unit_rows
+from mot_dinov3.pretrained import resize_into
 
 
 def windows(box: list[float], *, pad: float = 0.0, square: bool = False) -> list[int]:

@@ -50,8 +50,8 @@ def test_the_width_is_read_from_the_tensors(
 def test_folding_the_normalisation_changes_nothing(osnet_tensors: Tensors, checkpoints: Path) -> None:
     import torch
 
-    from mot_dinov3.features.network import Preprocessing
     from mot_dinov3.features.osnet_network import OSNet
+    from mot_dinov3.pretrained import Preprocessing
 
     plain = OSNet((16, 64, 96, 128), 64).eval()
     tensors = {name.removeprefix("module."): value for name, value in osnet_tensors()["state_dict"].items()}
@@ -271,7 +271,7 @@ def test_resnets_are_read_from_their_tensors_and_pooled(name: str, dim: int, tmp
     assert (embedder.info.details["kind"], embedder.dim) == (name, dim)
     network.fc = torch.nn.Identity()
     batch = pictures(1)
-    from mot_dinov3.features.network import Preprocessing
+    from mot_dinov3.pretrained import Preprocessing
 
     with torch.inference_mode():
         wanted = network(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()

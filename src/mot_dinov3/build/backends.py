@@ -67,7 +67,7 @@ def _backend(name: str, model: str, weights: Path | None, device: DeviceConfig) 
 
 def _load_patches(model: str) -> Any:
     # Asked for first, so that a model that is not at hand is told before torch takes its seconds.
-    from mot_dinov3.features.hub import locate
+    from mot_dinov3.hub import locate
 
     locate(model)
     from mot_dinov3.features.dense import load_patches

@@ -90,7 +90,7 @@ class _Discreet(logging.Formatter):
 
 def without_tokens(text: str) -> str:
     """Return `text` with hub tokens starred out: those of the environment, and what looks like one."""
-    from mot_dinov3.features.hub import TOKENS
+    from mot_dinov3.hub import TOKENS
 
     for name in TOKENS:
         value = os.environ.get(name, "").strip()

@@ -16,7 +16,9 @@ DEFAULT_CONF = 0.3
 class DetectorConfig:
     """What finds the objects."""
 
-    det: str = setting("yolov8n.pt", "weights file, an official model's name, or 'motion' (no weights, fixed camera)")
+    det: str = setting(
+        "yolov8n.pt", "weights file, official model's name, rtdetr:HUB_ID, or 'motion' (no weights, fixed camera)"
+    )
     dets: str | None = setting(None, "recorded detections instead: det-v1 JSON or MOTChallenge det.txt", metavar="FILE")
     conf: float | None = setting(None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)")
     imgsz: int = setting(960, "longer side of the picture the detector sees, in pixels")

@@ -11,10 +11,11 @@ from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.fast import FastYolo, YoloRecipe
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
+from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector
 from mot_dinov3.devices import DeviceConfig, plan_run, resolve_precision
-from mot_dinov3.errors import UnreachableModelError, UsageError
+from mot_dinov3.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.formats.detections import read_recorded
 
 
@@ -39,12 +40,12 @@ def build_detector(
     motion: MotionConfig | None = None,
     samples: Samples | None = None,
 ) -> BuiltDetector:
-    """Build what `config` asks for: recorded detections, ``motion``, or weights by path or official name.
+    """Build what `config` asks for: recorded detections, ``motion``, ``rtdetr:…``, or weights by path or official name.
 
     Args:
         config: The detector's options.
         device: Where a model runs.
-        fallback_open: Take ``motion`` for official weights that cannot be fetched.
+        fallback_open: Take ``motion`` for official weights, or a hub's model, that cannot be had.
         motion: Knobs of ``motion``; None for its defaults.
         samples: Pictures of the source, for checking a converted network; None for none.
 
@@ -58,8 +59,11 @@ def build_detector(
     if config.det == "motion":
         return BuiltDetector(MotionDetector(config, motion))
     try:
+        if config.det.startswith(PREFIX):
+            rtdetr = RtdetrDetector(config.det.removeprefix(PREFIX), config, device=device)
+            return BuiltDetector(rtdetr, device.notices())
         weights = find_weights(config.det)
-    except UnreachableModelError as error:
+    except (GatedModelError, UnreachableModelError, UnsupportedModelError) as error:
         if not fallback_open:
             raise
         notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"

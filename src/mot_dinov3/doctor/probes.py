@@ -97,7 +97,7 @@ def models() -> dict[str, Any]:
     from mot_dinov3.accel.store import NetworkStore
     from mot_dinov3.detectors.weights import weights_cache
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
-    from mot_dinov3.features.hub import HuggingFaceHub, is_complete, token
+    from mot_dinov3.hub import HuggingFaceHub, is_complete, token
 
     def cached(model: str) -> bool:
         try:

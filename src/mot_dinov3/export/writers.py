@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from mot_dinov3.errors import ModelError, UsageError
-from mot_dinov3.features.network import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from mot_dinov3.features.osnet import SIZE_NOTE
+from mot_dinov3.pretrained import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 INPUT, OUTPUT = "images", "features"
 ENGINE_BATCH = (1, 16, 64)  # least, usual and largest batch of an engine whose batch is open

@@ -174,17 +174,6 @@ def cut(image: Image, windows: IntArray) -> list[Image]:
     return crops
 
 
-def resize_into(crops: Sequence[Image], height: int, width: int) -> Image:
-    """Return the crops as one ``(n, height, width, 3)`` uint8 batch: averaged where they shrink, linear where not."""
-    import cv2
-
-    batch = np.empty((len(crops), height, width, 3), np.uint8)
-    for row, crop in zip(batch, crops):
-        shrinks = crop.shape[0] > height and crop.shape[1] > width
-        cv2.resize(crop, (width, height), dst=row, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return batch
-
-
 def unit_rows(rows: FloatArray) -> FloatArray:
     """Return the rows scaled to length 1; one that is zero or not finite becomes the constant unit row."""
     rows = np.asarray(rows, np.float32)

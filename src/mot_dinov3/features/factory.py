@@ -18,7 +18,7 @@ from mot_dinov3.errors import (
     UsageError,
 )
 from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
-from mot_dinov3.features.hub import locate
+from mot_dinov3.hub import locate
 from mot_dinov3.registry import check_name, resolve
 from mot_dinov3.settings import require, require_between, require_choice, setting
 

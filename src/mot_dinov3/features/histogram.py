@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, resize_into
+from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
+from mot_dinov3.pretrained import resize_into
 from mot_dinov3.structures import FloatArray, Image, ModelInfo
 
 HEIGHT, WIDTH = 64, 32  # pixels every crop is brought to

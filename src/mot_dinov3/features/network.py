@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mot_dinov3.errors import ModelError
-from mot_dinov3.features.base import resize_into
+from mot_dinov3.pretrained import Preprocessing
 from mot_dinov3.structures import FloatArray, Image
 
 if TYPE_CHECKING:
     import torch
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """What a network wants its input to look like; it travels with the weights.
-
-    Attributes:
-        height: Pixels of the input.
-        width: Pixels of the input.
-        mean: Subtracted per channel (RGB) after scaling.
-        std: Divided by per channel (RGB).
-        scale: Factor from 0…255 to the range in which `mean` and `std` are given.
-    """
-
-    height: int
-    width: int
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    scale: float = 1 / 255
-
-    def batch(self, crops: Sequence[Image]) -> FloatArray:
-        """Return ``(n, 3, height, width)`` float32 RGB for BGR crops of any size."""
-        pixels = resize_into(crops, self.height, self.width)
-        out = np.empty((len(crops), 3, self.height, self.width), np.float32)
-        for channel in range(3):
-            plane = out[:, channel]
-            np.multiply(pixels[..., 2 - channel], np.float32(self.scale / self.std[channel]), out=plane)
-            plane -= np.float32(self.mean[channel] / self.std[channel])
-        return out
 
 
 class Runtime(Protocol):

@@ -13,8 +13,9 @@ from mot_dinov3.accel.obtain import ConversionError, Converted, Verdict, obtain
 from mot_dinov3.accel.pictures import photographs
 from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
 from mot_dinov3.devices import Plan, plan_run, resolve_precision
-from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, resize_into, unit_rows
-from mot_dinov3.features.network import NetworkExtractor, Preprocessing, TorchRuntime
+from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, unit_rows
+from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.pretrained import Preprocessing, resize_into
 from mot_dinov3.structures import FloatArray, Image, ModelInfo
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ Whatever is local is used without asking the network: a folder as written, one i
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import queue
@@ -20,12 +21,37 @@ from mot_dinov3.formats.text import read_object
 MODELS = Path("models")  # in the working directory
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 OPEN_MODEL = "facebook/dinov2-base"
+OPEN_DETECTOR = "PekingU/rtdetr_v2_r18vd"
 CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 REQUEST_SECONDS = 4.0  # for the hub to answer one small request
 PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addresses, has no limit of its own
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """What to do without a model, in the words of the option that names it.
+
+    Attributes:
+        another: Names a model that anybody may fetch.
+        local: How to give a folder, or to do without; may have several lines.
+    """
+
+    another: str
+    local: str
+
+
+EMBEDDER = Advice(
+    f"an open model, e.g. --dinov3 {OPEN_MODEL}",
+    "put the model into a local folder: --embed-model FOLDER, or DINOV3_LOCATION=FOLDER for DINO models\n"
+    "or use a weight-free embedder: --embedder histogram",
+)
+DETECTOR = Advice(
+    f"an open model, e.g. --det rtdetr:{OPEN_DETECTOR}",
+    "put the model into a local folder: --det rtdetr:FOLDER\nor use --det motion, which needs no weights",
+)
 log = logging.getLogger(__name__)
 
 
@@ -87,12 +113,13 @@ def find_local(name: str) -> Path:
     return path
 
 
-def locate(model: str, *, client: HubClient | None = None) -> Path:
+def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBEDDER) -> Path:
     """Return the folder of a transformers model, fetching it where it is not local.
 
     Args:
         model: A folder, its name in ``models/``, or a hub id with an optional revision, ``org/name@revision``.
         client: The hub; a test passes its own.
+        advice: What errors recommend.
 
     Raises:
         GatedModelError: Its licence must be accepted first, or the token is refused.
@@ -107,7 +134,7 @@ def locate(model: str, *, client: HubClient | None = None) -> Path:
     match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", model)
     if match is None or _is_path(model):
         raise _missing(model)
-    return _fetch(match[1], match[2], client or HuggingFaceHub())
+    return _fetch(match[1], match[2], client or HuggingFaceHub(), advice)
 
 
 def token() -> str | None:
@@ -174,13 +201,13 @@ def _shards(index: Path) -> set[str]:
     return {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
 
 
-def unsupported(model: str, reason: str) -> UnsupportedModelError:
+def unsupported(model: str, reason: str, advice: Advice = EMBEDDER) -> UnsupportedModelError:
     """Build the error for a model whose architecture the installed transformers does not know."""
     return UnsupportedModelError(
         f"Model '{model}' is not supported by the installed transformers ({reason})",
         remedy="upgrade: pip install -U transformers huggingface_hub\n"
         "or set up with the newest transformers: bash setup.sh cpu --dinov3-edge\n"
-        f"or use an open model, e.g. --dinov3 {OPEN_MODEL}",
+        f"or use {advice.another}",
     )
 
 
@@ -215,7 +242,7 @@ def _missing(name: str) -> ModelError:
     )
 
 
-def _fetch(repo: str, revision: str | None, client: HubClient) -> Path:
+def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -> Path:
     from huggingface_hub import errors
 
     try:
@@ -231,7 +258,7 @@ def _fetch(repo: str, revision: str | None, client: HubClient) -> Path:
         log.info("fetching %s from the hub", repo)
         return client.download(repo, revision, wanted)
     except (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError, RuntimeError) as error:
-        raise translate(repo, revision, error) from error
+        raise translate(repo, revision, error, advice) from error
 
 
 def _wanted(repo: str, files: list[str]) -> list[str]:
@@ -246,7 +273,7 @@ def _wanted(repo: str, files: list[str]) -> list[str]:
     )
 
 
-def translate(repo: str, revision: str | None, error: BaseException) -> ModelError:
+def translate(repo: str, revision: str | None, error: BaseException, advice: Advice = EMBEDDER) -> ModelError:
     """Return the project's error, with its remedy, for one that huggingface_hub raised. Texts of the hub stay out."""
     from huggingface_hub import errors
 
@@ -254,7 +281,7 @@ def translate(repo: str, revision: str | None, error: BaseException) -> ModelErr
         error = error.__cause__
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
     if isinstance(error, errors.GatedRepoError):
-        return _gated(repo, "")
+        return _gated(repo, "", advice)
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
         return ModelError(
             f"model '{repo}' does not exist on Hugging Face, or is private",
@@ -263,7 +290,7 @@ def translate(repo: str, revision: str | None, error: BaseException) -> ModelErr
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelError(f"model '{repo}' has no revision '{revision}' on Hugging Face", remedy="check its spelling")
     if status in (401, 403):
-        return _gated(repo, f", or the token is refused (HTTP {status})")
+        return _gated(repo, f", or the token is refused (HTTP {status})", advice)
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
         return ModelError(
             f"model '{repo}' could not be stored: {error.strerror}",
@@ -272,16 +299,15 @@ def translate(repo: str, revision: str | None, error: BaseException) -> ModelErr
     reason = f"HTTP {status}" if status else type(error).__name__
     return UnreachableModelError(
         f"Model '{repo}' is not local, and Hugging Face cannot be reached ({reason})",
-        remedy="put the model into a local folder: --embed-model FOLDER, or DINOV3_LOCATION=FOLDER for DINO models\n"
-        "or use a weight-free embedder: --embedder histogram",
+        remedy=advice.local,
     )
 
 
-def _gated(repo: str, addition: str) -> GatedModelError:
+def _gated(repo: str, addition: str, advice: Advice) -> GatedModelError:
     return GatedModelError(
         f"Model '{repo}' is gated on Hugging Face{addition}",
         remedy=f"1) visit https://huggingface.co/{repo} while logged in and agree or request access "
         "(with the account of the token)\n"
         "2) give a token: HF_TOKEN=hf_xxx in .env, or log in once with: hf auth login\n"
-        f"3) or use an open model, e.g. --dinov3 {OPEN_MODEL}, or --fallback-open",
+        f"3) or use {advice.another}, or --fallback-open",
     )

@@ -3,27 +3,75 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pickle
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mot_dinov3.errors import FormatError, ModelError
-from mot_dinov3.features.hub import not_plain, unsupported
-from mot_dinov3.features.network import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from mot_dinov3.formats.text import read_object
+from mot_dinov3.hub import EMBEDDER, Advice, not_plain, unsupported
+from mot_dinov3.structures import FloatArray, Image
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants its input to look like; it travels with the weights.
+
+    Attributes:
+        height: Pixels of the input.
+        width: Pixels of the input.
+        mean: Subtracted per channel (RGB) after scaling.
+        std: Divided by per channel (RGB).
+        scale: Factor from 0…255 to the range in which `mean` and `std` are given.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    scale: float = 1 / 255
+
+    def batch(self, crops: Sequence[Image]) -> FloatArray:
+        """Return ``(n, 3, height, width)`` float32 RGB for BGR crops of any size."""
+        pixels = resize_into(crops, self.height, self.width)
+        out = np.empty((len(crops), 3, self.height, self.width), np.float32)
+        for channel in range(3):
+            plane = out[:, channel]
+            np.multiply(pixels[..., 2 - channel], np.float32(self.scale / self.std[channel]), out=plane)
+            plane -= np.float32(self.mean[channel] / self.std[channel])
+        return out
+
+
+def resize_into(crops: Sequence[Image], height: int, width: int) -> Image:
+    """Return the crops as one ``(n, height, width, 3)`` uint8 batch: averaged where they shrink, linear where not."""
+    import cv2
+
+    batch = np.empty((len(crops), height, width, 3), np.uint8)
+    for row, crop in zip(batch, crops):
+        shrinks = crop.shape[0] > height and crop.shape[1] > width
+        cv2.resize(crop, (width, height), dst=row, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return batch
+
 
 # What a checkpoint may lack: it plays no part in an embedding.
 UNUSED = ("mask_token",)
 
 
-def read_config(folder: Path, model: str, families: Collection[str]) -> Any:
+def read_config(folder: Path, model: str, families: Collection[str], *, advice: Advice = EMBEDDER) -> Any:
     """Return the transformers config of the model in `folder`.
 
     Args:
         folder: Where config.json is.
         model: The model as the user named it, for messages.
         families: Valid ``model_type`` values.
+        advice: What errors recommend.
 
     Raises:
         UnsupportedModelError: The installed transformers does not know its architecture.
@@ -37,11 +85,11 @@ def read_config(folder: Path, model: str, families: Collection[str]) -> Any:
 
     family = raw.get("model_type")
     if family not in CONFIG_MAPPING:
-        raise unsupported(model, f"transformers {transformers.__version__} does not know '{family}'")
+        raise unsupported(model, f"transformers {transformers.__version__} does not know '{family}'", advice)
     if family not in families:
         raise ModelError(
             f"model '{model}' is of the kind '{family}', not {' or '.join(families)}",
-            remedy="choose the embedder that fits the model, or another model",
+            remedy=f"choose what fits the model, or {advice.another}",
         )
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -1,0 +1,108 @@
+"""RT-DETR and its kin through transformers: permissively licensed detectors, ``--det rtdetr:org/name``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3 import boxes
+from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.classes import keep_classes, parse_classes
+from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision
+from mot_dinov3.errors import UsageError
+from mot_dinov3.hub import DETECTOR, locate
+from mot_dinov3.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.structures import Detections, FloatArray, Frame, ModelInfo
+
+PREFIX = "rtdetr:"
+FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine", "rf_detr", "lw_detr", "deimv2")
+"""Architectures whose head gives a score of its own to each class, and boxes as shares of the picture."""
+
+SIDE = 640  # input where no processor is declared
+
+
+class RtdetrDetector:
+    """Runs an RT-DETR, RT-DETRv2, D-FINE, RF-DETR, LW-DETR or DEIMv2 model of transformers, one picture at a time.
+
+    Zhao et al.: DETRs Beat YOLOs on Real-time Object Detection, CVPR 2024; Robinson et al.: RF-DETR, 2025. No
+    suppression follows: each query answers for one object, and keeps its best class among the wanted ones.
+
+    Args:
+        model: Hub id (``org/name@revision``) or folder.
+        config: Threshold and classes; the input's size is the model's own.
+        device: Where it runs.
+
+    Raises:
+        ModelError: The model cannot be had or does not fit.
+        ConfigError: A class that the model does not know.
+        UsageError: The device does not exist here, or OpenVINO is asked for.
+    """
+
+    def __init__(self, model: str, config: DetectorConfig, *, device: DeviceConfig) -> None:
+        if device.accel == "openvino":
+            raise UsageError(f"{PREFIX}{model} runs in torch alone", remedy="leave --accel to auto")
+        self._device = resolve_device(device.device)
+        # Which queries win is decided by small differences: on a CPU `auto` keeps them.
+        as_is = device.precision == "auto" and self._device == "cpu"
+        self._precision = "fp32" if as_is else resolve_precision(device.precision, self._device)
+        folder = locate(model, advice=DETECTOR)
+        self._network, raw = _load(folder, model)
+        self._network = self._network.to(self._device).eval()
+        self._preprocessing = read_preprocessing(folder, side=SIDE)
+        self.names: Mapping[int, str] = {int(key): str(name) for key, name in raw.id2label.items()}
+        self._classes = parse_classes(config.classes, self.names)
+        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        details = {
+            "backend": "transformers",
+            "classes": None if self._classes is None else list(self._classes),
+            "conf_thresh": self._conf,
+            "imgsz": max(self._preprocessing.height, self._preprocessing.width),
+            "task": "detect",
+        }
+        self.info = ModelInfo(raw.model_type, model, self._device, self._precision, details)
+
+    def detect(self, frame: Frame) -> Detections:
+        """Return what the model finds in the picture of `frame`, highest score first."""
+        import torch
+
+        image = frame.pixels()
+        batch = torch.from_numpy(self._preprocessing.batch([image])).to(self._device)
+        with torch.inference_mode(), self._number_format():
+            found = self._network(pixel_values=batch)
+        logits, shares = (np.asarray(t[0].float().cpu().numpy()) for t in (found.logits, found.pred_boxes))
+        height, width = image.shape[:2]
+        return self._decode(logits, shares * np.array([width, height, width, height], np.float32), (width, height))
+
+    def _decode(self, logits: FloatArray, cxcywh: FloatArray, size: tuple[int, int]) -> Detections:
+        """Return the rows for ``(q, classes)`` logits and ``(q, 4)`` boxes in pixels."""
+        known = [class_id in self.names for class_id in range(logits.shape[1])]  # RF-DETR has one for nothing at all
+        wanted = keep_classes(np.arange(logits.shape[1]), self._classes) & np.array(known)
+        score = np.where(wanted, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), -1.0)
+        class_id = score.argmax(axis=1)
+        best = score[np.arange(len(score)), class_id].astype(np.float32)
+        half = cxcywh[:, 2:] / 2
+        xyxy = np.concatenate([cxcywh[:, :2] - half, cxcywh[:, :2] + half], axis=1)
+        xyxy = np.clip(xyxy, 0, [*size, *size]).astype(np.float32)
+        rows = np.flatnonzero((best >= self._conf) & boxes.usable(xyxy))
+        rows = rows[np.argsort(-best[rows], kind="stable")]
+        return Detections(xyxy[rows], best[rows], class_id[rows])
+
+    def _number_format(self) -> contextlib.AbstractContextManager[Any]:
+        if self._precision == "fp32":
+            return contextlib.nullcontext()
+        import torch
+
+        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float16
+        return torch.autocast(self._device.partition(":")[0], dtype)
+
+
+def _load(folder: Path, model: str) -> tuple[Any, Any]:
+    """Return the network, in float32 on the CPU, and its config."""
+    config = read_config(folder, model, FAMILIES, advice=DETECTOR)
+    import transformers
+
+    return load_weights(transformers.AutoModelForObjectDetection, config, folder, model), config
