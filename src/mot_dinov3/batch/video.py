@@ -133,7 +133,7 @@ def _wait(process: subprocess.Popen[bytes], stopped: Callable[[], int]) -> int:
                     process.send_signal(number)
                     handed_on = number
     except BaseException:  # a cancelled Ray task: the frame is finished, and all files, before the task ends
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # Ray's workers block SIGINT, and so does what they start
         process.wait()
         raise
 
