@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keypoints import scene
+from mot_dinov3.build.backends import build_backend
 from mot_dinov3.build.keypoints import build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ModelError
@@ -75,3 +77,39 @@ def test_a_dino_model_that_was_asked_for_and_is_missing_is_an_error(tmp_path: Pa
     scene.label(tmp_path / "v", "v", 0)
     with pytest.raises(ModelError):
         build_keypoints(command(video, str(tmp_path / "nothing-here")))
+
+
+def test_auto_takes_dino_where_its_folder_is_named(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DINOV3_LOCATION", str(checkpoint))
+    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    assert (choice.backend.info.name, choice.backend.info.weights) == ("dino", str(checkpoint))
+    assert choice.notices == ()
+
+
+@pytest.fixture
+def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model folder, no hub, no detector's weights."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "MOT_DINOV3_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.delenv("DINOV3_LOCATION", raising=False)
+    monkeypatch.setattr("mot_dinov3.build.backends.weights_cache", lambda: tmp_path / "empty")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("nothing_at_hand")
+def test_auto_says_that_it_goes_on_without_weights() -> None:
+    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    assert choice.backend.info.name == "gradient"
+    assert choice.notices[0].startswith("backend gradient: DINO is not at hand")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_at_hand")
+def test_auto_takes_the_layers_of_a_detector_that_is_at_hand(shared: Path) -> None:
+    shutil.copyfile(shared / "models" / "yolov8n.pt", "yolov8n.pt")
+    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    assert choice.backend.info.name == "convnet"
+    assert "convnet" in choice.notices[0]
