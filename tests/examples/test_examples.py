@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,11 @@ def test_people_get_names(repo: Path, shared: Path) -> None:
     given = re.findall(r"track \d+: (\S+)", printed)
     assert set(given) - {"unknown"} <= {folder.name for folder in gallery.iterdir()}
     assert len(given) >= 3
+
+
+@pytest.mark.slow
+def test_body_parts_are_followed(repo: Path, shared: Path, tmp_path: Path) -> None:
+    horse = shared / "data/keypoints/horsejump"
+    shutil.copytree(horse / "horsejump", tmp_path / "labels")
+    printed = run(repo, "animal_keypoints.py", horse / "horsejump.mp4", tmp_path / "labels")
+    assert int(re.search(r"(\d+) labelled frames", printed)[1]) > 10  # type: ignore[index]
