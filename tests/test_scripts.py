@@ -56,7 +56,7 @@ def test_cpu_installs_one_pair_and_then_the_project(checkout: Path) -> None:
     assert commands[0] == f"+ {sys.executable} -m venv .venv"
     assert commands[1] == f"{PIP} --index-url {WHEELS}/cpu {PAIR}"
     assert commands[2] == f"# {PIP} {PAIR}"  # where PyTorch's index cannot be reached
-    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e ." in commands
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[fast]'" in commands
     assert "imports torch, torchvision, cv2, av, transformers, ultralytics" in commands[-1]
 
 
@@ -67,7 +67,9 @@ def test_a_dry_run_makes_nothing(checkout: Path) -> None:
 
 
 def test_t4_takes_cuda_wheels(checkout: Path) -> None:
-    assert planned(checkout, "t4_gpu")[1] == f"{PIP} --index-url {WHEELS}/cu126 {PAIR}"
+    commands = planned(checkout, "t4_gpu")
+    assert commands[1] == f"{PIP} --index-url {WHEELS}/cu126 {PAIR}"
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e ." in commands  # OpenVINO is for processors
 
 
 @pytest.mark.parametrize("target", ["cpu", "t4_gpu"])
@@ -82,7 +84,7 @@ def test_edge_takes_transformers_from_its_repository(checkout: Path) -> None:
     commands = planned(checkout, "cpu", "--dinov3-edge")
     assert f"{PIP} -c .venv/torch-pair.txt {source}" in commands
     assert commands.index(f"{PIP} -c .venv/torch-pair.txt {source}") > commands.index(
-        f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e ."
+        f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[fast]'"
     )
     for words in ([], ["--dinov3-stable"]):
         assert not any(source in command for command in planned(checkout, "cpu", *words))
@@ -99,7 +101,7 @@ def test_demo_runs_the_demo_last(checkout: Path) -> None:
 
 def test_the_tests_come_last_after_every_check(checkout: Path) -> None:
     commands = planned(checkout, "cpu", "--test")
-    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[test]'" in commands
+    assert f"{PIP} -c .venv/torch-pair.txt -c constraints.txt -e '.[fast,test]'" in commands
     names = ["ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"]
     assert [next(n for n in names if n in command) for command in commands[-5:]] == names
 
@@ -211,10 +213,9 @@ def asked(checkout: Path, tmp_path: Path, *words: str) -> tuple[int, list[str]]:
 
 def test_a_complete_venv_is_reused_and_extras_add_up(installed: Path, tmp_path: Path) -> None:
     install = "install -c .venv/torch-pair.txt -c constraints.txt -e ."
-    assert asked(installed, tmp_path) == (0, [install])  # the pair was there and works: it stays
+    assert asked(installed, tmp_path) == (0, [f"{install}[fast]"])  # the pair was there and works: it stays
     assert asked(installed, tmp_path) == (0, [])
-    assert asked(installed, tmp_path, "--extras", "onnx") == (0, [f"{install}[onnx]"])
-    assert asked(installed, tmp_path, "--extras", "fast") == (0, [f"{install}[fast,onnx]"])
+    assert asked(installed, tmp_path, "--extras", "onnx") == (0, [f"{install}[fast,onnx]"])
     assert asked(installed, tmp_path, "--extras", "onnx") == (0, [])
     project = installed / "pyproject.toml"
     project.write_text(project.read_text(encoding="utf-8") + "\n[tool.other]\n", encoding="utf-8")
