@@ -91,21 +91,21 @@ def modern(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("modern")
 def test_auto_tries_bf16_then_fp32_and_never_int8() -> None:
     assert plan_run(DeviceConfig("cpu")).openvino == ("bf16", "fp32")
-    assert plan_run(DeviceConfig("cpu", "fp32")).openvino == ("fp32",)
-    assert plan_run(DeviceConfig("cpu", "bf16", accel="openvino")).openvino == ("bf16",)
+    assert plan_run(DeviceConfig("cpu", precision="fp32")).openvino == ("fp32",)
+    assert plan_run(DeviceConfig("cpu", precision="bf16", accel="openvino")).openvino == ("bf16",)
     assert plan_run(DeviceConfig("cpu", accel="torch")) == Plan("cpu")
 
 
 @pytest.mark.usefixtures("modern")
 def test_a_precision_that_openvino_lacks_lists_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="'fp16'") as caught:
-        plan_run(DeviceConfig("cpu", "fp16", accel="openvino"))
+        plan_run(DeviceConfig("cpu", precision="fp16", accel="openvino"))
     assert caught.value.remedy == "valid here: auto, fp32, bf16"
     monkeypatch.setattr(devices, "_cpu_flags", lambda: {"avx2"})
     assert plan_run(DeviceConfig("cpu")).openvino == ("fp32",)
-    assert plan_run(DeviceConfig("cpu", "bf16")).openvino == ()  # torch can, slowly
+    assert plan_run(DeviceConfig("cpu", precision="bf16")).openvino == ()  # torch can, slowly
     with pytest.raises(UsageError, match="'bf16'") as caught:
-        plan_run(DeviceConfig("cpu", "bf16", accel="openvino"))
+        plan_run(DeviceConfig("cpu", precision="bf16", accel="openvino"))
     assert caught.value.remedy == "valid here: auto, fp32"
 
 

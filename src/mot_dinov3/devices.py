@@ -16,22 +16,28 @@ EXTRA = "pip install 'mot-dinov3[fast]'"
 
 
 @dataclasses.dataclass(frozen=True)
-class DeviceConfig:
+class DeviceChoice:
     """Where models run, and how far their files are trusted."""
 
     device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    precision: str = setting("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
     trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what a user of models that run here should be told."""
+        return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfig(DeviceChoice):
+    """Where and how the main job's models run."""
+
+    precision: str = setting("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
     accel: str = setting(
         "auto", "what runs the networks on a CPU: OpenVINO where it is installed, or torch", choices=ACCELERATORS
     )
 
     def __post_init__(self) -> None:
         require_choice(self, "precision", "accel")
-
-    def notices(self) -> tuple[str, ...]:
-        """Return what a user of models that run here should be told."""
-        return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
 
 
 @dataclasses.dataclass(frozen=True)

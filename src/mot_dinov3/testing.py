@@ -49,7 +49,7 @@ def check_embedder(
         return make(
             EmbedderRequest(
                 model=model,
-                device=DeviceConfig("cpu", "fp32", accel="torch"),
+                device=DeviceConfig("cpu", precision="fp32", accel="torch"),
                 pad=0.12,
                 square=None,
                 size=size,

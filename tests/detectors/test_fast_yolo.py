@@ -26,7 +26,7 @@ SIZES = [None, (500, 300), (97, 640)]  # of the photograph as it is, and of othe
 
 def build(weights: Path, accel: str, *, precision: str = "fp32", **options: object) -> BuiltDetector:
     config = DetectorConfig(det=str(weights), **{"conf": 0.1, "imgsz": 320, **options})  # type: ignore[arg-type]
-    return build_detector(config, device=DeviceConfig("cpu", precision, accel=accel))
+    return build_detector(config, device=DeviceConfig("cpu", precision=precision, accel=accel))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_same_boxes_in_a_real_video(shared: Path, precision: str, share: flo
     samples = sample_source(SourceConfig(source=str(video)), VideoInfo(str(video), 768, 576, 10.0))
     weights = shared / "models/yolov8n.pt"
     config = DetectorConfig(det=str(weights), conf=0.1, imgsz=960)
-    built = build_detector(config, device=DeviceConfig("cpu", precision, accel="openvino"), samples=samples)
+    built = build_detector(config, device=DeviceConfig("cpu", precision=precision, accel="openvino"), samples=samples)
     if precision == "bf16" and built.detector.info.details["backend"] != "openvino":
         assert any("bf16" in notice for notice in built.notices)
         pytest.skip("this CPU's bf16 does not pass its check, which was said")

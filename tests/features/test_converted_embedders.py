@@ -31,7 +31,7 @@ def build(
 ) -> BuiltEmbedder:
     size = size or ("64x32" if case[0] == "osnet" else None)
     config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size)
-    return build_embedder(config, device=DeviceConfig("cpu", precision, accel=accel))
+    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel=accel))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
@@ -75,6 +75,6 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 @pytest.mark.slow
 def test_real_osnet_in_bf16_is_refused_and_said(shared: Path) -> None:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
-    built = build_embedder(config, device=DeviceConfig("cpu", "bf16"))
+    built = build_embedder(config, device=DeviceConfig("cpu", precision="bf16"))
     assert built.embedder.info.details["runtime"] == "torch"
     assert any("OpenVINO's bf16: the cosine" in notice for notice in built.notices)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.detectors.weights import find_weights, weights_cache
-from mot_dinov3.devices import DeviceConfig, resolve_device
+from mot_dinov3.devices import DeviceChoice, resolve_device
 from mot_dinov3.errors import ModelError
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
@@ -30,7 +30,7 @@ class BackendChoice:
     notices: tuple[str, ...]
 
 
-def build_backend(job: KeypointJob, device: DeviceConfig) -> BackendChoice:
+def build_backend(job: KeypointJob, device: DeviceChoice) -> BackendChoice:
     """Build the dense backend that a job names; ``auto`` takes the best one at hand.
 
     Raises:
@@ -56,7 +56,7 @@ def build_backend(job: KeypointJob, device: DeviceConfig) -> BackendChoice:
     return BackendChoice(_backend(name, model, weights, device), tuple(notices))
 
 
-def _backend(name: str, model: str, weights: Path | None, device: DeviceConfig) -> CountedBackend:
+def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) -> CountedBackend:
     where = "cpu" if name == "gradient" else resolve_device(device.device)
     load_convnet = functools.partial(_load_convnet, trust=device.trust_weights)
     request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=load_convnet)

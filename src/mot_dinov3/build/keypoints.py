@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mot_dinov3 import outputs
 from mot_dinov3.build.backends import BackendChoice, build_backend
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.devices import DeviceChoice
 from mot_dinov3.errors import InputError, ModelError, UsageError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
@@ -234,7 +234,7 @@ class KeypointVideoProcessor:
             result_folder=None if result_folder is None else str(result_folder),
             model=None if model_name == MODEL else model_name,
         )
-        self._run = build_keypoints(KeypointsCommand(job, DeviceConfig(device=device or "auto"), config))
+        self._run = build_keypoints(KeypointsCommand(job, DeviceChoice(device=device or "auto"), config))
 
     def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:
         """Follow all points, write all files and return the summary's lines; `tick` interrupts when true."""

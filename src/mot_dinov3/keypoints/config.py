@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.devices import DeviceChoice
 from mot_dinov3.settings import require, require_between, require_choice, setting
 
 MODEL = "facebook/dinov3-vits16-pretrain-lvd1689m"
@@ -125,7 +125,7 @@ class KeypointsCommand:
     """All that the command needs, one part per help group."""
 
     keypoint_job: KeypointJob
-    keypoint_device: DeviceConfig
+    keypoint_device: DeviceChoice
     keypoint: KeypointConfig
 
 
@@ -167,4 +167,4 @@ class SimilarityCommand:
     """All that `similarity` needs."""
 
     similarity_job: SimilarityJob
-    keypoint_device: DeviceConfig
+    keypoint_device: DeviceChoice

@@ -14,7 +14,6 @@ from mot_dinov3.keypoints.motion import Mask, carried
 
 Array = npt.NDArray[np.float64]
 
-HELD = 0.1  # of the way toward the labelled outline, per frame
 RECENT = 7  # maps kept as context beside the labelled one
 NEIGHBOURHOOD = 12.0  # patches
 TOP = 5
@@ -68,15 +67,20 @@ def carry(
     return tuple(apply(whole, p) + 0.5 * carried(p, supports, moves, weights, reach) for p in polygons)
 
 
-def held(polygons: Sequence[Points], usual: Sequence[Points]) -> tuple[Points, ...]:
-    """Return carried polygons drawn a little toward where the labelled ones are as a whole, corner by corner.
+def held(polygons: Sequence[Points], usual: Sequence[Points], *, reach: float) -> tuple[Points, ...]:
+    """Return carried polygons with no corner farther than `reach` from where the labelled ones have it as a whole.
 
     Each step's small error would else add up until the outline lies about the whole picture. Polygons that do not
     correspond corner by corner, as those that descriptors carry on, stay.
     """
     if [len(p) for p in polygons] != [len(p) for p in usual]:
         return tuple(polygons)
-    return tuple((1 - HELD) * p + HELD * q for p, q in zip(polygons, usual))
+    found = []
+    for polygon, middle in zip(polygons, usual):
+        off = polygon - middle
+        length = np.linalg.norm(off, axis=1, keepdims=True)
+        found.append(middle + off * np.minimum(1.0, reach / np.maximum(length, 1e-9)))
+    return tuple(found)
 
 
 def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDArray[np.bool_]]:

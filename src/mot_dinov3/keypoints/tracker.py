@@ -46,6 +46,7 @@ POSE_RATE = 0.2  # how fast the pose follows the keypoints' layout; and the anch
 ANCHORED_POSE_RATE = 0.5
 OCCLUDED_AFTER = 3  # frames in a row unseen
 LOST_AFTER = 30
+OUTLINE_REACH = 0.2  # of the instance's extent: how far a corner may be from where the labelled outline has it
 GONE = 0.7  # of an instance's points unseen: it is looked for all over the frame
 
 
@@ -236,7 +237,8 @@ class InstanceTracker:
         if self.polygons:
             reach = 0.06 * self.extent
             carried_on = masks.carry(self.polygons, whole, self.supports, beyond, trusted, reach=reach)
-            self.polygons = masks.held(carried_on, [apply(self.pose, p) for p in self.body.polygons])
+            usual = [apply(self.pose, p) for p in self.body.polygons]
+            self.polygons = masks.held(carried_on, usual, reach=OUTLINE_REACH * self.extent * scale_of(self.pose))
         self.supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self.extent)]
         return predicted, believed
 
