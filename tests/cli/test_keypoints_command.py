@@ -7,6 +7,7 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.cli import main
+from mot_dinov3.video import SourceConfig, open_source
 
 
 def test_the_command_follows_points_and_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +87,38 @@ def test_a_click_beside_the_picture_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert main([*words, "--backend", "gradient"]) == 3
     assert "outside the picture of 192×128" in capsys.readouterr().err
     assert main(["similarity", "--video", str(video), "--pca", "--backend", "gradient", "--output", words[-1]]) == 0
+
+
+def test_similarity_as_a_video_follows_the_click_through_the_frames(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 8)
+    x, y = scene.truth(0)["tail"]
+    out = tmp_path / "heat.mp4"
+    words = ["similarity", "--video", str(video), "--backend", "gradient", "--short-side", "256", "--opacity", "0"]
+    click = ["--point", f"{x},{y}", "--on-frame", "2", "--end-frame", "7", "--output", str(out), "--no-progress"]
+    assert main([*words, *click]) == 0
+    with open_source(SourceConfig(source=str(out))) as frames:
+        shown = [frame.pixels() for frame in frames]
+    assert len(shown) == 5
+    assert shown[0].shape[1] > scene.SIZE[0]  # the scale stands beside the picture
+    for number, image in zip(range(2, 7), shown):
+        tx, ty = (round(v) for v in scene.truth(number)["tail"])
+        around = image[ty - 14 : ty + 15, tx - 14 : tx + 15].astype(int)
+        assert (around.min(2) > 190).any()  # the white mark of the best place
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--output", "heat.mp4", "--npy", "h.npy"], "no --npy"),
+        (["--output", "heat.png", "--end-frame", "4"], "--end-frame"),
+        (["--output", "heat.mp4", "--frame", "3", "--end-frame", "3"], "end_frame"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_fit_a_heatmap_s_kind_are_refused(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", 5)
+    monkeypatch.chdir(tmp_path)
+    assert main(["similarity", "--video", str(video), "--point", "5,5", "--backend", "gradient", *words]) == 2
+    assert told in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from mot_dinov3.build.backends import build_backend
 from mot_dinov3.errors import InputError, UsageError
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob
-from mot_dinov3.keypoints.drawing import draw_heatmap, draw_pca
+from mot_dinov3.keypoints.drawing import MainComponents, draw_heatmap, draw_pca
 from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.structures import Image
-from mot_dinov3.video import SourceConfig, open_source
+from mot_dinov3.video import SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.kinds import VIDEO_SUFFIXES
+from mot_dinov3.video.threads import ReadAhead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +30,62 @@ class SimilarityResult:
     notices: tuple[str, ...]
 
 
-def show_similarity(command: SimilarityCommand) -> SimilarityResult:
-    """Describe the picture, compare, and write what was asked for.
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A picture with what it is compared by.
+
+    Attributes:
+        image: ``(h, w, 3)`` uint8 BGR with colours over it.
+        heights: ``(gh, gw)`` cosines; None for the main components.
+        lines: What to say of it.
+    """
+
+    image: Image
+    heights: npt.NDArray[np.float32] | None = None
+    lines: tuple[str, ...] = ()
+
+
+class Comparison:
+    """Compares pictures with a click in one of them, or shows the main components of that one in all.
+
+    Args:
+        backend: Describes pictures.
+        job: What was asked for.
+        clicked: The picture that is clicked on.
+        point: ``(2,)`` pixels; None for the main components.
+    """
+
+    def __init__(
+        self, backend: CountedBackend, job: SimilarityJob, clicked: Image, point: npt.NDArray[np.float64] | None
+    ) -> None:
+        self._backend, self._job, self._point = backend, job, point
+        dense, factor = describe(backend, clicked, job.short_side)
+        self._components = MainComponents.of(dense.cells) if point is None else None
+        self._template = None if point is None else dense.at(point[None] * factor)
+        self._scale: tuple[float, float] | None = None
+
+    def show(self, image: Image, *, same_scale: bool = False) -> Shown:
+        """Return `image` with its heatmap; `same_scale` keeps the first picture's colours for all."""
+        dense, factor = describe(self._backend, image, self._job.short_side)
+        if self._components is not None:
+            return Shown(draw_pca(image, dense.cells, self._components, opacity=self._job.opacity))
+        assert self._template is not None
+        heights = similarity_maps(dense, self._template)[0]
+        peaks = find_peaks(heights[None], dense.patch)
+        best, rival = peaks.xy[0] / factor, peaks.rival[0] / factor
+        if self._scale is None or not same_scale:
+            self._scale = float(heights.min()), float(heights.max())
+        drawn = draw_heatmap(image, heights, marks=(best, rival), opacity=self._job.opacity, scale=self._scale)
+        lines = (
+            f"best        {best[0]:.1f},{best[1]:.1f} cosine {peaks.value[0]:.3f}",
+            f"second      {rival[0]:.1f},{rival[1]:.1f} cosine {peaks.second[0]:.3f}",
+            f"range       {heights.min():.3f} to {heights.max():.3f}",
+        )
+        return Shown(drawn, heights, lines)
+
+
+def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambda: False) -> SimilarityResult:
+    """Describe the pictures, compare, and write what was asked for; `tick` ends a video early when true.
 
     Raises:
         UsageError: The source or the point is missing or makes no sense.
@@ -36,36 +93,43 @@ def show_similarity(command: SimilarityCommand) -> SimilarityResult:
     """
     job = command.similarity_job
     output = Path(job.output)
+    moving = output.suffix.lower() in VIDEO_SUFFIXES
+    if moving and (job.image or job.npy):
+        raise UsageError("a heatmap video needs --video, and has no --npy", remedy="name a picture as --output")
+    if job.end_frame is not None and not moving:
+        raise UsageError("--end-frame is for a heatmap video", remedy="end the name of --output in .mp4")
     outputs.check_output(output, source=job.image or job.video)
     clicked = _picture(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
-    target = clicked if job.on_frame is None else _picture(job, job.on_frame)
     shared = KeypointJob(backend=job.backend, model=job.model, weights=job.weights)
     choice = build_backend(shared, command.keypoint_device)
-    dense, factor = describe(choice.backend, target, job.short_side)
-    if job.pca:
-        _write_image(output, draw_pca(target, dense.cells, opacity=job.opacity))
-        return SimilarityResult((f"picture     {output}",), choice.notices)
-    assert point is not None
-    source, source_factor = describe(choice.backend, clicked, job.short_side)
-    template = source.at(point[None] * source_factor)
-    heights = similarity_maps(dense, template)[0]
-    peaks = find_peaks(heights[None], dense.patch)
-    best, rival = peaks.xy[0] / factor, peaks.rival[0] / factor
-    _write_image(output, draw_heatmap(target, heights, best=best, rival=rival, opacity=job.opacity))
-    lines = [
-        f"best        {best[0]:.1f},{best[1]:.1f} cosine {peaks.value[0]:.3f}",
-        f"second      {rival[0]:.1f},{rival[1]:.1f} cosine {peaks.second[0]:.3f}",
-        f"range       {heights.min():.3f} to {heights.max():.3f}",
-        f"picture     {output}",
-    ]
-    if job.npy:
+    comparison = Comparison(choice.backend, job, clicked, None if job.pca else point)
+    if moving:
+        written = _write_video(output, job, comparison, tick)
+        return SimilarityResult((f"frames      {written}", f"video       {output}"), choice.notices)
+    shown = comparison.show(clicked if job.on_frame is None else _picture(job, job.on_frame))
+    _write_image(output, shown.image)
+    lines = [*shown.lines, f"picture     {output}"]
+    if job.npy and shown.heights is not None:
         path = Path(job.npy)
         outputs.check_output(path)
         with outputs.replacing(path) as part, part.open("wb") as file:
-            np.save(file, heights)
+            np.save(file, shown.heights)
         lines.append(f"cosines     {path}")
     return SimilarityResult(tuple(lines), choice.notices)
+
+
+def _write_video(path: Path, job: SimilarityJob, comparison: Comparison, tick: Callable[[], bool]) -> int:
+    """Write the heatmaps of a range of frames; return how many."""
+    source = SourceConfig(source=job.video, start_frame=job.first_shown, end_frame=job.end_frame)
+    written = 0
+    with ReadAhead(open_source(source)) as frames, VideoWriter(path, info=frames.info) as writer:
+        for frame in frames:
+            writer.write(comparison.show(frame.pixels(), same_scale=True).image, frame.time)
+            written += 1
+            if tick():
+                break
+    return written
 
 
 def describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[DenseMap, npt.NDArray[np.float64]]:

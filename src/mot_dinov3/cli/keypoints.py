@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import EXIT_OK
 from mot_dinov3.keypoints.config import KeypointsCommand
@@ -34,12 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     job = build_keypoints(command)
     say_notices(job.notices())
-    with stop_signals() as caught, progress_bar(job.looks, shown=not args.no_progress) as bar:
-
-        def tick() -> bool:
-            bar.update()
-            return bool(caught)
-
+    with ticking(job.looks, shown=not args.no_progress) as (tick, caught):
         job.run(tick)
     print("\n".join(job.summary()))
     return 128 + caught[0] if caught else EXIT_OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -47,3 +47,15 @@ def stop_signals() -> Iterator[list[int]]:
         yield caught
     finally:
         restore()
+
+
+@contextmanager
+def ticking(total: int, *, shown: bool) -> Iterator[tuple[Callable[[], bool], list[int]]]:
+    """Yield a function to call per frame, which moves a bar and tells whether to stop, and the signals caught."""
+    with stop_signals() as caught, progress_bar(total, shown=shown) as bar:
+
+        def tick() -> bool:
+            bar.update()
+            return bool(caught)
+
+        yield tick, caught

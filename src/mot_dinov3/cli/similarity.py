@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import say_notices
+from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import EXIT_OK
 from mot_dinov3.keypoints.config import SimilarityCommand
@@ -18,7 +18,8 @@ def add_parser(subparsers: Any) -> None:
         "similarity",
         usage="%(prog)s (--image FILE | --video PATH --frame N) --point X,Y [options]",
         description="Show how similar every place of a picture is to a clicked one: raw cosines with their scale, the "
-        "best place and the second best one marked. With --pca, the three main components of the descriptors instead.",
+        "best place and the second best one marked. With --pca, the three main components of the descriptors instead. "
+        "An --output that ends in .mp4 shows all frames from --on-frame on.",
         allow_abbrev=False,
     )
     add_config_options(parser, SimilarityCommand)
@@ -26,11 +27,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the picture, print the peaks, and return the exit code."""
+    """Write the picture or the video, print the peaks, and return the exit code."""
     command = assemble(SimilarityCommand, option_values(args, SimilarityCommand))
     from mot_dinov3.build.similarity import show_similarity
 
-    result = show_similarity(command)
+    with ticking(0, shown=not args.no_progress) as (tick, caught):
+        result = show_similarity(command, tick)
     say_notices(result.notices)
     print("\n".join(result.lines))
-    return EXIT_OK
+    return 128 + caught[0] if caught else EXIT_OK

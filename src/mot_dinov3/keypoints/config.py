@@ -142,8 +142,13 @@ class SimilarityJob:
     frame: int = setting(0, "frame that is clicked on (0-based)", metavar="N")
     point: str | None = setting(None, "the clicked place in pixels", metavar="X,Y")
     on_frame: int | None = setting(None, "frame to compare with (default: the clicked one)", metavar="N")
+    end_frame: int | None = setting(
+        None,
+        "where --output is a video: stop before this frame (default: the end); it begins with --on-frame",
+        metavar="N",
+    )
     opacity: float = setting(0.55, "of the heatmap over the picture")
-    output: str = setting("outputs/similarity.png", "picture to write", metavar="FILE")
+    output: str = setting("outputs/similarity.png", "picture to write, or video (.mp4)", metavar="FILE")
     npy: str | None = setting(None, "also write the raw cosines, one per patch", metavar="FILE.npy")
     pca: bool = setting(False, "show the three main components of the descriptors instead")
     short_side: int = setting(448, "working short side of the picture in pixels", metavar="PX")
@@ -159,7 +164,14 @@ class SimilarityJob:
         require(self.frame >= 0, "frame", self.frame, "0 or more")
         if self.on_frame is not None:
             require(self.on_frame >= 0, "on_frame", self.on_frame, "0 or more")
+        if self.end_frame is not None:
+            require(self.end_frame > self.first_shown, "end_frame", self.end_frame, f"beyond {self.first_shown}")
         require_choice(self, "backend")
+
+    @property
+    def first_shown(self) -> int:
+        """The frame that is compared with the click, the first one of several."""
+        return self.frame if self.on_frame is None else self.on_frame
 
 
 @dataclasses.dataclass(frozen=True)

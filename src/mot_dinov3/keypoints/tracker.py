@@ -290,6 +290,8 @@ class InstanceTracker:
         upright = apply(invert(self.pose), self.xy)
         rate = np.where(self.unseen == 0, LAYOUT_RATE, 0.0)[:, None]
         self.layout = (1 - rate) * self.layout + rate * upright
+        if correction is None:
+            self._hand_over_to_pose()
         if correction is not None:
             to_canvas = self.canvas.to_canvas
             asked = compose(self.pose, compose(invert(to_canvas), compose(correction, to_canvas)))
@@ -299,6 +301,17 @@ class InstanceTracker:
         asked_by_layout = robust_similarity(self.layout, self.xy, weights, width=0.03 * self.extent)
         if asked_by_layout is not None:
             self.pose = (1 - POSE_RATE) * self.pose + POSE_RATE * asked_by_layout
+
+    def _hand_over_to_pose(self) -> None:
+        """Give the pose what the usual layout has changed as a whole: an animal that walks away shrinks altogether."""
+        seen = self.unseen == 0
+        if seen.sum() < 4:
+            return
+        weights = np.ones(int(seen.sum()))
+        whole = robust_similarity(self.body.xy[seen], self.layout[seen], weights, width=0.1 * self.extent)
+        if whole is not None and 0.5 < scale_of(whole) < 2:
+            self.layout = apply(invert(whole), self.layout)
+            self.pose = compose(self.pose, whole)
 
     def _back_again(self, picture: Picture) -> bool:
         """Look for the instance all over the frame if it is gone; tell whether it was found."""
