@@ -13,11 +13,12 @@ from keypoints import scene
 from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.matching import DenseMap
 from mot_dinov3.keypoints.motion import Picture
 from mot_dinov3.keypoints.partial import with_outlines
-from mot_dinov3.keypoints.tracker import InstanceTracker, PointTracker
+from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.pipeline.keypoint_gaps import Gap
 from mot_dinov3.structures import Image, ModelInfo
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.solver import Solved, combine, one_sided
-from mot_dinov3.keypoints.tracker import Estimate
 from mot_dinov3.structures import BoolArray, PointState
 
 NOWHERE_VARIANCE = 1e6

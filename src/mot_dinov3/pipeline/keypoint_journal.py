@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from mot_dinov3 import outputs
-from mot_dinov3.keypoints.tracker import Estimate
+from mot_dinov3.keypoints.estimate import Estimate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,13 @@ import numpy as np
 
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
+from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.motion import Picture
 from mot_dinov3.keypoints.partial import only, scattered
-from mot_dinov3.keypoints.tracker import Estimate, InstanceTracker, PointTracker
+from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.pipeline.keypoint_journal import Passed
 from mot_dinov3.structures import Frame, Keypoints, PointState
 from mot_dinov3.timing import StageTimer
