@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,29 +16,75 @@ GOLDEN_RATIO = 0.61803398875
 
 
 def draw_keypoints(image: Image, keypoints: Keypoints) -> Image:
-    """Return a copy of a BGR picture with outlines and points: filled where visible, a ring where occluded."""
+    """Return a copy of a BGR picture with outlines and points: filled where visible, a dotted ring where occluded.
+
+    Each keypoint has a colour of its own, the same in all instances; outlines differ by instance. Names stand beside
+    the points where they cover neither a point nor another name.
+    """
     import cv2
 
     canvas = np.ascontiguousarray(image).copy()
     size = max(2, round(float(np.hypot(*image.shape[:2])) / 320))
     groups = dict(zip(keypoints.instance, keypoints.group_id.tolist()))
     for name, polygons in keypoints.outlines.items():
-        color = color_of(groups.get(name, 0))
-        cv2.polylines(canvas, [np.rint(p).astype(np.int32) for p in polygons], True, color, 1, cv2.LINE_AA)
-    for row, (x, y) in enumerate(keypoints.xy):
-        if keypoints.state[row] == PointState.LOST or not np.isfinite(x):
-            continue
-        color, at = color_of(int(keypoints.group_id[row]), row), (round(float(x)), round(float(y)))
-        seen = keypoints.state[row] == PointState.VISIBLE
-        cv2.circle(canvas, at, size + 1, (0, 0, 0), -1 if seen else 2, cv2.LINE_AA)
-        cv2.circle(canvas, at, size, color, -1 if seen else 1, cv2.LINE_AA)
+        corners = [np.rint(p).astype(np.int32) for p in polygons]
+        cv2.polylines(canvas, corners, True, color_of(groups.get(name, 0)), 1, cv2.LINE_AA)
+    colors = {name: color_of(i) for i, name in enumerate(dict.fromkeys(keypoints.name))}
+    shown = np.flatnonzero((keypoints.state != PointState.LOST) & np.isfinite(keypoints.xy).all(1))
+    places = [(round(float(x)), round(float(y))) for x, y in keypoints.xy[shown]]
+    for row, at in zip(shown, places):
+        color = colors[keypoints.name[row]]
+        if keypoints.state[row] == PointState.VISIBLE:
+            cv2.circle(canvas, at, size + 1, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(canvas, at, size, color, -1, cv2.LINE_AA)
+        else:
+            _dotted_ring(canvas, at, size + 2, color)
+    _write_names(canvas, [keypoints.name[row] for row in shown], places, size)
     return canvas
 
 
-def color_of(group_id: int, row: int = 0) -> tuple[int, int, int]:
-    """Return a BGR colour: instances differ in hue, the points of one in brightness."""
-    hue = (group_id * GOLDEN_RATIO) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.9 - 0.12 * (row % 4), 1.0)
+def _dotted_ring(canvas: Image, at: tuple[int, int], radius: int, color: tuple[int, int, int]) -> None:
+    import cv2
+
+    thick = 1 if radius < 6 else 2
+    cv2.circle(canvas, at, radius + thick, (0, 0, 0), 1, cv2.LINE_AA)
+    for turn in range(0, 360, 60):
+        cv2.ellipse(canvas, at, (radius, radius), 0, turn, turn + 34, color, thick, cv2.LINE_AA)
+
+
+def _write_names(canvas: Image, names: Sequence[str], places: Sequence[tuple[int, int]], size: int) -> None:
+    """Write names where there is room: right of the point, else left, above or below, else not at all."""
+    import cv2
+
+    height, width = canvas.shape[:2]
+    scale, gap = max(0.35, size * 0.09), size + 3
+    taken = [(x - size, y - size, x + size, y + size) for x, y in places]
+    for name, (x, y) in zip(names, places):
+        (wide, tall), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        half = tall // 2
+        for left, bottom in (
+            (x + gap, y + half),
+            (x - gap - wide, y + half),
+            (x - wide // 2, y - gap),
+            (x - wide // 2, y + gap + tall),
+        ):
+            box = (left, bottom - tall, left + wide, bottom)
+            inside = box[0] >= 0 and box[1] >= 0 and box[2] < width and box[3] < height
+            if inside and not any(_overlap(box, other) for other in taken):
+                for thick, shade in ((2, (0, 0, 0)), (1, (255, 255, 255))):
+                    font = cv2.FONT_HERSHEY_SIMPLEX
+                    cv2.putText(canvas, name, (left, bottom), font, scale, shade, thick, cv2.LINE_AA)
+                taken.append(box)
+                break
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def color_of(number: int) -> tuple[int, int, int]:
+    """Return the BGR colour of a number: neighbours differ clearly."""
+    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_RATIO) % 1, 0.85, 1.0)
     return round(255 * blue), round(255 * green), round(255 * red)
 
 
