@@ -105,7 +105,7 @@ class Data:
     def gallery(self, half: str) -> Path:
         """Return a gallery of half of each identity's pictures."""
         root = self.folder / f"gallery_{half}"
-        for identity in sorted((self.shared / "data/gallery/crops_pets09_s2l1").iterdir()):
+        for identity in sorted(filter(Path.is_dir, (self.shared / "data/gallery/crops_pets09_s2l1").iterdir())):
             (root / identity.name).mkdir(parents=True, exist_ok=True)
             for picture in HALVES[half](sorted(identity.iterdir())):
                 shutil.copy(picture, root / identity.name)

@@ -106,6 +106,7 @@ def test_what_cannot_be_measured_is_one_clear_line(
 
 @pytest.mark.slow
 def test_yolo_track_runs_beside_ours_on_the_same_frames(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("lap", reason="Ultralytics' trackers need lap")
     video, weights = shared / "data/tracking/vtest.avi", shared / "models/yolov8n.pt"
     words = ["benchmark", "--source", str(video), "--det", str(weights), "--classes", "0", "--embedder", "none"]
     words += ["--imgsz", "160", "--end-frame", "41", "--peers", "--json", "--no-progress", "--cpu"]

@@ -109,8 +109,17 @@ def test_a_run_that_ended_leaves_no_record_and_an_interrupted_one_does(tmp_path:
 
 
 def test_a_run_without_a_frame_leaves_no_record(tmp_path: Path) -> None:
-    RunRecord(tmp_path / "a", RUN).abort()
+    RunRecord(record_path(tmp_path / "a"), RUN).abort()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_beside_earlier_outputs_it_does_so_that_they_do_not_pass_for_finished(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("an earlier run's")
+    RunRecord(record_path(tmp_path / "a"), RUN).abort()
+    assert record_path(tmp_path / "a").exists()
+    again = RunRecord(record_path(tmp_path / "a"), RUN, resume=True)
+    assert not again.catching_up
+    again.abort()
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def contestants(only: Sequence[str] | None, *, embedded: bool) -> tuple[Makers, 
     packages = {"ultralytics": (ULTRALYTICS, ultralytics_tracker), "trackers": (ROBOFLOW, roboflow_tracker)}
     notices = []
     for package, (names, make) in packages.items():
-        if importlib.util.find_spec(package) is None:
-            notices.append(f"{package} is not installed: left out")
+        if absent := missing(package):
+            notices.append(f"the trackers of {package} are left out: {absent} is not installed")
             continue
         makers |= {f"{package} {name}": functools.partial(make, name) for name in names}
     kept = {
@@ -59,6 +59,12 @@ def contestants(only: Sequence[str] | None, *, embedded: bool) -> tuple[Makers, 
         if not only or name.split()[-1] in only or (name.startswith(OURS) and OURS in only)
     }
     return kept, notices
+
+
+def missing(package: str) -> str:
+    """Return what is not installed of `package` and what its trackers need, the empty text where nothing is missing."""
+    needed = {"ultralytics": ("ultralytics", "lap"), "trackers": ("trackers", "supervision")}[package]
+    return next((name for name in needed if importlib.util.find_spec(name) is None), "")
 
 
 class Ours:

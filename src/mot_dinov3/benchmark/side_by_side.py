@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.benchmark.contestants import OURS, ultralytics_settings
+from mot_dinov3.benchmark.contestants import OURS, missing, ultralytics_settings
 from mot_dinov3.build import build_tracking
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.detectors.base import DEFAULT_CONF
@@ -56,8 +56,10 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
         tick: Called after each frame of each contestant.
 
     Raises:
-        UsageError: There is no YOLO model or no video that `yolo track` could take.
+        UsageError: There is no YOLO model or no video that `yolo track` could take, or it is not installed.
     """
+    if absent := missing("ultralytics"):
+        raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
     source = config.source.source
     if config.detector.dets is not None or config.detector.det == "motion" or source is None:
         raise UsageError(

@@ -27,6 +27,7 @@ from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
+SUFFIX = ".part.record"
 _TAIL = 4096  # bytes in which the last line of a finished record lies
 
 
@@ -205,12 +206,15 @@ class RunRecord(NoRecord):
                 self.path.unlink(missing_ok=True)
 
     def abort(self) -> None:
-        """Leave the record, to go on from; one without a frame is removed."""
+        """Leave the record, to go on from; one without a frame is removed where there are no outputs of an earlier run.
+
+        Beside them it stays: were it gone, they would pass for those of a run that came to its end.
+        """
         if self._file.closed:
             return
         with contextlib.suppress(OSError):  # a full disk, told already
             self._file.close()
-        if not self._begun:
+        if not self._begun and not output_of(self.path).exists():
             self.path.unlink(missing_ok=True)
 
 
@@ -257,7 +261,12 @@ class Scheduling(Protocol):
 
 def record_path(path: Path) -> Path:
     """Return where the record lies of a run whose first output is `path`."""
-    return path.with_name(path.name + ".part.record")
+    return path.with_name(path.name + SUFFIX)
+
+
+def output_of(record: Path) -> Path:
+    """Return the first output of the run whose record this is."""
+    return record.with_name(record.name.removesuffix(SUFFIX))
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
