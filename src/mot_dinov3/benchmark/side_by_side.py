@@ -58,8 +58,6 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
     Raises:
         UsageError: There is no YOLO model or no video that `yolo track` could take, or it is not installed.
     """
-    if absent := missing("ultralytics"):
-        raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
     source = config.source.source
     if config.detector.dets is not None or config.detector.det == "motion" or source is None:
         raise UsageError(
@@ -68,6 +66,8 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
         )
     if config.source.start_frame:
         raise UsageError("--peers starts at the first frame: 'yolo track' cannot skip any", remedy="use --end-frame")
+    if absent := missing("ultralytics"):
+        raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
     with _ours(config, tick) as ours:
         runs = {OURS: ours}
         for name, settings in yolo_settings(folder).items():

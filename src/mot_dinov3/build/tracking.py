@@ -18,7 +18,7 @@ from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.sparse import Cadence, SparseDetector
 from mot_dinov3.devices import resolve_device
-from mot_dinov3.errors import UsageError
+from mot_dinov3.errors import OutputLostError, UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.build import build_gallery
@@ -101,6 +101,9 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     record = open_record(config)
     try:
         return _build(config, record)
+    except OutputLostError:
+        record.abort(keep=True)
+        raise
     except BaseException:
         record.abort()
         raise

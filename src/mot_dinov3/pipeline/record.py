@@ -27,7 +27,6 @@ from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
-SUFFIX = ".part.record"
 _TAIL = 4096  # bytes in which the last line of a finished record lies
 
 
@@ -76,7 +75,7 @@ class NoRecord:
     def close(self) -> None:
         """Nothing is open."""
 
-    def abort(self) -> None:
+    def abort(self, *, keep: bool = False) -> None:
         """Nothing is open."""
 
 
@@ -205,16 +204,18 @@ class RunRecord(NoRecord):
             if not self._stopped:
                 self.path.unlink(missing_ok=True)
 
-    def abort(self) -> None:
-        """Leave the record, to go on from; one without a frame is removed where there are no outputs of an earlier run.
+    def abort(self, *, keep: bool = False) -> None:
+        """Leave the record, to go on from; one without a frame is removed.
 
-        Beside them it stays: were it gone, they would pass for those of a run that came to its end.
+        Args:
+            keep: Leave that one, too: an output could not be written, and were the record gone, outputs of an earlier
+                run would pass for those of this one.
         """
         if self._file.closed:
             return
         with contextlib.suppress(OSError):  # a full disk, told already
             self._file.close()
-        if not self._begun and not output_of(self.path).exists():
+        if not self._begun and not keep:
             self.path.unlink(missing_ok=True)
 
 
@@ -261,12 +262,7 @@ class Scheduling(Protocol):
 
 def record_path(path: Path) -> Path:
     """Return where the record lies of a run whose first output is `path`."""
-    return path.with_name(path.name + SUFFIX)
-
-
-def output_of(record: Path) -> Path:
-    """Return the first output of the run whose record this is."""
-    return record.with_name(record.name.removesuffix(SUFFIX))
+    return path.with_name(path.name + ".part.record")
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
