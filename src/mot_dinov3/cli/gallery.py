@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import EXIT_OK
 from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
@@ -50,12 +50,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     said = len(job.notices)
     say_notices(job.notices)
-    with stop_signals() as caught, progress_bar(job.frame_total, shown=not args.no_progress) as bar:
-
-        def tick() -> bool:
-            bar.update()
-            return bool(caught)
-
+    with ticking(job.frame_total, shown=not args.no_progress) as (tick, caught):
         job.run(tick)
     say_notices(job.notices[said:])
     print("\n".join(summary(job)))

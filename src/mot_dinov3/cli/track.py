@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3 import outputs
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.errors import EXIT_OK
@@ -70,12 +70,7 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
     """Run the job under a progress bar; an interruption finishes the frame and all files. Return the exit code."""
     say_notices(job.notices)
     pipeline, code = job.pipeline, EXIT_OK
-    with stop_signals() as caught, progress_bar(pipeline.stages.source.frame_total, shown=progress) as bar:
-
-        def tick() -> bool:
-            bar.update()
-            return bool(caught)
-
+    with ticking(pipeline.stages.source.frame_total, shown=progress) as (tick, caught):
         try:
             pipeline.run(stop=tick)
         finally:
@@ -89,12 +84,7 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
 
 def run_second_pass(job: TrackingRun, *, progress: bool) -> int:
     """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with stop_signals() as caught, progress_bar(job.second_pass.frame_total, shown=progress) as bar:
-
-        def tick() -> bool:
-            bar.update()
-            return bool(caught)
-
+    with ticking(job.second_pass.frame_total, shown=progress) as (tick, caught):
         try:
             job.second_pass.run(tick)
         finally:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3 import boxes
+from mot_dinov3.checkpoints import DAMAGE
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
@@ -171,20 +170,7 @@ def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]
 
 def _load_errors(weights: Path) -> tuple[type[Exception], ...]:
     """Return what the loaders raise for broken files: each format has its own ways."""
-    errors: tuple[type[Exception], ...] = (
-        RuntimeError,
-        TypeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        AssertionError,
-        OSError,
-        EOFError,
-        SyntaxError,
-        StopIteration,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    )
+    errors: tuple[type[Exception], ...] = (*DAMAGE, SyntaxError)
     if weights.suffix.lower() == ".onnx":
         # ONNX Runtime's errors derive from nothing more special than Exception.
         from onnxruntime.capi import onnxruntime_pybind11_state as state

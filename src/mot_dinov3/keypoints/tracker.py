@@ -42,10 +42,6 @@ class PointTracker:
         self._before = picture
         return estimates
 
-    def go_on_from(self, picture: Picture) -> None:
-        """Take `picture` as the one before the next: all trackers have jumped to it."""
-        self._before = picture
-
     def _rivals(self, tracker: InstanceTracker) -> Points:
         names = tracker.body.keypoints
         others = [t for t in self.trackers if t is not tracker]

@@ -28,7 +28,7 @@ from mot_dinov3.naming.classes import check_words, class_filter
 from mot_dinov3.naming.config import GalleryJobConfig, RunPaths, check_needs
 from mot_dinov3.pipeline.journal import Journal, NoJournal, journal_path
 from mot_dinov3.pipeline.naming import LineTaker, Looker, NamingPipeline, NamingStages
-from mot_dinov3.pipeline.sinks import Sink, VideoSink
+from mot_dinov3.pipeline.sinks import Several, Sink, VideoSink
 from mot_dinov3.pipeline.windows import FolderSink, RetimedSink, WindowSink, check_screen
 from mot_dinov3.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.timing import StageTimer
@@ -85,18 +85,16 @@ class GalleryRun:
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Run to the end, or until `tick` or the window says stop; return whether the end was reached."""
-        sinks = self.pipeline.stages.sinks
+        sinks = Several(self.pipeline.stages.sinks)
         try:
             with self._open:
                 whole = self.pipeline.run(lambda: tick() or self.stopped)
             if self.stopped:
                 self.pipeline.finish()
-            for sink in sinks:
-                sink.close()
+            sinks.close()
             self._journal.close(whole=whole or self.stopped, tail=self.pipeline.unsettled())
         except BaseException:
-            for sink in sinks:
-                sink.abort()
+            sinks.abort()
             self._journal.abort()
             raise
         if self._pictures is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.sinks import Several, Sink
 from mot_dinov3.structures import Detections, Frame, TrackState
 
 
@@ -22,7 +22,7 @@ class Interpolated:
     """
 
     def __init__(self, sinks: Sequence[Sink], looks: Callable[[int], bool]) -> None:
-        self._sinks = sinks
+        self._sinks = Several(sinks)
         self._looks = looks
         self._before: tuple[Frame, Detections] | None = None
         self._held: list[tuple[Frame, Detections]] = []
@@ -38,28 +38,22 @@ class Interpolated:
                 share = (between.time - start.time) / (frame.time - start.time)
                 self._held[place] = between, on_the_line(held, rows, detections, share)
         self._release()
-        self._pass_on(frame, detections)
+        self._sinks.write(frame, detections)
         self._before = frame, detections
 
     def _release(self) -> None:
         for frame, rows in self._held:
-            self._pass_on(frame, rows)
+            self._sinks.write(frame, rows)
         self._held.clear()
-
-    def _pass_on(self, frame: Frame, rows: Detections) -> None:
-        for sink in self._sinks:
-            sink.write(frame, rows)
 
     def close(self) -> None:
         """Pass on what is held and close the sinks."""
         self._release()
-        for sink in self._sinks:
-            sink.close()
+        self._sinks.close()
 
     def abort(self) -> None:
         """Abort the sinks."""
-        for sink in self._sinks:
-            sink.abort()
+        self._sinks.abort()
 
 
 class LookedAt:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mot_dinov3.errors import VideoError
 from mot_dinov3.linking import Tracklets
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.sinks import Several, Sink
 from mot_dinov3.pipeline.summary import Counts
 from mot_dinov3.structures import BoolArray, Detections, FloatArray, Frame, IntArray, TrackState
 from mot_dinov3.timing import StageTimer
@@ -165,20 +165,16 @@ class LinkedPass:
         with self._timer.stage("track"):
             linked = self._link(self._kept.tracklets())
         self._counts.tracks = len(np.unique(linked.track_id))
-        sinks = self._sinks()
+        sinks = Several(self._sinks())
         try:
             for frame, rows in self._with_pictures(relabelled(self._kept.frames, linked)):
-                for sink in sinks:
-                    sink.write(frame, rows)
+                sinks.write(frame, rows)
                 if stop():
-                    for sink in sinks:
-                        sink.abort()
+                    sinks.abort()
                     return
-            for sink in sinks:
-                sink.close()
+            sinks.close()
         except BaseException:
-            for sink in sinks:
-                sink.abort()
+            sinks.abort()
             raise
         self._counts.second_pass_ms = 1e3 * (self._timer.clock() - start)
 

@@ -15,7 +15,7 @@ from mot_dinov3.formats.text import MAX_FRAME, dumps
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.stage import Identifier
 from mot_dinov3.pipeline.journal import NoJournal
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.sinks import Several, Sink
 from mot_dinov3.structures import BoolArray, Detections, Frame, VideoInfo
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
@@ -149,13 +149,13 @@ class NamingPipeline:
 
         Where it was not, the last frames may not be final yet: `finish` makes them so, `unsettled` tells them.
         """
+        sinks = Several(self.stages.sinks)
         for frame, record in self._moments():
             rows = self._step(frame, record)
             if record is not None:
                 self._hold(record, rows)
             self._release(self.stages.tracker.settled)
-            for sink in self.stages.sinks:
-                sink.write(frame, self._kept(rows))
+            sinks.write(frame, self._kept(rows))
             if tick():  # what is not settled is not written, so that a run that goes on from here writes the same
                 return False
         self.finish()

@@ -247,6 +247,32 @@ class JsonSink:
             self._file.close()
 
 
+class Several:
+    """Hands everything to several sinks, in their order.
+
+    Args:
+        sinks: They.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Hand the frame to each."""
+        for sink in self._sinks:
+            sink.write(frame, detections)
+
+    def close(self) -> None:
+        """Close each."""
+        for sink in self._sinks:
+            sink.close()
+
+    def abort(self) -> None:
+        """Abort each."""
+        for sink in self._sinks:
+            sink.abort()
+
+
 class Retrospective:
     """Holds back the last few frames of file sinks, so that a track's tentative rows get their id after all.
 
@@ -256,7 +282,7 @@ class Retrospective:
     """
 
     def __init__(self, sinks: Sequence[Sink], tracker: Tracker) -> None:
-        self._sinks = sinks
+        self._sinks = Several(sinks)
         self._tracker = tracker
         self._held: deque[tuple[Frame, Detections]] = deque()
 
@@ -274,21 +300,17 @@ class Retrospective:
             self._held[place] = frame, revised(rows, revision.row, revision.track_id)
 
     def _release(self) -> None:
-        frame, rows = self._held.popleft()
-        for sink in self._sinks:
-            sink.write(frame, rows)
+        self._sinks.write(*self._held.popleft())
 
     def close(self) -> None:
         """Pass on what is held and close the sinks."""
         while self._held:
             self._release()
-        for sink in self._sinks:
-            sink.close()
+        self._sinks.close()
 
     def abort(self) -> None:
         """Abort the sinks."""
-        for sink in self._sinks:
-            sink.abort()
+        self._sinks.abort()
 
 
 def revised(rows: Detections, row: int, track_id: int) -> Detections:

@@ -11,7 +11,7 @@ from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.gallery.stage import Identification, NoGallery
 from mot_dinov3.pipeline.record import NoRecord, Scheduling
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.pipeline.sinks import Several, Sink
 from mot_dinov3.pipeline.summary import Counts
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray
 from mot_dinov3.timing import StageTimer
@@ -52,14 +52,14 @@ class TrackingPipeline:
     def __init__(self, stages: Stages, timer: StageTimer) -> None:
         self.stages = stages
         self.timer = timer
+        self._sinks = Several(stages.sinks)
         self.counts = Counts()
 
     def __iter__(self) -> Iterator[tuple[Frame, Detections]]:
         """Yield each frame with its finished rows, after the sinks have taken it."""
         for frame in self.timer.frames(self.stages.source):
             detections = self.step(frame)
-            for sink in self.stages.sinks:
-                sink.write(frame, detections)
+            self._sinks.write(frame, detections)
             self.counts.add(detections)
             yield frame, detections
 
@@ -115,14 +115,12 @@ class TrackingPipeline:
     def close(self) -> None:
         """Put all outputs in their places."""
         start = self.timer.clock()
-        for sink in self.stages.sinks:
-            sink.close()
+        self._sinks.close()
         self.counts.closing_ms = 1e3 * (self.timer.clock() - start)
 
     def abort(self) -> None:
         """Leave all outputs unfinished; earlier results stay."""
-        for sink in self.stages.sinks:
-            sink.abort()
+        self._sinks.abort()
         self.stages.record.abort()
 
 
