@@ -42,6 +42,7 @@ COMMANDS = {
     "batch": "many videos, a folder of results each, here or on a Ray cluster",
     "demo": "make a short clip with known truth, run the main job on it, print scores",
     "doctor": "versions, device, codecs, models: what works, what does not, and the fix",
+    "completion": "let bash, zsh or fish complete commands, options, names and files",
 }
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes
@@ -112,17 +113,20 @@ def _dispatch(words: list[str]) -> int:
         print(f"{PROGRAM} {__version__}")
         return 0
     name, rest = _command(words)
-    command = importlib.import_module(f"mot_dinov3.cli.{name}")
-    root = Parser(prog=PROGRAM)
-    subparsers = root.add_subparsers(parser_class=Parser)
-    command.add_parser(subparsers)
-    parser: argparse.ArgumentParser = subparsers.choices[name]
+    args = command_parser(name).parse_args(rest)
+    read_env(Path(".env"))
+    return int(importlib.import_module(f"mot_dinov3.cli.{name}").run(args))
+
+
+def command_parser(name: str) -> Parser:
+    """Return the parser of one command, with the options that all commands have."""
+    subparsers = Parser(prog=PROGRAM).add_subparsers(parser_class=Parser)
+    importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
+    parser = subparsers.choices[name]
     parser.add_argument("--debug", action="store_true", help="log in detail; show tracebacks")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
     parser.usage = parser.usage or f"{parser.prog} [options]"
-    args = parser.parse_args(rest)
-    read_env(Path(".env"))
-    return int(command.run(args))
+    return parser
 
 
 def read_env(path: Path) -> None:

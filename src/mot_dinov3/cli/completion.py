@@ -1,0 +1,103 @@
+"""`completion`: a script with which a shell completes commands, options, names and files."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mot_dinov3.cli import COMMANDS, PROGRAM, Parser, command_parser
+from mot_dinov3.errors import EXIT_OK
+
+SHELLS = ("bash", "zsh", "fish")
+FILES = re.compile(r"FILE|PATH|MODEL|ID_OR_FOLDER|INPUTS|--det$|--weights$")
+FOLDERS = re.compile(r"DIR|--out-dir$")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "completion",
+        usage="%(prog)s bash|zsh|fish",
+        description="Print a script with which your shell completes commands, options, names and files. For this "
+        f'session: eval "$({PROGRAM} completion bash)"; for all to come, put that line into ~/.bashrc. zsh: the same '
+        f"with zsh, after compinit, in ~/.zshrc. fish: {PROGRAM} completion fish > "
+        f"~/.config/fish/completions/{PROGRAM}.fish",
+        allow_abbrev=False,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="the shell that is to read the script")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script and return the exit code."""
+    import shtab
+
+    print(shtab.complete(whole_parser(), args.shell))
+    return EXIT_OK
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return one parser of the whole program, each argument knowing what completes it; it is not for parsing."""
+    parsers = {name: command_parser(name) for name in COMMANDS}
+    for parser in parsers.values():
+        for action in parser._actions:
+            _tell_what_completes(action)
+    # No command means `track`: its options complete before a command's name, too.
+    root = Parser(PROGRAM, parents=[parsers["track"]], add_help=False)
+    root.add_argument("--version", action="store_true", help="print the version and exit")
+    subparsers = root.add_subparsers(parser_class=Parser)
+    for name, parser in parsers.items():
+        subparsers.add_parser(name, parents=[parser], add_help=False, help=COMMANDS[name], description=COMMANDS[name])
+    return root
+
+
+def _tell_what_completes(action: argparse.Action) -> None:
+    """Let shtab know what an argument takes: names of a registry, files, folders, or both names and files."""
+    import shtab
+
+    if action.nargs == 0 or action.choices:
+        return
+    option = action.option_strings[-1] if action.option_strings else ""
+    placeholder = action.metavar if isinstance(action.metavar, str) else ""
+    names = _names().get(option, ())
+    files = any(map(FILES.match, (option, placeholder)))
+    if names and not files:
+        action.choices = names
+    elif names:
+        action.complete = _names_or_files(names)  # type: ignore[attr-defined]
+    elif files:
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
+    elif any(map(FOLDERS.match, (option, placeholder))):
+        action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+
+
+def _names() -> Mapping[str, Sequence[str]]:
+    """Return the names that an option takes, by option, where argparse does not hold them as choices."""
+    from mot_dinov3.export.config import FORMATS
+    from mot_dinov3.features.factory import EMBEDDERS
+    from mot_dinov3.features.reid_names import WEIGHTS
+    from mot_dinov3.trackers import TRACKERS
+
+    return {
+        "--det": ("motion", "yolov8n.pt"),
+        "--device": ("auto", "cpu", "cuda", "mps"),
+        "--embedder": tuple(EMBEDDERS),
+        "--include": tuple(FORMATS),
+        "--reid-weights": tuple(WEIGHTS),
+        "--tracker": tuple(TRACKERS),
+    }
+
+
+def _names_or_files(names: Sequence[str]) -> dict[str, Any]:
+    """Return what completes names as well as files, in each shell's own words."""
+    words = shlex.join(names)
+    function = "_mot_dinov3_file_or_" + re.sub(r"\W", "_", "_".join(names))[:40]
+    bash = f'{function}() {{\n  compgen -W {shlex.quote(words)} -- "$1"\n  compgen -f -- "$1"\n}}'
+    return {
+        "bash": function,
+        "zsh": f"{{compadd -- {words}; _files}}",
+        "fish": f"(string split ' ' -- {shlex.quote(words)}; __fish_complete_path (commandline -ct))",
+        "preamble": {"bash": bash},
+    }
