@@ -22,7 +22,8 @@ from mot_dinov3.pipeline.keypoint_files import KeypointFiles, Place, stem_of
 from mot_dinov3.pipeline.keypoint_gaps import Gap
 from mot_dinov3.pipeline.keypoints import KeypointPipeline
 from mot_dinov3.structures import VideoInfo
-from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+from mot_dinov3.video import SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.ranges import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
 
 STAGES = ("read", "wait", "describe", "track", "write", "draw")
@@ -143,10 +144,7 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
         annolid=job.annolid_csv,
     )
 
-    def open_frames(start: int, stop: int | None) -> FrameSource:
-        return open_source(_source(job, start, stop))
-
-    pipeline = KeypointPipeline(config, choice.backend, labels, open_frames, files)
+    pipeline = KeypointPipeline(config, choice.backend, labels, VideoRanges(video, info), files)
     return KeypointRun(job, pipeline, info, place, choice)
 
 

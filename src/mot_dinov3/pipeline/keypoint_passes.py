@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -21,12 +20,12 @@ from mot_dinov3.pipeline.keypoint_journal import Passed
 from mot_dinov3.structures import Frame, Keypoints, PointState
 from mot_dinov3.timing import StageTimer
 from mot_dinov3.video import FrameSource
+from mot_dinov3.video.ranges import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
 
 CHUNK_BYTES = 200_000_000  # pictures held at once while a gap is read backward
 
 Look = tuple[Picture, float]
-OpenFrames = Callable[[int, int | None], FrameSource]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Passes:
     Args:
         config: The settings.
         backend: Describes canvases; None follows motion alone.
-        open_frames: Opens the video from a frame up to another (exclusive), or to its end.
+        video: The video, any range of it.
         timer: Counts the stages ``read``, ``track`` and ``wait``.
 
     Attributes:
@@ -115,25 +114,25 @@ class Passes:
     """
 
     def __init__(
-        self, config: KeypointConfig, backend: CountedBackend | None, open_frames: OpenFrames, timer: StageTimer
+        self, config: KeypointConfig, backend: CountedBackend | None, video: VideoRanges, timer: StageTimer
     ) -> None:
         self.config, self.backend = config, backend
         self.parts = Parts()
         self.interrupted = False
         self.tick: Callable[[], bool] = lambda: False
         self.step = 1
-        self._open_frames = open_frames
+        self._video = video
         self._timer = timer
 
     def picture(self, frame: int) -> Picture:
         """Return one picture of the video."""
-        with self._timer.stage("wait"), contextlib.closing(self._open_frames(frame, frame + 1)) as frames:
+        with self._timer.stage("wait"), self._video.open(frame, frame + 1) as frames:
             return Picture.of(frame, next(iter(frames)).pixels())
 
     def forward(self, start: Start, stop: int | None, reached: Reached | None = None) -> Iterator[Passed]:
         """Yield a labelled frame and those after it; one that ends the video is tracked whatever ``--step`` says."""
         first = reached.frame if reached else start.frame
-        with ReadAhead(self._open_frames(first, stop), busy=lambda: self._timer.stage("read")) as frames:
+        with ReadAhead(self._opened(first, stop), busy=lambda: self._timer.stage("read")) as frames:
             looks = ((Picture.of(f.index, f.pixels()), f.time) for f in self._waited(frames))
             yield from self._through(start, looks, reached)
 
@@ -143,15 +142,21 @@ class Passes:
         yield from self._through(start, self._reversed(low, first + 1), reached)
 
     def _reversed(self, low: int, stop: int) -> Iterator[Look]:
-        many = 1
+        info = self._video.info
+        most = max(8, CHUNK_BYTES // (3 * info.width * info.height))
         while stop > low:
-            start = max(low, stop - many)
-            with self._timer.stage("wait"), contextlib.closing(self._open_frames(start, stop)) as frames:
-                chunk = [(f.index, f.time, f.pixels()) for f in frames]
-            for index, time, image in reversed(chunk):
-                many = max(8, CHUNK_BYTES // max(image.nbytes, 1))
+            with self._timer.stage("wait"):
+                start = self._video.chunk_start(low, stop, most)
+                with self._video.open(start, stop) as frames:
+                    chunk = [(f.index, f.time, f.pixels()) for f in frames]
+            while chunk:
+                index, time, image = chunk.pop()
                 yield Picture.of(index, image), time
             stop = start
+
+    def _opened(self, first: int, stop: int | None) -> FrameSource:
+        with self._timer.stage("wait"):
+            return self._video.open(first, stop)
 
     def _waited(self, frames: ReadAhead) -> Iterator[Frame]:
         source = iter(frames)

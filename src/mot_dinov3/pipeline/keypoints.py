@@ -15,10 +15,11 @@ from mot_dinov3.pipeline.keypoint_files import KeypointFiles
 from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
 from mot_dinov3.pipeline.keypoint_journal import Passed
 from mot_dinov3.pipeline.keypoint_order import InOrder
-from mot_dinov3.pipeline.keypoint_passes import OpenFrames, Passes, Reached, Start
+from mot_dinov3.pipeline.keypoint_passes import Passes, Reached, Start
 from mot_dinov3.pipeline.keypoint_results import KeypointResults
 from mot_dinov3.structures import VideoInfo
 from mot_dinov3.timing import StageTimer
+from mot_dinov3.video.ranges import VideoRanges
 
 
 class KeypointPipeline:
@@ -28,7 +29,7 @@ class KeypointPipeline:
         config: The settings.
         backend: Describes canvases; None follows motion alone.
         labels: The labelled frames.
-        open_frames: Opens the video from a frame up to another (exclusive), or to its end.
+        video: The video, any range of it.
         files: Where results go, and what an earlier run left.
 
     Attributes:
@@ -42,14 +43,14 @@ class KeypointPipeline:
         config: KeypointConfig,
         backend: CountedBackend | None,
         labels: Labels,
-        open_frames: OpenFrames,
+        video: VideoRanges,
         files: KeypointFiles,
     ) -> None:
         self.labels = labels
         self.timer = StageTimer()
-        self.passes = Passes(config, backend, open_frames, self.timer)
+        self.passes = Passes(config, backend, video, self.timer)
         self.results = KeypointResults(files, labels, self.timer)
-        self._files = files
+        self._files, self._video = files, video
         self._bodies = with_outlines(labels.frames)
 
     @property
@@ -71,6 +72,7 @@ class KeypointPipeline:
             self._solve_all(gaps)
             complete = not self.interrupted
         finally:
+            self._video.close()
             self._files.end(complete=complete)
 
     def outlines(self, frame: int) -> dict[str, tuple[Points, ...]]:
