@@ -1,13 +1,17 @@
-"""A small video with a textured body on a plain ground, its labels, and its truth."""
+"""A small video with a textured body on a plain ground, its labels, its truth, and runs over it."""
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
+from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
@@ -39,11 +43,12 @@ def truth(frame: int) -> dict[str, tuple[float, float]]:
     return {name: (x + dx, y + dy) for name, (dx, dy) in POINTS.items()}
 
 
-def write_video(path: Path, frames: int) -> Path:
-    info = VideoInfo(str(path), *SIZE, 10.0, frames)
+def write_video(path: Path, frames: int, *, each: int = 1) -> Path:
+    """Write the scene's first `frames` frames, each of them `each` times."""
+    info = VideoInfo(str(path), *SIZE, 10.0, frames * each)
     with VideoWriter(path, info=info) as writer:
-        for frame in range(frames):
-            writer.write(picture(frame), frame / 10)
+        for number in range(frames * each):
+            writer.write(picture(number // each), number / 10)
     return path
 
 
@@ -74,3 +79,33 @@ def document(shapes: list[dict[str, object]], size: tuple[int, int] = SIZE) -> d
         "imageHeight": size[1],
         "imageWidth": size[0],
     }
+
+
+def build(video: Path, *, masks: str = "auto", **more: object) -> KeypointRun:
+    """Build a job on the weight-free backend."""
+    job = KeypointJob(video=str(video), backend="gradient", **more)  # type: ignore[arg-type]
+    return build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig(masks=masks)))
+
+
+def run(video: Path, **more: object) -> KeypointRun:
+    """Build a job and run it to its end."""
+    built = build(video, **more)  # type: ignore[arg-type]
+    built.run()
+    return built
+
+
+def rows(video: Path) -> list[dict[str, str]]:
+    """The long table."""
+    with (video.parent / video.stem / f"{video.stem}_keypoints.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def errors(video: Path, *, each: int = 1) -> np.ndarray:
+    """How many pixels each row is off."""
+    return np.array(
+        [
+            np.hypot(float(r["x"]) - x, float(r["y"]) - y)
+            for r in rows(video)
+            for x, y in [truth(int(r["frame"]) // each)[r["keypoint"]]]
+        ]
+    )

@@ -6,21 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-import numpy as np
-
 from keypoints import scene
-from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 
 FRAMES = 24
-
-
-def follow(video: Path) -> KeypointRun:
-    job = KeypointJob(video=str(video), backend="gradient")
-    run = build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig()))
-    run.run()
-    return run
 
 
 def correct(folder: Path, frame: int, name: str) -> None:
@@ -33,11 +21,6 @@ def correct(folder: Path, frame: int, name: str) -> None:
     )
 
 
-def table(video: Path) -> list[dict[str, str]]:
-    with (video.parent / "v" / "v_keypoints.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def outlines(video: Path, frame: int) -> int:
     document = json.loads((video.parent / "v" / f"v_{frame:09d}.json").read_text())
     return sum(s["shape_type"] == "polygon" for s in document["shapes"])
@@ -46,25 +29,42 @@ def outlines(video: Path, frame: int) -> int:
 def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reused(tmp_path: Path) -> None:
     video = scene.write_video(tmp_path / "v.mp4", FRAMES)
     scene.label(tmp_path / "v", "v", 0)
-    follow(video)
+    scene.run(video)
     correct(tmp_path / "v", 8, "nose")
-    follow(video)
-    once = table(video)
+    scene.run(video)
+    once = scene.rows(video)
     correct(tmp_path / "v", 16, "tail")
-    run = follow(video)
+    run = scene.run(video)
     assert run.pipeline.results.counts.reused == 8
-    rows = table(video)
+    rows = scene.rows(video)
     assert rows[: 8 * 4] == once[: 8 * 4]
     assert {row["state"] for row in rows} == {"visible"}
-    apart = [
-        np.hypot(float(r["x"]) - x, float(r["y"]) - y)
-        for r in rows
-        for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
-    ]
-    assert max(apart) < 3
+    assert scene.errors(video).max() < 3
     assert [outlines(video, frame) for frame in (4, 7, 12, 15, 20)] == [1] * 5
-    assert follow(video).choice.backend.calls == 0  # nothing changed: nothing is done again
-    assert table(video) == rows
+    assert scene.run(video).choice.backend.calls == 0  # nothing changed: nothing is done again
+    assert scene.rows(video) == rows
     (tmp_path / "v" / "v_keypoints.state.json").unlink()
-    assert follow(video).pipeline.results.counts.reused == 0
-    assert table(video) == rows  # as if all had been labelled at once
+    assert scene.run(video).pipeline.results.counts.reused == 0
+    assert scene.rows(video) == rows  # as if all had been labelled at once
+
+
+def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", FRAMES)
+    for frame, moved in ((0, 0.0), (8, 6.0), (16, 0.0)):  # both sides of a moved label disagree
+        scene.label(tmp_path / "v", "v", frame, moved=moved)
+    scene.run(video)
+    review, doubts = (tmp_path / "v" / f"v_{name}" for name in ("review.csv", "keypoints.doubts.jsonl"))
+    correct(tmp_path / "v", 12, "nose")
+    assert scene.run(video).pipeline.results.counts.reused == 16
+    corrected = review.read_text()
+    with review.open(newline="") as file:
+        in_reused_gap = [r for r in csv.DictReader(file) if 0 < int(r["frame"]) < 8]
+    assert max(float(r["disagreement"]) for r in in_reused_gap) > 0.1
+    scene.run(video)
+    assert review.read_text() == corrected  # all of it reused
+    (tmp_path / "v" / "v_keypoints.state.json").unlink()
+    assert scene.run(video).pipeline.results.counts.reused == 0
+    assert review.read_text() == corrected
+    doubts.write_text(doubts.read_text()[:-30])  # as a killed run leaves it: the last frame's scores say it
+    scene.run(video)
+    assert len(review.read_text().splitlines()) == len(corrected.splitlines())

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from keypoints import scene
-from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.matching import DenseMap
 from mot_dinov3.keypoints.motion import Picture
 from mot_dinov3.keypoints.partial import with_outlines
 from mot_dinov3.keypoints.tracker import PointTracker
+from mot_dinov3.pipeline import keypoint_passes
 from mot_dinov3.pipeline.keypoint_gaps import Gap
 from mot_dinov3.structures import Image, ModelInfo
+from mot_dinov3.video import media
 
 FRAMES = 24
 
@@ -28,24 +29,6 @@ FRAMES = 24
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return scene.write_video(tmp_path / "v.mp4", FRAMES)
-
-
-def build(video: Path, **more: object) -> KeypointRun:
-    job = KeypointJob(video=str(video), backend="gradient", **more)  # type: ignore[arg-type]
-    return build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig()))
-
-
-def rows(video: Path) -> list[dict[str, str]]:
-    with (video.parent / "v" / "v_keypoints.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def worst(video: Path) -> float:
-    return max(
-        float(np.hypot(float(r["x"]) - x, float(r["y"]) - y))
-        for r in rows(video)
-        for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
-    )
 
 
 def stop_after(many: int) -> Callable[[], bool]:
@@ -66,32 +49,32 @@ def stop_after(many: int) -> Callable[[], bool]:
 def test_a_run_that_stopped_inside_a_gap_goes_on_there(video: Path, labelled: list[int], stop: int, left: int) -> None:
     for frame in labelled:
         scene.label(video.parent / "v", "v", frame)
-    build(video).run(stop_after(stop))
+    scene.build(video).run(stop_after(stop))
     assert (video.parent / "v" / "v_keypoints.passes.jsonl").is_file()
     ticks: list[int] = []
-    build(video).run(lambda: bool(ticks.append(1)))
+    scene.build(video).run(lambda: bool(ticks.append(1)))
     assert len(ticks) == left  # looked at: the rest of the gap, and the frames behind the last label
-    assert {int(r["frame"]) for r in rows(video)} == set(range(FRAMES))
-    assert worst(video) < 1.5
+    assert {int(r["frame"]) for r in scene.rows(video)} == set(range(FRAMES))
+    assert scene.errors(video).max() < 1.5
     assert not (video.parent / "v" / "v_keypoints.passes.jsonl").exists()
 
 
 def test_a_damaged_note_of_an_unfinished_gap_is_no_trouble(video: Path) -> None:
     for frame in (0, 20):
         scene.label(video.parent / "v", "v", frame)
-    build(video).run(stop_after(8))
+    scene.build(video).run(stop_after(8))
     notes = video.parent / "v" / "v_keypoints.passes.jsonl"
     notes.write_bytes(notes.read_bytes()[:-40])
-    build(video).run()
-    assert worst(video) < 1.5
-    assert len(rows(video)) == FRAMES * len(scene.POINTS)
+    scene.run(video)
+    assert scene.errors(video).max() < 1.5
+    assert len(scene.rows(video)) == FRAMES * len(scene.POINTS)
 
 
 def test_the_pictures_to_look_at_are_known_beforehand(video: Path) -> None:
     for frame in (4, 20):
         scene.label(video.parent / "v", "v", frame)
     ticks: list[int] = []
-    run = build(video)
+    run = scene.build(video)
     run.run(lambda: bool(ticks.append(1)))
     assert run.looks - len(ticks) in (0, 1)
     assert Gap(4, None, 4, None).looks() == 0
@@ -99,7 +82,7 @@ def test_the_pictures_to_look_at_are_known_beforehand(video: Path) -> None:
 
 def test_annolid_s_table_has_the_skipped_frames_too(video: Path) -> None:
     scene.label(video.parent / "v", "v", 0)
-    build(video, step=3, annolid_csv=True).run()
+    scene.run(video, step=3, annolid_csv=True)
     with (video.parent / "v_tracking.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert len(found) == FRAMES * (len(scene.POINTS) + 1)
@@ -153,3 +136,22 @@ def test_the_last_mask_is_reused_for_as_many_frames_as_are_set(patience: int) ->
     kept = [bool(tracker.step(picture(1, there=True))[0].polygons)]
     kept += [bool(tracker.step(picture(i, there=False))[0].polygons) for i in range(2, 10)]
     assert kept == [True] * (1 + patience) + [False] * (8 - patience)
+
+
+def test_reading_backward_takes_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    each, last = 8, 20 * 8 + 7
+    video = scene.write_video(tmp_path / "v.mp4", 21, each=each)  # a key frame every 20 frames
+    scene.label(tmp_path / "v", "v", 20).rename(tmp_path / "v" / f"v_{last:09d}.json")
+    monkeypatch.setattr(keypoint_passes, "CHUNK_BYTES", 20 * 3 * scene.SIZE[0] * scene.SIZE[1])
+    decoded: list[int] = []
+    real = media.decode_video
+
+    def counting(*args: Any) -> Iterator[Any]:
+        for frame in real(*args):
+            decoded.append(1)
+            yield frame
+
+    monkeypatch.setattr(media, "decode_video", counting)
+    scene.run(video, step=8)
+    assert scene.errors(video, each=each).max() < 4
+    assert len(decoded) < 2.5 * (last + 1)  # reading each chunk from the start would take 5 times the frames

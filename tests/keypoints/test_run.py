@@ -6,14 +6,10 @@ import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from keypoints import scene
-from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
-from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import FormatError, InputError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
 
 FRAMES = 24
@@ -22,26 +18,6 @@ FRAMES = 24
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return scene.write_video(tmp_path / "v.mp4", FRAMES)
-
-
-def build(video: Path, **more: object) -> KeypointRun:
-    job = KeypointJob(video=str(video), backend="gradient", **more)  # type: ignore[arg-type]
-    return build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig()))
-
-
-def rows(video: Path) -> list[dict[str, str]]:
-    with (video.parent / "v" / "v_keypoints.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def errors(video: Path) -> np.ndarray:
-    return np.array(
-        [
-            np.hypot(float(r["x"]) - x, float(r["y"]) - y)
-            for r in rows(video)
-            for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
-        ]
-    )
 
 
 def contents(video: Path) -> dict[str, bytes]:
@@ -58,10 +34,10 @@ def test_gaps_lie_between_the_labelled_frames() -> None:
 def test_points_are_followed_forward_backward_and_between(video: Path, labelled: list[int]) -> None:
     for frame in labelled:
         scene.label(video.parent / "v", "v", frame)
-    build(video).run()
-    found = rows(video)
+    scene.run(video)
+    found = scene.rows(video)
     assert [int(r["frame"]) for r in found] == [f for f in range(FRAMES) for _ in scene.POINTS]
-    assert errors(video).max() < 1.5
+    assert scene.errors(video).max() < 1.5
     assert {r["source"] for r in found if int(r["frame"]) in labelled} == {"human"}
     assert {r["source"] for r in found if int(r["frame"]) not in labelled} == {"tracked"}
     assert len(list((video.parent / "v").glob("v_0*.json"))) == FRAMES
@@ -70,37 +46,37 @@ def test_points_are_followed_forward_backward_and_between(video: Path, labelled:
 def test_a_person_s_file_stays_as_it_is_and_two_runs_are_identical(video: Path) -> None:
     path = scene.label(video.parent / "v", "v", 3)
     before = path.read_bytes()
-    build(video).run()
+    scene.run(video)
     first = contents(video)
     assert path.read_bytes() == before
-    again = build(video)
+    again = scene.build(video)
     again.run()
     assert contents(video) == first
     assert again.choice.backend.calls == 0  # all of it was there
     for name in first:
         if name != path.name:
             (video.parent / "v" / name).unlink()
-    build(video).run()
+    scene.run(video)
     assert contents(video) == first
 
 
 def test_a_correction_wins_and_reruns_only_the_gaps_it_touches(video: Path) -> None:
     for frame in (0, 8, 16):
         scene.label(video.parent / "v", "v", frame)
-    build(video).run()
+    scene.run(video)
     before = contents(video)
     corrected = video.parent / "v" / "v_000000004.json"
     document = json.loads(corrected.read_text())
     nose = next(s for s in document["shapes"] if s["label"] == "nose")
     nose["points"][0][0] += 9.0
     corrected.write_text(json.dumps(document))
-    run = build(video)
+    run = scene.build(video)
     run.run()
     after = contents(video)
     changed = {n for n in after if n.startswith("v_0") and after[n] != before.get(n)}
     assert changed <= {f"v_{f:09d}.json" for f in range(1, 8)}
     assert "v_000000003.json" in changed
-    found = {(r["frame"], r["keypoint"]): r for r in rows(video)}
+    found = {(r["frame"], r["keypoint"]): r for r in scene.rows(video)}
     assert float(found["4", "nose"]["x"]) == pytest.approx(nose["points"][0][0], abs=0.01)
     assert found["4", "nose"]["source"] == "human"
     assert run.pipeline.results.counts.reused == FRAMES - 8
@@ -114,20 +90,20 @@ def test_an_interrupted_run_leaves_what_is_done_and_goes_on_there(video: Path) -
         looked.append(1)
         return len(looked) == 10
 
-    build(video).run(stop_after_ten)
-    assert {int(r["frame"]) for r in rows(video)} == set(range(11))
+    scene.build(video).run(stop_after_ten)
+    assert {int(r["frame"]) for r in scene.rows(video)} == set(range(11))
     ticks: list[int] = []
-    again = build(video)
+    again = scene.build(video)
     again.run(lambda: bool(ticks.append(1)))
     assert len(ticks) == FRAMES - 11
-    assert {int(r["frame"]) for r in rows(video)} == set(range(FRAMES))
-    assert errors(video).max() < 1.5
+    assert {int(r["frame"]) for r in scene.rows(video)} == set(range(FRAMES))
+    assert scene.errors(video).max() < 1.5
 
 
 def test_skipped_frames_are_interpolated(video: Path) -> None:
     scene.label(video.parent / "v", "v", 0)
-    build(video, step=4).run()
-    by_frame = {int(r["frame"]): r["source"] for r in rows(video)}
+    scene.run(video, step=4)
+    by_frame = {int(r["frame"]): r["source"] for r in scene.rows(video)}
     assert [by_frame[f] for f in range(9)] == [
         "human",
         *["interpolated"] * 3,
@@ -136,12 +112,12 @@ def test_skipped_frames_are_interpolated(video: Path) -> None:
         "tracked",
     ]
     assert by_frame.keys() == set(range(FRAMES))
-    assert errors(video).max() < 4
+    assert scene.errors(video).max() < 4
 
 
 def test_all_the_other_files(video: Path) -> None:
     scene.label(video.parent / "v", "v", 0)
-    run = build(video, dlc_csv=True, annolid_csv=True, output=str(video.parent / "drawn.mp4"))
+    run = scene.build(video, dlc_csv=True, annolid_csv=True, output=str(video.parent / "drawn.mp4"))
     run.run()
     folder = video.parent
     assert len((folder / "v" / "v_dlc.csv").read_text().splitlines()) == 3 + FRAMES
@@ -155,14 +131,14 @@ def test_all_the_other_files(video: Path) -> None:
 
 def test_bad_input_is_named(video: Path) -> None:
     with pytest.raises(InputError, match="result folder"):
-        build(video)
+        scene.build(video)
     folder = video.parent / "v"
     folder.mkdir()
     with pytest.raises(InputError, match="no labels"):
-        build(video)
+        scene.build(video)
     scene.label(folder, "v", FRAMES + 5)
     with pytest.raises(InputError, match=rf"v_0000000{FRAMES + 5}.json.*{FRAMES} frames"):
-        build(video)
+        scene.build(video)
     (folder / "v_000000000.json").write_text(json.dumps(scene.document([], (64, 64))))
     with pytest.raises(FormatError, match=r"64×64.*192×128"):
-        build(video)
+        scene.build(video)

@@ -15,6 +15,7 @@ from mot_dinov3.errors import FormatError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.formats.text import read_object
 from mot_dinov3.pipeline.behind import Behind
+from mot_dinov3.pipeline.keypoint_doubts import DoubtLog
 from mot_dinov3.pipeline.keypoint_journal import PassJournal
 from mot_dinov3.structures import Keypoints
 
@@ -78,6 +79,11 @@ class Place:
         return self.folder / f"{self.stem}_keypoints.passes.jsonl"
 
     @property
+    def doubts(self) -> Path:
+        """How doubtful each frame was when it was solved."""
+        return self.folder / f"{self.stem}_keypoints.doubts.jsonl"
+
+    @property
     def annolid(self) -> Path:
         """Annolid's tracking table, beside the folder."""
         return self.folder.parent / f"{self.stem}_tracking.csv"
@@ -105,6 +111,7 @@ class KeypointFiles:
     Attributes:
         place: Where the files are.
         passes: What the passes through an unfinished gap have found.
+        doubts: How doubtful the frames were when they were solved.
     """
 
     def __init__(self, place: Place, *, fingerprint: str, protected: Sequence[int], annolid: bool = False) -> None:
@@ -120,6 +127,7 @@ class KeypointFiles:
         self._last = -1
         self._behind = Behind()
         self.passes = PassJournal(place.passes)
+        self.doubts = DoubtLog(place.doubts)
 
     def begin(self) -> None:
         """Read what an earlier run left, then begin the tables anew."""
@@ -128,6 +136,7 @@ class KeypointFiles:
             self._old = self._read_state()
             if self._old and place.table.is_file():
                 self._rows = {row[0]: row for row in self._read_rows()}
+            self.doubts.begin()
             self._table = keypoint_tables.LongTable(place.table)
             if self._with_annolid:
                 self._annolid = place.annolid.open("w", encoding="utf-8", newline="")
@@ -221,7 +230,7 @@ class KeypointFiles:
             self.passes.close(complete=complete)
         finally:
             self._behind.close()
-            for file in (self._table, self._annolid):
+            for file in (self._table, self._annolid, self.doubts):
                 if file is not None:
                     file.close()
 

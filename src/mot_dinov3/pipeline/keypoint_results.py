@@ -51,25 +51,32 @@ class KeypointResults:
     def write(self, frame: int, time: float, keypoints: Keypoints, solved: Sequence[Solved] | None) -> None:
         """Write a frame that was solved now; `solved` is None for a labelled or interpolated one."""
         with self._timer.stage("write"):
-            self._note(frame, time, keypoints, solved)
+            if not review.is_labelled(keypoints):
+                self._doubt(self._judged(frame, keypoints, solved))
+            self._note(frame, time, keypoints)
             self.files.write_frame(frame, keypoints)
 
     def reuse(self, rows: Sequence[Row]) -> None:
         """Take over frames of an earlier run: their files are there."""
         with self._timer.stage("write"):
             for frame, time, keypoints in rows:
-                self._note(frame, time, keypoints, None)
+                if not review.is_labelled(keypoints):
+                    self._doubt(self.files.doubts.earlier(frame) or review.doubt_of_rows(frame, keypoints))
+                self._note(frame, time, keypoints)
         self.counts.reused += len(rows)
 
-    def _note(self, frame: int, time: float, keypoints: Keypoints, solved: Sequence[Solved] | None) -> None:
+    def _note(self, frame: int, time: float, keypoints: Keypoints) -> None:
         self.files.write_rows(frame, time, keypoints)
         self.counts.add(keypoints)
-        if review.is_labelled(keypoints):
-            return
+
+    def _doubt(self, doubt: review.Doubt) -> None:
+        self.doubts[doubt.frame] = doubt
+        self.files.doubts.write(doubt)  # before the rows: what can be reused has its doubt
+
+    def _judged(self, frame: int, keypoints: Keypoints, solved: Sequence[Solved] | None) -> review.Doubt:
         if solved is None:
-            self.doubts[frame] = review.doubt_of_rows(frame, keypoints)
-        else:
-            self.doubts[frame] = review.doubt_of(frame, keypoints, solved, self._usual(frame))
+            return review.doubt_of_rows(frame, keypoints)
+        return review.doubt_of(frame, keypoints, solved, self._usual(frame))
 
     def _usual(self, frame: int) -> Keypoints:
         return self._labelled(min(self._labels.frames, key=lambda n: (abs(n - frame), n)))

@@ -1,0 +1,60 @@
+"""How doubtful each frame was when it was solved, kept beside the results: scores alone do not tell it later."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TextIO
+
+from mot_dinov3 import outputs
+from mot_dinov3.keypoints.review import Doubt
+
+
+class DoubtLog:
+    """One JSON line a frame, written anew by every run; what the run before had written can be asked for.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._old: dict[int, Doubt] = {}
+        self._file: TextIO | None = None
+
+    def begin(self) -> None:
+        """Read what an earlier run left, then begin anew."""
+        with outputs.writing(self._path):
+            if self._path.is_file():
+                self._old = _read(self._path)
+            self._file = self._path.open("w", encoding="utf-8")
+
+    def earlier(self, frame: int) -> Doubt | None:
+        """Return what an earlier run noted about a frame, or None."""
+        return self._old.get(frame)
+
+    def write(self, doubt: Doubt) -> None:
+        """Note a frame."""
+        if self._file is not None:
+            with outputs.writing(self._path):
+                self._file.write(json.dumps(dataclasses.asdict(doubt)) + "\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _read(path: Path) -> dict[int, Doubt]:
+    found = {}
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                content = json.loads(line)
+                doubt = Doubt(**content | {"keypoints": tuple(content["keypoints"])})
+                found[doubt.frame] = doubt
+            except (ValueError, KeyError, TypeError):
+                continue  # the line an interruption cut off
+    return found
