@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -78,6 +79,19 @@ class Extractor(Protocol):
         ...
 
 
+@runtime_checkable
+class LookingExtractor(Extractor, Protocol):
+    """An `Extractor` that cuts the crops itself, where its network runs."""
+
+    def look(self, image: Image) -> Callable[[IntArray], FloatArray]:
+        """Return what gives ``(n, d)`` float32 features of at least one ``xyxy`` window of a picture, at any time.
+
+        A window is in whole pixels; what it shows outside the picture repeats its nearest edge pixel. The picture must
+        not change meanwhile: it may be prepared once.
+        """
+        ...
+
+
 class CropEmbedder:
     """Cuts the crops, hands them to an `Extractor` batch by batch and normalises the rows: what all embedders share.
 
@@ -111,9 +125,20 @@ class CropEmbedder:
 
         A box that is NaN, inverted or outside gives the embedding of the pixel that is nearest to it.
         """
+        return self.look(image)(xyxy)
+
+    def look(self, image: Image) -> Callable[[FloatArray], FloatArray]:
+        """Return what embeds boxes of a picture as `embed` does; what all its calls have in common is done once."""
         height, width = image.shape[:2]
-        windows = crop_windows(xyxy, width, height, pad=self._pad, square=self._square)
-        return self._rows(len(windows), lambda start, stop: cut(image, windows[start:stop]))
+        features = self.extractor.look(image) if isinstance(self.extractor, LookingExtractor) else None
+
+        def embed(xyxy: FloatArray) -> FloatArray:
+            windows = crop_windows(xyxy, width, height, pad=self._pad, square=self._square)
+            if features is not None and len(windows):
+                return unit_rows(features(windows))
+            return self._rows(len(windows), lambda start, stop: cut(image, windows[start:stop]))
+
+        return embed
 
     def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
         """Return ``(n, dim)`` float32 unit rows for whole BGR pictures, without padding or squaring.
@@ -136,6 +161,13 @@ class CropEmbedder:
             stop = min(start + self._batch, count)
             rows[start:stop] = unit_rows(self.extractor.extract(crops(start, stop)))
         return rows
+
+
+def look(embedder: Embedder, image: Image) -> Callable[[FloatArray], FloatArray]:
+    """Return what embeds boxes of a picture, which must not change meanwhile: it may be prepared once for all calls."""
+    if isinstance(embedder, CropEmbedder) and type(embedder).embed is CropEmbedder.embed:
+        return embedder.look(image)
+    return functools.partial(embedder.embed, image)
 
 
 def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, square: bool) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,6 +80,7 @@ class TorchRuntime:
 
     Attributes:
         module: The module, in place, in the number format and layout asked for.
+        device: Where it is.
     """
 
     def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:
@@ -86,24 +88,39 @@ class TorchRuntime:
 
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         self._dtype = dtypes[precision]
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        module = module.eval().to(self._device, self._dtype)
+        module = module.eval().to(self.device, self._dtype)
         self.module = module.to(memory_format=self._format)
+
+    def copy_in(self, precision: str) -> TorchRuntime:
+        """Return a copy that computes in another precision."""
+        import torch
+
+        channels_last = self._format == torch.channels_last
+        module = copy.deepcopy(self.module)
+        return TorchRuntime(module, device=str(self.device), precision=precision, channels_last=channels_last)
 
     def run(self, batch: FloatArray) -> FloatArray:
         """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         import torch
 
         with torch.inference_mode():
-            pixels = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=self._format)
-            return self.module(pixels).float().cpu().numpy()
+            return self.features(torch.from_numpy(batch)).cpu().numpy()
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` tensor, on the runtime's device.
+
+        On a GPU they are queued, not ready: what reads them waits.
+        """
+        found: torch.Tensor = self.module(pixels.to(self.device, self._dtype, memory_format=self._format))
+        return found.float()
 
     def synchronize(self) -> None:
         """Wait until the device has finished."""
         import torch
 
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        elif self._device.type == "mps":
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
             torch.mps.synchronize()

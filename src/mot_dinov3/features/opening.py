@@ -12,17 +12,15 @@ import numpy as np
 from mot_dinov3.accel.obtain import ConversionError, Converted, Verdict, obtain
 from mot_dinov3.accel.pictures import photographs
 from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
-from mot_dinov3.devices import Plan, plan_run, resolve_precision
+from mot_dinov3.devices import Plan, gpu_precisions, is_gpu, plan_run, resolve_precision
 from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, unit_rows
+from mot_dinov3.features.halving import LEAST_COSINE, shortest
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.pretrained import Preprocessing, resize_into
 from mot_dinov3.structures import FloatArray, Image, ModelInfo
 
 if TYPE_CHECKING:
     import torch
-
-LEAST_COSINE = 0.999
-"""Between what the original and the converted network make of a crop."""
 
 # People and a bus in the photographs that the check looks at: xyxy pixels, as a detector frames them.
 CROPS = (
@@ -110,16 +108,23 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
 
 
 def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notices: tuple[str, ...]) -> OpenedNetwork:
-    loaded = recipe.loaded()
-    wanted = request.device.precision
-    if wanted == "auto" and plan.device == "cpu" and recipe.source.torch_precision:
-        wanted = recipe.source.torch_precision
-    precision = resolve_precision(wanted, plan.device)
+    loaded, wanted, source = recipe.loaded(), request.device.precision, recipe.source
+    prepared = loaded.preprocessing
+    on_gpu = is_gpu(plan.device)
+    if wanted == "auto" and plan.device == "cpu" and source.torch_precision:
+        wanted = source.torch_precision
+    precision = "fp32" if on_gpu and wanted == "auto" else resolve_precision(wanted, plan.device)
     runtime = TorchRuntime(loaded.module, device=plan.device, precision=precision, channels_last=loaded.channels_last)
-    size = [loaded.preprocessing.height, loaded.preprocessing.width]
-    details = {"kind": loaded.kind, "size": size, **recipe.source.details, "runtime": "torch"}
-    info = ModelInfo(recipe.source.name, request.model, plan.device, precision, details)
-    return OpenedNetwork(NetworkExtractor(request.model, loaded.preprocessing, runtime), info, notices)
+    extractor = NetworkExtractor(request.model, prepared, runtime)
+    if on_gpu and wanted == "auto":
+        runtime, precision = shortest(runtime, gpu_precisions(plan.device), prepared.batch(sample_crops()))
+    if on_gpu:
+        from mot_dinov3.features.device_crops import DeviceExtractor
+
+        extractor = DeviceExtractor(request.model, prepared, runtime, batch=request.batch)
+    details = {"kind": loaded.kind, "size": [prepared.height, prepared.width], **source.details, "runtime": "torch"}
+    info = ModelInfo(source.name, request.model, plan.device, precision, details)
+    return OpenedNetwork(extractor, info, notices)
 
 
 class NetworkRecipe:

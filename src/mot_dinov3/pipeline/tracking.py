@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.base import Embedder, look
 from mot_dinov3.gallery.stage import Identification, NoGallery
 from mot_dinov3.pipeline.record import NoRecord, Scheduling
 from mot_dinov3.pipeline.sinks import Several, Sink
@@ -78,7 +78,7 @@ class TrackingPipeline:
             return stages.gallery.identify(tracked, frame.index)
 
     def _embed(self, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
-        return functools.partial(embed_rows, self.stages.embedder, frame, detections)
+        return embeds_rows(self.stages.embedder, frame, detections)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error."""
@@ -124,8 +124,13 @@ class TrackingPipeline:
         self.stages.record.abort()
 
 
-def embed_rows(embedder: Embedder, frame: Frame, detections: Detections, rows: IntArray) -> FloatArray:
-    """Embed the given rows of a frame and return when the device has finished."""
-    embedded = embedder.embed(frame.pixels(), detections.xyxy[rows])
-    embedder.synchronize()
-    return embedded
+def embeds_rows(embedder: Embedder, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
+    """Return what embeds the given rows of a frame, and returns when the device has finished."""
+    looked = functools.cache(lambda: look(embedder, frame.pixels()))
+
+    def embed(rows: IntArray) -> FloatArray:
+        embedded = looked()(detections.xyxy[rows])
+        embedder.synchronize()
+        return embedded
+
+    return embed
