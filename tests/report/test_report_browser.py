@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import plotly.offline
 import pytest
 from test_report_page import SLY, data_of, facts, traced
 
 from mot_dinov3.cli import main
 from mot_dinov3.report.page import build_page
+from mot_dinov3.structures import Detections
 from mot_dinov3.viz import track_color
 
 CHARTS = ("lives", "paths", "presence", "latency", "embeddings")
@@ -18,6 +20,12 @@ CHARTS = ("lives", "paths", "presence", "latency", "embeddings")
 
 def column(page, number):
     return page.locator(f"#tracks tbody td:nth-child({number})").all_inner_texts()
+
+
+def scroll_to(page, name):
+    """Bring a chart into view, and wait until it is drawn."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    page.wait_for_selector(f"#{name} .main-svg")
 
 
 def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
@@ -33,6 +41,7 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     page.goto(path.as_uri())
     page.wait_for_selector("body[data-ready]")
     for name in CHARTS:
+        scroll_to(page, name)
         box = page.locator(f"#{name} .main-svg").first.bounding_box()
         assert box["width"] > 300, name
         assert box["height"] > 140, name
@@ -40,8 +49,10 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     assert page.locator("#paths .scatterlayer .js-line").count() > 5
     assert page.locator("#embeddings .shapelayer path").count() == 1, "the budget's line"
     pictures = page.locator("figure img")
+    pictures.last.scroll_into_view_if_needed()
+    page.wait_for_selector("figure:last-child img[src]")
     assert pictures.count() > 5
-    assert all(width > 0 for width in pictures.evaluate_all("all => all.map(one => one.naturalWidth)"))
+    assert pictures.evaluate_all("all => Promise.all(all.map(one => one.decode())).then(() => all[0].naturalWidth)") > 0
 
     page.click("#tracks th:nth-child(7) button")
     frames = [int(value) for value in column(page, 7)]
@@ -56,6 +67,47 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     assert SLY in column(page, 3)
     assert asked == [path.as_uri()]
     assert errors == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_long_run_opens_with_a_part_and_shows_all_when_asked(browser, tmp_path):
+    path = tmp_path / "report.html"
+    trace = traced(3, portraits=False)
+    for number in range(200):
+        box = np.array([[number, 10, number + 20, 60]], np.float32)
+        for time in range(5):
+            row = Detections(box, track_id=np.array([number + 10]), class_id=np.array([number % 2]))
+            trace.history.add(number + time / 30, row)
+    program = plotly.offline.get_plotlyjs()
+    path.write_text(build_page(trace, facts(), color=track_color, plotly=program), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1320, "height": 900})
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    drawn = [name for name in CHARTS if page.locator(f"#{name} .main-svg").count()]
+    assert drawn == ["lives"], "only what is in view is drawn"
+    assert page.locator("#lives .ytick").count() == 40
+    page.click("#lives-more")
+    page.wait_for_selector("#lives .ytick:nth-child(150)")
+    assert page.locator("#lives-more").is_hidden()
+
+    assert len(column(page, 1)) == 100
+    page.click("#tracks th:nth-child(1) button")
+    page.click("#tracks th:nth-child(1) button")
+    assert column(page, 1)[:2] == ["209", "208"], "the whole is sorted, not the part"
+    page.fill("#find", "car")
+    assert set(column(page, 2)) == {"car"}
+    page.fill("#find", "177")
+    assert column(page, 1) == ["177"]
+    page.fill("#find", "")
+    assert page.inner_text("#tracks-more") == "show all 201"
+    page.click("#tracks-more")
+    assert len(column(page, 1)) == 201
+
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    for name in CHARTS:
+        page.wait_for_selector(f"#{name} .main-svg")
     page.close()
 
 
@@ -75,7 +127,8 @@ def test_a_real_run_is_right_to_the_eye(browser, vtest, tmp_path, linked):
     assert main([str(word) for word in given]) == 0
     page = browser.new_page(viewport={"width": 1280, "height": 1180})
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready]")
+    for name in ("lives", "paths"):
+        scroll_to(page, name)
     ids = [int(number) for number in column(page, 1)]
     assert len(ids) >= 8
     assert page.locator("figure img").count() == len(ids), "a portrait of each"

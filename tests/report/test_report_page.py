@@ -151,8 +151,11 @@ def test_a_run_without_frames_or_pictures_is_a_page_too():
 def test_a_long_run_fits_into_ten_megabytes():
     text = build_page(traced(60_000), facts(), color=track_color, plotly=plotly.offline.get_plotlyjs())
     assert 4e6 < len(text.encode()) < 10e6
-    assert f"The {figures.MOST_ROWS} longest of 1500 tracks are shown." in text
-    assert text.count("<tr>") > 1000
+    assert f"The {figures.FIRST_ROWS} longest of 1500 tracks are shown." in text
+    data = data_of(text)
+    assert len(data["tracks"]) == 1500
+    assert len(data["more"]["lives"]["layout"]["yaxis"]["ticktext"]) == figures.MOST_ROWS
+    assert len(data["pictures"]) == page.MOST_CARDS
     assert text.count("<figure>") == page.MOST_CARDS
 
 

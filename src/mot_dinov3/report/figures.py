@@ -19,6 +19,7 @@ Figure = dict[str, Any]
 Color = tuple[int, int, int]
 
 MOST_ROWS = 150  # tracks in the chart of lives
+FIRST_ROWS = 40  # of them, until more are asked for: the chart in view when the page opens
 MOST_PATHS = 150
 LABEL = 28  # characters
 STAGE_COLORS = {
@@ -154,6 +155,7 @@ def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
         "ticktext": [_title(life) for life in shown],
         "range": [len(shown) - 0.4, -0.6],
         **{"gridcolor": "#f2f4f8", "automargin": False, "ticklabelstandoff": 6, "title": {"text": ""}},
+        "ticklabeloverflow": "allow",  # else each is measured
     }
     layout |= {"barmode": "overlay", "hovermode": "closest"}
     layout["xaxis"] |= {"side": "top", "rangemode": "tozero"}
@@ -179,8 +181,16 @@ def paths(shown: Sequence[Life], trace: RunTrace, scene: str, color: Callable[[i
                 "hovertemplate": f"{_title(life)}<extra></extra>",
             }
         )
-        end = {"x": data[-1]["x"][-1:], "y": data[-1]["y"][-1:], "mode": "markers", "showlegend": False}
-        data.append({**data[-1], **end, "marker": {"size": 7, "color": css(color(life.track_id))}})
+    ends = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [line["x"][-1] for line in data],
+        "y": [line["y"][-1] for line in data],
+        "text": [line["name"] for line in data],
+        "marker": {"size": 7, "color": [line["line"]["color"] for line in data]},
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    data += [ends] if data else []
     return {"data": data, "layout": _over_scene(trace, scene, faded=0.9)}
 
 

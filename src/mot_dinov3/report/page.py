@@ -63,23 +63,19 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         plotly: plotly.js, the program.
     """
     history = trace.history
-    shown = history.longest(figures.MOST_ROWS)
+    existing = len(history.lives) + history.left_out
+    shown, first = history.longest(figures.MOST_ROWS), history.longest(figures.FIRST_ROWS)
     scene = _data_address(trace.scene.jpeg())
     charts = {
         "latency": figures.latency(trace),
         "embeddings": figures.embeddings(trace, budget_ms=facts.budget_ms, cost_ms=facts.cost_ms),
-        "lives": figures.lives(shown, color),
+        "lives": figures.lives(first, color),
         "paths": figures.paths(history.longest(figures.MOST_PATHS), trace, scene, color),
         "presence": figures.presence(trace, scene),
     }
     table = history.longest(MOST_TABLE_ROWS)
-    known = {life.track_id for life in table}
-    pictures = {
-        str(track_id): _data_address(portrait.jpeg)
-        for track_id, portrait in trace.portraits.found.items()
-        if portrait.jpeg and track_id in known
-    }
-    cards = [life for life in history.longest(MOST_CARDS) if str(life.track_id) in pictures]
+    jpegs = {track_id: portrait.jpeg for track_id, portrait in trace.portraits.found.items() if portrait.jpeg}
+    cards = [life for life in history.longest(MOST_CARDS) if life.track_id in jpegs]
     program, library = _static("page.js"), plotly.replace("</script", "<\\/script")
     parts = {
         "policy": _policy(library, program),
@@ -89,17 +85,24 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "tiles": "".join(_tile(label, value, note) for label, (value, note) in facts.tiles.items()),
         "notices": "".join(f"<li>{_text(notice)}</li>" for notice in facts.notices),
         "embedding_note": _embedding_note(facts),
-        "lives_note": _left_out(len(shown), len(history.lives) + history.left_out),
-        "paths_note": _left_out(min(figures.MOST_PATHS, len(shown)), len(history.lives) + history.left_out),
+        "lives_note": _left_out(len(first), existing),
+        "lives_more": f"show {len(shown)}",
+        "paths_note": _left_out(min(figures.MOST_PATHS, existing), existing),
         "cards": "".join(_card(life, color) for life in cards),
         "cards_class": "" if cards else "absent",
-        "cards_note": _left_out(len(cards), len(history.lives) + history.left_out),
-        "rows": "".join(_row(life, facts.names, color) for life in table),
-        "table_note": _left_out(len(table), len(history.lives) + history.left_out),
+        "cards_note": _left_out(len(cards), existing),
+        "table_note": _left_out(len(table), existing),
         "tables": "".join(_further(title, rows) for title, rows in facts.tables.items()),
         "settings": "".join(_settings(part, values) for part, values in facts.settings.items()),
         "versions": "".join(_fact(name, version) for name, version in facts.versions.items()),
-        "data": _json({"charts": charts, "pictures": pictures}),
+        "data": _json(
+            {
+                "charts": charts,
+                "more": {"lives": figures.lives(shown, color)} if len(shown) > len(first) else {},
+                "pictures": {str(life.track_id): _data_address(jpegs[life.track_id]) for life in cards},
+                "tracks": [_row(life, facts.names, color) for life in table],
+            }
+        ),
         "library": library,
         "program": program,
     }
@@ -159,21 +162,12 @@ def _dot(life: Life, color: Callable[[int], figures.Color]) -> str:
     return f'<i class="dot" style="background:{figures.css(color(life.track_id))}"></i>'
 
 
-def _row(life: Life, names: Mapping[int, str], color: Callable[[int], figures.Color]) -> str:
+def _row(life: Life, names: Mapping[int, str], color: Callable[[int], figures.Color]) -> list[str | float]:
+    """Return a track's colour, and what the table's columns say of it."""
     class_name = names.get(life.class_id, "" if life.class_id < 0 else str(life.class_id))
-    numbers = (
-        (life.first, f"{life.first:.2f}"),
-        (life.last, f"{life.last:.2f}"),
-        (life.last - life.first, f"{life.last - life.first:.2f}"),
-        (life.frames, f"{life.frames}"),
-        (life.score, f"{life.score:.2f}"),
-        (len(life.again), f"{len(life.again)}"),
-    )
-    cells = "".join(f'<td data-value="{value:.6g}">{text}</td>' for value, text in numbers)
-    return (
-        f'<tr><td data-value="{life.track_id}">{_dot(life, color)}{life.track_id}</td><td>{_text(class_name)}</td>'
-        f"<td>{_text(life.name)}</td>{cells}</tr>"
-    )
+    seconds = [round(value, 3) for value in (life.first, life.last, life.last - life.first)]
+    counts: list[str | float] = [life.frames, round(life.score, 3), len(life.again)]
+    return [figures.css(color(life.track_id)), life.track_id, class_name, life.name, *seconds, *counts]
 
 
 def _left_out(shown: int, existing: int) -> str:
