@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.errors import FormatError, InputError, UsageError
-from mot_dinov3.formats import motchallenge, track_v1
+from mot_dinov3.formats import exchange, motchallenge, track_v1
 from mot_dinov3.structures import BoolArray, Detections, IntArray
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ PEDESTRIAN = 1
 DISTRACTORS = (2, 7, 8, 12)  # person on a vehicle, static person, distractor, reflection
 MOT20_DISTRACTORS = (*DISTRACTORS, 6)  # non-motor vehicle
 MATCH_IOU = 0.5
+_ENDINGS = ("csv", "json", "xml", "txt")  # of files in folders; the last one wins
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -203,8 +204,8 @@ def _renumber(ids: list[IntArray]) -> tuple[int, list[IntArray]]:
 def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePair]:
     """Read truth and track files: pairs in order, or one folder each whose sequences are matched by name.
 
-    A sequence's truth is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``
-    (MOTChallenge) or ``<sequence>.json`` (track-v1).
+    A sequence's truth is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``. In place
+    of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``.
 
     Raises:
         UsageError: The numbers of files differ, or files and folders are mixed.
@@ -227,12 +228,12 @@ def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePa
 
 def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
     found = {path.parents[1].name: path for path in truth.glob("*/gt/gt.txt")}
-    found |= {path.stem: path for path in truth.glob("*.txt")}
+    found |= {path.stem: path for ending in _ENDINGS for path in truth.glob(f"*.{ending}")}
     if not found:
         raise InputError(
             f"no truth in folder '{truth}'", remedy="it should hold <sequence>.txt or <sequence>/gt/gt.txt"
         )
-    results = {path.stem: path for ending in ("json", "txt") for path in tracks.glob(f"*.{ending}")}
+    results = {path.stem: path for ending in _ENDINGS for path in tracks.glob(f"*.{ending}")}
     missing = sorted(found.keys() - results.keys())
     if missing:
         raise InputError(f"no tracks in folder '{tracks}' for {', '.join(missing)}", remedy="name them <sequence>.txt")
@@ -255,11 +256,16 @@ def _names(truth: Sequence[Path]) -> list[str]:
 
 
 def read_truth(path: Path) -> BoxTable:
-    """Read a MOTChallenge truth file; one with a class column (MOT16 and later) keeps its classes.
+    """Read a truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
+
+    Of the others, a box whose score is 0 is ignored: so `convert` hands on what MOTChallenge says to ignore.
 
     Raises:
-        FormatError: It breaks the format, or names a class that MOTChallenge does not have.
+        FormatError: It breaks its format, or names a class that MOTChallenge does not have.
     """
+    name = exchange.recognise(path)
+    if name != "motchallenge":
+        return _read_other(path, name)
     table = motchallenge.read_tracks(path)
     has_classes = bool(np.any(table.class_id > 0))
     unknown = np.flatnonzero((table.class_id < 1) | (table.class_id > CLASSES))
@@ -273,20 +279,32 @@ def read_truth(path: Path) -> BoxTable:
 
 
 def read_tracks(path: Path) -> BoxTable:
-    """Read tracks: track-v1 where the name ends in ``.json``, else MOTChallenge text; an empty one holds no tracks.
+    """Read tracks in any format that has them; an empty file holds none.
 
     Of track-v1, the smoothed boxes are taken where the file has them.
 
     Raises:
         FormatError: It breaks its format; the message names the line or record.
     """
-    if path.suffix.lower() == ".json":
-        return as_table(track_v1.read_track_v1(path).frames, path)
     if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
         logger.warning("'%s' is empty: scored as a result without tracks", path)
         return as_table({}, path)
-    table = motchallenge.read_tracks(path)
-    return BoxTable(table.frame, table.track_id, table.xywh, np.ones(len(table), np.bool_))
+    name = exchange.recognise(path)
+    if name != "motchallenge":
+        table = _read_other(path, name)
+        return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))
+    rows = motchallenge.read_tracks(path)
+    return BoxTable(rows.frame, rows.track_id, rows.xywh, np.ones(len(rows), np.bool_))
+
+
+def _read_other(path: Path, name: str) -> BoxTable:
+    """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
+    frames = (track_v1.read_track_v1(path) if name == "det-v1" else exchange.read_any(path, name=name)).frames
+    table = as_table(frames, path)
+    if not len(table) and any(map(len, frames.values())):
+        raise FormatError(f"'{path}' has boxes, but none belongs to a track", remedy="give tracks, not detections")
+    scores = [rows.score[rows.track_id >= 0] for rows in frames.values()]
+    return dataclasses.replace(table, counted=np.concatenate([np.zeros(0), *scores]) > 0)
 
 
 def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> BoxTable:

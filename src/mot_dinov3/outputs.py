@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,3 +110,49 @@ def replacing(path: Path) -> Iterator[Path]:
             publish(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
+    """Make sure that a folder can be written to `path`, in place of one that was written there before.
+
+    Args:
+        path: The folder.
+        holds: Whether a file, by its path in the folder, is one of those that are replaced with it.
+
+    Raises:
+        OutputError: There is a file of that name, or a folder with anything else in it.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise OutputError(f"output '{path}' is not a folder", remedy="name a new folder")
+    others = [inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path))]
+    if others:
+        raise OutputError(f"output folder '{path}' holds other files, like '{others[0]}'", remedy="name a new folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to write into; rename it to `path` on success, delete it on any error.
+
+    A folder that is there already (see `check_output_folder`) goes when the new one is whole.
+    """
+    part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
+    with writing(path):
+        try:
+            for leftover in (part, old):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+            part.mkdir(mode=0o700)
+            yield part
+            part.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(old)
+            part.rename(path)
+        finally:
+            for leftover in (part, old):
+                shutil.rmtree(leftover, ignore_errors=True)

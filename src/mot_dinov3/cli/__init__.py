@@ -36,6 +36,7 @@ COMMANDS = {
     "keypoints": "follow labelled body parts through a video",
     "similarity": "cosine heatmap of a clicked patch",
     "export": "embedder weights to TorchScript, ONNX, OpenVINO, TensorRT, TFLite",
+    "convert": "boxes and tracks from one format to another: CVAT, COCO, YOLO, MOTChallenge and back",
     "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
     "studio": "local web page: build galleries, label keypoints, look at similarity",
     "benchmark": "stage times, the budget kept, memory, side by side with peers",

@@ -31,7 +31,8 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="MOTChallenge truth files, or one folder with <sequence>.txt or <sequence>/gt/gt.txt",
+        help="truth: MOTChallenge, CVAT, COCO, track-v1 or CSV files, or one folder with <sequence>.txt (.xml, .json, "
+        ".csv) or <sequence>/gt/gt.txt",
     )
     parser.add_argument(
         "--tracks",
@@ -39,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="MOTChallenge .txt or track-v1 .json files in the order of --gt, or one folder with such files",
+        help="tracks in the same formats, in the order of --gt, or one folder with such files",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run)

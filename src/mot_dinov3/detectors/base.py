@@ -19,7 +19,9 @@ class DetectorConfig:
     det: str = setting(
         "yolov8n.pt", "weights file, official model's name, rtdetr:HUB_ID, or 'motion' (no weights, fixed camera)"
     )
-    dets: str | None = setting(None, "recorded detections instead: det-v1 JSON or MOTChallenge det.txt", metavar="FILE")
+    dets: str | None = setting(
+        None, "recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
+    )
     conf: float | None = setting(None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)")
     imgsz: int = setting(960, "longer side of the picture the detector sees, in pixels")
     classes: str = setting("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")

@@ -19,9 +19,10 @@ from mot_dinov3.formats.text import (
     kind_of,
     printable,
     read_object,
+    shortest,
     too_deep,
 )
-from mot_dinov3.structures import Detections, FloatArray, ModelInfo, VideoInfo
+from mot_dinov3.structures import Detections, ModelInfo, VideoInfo
 
 SCHEMA = "det-v1"
 CARRIED = ("video", "detector", "frames_dir")
@@ -271,9 +272,9 @@ def detection_records(detections: Detections, names: Mapping[int, str]) -> list[
             source = None
         record = dict(source) if source is not None else {}
         if "bbox" not in record:
-            record["bbox"] = _shortest(detections.xyxy[row])
+            record["bbox"] = shortest(detections.xyxy[row])
         if "score" not in record:
-            record["score"] = _shortest(detections.score[row : row + 1])[0]
+            record["score"] = shortest(detections.score[row : row + 1])[0]
         if "class_id" not in record:
             class_id = int(detections.class_id[row])
             record["class_id"] = class_id
@@ -283,8 +284,3 @@ def detection_records(detections: Detections, names: Mapping[int, str]) -> list[
             record["det_ind"] = row
         records.append(record)
     return records
-
-
-def _shortest(values: FloatArray) -> list[float]:
-    """Return Python floats with the fewest digits that still give the same float32 when read again."""
-    return [float(str(value)) for value in values]

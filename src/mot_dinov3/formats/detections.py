@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from mot_dinov3.formats.det_v1 import read_det_v1
+from mot_dinov3.formats.exchange import read_any, recognise
 from mot_dinov3.formats.motchallenge import read_detections
 from mot_dinov3.formats.recorded import RecordedDetections
-from mot_dinov3.formats.text import check_file
+from mot_dinov3.formats.track_v1 import without_tracks
 
 
 def read_recorded(path: str | Path) -> RecordedDetections:
-    """Read det-v1 JSON (``.json``) or MOTChallenge text (``.txt``, ``.csv``); another ending is told by its content.
+    """Read the boxes of a file in any format of `exchange.FORMATS`, without their tracks.
 
     Raises:
         FormatError: The file cannot be read as what it is.
     """
     path = Path(path)
-    check_file(path)
-    return read_det_v1(path) if _is_json(path) else read_detections(path)
-
-
-def _is_json(path: Path) -> bool:
-    if path.suffix.lower() in (".json", ".txt", ".csv"):
-        return path.suffix.lower() == ".json"
-    with path.open("rb") as file:
-        start = file.read(64)
-    return start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    name = recognise(path)
+    if name == "motchallenge":
+        return read_detections(path)
+    if name == "det-v1":
+        return read_det_v1(path)
+    found = read_any(path, name=name)
+    return dataclasses.replace(found, frames={index: without_tracks(rows) for index, rows in found.frames.items()})

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from mot_dinov3 import boxes
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
-from mot_dinov3.structures import Detections, FloatArray, IntArray, VideoInfo
+from mot_dinov3.structures import Detections, FloatArray, IntArray, TrackState, VideoInfo
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
@@ -73,9 +73,49 @@ def read_detections(path: str | Path) -> RecordedDetections:
     for index, values_of_frame in sorted(rows.items()):
         table = np.array([values[2:7] for values in values_of_frame])
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
+    return RecordedDetections(str(path), frames, *_sequence(path))
+
+
+def _sequence(path: Path) -> tuple[VideoInfo, bool]:
+    """Return what the seqinfo.ini one folder above the file's says of the video, and whether it tells the rate."""
     seqinfo = path.absolute().parent.parent / "seqinfo.ini"
-    video, fps_known = read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
-    return RecordedDetections(str(path), frames, video, fps_known)
+    return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
+
+
+def read_recorded(path: Path) -> RecordedDetections:
+    """Read detections, or tracks with their numbers: the id of the first row tells which; −1 means detections.
+
+    A track's value in column 7 that is −1 stands for no score, and is read as 1.
+
+    Raises:
+        FormatError: A row breaks the format; the message names the line.
+    """
+    for number, line in read_lines(path):
+        if _numbers(line, path, number)[1] == -1:
+            return read_detections(path)
+        break
+    table = read_tracks(path)
+    score = np.where(table.value == -1, 1.0, table.value)
+    wrong = np.flatnonzero((score < 0) | (score > 1))
+    if len(wrong):
+        row = wrong[0]
+        raise FormatError(
+            f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: the score {score[row]:g} is not 0…1",
+            remedy="rescale column 7 to 0…1",
+        )
+    wide: npt.NDArray[Any] = table.xywh
+    xyxy = boxes.from_xywh(wide).astype(np.float32)
+    frames = {}
+    for index in np.unique(table.frame):
+        rows = np.flatnonzero(table.frame == index)
+        frames[int(index)] = Detections(
+            xyxy[rows],
+            score[rows],
+            np.maximum(table.class_id[rows], -1),
+            track_id=table.track_id[rows],
+            state=np.full(len(rows), int(TrackState.CONFIRMED)),
+        )
+    return RecordedDetections(str(path), frames, *_sequence(path))
 
 
 def read_tracks(path: str | Path) -> TrackTable:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.rows import REMEDY, Row, RowCollector, parse_number, parse_whole
+from mot_dinov3.formats.text import printable, read_lines
+from mot_dinov3.structures import Detections, Frame, TrackState, VideoInfo
 
 TRACK_COLUMNS = (
     "frame",
@@ -28,6 +33,9 @@ TRACK_COLUMNS = (
     "gallery_distance",
     "gallery_margin",
 )
+
+_CORNERS = ("x1", "y1", "x2", "y2")
+_NEEDED = ("frame", "track_id", *_CORNERS)
 
 
 def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
@@ -60,3 +68,45 @@ def csv_line(row: Sequence[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
     return text.getvalue()
+
+
+def read_table(path: Path) -> RecordedDetections:
+    """Read a table of tracks that `track_rows` wrote; columns may be missing or come in another order.
+
+    Raises:
+        FormatError: It has no such columns, or a row breaks the format; the message names the line.
+    """
+    lines = read_lines(path)
+    header = next(csv.reader([next(lines, (1, ""))[1]]))
+    missing = [name for name in _NEEDED if name not in header]
+    if missing:
+        raise FormatError(
+            f"'{path}', line 1: the column '{missing[0]}' is missing", remedy=f"needed: {', '.join(_NEEDED)}"
+        )
+    rows = RowCollector()
+    names: dict[int, str] = {}
+    for number, line in lines:
+        fields = next(csv.reader([line]))
+        try:
+            if len(fields) != len(header):
+                raise ValueError(f"has {len(fields)} columns, its first line {len(header)}")
+            record = dict(zip(header, fields))
+            row = _row(record)
+            rows.add(parse_whole(record["frame"], "the frame"), row)
+        except ValueError as error:
+            raise FormatError(f"'{path}', line {number}: {error}", remedy=REMEDY) from error
+        if record.get("class_name") and row.class_id >= 0:
+            names.setdefault(row.class_id, printable(record["class_name"]))
+    return RecordedDetections(str(path), rows.frames(), VideoInfo(str(path), 0, 0, ASSUMED_FPS), names=names)
+
+
+def _row(record: Mapping[str, str]) -> Row:
+    x1, y1, x2, y2 = (parse_number(record[name], name) for name in _CORNERS)
+    return Row(
+        (x1, y1, x2, y2),
+        parse_number(record.get("score") or "1", "the score"),
+        parse_whole(record.get("class_id") or "-1", "class_id", low=-1),
+        parse_whole(record["track_id"], "track_id"),
+        record.get("coasted") == "1",
+        record.get("gallery_id") or None,
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from mot_dinov3.errors import FormatError
+from mot_dinov3.structures import FloatArray
 
 MAX_FRAME = 100_000_000
 """Highest frame number believed: 38 days at 30 fps. A larger one is a broken file, and would be counted up to."""
@@ -155,6 +156,11 @@ def too_deep(value: object, depth: int = _MAX_DEPTH) -> bool:
     if type(value) is list:
         return any(too_deep(v, depth - 1) for v in value if type(v) in (dict, list))
     return False
+
+
+def shortest(values: FloatArray) -> list[float]:
+    """Return Python floats with the fewest digits that still give the same float32 when read again."""
+    return [float(str(value)) for value in values]
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ from mot_dinov3.formats.text import is_number
 from mot_dinov3.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
-_OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))
+OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))
 _NUMBERS = ("gallery_distance", "gallery_margin")
 
 
@@ -74,8 +74,8 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
     fresh, coasted = detections.fresh.tolist(), detections.coasted.tolist()
     records = detection_records(detections, names)
     for row, (record, track_id) in enumerate(zip(records, detections.track_id.tolist())):
-        if not _OURS.isdisjoint(record):
-            for key in _OURS:
+        if not OURS.isdisjoint(record):
+            for key in OURS:
                 record.pop(key, None)
         if track_id >= 0:
             record["track_id"] = str(track_id)
@@ -88,6 +88,15 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
         if coasted[row]:
             record["coasted"] = True
     return records
+
+
+def without_tracks(detections: Detections) -> Detections:
+    """Return the rows that were detected, as they were before they were tracked: without our keys."""
+    rows = detections[~detections.coasted]
+    plain = [None if r is None else {key: v for key, v in r.items() if key not in OURS} for r in rows.extra]
+    extra = np.empty(len(plain), np.object_)
+    extra[:] = plain
+    return Detections(rows.xyxy, rows.score, rows.class_id, extra=extra)
 
 
 def read_track_v1(path: str | Path) -> RecordedDetections:

@@ -1,0 +1,155 @@
+"""`convert`: boxes and tracks from one format to another, for correction tools and back."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_dinov3.cli.progress import say_notices
+from mot_dinov3.errors import EXIT_OK, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from mot_dinov3.formats.exchange import Format
+    from mot_dinov3.formats.recorded import RecordedDetections
+    from mot_dinov3.formats.rows import Hints
+    from mot_dinov3.structures import VideoInfo
+
+NAMES = ("motchallenge", "det-v1", "track-v1", "coco", "cvat", "yolo", "csv")
+NEED_RATE = ("det-v1", "track-v1", "csv")
+LARGEST_SIDE = 1 << 16  # pixels
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `subparsers`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "convert",
+        usage="%(prog)s IN OUT [options]",
+        description="Convert boxes and tracks from one format to another, to correct them in another program and to "
+        f"get them back. Formats: {', '.join(NAMES)}; yolo is a folder. What a format has no room for is counted "
+        "and said.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("source", metavar="IN", type=Path, help="file, or folder of YOLO labels, to read")
+    parser.add_argument("target", metavar="OUT", type=Path, help="file, or folder of YOLO labels, to write")
+    parser.add_argument(
+        "--from", dest="source_format", choices=NAMES, help="format of IN (default: as its content says)"
+    )
+    parser.add_argument("--to", dest="target_format", choices=NAMES, help="format of OUT (default: as its ending says)")
+    parser.add_argument("--video", metavar="PATH", help="the video, which tells size, frame rate and length")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, where IN does not tell it")
+    parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: as --video or IN tells it)")
+    parser.add_argument(
+        "--class-names",
+        type=Path,
+        metavar="FILE",
+        help="numbers and names of the classes: a name a line, from 0, or a YOLO data.yaml",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is there already")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not all(side.isascii() and side.isdigit() and 0 < int(side) <= LARGEST_SIDE for side in (width, height)):
+        raise argparse.ArgumentTypeError(f"must be like 1920x1080, got {text!r}")
+    return int(width), int(height)
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, say what was lost, and return the exit code."""
+    from mot_dinov3.build.times import now_utc
+    from mot_dinov3.formats import exchange
+
+    name = args.target_format or exchange.format_of_output(args.target)
+    target = exchange.FORMATS[name]
+    _check_target(args, target)
+    video = _video_info(args.video) if args.video else None
+    recorded = exchange.read_any(args.source, _hints(args, video), name=args.source_format)
+    recorded = _described(recorded, args, video)
+    notices = _notices(recorded, args, video)
+    if name in NEED_RATE:
+        info, notice = recorded.source_info(None)
+        notices.append(notice)
+        recorded = dataclasses.replace(recorded, video=info)
+    if lost := exchange.losses(recorded, name):
+        notices.append(f"{name} has no room for: {'; '.join(lost)}")
+    _write(args.target, target, recorded if {"both", "detected"} & target.room else exchange.shown(recorded), now_utc())
+    say_notices(filter(None, notices))
+    boxes = sum(map(len, recorded.frames.values()))
+    print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")
+    return EXIT_OK
+
+
+def _check_target(args: argparse.Namespace, target: Format) -> None:
+    """Refuse what cannot be written, would overwrite what is read, or is there already."""
+    from mot_dinov3.outputs import check_output, check_output_folder
+
+    path: Path = args.target
+    if path.exists() and not args.overwrite:
+        raise OutputError(f"output '{path}' exists already", remedy="name a new one, or replace it with --overwrite")
+    if target.holds is not None:
+        if args.source.exists() and (
+            path.resolve() == args.source.resolve() or path.resolve() in args.source.resolve().parents
+        ):
+            raise OutputError(f"output '{path}' holds the source itself", remedy="choose another folder")
+        check_output_folder(path, holds=target.holds)
+        return
+    for source in (args.source, args.video, args.class_names):
+        check_output(path, source=str(source) if source else None)
+
+
+def _video_info(source: str) -> VideoInfo:
+    from mot_dinov3.video import SourceConfig, open_source
+
+    with open_source(SourceConfig(source=source)) as frames:
+        return frames.info
+
+
+def _hints(args: argparse.Namespace, video: VideoInfo | None) -> Hints:
+    from mot_dinov3.formats.classes import read_class_names
+    from mot_dinov3.formats.rows import Hints
+
+    size = args.size or ((video.width, video.height) if video else (0, 0))
+    if args.size and video and args.size != (video.width, video.height):
+        raise UsageError(
+            f"--size says {size[0]}×{size[1]}, and '{video.path}' has {video.width}×{video.height}",
+            remedy="leave out --size",
+        )
+    names = read_class_names(args.class_names) if args.class_names else {}
+    return Hints(width=size[0], height=size[1], names=names)
+
+
+def _described(recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None) -> RecordedDetections:
+    """Return the same with what the user says of the video."""
+    info, known = recorded.video, recorded.fps_known
+    if video:
+        info = dataclasses.replace(info, path=video.path, fps=video.fps, frame_count=video.frame_count)
+        known = True
+    if args.fps:
+        info, known = dataclasses.replace(info, fps=args.fps), True
+    return dataclasses.replace(recorded, video=info, fps_known=known)
+
+
+def _notices(recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None) -> list[str]:
+    if video and 0 < video.frame_count <= recorded.last_frame:
+        last = video.frame_count - 1
+        return [f"'{args.source}' has frame {recorded.last_frame}, but '{video.path}' ends with frame {last}"]
+    return []
+
+
+def _write(path: Path, target: Format, recorded: RecordedDetections, created: str) -> None:
+    from mot_dinov3.outputs import replacing, replacing_folder
+
+    with (replacing if target.holds is None else replacing_folder)(path) as part:
+        target.write(part, recorded, created)

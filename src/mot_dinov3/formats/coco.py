@@ -1,0 +1,287 @@
+"""COCO-style video JSON: COCO's images, annotations and categories, with videos, frame numbers and track numbers.
+
+The layout that CocoVID's readers (MMTracking), TAO's (TrackEval) and YouTube-VIS' kin share: an image has ``video_id``
+and its frame number as ``frame_id`` (CocoVID) or ``frame_index`` (TAO), both from 0; an annotation has ``bbox`` (x, y,
+width, height), ``category_id``, and its track as ``track_id`` (TAO) or ``instance_id`` (CocoVID). What is written has
+both of each. A category's id is the class number plus one, since many readers take 0 for the background.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.classes import labels_of, names_of, number_labels
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.rows import REMEDY, Corners, Hints, Row, RowCollector, frame_numbers
+from mot_dinov3.formats.text import MAX_FRAME, dumps, is_number, kind_of, printable, read_object, shortest
+from mot_dinov3.structures import Detections, VideoInfo
+
+log = logging.getLogger(__name__)
+
+MAX_CATEGORY = 2**31 - 1
+_FRAME_KEYS = ("frame_id", "frame_index")
+_TRACK_KEYS = ("track_id", "instance_id")
+
+
+def read_coco(path: Path, hints: Hints) -> RecordedDetections:
+    """Read the boxes of one video; annotations marked ``iscrowd`` or ``ignore`` are left out, and counted in the log.
+
+    Raises:
+        FormatError: It breaks the format, or holds several videos; the message names the record.
+    """
+    document = read_object(path)
+    images = _records(path, document, "images")
+    video = _one_video(path, document, images)
+    frames = _frames(path, images)
+    classes, names = _classes(path, document, hints)
+    rows = RowCollector()
+    for frame in frames.values():
+        rows.touch(frame)
+    left_out = 0
+    for position, record in enumerate(_records(path, document, "annotations")):
+        if record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True):
+            left_out += 1
+            continue
+        try:
+            frame = _known(record, "image_id", frames)
+            rows.add(frame, _row(record, classes))
+        except ValueError as error:
+            raise FormatError(f"'{path}', annotation {position}: {error}", remedy=REMEDY) from error
+    if left_out:
+        log.warning("'%s': %d annotations marked as crowd or to be ignored are left out", path, left_out)
+    info, fps_known = _video_info(path, video, images)
+    return RecordedDetections(str(path), rows.frames(), info, fps_known, names)
+
+
+def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    records = document.get(key)
+    if not isinstance(records, list):
+        problem = f"'{key}' must be a list, not a {kind_of(records)}" if key in document else f"has no '{key}'"
+        raise FormatError(f"'{path}': {problem}", remedy="give a COCO file with images, annotations and categories")
+    for position, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise FormatError(f"'{path}', {key}, record {position}: must be an object, not a {kind_of(record)}")
+    return records
+
+
+def _one_video(path: Path, document: Mapping[str, Any], images: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """Return the record of the file's video, an empty one where it has none, and check the images' videos."""
+    videos = _records(path, document, "videos") if "videos" in document else []
+    if len(videos) > 1:
+        raise FormatError(f"'{path}' holds {len(videos)} videos", remedy="split it: one file a video")
+    known = videos[0].get("id") if videos else None
+    for position, image in enumerate(images):
+        if "video_id" in image and image["video_id"] != known:
+            of = f"'{path}', images, record {position}"
+            raise FormatError(f"{of}: belongs to video {image['video_id']!r:.40}, which is not listed in 'videos'")
+    return videos[0] if videos else {}
+
+
+def _frames(path: Path, images: list[dict[str, Any]]) -> dict[object, int]:
+    """Return image id → frame number."""
+    frames: dict[object, int] = {}
+    first: dict[int, int] = {}
+    for position, image in enumerate(images):
+        where = f"'{path}', images, record {position}"
+        key = image.get("id")
+        if type(key) not in (int, str):
+            raise FormatError(f"{where}: its id must be a number or a string")
+        if key in frames:
+            raise FormatError(f"{where}: the id {key!r:.40} is taken already")
+        frames[key] = _frame_number(image, where)
+        other = first.setdefault(frames[key], position)
+        if other != position:
+            raise FormatError(f"{where}: frame {frames[key]} is record {other} already")
+    if first and min(first) == 1 and any("frame_id" in image for image in images):
+        log.warning("'%s': its first frame is 1; frames count from 0 there, so it is the video's second", path)
+    return frames
+
+
+def _frame_number(image: Mapping[str, Any], where: str) -> int:
+    """Return an image's frame: as it says, or the number at the end of its file's name."""
+    for key in _FRAME_KEYS:
+        if key in image:
+            if type(image[key]) is not int or not 0 <= image[key] <= MAX_FRAME:
+                raise FormatError(f"{where}: {key} must be a whole number from 0, got {image[key]!r:.40}")
+            return int(image[key])
+    name = image.get("file_name")
+    digits = re.search(r"([0-9]{1,9})\.[^.]*$", name) if isinstance(name, str) else None
+    if digits is None or int(digits[1]) > MAX_FRAME:
+        raise FormatError(
+            f"{where}: does not tell its frame", remedy="give it a frame_id, or a file_name that ends in its number"
+        )
+    return int(digits[1])
+
+
+def _classes(path: Path, document: Mapping[str, Any], hints: Hints) -> tuple[dict[object, int], dict[int, str]]:
+    """Return category id → class number, and class number → name."""
+    labels: dict[object, str] = {}
+    declared: dict[str, int | None] = {}
+    for position, category in enumerate(_records(path, document, "categories")):
+        key, name, class_id = category.get("id"), category.get("name"), category.get("class_id")
+        where = f"'{path}', categories, record {position}"
+        if type(key) is not int or not 0 <= key <= MAX_CATEGORY or not isinstance(name, str):
+            raise FormatError(f"{where}: needs an id, a whole number from 0, and a name")
+        if key in labels or name in declared:
+            raise FormatError(f"{where}: its id or name is taken already")
+        if class_id is not None and (type(class_id) is not int or not -1 <= class_id <= MAX_CATEGORY):
+            raise FormatError(f"{where}: class_id must be a whole number from -1, got {class_id!r:.40}")
+        labels[key] = name
+        declared[name] = key if class_id is None else class_id
+    try:
+        numbers = number_labels(declared, hints.names)
+    except ValueError as error:
+        raise FormatError(f"'{path}': {error}") from error
+    return {key: numbers[name] for key, name in labels.items()}, names_of(numbers)
+
+
+def _known(record: Mapping[str, Any], key: str, known: Mapping[object, int]) -> int:
+    value = record.get(key)
+    if type(value) not in (int, str) or value not in known:
+        raise ValueError(f"{key} {value!r:.40} is not listed")
+    return known[value]
+
+
+def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
+    score = record.get("score", 1)
+    if not is_number(score):
+        raise ValueError(f"score must be a number from 0 to 1, got {score!r:.40}")
+    name = record.get("gallery_id")
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"gallery_id must be a string, not a {kind_of(name)}")
+    return Row(
+        _corners(record.get("bbox")),
+        float(score),
+        _known(record, "category_id", classes),
+        _track_id(record),
+        record.get("coasted") is True,
+        name,
+    )
+
+
+def _corners(box: object) -> Corners:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        raise ValueError(f"bbox must be four finite numbers, x, y, width and height, got {box!r:.60}")
+    x, y, width, height = map(float, box)
+    return x, y, x + width, y + height
+
+
+def _track_id(record: Mapping[str, Any]) -> int:
+    """Return the number of an annotation's track, also where CVAT's COCO export puts it; −1 for none."""
+    attributes = record.get("attributes")
+    places = [(record, _TRACK_KEYS), (attributes if isinstance(attributes, dict) else {}, ("track_id",))]
+    for place, keys in places:
+        for key in keys:
+            value = place.get(key)
+            if value is not None:
+                if type(value) is not int or value < -1:
+                    raise ValueError(f"{key} must be a whole number from 0, got {value!r:.40}")
+                return value
+    return -1
+
+
+def _video_info(path: Path, video: Mapping[str, Any], images: Iterable[Mapping[str, Any]]) -> tuple[VideoInfo, bool]:
+    """Return what is known of the video, and whether the file names its frame rate."""
+    sources = [video, *images]
+    width, height = (
+        next((s[k] for s in sources if type(s.get(k)) is int and s[k] > 0), 0) for k in ("width", "height")
+    )
+    count, fps = (float(video[key]) if is_number(video.get(key)) else 0.0 for key in ("length", "fps"))
+    name = video.get("name") or video.get("file_name") or str(path)
+    rate = fps if 0 < fps <= MAX_FRAME else 0.0
+    frames = int(count) if 0 < count <= MAX_FRAME else 0
+    return VideoInfo(printable(str(name)), width, height, rate or ASSUMED_FPS, frames), rate > 0
+
+
+def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
+    """Write the boxes of `Detections.xyxy` with their tracks.
+
+    Args:
+        path: The file.
+        recorded: What to write.
+        created: Time of writing, ISO 8601.
+    """
+    frames, video = recorded.frames, recorded.video
+    labels = labels_of({int(c) for rows in frames.values() for c in np.unique(rows.class_id)}, recorded.names)
+    categories = _category_ids(labels)
+    numbers = frame_numbers(frames)
+    size = {"width": video.width, "height": video.height} if video.width and video.height else {}
+    listed = {"id": 1, "name": video.path, **size, "length": max(recorded.last_frame + 1, video.frame_count)}
+    listed |= {"fps": video.fps} if recorded.fps_known else {}
+    listed |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}  # TAO's readers ask for them
+    parts: dict[str, Iterable[Mapping[str, Any]]] = {
+        "categories": ({"id": categories[c], "name": label, "class_id": c} for c, label in labels.items()),
+        "videos": [listed],
+        "tracks": _tracks(frames, categories),
+        "images": (_image(number, size) for number in numbers),
+        "annotations": _annotations(frames, categories),
+    }
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{{"info": {dumps({"description": "tracks", "date_created": created})}')
+        for key, records in parts.items():
+            _write_list(file, key, records)
+        file.write("}\n")
+
+
+def _write_list(file: TextIO, key: str, records: Iterable[Mapping[str, Any]]) -> None:
+    file.write(f',\n "{key}": [')
+    for number, record in enumerate(records):
+        file.write(",\n  " if number else "\n  ")
+        file.write(dumps(record))
+    file.write("]")
+
+
+def _category_ids(labels: Mapping[int, str]) -> dict[int, int]:
+    """Return class number → category id: one more; for boxes without a class, the lowest free one from 1."""
+    ids = {class_id: class_id + 1 for class_id in labels if class_id >= 0}
+    if -1 in labels:
+        ids[-1] = next(number for number in range(1, len(ids) + 2) if number not in ids.values())
+    return ids
+
+
+def _image(number: int, size: Mapping[str, int]) -> Mapping[str, Any]:
+    name = f"{number:06d}.jpg"
+    return {"id": number + 1, "video_id": 1, "frame_id": number, "frame_index": number, "file_name": name, **size}
+
+
+def _tracks(frames: Mapping[int, Detections], categories: Mapping[int, int]) -> list[Mapping[str, Any]]:
+    """Return TAO's list of tracks, each with the category of its first box."""
+    first: dict[int, int] = {}
+    for _, rows in sorted(frames.items()):
+        for track_id, class_id in zip(rows.track_id.tolist(), rows.class_id.tolist()):
+            if track_id >= 0:
+                first.setdefault(track_id, class_id)
+    return [{"id": track_id, "video_id": 1, "category_id": categories[c]} for track_id, c in sorted(first.items())]
+
+
+def _annotations(frames: Mapping[int, Detections], categories: Mapping[int, int]) -> Iterator[Mapping[str, Any]]:
+    number = 0
+    for frame, rows in sorted(frames.items()):
+        for row in range(len(rows)):
+            number += 1
+            yield _annotation(number, frame, rows, row, categories)
+
+
+def _annotation(
+    number: int, frame: int, rows: Detections, row: int, categories: Mapping[int, int]
+) -> Mapping[str, Any]:
+    x1, y1, x2, y2 = shortest(rows.xyxy[row])
+    track_id = int(rows.track_id[row])
+    record: dict[str, Any] = {"id": number, "image_id": frame + 1, "video_id": 1}
+    record["category_id"] = categories[int(rows.class_id[row])]
+    if track_id >= 0:
+        record |= {"track_id": track_id, "instance_id": track_id}
+    record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+    record["score"] = shortest(rows.score[row : row + 1])[0]
+    if rows.gallery_id[row] is not None:
+        record["gallery_id"] = str(rows.gallery_id[row])
+    if rows.coasted[row]:
+        record["coasted"] = True
+    return record

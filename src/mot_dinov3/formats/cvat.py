@@ -1,0 +1,343 @@
+"""Reading CVAT for video 1.1: tracks of boxes as XML, frames from 0.
+
+``<track id label>`` holds ``<box frame outside occluded keyframe xtl ytl xbr ybr>``; between two boxes of a track the
+corners move linearly, and a box with ``outside="1"`` ends a stretch: CVAT's own meaning (its `TrackManager`). What CVAT
+exports lists every frame; a file with keyframes only, from elsewhere, ends a track with its last box.
+
+CVAT numbers tracks anew, so that our number of a track travels as an attribute (``track``), as do score, known identity
+and the mark of a predicted box; CVAT keeps attributes that the task's labels have, and drops the others.
+
+The parser is the standard library's expat, used directly: a document type declaration is refused, and with it go entity
+bombs and external entities, which is all that defusedxml would add; and unlike ElementTree it tells the line of what
+is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+from xml.parsers import expat
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.classes import names_of, number_labels
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.rows import (
+    REMEDY,
+    Corners,
+    Hints,
+    Row,
+    RowCollector,
+    check_box,
+    parse_number,
+    parse_whole,
+)
+from mot_dinov3.formats.text import MAX_BYTES, MAX_FRAME, check_file, printable
+from mot_dinov3.structures import VideoInfo
+
+log = logging.getLogger(__name__)
+
+TRACK, SCORE, GALLERY, COASTED = "track", "score", "gallery_id", "coasted"
+"""Attributes of a box in which CVAT carries what it has no place for."""
+
+MAX_GAP = 100_000  # frames from one box of a track to the next; more are a broken number
+MAX_DEPTH = 64
+_SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
+_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_TOLD = {
+    ("original_size", "width"): "width",
+    ("original_size", "height"): "height",
+    ("task", "size"): "size",
+    ("job", "size"): "size",
+    ("task", "frame_rate"): "frame_rate",
+    ("task", "name"): "task",
+    ("meta", "source"): "source",
+}
+"""What is noted of the head, by element: its parent's name and its own."""
+
+
+@dataclasses.dataclass
+class _Box:
+    line: int
+    frame: int
+    box: Corners
+    outside: bool
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class _Track:
+    line: int
+    number: int | None
+    label: str
+    boxes: list[_Box] = dataclasses.field(default_factory=list)
+
+
+def read_cvat(path: Path, hints: Hints) -> RecordedDetections:
+    """Read tracks of boxes; other shapes are left out, and counted in the log.
+
+    Raises:
+        FormatError: It is no such file or breaks the format; the message names the line.
+    """
+    reader = _Reader(path)
+    reader.read()
+    try:
+        numbers = number_labels(reader.labels, hints.names)
+    except ValueError as error:
+        raise FormatError(f"'{path}': {error}", remedy="give the class names of this very file") from error
+    rows = RowCollector()
+    ids = _track_ids(path, reader.tracks)
+    for track, track_id in zip(reader.tracks, ids):
+        for frame, line, row in _rows(path, track, numbers[track.label], track_id):
+            try:
+                rows.add(frame, row)
+            except ValueError as error:
+                raise FormatError(f"'{path}', line {line}: {error}", remedy=REMEDY) from error
+    fps = reader.fps()
+    size = reader.whole("width"), reader.whole("height")
+    video = VideoInfo(reader.source(), *size, fps or ASSUMED_FPS, reader.whole("size"))
+    _tell(path, reader.skipped)
+    return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers))
+
+
+def _tell(path: Path, skipped: Mapping[str, int]) -> None:
+    if skipped:
+        told = ", ".join(f"{count} {name}" for name, count in sorted(skipped.items()))
+        log.warning("'%s': left out, since only upright boxes are read: %s", path, told)
+
+
+class _Reader:
+    """What expat calls while it reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tracks: list[_Track] = []
+        self.labels: dict[str, int | None] = {}
+        self.skipped: Counter[str] = Counter()
+        self._meta: dict[str, str] = {}
+        self._open: list[str] = []
+        self._text: list[str] = []
+        self._attribute = ""
+        self._label = ""
+        self._listed = False
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text.append
+        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def read(self) -> None:
+        """Read the file."""
+        check_file(self.path)
+        size = self.path.stat().st_size
+        if size > MAX_BYTES:
+            raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than is read at once")
+        try:
+            with self.path.open("rb") as file:
+                self._parser.ParseFile(file)
+        except expat.ExpatError as error:
+            problem = expat.errors.messages.get(error.code, "broken")
+            raise FormatError(
+                f"'{self.path}' is not valid XML: line {error.lineno}, column {error.offset + 1}: {problem}",
+                remedy="export it anew: it may have been cut off",
+            ) from error
+        except OSError as error:
+            raise FormatError(f"'{self.path}' cannot be read: {error.strerror or error}") from error
+
+    def whole(self, key: str) -> int:
+        """Return a whole number that the head tells, or 0."""
+        try:
+            value = parse_whole(self._meta.get(key) or "0", key)
+        except ValueError as error:
+            raise FormatError(f"'{self.path}', <meta>: {error}") from error
+        return value if value <= MAX_FRAME else 0
+
+    def fps(self) -> float:
+        """Return the frame rate that the head tells (CVAT itself tells none), or 0."""
+        try:
+            value = parse_number(self._meta.get("frame_rate") or "0", "frame_rate")
+        except ValueError as error:
+            raise FormatError(f"'{self.path}', <meta>: {error}") from error
+        return value if 0 < value <= MAX_FRAME else 0.0
+
+    def source(self) -> str:
+        """Return the name of the video."""
+        return printable(self._meta.get("source") or self._meta.get("task") or str(self.path))
+
+    def _fail(self, message: str, remedy: str = "") -> NoReturn:
+        raise FormatError(f"'{self.path}', line {self._parser.CurrentLineNumber}: {message}", remedy=remedy)
+
+    def _refuse_doctype(self, *_: object) -> NoReturn:
+        self._fail("has a document type declaration, which CVAT never writes", "remove it; entities are not expanded")
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        self._text.clear()
+        if not self._open and tag != "annotations":
+            self._fail(f"the file begins with <{tag}>, not <annotations>: it is not from CVAT")
+        if len(self._open) >= MAX_DEPTH:
+            self._fail("is nested too deeply to be from CVAT")
+        parent = self._open[-1] if self._open else ""
+        self._open.append(tag)
+        if parent == "annotations":
+            if tag == "track":
+                self._begin_track(given)
+            elif tag == "image":
+                self._fail("has <image>: it is CVAT for images", "export the task as 'CVAT for video 1.1'")
+        elif parent == "track" and tag == "box":
+            self._begin_box(given)
+        elif parent == "track" and tag in _SHAPES:
+            self.skipped[tag] += 1
+        elif parent == "box" and tag == "attribute":
+            self._attribute = given.get("name", "")
+
+    def _end(self, tag: str) -> None:
+        self._open.pop()
+        text = "".join(self._text).strip()
+        self._text.clear()
+        parent = self._open[-1] if self._open else ""
+        if "meta" in self._open:
+            self._note(tag, parent, text)
+        elif tag == "attribute" and parent == "box":
+            self.tracks[-1].boxes[-1].attributes[self._attribute] = text
+
+    def _note(self, tag: str, parent: str, text: str) -> None:
+        """Note what the head tells; the labels of skeletons' parts are listed inside others and do not count."""
+        if parent == "label" and "label" not in self._open[:-1]:
+            if tag == "name":
+                self._label, self._listed = text, True
+                self.labels.setdefault(text, None)
+            elif tag == "class_id":
+                self.labels[self._label] = self._number(text, "class_id", low=-1)
+        elif (parent, tag) in _TOLD:
+            self._meta[_TOLD[parent, tag]] = text
+
+    def _begin_track(self, given: Mapping[str, str]) -> None:
+        label = self._get(given, "label", "track").strip()
+        if label not in self.labels:
+            if self._listed:
+                listed = ", ".join(sorted(self.labels))
+                self._fail(f"the label '{label}' is not listed in <meta>", f"listed there: {listed}")
+            self.labels[label] = None
+        number = self._number(given["id"], "id") if given.get("id") else None
+        self.tracks.append(_Track(self._parser.CurrentLineNumber, number, label))
+
+    def _begin_box(self, given: Mapping[str, str]) -> None:
+        frame = self._number(self._get(given, "frame", "box"), "frame")
+        outside = given.get("outside", "0") == "1"
+        try:
+            x1, y1, x2, y2 = (parse_number(self._get(given, name, "box"), name) for name in _CORNERS)
+            turned = parse_number(given.get("rotation") or "0", "rotation")
+            if not outside:
+                check_box((x1, y1, x2, y2))
+        except ValueError as error:
+            self._fail(str(error), REMEDY)
+        if frame > MAX_FRAME:
+            self._fail(f"the frame {frame} is beyond any video")
+        self.skipped.update(["rotations of boxes"] if turned % 360 else [])
+        box = _Box(self._parser.CurrentLineNumber, frame, (x1, y1, x2, y2), outside)
+        self.tracks[-1].boxes.append(box)
+
+    def _get(self, given: Mapping[str, str], name: str, tag: str) -> str:
+        if name not in given:
+            self._fail(f"<{tag}> has no '{name}'", "export it as 'CVAT for video 1.1'")
+        return given[name]
+
+    def _number(self, text: str, name: str, *, low: int = 0) -> int:
+        try:
+            return parse_whole(text, name, low=low)
+        except ValueError as error:
+            self._fail(str(error))
+
+
+def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
+    """Return a number for each track: the one its boxes carry, else the file's own.
+
+    Where any track carries a number, a track without one was drawn by hand, and the second one with a number was split
+    off the first: both get new ones.
+    """
+    carried = [_carried(track) for track in tracks]
+    if all(number is None for number in carried):
+        return _own_ids(path, tracks)
+    fresh = max((number for number in carried if number is not None), default=0)
+    taken: set[int] = set()
+    ids, new = [], 0
+    for number in carried:
+        if number is None or (number >= 0 and number in taken):
+            fresh, new = max(fresh, 0) + 1, new + 1
+            number = fresh
+        taken.add(number)
+        ids.append(number)
+    if new:
+        log.warning("'%s': %d tracks were drawn or split off, and got new numbers up to %d", path, new, fresh)
+    return ids
+
+
+def _carried(track: _Track) -> int | None:
+    """Return the number that all boxes of a track carry, −1 for boxes that belong to none, or None."""
+    found = {box.attributes.get(TRACK, "") for box in track.boxes}
+    try:
+        return parse_whole(found.pop(), TRACK, low=-1) if len(found) == 1 else None
+    except ValueError:  # left empty, or written by hand
+        return None
+
+
+def _own_ids(path: Path, tracks: list[_Track]) -> list[int]:
+    seen: dict[int, int] = {}
+    for track in tracks:
+        if track.number is None:
+            raise FormatError(f"'{path}', line {track.line}: <track> has no 'id'")
+        first = seen.setdefault(track.number, track.line)
+        if first != track.line:
+            raise FormatError(
+                f"'{path}', line {track.line}: the track {track.number} is on line {first} already",
+                remedy="number each track differently; of a project, export one task",
+            )
+    return list(seen)
+
+
+def _rows(path: Path, track: _Track, class_id: int, track_id: int) -> Iterator[tuple[int, int, Row]]:
+    """Yield frame, line and row of every visible box of a track, with those between its keyframes."""
+    for box in _between(path, sorted(track.boxes, key=lambda box: box.frame)):
+        try:
+            score = parse_number(box.attributes.get(SCORE) or "1", SCORE)
+        except ValueError as error:
+            raise FormatError(f"'{path}', line {box.line}: {error}", remedy=REMEDY) from error
+        name = box.attributes.get(GALLERY) or None
+        coasted = box.attributes.get(COASTED) == "true"
+        yield box.frame, box.line, Row(box.box, score, class_id, track_id, coasted, name)
+
+
+def _between(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
+    """Yield the visible boxes of a track, in order, and those on the line between them."""
+    last: _Box | None = None
+    for box in boxes:
+        if last is not None:
+            gap = box.frame - last.frame
+            if gap == 0:
+                raise FormatError(f"'{path}', line {box.line}: frame {box.frame} is on line {last.line} already")
+            if not last.outside:
+                if gap > MAX_GAP:
+                    raise FormatError(
+                        f"'{path}', line {box.line}: {gap} frames after the box before it, too many to fill",
+                        remedy='end the stretch with a box that has outside="1"',
+                    )
+                yield from _filled(last, box, gap)
+        if not box.outside:
+            yield box
+        last = box
+
+
+def _filled(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
+    end = box.box
+    if box.outside:
+        try:
+            check_box(end)
+        except ValueError:  # only a mark of the end: nothing moves towards it
+            end = last.box
+    for step in range(1, gap):
+        x1, y1, x2, y2 = (a + (b - a) * step / gap for a, b in zip(last.box, end))
+        yield dataclasses.replace(last, frame=last.frame + step, box=(x1, y1, x2, y2), line=box.line)

@@ -1,0 +1,134 @@
+"""Writing CVAT for video 1.1, to correct tracks in CVAT (see `cvat` for what the file means)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+from mot_dinov3.formats.classes import labels_of
+from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
+from mot_dinov3.formats.recorded import RecordedDetections
+from mot_dinov3.formats.text import printable, shortest
+from mot_dinov3.structures import Detections
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))
+"""Name, and whether it may differ from frame to frame."""
+
+_Place = tuple[int, int]  # frame, row
+
+
+def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
+    """Write every box as a keyframe of its track; one without a track becomes a track of a single frame.
+
+    Args:
+        path: The file.
+        recorded: What to write, with the boxes that are to be seen in `Detections.xyxy`.
+        created: Time of writing, ISO 8601.
+    """
+    stretches = _stretches(recorded.frames)
+    classes = [_class_of(recorded.frames, places) for _, places in stretches]
+    labels = labels_of(classes, recorded.names)
+    count = max(recorded.last_frame + 1, recorded.video.frame_count)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_head(recorded, labels, count=count, created=created))
+        for (number, places), class_id in zip(stretches, classes):
+            file.write(f'  <track id="{number}" label={_quoted(labels[class_id])} source="file">\n')
+            file.writelines(_boxes(recorded.frames, places, count))
+            file.write("  </track>\n")
+        file.write("</annotations>\n")
+
+
+def class_losses(frames: Mapping[int, Detections]) -> int:
+    """Return how many boxes have another class than their track, which in CVAT has one."""
+    lost = 0
+    for _, places in _stretches(frames):
+        class_id = _class_of(frames, places)
+        lost += sum(int(frames[frame].class_id[row]) != class_id for frame, row in places)
+    return lost
+
+
+def _stretches(frames: Mapping[int, Detections]) -> list[tuple[int, list[_Place]]]:
+    """Return number and places of each track, then of each box without one, which get the numbers after."""
+    tracks: dict[int, list[_Place]] = {}
+    alone: list[_Place] = []
+    for frame, rows in sorted(frames.items()):
+        for row, track_id in enumerate(rows.track_id.tolist()):
+            (tracks.setdefault(track_id, []) if track_id >= 0 else alone).append((frame, row))
+    return [
+        *sorted(tracks.items()),
+        *((number, [place]) for number, place in enumerate(alone, max(tracks, default=-1) + 1)),
+    ]
+
+
+def _class_of(frames: Mapping[int, Detections], places: list[_Place]) -> int:
+    """Return the class that most boxes of a track have."""
+    return Counter(int(frames[frame].class_id[row]) for frame, row in places).most_common(1)[0][0]
+
+
+def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int, created: str) -> Iterator[str]:
+    video = recorded.video
+    name = _escaped(Path(video.path).name or video.path)
+    yield '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n'
+    yield f"      <name>{name}</name>\n      <size>{count}</size>\n      <mode>interpolation</mode>\n"
+    yield "      <overlap>0</overlap>\n      <start_frame>0</start_frame>\n"
+    yield f"      <stop_frame>{max(count - 1, 0)}</stop_frame>\n"
+    if recorded.fps_known:
+        yield f"      <frame_rate>{video.fps!r}</frame_rate>\n"
+    yield "      <labels>\n"
+    for class_id, label in labels.items():
+        # CVAT does not read the numbers of classes: they are for whoever reads the file as it is
+        yield f"        <label>\n          <name>{_escaped(label)}</name>\n          <class_id>{class_id}</class_id>\n"
+        yield "          <type>rectangle</type>\n          <attributes>\n"
+        for attribute, mutable in _ATTRIBUTES:
+            yield f"            <attribute><name>{attribute}</name><mutable>{mutable}</mutable>"
+            yield "<input_type>text</input_type><default_value></default_value><values></values></attribute>\n"
+        yield "          </attributes>\n        </label>\n"
+    yield "      </labels>\n"
+    if video.width and video.height:
+        yield f"      <original_size>\n        <width>{video.width}</width>\n        <height>{video.height}</height>\n"
+        yield "      </original_size>\n"
+    yield f"    </task>\n    <dumped>{_escaped(created)}</dumped>\n    <source>{name}</source>\n  </meta>\n"
+
+
+def _boxes(frames: Mapping[int, Detections], places: list[_Place], count: int) -> Iterator[str]:
+    """Yield the boxes of a track, and after each stretch the mark of its end, unless the video ends there, too."""
+    following = [frame for frame, _ in places[1:]]
+    for (frame, row), then in zip(places, [*following, count]):
+        yield _box(frame, frames[frame], row)
+        if frame + 1 < then:
+            yield _box(frame + 1, frames[frame], row, outside=True)
+
+
+def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> str:
+    coasted = bool(rows.coasted[row])
+    corners = zip(("xtl", "ytl", "xbr", "ybr"), shortest(rows.xyxy[row]))
+    given = " ".join(f'{name}="{value!r}"' for name, value in corners)
+    attributes = {
+        TRACK: str(rows.track_id[row]),
+        SCORE: str(shortest(rows.score[row : row + 1])[0]),
+        GALLERY: rows.gallery_id[row] or "",
+        COASTED: "true" if coasted else "",
+    }
+    inner = "".join(
+        f"      <attribute name={_quoted(name)}>{_escaped(str(value))}</attribute>\n"
+        for name, value in attributes.items()
+        if value
+    )
+    flags = f'outside="{int(outside)}" occluded="{int(coasted)}" keyframe="1"'
+    return f'    <box frame="{frame}" {flags} {given} z_order="0">\n{inner}    </box>\n'
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("?", printable(text))
+
+
+def _escaped(text: str) -> str:
+    return escape(_clean(text))
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(_clean(text))

@@ -1,0 +1,223 @@
+"""YOLO labels: a text file a frame, ``class cx cy w h [score] [track]``, parts of the picture's size.
+
+As Ultralytics writes them with ``save_txt``: ``labels/<stem>_<frame>.txt``, frames from 1, and no file for a frame
+without boxes. ``data.yaml`` beside ``labels/`` names the classes; ours also tells size and frame rate, which
+Ultralytics does not read. Folders from CVAT (``frame_000000.txt``) count frames from 0. Six numbers a line are
+ambiguous: the sixth is a track where all of a folder are whole and none comes twice in a frame, else a score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.classes import MAX_CLASS, read_class_names, read_yaml, yaml_names
+from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.rows import REMEDY, Hints, Row, RowCollector, parse_number, parse_whole, picture_size
+from mot_dinov3.formats.text import MAX_FRAME, is_number, printable, read_lines, read_text, shortest
+from mot_dinov3.structures import Detections, VideoInfo
+
+LABELS = "labels"
+DATA = "data.yaml"
+MAX_FILES = 2_000_000
+MAX_DATA = 1 << 20  # bytes
+_NAME_FILES = (DATA, "data.yml", "classes.txt", "obj.names")
+_NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]{1,9})\.txt")
+_CVAT = re.compile(r"frame_[0-9]{6}\.txt")
+_LAYOUT = (
+    "each line is: class, centre x and y, width, height, all but the class parts of 1; then a score, a track or both"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One line, its numbers as text: what the sixth means is only known when all have been seen."""
+
+    path: Path
+    number: int
+    fields: tuple[str, ...]
+
+
+def read_yolo(folder: Path, hints: Hints) -> RecordedDetections:
+    """Read a folder of labels, or one that has them in ``labels/``.
+
+    Raises:
+        FormatError: It is no such folder, a line breaks the format, or nobody knows the size of the pictures; the
+            message names file and line.
+    """
+    files = _files(folder)
+    data = _data(folder)
+    width, height = picture_size(folder, _whole(data, "width"), _whole(data, "height"), hints)
+    if not width or not height:
+        raise FormatError(
+            f"'{folder}' does not tell the size of the pictures, which its boxes are parts of",
+            remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
+        )
+    lines = {frame: list(_lines(path)) for frame, path in files.items()}
+    tracks = _sixth_is_track(lines)
+    rows = RowCollector()
+    for frame, of_frame in lines.items():
+        for line in of_frame:
+            try:
+                rows.add(frame, _row(line.fields, tracks, (width, height)))
+            except ValueError as error:
+                _fail(line, str(error), REMEDY)
+    fps = data.get("fps") if is_number(data.get("fps")) else 0
+    rate = float(fps) if fps and 0 < fps <= MAX_FRAME else 0.0
+    name = data.get("video")
+    video = VideoInfo(printable(name) if isinstance(name, str) else str(folder), width, height, rate or ASSUMED_FPS)
+    names = dict(hints.names) or data["names"]
+    return RecordedDetections(str(folder), rows.frames(), video, rate > 0, names)
+
+
+def is_yolo(folder: Path) -> bool:
+    """Tell whether a folder looks like one of labels."""
+    return any(True for place in (folder / LABELS, folder) if place.is_dir() for _ in place.glob("*.txt"))
+
+
+def holds(inner: Path) -> bool:
+    """Tell whether `inner`, the path of a file in a folder that `write_yolo` fills, is one that it writes."""
+    return inner == Path(DATA) or (inner.parent == Path(LABELS) and _NUMBERED.fullmatch(inner.name) is not None)
+
+
+def _files(folder: Path) -> dict[int, Path]:
+    """Return frame number → file, rising."""
+    if not folder.is_dir():
+        raise FormatError(f"'{folder}' is not a folder", remedy="give the folder that holds the labels")
+    inner = folder / LABELS
+    place = inner if inner.is_dir() else folder
+    root = folder.resolve()
+    found: dict[int, Path] = {}
+    with os.scandir(place) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(".txt") and entry.name not in _NAME_FILES)
+    if not names:
+        raise FormatError(f"'{place}' holds no labels, <name>_<frame>.txt", remedy="give the folder that holds them")
+    if len(names) > MAX_FILES:
+        raise FormatError(f"'{place}' holds {len(names)} files, more than {MAX_FILES}")
+    for name in names:
+        path, number = place / name, _NUMBERED.fullmatch(name)
+        if number is None or int(number[1]) > MAX_FRAME:
+            raise FormatError(f"'{path}' does not end in a frame's number", remedy="name it <name>_<frame>.txt")
+        if not path.resolve().is_relative_to(root):
+            raise FormatError(f"'{path}' is a link that leads out of '{folder}'", remedy="copy the file itself")
+        other = found.setdefault(int(number[1]), path)
+        if other != path:
+            raise FormatError(f"'{path}' is for the same frame as '{other.name}'", remedy="one folder holds one video")
+    first = 0 if 0 in found or all(map(_CVAT.fullmatch, names)) else 1
+    return {number - first: found[number] for number in sorted(found)}
+
+
+def _data(folder: Path) -> dict[str, Any]:
+    """Return what stands beside the labels about them; the paths in it are not followed."""
+    for place in (folder, folder.parent) if folder.name == LABELS else (folder,):
+        for name in _NAME_FILES:
+            path = place / name
+            if not path.is_file():
+                continue
+            if path.suffix not in (".yaml", ".yml"):
+                return {"names": read_class_names(path)}
+            document = read_yaml(path, read_text(path, largest=MAX_DATA))
+            named = {number: name for number, name in yaml_names(document, path).items() if name != str(number)}
+            return document | {"names": named}
+    return {"names": {}}
+
+
+def _whole(data: Mapping[str, Any], key: str) -> int:
+    value = data.get(key)
+    return value if type(value) is int and 0 < value <= MAX_FRAME else 0
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    if path.stat().st_size == 0:
+        return
+    for number, text in read_lines(path):
+        line = _Line(path, number, tuple(text.split()))
+        if not 5 <= len(line.fields) <= 7:
+            _fail(line, f"has {len(line.fields)} numbers, not 5 to 7", _LAYOUT)
+        yield line
+
+
+def _fail(line: _Line, message: str, remedy: str) -> NoReturn:
+    raise FormatError(f"'{line.path}', line {line.number}: {message}", remedy=remedy)
+
+
+def _sixth_is_track(lines: Mapping[int, list[_Line]]) -> bool:
+    """Tell whether a line of six numbers ends in a track: all are whole, and no two of a frame the same."""
+    if any(len(line.fields) == 7 for of_frame in lines.values() for line in of_frame):
+        return False
+    for of_frame in lines.values():
+        sixth = [line.fields[5] for line in of_frame if len(line.fields) == 6]
+        if not all(text.isascii() and text.isdigit() for text in sixth) or len(set(sixth)) < len(sixth):
+            return False
+    return True
+
+
+def _row(fields: tuple[str, ...], tracks: bool, size: tuple[int, int]) -> Row:
+    class_id = parse_whole(fields[0], "the class")
+    if class_id > MAX_CLASS:
+        raise ValueError(f"the class {class_id} is too large")
+    cx, cy, w, h = (parse_number(text, name) for text, name in zip(fields[1:5], ("cx", "cy", "w", "h")))
+    if max(abs(cx), abs(cy), w, h) > 10:
+        raise ValueError("its box is given in pixels, not in parts of the picture")
+    score = 1.0 if len(fields) == 5 or (len(fields) == 6 and tracks) else parse_number(fields[5], "the score")
+    has_track = len(fields) == 7 or (len(fields) == 6 and tracks)
+    width, height = size
+    box = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
+    return Row(box, score, class_id, parse_whole(fields[-1], "the track") if has_track else -1)
+
+
+def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None:
+    """Write the boxes of `Detections.xyxy` into ``labels/`` in an empty folder, with a ``data.yaml``.
+
+    Args:
+        folder: The folder, which is there.
+        recorded: What to write; its video tells the size of the pictures.
+        created: Time of writing, ISO 8601.
+
+    Raises:
+        FormatError: The size of the pictures is unknown.
+    """
+    import yaml
+
+    video = recorded.video
+    if not video.width or not video.height:
+        raise FormatError(
+            f"'{recorded.path}' does not tell the size of the pictures, which YOLO's boxes are parts of",
+            remedy="give --size WxH or --video FILE",
+        )
+    labels = folder / LABELS
+    labels.mkdir()
+    stem = safe_stem(video.path)
+    present = {max(int(c), 0) for rows in recorded.frames.values() for c in rows.class_id}
+    names = {
+        class_id: recorded.names.get(class_id) or str(class_id) for class_id in sorted(present | {*recorded.names})
+    }
+    data: dict[str, Any] = {"path": ".", "train": LABELS, "val": LABELS, "names": names}
+    data |= {"video": video.path, "width": video.width, "height": video.height, "created": created}
+    data |= {"fps": float(video.fps)} if recorded.fps_known else {}
+    (folder / DATA).write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    for frame, rows in recorded.frames.items():
+        if len(rows):
+            text = "".join(_written(rows, row, (video.width, video.height)) for row in range(len(rows)))
+            (labels / f"{stem}_{frame + 1}.txt").write_text(text, encoding="utf-8", newline="\n")
+
+
+def safe_stem(path: str) -> str:
+    """Return a name for files, made from that of a video, which others may have chosen: it leads out of no folder."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(path.replace("\\", "/")).stem).strip(".")
+    return stem[:100] or "frame"
+
+
+def _written(rows: Detections, row: int, size: tuple[int, int]) -> str:
+    x1, y1, x2, y2 = (float(v) for v in rows.xyxy[row])
+    width, height = size
+    parts = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+    numbers = " ".join(f"{part:.9f}" for part in parts)
+    track_id = int(rows.track_id[row])
+    ending = f" {track_id}" if track_id >= 0 else ""
+    return f"{max(int(rows.class_id[row]), 0)} {numbers} {shortest(rows.score[row : row + 1])[0]}{ending}\n"
