@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mot_dinov3.accel.upload import upload
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.errors import ModelError
 from mot_dinov3.features import opening
@@ -20,7 +21,7 @@ from mot_dinov3.features.base import (
     look,
     unit_rows,
 )
-from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps, upload
+from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.halving import shortest
 from mot_dinov3.features.histogram import HistogramEmbedder

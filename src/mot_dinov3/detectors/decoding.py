@@ -126,6 +126,14 @@ def grid(strides: tuple[int, ...], height: int, width: int) -> tuple[FloatArray,
     return np.concatenate(centres), np.concatenate(sizes)
 
 
+def least_logit(conf: float) -> float:
+    """Return a logit below which no score passes `conf`: a sigmoid keeps the order, so that it need not be computed.
+
+    Rounding is left to a second look.
+    """
+    return -math.inf if conf <= 0 else math.inf if conf >= 1 else math.log(conf / (1 - conf)) - 1e-3
+
+
 def candidates(logits: FloatArray, conf: float, *, each_class: bool) -> tuple[IntArray, IntArray, FloatArray]:
     """Return cell, class and score of what is above `conf`.
 
@@ -134,8 +142,7 @@ def candidates(logits: FloatArray, conf: float, *, each_class: bool) -> tuple[In
         conf: Between 0 and 1, not included.
         each_class: Take every class of a cell, not its best alone.
     """
-    # A sigmoid keeps the order, so the threshold is applied before it; rounding is left to the second look.
-    least = -np.inf if conf <= 0 else np.inf if conf >= 1 else math.log(conf / (1 - conf)) - 1e-3
+    least = least_logit(conf)
     if each_class:
         classes, cells = np.nonzero(logits > least)
     else:

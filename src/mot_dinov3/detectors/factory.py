@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from mot_dinov3.accel.obtain import obtain
+from mot_dinov3.accel.obtain import ConversionError, obtain
 from mot_dinov3.accel.pictures import Samples
 from mot_dinov3.detectors.base import Detector, DetectorConfig
-from mot_dinov3.detectors.fast import FastYolo, YoloRecipe
+from mot_dinov3.detectors.fast import FastYolo, Origin, YoloRecipe, halved
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
+from mot_dinov3.detectors.raw import VinoRaw
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.devices import DeviceConfig, plan_run, resolve_precision
+from mot_dinov3.devices import DeviceConfig, is_gpu, plan_run
 from mot_dinov3.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.formats.detections import read_recorded
 
@@ -82,13 +83,21 @@ def _yolo(weights: Path, config: DetectorConfig, device: DeviceConfig, samples: 
         return BuiltDetector(YoloDetector(weights, config, device=device.device), notices)
     plan = plan_run(device)
     notices += plan.notices
+    recipe = YoloRecipe(weights, config.imgsz, samples, trust=device.trust_weights)
     if plan.openvino:
-        recipe = YoloRecipe(weights, config.imgsz, samples, trust=device.trust_weights)
         obtained = obtain(recipe, plan.openvino)
         notices += obtained.notices
         if obtained.network is not None:
-            fast = FastYolo(obtained.network, obtained.facts, config, weights=weights, precision=obtained.precision)
+            origin = Origin(weights, "openvino", "cpu", obtained.precision)
+            return BuiltDetector(FastYolo(VinoRaw(obtained.network), obtained.facts, config, origin=origin), notices)
+    # In torch, half precision is for GPUs, and fp16 the better half: as fast as bf16, and boxes an eighth as far off.
+    auto = device.precision == "auto"
+    precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
+    if precision != "fp32":
+        try:
+            fast = halved(recipe, config, device=plan.device, precision=precision, checked=auto)
             return BuiltDetector(fast, notices)
-    precision = resolve_precision(device.precision, plan.device)
-    detector = YoloDetector(weights, config, device=plan.device, precision=precision, trust=device.trust_weights)
+        except ConversionError as error:
+            notices += (f"'{weights}' runs in fp32: {error}",)
+    detector = YoloDetector(weights, config, device=plan.device, trust=device.trust_weights)
     return BuiltDetector(detector, notices)

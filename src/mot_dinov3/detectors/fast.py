@@ -1,7 +1,8 @@
-"""YOLO on a CPU in OpenVINO: converted once, the same boxes as Ultralytics' own predictor."""
+"""YOLO without Ultralytics' predictor, and the same boxes: in OpenVINO on a CPU, in half precision on a GPU."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from mot_dinov3.accel.pictures import Samples, photographs
 from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import parse_classes
-from mot_dinov3.detectors.decoding import Head, candidates, fit, suppress, wanted
+from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
+from mot_dinov3.detectors.raw import RawNetwork, TorchRaw, VinoRaw
 from mot_dinov3.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
 
 if TYPE_CHECKING:
@@ -40,22 +42,38 @@ ENOUGH = 200
 _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, and not square
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What a network is, for messages and files.
+
+    Attributes:
+        weights: Where it came from.
+        backend: What runs it.
+        device: Where it runs.
+        precision: What it computes in.
+    """
+
+    weights: Path
+    backend: str
+    device: str
+    precision: str
+
+
 class FastYolo:
-    """Finds objects with a converted network.
+    """Finds objects with a network that ends at its head's convolutions.
 
     Args:
-        network: The network: raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
-        facts: What `YoloRecipe.convert` found.
+        network: The network.
+        facts: What `YoloRecipe.raw` found.
         config: Threshold, picture size and classes.
-        weights: Where it came from.
-        precision: What it computes in.
+        origin: What it is.
 
     Raises:
         ConfigError: A class that the model does not know.
     """
 
     def __init__(
-        self, network: VinoNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, weights: Path, precision: str
+        self, network: RawNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, origin: Origin
     ) -> None:
         self.names: Mapping[int, str] = {int(class_id): name for class_id, name in facts["names"].items()}
         self._network = network
@@ -65,23 +83,23 @@ class FastYolo:
         self._imgsz = config.imgsz
         self._classes = parse_classes(config.classes, self.names)
         details = {
-            "backend": "openvino",
+            "backend": origin.backend,
             "classes": None if self._classes is None else list(self._classes),
             "conf_thresh": self._conf,
             "imgsz": self._imgsz,
             "task": "detect",
         }
-        self.info = ModelInfo("ultralytics", str(weights), "cpu", precision, details)
+        self.info = ModelInfo("ultralytics", str(origin.weights), origin.device, origin.precision, details)
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""
         image = frame.pixels()
         fitted = fit((image.shape[1], image.shape[0]), self._imgsz, self._stride)
-        distances, logits = self._network.run(fitted.place(image))
-        cells, class_id, score = candidates(logits[0], self._conf, each_class=self._head.end_to_end)
-        if not len(cells):
+        raw = self._network.find(fitted.place(image), least_logit(self._conf))
+        rows, class_id, score = candidates(raw.logits, self._conf, each_class=self._head.end_to_end)
+        if not len(rows):
             return Detections.empty()
-        xyxy = self._head.decode(distances[0].T[cells], cells, fitted.height, fitted.width)
+        xyxy = self._head.decode(raw.distances[rows], raw.cells[rows], fitted.height, fitted.width)
         kept = self._keep(xyxy, class_id, score)
         xyxy = fitted.back(xyxy[kept])
         detections = Detections(xyxy, score[kept], class_id[kept])
@@ -116,13 +134,13 @@ class YoloRecipe:
         self.files: Sequence[Path] = [weights]
         self.options: Mapping[str, Any] = {"kind": "yolo", "trust": trust}
         self.situation = f"{samples.situation} imgsz {imgsz}"
-        self._weights = weights
+        self.weights = weights
         self._imgsz = imgsz
         self._samples = samples
         self._trust = trust
 
-    def convert(self) -> Converted:
-        """Load the checkpoint and convert its network up to the head's raw output.
+    def raw(self) -> tuple[torch.nn.Module, dict[str, Any]]:
+        """Load the checkpoint; return its network up to the head's raw output, and what is to be known of it.
 
         Raises:
             ConversionError: Its head is of another kind.
@@ -130,7 +148,7 @@ class YoloRecipe:
         """
         from mot_dinov3.detectors.yolo import load_network
 
-        network, names = load_network(self._weights, trust=self._trust)
+        network, names = load_network(self.weights, trust=self._trust)
         head = network.model[-1]
         if type(head).__name__ not in ("Detect", "v10Detect"):
             raise ConversionError(f"its head is of the kind {type(head).__name__}, not Detect")
@@ -142,22 +160,36 @@ class YoloRecipe:
             "end_to_end": bool(head.end2end),
         }
         network.model[-1] = raw_head(head)
+        return network, facts
+
+    def convert(self) -> Converted:
+        """Load the checkpoint and convert its network up to the head's raw output.
+
+        Raises:
+            ConversionError: Its head is of another kind.
+            ModelError: It cannot be loaded.
+        """
+        network, facts = self.raw()
         try:
             return Converted(convert(network, Pixels((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts)
         except RuntimeError as error:
             raise ConversionError(f"OpenVINO cannot convert it: {str(error).strip().splitlines()[0]}") from error
 
     def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
-        """Compare its boxes with those of Ultralytics' own predictor.
+        """Compare a converted network's boxes with those of Ultralytics' own predictor.
 
         bf16 moves sides by about 0.2 % of a box's length, most where the picture's edge hides them: whether that is
         less than a pixel depends on the source.
         """
+        return self.compare(VinoRaw(network), facts, "cpu")
+
+    def compare(self, network: RawNetwork, facts: Mapping[str, Any], device: str) -> Verdict:
+        """Compare a network's boxes with those of Ultralytics' own predictor, in fp32 on `device`."""
         from mot_dinov3.detectors.yolo import YoloDetector
 
         config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
-        original = YoloDetector(self._weights, config, device="cpu", trust=self._trust)
-        converted = FastYolo(network, facts, config, weights=self._weights, precision="")
+        original = YoloDetector(self.weights, config, device=device, trust=self._trust)
+        other = FastYolo(network, facts, config, origin=Origin(self.weights, "", device, ""))
         total = found = 0
         for picture in itertools.chain(self._samples.pictures(), photographs()):
             if total >= ENOUGH:
@@ -166,9 +198,36 @@ class YoloRecipe:
             sure = original.detect(frame)
             sure = sure[sure.score >= CONFIDENT]
             total += len(sure)
-            found += int(found_again(sure, converted.detect(frame)).sum())
+            found += int(found_again(sure, other.detect(frame)).sum())
         passed = total > 0 and found >= SHARE * total
         return Verdict(passed, f"{found} of {total} confident boxes are within {TOLERANCE:g} px of the original's")
+
+
+def halved(recipe: YoloRecipe, config: DetectorConfig, *, device: str, precision: str, checked: bool) -> FastYolo:
+    """Return a detector that computes in half precision in torch.
+
+    Args:
+        recipe: Where its network comes from.
+        config: Threshold, picture size and classes.
+        device: Where it runs.
+        precision: ``bf16`` or ``fp16``.
+        checked: Whether it has to give the boxes that it gives in fp32.
+
+    Raises:
+        ConversionError: Its head is of another kind, it does not run so, or it does not give the same boxes.
+        ConfigError: A class that the model does not know.
+        ModelError: It cannot be loaded.
+    """
+    module, facts = recipe.raw()
+    try:
+        network = TorchRaw(module, device=device, precision=precision)
+        network.find(np.zeros((1, *_EXAMPLE, 3), np.uint8), 0.0)
+        verdict = recipe.compare(network, facts, device) if checked else Verdict(True, "")
+    except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
+        raise ConversionError(f"it does not run in {precision}: {str(error).strip().splitlines()[0]}") from error
+    if not verdict.passed:
+        raise ConversionError(f"in {precision}, {verdict.figure}")
+    return FastYolo(network, facts, config, origin=Origin(recipe.weights, "torch", device, precision))
 
 
 def found_again(sure: Detections, there: Detections) -> BoolArray:

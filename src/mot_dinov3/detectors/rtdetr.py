@@ -46,9 +46,9 @@ class RtdetrDetector:
         if device.accel == "openvino":
             raise UsageError(f"{PREFIX}{model} runs in torch alone", remedy="leave --accel to auto")
         self._device = resolve_device(device.device)
-        # Which queries win is decided by small differences: on a CPU `auto` keeps them.
-        as_is = device.precision == "auto" and self._device == "cpu"
-        self._precision = "fp32" if as_is else resolve_precision(device.precision, self._device)
+        # Which queries win is decided by small differences, and boxes come out in the format computed in, bf16's of
+        # which lie on a grid of several pixels: `auto` keeps fp32.
+        self._precision = resolve_precision("fp32" if device.precision == "auto" else device.precision, self._device)
         folder = locate(model, advice=DETECTOR)
         self._network, raw = _load(folder, model)
         self._network = self._network.to(self._device).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,12 @@ _MAX_DETECTIONS = 300
 
 
 class YoloDetector:
-    """Runs an Ultralytics model on one picture at a time.
+    """Runs an Ultralytics model on one picture at a time, in fp32.
 
     Args:
         weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
         config: Threshold, picture size and classes.
         device: As the user names it.
-        precision: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in.
         trust: Open a checkpoint even if it is more than data.
 
     Raises:
@@ -40,15 +38,7 @@ class YoloDetector:
         ConfigError: A class that the model does not know.
     """
 
-    def __init__(
-        self,
-        weights: Path,
-        config: DetectorConfig,
-        *,
-        device: str = "auto",
-        precision: str = "fp32",
-        trust: bool = False,
-    ) -> None:
+    def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto", trust: bool = False) -> None:
         self._device = resolve_device(device)
         self.names: Mapping[int, str]
         self._model, self.names = _load(weights, self._device, trust)
@@ -67,23 +57,21 @@ class YoloDetector:
             "imgsz": self._imgsz,
             "task": self._model.task,
         }
-        self.info = ModelInfo("ultralytics", str(weights), self._device, precision, details)
-        self._precision = precision
+        self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details)
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""
-        with self._number_format():
-            result = self._model.predict(
-                frame.pixels(),
-                conf=self._conf,
-                iou=_IOU,
-                imgsz=self._imgsz,
-                classes=None if self._classes is None else list(self._classes),
-                max_det=_MAX_DETECTIONS,
-                device=self._device,
-                verbose=False,
-                save=False,
-            )[0]
+        result = self._model.predict(
+            frame.pixels(),
+            conf=self._conf,
+            iou=_IOU,
+            imgsz=self._imgsz,
+            classes=None if self._classes is None else list(self._classes),
+            max_det=_MAX_DETECTIONS,
+            device=self._device,
+            verbose=False,
+            save=False,
+        )[0]
         found = result.obb if result.obb is not None else result.boxes
         if found is None or not len(found):
             return Detections.empty()
@@ -91,15 +79,6 @@ class YoloDetector:
         detections = Detections(xyxy, np.clip(_array(found.conf), 0, 1), _array(found.cls).astype(np.int64))
         usable = boxes.usable(xyxy)  # the package cuts boxes off at the picture's edge, where nothing may be left
         return detections if usable.all() else detections[usable]
-
-    def _number_format(self) -> contextlib.AbstractContextManager[None]:
-        """Return the context in which torch computes what tolerates it in a shorter number format."""
-        if self._precision == "fp32":
-            return contextlib.nullcontext()
-        import torch
-
-        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float16
-        return torch.autocast(self._device.partition(":")[0], dtype)
 
 
 def _array(tensor: Any) -> FloatArray:

@@ -9,12 +9,11 @@ this takes 15 times as long as OpenCV, which therefore stays in use there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mot_dinov3.accel.upload import upload
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.pretrained import Preprocessing
 from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
@@ -65,17 +64,6 @@ class DeviceExtractor(NetworkExtractor):
         size = self.preprocessing.height, self.preprocessing.width
         rgb = resample(picture, windows, size).flip(-1)
         return (rgb * self._gain - self._offset).permute(0, 3, 1, 2)
-
-
-def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array on a device; the copy to a GPU goes on while the caller does.
-
-    torch keeps the page-locked memory for the next array, and hands it out again only when the copy is done.
-    """
-    kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    buffer = torch.empty(array.shape, dtype=kind, pin_memory=device.type == "cuda")
-    buffer.numpy()[...] = array
-    return buffer.to(device, non_blocking=True)
 
 
 def resample(picture: torch.Tensor, windows: IntArray, size: tuple[int, int]) -> torch.Tensor:
