@@ -15,6 +15,8 @@ from mot_dinov3.errors import ModelError
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointJob
+from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
+from mot_dinov3.keypoints.cutie import find_weights as find_cutie
 from mot_dinov3.registry import resolve
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,21 @@ def _load_convnet(weights: str, *, trust: bool) -> Any:
     return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path, trust=trust))
 
 
+def _local_folders() -> tuple[Path, ...]:
+    return Path(), Path("models"), weights_cache()
+
+
 def _local_detector() -> Path | None:
-    places = (Path(SMALL_DETECTOR), Path("models") / SMALL_DETECTOR, weights_cache() / SMALL_DETECTOR)
+    places = (folder / SMALL_DETECTOR for folder in _local_folders())
     return next((p for p in places if p.is_file()), None)
+
+
+def build_cutie(device: DeviceChoice) -> CutieNetwork:
+    """Build what ``--masks cutie`` asks for.
+
+    Raises:
+        ModelError: Cutie or its weights are not here.
+    """
+    weights = find_cutie(_local_folders())
+    log.info("masks: Cutie, %s", weights)
+    return load_cutie(weights, resolve_device(device.device), trust=device.trust_weights)

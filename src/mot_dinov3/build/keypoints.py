@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mot_dinov3 import outputs
-from mot_dinov3.build.backends import BackendChoice, build_backend
+from mot_dinov3.build.backends import BackendChoice, build_backend, build_cutie
 from mot_dinov3.devices import DeviceChoice
-from mot_dinov3.errors import InputError, ModelError, UsageError
+from mot_dinov3.errors import InputError, UsageError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
@@ -135,6 +135,7 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     labelled, labels = _labels(place, info)
     for path in (place.table, place.wide, *([place.annolid] if job.annolid_csv else [])):
         outputs.check_output(path)
+    cutie = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     choice = build_backend(job, command.keypoint_device)
     config = _resolved_masks(config, choice.backend.info.name)
     files = KeypointFiles(
@@ -145,6 +146,8 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     )
 
     pipeline = KeypointPipeline(config, choice.backend, labels, VideoRanges(video, info), files)
+    if cutie is not None:
+        pipeline.passes.new_carrier = cutie.new_pass
     return KeypointRun(job, pipeline, info, place, choice)
 
 
@@ -178,16 +181,7 @@ def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
 
 
 def _resolved_masks(config: KeypointConfig, backend: str) -> KeypointConfig:
-    """Return the settings with ``masks`` resolved.
-
-    Raises:
-        ModelError: Cutie is asked for, which is not to be had.
-    """
-    if config.masks == "cutie":
-        raise ModelError(
-            "masks 'cutie' need the Cutie video-segmentation package (module cutie.model) and its weights",
-            remedy="install it from its authors' repository, or use --masks flow or --masks dino",
-        )
+    """Return the settings with ``masks`` resolved."""
     if config.masks == "auto":
         return dataclasses.replace(config, masks="dino" if backend == "dino" else "flow")
     return config

@@ -136,7 +136,15 @@ class InstanceTracker:
         """Return the ``(n + m, 2)`` keypoints and supports to follow into the next picture."""
         return np.vstack([self.xy, self.supports])
 
-    def step(self, picture: Picture, flow: Flow, rivals: Points, *, key: bool) -> Estimate:
+    def step(
+        self,
+        picture: Picture,
+        flow: Flow,
+        rivals: Points,
+        *,
+        key: bool,
+        outline: tuple[Points, ...] | None = None,
+    ) -> Estimate:
         """Move on to the next picture.
 
         Args:
@@ -144,10 +152,13 @@ class InstanceTracker:
             flow: Where Lucas-Kanade found `points` in it.
             rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
             key: It is a key frame: ask the descriptors even without doubt.
+            outline: Where something else carries the mask on: its outlines here, none where it lost the instance.
         """
         n = len(self.xy)
         before = self.xy
         predicted, believed = self._move(flow)
+        if outline is not None:
+            self.outline.take(outline)
         self.variance = self.variance + np.where(
             believed, STEP_SIGMA**2 + 0.25 * np.minimum(flow.error[:n], 3.0) ** 2, (BLIND_SIGMA * self.extent) ** 2
         )

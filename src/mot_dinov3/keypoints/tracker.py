@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mot_dinov3.keypoints.cutie import MaskCarrier
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
@@ -21,10 +22,19 @@ class PointTracker:
         trackers: One per instance, all begun on the same picture.
         start: That picture.
         key_every: Frames from one key frame to the next.
+        carrier: Carries the instances' masks on; None leaves that to each tracker.
     """
 
-    def __init__(self, trackers: Sequence[InstanceTracker], start: Picture, *, key_every: int) -> None:
+    def __init__(
+        self,
+        trackers: Sequence[InstanceTracker],
+        start: Picture,
+        *,
+        key_every: int,
+        carrier: MaskCarrier | None = None,
+    ) -> None:
         self.trackers = tuple(trackers)
+        self._carrier = carrier
         self._before = start
         self._since_key = 0
         self._key_every = max(key_every, 1)
@@ -35,10 +45,12 @@ class PointTracker:
         flow = follow(self._before.grey, picture.grey, np.vstack(points), window=WINDOW)
         self._since_key = (self._since_key + 1) % self._key_every
         stops = np.cumsum([0, *(len(p) for p in points)])
+        outlines = self._carrier.step(picture.image) if self._carrier else [None] * len(self.trackers)
         estimates = []
-        for tracker, start, stop in zip(self.trackers, stops[:-1], stops[1:]):
+        for tracker, start, stop, outline in zip(self.trackers, stops[:-1], stops[1:], outlines):
             part = Flow(flow.xy[start:stop], flow.error[start:stop])
-            estimates.append(tracker.step(picture, part, self._rivals(tracker), key=self._since_key == 0))
+            key = self._since_key == 0
+            estimates.append(tracker.step(picture, part, self._rivals(tracker), key=key, outline=outline))
         self._before = picture
         return estimates
 

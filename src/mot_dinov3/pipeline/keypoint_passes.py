@@ -9,6 +9,7 @@ import numpy as np
 
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.cutie import MaskCarrier
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
@@ -111,6 +112,7 @@ class Passes:
         tick: Called for every picture looked at; ends the run if true.
         step: Every how many frames are tracked.
         parts: What the trackers use.
+        new_carrier: Makes what carries masks through one pass; None leaves that to the trackers.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Passes:
         self.interrupted = False
         self.tick: Callable[[], bool] = lambda: False
         self.step = 1
+        self.new_carrier: Callable[[], MaskCarrier] | None = None
         self._video = video
         self._timer = timer
 
@@ -216,4 +219,17 @@ class Passes:
                 tracker.jump(picture, reached.places[i][body.known], reached.outlines[i])
             trackers.append(tracker)
         every = self.config.key_every or (self.backend.key_every if self.backend else 1)
-        return PointTracker(trackers, picture, key_every=every)
+        return PointTracker(trackers, picture, key_every=every, carrier=self._carrier(start, head, picture, reached))
+
+    def _carrier(self, start: Start, head: Picture, picture: Picture, reached: Reached | None) -> MaskCarrier | None:
+        """Return what carries the masks on, told all outlines that are known; those where the pass begins last."""
+        if self.new_carrier is None:
+            return None
+        carrier = self.new_carrier()
+        followed = [i for i, body in enumerate(start.bodies) if body.known.any()]
+        views = [(other.image, [bodies[i].polygons for i in followed]) for other, bodies in start.others]
+        views.append((head.image, [start.bodies[i].polygons for i in followed]))
+        if reached is not None and head is not picture:
+            views.append((picture.image, [reached.outlines[i] for i in followed]))
+        carrier.learn(views)
+        return carrier

@@ -1,0 +1,215 @@
+"""Masks carried on by Cutie, a network for video object segmentation, where it is installed.
+
+Cheng et al., Putting the Object Back into Video Object Segmentation, CVPR 2024. Its own loader would fetch weights over
+the network, and its constructor the ImageNet weights that the checkpoint then replaces; neither happens here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mot_dinov3.checkpoints import first_line, open_checkpoint
+from mot_dinov3.errors import ModelError
+from mot_dinov3.keypoints import masks
+from mot_dinov3.keypoints.geometry import Points
+from mot_dinov3.structures import Image, IntArray
+
+WEIGHTS = "cutie-base-mega.pth"
+PROJECT = "https://github.com/hkchengrex/Cutie"
+SIDE = 480  # pixels: short side at which it looks at pictures, as its authors advise
+ELSE = "or use --masks flow or --masks dino"
+
+
+View = tuple[Image, Sequence[Sequence[Points]]]
+"""A picture, and each instance's outlines in it."""
+
+
+class MaskCarrier(Protocol):
+    """Carries the masks of several instances through the pictures of a pass."""
+
+    def learn(self, views: Sequence[View]) -> None:
+        """Take the outlines in labelled pictures, once, before the first step; the one that it begins at comes last."""
+        ...
+
+    def step(self, image: Image) -> list[tuple[Points, ...] | None]:
+        """Return every instance's outlines in the next picture: none where it is lost, None for one never outlined."""
+        ...
+
+
+class CutieNetwork:
+    """Cutie with its weights, from which each pass gets a memory of its own.
+
+    Args:
+        network: Its model.
+        core: Its class of a video being segmented (``InferenceCore``).
+    """
+
+    def __init__(self, network: Any, core: Any) -> None:
+        self._network, self._core = network, core
+
+    def new_pass(self) -> CutieMasks:
+        """Return what carries masks through one pass."""
+        core = self._core(self._network, cfg=self._network.cfg)
+        core.max_internal_size = SIDE
+        return CutieMasks(core, self._network.device)
+
+
+class CutieMasks:
+    """Carries masks through one pass; see `MaskCarrier`.
+
+    Args:
+        core: Cutie's ``InferenceCore``.
+        device: Where its network is.
+    """
+
+    def __init__(self, core: Any, device: Any) -> None:
+        self._core, self._device = core, device
+        self._objects: list[int] = []
+        self._many = 0
+
+    def learn(self, views: Sequence[View]) -> None:
+        """Take outlines for good; see `MaskCarrier`.
+
+        Cutie cannot learn of instances one after another: of the pictures, those are taken that outline most of them.
+        """
+        self._many = max((len(outlines) for _, outlines in views), default=0)
+        drawn = [(image, _drawn(image, outlines)) for image, outlines in views]
+        shown = [[int(n) for n in np.unique(numbers) if n] for _, numbers in drawn]
+        self._objects = max(shown, key=len, default=[])
+        for (image, numbers), objects in zip(drawn, shown):
+            if objects and objects == self._objects:
+                self._run(image, numbers, objects=objects, force_permanent=True)
+
+    def step(self, image: Image) -> list[tuple[Points, ...] | None]:
+        """Return the outlines in the next picture; see `MaskCarrier`."""
+        if not self._objects:
+            return [None] * self._many
+        found = self._run(image)
+        numbers = range(1, self._many + 1)
+        return [masks.outlines(found == n) if n in self._objects else None for n in numbers]
+
+    def _run(self, image: Image, mask: IntArray | None = None, **how: Any) -> IntArray:
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))
+        given = None if mask is None else torch.from_numpy(mask).to(self._device)
+        with torch.inference_mode():
+            shares = self._core.step(pixels.to(self._device).float() / 255, given, **how)
+            return np.asarray(self._core.output_prob_to_mask(shares).cpu().numpy(), np.int64)
+
+
+def _drawn(image: Image, outlines: Sequence[Sequence[Points]]) -> IntArray:
+    """Return ``(h, w)`` the number of the instance at each pixel, from 1; 0 where there is none."""
+    height, width = image.shape[:2]
+    drawn = np.zeros((height, width), np.int64)
+    for number, polygons in enumerate(outlines, start=1):
+        drawn[masks.rasterize(polygons, (height, width))] = number
+    return drawn
+
+
+def cutie_folder() -> Path:
+    """Return the folder of the Cutie package.
+
+    Raises:
+        ModelError: It is not installed; a package of that name without ``cutie.model`` is something else.
+    """
+    try:
+        found = importlib.util.find_spec("cutie.model")
+    except ModuleNotFoundError:  # no cutie at all, or a single module of that name
+        found = None
+    if found is None or not found.origin:
+        raise ModelError(
+            "masks 'cutie' need the video segmentation project Cutie, which is not installed (no module cutie.model)",
+            remedy=f"install it from a checkout of {PROJECT} (package indexes have another one of its name),\n{ELSE}",
+        )
+    return Path(found.origin).parent.parent
+
+
+def find_weights(folders: Sequence[Path]) -> Path:
+    """Return Cutie's weights in the first folder that has them, or in its own.
+
+    Raises:
+        ModelError: Cutie is not installed, or its weights are nowhere.
+    """
+    places = [*folders, cutie_folder().parent / "weights"]
+    for folder in places:
+        if (folder / WEIGHTS).is_file():
+            return folder / WEIGHTS
+    raise ModelError(
+        f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are not here",
+        remedy=f"fetch them from the releases of {PROJECT}, and put them into one of:\n"
+        + "\n".join(f"  {folder.resolve()}" for folder in places)
+        + f"\n{ELSE}",
+    )
+
+
+def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwork:
+    """Load Cutie.
+
+    Args:
+        weights: Its checkpoint.
+        device: Where it is to compute.
+        trust: Open a checkpoint that is more than data.
+
+    Raises:
+        ModelError: It cannot be imported, or the checkpoint is not its own.
+    """
+    state = open_checkpoint(weights, trust=trust)
+    try:
+        hydra = importlib.import_module("hydra")
+        core = importlib.import_module("cutie.inference.inference_core").InferenceCore
+        settle = importlib.import_module("cutie.inference.utils.args_utils").get_dataset_cfg
+        model = importlib.import_module("cutie.model.cutie").CUTIE
+        blocks = importlib.import_module("cutie.model.utils.resnet")
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"masks 'cutie': Cutie is installed but cannot be used: {error}",
+            remedy=f"install what its pyproject.toml asks for, or a newer checkout of {PROJECT},\n{ELSE}",
+        ) from error
+    with hydra.initialize_config_module(config_module="cutie.config", version_base="1.3.2"):
+        config = hydra.compose(config_name="eval_config")
+    settle(config)
+    with _without_downloads(blocks):
+        network = model(config)
+    _fill(network, state, weights)
+    return CutieNetwork(network.to(device).eval(), core)
+
+
+def _fill(network: Any, state: Any, weights: Path) -> None:
+    missing = set(network.state_dict()) - set(state if isinstance(state, dict) else ())
+    reason = f"{len(missing)} of its tensors are missing" if missing else ""
+    try:
+        if not missing:
+            network.load_weights(state)
+    except RuntimeError as error:  # tensors of other shapes
+        reason = first_line(error)
+    if reason:
+        raise ModelError(
+            f"masks 'cutie': '{weights}' does not hold Cutie's weights: {reason}",
+            remedy=f"use {WEIGHTS} of {PROJECT},\n{ELSE}",
+        )
+
+
+@contextlib.contextmanager
+def _without_downloads(blocks: Any) -> Iterator[None]:
+    """Let Cutie's constructor build its ResNets without fetching ImageNet weights: the checkpoint has them all."""
+    names = ("resnet18", "resnet50")
+    real = {name: getattr(blocks, name) for name in names}
+
+    def bare(build: Any) -> Any:
+        return lambda pretrained=True, extra_dim=0, model_dir=None: build(pretrained=False, extra_dim=extra_dim)
+
+    for name in names:
+        setattr(blocks, name, bare(real[name]))
+    try:
+        yield
+    finally:
+        for name in names:
+            setattr(blocks, name, real[name])
