@@ -414,7 +414,7 @@ run_checks() { # the one list of checks; pytest last, so that its summary ends t
   [ "$DRY_RUN" = 1 ] || mkdir -p "$HOME"
   # one thread each: the two workers would fight for the cores
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-  run "$VENV_PYTHON" -m pytest -n 2 --dist loadfile
+  run "$VENV_PYTHON" -m pytest -n 2
 }
 
 main() {

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mot_dinov3  # noqa: F401 - before any test file asks for openvino: it keeps that from reporting to its makers
+
 REPO = Path(__file__).resolve().parents[1]
+
+# Compiled files are kept whatever the environment says: hundreds of tests start a Python, each would compile the package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook without pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files, in their order, where ``-n`` alone is asked for.
+
+    A file's fixtures are made once then, and a heavy package is imported where its tests are. Xdist's own way with
+    files would begin with those of most tests; the slowest have few, and would be left for the end, side by side.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
