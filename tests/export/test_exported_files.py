@@ -34,6 +34,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """The weights as TorchScript, in a folder of their own."""
+    return run(weights, tmp_path_factory.mktemp("exported"))
+
+
 def run(weights: Path | str, folder: Path, **options: Any) -> ExportResult:
     return export(ExportConfig(ExportJob(weights=str(weights), out_dir=str(folder), **options)))
 
@@ -47,14 +53,14 @@ def cosines(one: Embedder, other: Embedder) -> np.ndarray:
     return np.einsum("nd,nd->n", one.embed_pictures(PICTURES), other.embed_pictures(PICTURES))
 
 
-def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, tmp_path: Path) -> None:
-    result = run(weights, tmp_path)
-    (artefact,) = result.artefacts
-    assert artefact.path == tmp_path / "person" / "person.torchscript"
-    assert not result.failures
+def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, exported: ExportResult) -> None:
+    (artefact,) = exported.artefacts
+    folder = artefact.path.parent
+    assert (folder.name, artefact.path.name) == ("person", "person.torchscript")
+    assert not exported.failures
     assert artefact.max_cosine_error < 1e-5
     assert cosines(load(weights), load(artefact.path)).min() > 1 - 1e-5
-    meta = json.loads((tmp_path / "person" / "export_meta.json").read_text())
+    meta = json.loads((folder / "export_meta.json").read_text())
     assert list(meta)[:14] == [
         "schema_version", "source_weights", "model_name", "device", "half", "dynamic", "simplify", "opset", "imgsz",
         "batch_size", "dynamic_batch", "include", "elapsed_sec", "outputs",
@@ -62,11 +68,12 @@ def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, t
     assert (meta["schema_version"], meta["model_name"], meta["imgsz"]) == ("export-v1", "osnet_x0_25", [256, 128])
     assert meta["outputs"] == {"torchscript": "person.torchscript"}
     assert meta["max_cosine_error"]["torchscript"] == artefact.max_cosine_error
-    assert sorted(path.name for path in (tmp_path / "person").iterdir()) == ["export_meta.json", "person.torchscript"]
+    assert sorted(path.name for path in folder.iterdir()) == ["export_meta.json", "person.torchscript"]
 
 
-def test_half_precision_halves_the_file(weights: Path, tmp_path: Path) -> None:
-    whole, half = (run(weights, tmp_path, half=h, run_name=f"half{h}").artefacts[0] for h in (False, True))
+@pytest.mark.slow
+def test_half_precision_halves_the_file(weights: Path, exported: ExportResult, tmp_path: Path) -> None:
+    whole, half = exported.artefacts[0], run(weights, tmp_path, half=True).artefacts[0]
     assert half.bytes < 0.8 * whole.bytes
     assert 0 < half.max_cosine_error < 1e-2
 
@@ -121,8 +128,10 @@ def test_every_file_takes_pictures_normalised_in_one_way() -> None:
         torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_no_torch_network_is_refused(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    script = run(weights, tmp_path).artefacts[0].path
+def test_what_is_no_torch_network_is_refused(
+    exported: ExportResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = exported.artefacts[0].path
     assert main(["export", "--weights", str(script), "--out-dir", str(tmp_path)]) == 4
     assert "is no torch network that can be exported (torchscript)" in capsys.readouterr().err
     assert main(["export", "--weights", "any", "--embedder", "histogram", "--out-dir", str(tmp_path)]) == 4
