@@ -381,12 +381,13 @@ def test_messages_speak_of_this_commands_options(scene: Scene) -> None:
 
 
 def test_half_precision_is_left_out_with_a_notice_where_it_is_not_to_be_had(
-    scene: Scene, people: Path, tmp_path: Path
+    scene: Scene, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
     from mot_dinov3.features.osnet_network import OSNet
 
+    monkeypatch.setitem(sys.modules, "openvino", None)  # converting takes longer than all the rest
     torch.save(OSNet((16, 64, 96, 128), 8).state_dict(), tmp_path / "osnet.pt")
     result = mot_dinov3.track_video(
         dets_json=scene.dets, video=scene.video, gallery=people, reid_weights=tmp_path / "osnet.pt", half=True,

@@ -162,6 +162,7 @@ def test_a_folder_of_somebody_elses_is_not_written_to(scene, capsys):
     assert [p.name for p in Path("out/a").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_two_videos_and_a_broken_one_then_resume(scene, capsys):
     """The whole way, with real processes."""
     inputs = lay_out(scene, "a", "b")
