@@ -7,7 +7,16 @@ import stat
 import pytest
 
 from mot_dinov3.errors import OutputError, OutputLostError
-from mot_dinov3.outputs import check_output, journal_path, part_path, private, replacing, writing
+from mot_dinov3.outputs import (
+    check_output,
+    check_output_folder,
+    journal_path,
+    part_path,
+    private,
+    replacing,
+    replacing_folder,
+    writing,
+)
 
 
 def test_a_file_appears_only_when_whole(tmp_path):
@@ -123,3 +132,34 @@ def test_a_name_from_elsewhere_stays_in_its_folder(tmp_path):
         with pytest.raises(OutputError, match="would leave the folder"):
             check_output(path, within=root)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_appears_only_when_whole(tmp_path):
+    path = tmp_path / "out"
+    for text in ("earlier", "later"):
+        with replacing_folder(path) as part:
+            (part / "a.txt").write_text(text)
+            assert path.exists() == (text == "later")
+        assert (path / "a.txt").read_text() == text
+    with pytest.raises(ValueError, match="broken"), replacing_folder(path) as part:
+        (part / "a.txt").write_text("half")
+        raise ValueError("broken")
+    assert (path / "a.txt").read_text() == "later"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert stat.S_IMODE(path.stat().st_mode) & 0o700 == 0o700
+
+
+def test_a_folder_with_anything_else_in_it_is_not_replaced(tmp_path):
+    path = tmp_path / "new" / "out"
+    check_output_folder(path, holds=lambda inner: False)
+    path.mkdir()
+    (path / "a.txt").touch()
+    check_output_folder(path, holds=lambda inner: inner.name == "a.txt")
+    (path / "holiday.jpg").touch()
+    with pytest.raises(OutputError, match=r"holds other files, like .*holiday\.jpg"):
+        check_output_folder(path, holds=lambda inner: inner.name == "a.txt")
+    for place in (path / "a.txt", tmp_path / "link"):
+        if not place.exists():
+            place.symlink_to(path)
+        with pytest.raises(OutputError, match="is not a folder"):
+            check_output_folder(place, holds=lambda inner: True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.motchallenge import mot_row, mot_rows, read_detections, read_seqinfo, read_tracks
+from mot_dinov3.formats.motchallenge import read_recorded as read_recorded_rows
 from mot_dinov3.structures import Detections, VideoInfo
 
 
@@ -120,6 +121,15 @@ def test_an_identity_twice_in_a_frame_is_an_error(write) -> None:
 def test_detections_given_as_tracks(write) -> None:
     with pytest.raises(FormatError, match="line 1: the id -1"):
         read_tracks(write("1,-1,1,2,3,4,1\n"))
+
+
+def test_the_first_id_tells_detections_from_tracks(write) -> None:
+    assert read_recorded_rows(write("1,-1,1,2,3,4,0.5\n")).frames[0].track_id.tolist() == [-1]
+    rows = read_recorded_rows(write("2,7,1,2,3,4,-1,3,0.5\n2,0,5,5,3,4,0\n")).frames[1]
+    assert (rows.track_id.tolist(), rows.score.tolist(), rows.class_id.tolist()) == ([7, 0], [1, 0], [3, -1])
+    np.testing.assert_array_equal(rows.xyxy[0], [1, 2, 4, 6])
+    with pytest.raises(FormatError, match="frame 2, id 9: the score 37 is not 0…1"):
+        read_recorded_rows(write("1,9,1,2,3,4,1\n2,9,1,2,3,4,37\n"))
 
 
 def test_rows_are_one_based_with_fixed_decimals() -> None:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from mot_dinov3.formats.tables import TRACK_COLUMNS, csv_line, track_rows
+from mot_dinov3.errors import FormatError
+from mot_dinov3.formats.tables import TRACK_COLUMNS, csv_line, read_table, track_rows
 from mot_dinov3.structures import Detections, Frame, TrackState
 
 
@@ -53,3 +56,32 @@ def test_a_recognised_row_says_whom_how_far_and_how_surely() -> None:
     assert written["gallery_id"] == "Anna"
     assert written["gallery_distance"] == "0.1250"
     assert written["gallery_margin"] == ""  # not a number never reaches a file
+
+
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('x2,y2,frame,track_id,x1,y1,class_id,class_name\n9,8,3,2,1,1,4,"a, b"\n\n9,8,3,5,1,1,,\n')
+    recorded = read_table(path)
+    rows = recorded.frames[3]
+    np.testing.assert_array_equal(rows.xyxy, [[1, 1, 9, 8]] * 2)
+    assert (rows.track_id.tolist(), rows.class_id.tolist(), rows.score.tolist()) == ([2, 5], [4, -1], [1, 1])
+    assert recorded.names == {4: "a, b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("frame,x1\n", "line 1: the column 'track_id' is missing"),
+        ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9\n", "line 2: has 5 columns, its first line 6"),
+        ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9,9\n\n0,1,1,1,9,9\n", "line 4: track 1 is in frame 0 already"),
+        ("frame,track_id,x1,y1,x2,y2\n0,-1,1,1,9,9\n", "line 2: track_id is not a whole number from 0"),
+        ("frame,track_id,x1,y1,x2,y2\n0,1,nan,1,9,9\n", "line 2: x1 is not a finite number"),
+        ("frame,track_id,x1,y1,x2,y2\n0,1,9,1,9,9\n", "line 2: its box has no positive size"),
+    ],
+)
+def test_a_broken_table_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=r"t\.csv', line") as caught:
+        read_table(path)
+    assert message in caught.value.message

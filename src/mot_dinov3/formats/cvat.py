@@ -290,12 +290,12 @@ def _own_ids(path: Path, tracks: list[_Track]) -> list[int]:
     for track in tracks:
         if track.number is None:
             raise FormatError(f"'{path}', line {track.line}: <track> has no 'id'")
-        first = seen.setdefault(track.number, track.line)
-        if first != track.line:
+        if track.number in seen:
             raise FormatError(
-                f"'{path}', line {track.line}: the track {track.number} is on line {first} already",
+                f"'{path}', line {track.line}: the track {track.number} is on line {seen[track.number]} already",
                 remedy="number each track differently; of a project, export one task",
             )
+        seen[track.number] = track.line
     return list(seen)
 
 
