@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -329,3 +331,57 @@ def test_what_a_network_found_is_not_looked_for_again(
 def test_readable_means_our_reader_too(killed: Path) -> None:
     with open_source(SourceConfig(source=str(killed / "t.part.mp4"))) as source:
         assert 10 <= sum(1 for _ in source) <= 50
+
+
+def page(path: Path) -> tuple[dict[str, Any], str]:
+    """Return what a report shows, and its text."""
+    text = path.read_text()
+    found = re.search(r'id="data">(.*?)</script>', text, re.S)
+    assert found is not None
+    return json.loads(found[1]), text
+
+
+EMBEDDINGS = {"critical: new", "critical: weak IoU", "critical: crowded", "refresh", "reused"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("linked", [[], ["--link"]], ids=["one pass", "linked"])
+def test_report_counts_and_overlays_of_a_resumed_run_are_those_of_the_whole(
+    crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: list[str], reliability: Reliability
+) -> None:
+    words = crowd.options("--hud", "--trails", "2", "--line", "80,0,80,119", "--line", "40,0,40,119", *linked)
+    words += ["--save-counts", "c.csv"]
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    assert run_killed([(folder, 50)], words, number=signal.SIGKILL) == [-9]  # without a report, which is asked for now
+    assert run(folder, [*words, "--report", "r.html", "--resume"], monkeypatch) == 0
+    assert run(tmp_path / "whole", [*words, "--report", "r.html"], monkeypatch) == 0
+    assert same_texts(folder, tmp_path / "whole")
+    (times, shown), (wanted_times, wanted) = pictures(folder / "t.mp4"), pictures(tmp_path / "whole" / "t.mp4")
+    assert times == wanted_times
+    beside_the_hud = [
+        np.abs(a.astype(int) - b)[:, 80:].mean() for a, b in zip(shown, wanted)
+    ]  # it shows the clock's fps
+    assert max(beside_the_hud) < 3
+    counts = (folder / "c.csv").read_text()
+    assert counts == (tmp_path / "whole" / "c.csv").read_text()
+    lines = {row["place"]: int(row["in"]) + int(row["out"]) for row in csv.DictReader(counts.splitlines()) if row["in"]}
+    assert sum(lines.values()) >= 2, "somebody did cross"
+    (resumed, text), (whole, uninterrupted) = page(folder / "r.html"), page(tmp_path / "whole" / "r.html")
+    for part in ("lives", "paths", "presence"):
+        assert resumed["charts"][part] == whole["charts"][part]
+    for part in ("tracks", "pictures"):
+        assert resumed[part] == whole[part]
+    done = [
+        {line["name"]: line["y"] for line in data["charts"]["embeddings"]["data"] if line["name"] in EMBEDDINGS}
+        for data in (resumed, whole)
+    ]
+    assert done[0] == done[1]
+    assert len(done[0]["reused"]) == crowd.frames
+    assert "resumed: boxes and embeddings of 51 frames" in text
+    assert "resumed:" not in uninterrupted
+    way = "linked" if linked else "one pass"
+    reliability(
+        f"killed and resumed with --report, --hud, --trails, --line ({way}): report and counts are those of the whole run",
+        f"1 killed after 51 of {crowd.frames} frames, 1 equal; {sum(lines.values())} crossings",
+    )

@@ -13,6 +13,7 @@ from mot_dinov3.build.counts import CountSink
 from mot_dinov3.build.drawing import FrameDrawer
 from mot_dinov3.build.inputs import detection_header
 from mot_dinov3.build.report import NoReport, ReportMaker, Told
+from mot_dinov3.build.resuming import taken_over
 from mot_dinov3.build.times import now_utc
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.counting.places import Place
@@ -118,7 +119,9 @@ class SinkMaker:
     def _report(self, name: str | None) -> NoReport:
         if name is None:
             return NoReport()
-        told = Told(self._all_notices, self.count.table if self.places else list)
+        told = Told(
+            lambda: [*self._all_notices(), *taken_over(self.stages.record)], self.count.table if self.places else list
+        )
         return ReportMaker(Path(name), self.config, stages=self.stages, timer=self.timer, told=told)
 
     def _all_notices(self) -> list[str]:

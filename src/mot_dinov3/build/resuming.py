@@ -14,7 +14,8 @@ from mot_dinov3.formats.text import printable
 from mot_dinov3.pipeline.record import NoRecord, RunRecord, record_path
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes
-SAME_RESULT = ("resume", "record")  # options that may differ between an interrupted run and the one that goes on
+# Options that may differ between an interrupted run and the one that goes on: what they write tells of the whole run.
+SAME_RESULT = ("resume", "record", "report", "save_summary")
 
 
 def is_live(source: str | None) -> bool:
@@ -94,6 +95,13 @@ def content(path: Path) -> str:
     except OSError:  # whoever needs the input says so
         return ""
     return digest.hexdigest()[:16]
+
+
+def taken_over(record: NoRecord) -> list[str]:
+    """Return a notice where frames come from an earlier run: the times tell what it takes to go on, not the whole."""
+    if not record.recalled:
+        return []
+    return [f"resumed: boxes and embeddings of {record.recalled} frames are an earlier run's; its times are not told"]
 
 
 def loaded(*infos: Any) -> list[dict[str, Any]]:

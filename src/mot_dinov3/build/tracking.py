@@ -11,7 +11,7 @@ import numpy as np
 
 from mot_dinov3.build.inputs import open_ahead, open_input
 from mot_dinov3.build.outputs import SinkMaker, check_files
-from mot_dinov3.build.resuming import is_live, loaded, open_record
+from mot_dinov3.build.resuming import is_live, loaded, open_record, taken_over
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.counting.places import check_places, read_places
 from mot_dinov3.detectors.motion import MotionDetector
@@ -59,7 +59,8 @@ class TrackingRun:
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
-        return list(dict.fromkeys((*self.notices, *self.pipeline.stages.source.notices)))
+        stages = self.pipeline.stages
+        return list(dict.fromkeys((*self.notices, *stages.source.notices, *taken_over(stages.record))))
 
     def unfinished(self) -> list[str]:
         """Return a notice where outputs were left unfinished: what holds the work so far, and how to go on."""

@@ -50,9 +50,11 @@ class NoRecord:
 
     Attributes:
         finished_bytes: Size of the video that an earlier run finished when it was interrupted, 0 where there is none.
+        recalled: Frames whose findings were taken from an earlier run.
     """
 
     finished_bytes = 0
+    recalled = 0
 
     @property
     def catching_up(self) -> bool:
@@ -156,6 +158,7 @@ class RunRecord(NoRecord):
                 remedy="leave --resume out to begin anew",
             ) from error
         self._advance()
+        self.recalled += 1
         return found
 
     @property
