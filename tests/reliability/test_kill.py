@@ -382,6 +382,6 @@ def test_report_counts_and_overlays_of_a_resumed_run_are_those_of_the_whole(
     assert "resumed:" not in uninterrupted
     way = "linked" if linked else "one pass"
     reliability(
-        f"killed and resumed with --report, --hud, --trails, --line ({way}): report and counts are those of the whole run",
+        f"killed and resumed with --report, --hud, --trails, --line ({way}): report and counts are of the whole run",
         f"1 killed after 51 of {crowd.frames} frames, 1 equal; {sum(lines.values())} crossings",
     )
