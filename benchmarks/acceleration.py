@@ -120,15 +120,22 @@ def osnet(shared: Path) -> None:
     print(f"  it takes {ms['fast'] / 8 / floor:.2f} of what the FLOPs take as fp32 products")
 
 
-def dino() -> None:
-    """Compare DINOv3 ViT-S with the rate of torch's bf16 matrix product."""
+def random_vit_s(folder: Path) -> None:
+    """Write a DINOv3 ViT-S with random weights into a folder."""
     import torch
     import transformers
 
+    torch.manual_seed(0)
+    config = transformers.DINOv3ViTConfig(**VIT_S, num_register_tokens=4, image_size=224, patch_size=16)
+    transformers.DINOv3ViTModel(config).save_pretrained(folder)
+
+
+def dino() -> None:
+    """Compare DINOv3 ViT-S with the rate of torch's bf16 matrix product."""
+    import torch
+
     with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(0)
-        config = transformers.DINOv3ViTConfig(**VIT_S, num_register_tokens=4, image_size=224, patch_size=16)
-        transformers.DINOv3ViTModel(config).save_pretrained(folder)
+        random_vit_s(Path(folder))
         fast, _ = embedders(Path(folder), "dino")
     tokens, width, layers = 8 * (1 + 4 + 196), 384, 12
     # Per layer: query, key, value and output 4·d², the two of the feed-forward 8·d², attention 2·n·d a token; ×2 FLOPs.

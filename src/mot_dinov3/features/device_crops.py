@@ -59,8 +59,12 @@ class DeviceExtractor(NetworkExtractor):
 
         return features
 
+    def prepare(self, image: Image, windows: IntArray) -> torch.Tensor:
+        """Return ``(n, 3, height, width)`` float32 normalised RGB, on the device, for windows of a BGR picture."""
+        with torch.inference_mode():
+            return self._prepared(upload(image, self._torch.device), windows)
+
     def _prepared(self, picture: torch.Tensor, windows: IntArray) -> torch.Tensor:
-        """Return ``(n, 3, height, width)`` float32 normalised RGB for windows of a BGR picture."""
         size = self.preprocessing.height, self.preprocessing.width
         rgb = resample(picture, windows, size).flip(-1)
         return (rgb * self._gain - self._offset).permute(0, 3, 1, 2)
