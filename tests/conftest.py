@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import mot_dinov3  # noqa: F401 - before any test file asks for openvino: it keeps that from reporting to its makers
+from scenes import Scene, write_scene
 
 REPO = Path(__file__).resolve().parents[1]
 
-# Compiled files are kept whatever the environment says: hundreds of tests start a Python, each would compile the package.
+# Compiled files are kept whatever the environment says: many tests start a Python, and each would compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -48,6 +49,19 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real data and weights are not at hand ({folder.name}/ beside the checkout, or MOT_DINOV3_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A small video of two boxes that cross, with its truth and its detections; leave it as it is."""
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own, so that nothing lands in the checkout; outputs tell no time of their making."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,12 +10,7 @@ import pytest
 from mot_dinov3.cli import main
 from mot_dinov3.evaluation import load_pairs, score
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 
 
 @pytest.fixture

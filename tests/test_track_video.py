@@ -23,12 +23,7 @@ from mot_dinov3.naming.classes import class_filter
 from mot_dinov3.naming.config import ArtefactConfig, NamingConfig
 from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.video import media
-from scenes import COLORS, Scene, boxes_at, write_scene
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return write_scene(tmp_path_factory.mktemp("scene"))
+from scenes import COLORS, Scene, boxes_at
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,12 @@ from mot_dinov3.cli import main
 from mot_dinov3.errors import OutputError
 from scenes import Scene, write_scene
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Scene:
     return write_scene(tmp_path_factory.mktemp("scene"), frames=12)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def lay_out(scene: Scene, *names: str) -> list[str]:

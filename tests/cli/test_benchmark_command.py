@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 
 from mot_dinov3.cli import main
-from scenes import Scene, write_scene
+from scenes import Scene
 
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return write_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def benchmark(scene: Scene, *options: str) -> int:

@@ -15,21 +15,10 @@ import pytest
 
 from mot_dinov3.cli import main
 from mot_dinov3.evaluation import load_pairs, score
-from scenes import HEIGHT, WIDTH, Scene, write_scene
+from scenes import HEIGHT, WIDTH
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 WEIGHT_FREE = ("--embedder", "histogram", "--no-progress")
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory) -> Scene:
-    return write_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Work in a folder of its own, so that nothing lands in the checkout."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
 
 
 def track(scene, *options):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import logging
-import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from loopback import serving
 from mot_dinov3.cache import cache_dir
 from mot_dinov3.detectors import weights
 from mot_dinov3.detectors.base import DetectorConfig
@@ -35,38 +35,31 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "PUBLISHED", {"yolov8n.pt": DIGEST})
 
 
-class Assets(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if "yolov8s" in self.path:
-            self.send_error(404)
-            return
-        body, length = b"0123456789", 99 if "yolov8m" in self.path else 10
-        if self.path == "/listing":
-            listed = [
-                {"name": "yolo11n.pt", "digest": f"sha256:{DIGEST}"},
-                {"name": "yolo11s.pt", "digest": "sha256:0"},
-            ]
-            body = json.dumps({"assets": [*listed, {"name": "yolo11m.pt", "digest": None}]}).encode()
-            length = len(body)
-        self.send_response(200)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def assets(request: BaseHTTPRequestHandler) -> None:
+    """Answer as the place does that the weights are published at."""
+    if "yolov8s" in request.path:
+        request.send_error(404)
+        return
+    body, length = b"0123456789", 99 if "yolov8m" in request.path else 10
+    if request.path == "/listing":
+        listed = [
+            {"name": "yolo11n.pt", "digest": f"sha256:{DIGEST}"},
+            {"name": "yolo11s.pt", "digest": "sha256:0"},
+        ]
+        body = json.dumps({"assets": [*listed, {"name": "yolo11m.pt", "digest": None}]}).encode()
+        length = len(body)
+    request.send_response(200)
+    request.send_header("Content-Length", str(length))
+    request.end_headers()
+    request.wfile.write(body)
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Assets) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        monkeypatch.setattr(weights, "ASSETS_URL", f"http://127.0.0.1:{httpd.server_port}")
-        monkeypatch.setattr(weights, "LISTING_URL", f"http://127.0.0.1:{httpd.server_port}/listing")
+    with serving(assets) as host:
+        monkeypatch.setattr(weights, "ASSETS_URL", f"http://{host}")
+        monkeypatch.setattr(weights, "LISTING_URL", f"http://{host}/listing")
         yield
-        httpd.shutdown()
-        thread.join()
 
 
 def test_cache_is_the_users() -> None:

@@ -7,8 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from crowd import Crowd, write_crowd
 
 TABLE = "MOT_RELIABILITY_TABLE"
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    """A small video of boxes that come, cross, hide and go, with its detections; leave it as it is."""
+    return write_crowd(tmp_path_factory.mktemp("crowd"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crowd import ALL_OUTPUTS, Crowd, run_killed, write_crowd
+from crowd import ALL_OUTPUTS, Crowd, run_killed
 
 from mot_dinov3.cli import main
 
@@ -25,11 +25,6 @@ WAYS = {
     "link": ("--link",),
     "gallery_hybrid": ("--tracker", "gallery_hybrid"),
 }
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
-    return write_crowd(tmp_path_factory.mktemp("crowd"))
 
 
 def digest(folder: Path) -> str:

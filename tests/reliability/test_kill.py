@@ -15,28 +15,18 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from crowd import ALL_OUTPUTS, Crowd, run_killed, write_crowd
+from crowd import ALL_OUTPUTS, Crowd, run_killed
 
 from mot_dinov3.cli import main
 from mot_dinov3.pipeline.record import record_path
 from mot_dinov3.pipeline.remembering import Remembering
 from mot_dinov3.video import SourceConfig, open_source
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 NAMES = {"t.mp4", "t.json", "t.txt", "t.csv", "d.json"}
 TEXTS = NAMES - {"t.mp4"}
 Reliability = Callable[[str, str], None]
 Words = Callable[[Crowd], list[str]]
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
-    return write_crowd(tmp_path_factory.mktemp("crowd"))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")  # the time of a run is the one thing that may differ
 
 
 def run(folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

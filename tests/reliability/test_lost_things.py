@@ -10,14 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import av
 import pytest
-from crowd import Crowd, write_crowd
+from crowd import Crowd
 
 from clips import write_clip
+from loopback import serving
 from mot_dinov3.cli import main
 from mot_dinov3.video import media
 
@@ -33,15 +34,9 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
-    return write_crowd(tmp_path_factory.mktemp("crowd"))
-
-
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+def earlier(elsewhere: None, tmp_path: Path) -> None:
+    """A folder of its own with what an earlier run left."""
     for name, data in EARLIER.items():
         (tmp_path / name).write_bytes(data)
 
@@ -160,24 +155,23 @@ def save(frame: av.VideoFrame, folder: Path) -> None:
     cv2.imwrite(str(folder / f"{len(list(folder.iterdir())):06d}.png"), frame.to_ndarray(format="bgr24"))
 
 
-class Stalling(BaseHTTPRequestHandler):
+class Stalling:
     """Sends a second of a live stream, then nothing; every second connection is refused."""
 
-    data = b""
-    seen = 0
-    released = threading.Event()
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.seen = 0
+        self.released = threading.Event()
 
-    def do_GET(self) -> None:
-        type(self).seen += 1
-        self.send_response(200 if self.seen % 2 else 503)
-        self.end_headers()
-        if self.seen % 2:
-            self.wfile.write(self.data)
-            self.wfile.flush()
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.seen += 1
+        sends = self.seen % 2 == 1
+        request.send_response(200 if sends else 503)
+        request.end_headers()
+        if sends:
+            request.wfile.write(self.data)
+            request.wfile.flush()
             self.released.wait(20)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def test_a_stream_that_stalls_comes_back_or_is_told(
@@ -185,23 +179,19 @@ def test_a_stream_that_stalls_comes_back_or_is_told(
 ) -> None:
     monkeypatch.setattr(media, "TIMEOUT_S", (2.0, 0.3))
     monkeypatch.setattr("mot_dinov3.video.stream.FIRST_WAIT_S", 0.05)
-    Stalling.data = write_clip(tmp_path / "live.ts", 60, codec="mpeg2video").read_bytes()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    words = ["--source", f"http://user:secret@127.0.0.1:{server.server_port}/live.ts", "--det", "motion"]
-    words += ["--embedder", "none", "--no-progress", "--save-json", "t.json", "--output", "t.mp4"]
-    try:
-        assert main([*words, "--reconnect-seconds", "0"]) == 3
-        said = capsys.readouterr().err
-        assert re.search(r"stalled: nothing came for 0\.3 s", one_line(said))
-        assert unharmed(tmp_path)
-        Stalling.seen = 0
-        assert main([*words, "--end-frame", "120"]) == 0
-    finally:
-        Stalling.released.set()
-        server.shutdown()
-        server.server_close()
+    stalling = Stalling(write_clip(tmp_path / "live.ts", 60, codec="mpeg2video").read_bytes())
+    words = ["--det", "motion", "--embedder", "none", "--no-progress", "--save-json", "t.json", "--output", "t.mp4"]
+    with serving(stalling.answer) as host:
+        words += ["--source", f"http://user:secret@{host}/live.ts"]
+        try:
+            assert main([*words, "--reconnect-seconds", "0"]) == 3
+            said = capsys.readouterr().err
+            assert re.search(r"stalled: nothing came for 0\.3 s", one_line(said))
+            assert unharmed(tmp_path)
+            stalling.seen = 0
+            assert main([*words, "--end-frame", "120"]) == 0
+        finally:
+            stalling.released.set()
     said = capsys.readouterr()
     document = json.loads((tmp_path / "t.json").read_text())
     assert len(document["frames"]) == 120

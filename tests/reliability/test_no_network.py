@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import http.server
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from clips import write_clip
+from loopback import serving
 
 TOKEN = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz123456"
 
@@ -141,34 +141,28 @@ openvino.convert_model(torch.nn.Linear(2, 2), example_input=torch.ones(1, 2))
     assert not (tmp_path / "intel").exists()
 
 
-class Gated(http.server.BaseHTTPRequestHandler):
+@dataclasses.dataclass
+class Hub:
     """A hub that lets nobody in, and repeats the token it was sent in its answers."""
 
-    sent: ClassVar[list[str]] = []
+    address: str = ""
+    sent: list[str] = dataclasses.field(default_factory=list)
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        self.sent.append(f"{self.path} {dict(self.headers)}")
-        self.send_response(403)
-        self.send_header("X-Error-Code", "GatedRepo")
-        self.send_header("X-Error-Message", f"Access denied for {self.headers.get('Authorization')}")
-        self.end_headers()
-        self.wfile.write(f"your token {self.headers.get('Authorization')} is no good".encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.sent.append(f"{request.path} {dict(request.headers)}")
+        request.send_response(403)
+        request.send_header("X-Error-Code", "GatedRepo")
+        request.send_header("X-Error-Message", f"Access denied for {request.headers.get('Authorization')}")
+        request.end_headers()
+        request.wfile.write(f"your token {request.headers.get('Authorization')} is no good".encode())
 
 
 @pytest.fixture
-def hub() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gated) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
+def hub() -> Iterator[Hub]:
+    gated = Hub()
+    with serving(gated.answer) as host:
+        gated.address = f"http://{host}"
+        yield gated
 
 
 WATCH = """
@@ -182,7 +176,7 @@ sys.exit(code)
 
 @pytest.mark.slow
 def test_a_token_is_sent_to_the_hub_and_told_to_nobody(
-    tmp_path: Path, hub: str, reliability: Callable[[str, str], None]
+    tmp_path: Path, hub: Hub, reliability: Callable[[str, str], None]
 ) -> None:
     clip = write_clip(tmp_path / "a.mp4", 4)
     (tmp_path / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
@@ -194,16 +188,16 @@ def test_a_token_is_sent_to_the_hub_and_told_to_nobody(
         ["--embedder", "clip"],
     ):
         words = ["--source", str(clip), "--det", "motion", *more]
-        done = run(*words, folder=tmp_path, code=WATCH, HF_ENDPOINT=hub)
+        done = run(*words, folder=tmp_path, code=WATCH, HF_ENDPOINT=hub.address)
         assert done.returncode == (0 if "--fallback-open" in more else 4), done.stderr
         told += done.stdout + done.stderr
     written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".env"]
-    assert any(TOKEN in line for line in Gated.sent)  # it was really in use
+    assert any(TOKEN in line for line in hub.sent)  # it was really in use
     assert json.loads((tmp_path / "a.json").read_text())["notices"]
     assert TOKEN not in told
     assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
     figure = (
-        f"sent {sum(TOKEN in line for line in Gated.sent)} times to its hub; in 0 of {len(written)} files and no output"
+        f"sent {sum(TOKEN in line for line in hub.sent)} times to its hub; in 0 of {len(written)} files and no output"
     )
     reliability("A token stays secret", figure)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clips import numbers, picture, write_clip
+from loopback import serving
 from mot_dinov3.errors import VideoError
 from mot_dinov3.video import SourceConfig, media, open_source
 from mot_dinov3.video.camera import CameraSource
@@ -59,37 +60,29 @@ def test_a_camera_without_a_picture_is_an_error() -> None:
 
 
 @contextmanager
-def serving(data: bytes, *, stall_at: int | None = None) -> Iterator[str]:
+def sending(data: bytes, *, stall_at: int | None = None) -> Iterator[str]:
     """Serve `data` on the loopback, sending nothing more from byte `stall_at` on."""
     released = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data[:stall_at])
-            self.wfile.flush()
-            if stall_at is not None:
-                released.wait(20)
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data[:stall_at])
+        request.wfile.flush()
+        if stall_at is not None:
+            released.wait(20)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://user:secret@127.0.0.1:{server.server_port}/clip"
-    finally:
-        released.set()
-        server.shutdown()
-        server.server_close()
+    with serving(answer) as host:
+        try:
+            yield f"http://user:secret@{host}/clip"
+        finally:
+            released.set()
 
 
 def test_a_stream_over_http(tmp_path: Path) -> None:
     data = write_clip(tmp_path / "a.mp4", sound="aac").read_bytes()
-    with serving(data) as address, open_source(SourceConfig(source=address, end_frame=5)) as source:
+    with sending(data) as address, open_source(SourceConfig(source=address, end_frame=5)) as source:
         assert numbers([f.pixels() for f in source]) == [0, 1, 2, 3, 4]
         assert source.audio_from is None
         assert "secret" not in source.info.path
@@ -103,7 +96,7 @@ def once(address: str) -> SourceConfig:
 def test_a_stream_that_stalls_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "TIMEOUT_S", (2.0, 0.2))
     data = write_clip(tmp_path / "a.ts", 200, codec="mpeg2video").read_bytes()
-    with serving(data, stall_at=len(data) - 1000) as address, open_source(once(address)) as source:
+    with sending(data, stall_at=len(data) - 1000) as address, open_source(once(address)) as source:
         frames = iter(source)
         assert next(frames).index == 0
         with pytest.raises(VideoError, match="stalled") as caught:

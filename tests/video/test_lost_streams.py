@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
 
 from clips import numbers, write_clip
+from loopback import serving
 from mot_dinov3.errors import VideoError
 from mot_dinov3.video import SourceConfig, open_source, stream
 from mot_dinov3.video.stream import StreamSource
@@ -37,26 +37,16 @@ def sending(answers: list[bytes | None], *, sized: bool = False) -> Iterator[str
     """Serve one answer a connection, without a length unless `sized`; None is an error, the last one holds for ever."""
     turns = itertools.chain(answers, itertools.repeat(answers[-1]))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = next(turns)
-            self.send_response(200 if data is not None else 503)
-            if sized and data is not None:
-                self.send_header("Content-Length", str(max(len(a) for a in answers if a is not None)))
-            self.end_headers()
-            self.wfile.write(data or b"")
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        data = next(turns)
+        request.send_response(200 if data is not None else 503)
+        if sized and data is not None:
+            request.send_header("Content-Length", str(max(len(a) for a in answers if a is not None)))
+        request.end_headers()
+        request.wfile.write(data or b"")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://user:secret@127.0.0.1:{server.server_port}/live.ts"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(answer) as host:
+        yield f"http://user:secret@{host}/live.ts"
 
 
 @pytest.fixture(scope="module")
