@@ -1,4 +1,4 @@
-"""Small, randomly initialised detectors in the hub's own folder format."""
+"""Small, randomly initialised detectors."""
 
 from __future__ import annotations
 
@@ -43,3 +43,18 @@ def rtdetr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network.save_pretrained(folder)
     t.RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def segmenter(tmp_path: Path) -> Path:
+    """The weights of a YOLO whose head is of another kind than those that can be taken apart."""
+    from mot_dinov3.detectors.weights import ultralytics_module
+
+    (tmp_path / "tiny.yaml").write_text(
+        "nc: 3\nscales: {n: [0.33, 0.125, 64]}\n"
+        "backbone:\n  - [-1, 1, Conv, [16, 3, 2]]\n  - [-1, 1, Conv, [32, 3, 2]]\n"
+        "head:\n  - [[-1], 1, Segment, [nc, 8, 16]]\n"
+    )
+    weights = tmp_path / "tiny.pt"
+    ultralytics_module().YOLO(str(tmp_path / "tiny.yaml"), task="segment").save(str(weights))
+    return weights

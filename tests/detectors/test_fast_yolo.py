@@ -78,15 +78,8 @@ def test_it_says_what_it_is(fast: BuiltDetector) -> None:
     assert fast.notices == ()
 
 
-def test_a_network_without_a_fast_path_runs_in_torch_and_says_so(tmp_path: Path) -> None:
-    weights = tmp_path / "tiny.pt"
-    (tmp_path / "tiny.yaml").write_text(
-        "nc: 3\nscales: {n: [0.33, 0.125, 64]}\n"
-        "backbone:\n  - [-1, 1, Conv, [16, 3, 2]]\n  - [-1, 1, Conv, [32, 3, 2]]\n"
-        "head:\n  - [[-1], 1, Segment, [nc, 8, 16]]\n"
-    )
-    ultralytics_module().YOLO(str(tmp_path / "tiny.yaml"), task="segment").save(str(weights))
-    built = build(weights, "auto", imgsz=64)
+def test_a_network_without_a_fast_path_runs_in_torch_and_says_so(segmenter: Path) -> None:
+    built = build(segmenter, "auto", imgsz=64)
     assert built.detector.info.details["backend"] == "ultralytics"
     assert any("its head is of the kind Segment" in notice for notice in built.notices)
 

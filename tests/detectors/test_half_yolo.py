@@ -12,7 +12,6 @@ from mot_dinov3.detectors import factory, fast
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.raw import TorchRaw
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.structures import Detections, Frame
 
@@ -79,15 +78,8 @@ def test_a_cpu_keeps_fp32(shared: Path) -> None:
     assert built.detector.info.precision == "fp32"
 
 
-def test_a_network_that_cannot_be_halved_runs_in_fp32_and_says_so(tmp_path: Path) -> None:
-    weights = tmp_path / "tiny.pt"
-    (tmp_path / "tiny.yaml").write_text(
-        "nc: 3\nscales: {n: [0.33, 0.125, 64]}\n"
-        "backbone:\n  - [-1, 1, Conv, [16, 3, 2]]\n  - [-1, 1, Conv, [32, 3, 2]]\n"
-        "head:\n  - [[-1], 1, Segment, [nc, 8, 16]]\n"
-    )
-    ultralytics_module().YOLO(str(tmp_path / "tiny.yaml"), task="segment").save(str(weights))
-    built = build(weights, "bf16", imgsz=64)
+def test_a_network_that_cannot_be_halved_runs_in_fp32_and_says_so(segmenter: Path) -> None:
+    built = build(segmenter, "bf16", imgsz=64)
     assert built.detector.info.precision == "fp32"
     assert any("its head is of the kind Segment" in notice for notice in built.notices)
 

@@ -111,6 +111,16 @@ def test_a_picture_is_uploaded_once_for_all_calls(checkpoints: Path, picture: np
     assert np.abs(look(embedder, changing)(BOXES[:1]) - wanted[:1]).max() > 1e-3
 
 
+def test_input_is_prepared_in_fp32_and_lies_channels_last() -> None:
+    runtime = TorchRuntime(Sums(1.0), device="cpu", precision="fp32")
+    wanted = Preprocessing(8, 8, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    found = DeviceExtractor("sums", wanted, runtime, batch=4).prepare(picture, np.array([[0, 0, 8, 8]]))
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(found.numpy(), wanted.batch([picture]), atol=1e-6)
+
+
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_a_picture_may_be_a_view_that_cannot_be_written(checkpoints: Path, picture: np.ndarray) -> None:
     mirrored = picture[:, ::-1]
@@ -195,27 +205,27 @@ def test_a_network_that_does_not_run_is_the_same_error_as_on_a_cpu() -> None:
         NetworkExtractor("model", Preprocessing(8, 8), runtime)
 
 
-@pytest.mark.slow
-def test_the_real_osnet_takes_fp16_because_bf16_turns_it(shared: Path) -> None:
+def real_osnet(shared: Path) -> tuple[NetworkExtractor, TorchRuntime]:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
     built = build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch")).embedder
     assert isinstance(built, CropEmbedder)
     extractor = built.extractor
     assert isinstance(extractor, NetworkExtractor)
     assert isinstance(extractor.runtime, TorchRuntime)
+    return extractor, extractor.runtime
+
+
+@pytest.mark.slow
+def test_the_real_osnet_takes_fp16_because_bf16_turns_it(shared: Path) -> None:
+    extractor, runtime = real_osnet(shared)
     crops = extractor.preprocessing.batch(opening.sample_crops())
-    assert shortest(extractor.runtime, ("bf16", "fp16", "fp32"), crops)[1] == "fp16"
+    assert shortest(runtime, ("bf16", "fp16", "fp32"), crops)[1] == "fp16"
 
 
 @pytest.mark.slow
 def test_real_embeddings_are_those_of_crops_cut_by_opencv(shared: Path) -> None:
-    config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
-    built = build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch")).embedder
-    assert isinstance(built, CropEmbedder)
-    extractor = built.extractor
-    assert isinstance(extractor, NetworkExtractor)
-    assert isinstance(extractor.runtime, TorchRuntime)
-    there = DeviceExtractor("osnet", extractor.preprocessing, extractor.runtime, batch=32)
+    extractor, runtime = real_osnet(shared)
+    there = DeviceExtractor("osnet", extractor.preprocessing, runtime, batch=32)
     data = np.loadtxt(shared / "data/tracking/PETS09-S2L1/det/yolov8n_960.txt", delimiter=",")
     with open_source(SourceConfig(source=str(shared / "data/tracking/vtest.avi"), end_frame=1)) as frames:
         image = next(iter(frames)).pixels()

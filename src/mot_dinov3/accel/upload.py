@@ -15,6 +15,7 @@ def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     torch keeps the page-locked memory for the next array, and hands it out again only when the copy is done.
     """
     kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    buffer = torch.empty(array.shape, dtype=kind, pin_memory=device.type == "cuda")
+    cuda = device.type == "cuda"
+    buffer = torch.empty(array.shape, dtype=kind, pin_memory=cuda)
     buffer.numpy()[...] = array
-    return buffer.to(device, non_blocking=True)
+    return buffer.to(device, non_blocking=cuda)

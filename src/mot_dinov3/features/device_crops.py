@@ -36,9 +36,9 @@ class DeviceExtractor(NetworkExtractor):
         super().__init__(name, preprocessing, runtime)
         self._torch = runtime
         self._batch = batch
-        gain = preprocessing.scale / np.array(preprocessing.std, np.float32)
-        self._gain = upload(gain, runtime.device)
-        self._offset = upload(preprocessing.mean / np.array(preprocessing.std, np.float32), runtime.device)
+        mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
+        self._gain = upload(np.float32(preprocessing.scale) / std, runtime.device)
+        self._offset = upload(mean / std, runtime.device)
 
     def look(self, image: Image) -> Callable[[IntArray], FloatArray]:
         """Return what gives the ``(n, d)`` features of at least one ``xyxy`` window of a picture, uploaded when needed.
