@@ -22,7 +22,7 @@ def toml(tmp_path, text):
     ("key", "default"),
     [
         ("det", "yolov8n.pt"),
-        ("imgsz", 960),
+        ("imgsz", None),
         ("conf", None),
         ("embedder", "dino"),
         ("crop_pad", 0.12),

@@ -66,6 +66,31 @@ def test_the_threshold_is_the_lowest_score(rtdetr: Path, frame: Frame) -> None:
     assert some.score.min() >= np.float32(middle)
 
 
+def test_imgsz_is_the_size_that_the_model_sees(rtdetr: Path, frame: Frame) -> None:
+    import torch
+    import transformers
+
+    assert detector(rtdetr).info.details["imgsz"] == 64  # the model's own
+    made = detector(rtdetr, conf=0.0, imgsz=100)
+    assert made.info.details["imgsz"] == 128  # in whole strides
+    processor = transformers.RTDetrImageProcessor.from_pretrained(rtdetr, size={"height": 128, "width": 128})
+    network = transformers.RTDetrForObjectDetection.from_pretrained(rtdetr).eval()
+    with torch.inference_mode():
+        raw = network(**processor(images=frame.pixels()[..., ::-1].copy(), return_tensors="pt"))
+    theirs = processor.post_process_object_detection(raw, threshold=0.0, target_sizes=[(64, 64)])[0]
+    found = made.detect(frame)
+    assert found.score[0] == pytest.approx(float(theirs["scores"][0]), abs=1e-4)
+    np.testing.assert_allclose(found.xyxy[0], theirs["boxes"][0].numpy().clip(0, 64), atol=1e-2)
+
+
+def test_a_size_that_the_model_was_not_built_for_is_told(rtdetr: Path, tmp_path: Path) -> None:
+    folder = with_config(rtdetr, tmp_path / "fixed", anchor_image_size=[64, 64])
+    assert detector(folder, imgsz=64).info.details["imgsz"] == 64
+    with pytest.raises(ConfigError, match="does not take pictures of 96×96") as caught:
+        detector(folder, imgsz=90)
+    assert "leave --imgsz out" in caught.value.remedy
+
+
 def test_an_unknown_class_is_told(rtdetr: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'person'"):
         detector(rtdetr, classes="persn")

@@ -108,7 +108,7 @@ def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
         source=config.source.source,
         stream=True,
         tracker=settings,
-        imgsz=config.detector.imgsz,
+        imgsz=config.detector.side,
         conf=DEFAULT_CONF if config.detector.conf is None else config.detector.conf,
         classes=None if classes is None else list(classes),
         device=resolve_device(config.device.device),

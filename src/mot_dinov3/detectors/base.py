@@ -10,6 +10,7 @@ from mot_dinov3.settings import require, require_between, setting
 from mot_dinov3.structures import Detections, Frame, ModelInfo
 
 DEFAULT_CONF = 0.3
+DEFAULT_IMGSZ = 960
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +24,21 @@ class DetectorConfig:
         None, "recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
     )
     conf: float | None = setting(None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)")
-    imgsz: int = setting(960, "longer side of the picture the detector sees, in pixels")
+    imgsz: int | None = setting(
+        None,
+        f"longer side of the picture the detector sees, in pixels (default {DEFAULT_IMGSZ}; rtdetr: the model's own)",
+    )
     classes: str = setting("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
 
     def __post_init__(self) -> None:
         if self.conf is not None:
             require_between(self, 0, 1, "conf")
-        require(self.imgsz > 0, "imgsz", self.imgsz, "positive")
+        require(self.imgsz is None or self.imgsz > 0, "imgsz", self.imgsz, "positive")
+
+    @property
+    def side(self) -> int:
+        """The wanted longer side in pixels, for a detector without one of its own."""
+        return DEFAULT_IMGSZ if self.imgsz is None else self.imgsz
 
 
 class Detector(Protocol):

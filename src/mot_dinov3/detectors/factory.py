@@ -83,7 +83,7 @@ def _yolo(weights: Path, config: DetectorConfig, device: DeviceConfig, samples: 
         return BuiltDetector(YoloDetector(weights, config, device=device.device), notices)
     plan = plan_run(device)
     notices += plan.notices
-    recipe = YoloRecipe(weights, config.imgsz, samples, trust=device.trust_weights)
+    recipe = YoloRecipe(weights, config.side, samples, trust=device.trust_weights)
     if plan.openvino:
         obtained = obtain(recipe, plan.openvino)
         notices += obtained.notices

@@ -80,7 +80,7 @@ class FastYolo:
         self._head = Head(tuple(facts["strides"]), facts["bins"], facts["end_to_end"])
         self._stride = facts["stride"]
         self._conf = DEFAULT_CONF if config.conf is None else config.conf
-        self._imgsz = config.imgsz
+        self._imgsz = config.side
         self._classes = parse_classes(config.classes, self.names)
         details = {
             "backend": origin.backend,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ from mot_dinov3 import boxes
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision
-from mot_dinov3.errors import UsageError
+from mot_dinov3.errors import ConfigError, UsageError
 from mot_dinov3.hub import DETECTOR, locate
-from mot_dinov3.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
 from mot_dinov3.structures import Detections, FloatArray, Frame, ModelInfo
 
 PREFIX = "rtdetr:"
@@ -23,6 +25,7 @@ FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine", "rf_detr", "lw_detr", "deimv2")
 """Architectures whose head gives a score of its own to each class, and boxes as shares of the picture."""
 
 SIDE = 640  # input where no processor is declared
+STRIDE = 32
 
 
 class RtdetrDetector:
@@ -33,12 +36,12 @@ class RtdetrDetector:
 
     Args:
         model: Hub id (``org/name@revision``) or folder.
-        config: Threshold and classes; the input's size is the model's own.
+        config: Threshold, classes, and the input's size; None for the model's own.
         device: Where it runs.
 
     Raises:
         ModelError: The model cannot be had or does not fit.
-        ConfigError: A class that the model does not know.
+        ConfigError: A class that the model does not know, or a size that it does not take.
         UsageError: The device does not exist here, or OpenVINO is asked for.
     """
 
@@ -53,6 +56,9 @@ class RtdetrDetector:
         self._network, raw = _load(folder, model)
         self._network = self._network.to(self._device).eval()
         self._preprocessing = read_preprocessing(folder, side=SIDE)
+        if config.imgsz is not None:
+            self._preprocessing = _resized(self._preprocessing, config.imgsz, _step(raw))
+            self._try(model, config.imgsz)
         self.names: Mapping[int, str] = {int(key): str(name) for key, name in raw.id2label.items()}
         self._classes = parse_classes(config.classes, self.names)
         self._conf = DEFAULT_CONF if config.conf is None else config.conf
@@ -77,6 +83,20 @@ class RtdetrDetector:
         height, width = image.shape[:2]
         return self._decode(logits, shares * np.array([width, height, width, height], np.float32), (width, height))
 
+    def _try(self, model: str, imgsz: int) -> None:
+        """Run the network once on a picture of the wanted size, which it may have been built to refuse."""
+        import torch
+
+        size = self._preprocessing.height, self._preprocessing.width
+        try:
+            with torch.inference_mode(), self._number_format():
+                self._network(pixel_values=torch.zeros((1, 3, *size), device=self._device))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise ConfigError(
+                f"imgsz {imgsz}: model '{model}' does not take pictures of {size[1]}×{size[0]} pixels",
+                remedy="leave --imgsz out: the model has a size of its own",
+            ) from error
+
     def _decode(self, logits: FloatArray, cxcywh: FloatArray, size: tuple[int, int]) -> Detections:
         """Return the rows for ``(q, classes)`` logits and ``(q, 4)`` boxes in pixels."""
         known = [class_id in self.names for class_id in range(logits.shape[1])]  # RF-DETR has one for nothing at all
@@ -98,6 +118,24 @@ class RtdetrDetector:
 
         dtype = torch.bfloat16 if self._precision == "bf16" else torch.float16
         return torch.autocast(self._device.partition(":")[0], dtype)
+
+
+def _step(config: Any) -> int:
+    """Return of how many pixels the sides of an input are multiples: strides, or patches in windows."""
+    backbone = getattr(config, "backbone_config", None)
+    patch = getattr(backbone, "patch_size", None)
+    if not isinstance(patch, int):
+        return STRIDE
+    return patch * int(getattr(backbone, "num_windows_side", None) or getattr(backbone, "num_windows", None) or 1)
+
+
+def _resized(preprocessing: Preprocessing, imgsz: int, step: int) -> Preprocessing:
+    """Return the preprocessing with `imgsz` as longer side, in the model's own proportions and whole steps."""
+    longer = max(preprocessing.height, preprocessing.width)
+    height, width = (
+        max(math.ceil(side * imgsz / longer / step), 1) * step for side in (preprocessing.height, preprocessing.width)
+    )
+    return dataclasses.replace(preprocessing, height=height, width=width)
 
 
 def _load(folder: Path, model: str) -> tuple[Any, Any]:

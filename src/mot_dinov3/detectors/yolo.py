@@ -49,7 +49,7 @@ class YoloDetector:
             )
         self._classes = parse_classes(config.classes, self.names)
         self._conf = DEFAULT_CONF if config.conf is None else config.conf
-        self._imgsz = config.imgsz
+        self._imgsz = config.side
         details = {
             "backend": "ultralytics",
             "classes": None if self._classes is None else list(self._classes),
