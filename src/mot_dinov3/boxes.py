@@ -35,8 +35,9 @@ def clip(xyxy: FloatArray, width: int, height: int) -> FloatArray:
 
 def usable(xyxy: FloatArray) -> BoolArray:
     """Return ``(n,)`` bool: the box is finite and has positive width and height."""
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(xyxy).all(1) & (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    sized = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    finite = np.isfinite(xyxy)
+    return sized if np.count_nonzero(finite) == finite.size else sized & finite.all(1)
 
 
 def to_xywh(xyxy: FloatArray) -> FloatArray:

@@ -86,17 +86,17 @@ class Frame:
 
 
 _NEUTRAL: dict[str, tuple[Any, object]] = {
-    "score": (np.float32, 1.0),
-    "class_id": (np.int64, -1),
-    "track_id": (np.int64, -1),
-    "state": (np.int64, int(TrackState.NONE)),
-    "fresh": (np.bool_, False),
-    "reason": (np.int64, int(Reason.NONE)),
-    "coasted": (np.bool_, False),
-    "gallery_id": (np.object_, None),
-    "gallery_distance": (np.float32, np.nan),
-    "gallery_margin": (np.float32, np.nan),
-    "extra": (np.object_, None),
+    "score": (np.dtype(np.float32), 1.0),
+    "class_id": (np.dtype(np.int64), -1),
+    "track_id": (np.dtype(np.int64), -1),
+    "state": (np.dtype(np.int64), int(TrackState.NONE)),
+    "fresh": (np.dtype(np.bool_), False),
+    "reason": (np.dtype(np.int64), int(Reason.NONE)),
+    "coasted": (np.dtype(np.bool_), False),
+    "gallery_id": (np.dtype(np.object_), None),
+    "gallery_distance": (np.dtype(np.float32), np.nan),
+    "gallery_margin": (np.dtype(np.float32), np.nan),
+    "extra": (np.dtype(np.object_), None),
 }
 """Columns of one value a row: their type and what a row has where nothing is known."""
 
@@ -218,9 +218,13 @@ class Detections:
     @property
     def has_embedding(self) -> BoolArray:
         """``(n,)`` bool: the row carries an embedding, computed now or cached."""
-        if self.embedding is None:
+        if self.embedding is None or not self.embedding.shape[1]:
             return np.zeros(len(self), np.bool_)
-        return np.any(self.embedding != 0, axis=1)
+        found = self.embedding[:, 0] != 0  # of hardly any embedding is the first number zero: the rest is seldom read
+        rest = (~found).nonzero()[0]
+        if len(rest):
+            found[rest] = np.any(self.embedding[rest] != 0, axis=1)
+        return found
 
     def to_supervision(self) -> Any:
         """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
@@ -285,6 +289,8 @@ class Detections:
 class TrackView:
     """The tracks a tracker holds right now, as the other stages may see them: read-only, row by row.
 
+    Index it with a boolean mask to get the same struct with fewer rows.
+
     Attributes:
         key: ``(m,)`` int64: the tracker's own handle, unique in a run, also of tracks without a public id yet.
         track_id: ``(m,)`` int64: public id ≥ 1, −1 while tentative.
@@ -307,6 +313,10 @@ class TrackView:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def __getitem__(self, rows: BoolArray) -> TrackView:
+        chosen: dict[str, Any] = {name: None if c is None else c[rows] for name, c in self.__dict__.items()}
+        return TrackView(**chosen)
 
     @classmethod
     def empty(cls) -> TrackView:

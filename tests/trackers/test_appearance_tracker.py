@@ -49,6 +49,8 @@ def test_a_track_survives_a_gap_and_is_lost_meanwhile() -> None:
     lost = subject.lost()
     assert lost.track_id.tolist() == [1]
     assert lost.state.tolist() == [TrackState.LOST]
+    assert lost.xyxy.shape == (1, 4)
+    assert 100 < lost.xyxy[0, [0, 2]].mean() < 145
     answers, _ = feed(subject, [boxes(person(100 + 2.0 * t)) for t in range(20, 24)], start=20)
     assert ids(answers) == [[1]] * 4
 
@@ -125,6 +127,17 @@ def test_only_fresh_rows_change_a_tracks_appearance() -> None:
     assert view.embedding is not None
     np.testing.assert_allclose(view.embedding[0], a, atol=1e-6)
     assert view.embedded_frame.tolist() == [0]
+
+
+def test_what_predict_returned_stays_as_it_was() -> None:
+    subject, a = tracker(), np.eye(4, dtype=np.float32)
+    for index in range(6):
+        view = subject.predict(Frame(index, index / 30))
+        before = {name: None if c is None else c.copy() for name, c in vars(view).items()}
+        subject.update(boxes(person(100 + index), embedding=a[[index % 4]], fresh=np.array([True])))
+        for name, column in before.items():
+            np.testing.assert_array_equal(getattr(view, name), column)
+    assert subject.predict(Frame(6, 0.2)).embedded_frame.tolist() == [5]
 
 
 def test_changing_embedding_dimension_is_an_error_naming_both() -> None:

@@ -27,24 +27,30 @@ def random_boxes(rng: np.random.Generator, n: int) -> np.ndarray:
 def test_touching_finds_exactly_the_overlapping_pairs() -> None:
     rng = np.random.default_rng(0)
     a, b = random_boxes(rng, 30), random_boxes(rng, 40)
-    expected = np.nonzero(boxes.iou(a, b) > 0)
-    found = association.touching(a, b)
+    expected = np.nonzero(boxes.iou(a, b) > 0)  # in the same order
+    found = association.touching(a.T, b.T)
     np.testing.assert_array_equal(found, expected)
 
 
+def test_nothing_touches_nothing() -> None:
+    some, none = np.array([[0.0], [0.0], [5.0], [5.0]]), np.zeros((4, 0))
+    for a, b in ((some, none), (none, some), (none, none)):
+        assert [len(rows) for rows in association.touching(a, b)] == [0, 0]
+
+
 def test_overlap_is_iou_times_height_overlap() -> None:
-    a, b = np.array([[0.0, 0, 10, 20]]), np.array([[0.0, 0, 10, 10]])
+    a, b = np.array([[0.0, 0, 10, 20]]).T, np.array([[0.0, 0, 10, 10]]).T
     assert association.overlap(a, b)[0] == pytest.approx(0.5)
     assert association.overlap(a, b, 1.0)[0] == pytest.approx(0.25)
     rng = np.random.default_rng(1)
     many = random_boxes(rng, 20), random_boxes(rng, 20)
-    i, j = association.touching(*many)
-    np.testing.assert_allclose(association.overlap(many[0][i], many[1][j]), boxes.iou(*many)[i, j])
+    i, j = association.touching(many[0].T, many[1].T)
+    np.testing.assert_allclose(association.overlap(many[0][i].T, many[1][j].T), boxes.iou(*many)[i, j])
 
 
 def test_grow_adds_a_share_on_each_side() -> None:
-    grown = association.grow(np.array([[10.0, 10, 20, 30], [0, 0, 2, 2]]), np.array([0.5, 0.0]))
-    np.testing.assert_allclose(grown, [[5, 0, 25, 40], [0, 0, 2, 2]])
+    grown = association.grow(np.array([[10.0, 10, 20, 30], [0, 0, 2, 2]]).T, np.array([0.5, 0.0]))
+    np.testing.assert_allclose(grown.T, [[5, 0, 25, 40], [0, 0, 2, 2]])
 
 
 def test_optimal_beats_greedy_where_the_best_pair_costs_more_than_it_gives() -> None:

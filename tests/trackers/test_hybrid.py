@@ -111,7 +111,7 @@ def test_observations_are_kept_up_to_max_obs_and_the_rest_forgotten() -> None:
     grown = [100.0, 100.0, 160.0, 250.0]
     tracker = HybridTracker(HybridConfig(max_obs=2))
     feed(tracker, [rows(BOX)] * 5 + [rows(grown)] * 2)
-    assert tracker._size.tolist() == [[60.0, 150.0]]
+    assert tracker._size.T.tolist() == [[60.0, 150.0]]
 
 
 def test_rows_of_negative_score_are_left_alone() -> None:
@@ -140,7 +140,7 @@ def test_memory_does_not_grow_with_dead_tracks() -> None:
         tracker.predict(Frame(index, index / 30))
         tracker.update(rows(*np.concatenate([corner, corner + 30], axis=1).tolist()))
     assert len(tracker.predict(Frame(300, 10))) <= 4
-    assert len(tracker._observed) == len(tracker._tracks) == len(tracker._size)
+    assert len(tracker._observed) == len(tracker._tracks) == len(tracker._size.T)
 
 
 def test_gallery_only_gives_each_detection_its_own_number() -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3 import boxes
 from mot_dinov3.errors import MotError
-from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, Revision, TrackState, TrackView
+from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, coasting, identity, kalman, recovery
 from mot_dinov3.trackers.camera import CameraMotion
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.matching import Matching
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.temporal import TemporalTracker
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
@@ -27,7 +26,7 @@ TENTATIVE, CONFIRMED, LOST, REMOVED = (  # plain numbers: arrays compare faster 
 )
 
 
-class AppearanceTracker:
+class AppearanceTracker(TemporalTracker):
     """Follows objects by motion and appearance, online.
 
     Args:
@@ -46,20 +45,20 @@ class AppearanceTracker:
         size: tuple[int, int] | None = None,
     ) -> None:
         self.config = config or TrackerConfig()
+        super().__init__(self.config.confirm_hits)
         self._same_floor = same_floor
         self._fps = fps
         self._size = np.array(size if size and min(size) > 0 else (0, 0), np.float64)
         self._size_known = bool(size and min(size) > 0)
-        self._tracks = Tracks.none(self.config.confirm_hits)
-        self._frame = Frame(-1, -np.inf)
+        self._time = 0.0  # of the last frame, as it says
         self._now = 0.0
         self._dt = 0.0
-        self._births = 0
-        self._ids = 0
         self._camera = CameraMotion()
         self._calibration = kalman.Calibration()
         self._gaps = coasting.GapRecord(self.config.coast_seconds)
-        self._revisions: list[Revision] = []
+        config = self.config
+        limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
+        self._least_patience = min(limits) + TOLERANCE
         if self.config.hungarian:
             importlib.import_module("scipy.optimize")  # now, not amid the first contested frame: it takes a second
         self.dropped_boxes = 0
@@ -74,14 +73,14 @@ class AppearanceTracker:
             self._size_known = True
         tracks, config = self._tracks, self.config
         if frame.image is not None and config.camera_motion:
-            affine = self._camera.estimate(frame.image, tracks.corners[tracks.matched])
+            affine = self._camera.estimate(frame.image, tracks.corners[:, tracks.matched].T)
             if affine is not None:
                 tracks.motion = kalman.transform(tracks.motion, affine)
         if len(tracks):
-            if config.size_damping:
-                tracks.motion[~tracks.matched, kalman.VEL, 2:] *= np.exp(-dt / config.size_damping)
+            if config.size_damping and np.count_nonzero(tracks.matched) < len(tracks):
+                tracks.motion[kalman.VEL, 2:] *= np.where(tracks.matched, 1.0, np.exp(-dt / config.size_damping))
             tracks.motion = kalman.predict(tracks.motion, dt, config.noise)
-        self._frame = frame
+        self._index, self._time = frame.index, frame.time
         return tracks.view()
 
     def update(self, detections: Detections) -> Detections:
@@ -94,26 +93,11 @@ class AppearanceTracker:
         self._age()
         return self._label(found, detections)
 
-    def lost(self) -> TrackView:
-        """Return the tracks that are lost right now, for drawing."""
-        return self._tracks.view(self._tracks.state == LOST)
-
-    @property
-    def revisions(self) -> Sequence[Revision]:
-        """Rows of earlier frames whose tentative track the last `update` confirmed."""
-        return self._revisions
-
-    @property
-    def settled(self) -> int:
-        """Index of the first frame that a later revision can still reach; all before it is final."""
-        past = self._tracks.trail[~self._tracks.confirmed & (self._tracks.state != REMOVED), :, 0]
-        return int(past[past >= 0].min(initial=self._frame.index + 1))
-
     def _step(self, frame: Frame) -> float:
         """Return the seconds since the last frame; 1/fps where the clock does not move forward."""
-        if self._frame.index < 0:
+        if self._index < 0:
             return 0.0
-        dt = frame.time - self._frame.time
+        dt = frame.time - self._time
         if dt > 0:
             return dt
         if not self.clock_faults:
@@ -130,19 +114,20 @@ class AppearanceTracker:
         known = self._tracks.embedding.shape[1]
         if dim != known:
             raise MotError(
-                f"frame {self._frame.index}: embeddings have {dim} dimensions, those before had {known}",
+                f"frame {self._index}: embeddings have {dim} dimensions, those before had {known}",
                 remedy="use one embedder for the whole run",
             )
 
     def _match(self, detections: Detections) -> Matching:
-        score = np.clip(detections.score.astype(np.float64), 0.0, 1.0)
+        score = np.minimum(np.maximum(detections.score.astype(np.float64), 0.0), 1.0)
         good = boxes.usable(detections.xyxy) & np.isfinite(score)
-        if not good.all():
+        bad = len(good) - np.count_nonzero(good)
+        if bad:
             if not self.dropped_boxes:
-                log.warning("frame %d: boxes without area or with NaN are left out", self._frame.index)
-            self.dropped_boxes += int((~good).sum())
+                log.warning("frame %d: boxes without area or with NaN are left out", self._index)
+            self.dropped_boxes += bad
             score[~good] = -1.0
-        if not self._size_known and good.any():
+        if not self._size_known and bad < len(good):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
         found = Matching(tracks, detections, score, config, calibration=self._calibration, same_floor=self._same_floor)
@@ -156,49 +141,51 @@ class AppearanceTracker:
         if config.coast:
             self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
         rows = (found.owner >= 0).nonzero()[0]
-        owner, measured = found.owner[rows], found.centre[rows]
-        motion, spread = tracks.motion[owner], kalman.deviation(measured, config.noise)
-        surprise, _ = kalman.innovation2(motion, measured, spread)
-        self._calibration.observe(surprise[(tracks.matched & public)[owner]])
-        # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
-        spread[found.doubtful[rows]] *= config.contest_noise
-        tracks.motion[owner] = kalman.update(motion, measured, spread)
+        if not len(rows):
+            tracks.matched[:] = False
+            return
+        owner = found.owner.take(rows)
+        place = tracks.places(owner, rows)
+        measured = found.centre.take(place, axis=1)
+        spread = kalman.deviation(measured, config.noise)
+        surprise, _ = kalman.innovation2(tracks.motion, measured, spread)
+        self._calibration.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
+        if np.count_nonzero(found.doubtful):
+            # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
+            spread[:, found.doubtful[place]] *= config.contest_noise
         tracks.matched[:] = found.taken
+        tracks.correct(measured, spread)
         self._note(owner, rows, found, detections)
 
     def _start(self, found: Matching, detections: Detections) -> None:
         """Start a tentative track at each good box that nobody owns and no live track covers."""
         config, tracks = self.config, self._tracks
         fresh = (found.owner < 0) & (found.score >= config.new_score)
-        if config.new_overlap < 1 and fresh.any() and len(tracks):
+        if not np.count_nonzero(fresh):
+            return
+        if config.new_overlap < 1 and len(tracks):
             live = tracks.matched
-            over = boxes.iou(found.box[fresh], tracks.corners[live]) > config.new_overlap  # type: ignore[arg-type]
+            over = boxes.iou(found.box[:, fresh].T, tracks.corners[:, live].T) > config.new_overlap
             if config.class_mode == "per-class":
                 over &= detections.class_id[fresh][:, None] == tracks.class_id[live]
             fresh[fresh] = ~over.any(axis=1)
         rows = np.flatnonzero(fresh)
         if not len(rows):
             return
-        motion = kalman.start(found.centre[rows], config.noise)
-        keys = self._births + np.arange(len(rows))
-        self._births += len(rows)
-        owner = len(tracks) + np.arange(len(rows))
-        tracks.add(tracks.born(keys, motion))
-        found.owner[rows] = owner
-        tracks.matched[owner] = True
+        found.owner[rows] = owner = self._bear(kalman.start(found.centre.take(rows, axis=1), config.noise))
         tracks.begun[owner] = self._now
         self._note(owner, rows, found, detections)
 
     def _note(self, owner: IntArray, rows: IntArray, found: Matching, detections: Detections) -> None:
         """Write down what the boxes `rows` say of the tracks `owner` beyond their place."""
-        tracks, score = self._tracks, found.score[rows]
+        tracks, score = self._tracks, found.score.take(rows)
         tracks.hits[owner] += 1
         tracks.seen[owner] = self._now
         tracks.score[owner] = score
         if self.config.class_mode == "vote":
             tracks.vote(owner, detections.class_id[rows], score)
         else:
-            tracks.class_id[owner] = detections.class_id[rows]
+            tracks.class_id[owner] = detections.class_id.take(rows)
         self._remember(owner, rows, found, detections)
         self._confirm(owner, rows)
 
@@ -206,41 +193,26 @@ class AppearanceTracker:
         tracks, config = self._tracks, self.config
         if detections.embedding is None:
             return
-        chosen = detections.fresh[rows] & detections.has_embedding[rows]
-        owner, rows = owner[chosen], rows[chosen]
-        if not len(rows):
-            return
-        last = tracks.embedded_frame[owner]
-        skipped = np.where(last < 0, 0, self._frame.index - last - 1)
-        share = identity.keep_share(config.ema, found.score[rows], config.high_score, skipped)
-        tracks.embedding[owner] = identity.blend(tracks.embedding[owner], detections.embedding[rows], share)
-        tracks.embedded_frame[owner] = self._frame.index
-
-    def _confirm(self, owner: IntArray, rows: IntArray) -> None:
-        """Give public ids to tentative tracks with enough matches, in order of birth, and revise their past rows."""
-        tracks, config = self._tracks, self.config
-        young = tracks.track_id[owner] < 0
-        if not young.any():
-            return
-        owner, rows = owner[young], rows[young]
-        slot = np.minimum(tracks.hits[owner], config.confirm_hits) - 1
-        tracks.trail[owner, slot, 0] = self._frame.index
-        tracks.trail[owner, slot, 1] = rows
-        ready = tracks.hits[owner] >= config.confirm_hits
-        if config.confirm_score:
-            ready |= tracks.score[owner] >= config.confirm_score
-        chosen = np.sort(owner[ready])
+        chosen = (detections.fresh & detections.has_embedding).take(rows).nonzero()[0]
         if not len(chosen):
             return
-        if config.recovery:
-            self._recover(chosen)
-        new = chosen[tracks.track_id[chosen] < 0]
-        tracks.track_id[new] = self._ids + 1 + np.arange(len(new))
-        self._ids += len(new)
-        past = tracks.trail[chosen].reshape(-1, 2)
-        ids = np.repeat(tracks.track_id[chosen], tracks.trail.shape[1])
-        real = (past[:, 0] >= 0) & (past[:, 0] < self._frame.index)
-        self._revisions += [Revision(f, row, i) for (f, row), i in zip(past[real].tolist(), ids[real].tolist())]
+        owner, rows = owner.take(chosen), rows.take(chosen)
+        last = tracks.embedded_frame.take(owner)
+        unknown = last < 0
+        skipped = np.where(unknown, 0, self._index - last - 1)
+        share = identity.keep_share(config.ema, found.score.take(rows), config.high_score, skipped)
+        share[unknown] = 0.0
+        embedding = tracks.embedding.copy()  # a view of the tracks may still hold the old one
+        identity.absorb(embedding, detections.embedding, owner, rows, share)
+        tracks.embedding = embedding
+        tracks.embedded_frame[owner] = self._index
+
+    def _proven(self, owner: IntArray) -> IntArray:
+        """Return those of some tentative tracks that are to be confirmed: matched often, or with a sure box."""
+        proven = self._tracks.hits[owner] >= self.config.confirm_hits
+        if self.config.confirm_score:
+            proven |= self._tracks.score[owner] >= self.config.confirm_score
+        return owner[proven]
 
     def _recover(self, young: IntArray) -> None:
         """Let tracks that are about to be confirmed take over the ids of lost tracks that look the same.
@@ -248,6 +220,8 @@ class AppearanceTracker:
         A few boxes tell more of somebody's looks than the first one, half hidden as it often is.
         """
         tracks = self._tracks
+        if not self.config.recovery:
+            return
         pairs = recovery.reunions(tracks, young, self._now, self.config, self._same_floor)
         chosen = association.assign(pairs, 0.0, optimal=self.config.hungarian)
         tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
@@ -257,9 +231,12 @@ class AppearanceTracker:
         """Set every track's state; those whose time has come are REMOVED."""
         tracks = self._tracks
         tracks.state = np.where(tracks.confirmed, CONFIRMED, TENTATIVE)
-        if not tracks.matched.all():
-            tracks.state[tracks.confirmed & ~tracks.matched] = LOST
-            tracks.state[self._now - tracks.seen > self._patience() + TOLERANCE] = REMOVED
+        idle = ~tracks.matched
+        if np.count_nonzero(idle):
+            tracks.state[tracks.confirmed & idle] = LOST
+            waited = self._now - tracks.seen
+            if waited.max() > self._least_patience:
+                tracks.state[waited > self._patience() + TOLERANCE] = REMOVED
 
     def _patience(self) -> Array:
         """Return ``(m,)`` the seconds for which each track may stay without a box."""
@@ -274,36 +251,39 @@ class AppearanceTracker:
         return patience
 
     def _outside(self) -> BoolArray:
-        centre = self._tracks.motion[:, kalman.POS, :2]
-        return np.asarray(((centre < 0) | (centre > self._size)).any(axis=1))
+        centre = self._tracks.motion[kalman.POS, :2]
+        outside = (centre < 0) | (centre > self._size[:, None])
+        return np.asarray(outside[0] | outside[1])
 
     def _label(self, found: Matching, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""
         tracks, config = self._tracks, self.config
         owned = (found.owner >= 0).nonzero()[0]
-        owner = found.owner[owned]
-        track_id, state = np.full(len(detections), -1), np.full(len(detections), int(TrackState.NONE))
+        owner = found.owner.take(owned)
+        track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
         smooth, class_id = detections.xyxy.copy(), detections.class_id
-        track_id[owned], state[owned] = tracks.track_id[owner], tracks.state[owner]
-        smooth[owned] = kalman.corner_boxes(tracks.motion[owner, kalman.POS])
+        track_id[owned], state[owned] = tracks.track_id.take(owner), tracks.state.take(owner)
+        smooth[owned] = tracks.corners.take(owner, axis=1).T
         if config.class_mode == "vote":
             class_id = class_id.copy()
             class_id[owned] = tracks.class_id[owner]
         score = found.score
-        if (score < 0).any():
+        if np.count_nonzero(score < 0):
             score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = detections.replace(track_id=track_id, state=state, track_xyxy=smooth, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None
         gone = tracks.state == REMOVED
-        if gone.any():
+        if np.count_nonzero(gone):
             tracks.keep(~gone)
         return Detections.concat([rows, coasted]) if coasted else rows
 
     def _coasting(self) -> Detections | None:
         """Return the predicted boxes of tracks lost a moment ago, where this stream's gaps mostly close."""
         tracks, config = self._tracks, self.config
-        recent = self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
-        recent &= tracks.state == LOST
-        if self._gaps.trust < config.coast_trust or not recent.any():
+        if self._gaps.trust < config.coast_trust:
+            return None
+        recent = tracks.state == LOST
+        recent &= self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
+        if not np.count_nonzero(recent):
             return None
         return coasting.predicted(tracks, np.flatnonzero(recent & ~self._outside()))

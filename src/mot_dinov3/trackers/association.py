@@ -36,36 +36,45 @@ class Pairs:
         return len(self.track)
 
     def __getitem__(self, chosen: BoolArray | IntArray) -> Pairs:
-        return Pairs(self.track[chosen], self.box[chosen], self.value[chosen])
+        rows = chosen
+        if chosen.dtype == np.bool_:
+            rows = chosen.nonzero()[0]
+            if len(rows) == len(self.track):
+                return self
+        return Pairs(self.track.take(rows), self.box.take(rows), self.value.take(rows))
 
 
 def touching(a: Array, b: Array) -> tuple[IntArray, IntArray]:
-    """Return the rows of `a` ``(n, 4)`` and `b` ``(m, 4)``, pair by pair, whose corner boxes share some area."""
-    near = (a[:, 0, None] < b[:, 2]) & (a[:, 2, None] > b[:, 0])
-    near &= (a[:, 1, None] < b[:, 3]) & (a[:, 3, None] > b[:, 1])
-    rows, columns = np.nonzero(near)
-    return rows, columns
+    """Return the places in `a` ``(4, n)`` and `b` ``(4, m)``, pair by pair, of corner boxes that share some area."""
+    near = (a[:2, :, None] < b[2:, None]) & (a[2:, :, None] > b[:2, None])  # (2, n, m): along x and along y
+    both = near[0] & near[1]
+    first, second = np.divmod(both.ravel().nonzero()[0], max(both.shape[1], 1))  # nonzero() of two axes is slow
+    return first, second
 
 
 def overlap(a: Array, b: Array, height_power: float = 0.0) -> Array:
-    """Return the overlap of boxes pair by pair: ``(k,)`` for ``(k, 4)`` corner boxes that touch.
+    """Return the overlap of boxes pair by pair: ``(k,)`` for ``(4, k)`` corner boxes that touch.
 
     It is the IoU times the vertical overlap (shared height over joint height) to the power `height_power`: the heights
     of walking people tell them apart by their distance from the camera (height-modulated IoU, Hybrid-SORT 2308.00783).
     """
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    shared = np.maximum(high - low, 0.0).T
-    size_a, size_b = (a[:, 2:] - a[:, :2]).T, (b[:, 2:] - b[:, :2]).T
+    shared = np.minimum(a[2:], b[2:])
+    shared -= np.maximum(a[:2], b[:2])
+    np.maximum(shared, 0.0, out=shared)
+    size_a, size_b = a[2:] - a[:2], b[2:] - b[:2]
     both = shared[0] * shared[1]
     value = both / (size_a[0] * size_a[1] + size_b[0] * size_b[1] - both)
     if height_power:
-        value = value * (shared[1] / (size_a[1] + size_b[1] - shared[1])) ** height_power
+        value *= (shared[1] / (size_a[1] + size_b[1] - shared[1])) ** height_power
     return np.asarray(value)
 
 
-def grow(xyxy: Array, share: Array | float) -> Array:
-    """Return the boxes with `share` of their width and height added on each side (buffered IoU, C-BIoU 2211.14317)."""
-    return np.asarray(xyxy + (xyxy @ _OUTWARD) * np.reshape(share, (-1, 1)))
+def grow(boxes: Array, share: Array) -> Array:
+    """Return ``(4, k)`` corner boxes with `share` of width and height added on each side (C-BIoU 2211.14317)."""
+    grown = _OUTWARD.dot(boxes)
+    grown *= share
+    grown += boxes
+    return grown
 
 
 def assign(pairs: Pairs, floor: float, *, optimal: bool = True) -> Pairs:
@@ -80,9 +89,10 @@ def assign(pairs: Pairs, floor: float, *, optimal: bool = True) -> Pairs:
     pairs = pairs[pairs.value > floor]
     if not len(pairs):
         return pairs
-    clear = (np.bincount(pairs.track)[pairs.track] == 1) & (np.bincount(pairs.box)[pairs.box] == 1)
-    if clear.all():
+    tracks, boxes = np.bincount(pairs.track), np.bincount(pairs.box)
+    if np.count_nonzero(tracks) == np.count_nonzero(boxes) == len(pairs):
         return pairs
+    clear = (tracks.take(pairs.track) == 1) & (boxes.take(pairs.box) == 1)
     contested = pairs[~clear]
     chosen = _hungarian(contested, floor) if optimal else _greedy(contested)
     return Pairs(
@@ -103,12 +113,13 @@ def contested(pairs: Pairs, owner: IntArray, loser: BoolArray, margin: float) ->
         loser: ``(m,)`` bool: the track counts as a rival and has found no box.
         margin: How much less than the owner's a rival's value may be.
     """
-    mine = owner[pairs.box] == pairs.track
-    won = np.full(len(owner), np.inf)
-    won[pairs.box[mine]] = pairs.value[mine]
-    close = loser[pairs.track] & (pairs.value > won[pairs.box] - margin)
     doubtful = np.zeros(len(owner), np.bool_)
-    doubtful[pairs.box[close]] = True
+    rival = loser.take(pairs.track)
+    if np.count_nonzero(rival):
+        mine = owner[pairs.box] == pairs.track
+        won = np.full(len(owner), np.inf)
+        won[pairs.box[mine]] = pairs.value[mine]
+        doubtful[pairs.box[rival & (pairs.value > won[pairs.box] - margin)]] = True
     return doubtful
 
 

@@ -36,6 +36,8 @@ class GapRecord:
         longest = limit(self._seconds, dt)
         gap = waited - dt  # age of the last box that could have been predicted
         running = gap > TOLERANCE
+        if not np.count_nonzero(running):
+            return
         closed = float((running & back & (gap <= longest)).sum())
         late = running & (gap > longest) & (gap - dt <= longest)
         fade = 0.5 ** ((closed + late.sum()) / MEMORY)
@@ -54,7 +56,7 @@ def limit(seconds: float, dt: float) -> float:
 
 def predicted(tracks: Tracks, rows: IntArray) -> Detections:
     """Return the chosen tracks' predicted boxes as coasted rows."""
-    xyxy = tracks.corners[rows].astype(np.float32)
+    xyxy = np.ascontiguousarray(tracks.corners.take(rows, axis=1).T, np.float32)
     return Detections(
         xyxy,
         score=tracks.score[rows].astype(np.float32),

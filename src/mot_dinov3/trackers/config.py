@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from mot_dinov3.settings import require, require_between, require_choice, setting
 from mot_dinov3.trackers.kalman import Noise
@@ -104,7 +105,7 @@ class TrackerConfig:
         require(self.confirm_hits >= 1, "confirm_hits", self.confirm_hits, "at least 1")
         require_choice(self, "class_mode")
 
-    @property
+    @functools.cached_property
     def noise(self) -> Noise:
         """The motion filter's noises."""
         return Noise(self.position_noise, self.velocity_noise, self.box_noise, self.start_noise)

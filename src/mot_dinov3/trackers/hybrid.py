@@ -11,16 +11,15 @@ gallery says: appearance plays no part in here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.settings import require, require_between, setting
-from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, Revision, TrackState, TrackView
+from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.temporal import TemporalTracker
 
 Array = npt.NDArray[np.float64]
 
@@ -71,7 +70,7 @@ class HybridConfig:
         return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS
 
 
-class HybridTracker:
+class HybridTracker(TemporalTracker):
     """Follows boxes, online.
 
     A row of negative score is left out: a caller marks rows so that are not to be tracked.
@@ -81,20 +80,16 @@ class HybridTracker:
     """
 
     def __init__(self, config: HybridConfig | None = None) -> None:
+        super().__init__(CONFIRM_HITS)
         self.config = config or HybridConfig()
-        self._tracks = Tracks.none(CONFIRM_HITS)
         self._observed = np.zeros((0, self.config.max_obs, 4))  # corner boxes, a ring per track
-        self._size = np.zeros((0, 2))  # mean width and height of a track's observed boxes
-        self._frame = -1
-        self._births = 0
-        self._ids = 0
-        self._revisions: list[Revision] = []
+        self._size = np.zeros((2, 0))  # mean width and height of a track's observed boxes
 
     def predict(self, frame: Frame) -> TrackView:
         """Move all tracks to `frame` and return them."""
         tracks = self._tracks
-        steps = max(frame.index - self._frame, 1) if self._frame >= 0 else 1
-        self._frame = frame.index
+        steps = max(frame.index - self._index, 1) if self._index >= 0 else 1
+        self._index = frame.index
         if len(tracks):
             tracks.motion = kalman.predict(tracks.motion, float(steps), NOISE)
         return tracks.view()
@@ -102,31 +97,14 @@ class HybridTracker:
     def update(self, detections: Detections) -> Detections:
         """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`."""
         self._revisions = []
-        owner = self._associate(detections)
-        self._absorb(owner, detections)
-        self._start(owner, detections)
+        box = detections.xyxy.T.astype(np.float64, order="C")  # (4, n)
+        owner = self._associate(detections, box)
+        self._absorb(owner, detections, box)
+        self._start(owner, detections, box)
         self._age()
         return self._label(owner, detections)
 
-    def lost(self) -> TrackView:
-        """Return the tracks that are lost right now, for drawing."""
-        return self._tracks.view(self._tracks.state == TrackState.LOST)
-
-    @property
-    def revisions(self) -> Sequence[Revision]:
-        """Rows of the last frame whose tentative track the last `update` confirmed."""
-        return self._revisions
-
-    @property
-    def settled(self) -> int:
-        """Index of the first frame that a later revision can still reach; all before it is final."""
-        young = self._tracks.track_id < 0
-        if not young.any():
-            return self._frame + 1
-        past = self._tracks.trail[young, :, 0]
-        return int(past[past >= 0].min(initial=self._frame + 1))
-
-    def _associate(self, detections: Detections) -> IntArray:
+    def _associate(self, detections: Detections, box: Array) -> IntArray:
         """Return ``(n,)`` the track that each box belongs to, −1 for none."""
         tracks, config = self._tracks, self.config
         owner = np.full(len(detections), -1, np.int64)
@@ -134,35 +112,35 @@ class HybridTracker:
         if not len(tracks) or not len(detections):
             tracks.matched[:] = False
             return owner
-        box, score = detections.xyxy.astype(np.float64), detections.score.astype(np.float64)
+        score = detections.score.astype(np.float64)
         high = score >= config.track_thresh
         low = (score >= LOW_SCORE) & ~high
         least = 1 - config.match_thresh - 1e-9
 
         def match(pairs: Pairs, allowed: BoolArray, floor: float) -> None:
-            free = allowed & ~taken[pairs.track] & (owner[pairs.box] < 0)
-            if free.any():
+            free = allowed & ~taken.take(pairs.track) & (owner.take(pairs.box) < 0)
+            if np.count_nonzero(free):
                 found = association.assign(pairs[free], floor)
                 owner[found.box] = found.track
                 taken[found.track] = True
 
         corners = tracks.corners
         near = self._overlapping(corners, box, detections)
-        fused = Pairs(near.track, near.box, near.value * score[near.box])
+        fused = Pairs(near.track, near.box, near.value * score.take(near.box))
         public = tracks.confirmed
-        known, certain = public[near.track], high[near.box]
+        known, certain = public.take(near.track), high.take(near.box)
         sure = known & certain & (fused.value >= least)
-        recent = public & (self._frame - tracks.seen <= RECENT)
-        doubtful = recent[near.track] & low[near.box] & (near.value > LOW_FLOOR)
+        recent = public & (self._index - tracks.seen <= RECENT)
+        doubtful = recent.take(near.track) & low.take(near.box) & (near.value > LOW_FLOOR)
         match(self._fitting(near, corners, box), sure | doubtful, SURE_FLOOR)
-        if (public & ~taken).any():
+        if np.count_nonzero(public & ~taken):
             match(fused, sure, least)
             match(near, doubtful, LOW_FLOOR)
-        if (public & ~taken).any() and (high & (owner < 0)).any():
-            last = self._overlapping(self._last_boxes(), box, detections)
-            last = Pairs(last.track, last.box, last.value * score[last.box])
-            match(last, public[last.track] & high[last.box], least)
-        if not public.all():
+            if np.count_nonzero(public & ~taken) and np.count_nonzero(high & (owner < 0)):
+                last = self._overlapping(self._last_boxes(), box, detections)
+                last = Pairs(last.track, last.box, last.value * score.take(last.box))
+                match(last, public.take(last.track) & high.take(last.box), least)
+        if np.count_nonzero(public) < len(public):
             match(fused, ~known & certain, YOUNG_FLOOR)
         tracks.matched[:] = taken
         return owner
@@ -173,106 +151,84 @@ class HybridTracker:
         if self.config.per_class:
             same = self._tracks.class_id[t] == detections.class_id[b]
             t, b = t[same], b[same]
-        return Pairs(t, b, association.overlap(where[t], box[b]))
+        return Pairs(t, b, association.overlap(where.take(t, axis=1), box.take(b, axis=1)))
 
     def _fitting(self, near: Pairs, corners: Array, box: Array) -> Pairs:
         """Return the pairs valued by how well the box fits in place and in size, 1 = perfectly."""
         t, b = near.track, near.box
-        top, bottom = corners[t, 1::2].T
-        upper, lower = box[b, 1::2].T
-        shared = np.minimum(bottom, lower) - np.maximum(top, upper)
-        either = np.maximum(bottom, lower) - np.minimum(top, upper)
-        width, height = np.log(np.maximum(box[:, 2:] - box[:, :2], 1e-6)[b] / self._size[t]).T
+        predicted, measured = corners[1::2].take(t, axis=1), box[1::2].take(b, axis=1)  # tops and bottoms
+        later, earlier = np.maximum(predicted, measured), np.minimum(predicted, measured)
+        shared, either = earlier[1] - later[0], later[1] - earlier[0]
+        size = np.maximum(box[2:] - box[:2], 1e-6)
+        width, height = np.log(size.take(b, axis=1) / self._size.take(t, axis=1))
         shape = np.exp(-SIZE_SHARPNESS * (width * width + height * height))
         return Pairs(t, b, near.value * (shared / either) ** HEIGHT_POWER * shape)
 
     def _last_boxes(self) -> Array:
-        slot = (self._tracks.hits - 1) % self.config.max_obs
-        return np.asarray(self._observed[np.arange(len(slot)), slot])
+        newest = (self._tracks.hits - 1) % self.config.max_obs
+        return np.ascontiguousarray(self._observed[np.arange(len(newest)), newest].T)
 
-    def _absorb(self, owner: IntArray, detections: Detections) -> None:
-        rows = np.flatnonzero(owner >= 0)
+    def _absorb(self, owner: IntArray, detections: Detections, box: Array) -> None:
+        """Let the matched tracks take in their boxes."""
+        rows = (owner >= 0).nonzero()[0]
         if not len(rows):
             return
-        tracks, who = self._tracks, owner[rows]
-        measured = kalman.centre_boxes(detections.xyxy[rows])
-        spread = NOISE.measurement * measured[:, [2, 3, 2, 3]]
-        tracks.motion[who] = kalman.update(tracks.motion[who], measured, spread)
-        self._note(who, rows, detections)
+        tracks, who = self._tracks, owner.take(rows)
+        measured = kalman.centre_boxes(box).take(tracks.places(who, rows), axis=1)
+        tracks.correct(measured, kalman.deviation(measured, NOISE))
+        self._note(who, rows, detections, box)
 
-    def _start(self, owner: IntArray, detections: Detections) -> None:
+    def _start(self, owner: IntArray, detections: Detections, box: Array) -> None:
         """Start a tentative track at each sure box that nobody owns."""
-        rows = np.flatnonzero((owner < 0) & (detections.score >= self.config.track_thresh + NEW_ABOVE))
+        rows = ((owner < 0) & (detections.score >= self.config.track_thresh + NEW_ABOVE)).nonzero()[0]
         if not len(rows):
             return
-        tracks = self._tracks
-        motion = kalman.start(kalman.centre_boxes(detections.xyxy[rows]), NOISE)
-        owner[rows] = len(tracks) + np.arange(len(rows))
-        tracks.add(tracks.born(self._births + np.arange(len(rows)), motion))
-        self._births += len(rows)
+        owner[rows] = who = self._bear(kalman.start(kalman.centre_boxes(box.take(rows, axis=1)), NOISE))
         self._observed = np.concatenate([self._observed, np.zeros((len(rows), *self._observed.shape[1:]))])
-        self._size = np.concatenate([self._size, np.zeros((len(rows), 2))])
-        tracks.matched[owner[rows]] = True
-        self._note(owner[rows], rows, detections)
+        self._size = np.concatenate([self._size, np.zeros((2, len(rows)))], axis=1)
+        self._note(who, rows, detections, box)
 
-    def _note(self, who: IntArray, rows: IntArray, detections: Detections) -> None:
+    def _note(self, who: IntArray, rows: IntArray, detections: Detections, box: Array) -> None:
         """Write down the boxes `rows` as the tracks' newest, and confirm the tracks that have proven themselves."""
         tracks = self._tracks
-        self._observe(who, detections.xyxy[rows].astype(np.float64))
+        self._observe(who, box.take(rows, axis=1))
         tracks.hits[who] += 1
-        tracks.seen[who] = self._frame
-        tracks.class_id[who] = detections.class_id[rows]
+        tracks.seen[who] = self._index
+        tracks.class_id[who] = detections.class_id.take(rows)
         self._confirm(who, rows)
 
     def _observe(self, who: IntArray, box: Array) -> None:
-        """Put boxes into the tracks' rings, and take them into their mean sizes."""
-        hits, most = self._tracks.hits[who], self.config.max_obs
-        slot = hits % most
-        oldest = self._observed[who, slot]  # a place that has not been written to yet is all zeros
-        before = np.minimum(hits, most)[:, None]
-        total = self._size[who] * before + (box[:, 2:] - box[:, :2]) - (oldest[:, 2:] - oldest[:, :2])
-        self._size[who] = np.maximum(total / np.minimum(before + 1, most), 1e-6)
-        self._observed[who, slot] = box
-
-    def _confirm(self, who: IntArray, rows: IntArray) -> None:
-        """Give ids to tracks with a second box (in the first frame at once), and revise their first row."""
-        tracks = self._tracks
-        young = tracks.track_id[who] < 0
-        if not young.any():
-            return
-        who, rows = who[young], rows[young]
-        slot = np.minimum(tracks.hits[who], CONFIRM_HITS) - 1
-        tracks.trail[who, slot, 0], tracks.trail[who, slot, 1] = self._frame, rows
-        chosen = np.sort(who[tracks.hits[who] >= CONFIRM_HITS])
-        tracks.track_id[chosen] = self._ids + 1 + np.arange(len(chosen))
-        self._ids += len(chosen)
-        first = tracks.trail[chosen, 0]
-        ids = tracks.track_id[chosen].tolist()
-        self._revisions += [Revision(f, row, i) for (f, row), i in zip(first.tolist(), ids) if f < self._frame]
+        """Put ``(4, k)`` boxes into the tracks' rings, and take them into their mean sizes."""
+        hits, most = self._tracks.hits.take(who), self.config.max_obs
+        rings, slot = self._observed.reshape(-1, 4), who * most + hits % most
+        oldest = rings.take(slot, axis=0).T  # a place that has not been written to yet is all zeros
+        before = np.minimum(hits, most)
+        total = self._size.take(who, axis=1) * before + (box[2:] - box[:2]) - (oldest[2:] - oldest[:2])
+        self._size[:, who] = np.maximum(total / np.minimum(before + 1, most), 1e-6)
+        rings[slot] = box.T
 
     def _age(self) -> None:
         """Set every track's state; those whose time has come are REMOVED. A lost track keeps its size."""
         tracks = self._tracks
-        idle = ~tracks.matched
-        young = ~tracks.confirmed
-        state = np.where(tracks.matched, CONFIRMED, LOST)
-        state[young] = TENTATIVE
-        if idle.any():
-            tracks.motion[idle, kalman.VEL, 2:] = 0
-            waited = self._frame - tracks.seen
-            state[idle & (young | (waited > self.config.patience))] = REMOVED
-        tracks.state = state
+        idle, young = ~tracks.matched, ~tracks.confirmed
+        tracks.state[:] = CONFIRMED
+        if np.count_nonzero(idle):
+            tracks.motion[kalman.VEL, 2:, idle] = 0
+            waited = self._index - tracks.seen
+            tracks.state[idle] = LOST
+            tracks.state[idle & (young | (waited > self.config.patience))] = REMOVED
+        tracks.state[young & ~idle] = TENTATIVE
 
     def _label(self, owner: IntArray, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, and forget the tracks that are gone."""
-        tracks, owned = self._tracks, owner >= 0
-        who = owner[owned]
+        tracks, owned = self._tracks, (owner >= 0).nonzero()[0]
+        who = owner.take(owned)
         track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
         smooth = detections.xyxy.copy()
-        track_id[owned], state[owned] = tracks.track_id[who], tracks.state[who]
-        smooth[owned] = kalman.corner_boxes(tracks.motion[who, kalman.POS])
+        track_id[owned], state[owned] = tracks.track_id.take(who), tracks.state.take(who)
+        smooth[owned] = tracks.corners.take(who, axis=1).T
         gone = tracks.state == REMOVED
-        if gone.any():
+        if np.count_nonzero(gone):
             tracks.keep(~gone)
-            self._observed, self._size = self._observed[~gone], self._size[~gone]
+            self._observed, self._size = self._observed[~gone], self._size[:, ~gone]
         return detections.replace(track_id=track_id, state=state, track_xyxy=smooth)

@@ -9,10 +9,16 @@ from mot_dinov3.structures import FloatArray, IntArray
 
 Array = npt.NDArray[np.float64]
 
+CHUNK = 40  # embeddings gathered at once: they stay in the processor's cache
+
 
 def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray) -> Array:
     """Return ``(k,)`` cosines of unit embeddings, pair by pair."""
-    return np.einsum("kd,kd->k", tracks[track], boxes[box]).astype(np.float64)
+    found = np.empty(len(track), np.float32)
+    for start in range(0, len(track), CHUNK):
+        part = slice(start, start + CHUNK)
+        np.einsum("kd,kd->k", tracks.take(track[part], axis=0), boxes.take(box[part], axis=0), out=found[part])
+    return found.astype(np.float64)
 
 
 def likeness(cosine: Array, same_floor: float) -> Array:
@@ -32,13 +38,31 @@ def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array
         low: Least score of an embedded box.
         skipped: ``(n,)`` frames since the last embedding, beyond the usual one.
     """
-    sure = np.clip((score - low) / max(1.0 - low, 1e-6), 0.0, 1.0)
+    sure = np.minimum(np.maximum((score - low) / max(1.0 - low, 1e-6), 0.0), 1.0)
     return np.asarray((ema + (1.0 - ema) * (1.0 - sure)) ** (1 + np.minimum(skipped, 30)))
 
 
-def blend(old: FloatArray, new: FloatArray, share: Array) -> FloatArray:
-    """Return unit rows of ``share · old + (1 − share) · new``; a row without an old embedding takes the new one."""
-    share = np.where(old.any(axis=1), share, 0.0)[:, None].astype(np.float32)
-    mixed = share * old + (1 - share) * new
-    length = np.linalg.norm(mixed, axis=1, keepdims=True)
-    return np.asarray(np.divide(mixed, length, out=new.copy(), where=length > 1e-6), np.float32)
+def absorb(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray, share: Array) -> None:
+    """Blend unit embeddings of boxes into those of their tracks: ``share · old + (1 − share) · new``, of length 1.
+
+    Where the two cancel each other out, the new one takes the place.
+
+    Args:
+        tracks: ``(m, d)``, changed in place.
+        boxes: ``(n, d)``.
+        track: ``(k,)`` rows of tracks.
+        box: ``(k,)`` rows of boxes, one for each.
+        share: ``(k,)`` how much of the old embedding stays.
+    """
+    for start in range(0, len(track), CHUNK):
+        part = slice(start, start + CHUNK)
+        new, kept = boxes.take(box[part], axis=0), share[part, None].astype(np.float32)
+        mixed = tracks.take(track[part], axis=0)
+        mixed *= kept
+        mixed += (1 - kept) * new
+        length = np.sqrt(np.add.reduce(mixed * mixed, axis=1, keepdims=True))
+        void = (length <= 1e-6).nonzero()[0]
+        if len(void):
+            mixed[void], length[void] = new[void], 1.0
+        mixed /= length
+        tracks[track[part]] = mixed

@@ -2,8 +2,9 @@
 
 Transition, measurement and noises of SORT-like filters (1602.00763, 2206.14651) never mix the four components, so the
 8×8 filter falls apart into four filters of two numbers each, and its update needs no matrix inverse. The motion of
-``m`` tracks is one ``(m, 5, 4)`` float64 array; along its second axis lie, for each of the four components: position
-(px), velocity (px/s), and the covariance's entries position–position, position–velocity, velocity–velocity.
+``m`` tracks is one ``(5, 4, m)`` float64 array; along its first axis lie, for each of the four components: position
+(px), velocity (px/s), and the covariance's entries position–position, position–velocity, velocity–velocity. Boxes are
+columns too, ``(4, n)``: each number of all boxes lies together in memory, which halves the time of the arithmetic.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ POS, VEL, PP, PV, VV = range(5)
 CHI2_MEDIAN = 0.455  # of a squared standard normal variable
 _WIDTH_HEIGHT = np.array([2, 3, 2, 3])
 # One product with a constant: at few boxes a call to numpy costs more than the arithmetic in it.
-_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
-_TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
+_TO_CENTRE = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
+_TO_CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
+_STILL = np.eye(5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Noise:
 
 
 def start(boxes: Array, noise: Noise) -> Array:
-    """Return the ``(n, 5, 4)`` motion of new tracks that stand still at ``(n, 4)`` centre boxes."""
+    """Return the ``(5, 4, n)`` motion of new tracks that stand still at ``(4, n)`` centre boxes."""
     size = _size(boxes)
-    motion = np.zeros((len(boxes), 5, 4))
-    motion[:, POS] = boxes
-    motion[:, PP] = (noise.measurement * size) ** 2
-    motion[:, VV] = (noise.start_velocity * size) ** 2
+    motion = np.zeros((5, *boxes.shape))
+    motion[POS] = boxes
+    motion[PP] = (noise.measurement * size) ** 2
+    motion[VV] = (noise.start_velocity * size) ** 2
     return motion
 
 
@@ -57,13 +59,14 @@ def predict(motion: Array, dt: float, noise: Noise) -> Array:
     (Bar-Shalom) plus a white noise of the position itself, integrated over `dt`.
     """
     walk, shake = noise.position**2, noise.velocity**2
-    step = np.eye(5)
+    step = _STILL.copy()
     step[POS, VEL] = step[PV, VV] = dt
     step[PP, PV], step[PP, VV] = 2 * dt, dt**2
     grown = np.array([0, 0, walk * dt + shake * dt**3 / 3, shake * dt**2 / 2, shake * dt])
-    moved: Array = step @ motion + grown[:, None] * (_size(motion[:, POS]) ** 2)[:, None]
+    moved: Array = step.dot(motion.reshape(5, -1)).reshape(motion.shape)
+    moved += grown[:, None, None] * _size(motion[POS]) ** 2
     # A long wait must not turn a shrinking box inside out.
-    np.maximum(moved[:, POS, 2:], 1.0, out=moved[:, POS, 2:])
+    np.maximum(moved[POS, 2:], 1.0, out=moved[POS, 2:])
     return moved
 
 
@@ -71,22 +74,24 @@ def update(motion: Array, boxes: Array, deviation: Array) -> Array:
     """Return the motion corrected by measured boxes.
 
     Args:
-        motion: ``(m, 5, 4)`` predicted to the time of the measurement.
-        boxes: ``(m, 4)`` measured centre boxes.
-        deviation: ``(m, 4)`` standard deviation of the measurement, px.
+        motion: ``(5, 4, m)`` predicted to the time of the measurement.
+        boxes: ``(4, m)`` measured centre boxes.
+        deviation: ``(4, m)`` standard deviation of the measurement, px.
     """
-    place, spread = motion[:, POS : VEL + 1], motion[:, PP : PV + 1]
-    gain = spread / (motion[:, PP] + deviation**2)[:, None]  # (m, 2, 4): of position and velocity
+    place, spread = motion[POS : VEL + 1], motion[PP : PV + 1]
+    gain = spread / (motion[PP] + deviation**2)  # (2, 4, m): of position and velocity
     corrected = np.empty_like(motion)
-    corrected[:, POS : VEL + 1] = place + gain * (boxes - motion[:, POS])[:, None]
-    corrected[:, PP : PV + 1] = spread - gain[:, :1] * spread
-    corrected[:, VV] = motion[:, VV] - gain[:, 1] * motion[:, PV]
-    np.maximum(corrected[:, POS, 2:], 1.0, out=corrected[:, POS, 2:])
+    np.multiply(gain, boxes - motion[POS], out=corrected[POS : VEL + 1])
+    corrected[POS : VEL + 1] += place
+    np.multiply(gain[0], spread, out=corrected[PP : PV + 1])
+    np.multiply(gain[1], motion[PV], out=corrected[VV])
+    np.subtract(motion[PP:], corrected[PP:], out=corrected[PP:])
+    np.maximum(corrected[POS, 2:], 1.0, out=corrected[POS, 2:])
     return corrected
 
 
 def deviation(boxes: Array, noise: Noise) -> Array:
-    """Return ``(n, 4)`` standard deviations of measured centre boxes, px."""
+    """Return ``(4, n)`` standard deviations of measured centre boxes, px."""
     return noise.measurement * _size(boxes)
 
 
@@ -102,39 +107,43 @@ class Calibration:
         self.scale = np.ones(4)
 
     def observe(self, innovation2: Array) -> None:
-        """Take in ``(k, 4)`` squared normalised innovations of one frame's sure matches."""
-        if len(innovation2):
-            rate = min(0.02 * len(innovation2), 0.3)
-            ordered, n = np.sort(innovation2, axis=0), len(innovation2)
-            median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2  # np.median takes ten times as long
+        """Take in ``(4, k)`` squared normalised innovations of one frame's sure matches."""
+        n = innovation2.shape[1]
+        if n:
+            rate = min(0.02 * n, 0.3)
+            ordered = innovation2.copy()
+            ordered.sort(axis=1)
+            median = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2  # np.median takes ten times as long
             self.scale = self.scale + rate * (median / CHI2_MEDIAN - self.scale)
             self.scale = np.minimum(np.maximum(self.scale, 0.05), 100.0)
 
     def likelihood(self, innovation2: Array, variance: Array, boxes: Array) -> Array:
         """Return the ``(k,)`` log-likelihood of innovations, in units that do not depend on the objects' size."""
-        spread = np.log(variance * self.scale / _size(boxes) ** 2)
-        return np.asarray(-0.5 * (innovation2 / self.scale + spread).sum(axis=1))
+        scale = self.scale[:, None]
+        spread = np.log(variance * scale / _size(boxes) ** 2)
+        spread += innovation2 / scale
+        return np.asarray(-0.5 * np.add.reduce(spread, axis=0))
 
 
 def innovation2(motion: Array, boxes: Array, deviation: Array) -> tuple[Array, Array]:
-    """Return ``(k, 4)`` squared innovations in units of their variance, and that variance (px²)."""
-    variance = motion[:, PP] + deviation**2
-    return (boxes - motion[:, POS]) ** 2 / variance, variance
+    """Return ``(4, k)`` squared innovations in units of their variance, and that variance (px²)."""
+    variance = motion[PP] + deviation**2
+    return (boxes - motion[POS]) ** 2 / variance, variance
 
 
 def _size(boxes: Array) -> Array:
     """Return (w, h, w, h) of centre boxes."""
-    return boxes.take(_WIDTH_HEIGHT, axis=1)
+    return boxes.take(_WIDTH_HEIGHT, axis=0)
 
 
-def centre_boxes(xyxy: npt.NDArray[np.floating]) -> Array:
-    """Return (centre x, centre y, width, height) float64 of finite corner boxes."""
-    return np.asarray(xyxy @ _TO_CENTRE)
+def centre_boxes(corners: npt.NDArray[np.floating]) -> Array:
+    """Return (centre x, centre y, width, height) float64 of ``(4, n)`` finite corner boxes."""
+    return np.asarray(_TO_CENTRE.dot(corners))
 
 
 def corner_boxes(boxes: Array) -> Array:
-    """Return (x1, y1, x2, y2) float64 of centre boxes."""
-    return np.asarray(boxes @ _TO_CORNERS)
+    """Return (x1, y1, x2, y2) float64 of ``(4, n)`` centre boxes."""
+    return np.asarray(_TO_CORNERS.dot(boxes))
 
 
 def transform(motion: Array, affine: Array) -> Array:
@@ -144,8 +153,9 @@ def transform(motion: Array, affine: Array) -> Array:
     """
     turn, zoom = affine[:, :2], np.sqrt(abs(np.linalg.det(affine[:, :2])))
     moved = motion.copy()
-    moved[:, [POS, VEL], :2] = motion[:, [POS, VEL], :2] @ turn.T
-    moved[:, POS, :2] += affine[:, 2]
-    moved[:, [POS, VEL], 2:] *= zoom
-    moved[:, PP:] *= zoom**2
+    shifts = motion[: VEL + 1, :2].swapaxes(0, 1)  # x and y first
+    moved[: VEL + 1, :2] = turn.dot(shifts.reshape(2, -1)).reshape(shifts.shape).swapaxes(0, 1)
+    moved[POS, :2] += affine[:, 2:]
+    moved[: VEL + 1, 2:] *= zoom
+    moved[PP:] *= zoom**2
     return moved

@@ -28,8 +28,8 @@ class Matching:
         same_floor: The embedder's.
 
     Attributes:
-        box: ``(n, 4)`` corner boxes, float64.
-        centre: ``(n, 4)`` the same as centre boxes.
+        box: ``(4, n)`` corner boxes, float64.
+        centre: ``(4, n)`` the same as centre boxes.
         score: As given.
         owner: ``(n,)`` row of the track each box belongs to, −1 none.
         taken: ``(m,)`` bool: the track has found its box.
@@ -46,7 +46,10 @@ class Matching:
         calibration: kalman.Calibration,
         same_floor: float,
     ) -> None:
-        self.box = np.where(score[:, None] < 0, 0.0, detections.xyxy.astype(np.float64))
+        self.box = detections.xyxy.T.astype(np.float64, order="C")
+        absent = score < 0
+        if np.count_nonzero(absent):
+            self.box[:, absent] = 0.0
         self.centre = kalman.centre_boxes(self.box)
         self.score = score
         self.owner = np.full(len(score), -1, np.int64)
@@ -70,30 +73,33 @@ class Matching:
         low = (self.score >= config.low_score) & ~high
         first = self._fused(self._free(sought, high))
         self._settle(first, config.match_floor)
-        if config.contest_noise > 1 and not self.taken.all():
+        if config.contest_noise > 1 and np.count_nonzero(self.taken) < len(self.taken):
             self.doubtful = association.contested(first, self.owner, ~self.taken, config.contest_margin)
-        if config.low_match and low.any():
+        if config.low_match and np.count_nonzero(low):
             self._settle(self._free(sought & tracks.matched, low), config.low_floor)
         tentative = ~tracks.confirmed
-        if tentative.any():
+        if np.count_nonzero(tentative):
             self._settle(self._fused(self._free(tentative, high)), config.tentative_floor)
 
     def _candidates(self) -> Pairs:
         """Return the pairs whose boxes touch when both have grown by the prediction's uncertainty."""
         config, tracks = self._config, self._tracks
         predicted, motion = tracks.corners, tracks.motion
-        share = np.minimum(config.growth * np.sqrt(motion[:, kalman.PP, 1]) / motion[:, kalman.POS, 3], 1.0)
+        share = np.minimum(config.growth * np.sqrt(motion[kalman.PP, 1]) / motion[kalman.POS, 3], 1.0)
         t, b = association.touching(association.grow(predicted, 2 * share), self.box)
         if config.class_mode == "per-class":
             same = tracks.class_id[t] == self._detections.class_id[b]
             t, b = t[same], b[same]
-        grown = association.grow(predicted[t], share[t]), association.grow(self.box[b], share[t])
-        return Pairs(t, b, association.overlap(*grown, config.height_power))
+        share = share.take(t)
+        track = association.grow(predicted.take(t, axis=1), share)
+        return Pairs(
+            t, b, association.overlap(track, association.grow(self.box.take(b, axis=1), share), config.height_power)
+        )
 
     def _free(self, tracks: BoolArray, rows: BoolArray) -> Pairs:
         """Return the candidate pairs of these tracks and boxes that are not settled yet."""
         tracks, rows = tracks & ~self.taken, rows & (self.owner < 0)
-        return self._pairs[tracks[self._pairs.track] & rows[self._pairs.box]]
+        return self._pairs[tracks.take(self._pairs.track) & rows.take(self._pairs.box)]
 
     def _settle(self, pairs: Pairs, floor: float) -> None:
         chosen = association.assign(pairs, floor, optimal=self._config.hungarian)
@@ -104,26 +110,30 @@ class Matching:
         """Return the pairs valued by overlap, score, motion and, where a box has been embedded now, appearance."""
         config, value = self._config, pairs.value
         if config.score_fusion:
-            value = value * self.score[pairs.box]
+            value = value * self.score.take(pairs.box)
         if config.likelihood:
             value = value + config.likelihood * self._fit(pairs)
         if config.lost_penalty:
-            value = value - config.lost_penalty * ~self._tracks.matched[pairs.track]
-        if config.appearance and self._detections.embedding is not None and self._detections.fresh.any():
+            value = value - config.lost_penalty * ~self._tracks.matched.take(pairs.track)
+        if config.appearance and self._detections.embedding is not None and np.count_nonzero(self._detections.fresh):
             value = value + config.appearance * self._likeness(pairs, self._detections.embedding)
         return Pairs(pairs.track, pairs.box, value)
 
     def _fit(self, pairs: Pairs) -> Array:
         """Return how well boxes fit the predictions, in −0.5…0.5: it tells apart what overlaps about equally."""
-        motion, measured = self._tracks.motion[pairs.track], self.centre[pairs.box]
+        motion, measured = self._tracks.motion.take(pairs.track, axis=2), self.centre.take(pairs.box, axis=1)
         spread = kalman.deviation(measured, self._config.noise)
         fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
         return np.asarray(np.minimum(np.maximum(fit, -FIT_RANGE), FIT_RANGE) / (2 * FIT_RANGE))
 
     def _likeness(self, pairs: Pairs, embedding: npt.NDArray[np.float32]) -> Array:
         """Return how alike they look in −1…1; 0, the embedder's floor, where nothing new is known of the box's look."""
+        known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
+        told = pairs[known]
+        cosine = identity.cosine(self._tracks.embedding, embedding, told.track, told.box)
+        alike = np.maximum(identity.likeness(cosine, self._same_floor), -1.0)
+        if told is pairs:
+            return alike
         value = np.zeros(len(pairs))
-        known = np.flatnonzero(self._detections.fresh[pairs.box] & (self._tracks.embedded_frame[pairs.track] >= 0))
-        cosine = identity.cosine(self._tracks.embedding, embedding, pairs.track[known], pairs.box[known])
-        value[known] = np.maximum(identity.likeness(cosine, self._same_floor), -1.0)
+        value[known] = alike
         return value

@@ -37,5 +37,5 @@ def reunions(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig,
 
 def _distance(tracks: Tracks, a: IntArray, b: IntArray) -> npt.NDArray[np.float64]:
     """Return ``(k,)`` distances of centres, in body heights of `b`."""
-    place = tracks.motion[:, kalman.POS]
-    return np.asarray(np.hypot(*(place[a, :2] - place[b, :2]).T) / place[b, 3])
+    place = tracks.motion[kalman.POS]
+    return np.asarray(np.hypot(*(place[:2, a] - place[:2, b])) / place[3, b])

@@ -13,6 +13,7 @@ from mot_dinov3.trackers import kalman
 Array = npt.NDArray[np.float64]
 
 VOTE_KEPT = 0.95  # share of a track's votes that each further one leaves
+_AXIS = {"motion": 2}  # axis along which a column's tracks lie, where it is not the first
 
 
 @dataclasses.dataclass
@@ -27,10 +28,11 @@ class Tracks:
         matched: ``(m,)`` bool: matched in the last frame.
         begun: ``(m,)`` time of the first box, s.
         seen: ``(m,)`` time of the last match, s.
-        motion: ``(m, 5, 4)`` filter state, see `kalman`.
+        motion: ``(5, 4, m)`` filter state, see `kalman`: the one column whose last axis counts the tracks.
         score: ``(m,)`` score of the last box.
         class_id: ``(m,)`` class of the last box, or the voted one.
-        embedding: ``(m, d)`` unit rows, zero where there is none; d = 0 until the first embedding arrives.
+        embedding: ``(m, d)`` unit rows, zero where there is none; d = 0 until the first embedding arrives. It is never
+            changed, but exchanged: views of the tracks share it.
         embedded_frame: ``(m,)`` index of the frame of the last fresh embedding, −1 never.
         votes: ``(m, c)`` faded scores of the boxes of each class, c = 0 unless classes are voted.
         trail: ``(m, confirm_hits, 2)`` frame and row of a tentative track's boxes, −1 where there is none.
@@ -58,7 +60,7 @@ class Tracks:
     def none(cls, trail: int) -> Tracks:
         """Return no tracks yet; a tentative one will remember its last `trail` boxes."""
         row, real = np.zeros(0, np.int64), np.zeros(0)
-        flag, motion = np.zeros(0, np.bool_), np.zeros((0, 5, 4))
+        flag, motion = np.zeros(0, np.bool_), np.zeros((5, 4, 0))
         embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         places = np.zeros((0, trail, 2), np.int64)
         return cls(row, row, row, row, flag, real, real, motion, real, row, embedding, row, votes, places)
@@ -67,7 +69,7 @@ class Tracks:
         """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
         n = len(keys)
         fresh = Tracks(*(np.zeros((n, *column.shape[1:]), column.dtype) for column in vars(self).values()))
-        fresh.key, fresh.motion = keys, motion
+        fresh.key, fresh.motion = keys, motion  # the only one whose shape above is wrong
         fresh.state[:] = int(TrackState.TENTATIVE)
         for column in (fresh.track_id, fresh.class_id, fresh.embedded_frame, fresh.trail):
             column[:] = -1
@@ -76,12 +78,27 @@ class Tracks:
     def keep(self, rows: BoolArray) -> None:
         """Forget all tracks but these."""
         for name, column in vars(self).items():
-            setattr(self, name, column[rows])
+            setattr(self, name, column.compress(rows, axis=_AXIS.get(name, 0)))
 
     def add(self, others: Tracks) -> None:
         """Append new tracks."""
         for name, column in vars(self).items():
-            setattr(self, name, np.concatenate([column, getattr(others, name)]))
+            setattr(self, name, np.concatenate([column, getattr(others, name)], axis=_AXIS.get(name, 0)))
+
+    def places(self, owner: IntArray, rows: IntArray) -> IntArray:
+        """Return ``(m,)`` the row that each track was matched with; any row for the others."""
+        place = np.zeros(len(self), np.int64)
+        place[owner] = rows
+        return place
+
+    def correct(self, boxes: Array, deviation: Array) -> None:
+        """Let the matched tracks take in measured centre boxes.
+
+        Args:
+            boxes: ``(4, m)`` a box for each track; those of tracks that were not matched are left out.
+            deviation: ``(4, m)`` standard deviation of the measurement, px.
+        """
+        self.motion = np.where(self.matched, kalman.update(self.motion, boxes, deviation), self.motion)
 
     def widen(self, dim: int) -> None:
         """Make room for embeddings of length `dim`."""
@@ -103,18 +120,18 @@ class Tracks:
 
     @property
     def corners(self) -> Array:
-        """``(m, 4)`` float64 corner boxes where the motion filter sees the tracks now."""
-        return kalman.corner_boxes(self.motion[:, kalman.POS])
+        """``(4, m)`` float64 corner boxes where the motion filter sees the tracks now."""
+        return kalman.corner_boxes(self.motion[kalman.POS])
 
-    def view(self, rows: BoolArray | slice = slice(None)) -> TrackView:
-        """Return copies of what the other stages may see of these tracks."""
+    def view(self) -> TrackView:
+        """Return what the other stages may see of the tracks, as they are now."""
         return TrackView(
-            key=self.key[rows].copy(),
-            track_id=self.track_id[rows].copy(),
-            state=self.state[rows].copy(),
-            xyxy=kalman.corner_boxes(self.motion[rows, kalman.POS]).astype(np.float32),
-            matched=self.matched[rows].copy(),
-            embedding=self.embedding[rows].copy() if self.embedding.shape[1] else None,
-            embedded_frame=self.embedded_frame[rows].copy(),
-            class_id=self.class_id[rows].copy(),
+            key=self.key.copy(),
+            track_id=self.track_id.copy(),
+            state=self.state.copy(),
+            xyxy=np.ascontiguousarray(self.corners.T, np.float32),
+            matched=self.matched.copy(),
+            embedding=self.embedding if self.embedding.shape[1] else None,
+            embedded_frame=self.embedded_frame.copy(),
+            class_id=self.class_id.copy(),
         )
