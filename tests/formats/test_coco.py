@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from trackeval.datasets import TAO
 
@@ -125,6 +127,25 @@ def test_a_broken_file_is_one_clear_line(write, document: object, message: str) 
     with pytest.raises(FormatError, match=r"a\.json'") as caught:
         read_coco(write(document), Hints())
     assert message in caught.value.message
+
+
+anything = st.none() | st.booleans() | st.integers(-2, 10**20) | st.floats() | st.text(max_size=3)
+anything |= st.lists(anything, max_size=4) | st.dictionaries(st.sampled_from(["id", "x"]), anything, max_size=2)
+keys = st.sampled_from(
+    [(key, place, name) for key in SMALL for place, r in enumerate(SMALL[key]) for name in (*r, "score")]
+)
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(keys, anything)
+def test_any_value_is_read_or_refused(write, key: tuple[str, int, str], value: object) -> None:
+    try:
+        recorded = read_coco(write(changed(*key[:2], **{key[2]: value})), Hints())
+    except FormatError:
+        return
+    assert all(np.isfinite(rows.xyxy).all() for rows in recorded.frames.values())
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:

@@ -216,6 +216,31 @@ def test_the_number_that_a_track_carries_wins_and_new_tracks_get_new_ones(write,
     assert "2 tracks were drawn or split off" in caplog.text
 
 
+def test_only_tracks_at_the_top_hold_boxes(write) -> None:
+    nested = f'<annotations><note><track id="0" label="p">{box(0)}</track></note>{box(1)}</annotations>'
+    assert read_cvat(write(nested), Hints()).frames == {}
+
+
+odd = st.sampled_from(
+    ['""', '"-1"', '"nan"', '"1e309"', "<a>", "</track>", "<track", "&x;", "\x00", '"' + "9" * 400 + '"', "é"]
+)
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(0, len(EXPORTED)), st.integers(0, 12), odd), min_size=1, max_size=2))
+def test_any_text_is_read_or_refused(write, changes) -> None:
+    text = EXPORTED
+    for at, length, new in changes:
+        text = text[:at] + new + text[at + length :]
+    try:
+        recorded = read_cvat(write(text), Hints())
+    except FormatError:
+        return
+    assert all(np.isfinite(rows.xyxy).all() for rows in recorded.frames.values())
+
+
 def some() -> Detections:
     return Detections(
         np.float32([[1.1, 2.2, 30.3, 40.4], [5, 5, 9, 9.126]]),

@@ -47,6 +47,7 @@ MAX_GAP = 100_000  # frames from one box of a track to the next; more are a brok
 MAX_DEPTH = 64
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_IN_TRACK, _IN_BOX = "annotations/track", "annotations/track/box"
 _TOLD = {
     ("original_size", "width"): "width",
     ("original_size", "height"): "height",
@@ -180,18 +181,18 @@ class _Reader:
             self._fail(f"the file begins with <{tag}>, not <annotations>: it is not from CVAT")
         if len(self._open) >= MAX_DEPTH:
             self._fail("is nested too deeply to be from CVAT")
-        parent = self._open[-1] if self._open else ""
+        place = "/".join(self._open)
         self._open.append(tag)
-        if parent == "annotations":
+        if place == "annotations":
             if tag == "track":
                 self._begin_track(given)
             elif tag == "image":
                 self._fail("has <image>: it is CVAT for images", "export the task as 'CVAT for video 1.1'")
-        elif parent == "track" and tag == "box":
+        elif place == _IN_TRACK and tag == "box":
             self._begin_box(given)
-        elif parent == "track" and tag in _SHAPES:
+        elif place == _IN_TRACK and tag in _SHAPES:
             self.skipped[tag] += 1
-        elif parent == "box" and tag == "attribute":
+        elif place == _IN_BOX and tag == "attribute":
             self._attribute = given.get("name", "")
 
     def _end(self, tag: str) -> None:
@@ -201,7 +202,7 @@ class _Reader:
         parent = self._open[-1] if self._open else ""
         if "meta" in self._open:
             self._note(tag, parent, text)
-        elif tag == "attribute" and parent == "box":
+        elif tag == "attribute" and "/".join(self._open) == _IN_BOX:
             self.tracks[-1].boxes[-1].attributes[self._attribute] = text
 
     def _note(self, tag: str, parent: str, text: str) -> None:
