@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.compat import PROTOCOL_MAY_LACK, SCRIPTS_GO, without_warning
 from mot_dinov3.errors import ModelError, UntrustedModelError
 
 Allow = Callable[[str], object | None]
@@ -102,7 +103,7 @@ def _open_as_data(path: Path, allow: Allow) -> Any:
         raise _untrusted(path, unknown)
     allowed: list[Any] = [(value, name) for name, value in standing.items()]
     try:
-        with _lock, torch.serialization.safe_globals(allowed):
+        with _lock, without_warning(PROTOCOL_MAY_LACK), torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -174,7 +175,8 @@ def open_script(path: Path, *, trust: bool = False) -> Any:
             raise _untrusted(path, reaches)
         if reaches:
             log.warning("weights '%s' name %s and are opened (--trust-weights)", path, ", ".join(reaches))
-        return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        with without_warning(SCRIPTS_GO):
+            return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except DAMAGE as error:
         raise _unreadable(path, first_line(error)) from error
 

@@ -96,6 +96,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
+@pytest.mark.filterwarnings("error:Detected pickle")  # ours would reach the user
 def test_no_pickle_runs_through_any_door(reliability: Callable[[str, str], None]) -> None:
     refused = 0
     for attack, make in ATTACKS.items():
@@ -166,6 +167,7 @@ def test_trust_changes_nothing_for_honest_files(caplog: pytest.LogCaptureFixture
     assert content["x"].tolist() == [1, 1]
 
 
+@pytest.mark.filterwarnings("error:.*torch.jit.load", "ignore:.*torch.jit.s")  # ours would reach the user
 def test_a_script_that_reaches_for_files_is_refused() -> None:
     import torch
 

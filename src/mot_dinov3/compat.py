@@ -1,0 +1,27 @@
+"""What a release of a library makes necessary: each entry is dated and names the version that lets us delete it."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+# 2026-11: torch 2.15 warns at every TorchScript archive that torch.export is to replace it. Archives are a format that
+# users have, not one that we chose; they open as long as torch opens them. Delete when torch.jit.load is gone.
+SCRIPTS_GO = r"`torch\.jit\.load` is deprecated"
+
+# 2026-11: up to torch 2.15 the restricted unpickler warns that it may not know all of another protocol than 2. What it
+# does not know is an error of its own, with a remedy. Delete when it reads protocol 4 without a word.
+PROTOCOL_MAY_LACK = r"Detected pickle protocol"
+
+
+@contextlib.contextmanager
+def without_warning(beginning: str) -> Iterator[None]:
+    """Keep from the user a warning that tells him nothing he could act on; all others are shown.
+
+    Args:
+        beginning: Regular expression that the start of its text matches.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", beginning)
+        yield
