@@ -1,35 +1,18 @@
-"""The one currency of the project: frames in, detections through every stage.
-
-Boxes are ``xyxy`` float32 pixels, half-open; pictures are ``(h, w, 3)`` uint8 in BGR order, as OpenCV and Ultralytics
-have them; `Frame.index` is 0-based.
-"""
+"""The boxes of a frame, with all that the stages find out about them."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.errors import MotError
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-Image = npt.NDArray[np.uint8]
-
-
-class TrackState(enum.IntEnum):
-    """Life of a track; NONE marks a detection that belongs to no track."""
-
-    NONE = 0
-    TENTATIVE = 1
-    CONFIRMED = 2
-    LOST = 3
-    REMOVED = 4
+from mot_dinov3.structures.arrays import BoolArray, FloatArray, IntArray
+from mot_dinov3.structures.tracks import TrackState
 
 
 class Reason(enum.IntEnum):
@@ -43,46 +26,6 @@ class Reason(enum.IntEnum):
     DEFERRED = 5
     REUSED = 6
     LOW_SCORE = 7
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What is known of a source before its frames are read.
-
-    Attributes:
-        path: Where it comes from, as the user wrote it.
-        width: Pixels, after rotation; 0 where unknown (recorded detections without a header).
-        height: Pixels, after rotation; 0 where unknown.
-        fps: Frames per second, > 0.
-        frame_count: Frames of the whole source; 0 where unknown.
-    """
-
-    path: str
-    width: int
-    height: int
-    fps: float
-    frame_count: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """One picture of a source, or the mere moment of one where a run has no pictures.
-
-    Attributes:
-        index: 0-based number in the source.
-        time: Seconds since the start of the source (its own timestamps where it has them).
-        image: ``(h, w, 3)`` uint8 BGR, or None in a run without pictures.
-    """
-
-    index: int
-    time: float
-    image: Image | None = None
-
-    def pixels(self) -> Image:
-        """Return the picture, or raise `MotError` where the run has none."""
-        if self.image is None:
-            raise MotError(f"frame {self.index} has no picture: this stage needs one")
-        return self.image
 
 
 _NEUTRAL: dict[str, tuple[Any, object]] = {
@@ -283,115 +226,3 @@ class Detections:
                 columns = [np.zeros((len(p), *shape), np.float32) if c is None else c for p, c in zip(parts, columns)]
             joined[name] = np.concatenate(columns) if known else None
         return cls._of_settled(joined)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackView:
-    """The tracks a tracker holds right now, as the other stages may see them: read-only, row by row.
-
-    Index it with a boolean mask to get the same struct with fewer rows.
-
-    Attributes:
-        key: ``(m,)`` int64: the tracker's own handle, unique in a run, also of tracks without a public id yet.
-        track_id: ``(m,)`` int64: public id ≥ 1, −1 while tentative.
-        state: ``(m,)`` int64 of `TrackState`.
-        xyxy: ``(m, 4)`` float32 boxes predicted for the current frame.
-        matched: ``(m,)`` bool: the track was matched in the last frame (it is *live*).
-        embedding: ``(m, d)`` float32 cached unit rows (all zero: none yet), or None while no track has one.
-        embedded_frame: ``(m,)`` int64: index of the frame in which an embedding of it was last computed, −1 never.
-        class_id: ``(m,)`` int64.
-    """
-
-    key: IntArray
-    track_id: IntArray
-    state: IntArray
-    xyxy: FloatArray
-    matched: BoolArray
-    embedding: FloatArray | None
-    embedded_frame: IntArray
-    class_id: IntArray
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    def __getitem__(self, rows: BoolArray) -> TrackView:
-        chosen: dict[str, Any] = {name: None if c is None else c[rows] for name, c in self.__dict__.items()}
-        return TrackView(**chosen)
-
-    @classmethod
-    def empty(cls) -> TrackView:
-        """Return the view of a tracker that holds nothing."""
-        none = np.zeros(0, np.int64)
-        return cls(none, none, none, np.zeros((0, 4), np.float32), np.zeros(0, np.bool_), None, none, none)
-
-
-@dataclasses.dataclass(frozen=True)
-class Revision:
-    """A row of an earlier frame that turned out to belong to a track: its tentative track has been confirmed since."""
-
-    frame_index: int
-    row: int
-    track_id: int
-
-
-class PointState(enum.IntEnum):
-    """What is known of a keypoint in a frame: seen, predicted, or gone (no coordinates)."""
-
-    VISIBLE = 0
-    OCCLUDED = 1
-    LOST = 2
-
-
-class PointSource(enum.IntEnum):
-    """Who says where a keypoint is."""
-
-    HUMAN = 0
-    TRACKED = 1
-    INTERPOLATED = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Keypoints:
-    """The keypoints of one frame, row by row; the rows are the same in all frames of a video.
-
-    Attributes:
-        instance: ``n`` instance names.
-        group_id: ``(n,)`` int64, stable number of the instance.
-        name: ``n`` keypoint names.
-        xy: ``(n, 2)`` float64 pixels; NaN where the point is lost.
-        score: ``(n,)`` float64 in 0…1.
-        state: ``(n,)`` int64 of `PointState`.
-        source: ``(n,)`` int64 of `PointSource`.
-        outlines: Instance name → its polygons, each ``(k, 2)`` float64; instances without any are left out.
-    """
-
-    instance: tuple[str, ...]
-    group_id: IntArray
-    name: tuple[str, ...]
-    xy: npt.NDArray[np.float64]
-    score: npt.NDArray[np.float64]
-    state: IntArray
-    source: IntArray
-    outlines: Mapping[str, tuple[npt.NDArray[np.float64], ...]] = dataclasses.field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.name)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelInfo:
-    """What a loaded model is, for summaries and file headers.
-
-    Attributes:
-        name: Registry name or family, for example ``ultralytics`` or ``dino``.
-        weights: Model id or file that was really loaded; empty for a weight-free one.
-        device: Where it runs.
-        precision: ``fp32``, ``bf16``, ``fp16``; empty where it means nothing.
-        details: More facts for a file header (``imgsz``, ``classes``, …), plain JSON values.
-    """
-
-    name: str
-    weights: str = ""
-    device: str = "cpu"
-    precision: str = ""
-    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
