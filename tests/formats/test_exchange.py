@@ -77,11 +77,13 @@ def test_losses_are_counted_box_by_box() -> None:
         coasted=np.array([False, False, True]),
         track_xyxy=np.float32([[0, 0, 9, 9], [0, 0, 9, 9], [1, 0, 9, 9]]),
         gallery_id=np.array(["Ann", None, None], np.object_),
+        gallery_distance=np.float32([0.25, np.nan, np.nan]),
         extra=extra,
     )
     recorded = RecordedDetections("a", {0: rows, 5: rows[:1]}, VideoInfo("a", 0, 0, 30.0))
     assert losses(recorded, "track-v1") == []
     assert losses(recorded, "coco") == [
+        "how sure 2 known identities are",
         "the detected boxes of 1 tracked ones, whose smoothed ones are written",
         "further keys of 2 detections",
     ]

@@ -20,6 +20,7 @@ from mot_dinov3.formats.text import check_file, read_object, write_document
 from mot_dinov3.structures import Detections, Frame, ModelInfo
 
 HEAD = 1 << 16  # bytes of a file by which its format is told
+_COLUMNS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.OURS}
 _EVERYTHING = frozenset(("tracks", "loose", "classes", "names", "gallery", "coasted", "video"))
 
 
@@ -31,9 +32,9 @@ class Format:
         read: Takes a path and what the user knows; raises `FormatError` that names file and place.
         write: Takes the path, what to write, and ``created``, the time, ISO 8601.
         room: What it can hold beside boxes and scores: ``tracks``, ``loose`` (boxes without a track), ``classes``,
-            ``names`` (of classes), ``gallery`` (known identities), ``coasted`` (which boxes are predicted), ``video``
-            (size and frame rate), ``keys`` (a detection's other keys), and which boxes: ``detected``, or ``both`` a
-            detected one and its track's; neither means the track's.
+            ``names`` (of classes), ``gallery`` (known identities), ``sure`` (how sure these are), ``coasted`` (which
+            boxes are predicted), ``video`` (size and frame rate), ``keys`` (a detection's other keys), and which boxes:
+            ``detected``, or ``both`` a detected one and its track's; neither means the track's.
         endings: Of files that are in no other format.
         holds: For a format that is a folder, whether a file in it, by its path there, is of the format; else None.
     """
@@ -106,7 +107,7 @@ FORMATS: Mapping[str, Format] = {
     "det-v1": Format(
         _named(det_v1.read_det_v1), _write_det_v1, frozenset(("loose", "classes", "names", "video", "keys", "detected"))
     ),
-    "track-v1": Format(_named(track_v1.read_track_v1), _write_track_v1, _EVERYTHING | {"both", "keys"}),
+    "track-v1": Format(_named(track_v1.read_track_v1), _write_track_v1, _EVERYTHING | {"both", "keys", "sure"}),
     "coco": Format(coco.read_coco, coco.write_coco, _EVERYTHING),
     "cvat": Format(cvat.read_cvat, cvat_writer.write_cvat, _EVERYTHING, (".xml",)),
     "yolo": Format(
@@ -115,7 +116,7 @@ FORMATS: Mapping[str, Format] = {
     "csv": Format(
         _named(tables.read_table),
         _write_csv,
-        frozenset(("tracks", "classes", "names", "gallery", "coasted")),
+        frozenset(("tracks", "classes", "names", "gallery", "sure", "coasted")),
         (".csv",),
     ),
 }
@@ -223,6 +224,7 @@ def losses(recorded: RecordedDetections, name: str) -> list[str]:
         "classes": ("the classes of {} boxes", _count(frames, lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
         "gallery": ("the known identities of {} boxes", _count(frames, lambda rows: _are_named(rows))),
+        "sure": ("how sure {} known identities are", _count(frames, lambda rows: np.isfinite(rows.gallery_distance))),
         "coasted": ("the mark of {} predicted boxes", _count(frames, lambda rows: rows.coasted)),
         "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),
         "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", _count(frames, _differ)),
@@ -230,6 +232,8 @@ def losses(recorded: RecordedDetections, name: str) -> list[str]:
     }
     if name == "motchallenge" and not tracked:
         counts.pop("loose")
+    if "gallery" not in room:
+        counts.pop("sure")
     if "detected" in room:
         counts.pop("both")
     if name == "det-v1":  # it has no box where nothing was detected
@@ -258,6 +262,3 @@ def _differ(rows: Detections) -> np.ndarray:
 
 def _have_keys(rows: Detections) -> np.ndarray:
     return np.array([record is not None and bool(record.keys() - _COLUMNS) for record in rows.extra], np.bool_)
-
-
-_COLUMNS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.OURS}
