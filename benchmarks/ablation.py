@@ -33,7 +33,7 @@ from race import judge
 from recordings import Recording, add_strains, dropped, embedded_boxes, load, panned, strained
 
 from mot_dinov3.evaluation import Scores
-from mot_dinov3.pipeline.sinks import revised
+from mot_dinov3.pipeline.retrospective import revised
 from mot_dinov3.structures import Detections, Frame
 from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.config import TrackerConfig

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.errors import OutputLostError
-from mot_dinov3.pipeline.sinks import JsonSink, OutputConfig, Retrospective, TextSink, VideoSink
+from mot_dinov3.pipeline.retrospective import Retrospective
+from mot_dinov3.pipeline.sinks import JsonSink, OutputConfig, TextSink, VideoSink
 from mot_dinov3.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.timing import StageTimer
 

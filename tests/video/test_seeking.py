@@ -10,7 +10,9 @@ import pytest
 from clips import SIZE, number, orient, picture, write_clip
 from mot_dinov3.errors import VideoError
 from mot_dinov3.video import SourceConfig, open_source
-from mot_dinov3.video.seeking import FrameTable, PictureCache, open_seekable
+from mot_dinov3.video.picture_cache import PictureCache
+from mot_dinov3.video.seekable_video import FrameTable
+from mot_dinov3.video.seeking import open_seekable
 
 
 def test_a_table_numbers_frames_in_the_order_they_are_shown() -> None:
@@ -93,7 +95,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_memory_stays_bounded(tmp_path: Path) -> None:
-    from mot_dinov3.video.seeking import SeekableVideo
+    from mot_dinov3.video.seekable_video import SeekableVideo
 
     one = SIZE[0] * SIZE[1] * 3
     frames = SeekableVideo(write_clip(tmp_path / "c.mp4", 60), budget=10 * one)

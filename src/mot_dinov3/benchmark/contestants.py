@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.pipeline.sinks import revised
+from mot_dinov3.pipeline.retrospective import revised
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.structures import Detections, Frame, TrackView
 from mot_dinov3.trackers.appearance import AppearanceTracker

@@ -22,7 +22,8 @@ from mot_dinov3.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.between import Interpolated, LookedAt
 from mot_dinov3.pipeline.record import RecordSink
-from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Retrospective, Sink, TextSink, VideoSink
+from mot_dinov3.pipeline.retrospective import Retrospective
+from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
 from mot_dinov3.structures import Detections, Frame, TrackView

@@ -1,7 +1,6 @@
 """Where results go. A sink writes while the run goes on and becomes final only when closed.
 
-Video and JSON show every frame as it is known in that moment. File sinks are wrapped in `Retrospective`, which holds
-back a few frames until the fate of their tentative tracks is known, so that a track's file rows start at its first box.
+Video and JSON show every frame as it is known in that moment; other files wait, see `retrospective`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -19,9 +17,8 @@ from mot_dinov3.errors import ConfigError
 from mot_dinov3.formats.text import dumps, write_document
 from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.settings import setting
-from mot_dinov3.structures import Detections, Frame, Image, TrackState
+from mot_dinov3.structures import Detections, Frame, Image
 from mot_dinov3.timing import StageTimer
-from mot_dinov3.trackers.base import Tracker
 
 Header = Callable[[], Mapping[str, Any]]
 
@@ -271,51 +268,3 @@ class Several:
         """Abort each."""
         for sink in self._sinks:
             sink.abort()
-
-
-class Retrospective:
-    """Holds back the last few frames of file sinks, so that a track's tentative rows get their id after all.
-
-    Args:
-        sinks: Where settled frames go.
-        tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
-    """
-
-    def __init__(self, sinks: Sequence[Sink], tracker: Tracker) -> None:
-        self._sinks = Several(sinks)
-        self._tracker = tracker
-        self._held: deque[tuple[Frame, Detections]] = deque()
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Take a frame, mend the held ones, and pass on those whose rows are settled."""
-        self._held.append((dataclasses.replace(frame, image=None), detections))
-        self._revise()
-        while self._held and self._held[0][0].index < self._tracker.settled:
-            self._release()
-
-    def _revise(self) -> None:
-        for revision in self._tracker.revisions:
-            place = next(k for k in range(len(self._held)) if self._held[k][0].index == revision.frame_index)
-            frame, rows = self._held[place]
-            self._held[place] = frame, revised(rows, revision.row, revision.track_id)
-
-    def _release(self) -> None:
-        self._sinks.write(*self._held.popleft())
-
-    def close(self) -> None:
-        """Pass on what is held and close the sinks."""
-        while self._held:
-            self._release()
-        self._sinks.close()
-
-    def abort(self) -> None:
-        """Abort the sinks."""
-        self._sinks.abort()
-
-
-def revised(rows: Detections, row: int, track_id: int) -> Detections:
-    """Return the rows with `row` given to a track; its own predicted box in that frame, if shown, was a mistake."""
-    ids, state = rows.track_id.copy(), rows.state.copy()
-    ids[row], state[row] = track_id, TrackState.CONFIRMED
-    mistaken = rows.coasted & (rows.track_id == track_id)
-    return rows.replace(track_id=ids, state=state)[~mistaken]
