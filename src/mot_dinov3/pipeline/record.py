@@ -8,41 +8,22 @@ reach, and writes the very files that it would have written without the interrup
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from mot_dinov3 import outputs
 from mot_dinov3.errors import MotError, UsageError
 from mot_dinov3.formats.text import dumps
+from mot_dinov3.pipeline.findings import Findings, packed, unpacked
 from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
 from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
 _TAIL = 4096  # bytes in which the last line of a finished record lies
-
-
-@dataclasses.dataclass(frozen=True)
-class Findings:
-    """What a run found out about one frame.
-
-    Attributes:
-        boxes: What the detector found; None where it runs again.
-        rows: ``(k,)`` rows whose embedding was computed.
-        embedding: ``(k, d)`` float32.
-    """
-
-    boxes: Detections | None = None
-    rows: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    embedding: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 class NoRecord:
@@ -151,7 +132,7 @@ class RunRecord(NoRecord):
                 remedy="the source is not what it was; leave --resume out to begin anew",
             )
         try:
-            found = _unpacked(self._next)
+            found = unpacked(self._next)
         except (KeyError, TypeError, ValueError, MotError) as error:
             raise UsageError(
                 f"'{self.path}', frame {frame}: is not what a run writes ({type(error).__name__})",
@@ -186,7 +167,7 @@ class RunRecord(NoRecord):
     def note(self, frame: int, found: Findings) -> None:
         """Append what was found out about a frame that could not be recalled."""
         self._begun = True
-        self._write(_packed(frame, found))
+        self._write(packed(frame, found))
 
     def _write(self, value: Mapping[str, Any]) -> None:
         with outputs.writing(self.path):
@@ -284,44 +265,6 @@ def _last_line(file: IO[bytes]) -> dict[str, Any]:
     lines = file.readlines()
     file.seek(0)
     return (_parsed(lines[-1]) if lines else None) or {}
-
-
-def _packed(frame: int, found: Findings) -> dict[str, Any]:
-    value: dict[str, Any] = {"frame": frame}
-    if found.boxes is not None:
-        value |= {
-            "xyxy": _text(found.boxes.xyxy),
-            "score": _text(found.boxes.score),
-            "class_id": found.boxes.class_id.tolist(),
-        }
-        if any(record is not None for record in found.boxes.extra):
-            value["extra"] = list(found.boxes.extra)
-    if len(found.rows):
-        value |= {"rows": found.rows.tolist(), "embedding": _text(found.embedding)}
-    return value
-
-
-def _unpacked(value: Mapping[str, Any]) -> Findings:
-    boxes = None
-    if "xyxy" in value:
-        xyxy = _array(value["xyxy"]).reshape(-1, 4)
-        extra = np.full(len(xyxy), None, np.object_)
-        extra[:] = value.get("extra", [None] * len(xyxy))
-        class_id = np.array(value["class_id"], np.int64)
-        boxes = Detections(xyxy, score=_array(value["score"]), class_id=class_id, extra=extra)
-    if "rows" not in value:
-        return Findings(boxes)
-    rows = np.array(value["rows"], np.int64)
-    return Findings(boxes, rows, _array(value["embedding"]).reshape(len(rows), -1))
-
-
-def _text(values: npt.NDArray[np.float32]) -> str:
-    """Return float32 values to the last bit, as text."""
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def _array(text: str) -> FloatArray:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
 
 
 def _brief(value: object) -> str:
