@@ -78,6 +78,7 @@ def test_half_precision_halves_the_file(weights: Path, exported: ExportResult, t
     assert 0 < half.max_cosine_error < 1e-2
 
 
+@pytest.mark.slow
 def test_one_format_that_fails_leaves_the_others_and_what_was_there(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,15 +14,16 @@ from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_emb
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
-FAST = [("osnet", "osnet.pt"), ("dino", "dinov3_vit")]
+OSNET, DINO = ("osnet", "osnet.pt"), ("dino", "dinov3_vit")
 SLOW = [
+    OSNET,
     ("resnet", "resnet"),
     ("clip", "clip"),
     ("dino", "dinov2"),
     ("dino", "dinov2_registers"),
     ("dino", "dinov3_convnext"),
 ]
-CASES = [*FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
+CASES = [DINO, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
 BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100], [2, 2, 30, 30]], np.float32)
 
 
@@ -49,25 +50,25 @@ def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path,
 
 
 def test_the_inputs_size_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:
-    own = build(FAST[1], checkpoints, "auto").embedder
-    person = build(FAST[1], checkpoints, "auto", size="64x32").embedder
+    own = build(DINO, checkpoints, "auto").embedder
+    person = build(DINO, checkpoints, "auto", size="64x32").embedder
     assert own.info.details["size"] == [32, 32]
     assert person.info.details["size"] == [64, 32]
-    wanted = build(FAST[1], checkpoints, "torch", size="64x32").embedder.embed(picture, BOXES)
+    wanted = build(DINO, checkpoints, "torch", size="64x32").embedder.embed(picture, BOXES)
     assert np.einsum("nd,nd->n", person.embed(picture, BOXES), wanted).min() > 0.99999
 
 
 def test_damaged_weights_are_the_same_error(tmp_path: Path) -> None:
     (tmp_path / "osnet.pt").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(ModelError, match=r"osnet\.pt"):
-        build(FAST[0], tmp_path, "auto")
+        build(OSNET, tmp_path, "auto")
 
 
 def test_without_openvino_torch_runs_and_says_how_to_go_faster(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    built = build(FAST[0], checkpoints, "auto")
+    built = build(OSNET, checkpoints, "auto")
     assert built.embedder.info.details["runtime"] == "torch"
     assert any("mot-dinov3[fast]" in notice for notice in built.notices)
 

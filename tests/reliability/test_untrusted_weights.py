@@ -123,7 +123,7 @@ def test_no_pickle_runs_through_any_door(reliability: Callable[[str, str], None]
         ("eval", "builtins.eval"),
         ("a program", r"\.Popen"),
         ("a layer's constructor", "ultralytics.nn.tasks.DetectionModel"),
-        ("a user's class", "mot_dinov3.structures.Frame"),
+        ("a user's class", "mot_dinov3.structures.frames.Frame"),
     ],
 )
 def test_a_refusal_names_the_offender_and_the_safer_formats(attack: str, named: str) -> None:
