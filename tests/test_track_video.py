@@ -277,6 +277,9 @@ NEEDS: dict[str, tuple[dict[str, Any], str]] = {
     "no such gallery": ({"gallery": "nowhere", "embedder": "histogram"}, "gallery 'nowhere' does not exist"),
     "no frequency": ({"reid_frequency": 0}, "reid_frequency must be at least 1"),
     "no classes": ({"classes": " ; "}, "names no class"),
+    "no such device, where none is needed": ({"device": "tpu"}, "device must be auto, cpu, cuda, mps"),
+    "a number as text": ({"track_thresh": "0.5"}, "'track_thresh' must be a float, got '0.5'"),
+    "a fraction where a whole number belongs": ({"reid_frequency": 2.5}, "'reid_frequency' must be a int, got 2.5"),
 }
 
 
@@ -321,7 +324,7 @@ def test_a_misspelt_class_is_an_error_and_an_absent_one_a_notice(scene: Scene, t
     labels = tmp_path / "names.txt"
     labels.write_text("person\ngiraffe\n")
     known = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="giraffe", class_names=labels)
-    assert known.stats["notices"] == []
+    assert known.stats["notices"] == ["nothing was tracked: no detection is of the classes 'giraffe'"]
 
     def nameless(document: dict[str, Any]) -> None:
         for frame in document["frames"]:
@@ -331,6 +334,19 @@ def test_a_misspelt_class_is_an_error_and_an_absent_one_a_notice(scene: Scene, t
     dets = changed(scene, tmp_path / "d.json", nameless)
     with pytest.raises(ConfigError, match="names no classes"):
         mot_dinov3.track_video(dets_json=dets, video=scene.video, classes="box")
+
+
+def test_classes_by_number_also_the_unknown_one(scene: Scene, tmp_path: Path) -> None:
+    def half_unknown(document: dict[str, Any]) -> None:
+        for frame in document["frames"]:
+            frame["detections"][0]["class_id"] = -1
+
+    dets = changed(scene, tmp_path / "d.json", half_unknown)
+    result = mot_dinov3.track_video(dets_json=dets, video=scene.video, classes=[-1], device=0)
+    assert {("track_id" in row, row["class_id"]) for row in detections(result)} == {(True, -1), (False, 0)}
+    nothing = mot_dinov3.track_video(dets_json=dets, video=scene.video, classes=[7, 8], track_thresh=np.float32(0.5))
+    assert nothing.stats["notices"] == ["nothing was tracked: no detection is of the classes '7,8'"]
+    assert nothing.payload["tracker"]["config"]["track_thresh"] == 0.5
 
 
 def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.build import now_utc
-from mot_dinov3.config import assemble
+from mot_dinov3.config import assemble, options_of, typed_values
 from mot_dinov3.naming import GalleryJobConfig, GalleryRun, RunPaths, job_values
 from mot_dinov3.trackers import TRACKERS
 
@@ -104,7 +104,7 @@ def track_video(
     gallery: str | Path | None = None,
     reid_frequency: int | None = None,
     gallery_match_threshold: float | None = None,
-    device: str | None = None,
+    device: str | int | None = None,
     half: bool | None = None,
     trust_weights: bool | None = None,
     skip_bad_boxes: bool | None = None,
@@ -180,7 +180,7 @@ def track_video(
         "gallery": _text(gallery),
         "reid_frequency": reid_frequency,
         "gallery_match_threshold": gallery_match_threshold,
-        "device": device,
+        "device": None if device is None else str(device),
         "half": half,
         "trust_weights": trust_weights,
         "skip_bad_boxes": skip_bad_boxes,
@@ -196,7 +196,8 @@ def track_video(
         "class_names": _text(class_names),
         "embedder": embedder,
     }
-    config = assemble(GalleryJobConfig, job_values({key: value for key, value in given.items() if value is not None}))
+    values = job_values({key: value for key, value in given.items() if value is not None})
+    config = assemble(GalleryJobConfig, typed_values(values, options_of(GalleryJobConfig)))
     packer = _Packer()
     run = GalleryRun(config, line=packer.take, created=_first_made(config, _stamp(config.naming.dets_json)))
     run.run(_progress(run.frame_total, shown=not no_progress))

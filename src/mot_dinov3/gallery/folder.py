@@ -116,15 +116,15 @@ def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> Known
         rows = embedder.embed_pictures([image for _, image in pictures])
         known |= {digest: row for (digest, _), row in zip(pictures, rows)}
     embedder.synchronize()
+    notices = [_notice(f"gallery '{root}': {len(refused)} left out", refused)] if refused else []
     if cache and len(known) > before:
-        _write_cache(store, {d: known[d] for d in digests if d in known})
-    return _collect(root, identities, {p: known[d] for p, d in zip(paths, digests) if d in known}, refused)
+        notices += _write_cache(store, {d: known[d] for d in digests if d in known})
+    return _collect(root, identities, {p: known[d] for p, d in zip(paths, digests) if d in known}, notices)
 
 
 def _collect(
-    root: Path, identities: dict[str, list[Path]], rows: dict[Path, FloatArray], refused: list[str]
+    root: Path, identities: dict[str, list[Path]], rows: dict[Path, FloatArray], notices: list[str]
 ) -> KnownIdentities:
-    notices = [_notice(f"gallery '{root}': {len(refused)} left out", refused)] if refused else []
     usable = {name: [rows[p] for p in paths if p in rows] for name, paths in identities.items()}
     names = [name for name, found in usable.items() if found]
     if not names:
@@ -198,8 +198,12 @@ def _read_cache(store: Path, dim: int) -> dict[str, FloatArray]:
     return {str(digest): np.asarray(row, np.float32) for digest, row in zip(digests, rows)}
 
 
-def _write_cache(store: Path, rows: dict[str, FloatArray]) -> None:
-    """Write the cache under a name of its own, then rename it, so that a reader never sees half of it."""
+def _write_cache(store: Path, rows: dict[str, FloatArray]) -> list[str]:
+    """Write the cache under a name of its own, then rename it, so that a reader never sees half of it.
+
+    Returns:
+        What to tell the user: why it could not be written.
+    """
     part = ""
     try:
         with tempfile.NamedTemporaryFile(dir=store.parent, prefix=store.name, suffix=".part", delete=False) as file:
@@ -207,6 +211,8 @@ def _write_cache(store: Path, rows: dict[str, FloatArray]) -> None:
             np.savez(file, digest=np.array(list(rows)), embedding=np.stack(list(rows.values())))
         Path(part).replace(store)
     except OSError as error:
-        log.info("the gallery cache '%s' cannot be written: %s", store, error)
         if part:
             Path(part).unlink(missing_ok=True)
+        why = error.strerror or error
+        return [f"gallery '{store.parent}': the embeddings cannot be kept beside it, every run makes them anew: {why}"]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mot_dinov3.errors import ConfigError, UsageError, closest
@@ -11,6 +12,7 @@ from mot_dinov3.naming.config import NamingConfig
 from mot_dinov3.pipeline.naming import ClassFilter
 
 MAX_NAMES = 1 << 20  # bytes
+_ID = re.compile(r"-1|[0-9]{1,9}")  # -1: class unknown
 
 
 def class_filter(config: NamingConfig) -> ClassFilter:
@@ -27,8 +29,8 @@ def class_filter(config: NamingConfig) -> ClassFilter:
     entries = [entry.strip() for entry in config.classes.replace(";", ",").split(",") if entry.strip()]
     if config.classes.strip() and not entries:
         raise UsageError(f"classes '{config.classes}' names no class", remedy='give ids or names, e.g. "0" or "person"')
-    ids = {int(entry) for entry in entries if entry.isascii() and entry.isdigit() and len(entry) < 10}
-    words = {entry.casefold() for entry in entries if not entry.isdigit()}
+    ids = {int(entry) for entry in entries if _ID.fullmatch(entry)}
+    words = {entry.casefold() for entry in entries if not _ID.fullmatch(entry)}
     return ClassFilter(frozenset(ids), frozenset(words), names)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mot_dinov3.errors import ConfigError, UsageError
 from mot_dinov3.features.factory import EMBEDDERS
@@ -15,6 +18,7 @@ from mot_dinov3.registry import check_name
 from mot_dinov3.settings import require, require_choice, setting
 from mot_dinov3.trackers.hybrid import HybridConfig
 
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?|\d+")  # whether it is there is asked only where it is used
 GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")
 
 
@@ -44,6 +48,8 @@ class NamingConfig:
             if not getattr(self, name):
                 raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
         require_choice(self, "tracker")
+        known = _DEVICE.fullmatch(self.device) is not None
+        require(known, "device", repr(self.device), "auto, cpu, cuda, mps or a CUDA index")
         require(self.reid_frequency >= 1, "reid_frequency", self.reid_frequency, "at least 1")
         if self.embedder:
             check_name("embedder", EMBEDDERS, self.embedder)
@@ -161,7 +167,7 @@ def check_needs(config: GalleryJobConfig) -> None:
 
 def job_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return option values as the dataclasses take them: lists of classes joined, ``auto`` frame rate as 0."""
-    done = dict(values)
+    done = {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
     classes = done.get("classes")
     if classes is None:
         done.pop("classes", None)

@@ -102,6 +102,8 @@ class GalleryRun:
         if told := self.records.told.skipped:
             left = "detection was" if told == 1 else "detections were"
             self.notices.append(f"{told} {left} left out, the first: {self.records.told.first}")
+        if whole and self.config.naming.classes.strip() and not self.pipeline.tracked:
+            self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.naming.classes}'")
         return whole
 
     def stats(self) -> dict[str, Any]:

@@ -135,12 +135,13 @@ class NamingPipeline:
 
     Attributes:
         frames: Records taken so far.
+        tracked: Their rows of the classes that are tracked.
     """
 
     def __init__(self, stages: NamingStages, timer: StageTimer) -> None:
         self.stages = stages
         self.timer = timer
-        self.frames = 0
+        self.frames = self.tracked = 0
         self._alive = False
         self._held: dict[int, tuple[FrameRecord, Detections]] = {}
 
@@ -218,6 +219,7 @@ class NamingPipeline:
             view = stages.tracker.predict(frame)
             self._alive = len(view) > 0 or len(rows) > 0
             tracked = stages.classes.tracked(rows)
+            self.tracked += int(np.count_nonzero(tracked))
             if tracked.all():
                 rows = stages.tracker.update(rows)
             else:  # a negative score tells the tracker to leave a row alone
