@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.errors import FormatError
-from mot_dinov3.formats.labelme import LabelledFrame, Shape
+from mot_dinov3.formats.labelme import LabelledFrame
+from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.labels import Labels, sort_out
 
 

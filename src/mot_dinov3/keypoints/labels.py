@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.errors import FormatError
-from mot_dinov3.formats.labelme import LabelledFrame, Shape
+from mot_dinov3.formats.labelme import LabelledFrame
+from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.geometry import Points
 
 LONE = "instance"  # name of points that belong to nothing

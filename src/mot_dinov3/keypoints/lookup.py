@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints import masks, search
+from mot_dinov3.keypoints import search
 from mot_dinov3.keypoints.anchors import Measurement, fuse
 from mot_dinov3.keypoints.backends import DenseBackend
+from mot_dinov3.keypoints.canvas_mask import CanvasMask
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
@@ -111,8 +112,7 @@ class Lookup:
         low, high = self.points.min(0), self.points.max(0)
         self.extent = max(float((high - low).max()), 8.0)
         self.pairs = symmetry_pairs(body.keypoints, config.symmetry_pairs)
-        self.contexts: list[masks.Context] = []
-        self._carries_mask = config.masks == "dino"
+        self.mask = CanvasMask(canvas, carried=config.masks == "dino")
 
     def begin(self, view: Image, polygons: Sequence[Points]) -> None:
         """Take the templates from the canvas of the labelled frame, at the exact clicks."""
@@ -121,9 +121,7 @@ class Lookup:
         self.usual = np.full(len(self.points), USUAL)
         least = (self.backend.unrelated + self.backend.same) / 2
         self.origin = Origin(self.seed_map, self.points, self.templates, least)
-        if self._carries_mask and polygons:
-            drawn = [apply(self.canvas.to_canvas, p) for p in polygons]
-            self.contexts.append(masks.Context(self.seed_map, self._share(drawn, self.seed_map)))
+        self.mask.begin(self.seed_map, [apply(self.canvas.to_canvas, p) for p in polygons])
 
     def learn(self, view: Image, points: Points, known: BoolArray) -> None:
         """Take further templates that a person vouches for: they are never dropped."""
@@ -132,8 +130,8 @@ class Lookup:
     def ask(self, view: Image, question: Question) -> Answer:
         """Look for all keypoints in the canvas of the current frame."""
         dense = self.backend.describe(view)
-        polygons = self._carry_mask(dense)
-        outside = self._outside(polygons or question.polygons, dense)
+        polygons = self.mask.carry(dense)
+        outside = self.mask.outside(polygons or question.polygons, dense)
         places, variance = self._search(question, dense, outside)
         places, swapped = self._swap(places, question, dense)
         places, again = self._find_again(places, question, dense, outside)
@@ -275,28 +273,3 @@ class Lookup:
                 places[[left, right]] = places[[right, left]]
                 swapped[[left, right]] = True
         return places, swapped
-
-    def _outside(self, polygons: Sequence[Points], dense: DenseMap) -> Array | None:
-        if not len(polygons):
-            return None
-        return masks.outside_distance(self._share(polygons, dense) > 0.25) * dense.patch
-
-    def _share(self, polygons: Sequence[Points], dense: DenseMap) -> Array:
-        """Return how much of each cell polygons on the canvas cover."""
-        import cv2
-
-        mask = masks.rasterize(polygons, (self.canvas.side, self.canvas.side)).astype(np.float32)
-        size = (dense.cells.shape[1], dense.cells.shape[0])
-        return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float64)
-
-    def _carry_mask(self, dense: DenseMap) -> Sequence[Points] | None:
-        """Return the outlines that label propagation gives on the canvas, or None where something else carries them."""
-        if not self.contexts:
-            return None
-        import cv2
-
-        share = masks.propagate(self.contexts, dense)
-        self.contexts = [self.contexts[0], *self.contexts[1:][-(masks.RECENT - 1) :], masks.Context(dense, share)]
-        side = self.canvas.side
-        full = cv2.resize(share, (side, side), interpolation=cv2.INTER_CUBIC) > 0.5
-        return masks.outlines(full)

@@ -1,0 +1,144 @@
+"""The shapes in LabelMe and Annolid files, one by one: JSON to points and outlines, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.formats.text import is_number
+from mot_dinov3.structures import Keypoints, PointSource, PointState
+
+CIRCLE_CORNERS = 32
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A labelled point or outline.
+
+    Attributes:
+        label: As written.
+        points: ``(n, 2)`` float64 pixels: one row for a point, three or more for an outline.
+        group_id: Number that the file's author gave, or None.
+        instance: Explicit instance label, or "".
+        display: What Annolid shows for it, or "".
+    """
+
+    label: str
+    points: Points
+    group_id: int | None = None
+    instance: str = ""
+    display: str = ""
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is a point, not an outline."""
+        return len(self.points) == 1
+
+
+def read_shape(raw: object) -> Shape | str:
+    """Return a shape, or what is wrong with it."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("label"), str) or not raw["label"].strip():
+        return "no label"
+    try:
+        points = np.array(raw.get("points"), np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
+        return f"'{raw['label']}' has unreadable points"
+    if not np.isfinite(points).all() or not len(points):
+        return f"'{raw['label']}' has unreadable points"
+    kind = raw.get("shape_type", "polygon")
+    outline = _outline(kind, points, raw)
+    if outline is None:
+        return f"'{raw['label']}' is an unreadable {kind}"
+    flags = raw.get("flags") if isinstance(raw.get("flags"), dict) else {}
+    explicit = raw.get("instance_label") or flags.get("instance_label")  # type: ignore[union-attr]
+    group = raw.get("group_id")
+    return Shape(
+        label=raw["label"].strip(),
+        points=outline,
+        group_id=int(group) if group is not None and is_number(group) else None,
+        instance=explicit.strip() if isinstance(explicit, str) else "",
+        display=raw["display_label"].strip() if isinstance(raw.get("display_label"), str) else "",
+    )
+
+
+def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | None:
+    """Return a point as one row, anything else as the corners of its outline, or None where it makes no sense."""
+    if kind == "point":
+        return points[:1]
+    if kind == "polygon":
+        return points if len(points) >= 3 and np.ptp(points, axis=0).min() > 0 else None
+    if len(points) != 2:
+        return None
+    (x1, y1), (x2, y2) = points
+    if kind == "rectangle":
+        return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]) if x1 != x2 and y1 != y2 else None
+    if kind == "circle":
+        angle = np.arange(CIRCLE_CORNERS) * 2 * math.pi / CIRCLE_CORNERS
+        return points[0] + math.dist(points[0], points[1]) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return _mask_outline(points, raw.get("mask")) if kind == "mask" else None
+
+
+def _mask_outline(box: Points, encoded: object) -> Points | None:
+    """Return the largest outline of a LabelMe mask: a PNG in base64, its corner at the box's."""
+    if not isinstance(encoded, str):
+        return None
+    import cv2
+
+    try:
+        data = np.frombuffer(base64.b64decode(encoded, validate=True), np.uint8)
+        mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    except (binascii.Error, cv2.error):
+        return None
+    if mask is None:
+        return None
+    found, _ = cv2.findContours((np.asarray(mask) > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(found, key=cv2.contourArea, default=None)
+    return None if largest is None or len(largest) < 3 else largest[:, 0].astype(np.float64) + box.min(0)
+
+
+def outline_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
+    """Yield the shapes of a frame's outlines."""
+    groups = dict(zip(keypoints.instance, keypoints.group_id.tolist()))
+    for name, polygons in keypoints.outlines.items():
+        for polygon in polygons:
+            yield _written(name, polygon, groups.get(name), "polygon") | {"instance_label": name}
+
+
+def point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
+    """Yield the shapes of a frame's keypoints; lost ones have none."""
+    for row, name in enumerate(keypoints.name):
+        state = PointState(int(keypoints.state[row]))
+        if state == PointState.LOST or not np.isfinite(keypoints.xy[row]).all():
+            continue
+        seen = state == PointState.VISIBLE
+        shape = _written(name, keypoints.xy[row : row + 1], int(keypoints.group_id[row]), "point")
+        yield shape | {
+            "flags": {"occluded": not seen},
+            "instance_label": keypoints.instance[row],
+            "display_label": name,
+            "visible": seen,
+            "score": round(float(keypoints.score[row]), 4),
+            "state": state.name.lower(),
+            "source": PointSource(int(keypoints.source[row])).name.lower(),
+        }
+
+
+def _written(label: str, points: Points, group_id: int | None, kind: str) -> dict[str, Any]:
+    rounded: Sequence[Sequence[float]] = np.round(points, 2).tolist()
+    return {
+        "label": label,
+        "points": rounded,
+        "group_id": group_id,
+        "shape_type": kind,
+        "flags": {},
+        "description": "",
+    }
