@@ -196,6 +196,20 @@ def test_two_videos_and_a_broken_one_then_resume(scene, capsys):
     assert Path("out/b/t.txt").read_bytes() == Path("out/broken/t.txt").read_bytes() == Path("out/a/t.txt").read_bytes()
 
 
+@pytest.mark.slow
+def test_options_that_were_refused_may_be_others_the_next_time(scene, capsys):
+    """A model that is not to be had fails all videos; nothing that is there contradicts another choice."""
+    inputs = lay_out(scene, "a")
+    words = ["batch", *inputs, "--out-dir", "out", "--dets", "dets/{name}.json", "--no-video", "--save-mot", "t.txt",
+             "--no-progress", "--resume"]  # fmt: skip
+    assert main([*words, "--embedder", "osnet", "--embed-model", "missing.pt"]) == 4
+    assert main([*words, "--embedder", "none"]) == 0
+    assert Path("out/a/t.txt").stat().st_size
+    capsys.readouterr()
+    assert main([*words, "--embedder", "histogram"]) == 2
+    assert "begun with other options" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", '{"schema_version": "batch-v1", "options": [], "videos": [{}]}', "{NaN"]
 )

@@ -9,6 +9,7 @@ import pytest
 
 from mot_dinov3 import __version__, cli
 from mot_dinov3.cli import main
+from mot_dinov3.cli.spelling import as_options
 from mot_dinov3.errors import GatedModelError
 
 
@@ -59,10 +60,50 @@ def test_nothing_to_track_is_a_usage_error(capsys):
 
 
 def test_ultralytics_spelling_is_understood(capsys):
-    code, _, err = say(capsys, "source=missing.mp4", "det=motion", "embedder=none", "video=1")
+    code, _, err = say(capsys, "source=missing.mp4", "det=motion", "embedder=none", "video=maybe")
     assert code == 2
     assert "video" in err
     assert say(capsys, "source=missing.mp4", "det=motion", "embedder=none")[0] == 3
+    assert say(capsys, "detect", "source=missing.mp4", "det=motion")[0] == 3
+    assert say(capsys, "source=missing.mp4", "embed_budget_ms=-1")[2].startswith("error: embed_budget_ms must be")
+
+
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [("hud=True", "--hud"), ("hud=false", "--no-hud"), ("conf=0.2", "--conf=0.2"), ("save_json=t", "--save-json=t"),
+     ("nope=1", "--nope=1"), ("a/b=c", "a/b=c"), ("=x", "=x")],
+)  # fmt: skip
+def test_what_a_key_with_a_value_stands_for(word, option):
+    parser = cli.command_parser("track")
+    assert as_options([word], parser, always=True) == [option]
+    assert as_options(["--source", word, "--hud"], parser, always=True) == ["--source", word, "--hud"]
+
+
+def test_a_file_that_is_called_like_an_option_stays_a_file_where_files_are_taken():
+    parser = cli.command_parser("batch")
+    assert as_options(["cam=1.mp4", "workers=2"], parser, always=False) == ["cam=1.mp4", "--workers=2"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--versoin"], "did you mean '--version'?"),
+        (["model=yolov8n.pt"], "unknown option '--model'; did you mean '--det'?"),
+        (["cnof=0.2"], "unknown option '--cnof'; did you mean '--conf'?"),
+        (["in.mp4"], "mot-dinov3 --source FILE"),
+        (["track", "in.mp4"], "a video is named with --source"),
+        (["batch", "in"], "--out-dir is missing"),
+    ],
+)
+def test_common_mistakes_are_told_what_was_meant(capsys, argv, told):
+    code, _, err = say(capsys, *argv)
+    assert code == 2
+    assert told in err
+
+
+def test_help_and_version_are_words_too(capsys):
+    assert say(capsys, "help") == say(capsys, "--help")
+    assert say(capsys, "version") == say(capsys, "--version")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,22 @@ from typing import Any
 from mot_dinov3 import outputs
 from mot_dinov3.batch.plan import MANIFEST, Plan, changed, check_room
 from mot_dinov3.batch.video import VideoJob, VideoResult
-from mot_dinov3.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_TERMINATED, FormatError, OutputError, UsageError
+from mot_dinov3.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    FormatError,
+    ModelError,
+    OutputError,
+    UsageError,
+)
 from mot_dinov3.formats.text import read_object
 
 SCHEMA = "batch-v1"
+REFUSED = (
+    UsageError.exit_code,
+    ModelError.exit_code,
+)  # before any frame: other options contradict nothing that is there
 WAITING, RUNNING, DONE, FAILED, INTERRUPTED = STATES = ("waiting", "running", "done", "failed", "interrupted")
 
 
@@ -89,7 +101,8 @@ def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
     if path.exists() and not resume:
         raise OutputError(f"'{plan.out_dir}' holds a batch already", remedy="--resume goes on; or another --out-dir")
     before = read_manifest(plan.out_dir) if path.exists() else Manifest(plan.out_dir, plan.options, [])
-    if difference := changed(before.options, plan.options):
+    begun = [video for video in before.videos.values() if video.state != WAITING and video.exit_code not in REFUSED]
+    if begun and (difference := changed(before.options, plan.options)):
         raise UsageError(
             f"the batch in '{plan.out_dir}' was begun with other options: {difference}",
             remedy="repeat the very same command with --resume, or choose another --out-dir",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mot_dinov3 import __version__
+from mot_dinov3.cli.spelling import as_options, suggestion
 from mot_dinov3.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -25,7 +26,6 @@ from mot_dinov3.errors import (
     ConfigError,
     MotError,
     UsageError,
-    closest,
     unknown_name,
 )
 
@@ -55,12 +55,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise for a wrong command line."""
-        hint = ""
+        remedy = f"{self.prog} --help lists the options"
         if message.startswith("unrecognized arguments:"):
-            unknown = message.split()[2]
-            message = f"unknown option '{unknown}'" if unknown.startswith("-") else f"unexpected '{unknown}'"
-            hint = closest(unknown.split("=")[0], self._option_string_actions)
-        raise UsageError(message + hint, remedy=f"{self.prog} --help lists the options")
+            unknown = message.split()[2].split("=")[0]
+            known = [*self._option_string_actions, "--version"]
+            if unknown.startswith("-"):
+                message = f"unknown option '{unknown}'{suggestion(unknown, known)}"
+            else:
+                message = f"unexpected '{unknown}'{suggestion(unknown, known)}"
+                remedy = f"a video is named with --source\n{remedy}" if "--source" in known else remedy
+        raise UsageError(message, remedy=remedy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,14 +111,15 @@ def entry() -> NoReturn:
 
 
 def _dispatch(words: list[str]) -> int:
-    if words and words[0] in ("-h", "--help"):
+    if words and words[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
-    if words and words[0] == "--version":
+    if words and words[0] in ("--version", "-V", "version"):
         print(f"{PROGRAM} {__version__}")
         return 0
     name, rest = _command(words)
-    args = command_parser(name).parse_args(rest)
+    parser = command_parser(name)
+    args = parser.parse_args(as_options(rest, parser, always=name == "track"))
     read_env(Path(".env"))
     return int(importlib.import_module(f"mot_dinov3.cli.{name}").run(args))
 
@@ -146,16 +151,13 @@ def read_env(path: Path) -> None:
 def _command(words: list[str]) -> tuple[str, list[str]]:
     """Return the command's name and its words; no word, an option or ``key=value`` first mean `track`."""
     if not words or words[0].startswith("-") or "=" in words[0]:
-        return "track", [_as_option(word) for word in words]
+        return "track", words
     if words[0] not in COMMANDS:
-        raise unknown_name("command", words[0], COMMANDS)
-    return words[0], [_as_option(word) for word in words[1:]] if words[0] == "track" else words[1:]
-
-
-def _as_option(word: str) -> str:
-    """Return ``--key=value`` for Ultralytics' spelling ``key=value``."""
-    key, equals, _ = word.partition("=")
-    return f"--{word}" if equals and key.isidentifier() else word
+        error = unknown_name("command", words[0], COMMANDS)
+        if Path(words[0]).suffix:
+            error.remedy = f"to track a video: {PROGRAM} --source FILE\n{error.remedy}"
+        raise error
+    return words[0], words[1:]
 
 
 def report(error: BaseException, *, debug: bool) -> int:

@@ -10,6 +10,7 @@ from mot_dinov3.batch.config import BatchCommand
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
 from mot_dinov3.config import assemble
+from mot_dinov3.errors import UsageError
 
 if TYPE_CHECKING:
     from mot_dinov3.batch.config import BatchConfig
@@ -38,6 +39,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, print how it ended, and return the exit code."""
     values = option_values(args, BatchCommand)
+    if not values.get("out_dir"):
+        raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
     config = assemble(BatchCommand, values)
     from mot_dinov3.batch.manifest import open_manifest
     from mot_dinov3.batch.overview import write_overview

@@ -179,7 +179,7 @@ def _models(found: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding("models", OK if dino else WARNING, f"{text}; {token}", fix)
     weights = ", ".join(found["weights"])
     fix = "" if weights else "yolov8n.pt is fetched at first use; without a network put it into models/"
-    text = f"detector weights: {weights or 'none here'}; converted networks in {found['networks']}"
+    text = f"weights at hand: {weights or 'none'}; converted networks in {found['networks']}"
     yield Finding("weights", OK if weights else WARNING, text, fix)
 
 
