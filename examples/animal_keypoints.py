@@ -7,7 +7,6 @@ too. Without DINOv3's weights a backend that needs none follows the points, and 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from mot_dinov3.keypoints import KeypointConfig, KeypointVideoProcessor
 
@@ -18,8 +17,10 @@ def main(video: str, labels: str) -> None:
         video_path=video, result_folder=labels, runtime_config=KeypointConfig(mask_enforce_position=True)
     )
     print("\n".join(processor.process_video()))
-    print(f"{len(list(Path(labels).glob('*.json')))} labelled frames")
+    print(f"results are in {labels}/: *_keypoints.csv, and a JSON file a frame")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2])

@@ -91,6 +91,10 @@ def test_the_latency_chart_adds_up_to_the_latency():
     assert [line["visible"] for line in chart["data"] if line["name"].startswith("read")] == ["legendonly"]
 
 
+def test_embeddings_have_their_place_where_there_is_an_embedder():
+    assert re.search(r'class="card ">\s*<h2>Embeddings', built(traced(10)))
+
+
 def test_the_budget_is_a_line_where_there_is_one():
     trace = traced(10)
     assert figures.embeddings(trace, budget_ms=20.0, cost_ms=None)["layout"]["shapes"][0]["y0"] == 20.0
@@ -173,6 +177,9 @@ def test_recorded_detections_alone_make_a_report(tmp_path, capsys):
     assert chart["data"][0]["base"] == [0.0]
     assert chart["data"][0]["x"] == [pytest.approx(40 / 30, abs=1e-3)]
     assert "<dt>--dets</dt>" in text
+    assert re.search(r'class="card absent">\s*<h2>Embeddings', text), (
+        "there is no embedder, so there is nothing to show"
+    )
 
 
 def test_a_linked_run_reports_the_linked_tracks(tmp_path):

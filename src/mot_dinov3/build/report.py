@@ -144,6 +144,7 @@ class ReportMaker(NoReport):
             names=stages.detector.names,
             budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
             cost_ms=config.scheduler.embed_cost_ms,
+            embeds=bool(stages.embedder.dim),
         )
 
     def _summary(self) -> RunSummary:

@@ -39,6 +39,7 @@ class RunFacts:
         names: Class id → name.
         budget_ms: The embedding budget, 0 where there is none.
         cost_ms: Fixed cost of a crop, or None.
+        embeds: There is an embedder.
     """
 
     source: str
@@ -51,6 +52,7 @@ class RunFacts:
     names: Mapping[int, str]
     budget_ms: float = 0.0
     cost_ms: float | None = None
+    embeds: bool = True
 
 
 def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figures.Color], plotly: str) -> str:
@@ -85,6 +87,7 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "tiles": "".join(_tile(label, value, note) for label, (value, note) in facts.tiles.items()),
         "notices": "".join(f"<li>{_text(notice)}</li>" for notice in facts.notices),
         "embedding_note": _embedding_note(facts),
+        "embeddings_class": "" if facts.embeds else "absent",
         "lives_note": _left_out(len(first), existing),
         "lives_more": f"show {len(shown)}",
         "paths_note": _left_out(min(figures.MOST_PATHS, existing), existing),
