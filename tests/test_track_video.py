@@ -76,6 +76,7 @@ def test_nothing_is_written_by_default_and_every_key_is_there(
 
 def test_boxes_stay_as_detected_in_input_order(scene: Scene) -> None:
     result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+    assert len(result.payload["frames"]) == scene.frames
     for index, frame in enumerate(result.payload["frames"]):
         assert [row["bbox"] for row in frame["detections"]] == boxes_at(index)
         assert [row["det_ind"] for row in frame["detections"]] == [0, 1]
@@ -110,8 +111,11 @@ def test_gallery_only_numbers_and_names_every_detection_by_itself(scene: Scene, 
     result = mot_dinov3.track_video(
         dets_json=scene.dets, video=scene.video, tracker="gallery_only", gallery=people, embedder="histogram"
     )
-    assert all(row["track_id"] == str(row["det_ind"]) for row in detections(result))
-    assert all(row["embedded"] for row in detections(result))
+    rows = detections(result)
+    assert [(row["track_id"], row["embedded"]) for row in rows] == [("0", True), ("1", True)] * scene.frames
+    named = [(row["gallery_id"], row["det_ind"]) for row in rows if "gallery_id" in row]
+    assert {name for name, _ in named} == {"red", "blue"}
+    assert np.mean([name == ("red", "blue")[who] for name, who in named]) > 0.9
 
 
 def test_other_classes_pass_through_unchanged_and_in_place(scene: Scene, people: Path, tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_other_classes_pass_through_unchanged_and_in_place(scene: Scene, people:
         for frame in result.payload["frames"]:
             other, *tracked = frame["detections"]
             assert other == {"bbox": [1, 2, 30, 40], "score": 0.9, "class_id": 7, "gallery_id": "mine"}
-            assert all("track_id" in row for row in tracked)
+            assert ["track_id" in row for row in tracked] == [True, True]
     filtered = mot_dinov3.track_video(
         dets_json=dets, video=scene.video, classes=[0], gallery=people, embedder="histogram", filter_gallery=True,
         gallery_match_threshold=0.0,

@@ -34,6 +34,7 @@ def test_groups_weigh_the_same_however_many_sequences_they_have(heldout: ModuleT
 def test_neighbours_differ_from_the_defaults_in_one_number(heldout: ModuleType):
     settings = dict(heldout.neighbours())
     defaults = vars(settings.pop(heldout.DEFAULTS))
+    assert len(settings) > 20
     for name, config in settings.items():
         changed = {field: value for field, value in vars(config).items() if value != defaults[field]}
         assert list(changed) == [name.split()[0]]

@@ -43,13 +43,15 @@ def test_nobody_gets_a_second_choice_because_the_first_is_taken() -> None:
 
 
 def test_each_identity_has_one_owner_whatever_the_distances() -> None:
-    rng = np.random.default_rng(0)
+    rng, owners = np.random.default_rng(0), 0
     for _ in range(200):
         distance = rng.uniform(0, 1, (rng.integers(1, 9), rng.integers(1, 6))).astype(np.float32)
         held = np.where(rng.random(len(distance)) < 0.5, rng.integers(0, distance.shape[1], len(distance)), -1)
         chosen = decide(distance, held, np.ones(len(distance), np.int64), PLAIN)
         owned = chosen[chosen >= 0]
         assert len(set(owned.tolist())) == len(owned)
+        owners += len(owned)
+    assert owners > 200
 
 
 def test_far_from_everyone_stays_unnamed() -> None:

@@ -91,7 +91,7 @@ def test_per_class_gives_each_class_the_tracks_it_would_have_alone() -> None:
         alone = feed(HybridTracker(), [f[f.class_id == class_id] for f in frames])
         mine = [[i for i, c in zip(ids, range(12)) if c % 2 == class_id] for ids in both]
         pairs = {(a, b) for x, y in zip(alone, mine) for a, b in zip(x, y)}
-        assert len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})  # the same but for the names
+        assert len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs}) == 6  # the same but for the names
 
 
 def test_an_object_that_turns_is_found_again_at_its_last_box() -> None:

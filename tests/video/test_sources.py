@@ -82,10 +82,12 @@ def test_a_range_is_exactly_that_slice_of_all_frames(clip: Path) -> None:
 
 
 def test_drawing_on_a_frame_does_not_show_in_later_ones(clip: Path) -> None:
+    shown = []
     with open_source(SourceConfig(source=str(clip))) as source:
         for frame in source:
-            assert number(frame.pixels()) == frame.index
+            shown.append(number(frame.pixels()))
             frame.pixels()[:] = 128
+    assert shown == list(range(COUNT))
 
 
 def test_one_frame_is_a_range(clip: Path) -> None:
@@ -326,8 +328,9 @@ def test_a_real_camera_file_is_read_whole(shared: Path) -> None:
 def test_pictures_are_those_opencv_reads(shared: Path) -> None:
     path = shared / "data/tracking/vtest.avi"
     capture = cv2.VideoCapture(str(path))
-    for frame in read(path, end_frame=5):
-        assert np.abs(frame.pixels().astype(int) - capture.read()[1]).max() <= 1  # FFmpeg versions round differently
+    off = [np.abs(frame.pixels().astype(int) - capture.read()[1]).max() for frame in read(path, end_frame=5)]
+    assert len(off) == 5
+    assert max(off) <= 1  # FFmpeg versions round differently
 
 
 def test_number_reads_what_picture_wrote() -> None:
