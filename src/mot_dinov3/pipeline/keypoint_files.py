@@ -213,9 +213,7 @@ class KeypointFiles:
             return
         place = self.place
         path = labelme.frame_path(place.folder, place.stem, frame)
-        document = labelme.frame_document(keypoints, frame=frame, image=f"{path.stem}.png", size=place.size)
-        text = json.dumps(document, allow_nan=False)  # not indented: that costs more than all the rest
-        self._behind.do(functools.partial(_replace, path, text))
+        self._behind.do(functools.partial(_write_frame, path, frame, keypoints, place.size))
 
     def outlines(self, frame: int) -> dict[str, Any]:
         """Return the outlines in the frame's file, where it is ours."""
@@ -237,6 +235,11 @@ class KeypointFiles:
     def _save(self) -> None:
         self._behind.drain()  # what is noted as done is on disk
         _replace(self.place.state, json.dumps({"done": self._done, "open": self._open}, indent=1))
+
+
+def _write_frame(path: Path, frame: int, keypoints: Keypoints, size: tuple[int, int]) -> None:
+    document = labelme.frame_document(keypoints, frame=frame, image=f"{path.stem}.png", size=size)
+    _replace(path, json.dumps(document, allow_nan=False))  # not indented: that costs more than all the rest
 
 
 def _replace(path: Path, text: str) -> None:

@@ -52,9 +52,11 @@ class GradientBackend:
                 angle = step * np.pi / 4
                 cells[..., at : at + ANGLES] = _shifted(smooth, radius * np.cos(angle), radius * np.sin(angle))
                 at += ANGLES
-        clipped = np.minimum(unit(cells[..., :shape]), CLIP)
-        cells[..., :shape] = unit(clipped - clipped.mean(2, keepdims=True))
-        cells[..., shape:] = COLOUR_WEIGHT * colours
+        clipped = unit(cells[..., :shape])
+        np.minimum(clipped, CLIP, out=clipped)
+        clipped -= clipped.mean(2, keepdims=True)
+        cells[..., :shape] = unit(clipped)
+        np.multiply(colours, COLOUR_WEIGHT, out=cells[..., shape:])
         return DenseMap(unit(cells), width / size[0])
 
 
