@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from trackeval.datasets import TAO
 
 from mot_dinov3.errors import FormatError
 from mot_dinov3.formats.coco import read_coco, write_coco
@@ -179,6 +177,9 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_pycocotools_and_trackeval_read_what_is_written(tmp_path: Path, capsys) -> None:
+    from pycocotools.coco import COCO  # both bring plotting along, and every worker of the tests reads this file
+    from trackeval.datasets import TAO
+
     truth = tmp_path / "gt"
     truth.mkdir()
     write_coco(truth / "out.json", recorded(), "now")
