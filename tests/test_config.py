@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 
 import pytest
 
+from mot_dinov3.cli.options import add_config_options
 from mot_dinov3.config import TrackConfig, assemble, options_of, read_toml
 from mot_dinov3.errors import ConfigError
 
@@ -76,6 +78,21 @@ def test_toml_values_are_typed(tmp_path):
     values = toml(tmp_path, 'conf = 0.25\nembed-budget-ms = 20\nclasses = "0"\nvideo = false\n')
     assert values == {"conf": 0.25, "embed_budget_ms": 20.0, "classes": "0", "video": False}
     assert type(values["embed_budget_ms"]) is float
+
+
+@pytest.mark.parametrize(("given", "meant"), [("'auto'", 0.0), ("25", 25.0)])
+def test_a_number_may_have_the_word_auto(tmp_path, given, meant):
+    assert toml(tmp_path, f"frame_rate = {given}") == {"frame_rate": meant}
+    parser = argparse.ArgumentParser()
+    add_config_options(parser, TrackConfig)
+    assert parser.parse_args(["--frame-rate", given.strip("'")]).frame_rate == meant
+
+
+def test_auto_is_no_number_where_it_means_nothing(tmp_path):
+    with pytest.raises(ConfigError, match="'conf' must be a float, got 'auto'"):
+        toml(tmp_path, "conf = 'auto'")
+    with pytest.raises(ConfigError, match="'frame_rate' must be a float or 'auto', got 'fast'"):
+        toml(tmp_path, "frame_rate = 'fast'")
 
 
 def test_all_mistakes_of_a_toml_file_are_named_at_once(tmp_path):

@@ -391,7 +391,7 @@ def test_messages_speak_of_this_commands_options(scene: Scene) -> None:
     with pytest.raises(InputError, match="cannot be opened") as caught:
         mot_dinov3.track_video(dets_json=scene.dets, video="nowhere.mp4")
     assert "--source" not in caught.value.remedy
-    with pytest.raises(ConfigError, match="frame_rate must be a number or auto, got 'fast'"):
+    with pytest.raises(ConfigError, match="'frame_rate' must be a float or 'auto', got 'fast'"):
         mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, frame_rate="fast")
 
 

@@ -222,10 +222,14 @@ def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[st
     values, problems = {}, []
     for key, value in table.items():
         option = known.get(key.replace("-", "_"))
+        auto = None if option is None else option.setting.auto
         if option is None:
             problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), known)}")
+        elif auto is not None and value == "auto":
+            values[option.key] = auto
         elif not _fits(option, value):
             wanted = "list of texts" if option.type is tuple else option.type.__name__
+            wanted += "" if auto is None else " or 'auto'"
             problems.append(f"'{key}' must be a {wanted}, got {reprlib.repr(value)}")
         else:
             values[option.key] = option.type(value)

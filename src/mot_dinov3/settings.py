@@ -23,6 +23,7 @@ class Setting:
         choices: Valid values, or None.
         metavar: Placeholder in the help, or None.
         hidden: True for a field that only code sets.
+        auto: The number that the word ``auto`` stands for, or None where it means nothing.
     """
 
     help: str
@@ -30,6 +31,7 @@ class Setting:
     choices: tuple[str, ...] | None = None
     metavar: str | None = None
     hidden: bool = False
+    auto: float | None = None
 
 
 def setting(
@@ -39,9 +41,10 @@ def setting(
     flag: str | None = None,
     choices: Sequence[str] | None = None,
     metavar: str | None = None,
+    auto: float | None = None,
 ) -> Any:
     """Declare a config field with the `default` and the `help` that the command line shows."""
-    described = Setting(help, flag, tuple(choices) if choices else None, metavar)
+    described = Setting(help, flag, tuple(choices) if choices else None, metavar, auto=auto)
     return dataclasses.field(default=default, metadata={"setting": described})
 
 

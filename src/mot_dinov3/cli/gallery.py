@@ -11,7 +11,7 @@ from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import assemble
 from mot_dinov3.errors import EXIT_OK
 from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
-from mot_dinov3.naming import GalleryJobConfig, GalleryRun, parse_rate
+from mot_dinov3.naming import GalleryJobConfig, GalleryRun
 from mot_dinov3.trackers import TRACKERS
 
 
@@ -27,9 +27,6 @@ def add_parser(subparsers: Any) -> None:
     )
     add_config_options(parser, GalleryJobConfig)
     add_cpu_option(parser)
-    rate = next(action for action in parser._actions if action.dest == "frame_rate")
-    rate.type = parse_rate
-    rate.help = "frame rate by which --track-buffer is scaled; auto: the video's (default 30)"
     for name in _lists():
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help="print the names and exit")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,27 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         option.flag,
         dest=option.key,
         action="append" if repeated else "store",
-        type=str if repeated else option.type,
+        type=str if repeated else _reader(option),
         choices=described.choices,
         default=argparse.SUPPRESS,
         metavar=described.metavar or (None if described.choices else option.type.__name__.upper()),
         help=shown,
     )
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    """Return what reads an option's text: its type, which may know the word ``auto``."""
+    auto = option.setting.auto
+    if auto is None:
+        return option.type
+
+    def read(text: str) -> Any:
+        try:
+            return auto if text.lower() == "auto" else option.type(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a number or auto, got '{text}'") from None
+
+    return read
 
 
 def _shown(default: object) -> str:

@@ -166,25 +166,11 @@ def check_needs(config: GalleryJobConfig) -> None:
 
 
 def job_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return option values as the dataclasses take them: lists of classes joined, ``auto`` frame rate as 0."""
+    """Return option values as the dataclasses take them: lists of classes joined, numpy's numbers as plain ones."""
     done = {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
     classes = done.get("classes")
     if classes is None:
         done.pop("classes", None)
     elif not isinstance(classes, str):
         done["classes"] = ",".join(str(c) for c in (classes if isinstance(classes, (list, tuple, set)) else [classes]))
-    if isinstance(done.get("frame_rate"), str):
-        done["frame_rate"] = parse_rate(done["frame_rate"])
     return done
-
-
-def parse_rate(text: str) -> float:
-    """Return the frame rate, 0 for ``auto``.
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    try:
-        return 0.0 if text.strip().lower() == "auto" else float(text)
-    except ValueError:
-        raise ConfigError(f"frame_rate must be a number or auto, got '{text}'") from None

@@ -51,7 +51,9 @@ class HybridConfig:
         0.8, "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)"
     )
     track_buffer: int = setting(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES")
-    frame_rate: float = setting(30.0, "frame rate by which --track-buffer is scaled; 0: the video's", metavar="FPS")
+    frame_rate: float = setting(
+        30.0, "frame rate by which --track-buffer is scaled; auto: the video's", metavar="FPS", auto=0.0
+    )
     per_class: bool = setting(False, "track each class by itself: a track never changes its class")
     max_obs: int = setting(
         30,
