@@ -15,6 +15,15 @@ SCRIPTS_GO = r"`torch\.jit\.load` is deprecated"
 PROTOCOL_MAY_LACK = r"Detected pickle protocol"
 
 
+def silence(beginning: str) -> None:
+    """Keep a warning from the user from now on: for what a library does whenever it likes, in any thread.
+
+    Args:
+        beginning: Regular expression that the start of its text matches.
+    """
+    warnings.filterwarnings("ignore", beginning)
+
+
 @contextlib.contextmanager
 def without_warning(beginning: str) -> Iterator[None]:
     """Keep from the user a warning that tells him nothing he could act on; all others are shown.

@@ -10,7 +10,7 @@ import numpy as np
 
 from mot_dinov3 import boxes
 from mot_dinov3.checkpoints import DAMAGE
-from mot_dinov3.compat import SCRIPTS_GO, without_warning
+from mot_dinov3.compat import SCRIPTS_GO, silence
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
@@ -133,8 +133,8 @@ def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]
             model = yolo(str(weights))
         if model.task in _TASKS_WITH_BOXES:
             model.overrides["device"] = device  # exported formats are only opened when something asks, like the names
-            with without_warning(SCRIPTS_GO):
-                return model, {int(class_id): str(name) for class_id, name in model.names.items()}
+            silence(SCRIPTS_GO)  # it opens them again with the first picture
+            return model, {int(class_id): str(name) for class_id, name in model.names.items()}
         return model, {}
     except ImportError as error:
         raise ModelError(
