@@ -32,6 +32,7 @@ BITS_PER_PIXEL = 0.25  # for those too: their defaults are for stamps
 KEYFRAME_S = 2.0  # a killed run loses at most this much of its end; seeking is as fine
 # No B-frames: frames leave in the order they came, the first at 0, with the least delay; about 10 % more bytes.
 ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0"}
+QUIET = {"libx265": {"x265-params": "log-level=error"}}  # else it writes about itself onto the terminal
 MUXER = {
     # fragments while it grows, so that a killed run's file plays; an ordinary MP4 with one index once closed
     "movflags": "frag_keyframe+hybrid_fragmented+default_base_moof",
@@ -264,7 +265,7 @@ class VideoWriter:
         rate = Fraction(self._fps).limit_denominator(10_000)
         spacing = str(min(250, max(1, round(KEYFRAME_S * self._fps))))
         # Motion JPEG takes pictures of the usual range only when it need not be strict.
-        options = ENCODER if self._encoder == H264_ENCODER else {"strict": "unofficial"}
+        options = ENCODER if self._encoder == H264_ENCODER else {"strict": "unofficial", **QUIET.get(self._encoder, {})}
         stream = cast("VideoStream", container.add_stream(self._encoder, rate=rate, options={**options, "g": spacing}))
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
