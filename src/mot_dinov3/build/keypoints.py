@@ -102,7 +102,7 @@ class KeypointRun:
         by_state = (counts.visible, counts.occluded, counts.lost)
         share = [100 * n / max(sum(by_state), 1) for n in by_state]
         info = backend.info
-        model = f"{info.name} {info.weights} ({info.device})".replace("  ", " ")
+        model = f"{info.name} {info.weights} ({info.place})".replace("  ", " ")
         per_call = 1e3 * backend.seconds / max(backend.calls, 1)
         return [
             f"frames      {counts.frames}, of which {counts.reused} reused from an earlier run",

@@ -188,7 +188,7 @@ class ReportMaker(NoReport):
 
 def _models(*infos: ModelInfo) -> Mapping[str, tuple[str, bool]]:
     return {
-        role: (" ".join(part for part in (info.name, info.weights, info.device, info.precision) if part), False)
+        role: (" ".join(filter(None, (info.name, info.weights, info.place))), False)
         for role, info in zip(("detector", "embedder"), infos)
     }
 

@@ -89,7 +89,9 @@ class FastYolo:
             "imgsz": self._imgsz,
             "task": "detect",
         }
-        self.info = ModelInfo("ultralytics", str(origin.weights), origin.device, origin.precision, details)
+        self.info = ModelInfo(
+            "ultralytics", str(origin.weights), origin.device, origin.precision, details, origin.backend
+        )
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""

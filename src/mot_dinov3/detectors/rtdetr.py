@@ -69,7 +69,7 @@ class RtdetrDetector:
             "imgsz": max(self._preprocessing.height, self._preprocessing.width),
             "task": "detect",
         }
-        self.info = ModelInfo(raw.model_type, model, self._device, self._precision, details)
+        self.info = ModelInfo(raw.model_type, model, self._device, self._precision, details, "torch")
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""

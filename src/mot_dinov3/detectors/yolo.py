@@ -58,7 +58,8 @@ class YoloDetector:
             "imgsz": self._imgsz,
             "task": self._model.task,
         }
-        self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details)
+        runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file's own: its name tells
+        self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details, runtime)
 
     def detect(self, frame: Frame) -> Detections:
         """Return what the model finds in the picture of `frame`, highest score first."""

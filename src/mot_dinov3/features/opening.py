@@ -103,7 +103,7 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
         return _in_torch(recipe, plan, request, notices)
     facts = obtained.facts
     details = {"kind": facts["kind"], "size": facts["size"], **source.details, "runtime": "openvino"}
-    info = ModelInfo(source.name, request.model, "cpu", obtained.precision, details)
+    info = ModelInfo(source.name, request.model, "cpu", obtained.precision, details, "openvino")
     return OpenedNetwork(VinoExtractor(obtained.network, *facts["size"]), info, notices)
 
 
@@ -123,7 +123,7 @@ def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notic
 
         extractor = DeviceExtractor(request.model, prepared, runtime, batch=request.batch)
     details = {"kind": loaded.kind, "size": [prepared.height, prepared.width], **source.details, "runtime": "torch"}
-    info = ModelInfo(source.name, request.model, plan.device, precision, details)
+    info = ModelInfo(source.name, request.model, plan.device, precision, details, "torch")
     return OpenedNetwork(extractor, info, notices)
 
 

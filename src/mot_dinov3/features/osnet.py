@@ -69,7 +69,8 @@ def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
     loaded = _load_exported(path, request)
     extractor = NetworkExtractor(request.model, Preprocessing(*loaded.size), loaded.runtime)
     return OpenedNetwork(
-        extractor, ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind})
+        extractor,
+        ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind}, loaded.kind),
     )
 
 

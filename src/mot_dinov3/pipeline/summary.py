@@ -144,5 +144,4 @@ class RunSummary:
 
 
 def _model(info: ModelInfo) -> str:
-    where = " ".join(part for part in (info.device, info.precision) if part)
-    return f"{info.name} {info.weights} ({where})".replace("  ", " ")
+    return f"{info.name} {info.weights} ({info.place})".replace("  ", " ")

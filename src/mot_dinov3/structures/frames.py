@@ -60,6 +60,7 @@ class ModelInfo:
         device: Where it runs.
         precision: ``fp32``, ``bf16``, ``fp16``; empty where it means nothing.
         details: More facts for a file header (``imgsz``, ``classes``, …), plain JSON values.
+        runtime: What executes it (``torch``, ``openvino``, …); empty where that is this program itself.
     """
 
     name: str
@@ -67,3 +68,9 @@ class ModelInfo:
     device: str = "cpu"
     precision: str = ""
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    runtime: str = ""
+
+    @property
+    def place(self) -> str:
+        """What executes it, where, and in which precision, in words."""
+        return " ".join(filter(None, (self.runtime, self.device, self.precision)))
