@@ -29,6 +29,7 @@ import numpy as np
 
 import mot_dinov3
 from mot_dinov3 import boxes
+from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.formats.det_v1 import read_det_v1
 from mot_dinov3.formats.motchallenge import read_detections, read_tracks
 from mot_dinov3.structures import Detections, Frame
@@ -222,6 +223,7 @@ def race(frames: Any) -> tuple[float, float | None]:
 def bytetrack() -> Callable[[Any], object] | None:
     """Return Ultralytics' bytetrack, or None where it is not installed."""
     try:
+        ultralytics_module()  # so that its import installs nothing and calls nobody
         from ultralytics.engine.results import Boxes
         from ultralytics.trackers.track import TRACKER_MAP
         from ultralytics.utils import YAML, IterableSimpleNamespace

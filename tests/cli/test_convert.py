@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.cli import main
+from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.evaluation import COMBINED, load_pairs, score
 
 ROWS = "1,7,10.00,20.00,30.00,40.00,0.5000,-1,-1,-1\n3,7,11.50,20.00,30.00,40.00,0.2500,-1,-1,-1\n"
@@ -169,6 +170,8 @@ def test_a_real_truth_is_worth_the_same_in_any_format(
 @pytest.mark.slow
 def test_what_ultralytics_writes_is_read(tmp_path: Path) -> None:
     import torch
+
+    ultralytics_module()
     from ultralytics.engine.results import Results
 
     from mot_dinov3.formats.rows import Hints

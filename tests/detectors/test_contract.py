@@ -10,6 +10,7 @@ import pytest
 from mot_dinov3 import boxes
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.devices import DeviceConfig
 from mot_dinov3.formats.recorded import RecordedDetections
 from mot_dinov3.registry import resolve
@@ -74,9 +75,8 @@ def test_equal_input_equal_output(name: str, request: pytest.FixtureRequest) -> 
 
 def test_yolo_finds_people_in_a_photograph(shared: Path) -> None:
     import cv2
-    import ultralytics
 
-    image = cv2.imread(str(Path(ultralytics.__file__).parent / "assets/bus.jpg"))
+    image = cv2.imread(str(Path(str(ultralytics_module().__file__)).parent / "assets/bus.jpg"))
     detector = resolve("detector", DETECTORS, "yolo")(
         shared / "models/yolov8n.pt", DetectorConfig(conf=0.5, imgsz=640, classes="person"), device="cpu"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.detectors.decoding import Head, candidates, fit, suppress
+from mot_dinov3.detectors.weights import ultralytics_module
 
 
 def test_a_picture_lies_in_the_middle_of_whole_strides() -> None:
@@ -29,7 +30,9 @@ def test_boxes_go_back_into_the_picture_and_end_at_its_edges() -> None:
 @pytest.mark.parametrize("picture", [(768, 576), (1280, 720), (33, 1000), (1000, 33), (1, 5), (960, 960), (961, 545)])
 @pytest.mark.parametrize("imgsz", [64, 640, 650])
 def test_the_letterbox_is_ultralytics_own(picture: tuple[int, int], imgsz: int) -> None:
-    augment = pytest.importorskip("ultralytics.data.augment")
+    ultralytics_module()
+    from ultralytics.data import augment
+
     image = np.random.default_rng(0).integers(0, 256, (picture[1], picture[0], 3), dtype=np.uint8)
     side = -(-imgsz // 32) * 32
     wanted = augment.LetterBox((side, side), auto=True, stride=32)(image=image)

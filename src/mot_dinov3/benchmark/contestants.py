@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.pipeline.retrospective import revised
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.structures import Detections, Frame, TrackView
@@ -111,6 +112,8 @@ class Ours:
 def ultralytics_tracker(name: str, scene: Scene) -> Racer:
     """Return a tracker of Ultralytics with its own settings, without camera motion."""
     import torch
+
+    ultralytics_module()  # so that its import installs nothing and calls nobody
     from ultralytics.engine.results import Boxes
     from ultralytics.trackers.track import TRACKER_MAP
     from ultralytics.utils import IterableSimpleNamespace
@@ -132,7 +135,7 @@ def ultralytics_tracker(name: str, scene: Scene) -> Racer:
 
 def ultralytics_settings(name: str) -> dict[str, Any]:
     """Return the settings that Ultralytics ships for one of its trackers."""
-    from ultralytics import utils
+    utils = ultralytics_module().utils
     from ultralytics.utils import checks
 
     read: Any = utils.YAML.load

@@ -78,6 +78,7 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
 
 def yolo_settings(folder: Path) -> dict[str, str]:
     """Return the settings to compare with, by name: the default one, TrackTrack, BoT-SORT with re-identification."""
+    ultralytics_module()
     from ultralytics.cfg import get_cfg
 
     default = str(get_cfg().tracker)
