@@ -114,7 +114,7 @@ class Pipeline:
         track_thresh: float | None = None,
         match_thresh: float | None = None,
         track_buffer: int | None = None,
-        frame_rate: float | None = None,
+        frame_rate: float | str | None = None,
         per_class: bool | None = None,
         max_obs: int | None = None,
         gallery: str | Path | None = None,
