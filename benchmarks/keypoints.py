@@ -1,6 +1,8 @@
 """Ablation of keypoint tracking: what each part is worth, as a Markdown table.
 
 python benchmarks/keypoints.py --data ../shared/data/keypoints --weights ../shared/models/yolov8n.pt
+
+With --seeds: all parts, one-sided, from several labelled frames in turn, without an outline but for the given one.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from mot_dinov3.video import SourceConfig, open_source
 
 Places = dict[tuple[int, str, str], tuple[float, float]]
 GIVEN = {"horsejump": (18, 47), "two_flies": (1100, 1200)}  # every fourth labelled frame of horsejump, from 0 on
+SEEDS = {"horsejump": (2, 7, 8, 18, 26, 36, 39, 47, 49), "two_flies": (1075, 1150, 1225, 1299)}
 RANGE = {"horsejump": (0, None), "two_flies": (1000, 1300)}
 STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure", "+two-sided (more labels)")
 
@@ -42,13 +45,17 @@ def read_places(path: Path) -> Places:
     return found
 
 
-def score(truth: Places, result: Places, skip: tuple[int, ...]) -> str:
-    """Return median error and PCK at 8, 16, 32 px as cells; misses count as wrong."""
+def score(truth: Places, result: Places, skip: tuple[int, ...]) -> list[float]:
+    """Return median error and PCK at 8, 16, 32 px; misses count as wrong."""
     wanted = {k: v for k, v in truth.items() if k[0] not in skip}
     errors = [math.dist(v, result[k]) for k, v in wanted.items() if k in result]
-    cells = [f"{statistics.median(errors):.2f}" if errors else "–"]
-    cells += [f"{sum(e <= r for e in errors) / len(wanted):.3f}" for r in (8, 16, 32)]
-    return " | ".join(cells)
+    shares = [sum(e <= r for e in errors) / len(wanted) for r in (8, 16, 32)]
+    return [statistics.median(errors) if errors else math.inf, *shares]
+
+
+def cells(figures: list[float]) -> str:
+    """Return median and shares as cells of a table."""
+    return " | ".join([f"{figures[0]:.2f}", *(f"{share:.3f}" for share in figures[1:])])
 
 
 def prepare(data: Path, name: str, folder: Path, given: tuple[int, ...], truth: Places) -> Path:
@@ -95,7 +102,27 @@ def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) ->
             result = read_places(job.place.table)
         seconds = time.perf_counter() - start
     frames = len({k[0] for k in result})
-    return f"{score(truth, result, given)} | {frames / seconds:.1f}"
+    return f"{cells(score(truth, result, given))} | {frames / seconds:.1f}"
+
+
+def run_seeds(name: str, args: argparse.Namespace, truth: Places) -> None:
+    """Print a row for the given seed and each of `SEEDS`, and their mean."""
+    rows = []
+    for seed in (None, *SEEDS[name]):
+        with tempfile.TemporaryDirectory() as folder:
+            given = () if seed is None else (seed,)
+            video = prepare(args.data, name, Path(folder) / "work", given, truth)
+            if seed is not None:  # its own points alone, in place of the given frame's
+                for path in video.with_suffix("").glob("*.json"):
+                    if not path.stem.endswith(f"_{seed:09d}"):
+                        path.unlink()
+            job = build_keypoints(command(video, name, args, masks="auto"))
+            job.run()
+            followed = {k[1:] for k in truth if seed is None or k[0] == seed}
+            wanted = {k: v for k, v in truth.items() if k[1:] in followed}
+            rows.append(score(wanted, read_places(job.place.table), given))
+            print(f"| {'given' if seed is None else seed} | {cells(rows[-1])} |", flush=True)
+    print(f"| mean | {cells([statistics.mean(column) for column in zip(*rows)])} |", flush=True)
 
 
 def plain(job: object, stage: str) -> Places:
@@ -134,9 +161,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--videos", nargs="+", default=list(RANGE))
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
+    parser.add_argument("--seeds", action="store_true", help="from several labelled frames in turn")
     args = parser.parse_args()
     for name in args.videos:
         truth = read_places(args.data / name / "truth.csv")
+        if args.seeds:
+            print(f"\n| {name}, labelled frame | median px | PCK@8 | @16 | @32 |\n| --- | --- | --- | --- | --- |")
+            run_seeds(name, args, truth)
+            continue
         print(f"\n| {name} | median px | PCK@8 | @16 | @32 | fps |\n| --- | --- | --- | --- | --- | --- |")
         for stage in args.stages:
             print(f"| {stage} | {run_stage(stage, name, args, truth)} |", flush=True)
