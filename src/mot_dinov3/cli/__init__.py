@@ -121,8 +121,8 @@ def _dispatch(words: list[str]) -> int:
     parser = command_parser(name)
     args = parser.parse_args(as_options(rest, parser, always=name == "track"))
     read_env(Path(".env"))
-    # torch's idle threads spin by default, and take the processor from decoding, OpenCV and NumPy: the convnet backend of
-    # `keypoints` took 1.6 times as long on two processors. It is read when torch is imported, so it is set before.
+    # torch's idle threads spin by default, and take the processor from decoding, OpenCV and NumPy: the convnet backend
+    # of `keypoints` took 1.6 times as long on two processors. Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return int(importlib.import_module(f"mot_dinov3.cli.{name}").run(args))
 
