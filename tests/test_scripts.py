@@ -211,6 +211,7 @@ def asked(checkout: Path, tmp_path: Path, *words: str) -> tuple[int, list[str]]:
     return done.returncode, [line.removeprefix("-m pip ") for line in lines if "install" in line]
 
 
+@pytest.mark.slow
 def test_a_complete_venv_is_reused_and_extras_add_up(installed: Path, tmp_path: Path) -> None:
     install = "install -c .venv/torch-pair.txt -c constraints.txt -e ."
     assert asked(installed, tmp_path) == (0, [f"{install}[fast]"])  # the pair was there and works: it stays
@@ -224,6 +225,7 @@ def test_a_complete_venv_is_reused_and_extras_add_up(installed: Path, tmp_path: 
     assert asked(installed, tmp_path) == (0, [f"{install}[fast,onnx]"])
 
 
+@pytest.mark.slow
 def test_a_broken_pair_is_replaced_whole(installed: Path, tmp_path: Path) -> None:
     assert asked(installed, tmp_path)[0] == 0
     (installed / "broken").touch()

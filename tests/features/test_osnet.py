@@ -260,7 +260,14 @@ def test_instance_normalisation_is_read_from_the_tensors(variant: str, place: st
         assert (plain(batch) - network(batch)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("name", "dim"), [("resnet18", 512), ("resnet50", 2048), ("resnext50_32x4d", 2048)])
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [
+        ("resnet18", 512),
+        pytest.param("resnet50", 2048, marks=pytest.mark.slow),
+        pytest.param("resnext50_32x4d", 2048, marks=pytest.mark.slow),
+    ],
+)
 def test_resnets_are_read_from_their_tensors_and_pooled(name: str, dim: int, tmp_path: Path) -> None:
     import torch
     import torchvision

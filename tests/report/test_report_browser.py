@@ -28,6 +28,7 @@ def scroll_to(page, name):
     page.wait_for_selector(f"#{name} .main-svg")
 
 
+@pytest.mark.slow
 def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     path = tmp_path / "report.html"
     program = plotly.offline.get_plotlyjs()
