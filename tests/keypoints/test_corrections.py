@@ -48,6 +48,7 @@ def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reu
     assert scene.rows(video) == rows  # as if all had been labelled at once
 
 
+@pytest.mark.slow
 def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: Path) -> None:
     video = scene.write_video(tmp_path / "v.mp4", FRAMES)
     for frame, moved in ((0, 0.0), (8, 6.0), (16, 0.0)):  # both sides of a moved label disagree

@@ -138,6 +138,7 @@ def test_the_last_mask_is_reused_for_as_many_frames_as_are_set(patience: int) ->
     assert kept == [True] * (1 + patience) + [False] * (8 - patience)
 
 
+@pytest.mark.slow
 def test_reading_backward_takes_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     each, last = 8, 20 * 8 + 7
     video = scene.write_video(tmp_path / "v.mp4", 21, each=each)  # a key frame every 20 frames

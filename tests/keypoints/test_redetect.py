@@ -66,6 +66,7 @@ def off_by(row: dict[str, str], corner: Corner) -> float:
     return float(np.hypot(float(row["x"]) - corner[0] - dx, float(row["y"]) - corner[1] - dy))
 
 
+@pytest.mark.slow
 def test_an_animal_that_went_behind_a_wall_is_followed_on_the_other_side(tmp_path: Path) -> None:
     corners: list[Corner] = [(8 + 2 * i, 44 + round(6 * np.sin(i / 4))) for i in range(58)]
     rows = follow(tmp_path, corners, wall := (80, 110))
@@ -80,6 +81,7 @@ def test_an_animal_that_went_behind_a_wall_is_followed_on_the_other_side(tmp_pat
     assert len(flagged) >= 2
 
 
+@pytest.mark.slow
 def test_an_animal_that_left_is_lost_and_found_where_it_comes_back(tmp_path: Path) -> None:
     corners: list[Corner] = [(20 + 2 * i, 40) for i in range(8)] + [None] * 38 + [(100, 70)] * 14
     rows = follow(tmp_path, corners, None)
