@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from mot_dinov3 import outputs
 from mot_dinov3.keypoints.review import Doubt
+from mot_dinov3.pipeline.keypoint_journal import undamaged
 
 
 class DoubtLog:
@@ -26,8 +27,7 @@ class DoubtLog:
     def begin(self) -> None:
         """Read what an earlier run left, then begin anew."""
         with outputs.writing(self._path):
-            if self._path.is_file():
-                self._old = _read(self._path)
+            self._old = {doubt.frame: doubt for doubt in undamaged(self._path, _doubt)}
             self._file = self._path.open("w", encoding="utf-8")
 
     def earlier(self, frame: int) -> Doubt | None:
@@ -47,14 +47,5 @@ class DoubtLog:
             self._file.close()
 
 
-def _read(path: Path) -> dict[int, Doubt]:
-    found = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                content = json.loads(line)
-                doubt = Doubt(**content | {"keypoints": tuple(content["keypoints"])})
-                found[doubt.frame] = doubt
-            except (ValueError, KeyError, TypeError):
-                continue  # the line an interruption cut off
-    return found
+def _doubt(content: Any) -> Doubt:
+    return Doubt(**content | {"keypoints": tuple(content["keypoints"])})

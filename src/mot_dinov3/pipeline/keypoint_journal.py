@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
 from mot_dinov3 import outputs
 from mot_dinov3.keypoints.estimate import Estimate
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,24 @@ class Passed:
     estimates: list[Estimate]
 
 
+def undamaged(path: Path, read: Callable[[Any], T]) -> Iterator[T]:
+    """Yield what `read` makes of the value of each JSON line; one that an interruption cut off is left out.
+
+    Args:
+        path: The file; one that is not there has no lines.
+        read: Raises `ValueError`, `KeyError` or `TypeError` for a value that is not what it reads.
+    """
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                found = read(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue
+            yield found
+
+
 class PassJournal:
     """Appends what passes find, and hands out what an earlier run had found.
 
@@ -45,18 +66,11 @@ class PassJournal:
 
     def read(self, gap: str, side: str) -> list[Passed]:
         """Return what a pass through a gap has found, in the order it did; damaged lines are left out."""
-        if not self._path.is_file():
-            return []
-        found = []
-        with self._path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    content = json.loads(line)
-                    if content["gap"] == gap and content["side"] == side:
-                        found.append(_passed(content))
-                except (ValueError, KeyError, TypeError):
-                    continue  # the line an interruption cut off
-        return found
+
+        def wanted(content: Any) -> Passed | None:
+            return _passed(content) if content["gap"] == gap and content["side"] == side else None
+
+        return [passed for passed in undamaged(self._path, wanted) if passed is not None]
 
     def append(self, gap: str, side: str, passed: Passed) -> None:
         """Note a frame."""
