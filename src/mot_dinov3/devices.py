@@ -6,9 +6,13 @@ import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mot_dinov3.errors import UsageError
 from mot_dinov3.settings import require_choice, setting
+
+if TYPE_CHECKING:
+    import torch
 
 ACCELERATORS = ("auto", "torch", "openvino")
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
@@ -115,6 +119,13 @@ def resolve_precision(name: str, device: str) -> str:
             f"precision '{name}' is not to be had on {device}", remedy=f"valid here: auto, {', '.join(valid)}"
         )
     return fast if name == "auto" else name
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """Return torch's number format of a precision: ``fp32``, ``bf16`` or ``fp16``."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def is_gpu(device: str) -> bool:

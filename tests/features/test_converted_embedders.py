@@ -38,7 +38,7 @@ def build(
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
 def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path, picture: np.ndarray) -> None:
     built = build(case, checkpoints, "openvino")
-    assert built.embedder.info.details["runtime"] == "openvino"
+    assert built.embedder.info.runtime == "openvino"
     assert built.notices == ()
     wanted = build(case, checkpoints, "torch").embedder.embed(picture, BOXES)
     rows = built.embedder.embed(picture, BOXES)
@@ -69,7 +69,7 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     built = build(OSNET, checkpoints, "auto")
-    assert built.embedder.info.details["runtime"] == "torch"
+    assert built.embedder.info.runtime == "torch"
     assert any("mot-dinov3[fast]" in notice for notice in built.notices)
 
 
@@ -77,5 +77,5 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 def test_real_osnet_in_bf16_is_refused_and_said(shared: Path) -> None:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
     built = build_embedder(config, device=DeviceConfig("cpu", precision="bf16"))
-    assert built.embedder.info.details["runtime"] == "torch"
+    assert built.embedder.info.runtime == "torch"
     assert any("OpenVINO's bf16: the cosine" in notice for notice in built.notices)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mot_dinov3.accel.vino import VinoNetwork
+from mot_dinov3.devices import torch_dtype
 from mot_dinov3.structures import FloatArray, Image, IntArray
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class TorchRaw:
         import torch
 
         self._device = torch.device(device)
-        self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self._dtype = torch_dtype(precision)
         module = network.eval().to(self._device, self._dtype)
         self._network = module.to(memory_format=torch.channels_last)
 

@@ -14,7 +14,7 @@ import numpy as np
 from mot_dinov3 import boxes
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
-from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision
+from mot_dinov3.devices import DeviceConfig, resolve_device, resolve_precision, torch_dtype
 from mot_dinov3.errors import ConfigError, UsageError
 from mot_dinov3.hub import DETECTOR, locate
 from mot_dinov3.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
@@ -116,8 +116,7 @@ class RtdetrDetector:
             return contextlib.nullcontext()
         import torch
 
-        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float16
-        return torch.autocast(self._device.partition(":")[0], dtype)
+        return torch.autocast(self._device.partition(":")[0], torch_dtype(self._precision))
 
 
 def _step(config: Any) -> int:

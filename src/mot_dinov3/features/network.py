@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mot_dinov3.devices import torch_dtype
 from mot_dinov3.errors import ModelError
 from mot_dinov3.pretrained import Preprocessing
 from mot_dinov3.structures import FloatArray, Image
@@ -86,8 +87,7 @@ class TorchRuntime:
     def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:
         import torch
 
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        self._dtype = dtypes[precision]
+        self._dtype = torch_dtype(precision)
         self.device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         module = module.eval().to(self.device, self._dtype)

@@ -102,7 +102,7 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
     if obtained.network is None:
         return _in_torch(recipe, plan, request, notices)
     facts = obtained.facts
-    details = {"kind": facts["kind"], "size": facts["size"], **source.details, "runtime": "openvino"}
+    details = {"kind": facts["kind"], "size": facts["size"], **source.details}
     info = ModelInfo(source.name, request.model, "cpu", obtained.precision, details, "openvino")
     return OpenedNetwork(VinoExtractor(obtained.network, *facts["size"]), info, notices)
 
@@ -122,7 +122,7 @@ def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notic
         from mot_dinov3.features.device_crops import DeviceExtractor
 
         extractor = DeviceExtractor(request.model, prepared, runtime, batch=request.batch)
-    details = {"kind": loaded.kind, "size": [prepared.height, prepared.width], **source.details, "runtime": "torch"}
+    details = {"kind": loaded.kind, "size": [prepared.height, prepared.width], **source.details}
     info = ModelInfo(source.name, request.model, plan.device, precision, details, "torch")
     return OpenedNetwork(extractor, info, notices)
 

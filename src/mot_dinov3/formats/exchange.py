@@ -223,7 +223,7 @@ def losses(recorded: RecordedDetections, name: str) -> list[str]:
         "loose": ("{} boxes without a track, left out", _count(frames, lambda rows: rows.track_id < 0)),
         "classes": ("the classes of {} boxes", _count(frames, lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
-        "gallery": ("the known identities of {} boxes", _count(frames, lambda rows: _are_named(rows))),
+        "gallery": ("the known identities of {} boxes", _count(frames, _are_named)),
         "sure": ("how sure {} known identities are", _count(frames, lambda rows: np.isfinite(rows.gallery_distance))),
         "coasted": ("the mark of {} predicted boxes", _count(frames, lambda rows: rows.coasted)),
         "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),

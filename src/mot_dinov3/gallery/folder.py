@@ -173,7 +173,7 @@ def _digest(path: Path) -> str:
 
 
 def _embedder_key(embedder: Embedder) -> str:
-    """Return what tells this embedder's rows from any other's: kind, weights and their file's stamp, precision."""
+    """Return what tells this embedder's rows from any other's: kind, weights and their file's stamp, what runs it."""
     info = embedder.info
     stamp: tuple[int, ...] = ()
     try:
@@ -181,7 +181,7 @@ def _embedder_key(embedder: Embedder) -> str:
         stamp = (stat.st_size, stat.st_mtime_ns) if stat else ()
     except (ModelError, OSError):
         log.debug("weights '%s' are no local file", info.weights)
-    facts = [info.name, info.weights, info.precision, embedder.dim, stamp, dict(info.details)]
+    facts = [info.name, info.weights, info.runtime, info.precision, embedder.dim, stamp, dict(info.details)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
