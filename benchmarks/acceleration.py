@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.accel import vino
+from mot_dinov3.models import openvino
 from mot_dinov3.build.inputs import sample_source
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.yolo import load_network
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.video import SourceConfig, open_source
@@ -67,8 +67,8 @@ def detector(shared: Path) -> None:
     with torch.no_grad():
         network(picture)
         traced = torch.jit.trace(network, picture, check_trace=False)
-    model = vino.openvino_module().convert_model(traced, example_input=picture, input=[1, 3, 736, 960])
-    bare = vino.core().compile_model(model, "CPU", vino.options(built.info.precision)).create_infer_request()
+    model = openvino.openvino_module().convert_model(traced, example_input=picture, input=[1, 3, 736, 960])
+    bare = openvino.core().compile_model(model, "CPU", openvino.options(built.info.precision)).create_infer_request()
     pixels = np.random.default_rng(0).random((1, 3, 736, 960), np.float32)
     ms = paired(
         {
@@ -102,7 +102,7 @@ def osnet(shared: Path) -> None:
 
     from mot_dinov3.features.osnet_network import OSNet
 
-    torch.set_num_threads(vino.usable_cpus())  # as many as OpenVINO takes; Ultralytics leaves it one less
+    torch.set_num_threads(openvino.usable_cpus())  # as many as OpenVINO takes; Ultralytics leaves it one less
     fast, torch_fp32 = embedders(shared / "models/osnet_x0_25_msmt17.pt", "osnet")
     published = OSNet((16, 64, 96, 128), 512).eval()
     batch, eight, square = torch.randn(8, 3, 256, 128), crops(), torch.randn(1024, 1024)

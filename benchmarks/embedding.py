@@ -22,7 +22,7 @@ import numpy as np
 from race import judge, scene_of, track
 from recordings import Recording, dropped, embedded_boxes, load
 
-from mot_dinov3.benchmark.contestants import Ours
+from mot_dinov3.apps.benchmark.contestants import Ours
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 
 ALL = "all"

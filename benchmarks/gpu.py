@@ -27,7 +27,7 @@ from acceleration import random_vit_s
 
 from mot_dinov3.build import build_tracking
 from mot_dinov3.config import TrackConfig, assemble
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.timing import StageTimer
 
 WARM_UP = 10
 """Frames that are not counted."""

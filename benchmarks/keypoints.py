@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.build.keypoints import build_keypoints
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.matching import find_peaks, similarity_maps
 from mot_dinov3.keypoints.motion import Picture, follow

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import boxes
-from mot_dinov3.evaluation import BoxTable, read_truth
-from mot_dinov3.structures import Detections, Image
+from mot_dinov3.core import boxes
+from mot_dinov3.apps.evaluation import BoxTable, read_truth
+from mot_dinov3.core.structures import Detections, Image
 from mot_dinov3.video import SourceConfig, open_source
 
 VISIBLE = 0.3  # share of a box that must be in the picture for it to count there
@@ -103,7 +103,7 @@ def load(args: argparse.Namespace) -> Iterator[Recording]:
 
 def embedded_boxes(recording: Recording, video: Path, model: Path) -> Recording:
     """Return the recording with an embedding for every box."""
-    from mot_dinov3.devices import DeviceConfig
+    from mot_dinov3.models.devices import DeviceConfig
     from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 
     config = EmbedderConfig(embedder="osnet", embed_model=str(model))

@@ -21,8 +21,8 @@ from typing import Any
 
 from mot_dinov3.build import build_tracking
 from mot_dinov3.config import TrackConfig, assemble
-from mot_dinov3.evaluation import COMBINED, Scores, SequencePair, as_table, load_pairs, read_truth, score
-from mot_dinov3.structures import Detections
+from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, load_pairs, read_truth, score
+from mot_dinov3.core.structures import Detections
 
 EVERY = (1, 2, 3, 5, 10)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mot_dinov3 import Pipeline
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.structures import ModelInfo
+from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.testing import check_embedder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from mot_dinov3.compat import SCRIPTS_GO, silence, without_warning
+from mot_dinov3.core.compat import SCRIPTS_GO, silence, without_warning
 
 
 def test_only_the_named_warning_is_kept_away() -> None:

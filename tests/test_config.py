@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.cli.options import add_config_options
 from mot_dinov3.config import TrackConfig, assemble, options_of, read_toml
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 
 OPTIONS = {option.key: option for option in options_of(TrackConfig)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.linking import LinkConfig, Tracklets, link
 from mot_dinov3.linking.smoothing import smooth
 
@@ -261,9 +261,9 @@ def test_settings_are_checked():
     ("sequence", "gain"), [("tracking/TUD-Campus", 1.0), ("association/mot17/MOT17-09-FRCNN", 4.0)]
 )
 def test_linking_raises_the_score_of_real_sequences(shared: Path, sequence: str, gain: float):
-    from mot_dinov3.evaluation import SequencePair, as_table, read_truth, score
+    from mot_dinov3.apps.evaluation import SequencePair, as_table, read_truth, score
     from mot_dinov3.formats.motchallenge import read_detections
-    from mot_dinov3.structures import Detections, Frame
+    from mot_dinov3.core.structures import Detections, Frame
     from mot_dinov3.trackers.appearance import AppearanceTracker
 
     folder = shared / "data" / sequence

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from mot_dinov3.errors import OutputError, OutputLostError
-from mot_dinov3.outputs import (
+from mot_dinov3.core.errors import OutputError, OutputLostError
+from mot_dinov3.core.files import (
     check_output,
     check_output_folder,
     journal_path,

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from mot_dinov3.errors import UnknownNameError, UsageError
-from mot_dinov3.registry import check_name, resolve
+from mot_dinov3.core.errors import UnknownNameError, UsageError
+from mot_dinov3.core.registry import check_name, resolve
 
 SHAPES = {"counter": "collections:Counter", "deque": "collections:deque"}
 

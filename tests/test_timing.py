@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mot_dinov3.timing import StageTimer, process_start
+from mot_dinov3.core.timing import StageTimer, process_start
 
 
 class Clock:
@@ -50,7 +50,7 @@ def test_the_process_began_before_now_and_not_long_ago():
     start = process_start()
     assert start < time.perf_counter()
     spent = subprocess.run(
-        [sys.executable, "-c", "import time; from mot_dinov3.timing import process_start as s; "
+        [sys.executable, "-c", "import time; from mot_dinov3.core.timing import process_start as s; "
          "print(time.perf_counter() - s())"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip

@@ -21,14 +21,14 @@ from mot_dinov3.counting.config import CountConfig
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.detectors.sparse import SparseConfig
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ConfigError, UsageError, closest
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
 from mot_dinov3.pipeline.sinks import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.settings import Setting, flag_of, setting
+from mot_dinov3.core.options import Setting, flag_of, setting
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.hybrid import HybridConfig
 from mot_dinov3.video import SourceConfig

@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mot_dinov3 import boxes
-from mot_dinov3.settings import require, require_between, require_choice, setting
-from mot_dinov3.structures import BoolArray, Detections, FloatArray, IntArray, Reason, TrackState, TrackView
-from mot_dinov3.timing import Clock
+from mot_dinov3.core import boxes
+from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, IntArray, Reason, TrackState, TrackView
+from mot_dinov3.core.timing import Clock
 
 CRITICAL = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED)
 

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
-from mot_dinov3.accel.obtain import ConversionError, Converted, Verdict, obtain, recipe_key
-from mot_dinov3.accel.store import NetworkStore
-from mot_dinov3.accel.vino import Pixels, VinoNetwork, convert
+from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain, recipe_key
+from mot_dinov3.models.conversion_cache import NetworkStore
+from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
 
 GOOD = Verdict(True, "the same")
 PICTURES = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
@@ -154,12 +154,12 @@ def test_a_folder_that_cannot_be_written_is_one_notice(weights: Path, tmp_path: 
 
 
 def test_a_full_disk_is_one_notice(weights: Path, store: NetworkStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mot_dinov3.accel import vino
+    from mot_dinov3.models import openvino
 
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("Can't open bin file: No space left on device\nat somewhere")
 
-    monkeypatch.setattr(vino.openvino_module(), "save_model", full)
+    monkeypatch.setattr(openvino.openvino_module(), "save_model", full)
     obtained = obtain(Recipe(weights), ["fp32"], store=store)
     assert obtained.network is not None
     assert len(obtained.notices) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.accel.store import NetworkStore, content_hash
+from mot_dinov3.models.conversion_cache import NetworkStore, content_hash
 
 
 def write(path: Path) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from mot_dinov3.benchmark.memory import Growth, Looped, Rewound
-from mot_dinov3.benchmark.runs import adherence, peak_mb
-from mot_dinov3.benchmark.side_by_side import alternate, paces
-from mot_dinov3.errors import UsageError
+from mot_dinov3.apps.benchmark.memory import Growth, Looped, Rewound
+from mot_dinov3.apps.benchmark.runs import adherence, peak_mb
+from mot_dinov3.apps.benchmark.side_by_side import alternate, paces
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.pipeline.blank import BlankSource
 from mot_dinov3.scheduler import SchedulerStats
-from mot_dinov3.structures import Detections, Frame, ModelInfo, VideoInfo
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.video import SourceConfig
 
 

@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mot_dinov3 import boxes
-from mot_dinov3.evaluation import BoxTable
-from mot_dinov3.structures import Detections
+from mot_dinov3.core import boxes
+from mot_dinov3.apps.evaluation import BoxTable
+from mot_dinov3.core.structures import Detections
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import av
 import pytest
 
 from mot_dinov3.cli import main
-from mot_dinov3.evaluation import load_pairs, score
+from mot_dinov3.apps.evaluation import load_pairs, score
 from scenes import HEIGHT, WIDTH
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

@@ -10,8 +10,8 @@ import pytest
 from mot_dinov3.cli import main
 from mot_dinov3.counting.counter import PlaceCounter, count_lines, count_records, count_rows
 from mot_dinov3.counting.places import Place, check_places, parse_line, read_zones
-from mot_dinov3.errors import FormatError, UsageError
-from mot_dinov3.structures import Detections, VideoInfo
+from mot_dinov3.core.errors import FormatError, UsageError
+from mot_dinov3.core.structures import Detections, VideoInfo
 
 LINE = Place("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
 SQUARE = Place("door", np.array([[50.0, 50.0], [150.0, 50.0], [150.0, 150.0], [50.0, 150.0]]))

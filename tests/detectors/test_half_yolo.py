@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.accel.pictures import photographs
+from mot_dinov3.models.sample_images import photographs
 from mot_dinov3.detectors import factory, fast
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.raw import TorchRaw
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.structures import Detections, Frame
 
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]
 

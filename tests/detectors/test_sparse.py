@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.detectors.sparse import Cadence, SparseConfig, SparseDetector
-from mot_dinov3.errors import ConfigError
-from mot_dinov3.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 
 class Everywhere:

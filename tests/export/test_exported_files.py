@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from mot_dinov3.cli import main
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.export import ExportConfig, ExportResult, export
-from mot_dinov3.export.config import ExportJob
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.apps.export import ExportConfig, ExportResult, export
+from mot_dinov3.apps.export.config import ExportJob
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.pretrained import Preprocessing
+from mot_dinov3.models.pretrained import Preprocessing
 
 PICTURES = list(np.random.default_rng(3).integers(0, 256, (4, 70, 40, 3), np.uint8))
 
@@ -82,8 +82,8 @@ def test_half_precision_halves_the_file(weights: Path, exported: ExportResult, t
 def test_one_format_that_fails_leaves_the_others_and_what_was_there(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mot_dinov3.export import writers
-    from mot_dinov3.export.config import FORMATS
+    from mot_dinov3.apps.export import writers
+    from mot_dinov3.apps.export.config import FORMATS
 
     def spoilt(source: Any, path: Path) -> None:
         source.module.network.fc[0].weight.data.neg_()
@@ -116,7 +116,7 @@ def test_one_format_that_fails_leaves_the_others_and_what_was_there(
 def test_every_file_takes_pictures_normalised_in_one_way() -> None:
     import torch
 
-    from mot_dinov3.export.writers import Renormalised
+    from mot_dinov3.apps.export.writers import Renormalised
 
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     for own in (

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ModelError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.features.base import crop_windows, cut, parse_size, unit_rows
-from mot_dinov3.pretrained import resize_into
+from mot_dinov3.models.pretrained import resize_into
 
 
 def windows(box: list[float], *, pad: float = 0.0, square: bool = False) -> list[int]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mot_dinov3.accel.upload import upload
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ModelError
+from mot_dinov3.models.upload import upload
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features import opening
 from mot_dinov3.features.base import (
     CropEmbedder,
@@ -26,7 +26,7 @@ from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.halving import shortest
 from mot_dinov3.features.histogram import HistogramEmbedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.pretrained import Preprocessing, resize_into
+from mot_dinov3.models.pretrained import Preprocessing, resize_into
 from mot_dinov3.testing import check_embedder
 from mot_dinov3.video import SourceConfig, open_source
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import (
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import (
     ConfigError,
     GatedModelError,
     ModelError,
@@ -23,7 +23,7 @@ from mot_dinov3.errors import (
 from mot_dinov3.features import factory
 from mot_dinov3.features.base import EmbedderRequest
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.structures import ModelInfo
+from mot_dinov3.core.structures import ModelInfo
 
 DINOV3 = "facebook/dinov3-vitb16-pretrain-lvd1689m"
 DINOV2 = "facebook/dinov2-base"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ConfigError, ModelError, UsageError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ConfigError, ModelError, UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 
@@ -51,7 +51,7 @@ def test_folding_the_normalisation_changes_nothing(osnet_tensors: Tensors, check
     import torch
 
     from mot_dinov3.features.osnet_network import OSNet
-    from mot_dinov3.pretrained import Preprocessing
+    from mot_dinov3.models.pretrained import Preprocessing
 
     plain = OSNet((16, 64, 96, 128), 64).eval()
     tensors = {name.removeprefix("module."): value for name, value in osnet_tensors()["state_dict"].items()}
@@ -278,7 +278,7 @@ def test_resnets_are_read_from_their_tensors_and_pooled(name: str, dim: int, tmp
     assert (embedder.info.details["kind"], embedder.dim) == (name, dim)
     network.fc = torch.nn.Identity()
     batch = pictures(1)
-    from mot_dinov3.pretrained import Preprocessing
+    from mot_dinov3.models.pretrained import Preprocessing
 
     with torch.inference_mode():
         wanted = network(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()

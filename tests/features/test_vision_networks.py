@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ModelError, UnsupportedModelError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError, UnsupportedModelError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN, STD = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
 CLIP_MEAN, CLIP_STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.classes import labels_of, names_of, number_labels, read_class_names
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import keypoint_tables as tables
-from mot_dinov3.structures import Keypoints
+from mot_dinov3.core.structures import Keypoints
 
 
 def rows(x: float = 1.5) -> Keypoints:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import labelme
-from mot_dinov3.structures import Keypoints
+from mot_dinov3.core.structures import Keypoints
 
 SIZE = (100, 80)
 

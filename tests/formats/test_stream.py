@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import stream
 from mot_dinov3.formats.det_v1 import read_det_v1
 from mot_dinov3.formats.stream import DetectionStream

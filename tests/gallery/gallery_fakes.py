@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.structures import FloatArray, Image, ModelInfo
+from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 
 
 class ColourEmbedder:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gallery_fakes import ColourEmbedder, write_picture
 
-from mot_dinov3.errors import InputError
+from mot_dinov3.core.errors import InputError
 from mot_dinov3.gallery.folder import check_identity, load_gallery
 
 RED, BLUE = (0, 0, 250), (250, 0, 0)

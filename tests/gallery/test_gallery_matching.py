@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.matching import best_first, decide, identity_distances, margins
 

@@ -19,11 +19,11 @@ import torch
 from keypoints import scene
 from mot_dinov3.build import backends
 from mot_dinov3.build.keypoints import KeypointRun
-from mot_dinov3.errors import ModelError, UntrustedModelError
+from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints import cutie as adapter
 from mot_dinov3.keypoints.cutie import CutieMasks, cutie_folder, find_weights, load_cutie
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
 MODULES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.keypoints import geometry, masks, search
 from mot_dinov3.keypoints.anchors import Measurement, fuse
 from mot_dinov3.keypoints.config import KeypointConfig
@@ -13,7 +13,7 @@ from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.matching import DenseMap, find_peaks
 from mot_dinov3.keypoints.solver import combine, interpolate
 from mot_dinov3.keypoints.structure import is_swapped, limb_outliers, symmetry_pairs
-from mot_dinov3.structures import Keypoints, PointState
+from mot_dinov3.core.structures import Keypoints, PointState
 
 TURN = np.array([[0.0, -2.0, 5.0], [2.0, 0.0, 1.0]])  # a quarter turn, twice as large
 

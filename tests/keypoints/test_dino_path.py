@@ -12,8 +12,8 @@ import pytest
 from keypoints import scene
 from mot_dinov3.build.backends import build_backend
 from mot_dinov3.build.keypoints import build_keypoints
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ModelError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 
 

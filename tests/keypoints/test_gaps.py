@@ -20,7 +20,7 @@ from mot_dinov3.keypoints.partial import with_outlines
 from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.pipeline import keypoint_passes
 from mot_dinov3.pipeline.keypoint_gaps import Gap
-from mot_dinov3.structures import Image, ModelInfo
+from mot_dinov3.core.structures import Image, ModelInfo
 from mot_dinov3.video import media
 
 FRAMES = 24

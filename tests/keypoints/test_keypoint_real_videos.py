@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mot_dinov3.build.keypoints import build_keypoints
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 
 pytestmark = pytest.mark.slow

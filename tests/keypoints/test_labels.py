@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.labels import Labels, sort_out

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keypoints import scene
-from mot_dinov3.errors import FormatError, InputError
+from mot_dinov3.core.errors import FormatError, InputError
 from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
 
 FRAMES = 24

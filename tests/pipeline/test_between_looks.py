@@ -6,7 +6,7 @@ import numpy as np
 
 from mot_dinov3.detectors.sparse import Cadence
 from mot_dinov3.pipeline.between import Interpolated, LookedAt, on_the_line
-from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.core.structures import Detections, Frame, TrackState
 
 
 class Kept:

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import OutputLostError
+from mot_dinov3.core.errors import OutputLostError
 from mot_dinov3.pipeline.retrospective import Retrospective
 from mot_dinov3.pipeline.sinks import JsonSink, OutputConfig, TextSink, VideoSink
-from mot_dinov3.structures import Detections, Frame, Revision, TrackState
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
+from mot_dinov3.core.timing import StageTimer
 
 
 def rows(*ids):

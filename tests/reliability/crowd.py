@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
 WIDTH, HEIGHT, FPS = 160, 120, 10.0

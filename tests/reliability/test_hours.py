@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
 FRAMES, SETTLED, LEAST_TRACKS = 60_000, 2_000, 1_000

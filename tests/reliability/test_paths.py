@@ -12,7 +12,7 @@ import pytest
 
 from clips import picture, write_clip
 from mot_dinov3.cli import main
-from mot_dinov3.errors import InputError
+from mot_dinov3.core.errors import InputError
 from mot_dinov3.gallery.folder import check_identity, list_identities
 
 NAMES = ["../evil", "..", "/evil", "a/../../evil", "..\\evil", "a\\b", "\x1b[2J", "a\nb", ".", " ", "evil/"]

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from clips import write_clip
-from mot_dinov3.checkpoints import open_checkpoint, open_script
+from mot_dinov3.models.checkpoints import open_checkpoint, open_script
 from mot_dinov3.cli import main
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.checkpoint import allow_layer
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.detectors.yolo import YoloDetector, network_layers
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import ModelError, UntrustedModelError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.structures import Frame
+from mot_dinov3.core.structures import Frame
 
 CANARY = "canary"
 
@@ -123,7 +123,7 @@ def test_no_pickle_runs_through_any_door(reliability: Callable[[str, str], None]
         ("eval", "builtins.eval"),
         ("a program", r"\.Popen"),
         ("a layer's constructor", "ultralytics.nn.tasks.DetectionModel"),
-        ("a user's class", "mot_dinov3.structures.frames.Frame"),
+        ("a user's class", "mot_dinov3.core.structures.frames.Frame"),
     ],
 )
 def test_a_refusal_names_the_offender_and_the_safer_formats(attack: str, named: str) -> None:

@@ -12,8 +12,8 @@ from mot_dinov3.report.bins import PresenceMap, TimeBins
 from mot_dinov3.report.pictures import Portraits, Scene, sharpness
 from mot_dinov3.report.trace import RunTrace, TimeSink
 from mot_dinov3.report.tracks import Path, Seen, TrackHistory
-from mot_dinov3.structures import Detections, Frame, Reason, TrackState, VideoInfo
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Reason, TrackState, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 
 
 def rows(*ids, coasted=(), state=TrackState.CONFIRMED, **columns):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mot_dinov3.demo import compose
+from mot_dinov3.apps.demo import compose
 
 pytestmark = pytest.mark.slow
 FRAME = 52  # three people are in it

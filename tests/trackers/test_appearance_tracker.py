@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tracking_scene import boxes, feed, ids, person, tracker
 
-from mot_dinov3.errors import MotError
-from mot_dinov3.registry import resolve
-from mot_dinov3.structures import Detections, Frame, Revision, TrackState
+from mot_dinov3.core.errors import MotError
+from mot_dinov3.core.registry import resolve
+from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.appearance import AppearanceTracker
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mot_dinov3 import boxes
+from mot_dinov3.core import boxes
 from mot_dinov3.trackers import association
 from mot_dinov3.trackers.association import Pairs
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tracking_scene import boxes, feed, ids, person, tracker
 
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.core.structures import Detections, Frame
 
 
 def test_frames_without_detections() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from tracking_scene import boxes, ids, person, tracker
 
 from mot_dinov3.detectors.sparse import Cadence
-from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.core.structures import Detections, Frame, TrackState
 from mot_dinov3.trackers.between import BetweenTracker, velocity
 from mot_dinov3.trackers.flow import BoxFlow, displacement, grid
 

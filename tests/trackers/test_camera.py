@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tracking_scene import boxes, person, tracker
 
-from mot_dinov3.structures import Detections, Frame, Image
+from mot_dinov3.core.structures import Detections, Frame, Image
 from mot_dinov3.trackers.camera import CameraMotion
 
 NOBODY = np.zeros((0, 4))

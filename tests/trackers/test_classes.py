@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tracking_scene import boxes, feed, ids, person, tracker
 
-from mot_dinov3.errors import ConfigError
-from mot_dinov3.structures import Detections
+from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.config import TrackerConfig
 
 

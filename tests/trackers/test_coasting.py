@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tracking_scene import boxes, feed, ids, person, tracker
 
-from mot_dinov3.structures import Detections, TrackState
+from mot_dinov3.core.structures import Detections, TrackState
 from mot_dinov3.trackers.coasting import GapRecord
 
 

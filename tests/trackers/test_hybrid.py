@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
-from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.structures import Detections, Frame, TrackState
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.hybrid import HybridConfig, HybridTracker
 from mot_dinov3.trackers.per_frame import PerFrameTracker

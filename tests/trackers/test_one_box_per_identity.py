@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.pipeline.retrospective import Retrospective
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.trackers.appearance import AppearanceTracker, TrackerConfig
 
 FPS = 10.0

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 from tracking_scene import boxes, tracker
 
-from mot_dinov3.boxes import iou
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.core.boxes import iou
+from mot_dinov3.core.structures import Detections, Frame
 
 FRAMES, FPS, PEOPLE = 200, 20.0, 14
 WIDTH, HEIGHT = 960, 540

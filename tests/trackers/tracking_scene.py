@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.structures import Detections, Frame, Revision
+from mot_dinov3.core.structures import Detections, Frame, Revision
 from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.config import TrackerConfig
 

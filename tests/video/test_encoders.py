@@ -8,8 +8,8 @@ import av
 import pytest
 
 from clips import picture
-from mot_dinov3.errors import UsageError
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.encoders import FOURCC, encoder_of
 

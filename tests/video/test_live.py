@@ -13,7 +13,7 @@ import pytest
 
 from clips import numbers, picture, write_clip
 from loopback import serving
-from mot_dinov3.errors import VideoError
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video import SourceConfig, media, open_source
 from mot_dinov3.video.camera import CameraSource
 

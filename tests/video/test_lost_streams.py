@@ -12,7 +12,7 @@ import pytest
 
 from clips import numbers, write_clip
 from loopback import serving
-from mot_dinov3.errors import VideoError
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video import SourceConfig, open_source, stream
 from mot_dinov3.video.stream import StreamSource
 

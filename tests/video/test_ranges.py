@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from clips import SIZE, damage, picture, write_clip
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Frame, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import SourceConfig, media, open_source
 from mot_dinov3.video.ranges import VideoRanges, chunk_start
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clips import SIZE, number, orient, picture, write_clip
-from mot_dinov3.errors import VideoError
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video import SourceConfig, open_source
 from mot_dinov3.video.picture_cache import PictureCache
 from mot_dinov3.video.seekable_video import FrameTable

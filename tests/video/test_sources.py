@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from clips import damage, number, numbers, orient, picture, truncate, write_clip, write_sound
-from mot_dinov3.errors import ConfigError, VideoError
-from mot_dinov3.structures import Frame
+from mot_dinov3.core.errors import ConfigError, VideoError
+from mot_dinov3.core.structures import Frame
 from mot_dinov3.video import SourceConfig, open_source
 
 COUNT = 12

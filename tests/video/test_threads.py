@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clips import numbers, picture, write_clip
-from mot_dinov3.errors import OutputLostError, VideoError
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.errors import OutputLostError, VideoError
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.threads import DEPTH, ReadAhead, WriteBehind
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from clips import numbers, picture, tone_start, write_clip
-from mot_dinov3 import outputs
-from mot_dinov3.errors import MotError, OutputLostError
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import MotError, OutputLostError
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.audio import video_origin
 
@@ -161,7 +161,7 @@ def test_a_failed_run_leaves_the_earlier_file(tmp_path: Path) -> None:
     path.write_bytes(b"earlier")
     with pytest.raises(KeyError), VideoWriter(path, info=info()) as writer:
         writer.write(picture(0), 0.0)
-        assert outputs.part_path(path).exists()
+        assert files.part_path(path).exists()
         raise KeyError
     assert path.read_bytes() == b"earlier"
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
@@ -204,7 +204,7 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_file(tmp_path: Path) -> None
     writer.leave()
     writer.abort()
     assert path.read_bytes() == b"earlier"
-    with open_source(SourceConfig(source=str(outputs.part_path(path)))) as source:
+    with open_source(SourceConfig(source=str(files.part_path(path)))) as source:
         assert sum(1 for _ in source) >= 10, "what the disk could hold plays"
 
 
@@ -213,7 +213,7 @@ def test_a_folder_that_vanishes_is_told(tmp_path: Path) -> None:
     folder.mkdir()
     writer = VideoWriter(folder / "a.mp4", info=info())
     writer.write(picture(0), 0.0)
-    outputs.part_path(folder / "a.mp4").unlink()
+    files.part_path(folder / "a.mp4").unlink()
     folder.rmdir()
     with pytest.raises(OutputLostError, match="No such file"):
         writer.close()
@@ -231,7 +231,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from clips import picture
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 writer = VideoWriter(Path(sys.argv[1]), info=VideoInfo("clip", 96, 64, 10.0), audio_from=sys.argv[2])
 for index in range(100):
@@ -248,8 +248,8 @@ def test_a_killed_run_leaves_a_part_that_plays(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, check=False)
     assert done.returncode == -9, done.stderr.decode()
     assert path.read_bytes() == b"earlier"
-    found, times = read(outputs.part_path(path))
+    found, times = read(files.part_path(path))
     assert found == list(range(len(found)))
     assert len(found) >= 60  # at most a key frame's distance (2 s) and the encoder's look-ahead are lost
     np.testing.assert_allclose(times, np.arange(len(found)) / 10, atol=1e-5)
-    assert tone_start(outputs.part_path(path)) == pytest.approx(0.5, abs=0.03)
+    assert tone_start(files.part_path(path)) == pytest.approx(0.5, abs=0.03)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.errors import ConfigError
-from mot_dinov3.structures import Detections, Image, TrackState, TrackView
+from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.structures import Detections, Image, TrackState, TrackView
 from mot_dinov3.viz import DrawConfig, contact_sheet, draw_frame, label_of, track_color
 
 GREY = 90

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.detectors.weights import find_weights, weights_cache
-from mot_dinov3.devices import DeviceChoice, resolve_device
-from mot_dinov3.errors import ModelError
+from mot_dinov3.models.devices import DeviceChoice, resolve_device
+from mot_dinov3.core.errors import ModelError
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointJob
 from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
-from mot_dinov3.registry import resolve
+from mot_dinov3.core.registry import resolve
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) 
 
 def _load_patches(model: str) -> Any:
     # Asked for first, so that a model that is not at hand is told before torch takes its seconds.
-    from mot_dinov3.hub import locate
+    from mot_dinov3.models.hub import locate
 
     locate(model)
     from mot_dinov3.features.dense import load_patches

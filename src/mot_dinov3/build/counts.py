@@ -7,7 +7,7 @@ from typing import Any
 
 from mot_dinov3.counting.counter import Count, PlaceCounter, count_lines, count_records, count_rows
 from mot_dinov3.counting.places import Place
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.core.structures import Detections, Frame
 
 
 class CountSink:

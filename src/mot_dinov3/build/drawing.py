@@ -9,8 +9,8 @@ import numpy as np
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.counting.counter import PlaceCounter
 from mot_dinov3.counting.places import Place
-from mot_dinov3.structures import Detections, Frame, Image, Reason, TrackView
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.viz import Hud, Mark, Trails, draw_hud, draw_marks, draw_rows, hide
 
 FADING = 0.1  # weight of the newest frame in the mean by which the picture tells the fps

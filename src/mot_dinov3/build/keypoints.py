@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.build.backends import BackendChoice, build_backend, build_cutie
-from mot_dinov3.devices import DeviceChoice
-from mot_dinov3.errors import InputError, UsageError
+from mot_dinov3.models.devices import DeviceChoice
+from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
@@ -21,7 +21,7 @@ from mot_dinov3.keypoints.structure import extra_pairs
 from mot_dinov3.pipeline.keypoint_files import KeypointFiles, Place, stem_of
 from mot_dinov3.pipeline.keypoint_gaps import Gap
 from mot_dinov3.pipeline.keypoints import KeypointPipeline
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.ranges import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
@@ -70,11 +70,11 @@ class KeypointRun:
                 self._write_video(Path(self.job.output))
 
     def _write_tables(self) -> None:
-        with outputs.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
+        with files.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
             write_review(file, ranked(self.pipeline.results.doubts))
         if self.job.dlc_csv:
             rows = ((frame, keypoints) for frame, _, keypoints in keypoint_tables.read_long(self.place.table))
-            with outputs.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
+            with files.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
                 keypoint_tables.write_wide(file, rows)
 
     def _write_video(self, path: Path) -> None:
@@ -127,14 +127,14 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     extra_pairs("" if config.symmetry_pairs.strip().lower() == "none" else config.symmetry_pairs)
     video = Path(job.video)
     if job.output:
-        outputs.check_output(Path(job.output), source=job.video)
+        files.check_output(Path(job.output), source=job.video)
     with open_source(_source(job, 0, 1)) as frames:
         info = frames.info
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
     place = Place(video, folder, (info.width, info.height))
     labelled, labels = _labels(place, info)
     for path in (place.table, place.wide, *([place.annolid] if job.annolid_csv else [])):
-        outputs.check_output(path)
+        files.check_output(path)
     cutie = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     choice = build_backend(job, command.keypoint_device)
     config = _resolved_masks(config, choice.backend.info.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.build.counts import CountSink
 from mot_dinov3.build.drawing import FrameDrawer
 from mot_dinov3.build.inputs import detection_header
@@ -18,7 +18,7 @@ from mot_dinov3.build.times import now_utc
 from mot_dinov3.config import TrackConfig
 from mot_dinov3.counting.places import Place
 from mot_dinov3.detectors.sparse import Cadence
-from mot_dinov3.errors import UsageError
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.between import Interpolated, LookedAt
 from mot_dinov3.pipeline.record import RecordSink
@@ -26,8 +26,8 @@ from mot_dinov3.pipeline.retrospective import Retrospective
 from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
-from mot_dinov3.structures import Detections, Frame, TrackView
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, TrackView
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.threads import WriteBehind
 
@@ -37,7 +37,7 @@ def check_files(config: TrackConfig) -> None:
     files = config.output.files()
     for path in files:
         for source in (config.source.source, config.detector.dets):
-            outputs.check_output(path, source=source)
+            files.check_output(path, source=source)
     if config.output.save_counts and not config.count.wanted:
         raise UsageError("--save-counts has nothing to save", remedy="say where to count: --line or --zone")
     doubled = {str(path) for path in files if files.count(path) > 1}

@@ -19,8 +19,8 @@ from mot_dinov3.pipeline.timed import Timed
 from mot_dinov3.pipeline.tracking import Stages
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import PictureSink, RunTrace, TimeSink, TrackSink
-from mot_dinov3.structures import Detections, Frame, Image, ModelInfo, TrackView
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.viz import hide, track_color
 
 PROGRAMS = (

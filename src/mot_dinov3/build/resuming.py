@@ -9,7 +9,7 @@ from typing import Any
 
 from mot_dinov3 import __version__
 from mot_dinov3.config import TrackConfig, options_of
-from mot_dinov3.errors import UsageError
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats.text import printable
 from mot_dinov3.pipeline.record import NoRecord, RunRecord, record_path
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.build.backends import build_backend
-from mot_dinov3.errors import InputError, UsageError
+from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob
 from mot_dinov3.keypoints.drawing import MainComponents, draw_heatmap, draw_pca
 from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
-from mot_dinov3.structures import Image
+from mot_dinov3.core.structures import Image
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.kinds import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import ReadAhead
@@ -98,7 +98,7 @@ def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambd
         raise UsageError("a heatmap video needs --video, and has no --npy", remedy="name a picture as --output")
     if job.end_frame is not None and not moving:
         raise UsageError("--end-frame is for a heatmap video", remedy="end the name of --output in .mp4")
-    outputs.check_output(output, source=job.image or job.video)
+    files.check_output(output, source=job.image or job.video)
     clicked = _picture(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
     shared = KeypointJob(backend=job.backend, model=job.model, weights=job.weights)
@@ -112,8 +112,8 @@ def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambd
     lines = [*shown.lines, f"picture     {output}"]
     if job.npy and shown.heights is not None:
         path = Path(job.npy)
-        outputs.check_output(path)
-        with outputs.replacing(path) as part, part.open("wb") as file:
+        files.check_output(path)
+        with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, shown.heights)
         lines.append(f"cosines     {path}")
     return SimilarityResult(tuple(lines), choice.notices)
@@ -171,5 +171,5 @@ def _write_image(path: Path, image: Image) -> None:
     ok, data = cv2.imencode(path.suffix or ".png", image)
     if not ok:
         raise UsageError(f"'{path}' cannot be written as a picture", remedy="end its name in .png or .jpg")
-    with outputs.replacing(path) as part:
+    with files.replacing(path) as part:
         part.write_bytes(data.tobytes())

@@ -17,23 +17,23 @@ from mot_dinov3.counting.places import check_places, read_places
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.sparse import Cadence, SparseDetector
-from mot_dinov3.devices import resolve_device
-from mot_dinov3.errors import OutputLostError, UsageError
+from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.core.errors import OutputLostError, UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.build import build_gallery
 from mot_dinov3.gallery.folder import list_identities
 from mot_dinov3.linking import Tracklets, link
-from mot_dinov3.outputs import part_path
+from mot_dinov3.core.files import part_path
 from mot_dinov3.pipeline.journal import journal_path
 from mot_dinov3.pipeline.linking import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
 from mot_dinov3.pipeline.record import NoRecord, Scheduling, record_path
 from mot_dinov3.pipeline.remembering import Remembering
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.tracking import Stages, TrackingPipeline
-from mot_dinov3.registry import resolve
+from mot_dinov3.core.registry import resolve
 from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.between import BetweenTracker
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score

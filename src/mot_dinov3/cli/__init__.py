@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from mot_dinov3 import __version__
 from mot_dinov3.cli.spelling import as_options, suggestion
-from mot_dinov3.errors import (
+from mot_dinov3.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -96,7 +96,7 @@ class _Discreet(logging.Formatter):
 
 def without_tokens(text: str) -> str:
     """Return `text` with hub tokens starred out: those of the environment, and what looks like one."""
-    from mot_dinov3.hub import TOKENS
+    from mot_dinov3.models.hub import TOKENS
 
     for name in TOKENS:
         value = os.environ.get(name, "").strip()

@@ -20,8 +20,8 @@ from mot_dinov3.config import TrackConfig, TrackerChoice, track_config
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.detectors.sparse import SparseConfig
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.trackers.config import TrackerConfig
@@ -30,9 +30,9 @@ from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
-    from mot_dinov3.benchmark.memory import Growth
-    from mot_dinov3.benchmark.runs import Adherence, Measured
-    from mot_dinov3.benchmark.side_by_side import Pace
+    from mot_dinov3.apps.benchmark.memory import Growth
+    from mot_dinov3.apps.benchmark.runs import Adherence, Measured
+    from mot_dinov3.apps.benchmark.side_by_side import Pace
 
 Report = tuple[dict[str, Any], list[str]]
 """What was measured, for programs and for people."""
@@ -128,7 +128,9 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
 
 
 def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[], bool]], Report]:
-    from mot_dinov3.benchmark import memory, runs, side_by_side
+    from mot_dinov3.apps.benchmark import memory
+    from mot_dinov3.apps.benchmark import runs
+    from mot_dinov3.apps.benchmark import side_by_side
 
     if args.budget:
         return lambda config, _, tick: _budget_report(list(runs.keep_budgets(config, args.budget, tick)))
@@ -140,8 +142,8 @@ def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[
 
 
 def _association(*, progress: bool) -> Report:
-    from mot_dinov3.benchmark.association import OBJECT_COUNTS, PASSES, as_lines, sweep
-    from mot_dinov3.benchmark.contestants import OURS, contestants
+    from mot_dinov3.apps.benchmark.association import OBJECT_COUNTS, PASSES, as_lines, sweep
+    from mot_dinov3.apps.benchmark.contestants import OURS, contestants
 
     makers, notices = contestants(None, embedded=True)
     makers = {name: make for name, make in makers.items() if name != OURS}  # ours without the scheduler

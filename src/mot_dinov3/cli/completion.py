@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mot_dinov3.cli import COMMANDS, PROGRAM, Parser, command_parser
-from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.core.errors import EXIT_OK
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = re.compile(r"FILE|PATH|MODEL|ID_OR_FOLDER|INPUTS|--det$|--weights$")
@@ -75,7 +75,7 @@ def _tell_what_completes(action: argparse.Action) -> None:
 
 def _names() -> Mapping[str, Sequence[str]]:
     """Return the names that an option takes, by option, where argparse does not hold them as choices."""
-    from mot_dinov3.export.config import FORMATS
+    from mot_dinov3.apps.export.config import FORMATS
     from mot_dinov3.features.factory import EMBEDDERS
     from mot_dinov3.features.reid_names import WEIGHTS
     from mot_dinov3.trackers import TRACKERS

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.progress import say_notices
-from mot_dinov3.errors import EXIT_OK, OutputError, UsageError
+from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mot_dinov3.formats.exchange import Format
     from mot_dinov3.formats.recorded import RecordedDetections
     from mot_dinov3.formats.rows import Hints
-    from mot_dinov3.structures import VideoInfo
+    from mot_dinov3.core.structures import VideoInfo
 
 NAMES = ("motchallenge", "det-v1", "track-v1", "coco", "cvat", "yolo", "csv")
 NEED_RATE = ("det-v1", "track-v1", "csv")
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_target(args: argparse.Namespace, target: Format) -> None:
     """Refuse what cannot be written, would overwrite what is read, or is there already."""
-    from mot_dinov3.outputs import check_output, check_output_folder
+    from mot_dinov3.core.files import check_output, check_output_folder
 
     path: Path = args.target
     if path.exists() and not args.overwrite:
@@ -149,7 +149,7 @@ def _notices(recorded: RecordedDetections, args: argparse.Namespace, video: Vide
 
 
 def _write(path: Path, target: Format, recorded: RecordedDetections, created: str) -> None:
-    from mot_dinov3.outputs import replacing, replacing_folder
+    from mot_dinov3.core.files import replacing, replacing_folder
 
     with (replacing if target.holds is None else replacing_folder)(path) as part:
         target.write(part, recorded, created)

@@ -14,12 +14,12 @@ from mot_dinov3.cli.track import run_with_progress
 from mot_dinov3.config import TrackConfig, assemble
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.scheduler import SchedulerConfig
 
 if TYPE_CHECKING:
-    from mot_dinov3.structures import Image
+    from mot_dinov3.core.structures import Image
 
 SECONDS = 20.0
 
@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo and return the exit code."""
     from mot_dinov3.build import build_tracking
     from mot_dinov3.cli.evaluate import as_table
-    from mot_dinov3.demo import compose
-    from mot_dinov3.evaluation import load_pairs, score
+    from mot_dinov3.apps.demo import compose
+    from mot_dinov3.apps.evaluation import load_pairs, score
 
     chosen = option_values(args, DemoConfig)
     video, sheet = args.out_dir / "demo.mp4", args.out_dir / "demo.jpg"
@@ -79,7 +79,7 @@ def write_contact_sheet(video: Path, sheet: Path, frame_count: int) -> None:
     """Write four frames of `video`, evenly spread, as one JPEG."""
     import cv2
 
-    from mot_dinov3.outputs import replacing
+    from mot_dinov3.core.files import replacing
     from mot_dinov3.viz import contact_sheet
 
     chosen = {round(frame_count * share) for share in (0.3, 0.45, 0.6, 0.75)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
 from mot_dinov3.config import DetectConfig, assemble
-from mot_dinov3.errors import EXIT_OK, UsageError
+from mot_dinov3.core.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from mot_dinov3.build import DetectionRun
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     config = assemble(DetectConfig, values)
     from mot_dinov3.build import build_detection
     from mot_dinov3.formats.text import write_document
-    from mot_dinov3.outputs import check_output, replacing
+    from mot_dinov3.core.files import check_output, replacing
 
     if args.json:
         check_output(args.json, source=config.source.source)

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings as they come and return the exit code."""
-    from mot_dinov3.doctor.checks import examine
+    from mot_dinov3.apps.doctor.checks import examine
 
     findings = []
     for finding in examine():

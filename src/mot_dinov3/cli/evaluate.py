@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mot_dinov3.evaluation import Scores
+    from mot_dinov3.apps.evaluation import Scores
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag")
 
@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the scores and return the exit code."""
-    from mot_dinov3.evaluation import load_pairs, score
+    from mot_dinov3.apps.evaluation import load_pairs, score
 
     scores = score(load_pairs(args.gt, args.tracks))
     print(as_json(scores) if args.json else as_table(scores))

@@ -8,8 +8,8 @@ from typing import Any
 
 from mot_dinov3.cli.options import add_config_options, option_values
 from mot_dinov3.config import assemble
-from mot_dinov3.errors import EXIT_OK, ModelError
-from mot_dinov3.export import FORMATS, ExportConfig, export
+from mot_dinov3.core.errors import EXIT_OK, ModelError
+from mot_dinov3.apps.export import FORMATS, ExportConfig, export
 from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
 
 

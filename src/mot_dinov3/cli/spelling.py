@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mot_dinov3.errors import closest
+from mot_dinov3.core.errors import closest
 
 ELSEWHERE = {
     "--input": "--source",

@@ -8,8 +8,8 @@ from typing import Any
 
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.config import assemble
-from mot_dinov3.errors import EXIT_OK
-from mot_dinov3.studio.config import StudioCommand, StudioConfig
+from mot_dinov3.core.errors import EXIT_OK
+from mot_dinov3.apps.studio.config import StudioCommand, StudioConfig
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted, and return the exit code."""
-    from mot_dinov3.studio.server import serve
+    from mot_dinov3.apps.studio.server import serve
 
     serve(assemble(StudioCommand, option_values(args, StudioCommand)), args.root, say=announce)
     return EXIT_OK

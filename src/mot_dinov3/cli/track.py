@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS
-from mot_dinov3.errors import EXIT_OK
+from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.formats.text import dumps
-from mot_dinov3.timing import process_start
+from mot_dinov3.core.timing import process_start
 from mot_dinov3.trackers import TRACKERS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
     """Write the summary's numbers as JSON."""
-    with outputs.replacing(path) as part:
+    with files.replacing(path) as part:
         part.write_text(dumps({"schema_version": "summary-v1", **numbers}) + "\n", encoding="utf-8")
 
 

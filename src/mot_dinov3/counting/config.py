@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.settings import setting
+from mot_dinov3.core.options import setting
 
 
 @dataclasses.dataclass(frozen=True)

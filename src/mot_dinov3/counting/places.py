@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.counting.config import CountConfig
-from mot_dinov3.errors import FormatError, UsageError
+from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.formats.labelme import read_frame
 from mot_dinov3.formats.text import is_number, kind_of, read_object
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 
 Points = npt.NDArray[np.float64]
 FARTHEST = 8192  # px; a coordinate beyond it is a mistake where the size of the picture is unknown

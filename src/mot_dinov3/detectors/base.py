@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Protocol
 
-from mot_dinov3.settings import require, require_between, setting
-from mot_dinov3.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.options import require, require_between, setting
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 DEFAULT_CONF = 0.3
 DEFAULT_IMGSZ = 960

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mot_dinov3.errors import ConfigError, closest
-from mot_dinov3.structures import BoolArray, IntArray
+from mot_dinov3.core.errors import ConfigError, closest
+from mot_dinov3.core.structures import BoolArray, IntArray
 
 
 def parse_classes(wanted: str, names: Mapping[int, str]) -> tuple[int, ...] | None:

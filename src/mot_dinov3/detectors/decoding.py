@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 
 GREY = 114
 """What Ultralytics fills the margins with."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from mot_dinov3.accel.obtain import ConversionError, obtain
-from mot_dinov3.accel.pictures import Samples
+from mot_dinov3.models.conversion import ConversionError, obtain
+from mot_dinov3.models.sample_images import Samples
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.fast import FastYolo, Origin, YoloRecipe, halved
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
@@ -15,8 +15,8 @@ from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.devices import DeviceConfig, is_gpu, plan_run
-from mot_dinov3.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
+from mot_dinov3.models.devices import DeviceConfig, is_gpu, plan_run
+from mot_dinov3.core.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.formats.detections import read_recorded
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mot_dinov3.accel.vino import VinoNetwork
-from mot_dinov3.devices import torch_dtype
-from mot_dinov3.structures import FloatArray, Image, IntArray
+from mot_dinov3.models.openvino import VinoNetwork
+from mot_dinov3.models.devices import torch_dtype
+from mot_dinov3.core.structures import FloatArray, Image, IntArray
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class TorchRaw:
         """
         import torch
 
-        from mot_dinov3.accel.upload import upload
+        from mot_dinov3.models.upload import upload
 
         with torch.inference_mode():
             pixels = upload(picture, self._device).flip(-1).permute(0, 3, 1, 2)

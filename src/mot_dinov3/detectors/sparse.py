@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.settings import require, setting
-from mot_dinov3.structures import Detections, Frame
+from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.structures import Detections, Frame
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, folder_files, open_network
-from mot_dinov3.pretrained import fit_to_patches, load_weights, read_config, read_preprocessing
+from mot_dinov3.models.pretrained import fit_to_patches, load_weights, read_config, read_preprocessing
 
 FAMILIES = ("clip", "clip_vision_model")
 MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from mot_dinov3.checkpoints import open_checkpoint
-from mot_dinov3.errors import ModelError, UnsupportedModelError
-from mot_dinov3.hub import locate
-from mot_dinov3.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.models.checkpoints import open_checkpoint
+from mot_dinov3.core.errors import ModelError, UnsupportedModelError
+from mot_dinov3.models.hub import locate
+from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
 
 PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
 

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import (
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import (
     ConfigError,
     GatedModelError,
     ModelError,
@@ -18,9 +18,9 @@ from mot_dinov3.errors import (
     UsageError,
 )
 from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
-from mot_dinov3.hub import locate
-from mot_dinov3.registry import check_name, resolve
-from mot_dinov3.settings import require, require_between, require_choice, setting
+from mot_dinov3.models.hub import locate
+from mot_dinov3.core.registry import check_name, resolve
+from mot_dinov3.core.options import require, require_between, require_choice, setting
 
 EMBEDDERS = {
     "dino": "mot_dinov3.features.dino:DinoEmbedder",

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.pretrained import resize_into
-from mot_dinov3.structures import FloatArray, Image, ModelInfo
+from mot_dinov3.models.pretrained import resize_into
+from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 
 HEIGHT, WIDTH = 64, 32  # pixels every crop is brought to
 STRIPES = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mot_dinov3.errors import ModelError
+from mot_dinov3.core.errors import ModelError
 
 WIDTHS = {
     (64, 256, 384, 512): "x1_0",

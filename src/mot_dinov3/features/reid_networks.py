@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mot_dinov3.errors import ModelError
+from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features.osnet_network import AFTER, BEFORE, STEM, OSNet
 from mot_dinov3.features.reid_names import ARCHITECTURES, RESNETS, WIDTHS
 

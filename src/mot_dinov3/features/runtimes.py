@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.accel import vino
-from mot_dinov3.devices import DeviceConfig, resolve_precision
-from mot_dinov3.errors import ModelError, UsageError
-from mot_dinov3.structures import FloatArray
+from mot_dinov3.models import openvino
+from mot_dinov3.models.devices import DeviceConfig, resolve_precision
+from mot_dinov3.core.errors import ModelError, UsageError
+from mot_dinov3.core.structures import FloatArray
 
 
 class OnnxRuntime:
@@ -77,14 +77,14 @@ class OpenVinoRuntime:
 
     def __init__(self, path: Path, precision: str) -> None:
         try:
-            core = vino.core()
+            core = openvino.core()
         except ImportError as error:
             raise missing_extra(path, "openvino", "fast") from error
         self.precision = "fp32" if precision == "auto" else resolve_precision(precision, "cpu")
-        if self.precision not in vino.HINTS:
+        if self.precision not in openvino.HINTS:
             raise UsageError(f"precision '{precision}' is not to be had for '{path}'", remedy="valid here: fp32, bf16")
         try:
-            self._network = core.compile_model(str(network_file(path)), "CPU", vino.options(self.precision))
+            self._network = core.compile_model(str(network_file(path)), "CPU", openvino.options(self.precision))
             port = self._network.input()
         except RuntimeError as error:
             raise damaged(path, error) from error

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.classes import names_of, number_labels
 from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import (
@@ -36,7 +36,7 @@ from mot_dinov3.formats.rows import (
     parse_whole,
 )
 from mot_dinov3.formats.text import MAX_BYTES, MAX_FRAME, check_file, printable
-from mot_dinov3.structures import VideoInfo
+from mot_dinov3.core.structures import VideoInfo
 
 log = logging.getLogger(__name__)
 

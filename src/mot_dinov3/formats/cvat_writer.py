@@ -12,7 +12,7 @@ from mot_dinov3.formats.classes import labels_of
 from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
 from mot_dinov3.formats.recorded import RecordedDetections
 from mot_dinov3.formats.text import printable, shortest
-from mot_dinov3.structures import Detections
+from mot_dinov3.core.structures import Detections
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))

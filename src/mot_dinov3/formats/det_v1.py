@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.text import (
     MAX_COORDINATE,
@@ -22,7 +22,7 @@ from mot_dinov3.formats.text import (
     shortest,
     too_deep,
 )
-from mot_dinov3.structures import Detections, ModelInfo, VideoInfo
+from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
 
 SCHEMA = "det-v1"
 CARRIED = ("video", "detector", "frames_dir")

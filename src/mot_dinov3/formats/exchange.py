@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.errors import FormatError, UsageError, unknown_name
+from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
 from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, tables, track_v1, yolo
 from mot_dinov3.formats.recorded import RecordedDetections
 from mot_dinov3.formats.rows import Hints, frame_numbers, picture_size
 from mot_dinov3.formats.text import check_file, read_object, write_document
-from mot_dinov3.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 HEAD = 1 << 16  # bytes of a file by which its format is told
 _COLUMNS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.OURS}

@@ -11,8 +11,8 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import FormatError
-from mot_dinov3.structures import Keypoints, PointSource, PointState
+from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 LONG_COLUMNS = ("frame", "time_s", "instance", "group_id", "keypoint", "x", "y", "score", "state", "source")
 ANNOLID_COLUMNS = (

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.formats.text import is_number
-from mot_dinov3.structures import Keypoints, PointSource, PointState
+from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 CIRCLE_CORNERS = 32
 

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import boxes
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core import boxes
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
-from mot_dinov3.structures import Detections, FloatArray, IntArray, TrackState, VideoInfo
+from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState, VideoInfo
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9

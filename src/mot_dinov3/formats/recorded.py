@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mot_dinov3.structures import Detections, VideoInfo
+from mot_dinov3.core.structures import Detections, VideoInfo
 
 ASSUMED_FPS = 30.0
 """Frame rate of recorded detections where nothing says another."""

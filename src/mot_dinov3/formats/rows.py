@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.text import MAX_COORDINATE, MAX_FRAME, has_size
-from mot_dinov3.structures import Detections, TrackState
+from mot_dinov3.core.structures import Detections, TrackState
 
 MAX_ROWS = 5_000_000
 """Boxes read from one file. More are a broken file, or one that spells out a day of video twice."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from mot_dinov3.errors import FormatError
-from mot_dinov3.structures import FloatArray
+from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import FloatArray
 
 MAX_FRAME = 100_000_000
 """Highest frame number believed: 38 days at 30 fps. A larger one is a broken file, and would be counted up to."""

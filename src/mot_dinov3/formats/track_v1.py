@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
 from mot_dinov3.formats.recorded import RecordedDetections
 from mot_dinov3.formats.text import is_number
-from mot_dinov3.structures import Detections, TrackState
+from mot_dinov3.core.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
 OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.settings import require, require_between, setting
+from mot_dinov3.core.options import require, require_between, setting
 
 
 @dataclasses.dataclass(frozen=True)

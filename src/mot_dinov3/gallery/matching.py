@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.gallery.config import GalleryConfig
-from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 
 BEST = 3  # pictures whose mean distance counts beside the nearest one's
 

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import Image
+from mot_dinov3.core.structures import Image
 
 Points = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]

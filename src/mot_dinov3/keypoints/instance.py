@@ -31,7 +31,7 @@ from mot_dinov3.keypoints.lookup import Lookup, Question
 from mot_dinov3.keypoints.motion import Flow, Picture, carried, pick_supports
 from mot_dinov3.keypoints.outline import CarriedOutline
 from mot_dinov3.keypoints.redetect import FrameSearch
-from mot_dinov3.structures import BoolArray, PointState
+from mot_dinov3.core.structures import BoolArray, PointState
 
 Array = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.geometry import Points

@@ -19,7 +19,7 @@ from mot_dinov3.keypoints.matching import DenseMap, centres, find_peaks
 from mot_dinov3.keypoints.redetect import Origin, find_again
 from mot_dinov3.keypoints.structure import expected_places, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.keypoints.templates import Templates
-from mot_dinov3.structures import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 
 Array = npt.NDArray[np.float64]
 

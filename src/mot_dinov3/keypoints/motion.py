@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.structures import BoolArray, Image
+from mot_dinov3.core.structures import BoolArray, Image
 
 Mask = npt.NDArray[np.bool_]
 

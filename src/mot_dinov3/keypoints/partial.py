@@ -12,7 +12,7 @@ from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
 from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.solver import Solved, combine, one_sided
-from mot_dinov3.structures import BoolArray, PointState
+from mot_dinov3.core.structures import BoolArray, PointState
 
 NOWHERE_VARIANCE = 1e6
 

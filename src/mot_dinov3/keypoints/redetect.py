@@ -14,7 +14,7 @@ from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, invert, robust_similarity, scale_of, warp
 from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.keypoints.templates import Templates
-from mot_dinov3.structures import BoolArray, Image, IntArray
+from mot_dinov3.core.structures import BoolArray, Image, IntArray
 
 Array = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.keypoints.geometry import Points
 
 Array = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mot_dinov3.linking.looks import Looks, alike_from, looks_of
 from mot_dinov3.linking.smoothing import smooth_rows
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
-from mot_dinov3.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, IntArray
 
 Array = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.linking.tracklets import Rows
-from mot_dinov3.structures import IntArray
+from mot_dinov3.core.structures import IntArray
 
 Array = npt.NDArray[np.float64]
 

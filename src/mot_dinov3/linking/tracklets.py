@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.settings import require_between, setting
-from mot_dinov3.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.core.options import require_between, setting
+from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 
 Array = npt.NDArray[np.float64]
 

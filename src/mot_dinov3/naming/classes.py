@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mot_dinov3.errors import ConfigError, UsageError, closest
+from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.formats.stream import DetectionStream
 from mot_dinov3.formats.text import printable, read_text
 from mot_dinov3.naming.config import NamingConfig

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.build import now_utc
-from mot_dinov3.devices import DeviceConfig
-from mot_dinov3.errors import FormatError, UsageError, VideoError
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import FormatError, UsageError, VideoError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
 from mot_dinov3.features.reid_names import find_weights
@@ -30,8 +30,8 @@ from mot_dinov3.pipeline.journal import Journal, NoJournal, journal_path
 from mot_dinov3.pipeline.naming import LineTaker, Looker, NamingPipeline, NamingStages
 from mot_dinov3.pipeline.sinks import Several, Sink, VideoSink
 from mot_dinov3.pipeline.windows import FolderSink, RetimedSink, WindowSink, check_screen
-from mot_dinov3.structures import Detections, Frame, Image, TrackView, VideoInfo
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
@@ -141,10 +141,10 @@ class GalleryRun:
         naming, paths = self.config.naming, self.paths
         for path in filter(None, (paths.json_path, paths.video_path)):
             for source in (naming.video, naming.dets_json):
-                outputs.check_output(path, source=source, within=Path(self.config.artefacts.out_dir))
+                files.check_output(path, source=source, within=Path(self.config.artefacts.out_dir))
         if paths.frames_dir is not None:
             first = paths.frames_dir / "000000.jpg"
-            outputs.check_output(first, source=naming.video, within=Path(self.config.artefacts.out_dir))
+            files.check_output(first, source=naming.video, within=Path(self.config.artefacts.out_dir))
         if self.config.artefacts.display:
             check_screen()
         if paths.video_path is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mot_dinov3.pipeline.sinks import Several, Sink
-from mot_dinov3.structures import Detections, Frame, TrackState
+from mot_dinov3.core.structures import Detections, Frame, TrackState
 
 
 class Interpolated:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Frame, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import SourceConfig
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import Detections, FloatArray, IntArray
+from mot_dinov3.core.structures import Detections, FloatArray, IntArray
 
 
 @dataclasses.dataclass(frozen=True)

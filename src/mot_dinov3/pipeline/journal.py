@@ -14,12 +14,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import UsageError
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats.text import dumps
-from mot_dinov3.structures import FloatArray, IntArray
+from mot_dinov3.core.structures import FloatArray, IntArray
 
-journal_path = outputs.journal_path
+journal_path = files.journal_path
 
 Look = tuple[IntArray, FloatArray]
 """Rows of a frame and their ``(r, k)`` distances to the identities."""
@@ -70,8 +70,8 @@ class Journal(NoJournal):
         self._lines = journal_path(path)
         self._done = -1
         kept = self._resume(run) if resume and self._lines.exists() else 0
-        with outputs.writing(path):
-            self._file: IO[bytes] = (self._lines if kept else outputs.private(self._lines)).open("r+b")
+        with files.writing(path):
+            self._file: IO[bytes] = (self._lines if kept else files.private(self._lines)).open("r+b")
             self._file.seek(kept)
             self._file.truncate()
             if not kept:
@@ -104,7 +104,7 @@ class Journal(NoJournal):
             self._write(line)
 
     def _write(self, line: str) -> None:
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.write(line.encode() + b"\n")
             self._file.flush()
 
@@ -116,7 +116,7 @@ class Journal(NoJournal):
             tail: Last frames of a run that has not: what is not final stands in the document, not in the lines.
         """
         self.abort()
-        with outputs.replacing(self.path) as part, part.open("wb") as document:
+        with files.replacing(self.path) as part, part.open("wb") as document:
             text = dumps(self._header())
             document.write(f'{text[:-1]},\n "frames": ['.encode())
             between = b"\n  "
@@ -129,12 +129,12 @@ class Journal(NoJournal):
                 between = b",\n  "
             document.write(b"\n ]}\n")
         if whole:
-            with outputs.writing(self.path):
+            with files.writing(self.path):
                 self._lines.unlink()
 
     def abort(self) -> None:
         """Leave the lines so far: they may be all that a long run has to show."""
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.close()
 
 

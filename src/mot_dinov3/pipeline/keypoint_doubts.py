@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.keypoints.review import Doubt
 from mot_dinov3.pipeline.keypoint_journal import undamaged
 
@@ -26,7 +26,7 @@ class DoubtLog:
 
     def begin(self) -> None:
         """Read what an earlier run left, then begin anew."""
-        with outputs.writing(self._path):
+        with files.writing(self._path):
             self._old = {doubt.frame: doubt for doubt in undamaged(self._path, _doubt)}
             self._file = self._path.open("w", encoding="utf-8")
 
@@ -37,7 +37,7 @@ class DoubtLog:
     def write(self, doubt: Doubt) -> None:
         """Note a frame."""
         if self._file is not None:
-            with outputs.writing(self._path):
+            with files.writing(self._path):
                 self._file.write(json.dumps(dataclasses.asdict(doubt)) + "\n")
                 self._file.flush()
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.formats.text import read_object
 from mot_dinov3.pipeline.behind import Behind
 from mot_dinov3.pipeline.keypoint_doubts import DoubtLog
 from mot_dinov3.pipeline.keypoint_journal import PassJournal
-from mot_dinov3.structures import Keypoints
+from mot_dinov3.core.structures import Keypoints
 
 SAVE_EVERY = 25  # frames between two notes of how far an open gap has come
 
@@ -132,7 +132,7 @@ class KeypointFiles:
     def begin(self) -> None:
         """Read what an earlier run left, then begin the tables anew."""
         place = self.place
-        with outputs.writing(place.table):
+        with files.writing(place.table):
             self._old = self._read_state()
             if self._old and place.table.is_file():
                 self._rows = {row[0]: row for row in self._read_rows()}
@@ -197,7 +197,7 @@ class KeypointFiles:
     def write_rows(self, frame: int, time: float, keypoints: Keypoints) -> None:
         """Append a frame to the tables."""
         self._last = frame
-        with outputs.writing(self.place.table):
+        with files.writing(self.place.table):
             if self._table is not None:
                 self._table.write(frame, time, keypoints)
             if self._annolid is not None:
@@ -243,5 +243,5 @@ def _write_frame(path: Path, frame: int, keypoints: Keypoints, size: tuple[int, 
 
 
 def _replace(path: Path, text: str) -> None:
-    with outputs.replacing(path) as part:
+    with files.replacing(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 from mot_dinov3.keypoints.estimate import Estimate
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class PassJournal:
 
     def append(self, gap: str, side: str, passed: Passed) -> None:
         """Note a frame."""
-        with outputs.writing(self._path):
+        with files.writing(self._path):
             if self._file is None:
                 self._file = self._path.open("a", encoding="utf-8")
                 self._file.write("\n")  # ends a line that was cut off

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mot_dinov3.keypoints.solver import Solved, interpolate
-from mot_dinov3.structures import Keypoints
+from mot_dinov3.core.structures import Keypoints
 
 Write = Callable[[int, float, Keypoints, Sequence[Solved] | None], None]
 

@@ -18,8 +18,8 @@ from mot_dinov3.keypoints.motion import Picture
 from mot_dinov3.keypoints.partial import only, scattered
 from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.pipeline.keypoint_journal import Passed
-from mot_dinov3.structures import Frame, Keypoints, PointState
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Frame, Keypoints, PointState
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.ranges import VideoRanges
 from mot_dinov3.video.threads import ReadAhead

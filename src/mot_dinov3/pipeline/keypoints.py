@@ -17,8 +17,8 @@ from mot_dinov3.pipeline.keypoint_journal import Passed
 from mot_dinov3.pipeline.keypoint_order import InOrder
 from mot_dinov3.pipeline.keypoint_passes import Passes, Reached, Start
 from mot_dinov3.pipeline.keypoint_results import KeypointResults
-from mot_dinov3.structures import VideoInfo
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video.ranges import VideoRanges
 
 

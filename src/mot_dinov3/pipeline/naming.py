@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.errors import FormatError
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.formats.stream import DetectionStream, FrameRecord
 from mot_dinov3.formats.text import MAX_FRAME, dumps
@@ -16,8 +16,8 @@ from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.stage import Identifier
 from mot_dinov3.pipeline.journal import NoJournal
 from mot_dinov3.pipeline.sinks import Several, Sink
-from mot_dinov3.structures import BoolArray, Detections, Frame, VideoInfo
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 

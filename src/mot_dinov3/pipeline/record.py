@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import MotError, UsageError
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import MotError, UsageError
 from mot_dinov3.formats.text import dumps
 from mot_dinov3.pipeline.findings import Findings, packed, unpacked
 from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
-from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray, TrackView
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
 _TAIL = 4096  # bytes in which the last line of a finished record lies
@@ -84,7 +84,7 @@ class RunRecord(NoRecord):
         self._said: dict[str, Any] = {}
         self._next: dict[str, Any] | None = None
         known = resume and path.exists()
-        with outputs.writing(path):
+        with files.writing(path):
             flags = os.O_RDWR | (0 if known else os.O_CREAT | os.O_TRUNC) | getattr(os, "O_NOFOLLOW", 0)
             self._file: IO[bytes] = os.fdopen(os.open(path, flags, 0o600), "r+b")
             self._last = _last_line(self._file)
@@ -160,7 +160,7 @@ class RunRecord(NoRecord):
                 self._next, self._begun = value, True
                 return
             self._said |= value
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.seek(start)
             self._file.truncate()
 
@@ -170,7 +170,7 @@ class RunRecord(NoRecord):
         self._write(packed(frame, found))
 
     def _write(self, value: Mapping[str, Any]) -> None:
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.write(dumps(value).encode() + b"\n")
             self._file.flush()
 
@@ -183,7 +183,7 @@ class RunRecord(NoRecord):
         if self._stopped:
             there = self._video is not None and self._video.exists()
             self._write({"stopped": self._video.stat().st_size if there and self._video else 0})
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.close()
             if not self._stopped:
                 self.path.unlink(missing_ok=True)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import ConfigError
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.formats.text import dumps, write_document
 from mot_dinov3.pipeline.journal import journal_path
-from mot_dinov3.settings import setting
-from mot_dinov3.structures import Detections, Frame, Image
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.options import setting
+from mot_dinov3.core.structures import Detections, Frame, Image
+from mot_dinov3.core.timing import StageTimer
 
 Header = Callable[[], Mapping[str, Any]]
 
@@ -153,22 +153,22 @@ class TextSink:
     ) -> None:
         self.path = path
         self._lines = lines
-        self._part = outputs.part_path(path)
-        with outputs.writing(path):
-            self._file: IO[str] = outputs.private(self._part).open("w", encoding="utf-8", newline="\n")
+        self._part = files.part_path(path)
+        with files.writing(path):
+            self._file: IO[str] = files.private(self._part).open("w", encoding="utf-8", newline="\n")
             self._file.writelines(head)
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append one frame's lines; a killed run leaves them in the part file."""
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.writelines(self._lines(frame, detections))
             self._file.flush()
 
     def close(self) -> None:
         """Put the file in its place."""
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.close()
-            outputs.publish(self._part, self.path)
+            files.publish(self._part, self.path)
 
     def abort(self) -> None:
         """Leave the lines so far in the part file: they may be all that a long run has to show."""
@@ -193,7 +193,7 @@ class EndSink:
 
     def close(self) -> None:
         """Write the file and put it in its place."""
-        with outputs.replacing(self.path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        with files.replacing(self.path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(self._lines())
 
     def abort(self) -> None:
@@ -217,21 +217,21 @@ class JsonSink:
         self._record = record
         self._header = header
         self._lines = journal_path(path)
-        with outputs.writing(path):
-            self._file = outputs.private(self._lines).open("w", encoding="utf-8")
+        with files.writing(path):
+            self._file = files.private(self._lines).open("w", encoding="utf-8")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append one frame."""
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.write(dumps(self._record(frame, detections)) + "\n")
             self._file.flush()
 
     def close(self) -> None:
         """Assemble the document and put it in its place."""
-        with outputs.writing(self.path):
+        with files.writing(self.path):
             self._file.close()
         with (
-            outputs.replacing(self.path) as part,
+            files.replacing(self.path) as part,
             part.open("w", encoding="utf-8") as document,
             self._lines.open(encoding="utf-8") as lines,
         ):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mot_dinov3.pipeline.sinks import Sink
-from mot_dinov3.structures import Detections, Frame
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.core.timing import StageTimer
 
 
 class Timed:

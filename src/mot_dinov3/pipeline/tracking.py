@@ -13,8 +13,8 @@ from mot_dinov3.gallery.stage import Identification, NoGallery
 from mot_dinov3.pipeline.record import NoRecord, Scheduling
 from mot_dinov3.pipeline.sinks import Several, Sink
 from mot_dinov3.pipeline.summary import Counts
-from mot_dinov3.structures import Detections, FloatArray, Frame, IntArray
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 

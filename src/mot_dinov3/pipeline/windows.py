@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import UsageError
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.pipeline.sinks import Sink
-from mot_dinov3.structures import Detections, Frame, Image
+from mot_dinov3.core.structures import Detections, Frame, Image
 
 X11_PORT = 6000
 HIGHEST_SCREEN = 59535
@@ -39,7 +39,7 @@ class FolderSink:
 
         path = self._folder / f"{frame.index:06d}.jpg"
         encoded = cv2.imencode(".jpg", self._draw(frame, detections))[1]
-        with outputs.replacing(path) as part:
+        with files.replacing(path) as part:
             part.write_bytes(encoded.tobytes())
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import FloatArray
+from mot_dinov3.core.structures import FloatArray
 
 Array = npt.NDArray[np.float64]
 

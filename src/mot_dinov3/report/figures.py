@@ -13,7 +13,7 @@ import numpy as np
 
 from mot_dinov3.report.trace import RunTrace
 from mot_dinov3.report.tracks import Life, Seen, Span
-from mot_dinov3.structures import Reason
+from mot_dinov3.core.structures import Reason
 
 Figure = dict[str, Any]
 Color = tuple[int, int, int]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mot_dinov3 import boxes
-from mot_dinov3.structures import BoolArray, Detections, FloatArray, Image
+from mot_dinov3.core import boxes
+from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Image
 
 MOST_PORTRAITS = 400
 LOOKS_PER_FRAME = 2

@@ -9,8 +9,8 @@ import numpy as np
 from mot_dinov3.report.bins import PresenceMap, TimeBins
 from mot_dinov3.report.pictures import Portraits, Scene
 from mot_dinov3.report.tracks import TrackHistory
-from mot_dinov3.structures import Detections, Frame, Image, Reason, VideoInfo
-from mot_dinov3.timing import StageTimer
+from mot_dinov3.core.structures import Detections, Frame, Image, Reason, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 
 REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
 _LATENCY, _DETECTIONS = "latency", "detections"

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from mot_dinov3.structures import Detections, TrackState
+from mot_dinov3.core.structures import Detections, TrackState
 
 MOST_TRACKS = 2000
 MOST_SPANS = 48

@@ -8,9 +8,9 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import boxes
-from mot_dinov3.errors import MotError
-from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
+from mot_dinov3.core import boxes
+from mot_dinov3.core.errors import MotError
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, coasting, identity, kalman, recovery
 from mot_dinov3.trackers.camera import CameraMotion
 from mot_dinov3.trackers.config import TrackerConfig

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, IntArray
 
 Array = npt.NDArray[np.float64]
 

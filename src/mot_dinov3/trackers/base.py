@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mot_dinov3.structures import Detections, Frame, Revision, TrackView
+from mot_dinov3.core.structures import Detections, Frame, Revision, TrackView
 
 
 class Tracker(Protocol):

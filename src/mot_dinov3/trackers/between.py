@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import BoolArray, Detections, Frame, Revision, TrackView
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, Revision, TrackView
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.flow import BoxFlow
 

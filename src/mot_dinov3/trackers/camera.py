@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import Image
+from mot_dinov3.core.structures import Image
 
 Array = npt.NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import BoolArray, Detections, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, IntArray
 from mot_dinov3.trackers.track import Tracks
 
 MEMORY = 200.0  # gaps after which the record has half forgotten

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from mot_dinov3.settings import require, require_between, require_choice, setting
+from mot_dinov3.core.options import require, require_between, require_choice, setting
 from mot_dinov3.trackers.kalman import Noise
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.registry import resolve
+from mot_dinov3.core.registry import resolve
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.config import TrackerConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import BoolArray, Image
+from mot_dinov3.core.structures import BoolArray, Image
 from mot_dinov3.trackers.camera import reduced
 
 Array = npt.NDArray[np.float64]

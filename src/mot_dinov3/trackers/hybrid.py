@@ -15,8 +15,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.settings import require, require_between, setting
-from mot_dinov3.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
+from mot_dinov3.core.options import require, require_between, setting
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.temporal import TemporalTracker

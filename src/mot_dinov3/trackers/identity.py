@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import FloatArray, IntArray
+from mot_dinov3.core.structures import FloatArray, IntArray
 
 Array = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.structures import Detections, Frame, Revision, TrackState, TrackView
+from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState, TrackView
 
 
 class PerFrameTracker:

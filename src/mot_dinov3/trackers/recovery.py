@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import IntArray
+from mot_dinov3.core.structures import IntArray
 from mot_dinov3.trackers import identity, kalman
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.config import TrackerConfig

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import IntArray, Revision, TrackState, TrackView
+from mot_dinov3.core.structures import IntArray, Revision, TrackState, TrackView
 from mot_dinov3.trackers.track import Tracks
 
 

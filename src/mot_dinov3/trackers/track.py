@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.structures import BoolArray, FloatArray, IntArray, TrackState, TrackView
+from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import kalman
 
 Array = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mot_dinov3.errors import VideoError
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video.media import decode_video, open_container, video_stream
 
 if TYPE_CHECKING:

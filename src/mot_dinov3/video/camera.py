@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
 
 DEFAULT_FPS = 30.0

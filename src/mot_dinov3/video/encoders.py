@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mot_dinov3.errors import UsageError, closest
+from mot_dinov3.core.errors import UsageError, closest
 from mot_dinov3.video.writer import H264_ENCODER
 
 FOURCC = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.source import BaseSource, SourceConfig
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}

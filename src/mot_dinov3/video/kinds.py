@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mot_dinov3.errors import ConfigError, VideoError
+from mot_dinov3.core.errors import ConfigError, VideoError
 from mot_dinov3.video.source import FrameSource, SourceConfig
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}

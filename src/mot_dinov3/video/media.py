@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
 
 if TYPE_CHECKING:

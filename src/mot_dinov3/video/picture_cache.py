@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from mot_dinov3.structures import Image
+from mot_dinov3.core.structures import Image
 
 CACHE_BYTES = 256_000_000
 

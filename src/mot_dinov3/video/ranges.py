@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Frame, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import media
 from mot_dinov3.video.kinds import open_source
 from mot_dinov3.video.source import FrameClock, FrameSource, SourceConfig

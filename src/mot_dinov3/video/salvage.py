@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from mot_dinov3 import outputs
+from mot_dinov3.core import files
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -99,7 +99,7 @@ def find_earlier(path: Path, finished_bytes: int) -> Earlier | None:
         path: The video's own place.
         finished_bytes: Size of the file there if an interrupted run has finished it; 0 if it was killed.
     """
-    part, aside = outputs.part_path(path), earlier_path(path)
+    part, aside = files.part_path(path), earlier_path(path)
     found = [Earlier(place) for place in (part, aside) if place.exists()]
     if finished_bytes and path.exists() and path.stat().st_size == finished_bytes:
         found.append(Earlier(path))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.picture_cache import CACHE_BYTES, PictureCache
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from mot_dinov3.errors import VideoError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.images import DEFAULT_FPS, list_images, read_image
 from mot_dinov3.video.picture_cache import PictureCache
 from mot_dinov3.video.seekable_video import SeekableVideo, beyond

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from mot_dinov3.errors import ConfigError, VideoError
-from mot_dinov3.settings import require, setting
-from mot_dinov3.structures import Frame, Image, VideoInfo
+from mot_dinov3.core.errors import ConfigError, VideoError
+from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.structures import Frame, Image, VideoInfo
 
 MAX_FPS = 1000.0  # rates above it are time bases mistaken for frame rates (some VFR files say 90000)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mot_dinov3.errors import VideoError
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video.media import MediaSource, decode_video, open_container, video_stream
 from mot_dinov3.video.source import SourceConfig
 

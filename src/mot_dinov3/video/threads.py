@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
 
-from mot_dinov3.structures import Frame, Image
+from mot_dinov3.core.structures import Frame, Image
 from mot_dinov3.video.source import FrameSource
 
 DEPTH = 4

@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
-from mot_dinov3 import outputs
-from mot_dinov3.errors import MotError, OutputLostError
-from mot_dinov3.structures import Image, VideoInfo
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import MotError, OutputLostError
+from mot_dinov3.core.structures import Image, VideoInfo
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -106,7 +106,7 @@ class VideoWriter:
             or earlier.description != self._description(width, height)
         ):
             return 0
-        if earlier.path == outputs.part_path(self.path):
+        if earlier.path == files.part_path(self.path):
             earlier.move(earlier_path(self.path))
         self._earlier = earlier
         return earlier.pictures
@@ -163,7 +163,7 @@ class VideoWriter:
         if not self._done and output is not None:
             with self._guard():
                 self._finish(output)
-                outputs.publish(outputs.part_path(self.path), self.path)
+                files.publish(files.part_path(self.path), self.path)
                 if self._earlier is not None:
                     self._earlier.remove_aside(self.path)
         self._done = True
@@ -182,7 +182,7 @@ class VideoWriter:
         self._done = True
         if self._file is not None:
             self._let_go(self._file)
-            outputs.part_path(self.path).unlink(missing_ok=True)
+            files.part_path(self.path).unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Stop; what was written stays under its temporary name and plays, an earlier file at `path` as it was."""
@@ -205,7 +205,7 @@ class VideoWriter:
         with contextlib.suppress(OSError):
             file.close()  # first: FFmpeg would turn the fragments into one piece, which a full disk cannot hold
         self._let_go(file)
-        part = outputs.part_path(self.path)
+        part = files.part_path(self.path)
         with contextlib.closing(Earlier(part)) as left:
             if not left.pictures:
                 part.unlink(missing_ok=True)
@@ -228,7 +228,7 @@ class VideoWriter:
     def _open(self, time: float) -> _Output:
         import av
 
-        self._file = outputs.private(outputs.part_path(self.path)).open("r+b")
+        self._file = files.private(files.part_path(self.path)).open("r+b")
         self._start = time
         container = av.open(self._file, "w", format="mp4", options=MUXER)
         output = self._output = _Output(self._file, container, self._add_video(container))
@@ -298,7 +298,7 @@ class VideoWriter:
         import av
 
         try:
-            with outputs.writing(self.path):
+            with files.writing(self.path):
                 yield
         except OutputLostError:
             self._fail()

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import boxes
-from mot_dinov3.settings import require, require_choice, setting
-from mot_dinov3.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
+from mot_dinov3.core import boxes
+from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.core.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
 from mot_dinov3.viz.colors import GREY, Color, track_color
 from mot_dinov3.viz.labels import Box, Label, Pen, draw_labels
 

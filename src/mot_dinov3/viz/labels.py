@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mot_dinov3.structures import Image
+from mot_dinov3.core.structures import Image
 from mot_dinov3.viz.colors import Color, ink_on
 
 Box = tuple[int, int, int, int]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3 import boxes
-from mot_dinov3.structures import Detections, FloatArray, Image, TrackView
+from mot_dinov3.core import boxes
+from mot_dinov3.core.structures import Detections, FloatArray, Image, TrackView
 from mot_dinov3.viz.colors import BLACK, WHITE, Color, track_color
 from mot_dinov3.viz.labels import Pen, ascii_text, draw_plate, plate_size
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mot_dinov3.keypoints.matching import DenseMap
-from mot_dinov3.structures import Image, ModelInfo
+from mot_dinov3.core.structures import Image, ModelInfo
 
 BACKENDS = {
     "dino": "mot_dinov3.keypoints.backends.dino:DinoBackend",

@@ -11,7 +11,7 @@ import numpy as np
 
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.matching import DenseMap
-from mot_dinov3.structures import Image, ModelInfo
+from mot_dinov3.core.structures import Image, ModelInfo
 
 REMEMBERED = 4  # maps; one of 56×56 cells with 400 numbers takes 5 MB
 

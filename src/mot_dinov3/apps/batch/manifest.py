@@ -1,0 +1,149 @@
+"""The record of a batch: which video is in which state, on disk before and after every change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.core import files
+from mot_dinov3.apps.batch.plan import MANIFEST, Plan, changed, check_room
+from mot_dinov3.apps.batch.video import VideoJob, VideoResult
+from mot_dinov3.core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    FormatError,
+    ModelError,
+    OutputError,
+    UsageError,
+)
+from mot_dinov3.formats.text import read_object
+
+SCHEMA = "batch-v1"
+REFUSED = (
+    UsageError.exit_code,
+    ModelError.exit_code,
+)  # before any frame: other options contradict nothing that is there
+WAITING, RUNNING, DONE, FAILED, INTERRUPTED = STATES = ("waiting", "running", "done", "failed", "interrupted")
+
+
+@dataclasses.dataclass
+class VideoState:
+    """What is known of one video.
+
+    Attributes:
+        name: Its name, and its folder's.
+        source: The video.
+        state: One of `STATES`.
+        exit_code: Of its last run, or None.
+        message: What went wrong.
+        seconds: How long its last run took.
+    """
+
+    name: str
+    source: str
+    state: str = WAITING
+    exit_code: int | None = None
+    message: str = ""
+    seconds: float = 0.0
+
+    def take(self, result: VideoResult) -> None:
+        """Note how a run ended."""
+        interrupted = result.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
+        self.state = DONE if result.exit_code == EXIT_OK else INTERRUPTED if interrupted else FAILED
+        self.exit_code, self.message, self.seconds = result.exit_code, result.message, result.seconds
+
+
+class Manifest:
+    """The states of all videos of a folder, kept in its ``batch.json``.
+
+    Attributes:
+        options: The main job's options of the batch.
+        videos: Name → state, in order.
+    """
+
+    def __init__(self, out_dir: Path, options: Sequence[str], videos: Sequence[VideoState]) -> None:
+        self.path = out_dir / MANIFEST
+        self.options = tuple(options)
+        self.videos = {video.name: video for video in videos}
+
+    def save(self) -> None:
+        """Replace the file."""
+        document = {
+            "schema_version": SCHEMA,
+            "options": list(self.options),
+            "videos": [dataclasses.asdict(video) for video in self.videos.values()],
+        }
+        with files.replacing(self.path) as part:
+            part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    def missing(self, jobs: Sequence[VideoJob]) -> list[VideoJob]:
+        """Return the jobs that are not done, or whose files are not all there any more."""
+        return [
+            job
+            for job in jobs
+            if self.videos[job.name].state != DONE or not all(Path(name).exists() for name in job.files)
+        ]
+
+
+def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
+    """Return the manifest of a batch: that of its folder where it is to go on, else a new one.
+
+    Raises:
+        OutputError: The folder holds a batch, or other things, and nothing is said of going on.
+        UsageError: The batch to go on with has other options, or another video of the same name.
+        FormatError: Its manifest is damaged.
+    """
+    path = plan.out_dir / MANIFEST
+    if path.exists() and not resume:
+        raise OutputError(f"'{plan.out_dir}' holds a batch already", remedy="--resume goes on; or another --out-dir")
+    before = read_manifest(plan.out_dir) if path.exists() else Manifest(plan.out_dir, plan.options, [])
+    begun = [video for video in before.videos.values() if video.state != WAITING and video.exit_code not in REFUSED]
+    if begun and (difference := changed(before.options, plan.options)):
+        raise UsageError(
+            f"the batch in '{plan.out_dir}' was begun with other options: {difference}",
+            remedy="repeat the very same command with --resume, or choose another --out-dir",
+        )
+    for job in plan.jobs:
+        known = before.videos.get(job.name)
+        if known is not None and known.source != job.source:
+            raise UsageError(
+                f"'{job.name}' of the batch in '{plan.out_dir}' is '{known.source}', not '{job.source}'",
+                remedy="choose another --out-dir",
+            )
+    check_room(plan.jobs, before.videos)
+    news = [VideoState(job.name, job.source) for job in plan.jobs if job.name not in before.videos]
+    return Manifest(plan.out_dir, plan.options, [*before.videos.values(), *news])
+
+
+def read_manifest(out_dir: Path) -> Manifest:
+    """Read the manifest of `out_dir`.
+
+    Raises:
+        FormatError: It cannot be read, or is none.
+    """
+    path = out_dir / MANIFEST
+    document = read_object(path)
+    if document.get("schema_version") != SCHEMA:
+        raise FormatError(f"'{path}' is no manifest of a batch (schema_version {SCHEMA})", remedy="move it away")
+    options, videos = document.get("options"), document.get("videos")
+    if not (isinstance(options, list) and all(isinstance(word, str) for word in options)):
+        raise FormatError(f"'{path}': options must be a list of texts")
+    if not isinstance(videos, list):
+        raise FormatError(f"'{path}': videos must be a list")
+    return Manifest(out_dir, options, [_state(path, row, video) for row, video in enumerate(videos)])
+
+
+def _state(path: Path, row: int, video: Any) -> VideoState:
+    texts = ("name", "source", "state", "message")
+    whole = isinstance(video, dict) and all(isinstance(video.get(key), str) for key in texts)
+    if not whole or video["state"] not in STATES:
+        raise FormatError(f"'{path}', video {row}: name, source, state and message must be texts")
+    code, seconds = video.get("exit_code"), video.get("seconds")
+    if not (code is None or type(code) is int) or type(seconds) not in (int, float):
+        raise FormatError(f"'{path}', video {row}: exit_code and seconds must be numbers")
+    told = {key: video[key] for key in texts}
+    return VideoState(**told, exit_code=code, seconds=float(seconds))

@@ -1,0 +1,125 @@
+"""One page over all videos of a batch: what became of each, its numbers, and links to its files."""
+
+from __future__ import annotations
+
+import html
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from mot_dinov3.core import files
+from mot_dinov3.apps.batch.manifest import STATES, VideoState
+from mot_dinov3.apps.batch.plan import OVERVIEW, SUMMARY
+from mot_dinov3.apps.batch.video import LOG
+from mot_dinov3.core.errors import FormatError
+from mot_dinov3.formats.text import is_number, printable, read_object
+
+COLUMNS = (
+    "video",
+    "state",
+    "frames",
+    "detections",
+    "identities",
+    "fps",
+    "embedded",
+    "seconds",
+    "files",
+    "what went wrong",
+)
+SHOWN = (".html", ".mp4", ".json", ".txt", ".csv")  # a link's order among the others is its ending's here
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} – mot-dinov3</title>
+<style>{style}
+.tracks td:nth-child(n+2):nth-child(-n+8), .tracks a {{ white-space: nowrap }}
+.done {{ color: #15803d }} .failed {{ color: #b91c1c; font-weight: 600 }}
+</style>
+</head>
+<body>
+<header><p class="brand">mot-dinov3 <span>batch</span></p><h1>{title}</h1><p class="when">{written}</p></header>
+<main>
+<section class="tiles">{tiles}</section>
+<section class="card"><table class="tracks"><thead><tr>{head}</tr></thead><tbody>
+{rows}
+</tbody></table></section>
+</main>
+</body>
+</html>
+"""
+
+
+def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) -> Path:
+    """Write ``index.html`` and return its path.
+
+    Args:
+        out_dir: Folder of the batch.
+        videos: What became of each.
+        written: When, ISO 8601.
+    """
+    path = out_dir / OVERVIEW
+    style = (importlib.resources.files("mot_dinov3.report") / "static" / "page.css").read_text(encoding="utf-8")
+    numbers = [read_numbers(out_dir / video.name / SUMMARY) for video in videos]
+    page = PAGE.format(
+        policy=POLICY,
+        style=style,
+        title=_text(out_dir.name),
+        written=_text(written),
+        tiles=_tiles(videos, numbers),
+        head="".join(f"<th>{column}</th>" for column in COLUMNS),
+        rows="\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
+    )
+    with files.replacing(path) as part:
+        part.write_text(printable(page), encoding="utf-8")
+    return path
+
+
+def read_numbers(path: Path) -> dict[str, float]:
+    """Return the plain numbers of a run's summary; none where there is no summary yet."""
+    try:
+        found = read_object(path)
+    except FormatError:
+        return {}
+    return {key: value for key, value in found.items() if is_number(value)}
+
+
+def _tiles(videos: Sequence[VideoState], numbers: Sequence[dict[str, float]]) -> str:
+    states = {state: sum(video.state == state for video in videos) for state in STATES}
+    frames, identities = (sum(found.get(key, 0) for found in numbers) for key in ("frames", "identities"))
+    tiles = {
+        "videos": f"{len(videos):,}",
+        **{state: f"{count:,}" for state, count in states.items() if count},
+        "frames": f"{frames:,.0f}",
+        "identities, each video's own": f"{identities:,.0f}",
+        "hours of work": f"{sum(video.seconds for video in videos) / 3600:.2f}",
+    }
+    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for label, value in tiles.items())
+
+
+def _row(out_dir: Path, video: VideoState, numbers: dict[str, float]) -> str:
+    cells = [_text(video.name), f'<span class="{video.state}">{video.state}</span>']
+    cells += [f"{numbers[key]:,.0f}" if key in numbers else "" for key in ("frames", "detections", "identities")]
+    cells.append(f"{numbers['fps']:.1f}" if "fps" in numbers else "")
+    cells.append(f"{100 * numbers['share_embedded']:.0f} %" if "share_embedded" in numbers else "")
+    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), _text(video.message)]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _links(out_dir: Path, video: VideoState) -> str:
+    folder = out_dir / video.name
+    whole = [p for p in folder.rglob("*") if p.is_file() and ".part" not in p.suffixes] if folder.is_dir() else []
+    order = {suffix: place for place, suffix in enumerate(SHOWN)}
+    found = sorted((p.name == LOG, order.get(p.suffix, len(order)), p.relative_to(out_dir).as_posix()) for p in whole)
+    return " ".join(
+        f'<a href="{quote(place)}">{_text(place.removeprefix(video.name + "/"))}</a>' for _, _, place in found
+    )
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))

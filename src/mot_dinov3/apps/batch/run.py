@@ -1,0 +1,111 @@
+"""The loop of a batch: hands out videos, notes how they end, and never lets one take others with it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.apps.batch.engines import Engine
+from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, WAITING, Manifest, VideoState
+from mot_dinov3.apps.batch.video import VideoJob
+from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, ModelError, OutputError
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def alone_in(out_dir: Path) -> Iterator[None]:
+    """Keep other batches out of a folder.
+
+    Raises:
+        OutputError: One is at work there.
+    """
+    folder = os.open(out_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise OutputError(f"another batch is at work in '{out_dir}'", remedy="wait for its end") from error
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+class BatchRun:
+    """A batch at work.
+
+    Args:
+        manifest: The states; saved at every change.
+        jobs: What is to be run.
+        engine: What runs it.
+    """
+
+    def __init__(self, manifest: Manifest, jobs: list[VideoJob], engine: Engine) -> None:
+        self.manifest = manifest
+        self._waiting = deque(jobs)
+        self._engine = engine
+        self._running: dict[Any, VideoJob] = {}
+        self._no_model = False
+
+    def run(self, stopped: Callable[[], int], tick: Callable[[VideoState], None]) -> None:
+        """Run everything; a model that cannot be used ends it early, since it would fail for all.
+
+        Args:
+            stopped: Returns the number of a signal that the process got, 0 for none.
+            tick: Is told of every video that has ended.
+        """
+        for job in self._waiting:
+            self.manifest.videos[job.name].state = WAITING
+        self.manifest.save()
+        handed_on = False
+        while True:
+            number = stopped()
+            if number and not handed_on:
+                self._engine.stop(list(self._running), number)
+                handed_on = True
+            elif not number:
+                self._hand_out()
+            if not self._running:
+                return
+            for task in self._engine.finished(list(self._running), POLL_SECONDS):
+                tick(self._take(task))
+
+    def _hand_out(self) -> None:
+        while self._waiting and len(self._running) < self._engine.workers and not self._no_model:
+            job = self._waiting.popleft()
+            self.manifest.videos[job.name].state = RUNNING
+            self.manifest.save()
+            self._running[self._engine.submit(job)] = job
+
+    def _take(self, task: Any) -> VideoState:
+        video = self.manifest.videos[self._running.pop(task).name]
+        video.take(self._engine.result(task))
+        self._no_model |= video.exit_code == ModelError.exit_code
+        self.manifest.save()
+        return video
+
+
+def exit_code(videos: list[VideoState]) -> int:
+    """Return the exit code of a batch: 0 where all is done, else that of the first video that failed."""
+    for video in videos:
+        if video.state == FAILED:
+            code = video.exit_code or EXIT_BUG
+            return code if code in range(1, 5) else EXIT_BUG
+    return EXIT_OK if all(video.state == DONE for video in videos) else EXIT_INTERRUPTED
+
+
+def summary(videos: list[VideoState]) -> list[str]:
+    """Return how a batch ended, as a person reads it."""
+    counts = {state: sum(video.state == state for video in videos) for state in (DONE, FAILED, INTERRUPTED, WAITING)}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"videos      {len(videos)}: {told}"]
+    lines += [f"{video.state:<11} {video.name}: {video.message}" for video in videos if video.state == FAILED]
+    if counts[WAITING] and any(video.exit_code == ModelError.exit_code for video in videos):
+        lines.append("notice      a model that cannot be used fails for all: the videos that wait were not begun")
+    return lines

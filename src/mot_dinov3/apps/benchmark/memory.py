@@ -1,0 +1,133 @@
+"""What a run of many hours does to memory: the main job over a source that begins again whenever it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mot_dinov3.apps.benchmark.runs import Tick, peak_mb
+from mot_dinov3.build import build_tracking
+from mot_dinov3.build.inputs import open_ahead
+from mot_dinov3.config import TrackConfig
+from mot_dinov3.detectors.base import Detector
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.pipeline.tracking import TrackingPipeline
+from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.video import FrameSource
+
+EARLY = 1000  # frames after which everything that is allocated once has been
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """How memory grew over a long run.
+
+    Attributes:
+        samples: Frame → resident memory after it, MiB.
+    """
+
+    samples: dict[int, float]
+
+    @property
+    def grown_mb(self) -> float:
+        """MiB between the first sample and the last."""
+        values = list(self.samples.values())
+        return values[-1] - values[0]
+
+
+def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
+    """Run over the source again and again until `frames` frames have passed, reading the resident memory on the way.
+
+    Raises:
+        UsageError: There are too few frames to see anything, or no source that could be read again.
+    """
+    if frames < 2:
+        raise UsageError(f"--memory needs at least 2 frames, got {frames}", remedy="for example: --memory 20000")
+    if config.source.source is None:
+        raise UsageError("--memory reads the source again and again, and there is none", remedy="give --source")
+    job = build_tracking(config)
+    stages, timer = job.pipeline.stages, job.pipeline.timer
+    stages.source.close()
+    looped = Looped(functools.partial(open_ahead, config.source, timer), stages.source, frames)
+    again = dataclasses.replace(stages, source=looped, detector=Rewound(stages.detector, looped), at_end=lambda _: None)
+    step = min(EARLY, frames // 2)
+    samples: dict[int, float] = {}
+    pipeline = TrackingPipeline(again, timer)
+
+    def look() -> bool:
+        if looped.passed % step == 0 or looped.passed == frames:
+            samples[looped.passed] = resident_mb()
+        return tick()
+
+    pipeline.run(stop=look)
+    return Growth(samples)
+
+
+class Looped:
+    """A source read again from its start whenever it ends, as one long video.
+
+    Args:
+        open_again: Opens the source.
+        like: The source, for what is known of it.
+        frames: Frames after which it ends for good.
+
+    Attributes:
+        passed: Frames so far.
+        original: Index that the last frame has in the source itself.
+    """
+
+    def __init__(self, open_again: Callable[[], FrameSource], like: FrameSource, frames: int) -> None:
+        self.info, self.notices = like.info, like.notices
+        self.audio_from: str | None = None
+        self.frame_total = frames
+        self.passed = 0
+        self.original = 0
+        self._open = open_again
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames, numbered from 0, on one clock."""
+        offset = 0.0
+        while True:
+            with self._open() as source:
+                time = 0.0
+                for frame in source:
+                    index, self.original, time = self.passed, frame.index, offset + frame.time
+                    self.passed += 1
+                    yield Frame(index, time, frame.image)
+                    if self.passed == self.frame_total:
+                        return
+            offset = time + 1 / self.info.fps
+
+    def close(self) -> None:
+        """Nothing is open between frames."""
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Rewound:
+    """A detector that is shown every frame under the number that it has in the source: recorded boxes go by it."""
+
+    def __init__(self, detector: Detector, looped: Looped) -> None:
+        self._detector = detector
+        self._looped = looped
+        self.info, self.names = detector.info, detector.names
+
+    def detect(self, frame: Frame) -> Detections:
+        """Return the detector's boxes."""
+        return self._detector.detect(dataclasses.replace(frame, index=self._looped.original))
+
+
+def resident_mb() -> float:
+    """Return the memory that the process has now, MiB; where the system does not tell, the most it ever had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_mb()
+    return pages * resource.getpagesize() / 2**20

@@ -1,0 +1,167 @@
+"""Our main job and ``yolo track`` on the same frames in the same run, block by block in turns."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.apps.benchmark.contestants import OURS, missing, ultralytics_settings
+from mot_dinov3.build import build_tracking
+from mot_dinov3.config import TrackConfig
+from mot_dinov3.detectors.base import DEFAULT_CONF
+from mot_dinov3.detectors.checkpoint import opened_as_data
+from mot_dinov3.detectors.classes import parse_classes
+from mot_dinov3.detectors.weights import find_weights, ultralytics_module
+from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.core.errors import UsageError
+
+BLOCK = 20  # frames: long against what a queue of pictures holds, short against what disturbs a machine
+Clocks = tuple[Callable[[], float], Callable[[], float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How fast one contestant was.
+
+    Attributes:
+        wall_ms: Milliseconds a frame, median over the blocks.
+        cpu_ms: The process's CPU milliseconds a frame in its blocks, likewise.
+        slower: How many times ours it took, wall time, median over the blocks: what disturbs a pair disturbs both.
+    """
+
+    wall_ms: float
+    cpu_ms: float
+    slower: float
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return 1e3 / self.wall_ms if self.wall_ms else 0.0
+
+
+def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> dict[str, Pace]:
+    """Race ours against the settings of `yolo track`.
+
+    Args:
+        config: What ours does; the peers get its source, weights, thresholds, picture size and device.
+        folder: Where a peer's settings are written.
+        tick: Called after each frame of each contestant.
+
+    Raises:
+        UsageError: There is no YOLO model or no video that `yolo track` could take, or it is not installed.
+    """
+    source = config.source.source
+    if config.detector.dets is not None or config.detector.det == "motion" or source is None:
+        raise UsageError(
+            "--peers compares with 'yolo track', which needs a video and YOLO weights",
+            remedy="give --source and --det with weights",
+        )
+    if config.source.start_frame:
+        raise UsageError("--peers starts at the first frame: 'yolo track' cannot skip any", remedy="use --end-frame")
+    if absent := missing("ultralytics"):
+        raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
+    with _ours(config, tick) as ours:
+        runs = {OURS: ours}
+        for name, settings in yolo_settings(folder).items():
+            runs[name] = _until(_yolo_track(config, settings), config.source.end_frame, tick)
+        blocks = alternate(runs, block=BLOCK)
+    return paces(blocks)
+
+
+def yolo_settings(folder: Path) -> dict[str, str]:
+    """Return the settings to compare with, by name: the default one, TrackTrack, BoT-SORT with re-identification."""
+    ultralytics_module()
+    from ultralytics.cfg import get_cfg
+
+    default = str(get_cfg().tracker)
+    found = {f"yolo track ({Path(default).stem}, its default)": default}
+    if Path(default).stem != "tracktrack":
+        found["yolo track (tracktrack)"] = "tracktrack.yaml"
+    reid = folder / "botsort_reid.yaml"  # JSON is YAML
+    reid.write_text(json.dumps({**ultralytics_settings("botsort"), "with_reid": True, "model": "auto"}))
+    return {**found, "yolo track (botsort, ReID on its own features)": str(reid)}
+
+
+@contextmanager
+def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[object]]:
+    job = build_tracking(config)
+    try:
+        yield _until(iter(job.pipeline), None, tick)
+    finally:
+        job.pipeline.abort()
+        job.pipeline.stages.source.close()
+
+
+def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
+    """Yield the results of `yolo track`, a frame at a time."""
+    with opened_as_data(trust=config.device.trust_weights):
+        model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.det)))
+    classes = parse_classes(config.detector.classes, {int(c): str(n) for c, n in model.names.items()})
+    yield from model.track(
+        source=config.source.source,
+        stream=True,
+        tracker=settings,
+        imgsz=config.detector.side,
+        conf=DEFAULT_CONF if config.detector.conf is None else config.detector.conf,
+        classes=None if classes is None else list(classes),
+        device=resolve_device(config.device.device),
+        verbose=False,
+        save=False,
+    )
+
+
+def _until(frames: Iterator[object], end: int | None, tick: Callable[[], object]) -> Iterator[object]:
+    for frame in itertools.islice(frames, end):
+        tick()
+        yield frame
+
+
+def alternate(
+    runs: Mapping[str, Iterator[object]], *, block: int, clocks: Clocks = (time.perf_counter, time.process_time)
+) -> dict[str, list[tuple[float, ...]]]:
+    """Let the contestants take `block` frames in turns and return what each whole block cost, in ms a frame.
+
+    Who begins changes from round to round. The first round, which loads and warms up, does not count. It ends with the
+    round in which somebody runs out of frames.
+
+    Args:
+        runs: Name → its frames; taking one does a frame's work.
+        block: Frames.
+        clocks: Read before and after each block, in seconds.
+    """
+    names = list(runs)
+    spent: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    rounds = 0
+    while True:
+        costs = {}
+        for name in names[rounds % len(names) :] + names[: rounds % len(names)]:
+            start = [clock() for clock in clocks]
+            taken = sum(1 for _ in zip(range(block), runs[name]))
+            costs[name] = tuple(1e3 * (clock() - began) / block for clock, began in zip(clocks, start))
+            if taken < block:
+                return spent
+        if rounds:
+            for name, cost in costs.items():
+                spent[name].append(cost)
+        rounds += 1
+
+
+def paces(blocks: Mapping[str, list[tuple[float, ...]]]) -> dict[str, Pace]:
+    """Return each contestant's pace from what its blocks cost.
+
+    Raises:
+        UsageError: The video was over before a block had been counted.
+    """
+    wall = {name: np.array([cost[0] for cost in costs]) for name, costs in blocks.items()}
+    if not len(wall[OURS]):
+        raise UsageError(f"the video is too short to compare: {2 * BLOCK} frames are the least", remedy="a longer one")
+    cpu = {name: float(np.median([cost[1] for cost in costs])) for name, costs in blocks.items()}
+    return {name: Pace(float(np.median(ms)), cpu[name], float(np.median(ms / wall[OURS]))) for name, ms in wall.items()}

@@ -1,0 +1,312 @@
+"""What the demo's clip is made of: people and a street, cut out of the two photographs that Ultralytics ships.
+
+``bus.jpg`` shows two whole passers-by and a bus, ``zidane.jpg`` two people from the waist up. The outlines below were
+drawn by hand on these pictures; GrabCut (Rother et al., SIGGRAPH 2004) moves them onto the true edges. Clothes are
+dyed to get more people than the photographs have. Nothing here is random: the same libraries give the same pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image
+
+WIDTH, HEIGHT = 768, 432
+COLUMN_X, COLUMN_HALF_WIDTH, COLUMN_TOP, COLUMN_FOOT = WIDTH // 2, 46, 62, 366
+"""The advertising column people disappear behind: its place in the clip, in pixels."""
+
+SPRITE_HEIGHT = 256
+_PHOTO_SCALE, _PHOTO_TOP = 0.475, 66
+
+Point = tuple[int, int]
+
+# Outlines as x, y in pixels of the photograph.
+_BEIGE_COAT: tuple[Point, ...] = (
+    (110, 403), (135, 400), (155, 407), (157, 421), (155, 435), (151, 460), (166, 478), (175, 491), (182, 516),
+    (189, 539), (200, 557), (200, 578), (189, 596), (178, 603), (180, 616), (187, 653), (190, 675), (191, 691),
+    (178, 697), (178, 716), (187, 766), (195, 816), (199, 848), (203, 855), (221, 869), (241, 877), (244, 882),
+    (203, 897), (178, 897), (178, 869), (175, 855), (169, 825), (157, 785), (139, 716), (137, 701), (119, 703),
+    (114, 735), (98, 780), (87, 835), (85, 853), (89, 866), (106, 889), (105, 897), (89, 897), (57, 885),
+    (52, 873), (60, 848), (64, 798), (70, 766), (75, 735), (74, 700), (60, 694), (62, 635), (64, 571),
+    (60, 553), (64, 500), (98, 453), (104, 441), (103, 415),
+)  # fmt: skip
+_BLACK_COAT: tuple[Point, ...] = (
+    (275, 408), (290, 406), (303, 414), (308, 430), (307, 448), (303, 466), (307, 482), (328, 487), (337, 510),
+    (343, 537), (341, 550), (330, 566), (319, 571), (321, 598), (330, 653), (339, 691), (339, 719), (325, 739),
+    (303, 762), (288, 780), (290, 791), (296, 800), (299, 817), (294, 820), (285, 807), (281, 805), (279, 821),
+    (280, 828), (294, 850), (291, 857), (275, 858), (256, 848), (257, 839), (255, 819), (250, 789), (244, 721),
+    (243, 702), (225, 698), (235, 616), (237, 585), (237, 555), (241, 539), (238, 528), (247, 491), (262, 480),
+    (275, 466), (269, 448), (264, 432), (264, 416),
+)  # fmt: skip
+_SHOUTING: tuple[Point, ...] = (
+    (562, 202), (600, 208), (633, 233), (657, 275), (660, 308), (657, 333), (662, 367), (668, 400), (667, 500),
+    (663, 567), (654, 633), (633, 719), (108, 719), (142, 667), (173, 600), (179, 517), (208, 425), (254, 350),
+    (292, 323), (408, 325), (458, 312), (483, 292), (492, 250), (520, 215),
+)  # fmt: skip
+_GREY_HAIR: tuple[Point, ...] = (
+    (983, 43), (1020, 48), (1050, 67), (1071, 108), (1067, 150), (1050, 217), (1021, 279), (1025, 296), (1054, 333),
+    (1075, 392), (1092, 467), (1096, 583), (1092, 719), (775, 719), (758, 600), (750, 500), (754, 392), (779, 333),
+    (825, 275), (892, 238), (896, 204), (892, 167), (896, 125), (925, 62),
+)  # fmt: skip
+_LEAVING_RIGHT: tuple[Point, ...] = (
+    (775, 385), (809, 385), (809, 730), (790, 760), (762, 800), (745, 885), (735, 885), (655, 845), (655, 810),
+    (720, 820), (745, 700), (735, 690), (750, 575), (712, 560), (716, 538), (775, 470),
+)  # fmt: skip
+_LEAVING_LEFT: tuple[Point, ...] = ((0, 540), (30, 560), (70, 720), (85, 760), (75, 815), (40, 880), (0, 880))
+# Clothes to dye.
+_COAT_A: tuple[Point, ...] = (
+    (45, 440), (100, 446), (110, 462), (120, 471), (134, 478), (150, 472), (160, 466), (215, 500), (215, 660),
+    (197, 697), (165, 702), (137, 704), (45, 703),
+)  # fmt: skip
+_TROUSERS_A: tuple[Point, ...] = ((45, 706), (137, 706), (165, 704), (250, 697), (250, 856), (45, 856))
+_SHOES_A: tuple[Point, ...] = ((40, 858), (260, 858), (260, 905), (40, 905))
+_COAT_B: tuple[Point, ...] = (
+    (215, 480), (262, 474), (272, 468), (284, 480), (300, 468), (314, 476), (355, 490), (355, 575), (324, 600),
+    (345, 695), (325, 698), (290, 706), (215, 706),
+)  # fmt: skip
+_TROUSERS_B: tuple[Point, ...] = (
+    (230, 708),
+    (290, 708),
+    (325, 700),
+    (350, 697),
+    (350, 800),
+    (300, 770),
+    (262, 825),
+    (240, 825),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dye:
+    """A new colour for the clothes within an outline.
+
+    Attributes:
+        outline: Points in the photograph; what lies outside the figure does not matter.
+        bgr: The colour that the cloth's mean brightness becomes.
+        contrast: How much of the cloth's light and dark is kept, 0…1; dark cloth shows the photograph's blocks at 1.
+        skin_cr: Cr (of YCrCb) from which on a pixel is skin, or red, and keeps its colour.
+    """
+
+    outline: tuple[Point, ...]
+    bgr: tuple[int, int, int]
+    contrast: float = 1.0
+    skin_cr: int = 143
+
+
+@dataclasses.dataclass(frozen=True)
+class _Figure:
+    """A cut-out at the photograph's size: ``(h, w, 4)`` uint8 with alpha, its top-left corner in the photograph."""
+
+    pixels: Image
+    corner: Point
+
+
+@dataclasses.dataclass(frozen=True)
+class Sprite:
+    """A cut-out: ``(h, w, 4)`` float32, colours 0…255 already multiplied by the alpha in the last channel, 0…1."""
+
+    pixels: FloatArray
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return int(self.pixels.shape[1])
+
+
+def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:
+    """Return the figures by name, all facing right as far as a picture of a person does."""
+    import cv2
+
+    street = bus.copy()
+    street[740:815, 58:80] = bus[740:815, 80:88].mean(axis=1, keepdims=True)  # a stranger's hand on the trousers
+    stadium = _brighten(cv2.resize(zidane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8))
+    beige, black = (_cut_out(street, outline, band=4) for outline in (_BEIGE_COAT, _BLACK_COAT))
+    shouting, grey = (
+        _cut_out(stadium, [(x // 2, y // 2) for x, y in outline], band=5) for outline in (_SHOUTING, _GREY_HAIR)
+    )
+    dark, pale = (44, 42, 46), (110, 124, 136)
+    green = _dye(
+        beige, [Dye(_COAT_A, (78, 96, 36), 1.0, 156), Dye(_TROUSERS_A, pale, 0.6), Dye(_SHOES_A, dark, 1.0, 156)]
+    )
+    red = _dye(black, [Dye(_COAT_B, (52, 30, 148), 0.45), Dye(_TROUSERS_B, dark, 0.7)])
+    yellow = _dye(black, [Dye(_COAT_B, (52, 142, 190), 0.4), Dye(_TROUSERS_B, pale, 0.5)])
+    figures = {
+        "beige": beige,
+        "black": black,
+        "green": green,
+        "red": red,
+        "yellow": yellow,
+        "shouting": shouting,
+        "grey": grey,
+    }
+    return {name: _sprite(figure) for name, figure in figures.items()}
+
+
+def street(bus: Image) -> Image:
+    """Return the still background: the street of ``bus.jpg`` without its people, beside its own mirror image.
+
+    The far half is blurred as by a lens focused on the pavement, which also hides the repairs.
+    """
+    import cv2
+
+    half = cv2.resize(_without_people(bus), None, fx=_PHOTO_SCALE, fy=_PHOTO_SCALE, interpolation=cv2.INTER_AREA)
+    both = np.hstack([half, half[:, ::-1]])
+    left = (both.shape[1] - WIDTH) // 2
+    sharp = both[_PHOTO_TOP : _PHOTO_TOP + HEIGHT, left : left + WIDTH].astype(np.float32)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 2.6)
+    focus = np.clip((np.arange(HEIGHT, dtype=np.float32)[:, None, None] - 250) / 60, 0, 1)
+    return _bytes(np.asarray(blurred * (1 - focus) + sharp * focus, np.float32))
+
+
+def column(bus: Image) -> FloatArray:
+    """Return ``(HEIGHT, w, 4)`` float32 premultiplied pixels of the advertising column, its poster from the bus."""
+    import cv2
+
+    fine = 4  # drawn so many times larger, for smooth edges
+    half = COLUMN_HALF_WIDTH + 10
+    x, r, top, foot = (v * fine for v in (half, COLUMN_HALF_WIDTH, COLUMN_TOP, COLUMN_FOOT))
+    flat = r // 6
+    colour = np.zeros((HEIGHT * fine, 2 * half * fine, 3), np.uint8)
+    alpha = np.zeros(colour.shape[:2], np.uint8)
+    for canvas, iron in ((colour, (58, 66, 52)), (alpha, 255)):
+        cv2.rectangle(canvas, (x - r, top), (x + r, foot - flat), iron, -1)
+        cv2.ellipse(canvas, (x, foot - flat), (r, flat), 0, 0, 180, iron, -1)
+        cv2.ellipse(canvas, (x, top), (r + 5 * fine, 7 * r // 12), 0, 180, 360, iron, -1)
+        cv2.rectangle(canvas, (x - r - 5 * fine, top), (x + r + 5 * fine, top + 5 * fine), iron, -1)
+        cv2.circle(canvas, (x, top - 7 * r // 12), 4 * fine, iron, -1)
+    upper, lower = top + 22 * fine, foot - 40 * fine
+    around = np.arcsin(np.linspace(-0.999, 0.999, 2 * r)) / np.pi + 0.5  # the poster is wrapped round the column
+    poster = cv2.resize(bus[372:652, 548:700], (600, lower - upper), interpolation=cv2.INTER_CUBIC)
+    colour[upper:lower, x - r : x + r] = poster[:, (around * 599).astype(int)]
+    for y in (upper, lower):
+        cv2.line(colour, (x - r, y), (x + r, y), (40, 46, 36), 3 * fine)
+    across = np.clip((np.arange(2 * half * fine, dtype=np.float32) - x) / r, -1.1, 1.1)
+    light = 0.45 + 0.75 * np.exp(-(((across + 0.25) / 0.62) ** 2))
+    lit = np.clip(colour * light[None, :, None], 0, 255) * (alpha[..., None] / np.float32(255))
+    whole = np.dstack([lit, alpha / np.float32(255)]).astype(np.float32)
+    return np.asarray(cv2.resize(whole, (2 * half, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _cut_out(picture: Image, outline: Sequence[Point], *, band: int) -> _Figure:
+    """Return what `outline` holds, its edge moved by up to `band` pixels onto the true one."""
+    import cv2
+
+    points = np.asarray(outline)
+    low = np.maximum(points.min(0) - 12, 0)
+    high = np.minimum(points.max(0) + 13, np.array(picture.shape[1::-1]))
+    crop = np.ascontiguousarray(picture[low[1] : high[1], low[0] : high[0]])
+    inside = _fill(crop.shape[:2], [(points - low).tolist()], grow=1)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
+    labels = np.full(inside.shape, cv2.GC_BGD, np.uint8)
+    labels[cv2.dilate(inside, disk) > 0] = cv2.GC_PR_BGD
+    labels[inside > 0] = cv2.GC_PR_FGD
+    labels[cv2.erode(inside, disk) > 0] = cv2.GC_FGD
+    cv2.setRNGSeed(7)  # GrabCut's colour models start from a k-means
+    cv2.grabCut(crop, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    figure = np.where(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)
+    smooth = np.asarray(cv2.medianBlur(figure, 5), np.uint8)
+    figure = np.minimum(_largest_part(smooth), np.asarray(cv2.dilate(inside, np.ones((5, 5), np.uint8)), np.uint8))
+    soft = cv2.GaussianBlur(cv2.erode(figure, np.ones((3, 3), np.uint8)), (0, 0), 1.0)
+    rows, columns = np.flatnonzero(soft.max(1) > 8), np.flatnonzero(soft.max(0) > 8)
+    tight = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    corner = int(low[0] + columns[0]), int(low[1] + rows[0])
+    return _Figure(np.dstack([crop, soft])[tight].astype(np.uint8), corner)
+
+
+def _largest_part(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    return np.where(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), 255, 0).astype(np.uint8)
+
+
+def _dye(figure: _Figure, dyes: Sequence[Dye]) -> _Figure:
+    """Return the figure in other clothes: folds and light are kept, so is skin."""
+    import cv2
+
+    pixels = figure.pixels
+    red = cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2YCrCb)[..., 1]
+    light = cv2.GaussianBlur(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY).astype(np.float32), (0, 0), 1.2)
+    colour = pixels[..., :3].astype(np.float32)
+    for dye in dyes:
+        inside = _fill(red.shape, [(np.asarray(dye.outline) - figure.corner).tolist()], grow=1)
+        cloth = np.where((inside > 0) & (cv2.medianBlur(red, 3) < dye.skin_cr), np.float32(1), np.float32(0))
+        mean = float(light[(cloth > 0) & (pixels[..., 3] > 200)].mean())
+        shade = 1 + dye.contrast * (np.minimum(light / mean, 2.2) - 1)
+        dyed = np.clip(shade[..., None] * np.asarray(dye.bgr, np.float32), 0, 255)
+        colour += (dyed - colour) * cv2.GaussianBlur(cloth, (0, 0), 1.0)[..., None]
+    return _Figure(np.dstack([_bytes(colour), pixels[..., 3]]), figure.corner)
+
+
+def _brighten(picture: Image) -> Image:
+    """Return the floodlit stadium picture in something nearer to the street's sunlight."""
+    return _bytes(255 * (picture.astype(np.float32) / 255) ** np.float32(0.8))
+
+
+def _sprite(figure: _Figure) -> Sprite:
+    import cv2
+
+    alpha = figure.pixels[..., 3:].astype(np.float32) / 255
+    whole = np.dstack([figure.pixels[..., :3] * alpha, alpha]).astype(np.float32)
+    width = round(whole.shape[1] * SPRITE_HEIGHT / whole.shape[0])
+    return Sprite(np.asarray(cv2.resize(whole, (width, SPRITE_HEIGHT), interpolation=cv2.INTER_AREA), np.float32))
+
+
+def _without_people(bus: Image) -> Image:
+    """Return ``bus.jpg`` with its people painted over: the bus along its rows, the pavement with pieces of itself."""
+    import cv2
+
+    hole = _fill(bus.shape[:2], [_BEIGE_COAT, _BLACK_COAT, _LEAVING_LEFT, _LEAVING_RIGHT], grow=15)
+    picture = bus.astype(np.float32)
+    for y in range(380, 760):
+        gap = hole[y] > 0
+        known = np.flatnonzero(~gap)
+        for channel in range(3):
+            picture[y, gap, channel] = np.interp(np.flatnonzero(gap), known, picture[y, known, channel])
+    soft = cv2.GaussianBlur(hole, (0, 0), 3)[..., None] / np.float32(255)
+    picture += (cv2.GaussianBlur(picture, (0, 0), 3) - picture) * soft
+    picture[590:745, 296:343] = picture[590:745, 343:390][:, ::-1]  # the front wheel, half hidden
+    _patch(picture, (640, 660, 810, 900), (-150, 26))
+    _patch(picture, (0, 715, 330, 935), (330, -56))
+    return _bytes(picture)
+
+
+def _patch(picture: FloatArray, box: tuple[int, int, int, int], shift: Point) -> None:
+    """Cover `box` (x1, y1, x2, y2), in place, with what lies `shift` away, faded in over 24 pixels."""
+    x1, y1, x2, y2 = box
+    source = picture[y1 + shift[1] : y2 + shift[1], x1 + shift[0] : x2 + shift[0]].copy()
+    xs, ys = np.arange(x1, x2), np.arange(y1, y2)
+    left = (xs - x1) / 24 if x1 > 0 else np.ones(len(xs))
+    right = (x2 - 1 - xs) / 24 if x2 < picture.shape[1] else np.ones(len(xs))
+    across = np.clip(np.minimum(left, right), 0, 1)
+    down = np.clip(np.minimum(ys - y1, y2 - 1 - ys) / 24, 0, 1)
+    weight = (down[:, None] * across)[..., None].astype(np.float32)
+    picture[y1:y2, x1:x2] += (source - picture[y1:y2, x1:x2]) * weight
+
+
+def _fill(shape: Sequence[int], outlines: Sequence[Sequence[Point]], *, grow: int) -> npt.NDArray[np.uint8]:
+    """Return a mask, 255 inside the outlines, widened by a square of `grow` pixels."""
+    import cv2
+
+    mask = np.zeros(tuple(shape), np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(mask, [np.asarray(outline, np.int32)], 255)
+    return np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.uint8)
+
+
+def _bytes(picture: FloatArray) -> Image:
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def solid(pixels: FloatArray) -> BoolArray:
+    """Return ``(h, w)`` bool: where a premultiplied picture hides what is behind it."""
+    return np.asarray(pixels[..., 3] > 0.5, np.bool_)

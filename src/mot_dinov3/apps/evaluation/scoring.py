@@ -1,0 +1,160 @@
+"""Scores of tracking results against truth: HOTA, CLEAR and identity metrics.
+
+The metrics are those of the `trackeval` package (HOTA: Luiten et al., IJCV 2021; CLEAR: Bernardin and Stiefelhagen,
+2008; identity: Ristani et al., 2016). This module prepares their input in memory and applies the rules of the
+MOTChallenge truth files, which differ by year:
+
+- MOT15: rows whose column 7 is 0 are no truth; a box of the tracker on such a row is a false one.
+- MOT16, MOT17, MOT20 name a class in column 8. Only pedestrians (1) whose column 7 is not 0 count. Before scoring, each
+  frame's tracker boxes are matched with *all* truth rows (IoU ≥ 0.5, most overlap in total), and those that fall to a
+  distractor (person on a vehicle, static person, distractor, reflection; in MOT20 also non-motor vehicles) are taken
+  away: neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.apps.evaluation.tables import BoxTable, Float64Array, SequencePair
+from mot_dinov3.core.structures import BoolArray, IntArray
+
+COMBINED = "COMBINED"
+PEDESTRIAN = 1
+DISTRACTORS = (2, 7, 8, 12)  # person on a vehicle, static person, distractor, reflection
+MOT20_DISTRACTORS = (*DISTRACTORS, 6)  # non-motor vehicle
+MATCH_IOU = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What the tracks of one sequence, or of all together, are worth.
+
+    Attributes:
+        hota: Percent, mean over the localisation thresholds 0.05, 0.10 … 0.95, as are `deta` and `assa`.
+        deta: Percent, detection part of HOTA.
+        assa: Percent, association part of HOTA.
+        mota: Percent, at IoU 0.5; negative where there are more errors than truth boxes.
+        idf1: Percent, at IoU 0.5.
+        switches: How often a true object changed its track.
+        fragmentations: How often a true object was found again after it had been missed.
+    """
+
+    hota: float
+    deta: float
+    assa: float
+    mota: float
+    idf1: float
+    switches: int
+    fragmentations: int
+
+
+def score(pairs: Sequence[SequencePair]) -> Mapping[str, Scores]:
+    """Return the scores of every sequence by name, in order, and of all together under ``COMBINED``.
+
+    Raises:
+        UsageError: There is no pair, or two have the same name.
+    """
+    from trackeval.metrics import CLEAR, HOTA, Identity
+
+    names = [pair.name for pair in pairs]
+    if not names or len(set(names)) < len(names) or COMBINED in names:
+        raise UsageError(f"sequences to score need one name each, other than {COMBINED}; got {names}")
+    quiet = {"PRINT_CONFIG": False}
+    metrics = {"HOTA": HOTA(), "CLEAR": CLEAR(quiet), "Identity": Identity(quiet)}
+    prepared = {pair.name: _metric_input(pair) for pair in pairs}
+    raw = {key: {name: m.eval_sequence(data) for name, data in prepared.items()} for key, m in metrics.items()}
+    for key, metric in metrics.items():
+        raw[key][COMBINED] = metric.combine_sequences(dict(raw[key]))
+    return {name: _scores(raw["HOTA"][name], raw["CLEAR"][name], raw["Identity"][name]) for name in [*names, COMBINED]}
+
+
+def _scores(hota: Mapping[str, Any], clear: Mapping[str, Any], identity: Mapping[str, Any]) -> Scores:
+    return Scores(
+        hota=100 * float(np.mean(hota["HOTA"])),
+        deta=100 * float(np.mean(hota["DetA"])),
+        assa=100 * float(np.mean(hota["AssA"])),
+        mota=100 * float(clear["MOTA"]),
+        idf1=100 * float(identity["IDF1"]),
+        switches=int(clear["IDSW"]),
+        fragmentations=int(clear["Frag"]),
+    )
+
+
+def _metric_input(pair: SequencePair) -> dict[str, Any]:
+    """Return what trackeval's metrics take: per frame the ids from 0 without gaps, and the IoU of all boxes."""
+    distractors = MOT20_DISTRACTORS if pair.name.startswith("MOT20") else DISTRACTORS
+    true_ids, found_ids, overlaps = [], [], []
+    for truth, tracks in _by_frame(pair.truth, pair.tracks):
+        overlap = _iou(truth.xywh, tracks.xywh)
+        counted, kept = truth.counted, np.ones(len(tracks), np.bool_)
+        if truth.class_id is not None:
+            kept = ~_on_distractor(overlap, np.isin(truth.class_id, distractors))
+            counted = counted & (truth.class_id == PEDESTRIAN)
+        true_ids.append(truth.track_id[counted])
+        found_ids.append(tracks.track_id[kept])
+        overlaps.append(overlap[np.ix_(counted, kept)])
+    true_count, true_ids = _renumber(true_ids)
+    found_count, found_ids = _renumber(found_ids)
+    return {
+        "num_timesteps": len(overlaps),
+        "num_gt_ids": true_count,
+        "num_tracker_ids": found_count,
+        "num_gt_dets": sum(map(len, true_ids)),
+        "num_tracker_dets": sum(map(len, found_ids)),
+        "gt_ids": true_ids,
+        "tracker_ids": found_ids,
+        "similarity_scores": overlaps,
+    }
+
+
+def _by_frame(truth: BoxTable, tracks: BoxTable) -> Iterable[tuple[BoxTable, BoxTable]]:
+    """Yield the rows of both tables for each frame up to the last one that has any."""
+    end = max([-1, *truth.frame.tolist(), *tracks.frame.tolist()]) + 1
+    return zip(_split(truth, end), _split(tracks, end))
+
+
+def _split(table: BoxTable, end: int) -> Iterable[BoxTable]:
+    order = np.argsort(table.frame, kind="stable")
+    bounds = np.searchsorted(table.frame[order], np.arange(end + 1))
+    for low, high in itertools.pairwise(bounds):
+        yield _take(table, order[low:high])
+
+
+def _take(table: BoxTable, rows: IntArray) -> BoxTable:
+    classes = None if table.class_id is None else table.class_id[rows]
+    return BoxTable(table.frame[rows], table.track_id[rows], table.xywh[rows], table.counted[rows], classes)
+
+
+def _iou(truth: Float64Array, tracks: Float64Array) -> Float64Array:
+    """Return ``(n, m)`` IoU in float64: thresholds are met exactly, which float32 corners would not always do."""
+    a, b = truth[:, None], tracks[None]
+    low = np.maximum(a[..., :2], b[..., :2])
+    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _on_distractor(overlap: Float64Array, is_distractor: BoolArray) -> BoolArray:
+    """Return ``(m,)`` bool: the tracker's box is matched with a distractor of the frame's ``(n,)`` truth rows."""
+    from scipy.optimize import linear_sum_assignment
+
+    epsilon = float(np.finfo(np.float64).eps)
+    gated = np.where(overlap < MATCH_IOU - epsilon, 0, overlap)
+    rows, columns = linear_sum_assignment(-gated)
+    matched = (gated[rows, columns] > epsilon) & is_distractor[rows]
+    removed = np.zeros(overlap.shape[1], np.bool_)
+    removed[columns[matched]] = True
+    return removed
+
+
+def _renumber(ids: list[IntArray]) -> tuple[int, list[IntArray]]:
+    """Return how many different ids there are, and the same lists with ids from 0 without gaps."""
+    distinct, flat = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]), return_inverse=True)
+    return len(distinct), np.split(flat, np.cumsum([len(i) for i in ids])[:-1]) if ids else []

@@ -1,0 +1,179 @@
+"""Truth and tracks as tables, read from the files of all formats that have tracks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.core.errors import FormatError, InputError, UsageError
+from mot_dinov3.formats import exchange, motchallenge, track_v1
+from mot_dinov3.core.structures import BoolArray, Detections, IntArray
+
+logger = logging.getLogger(__name__)
+
+CLASSES = 13
+_ENDINGS = ("csv", "json", "xml", "txt")  # of files in folders; the last one wins
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxTable:
+    """Identified boxes of a whole sequence, one row a box, in any order.
+
+    Attributes:
+        frame: ``(n,)`` int64 0-based frame of each box.
+        track_id: ``(n,)`` int64; unique within a frame.
+        xywh: ``(n, 4)`` float64 top-left corner and size in pixels.
+        counted: ``(n,)`` bool: False for a row of truth that is to be ignored.
+        class_id: ``(n,)`` int64 class of MOT17's numbering, or None where the truth has no classes (MOT15) and for
+            tracks.
+    """
+
+    frame: IntArray
+    track_id: IntArray
+    xywh: Float64Array
+    counted: BoolArray
+    class_id: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+@dataclasses.dataclass(frozen=True)
+class SequencePair:
+    """The truth of one sequence and the tracks to be judged by it."""
+
+    name: str
+    truth: BoxTable
+    tracks: BoxTable
+
+
+def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePair]:
+    """Read truth and track files: pairs in order, or one folder each whose sequences are matched by name.
+
+    A sequence's truth is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``. In place
+    of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``.
+
+    Raises:
+        UsageError: The numbers of files differ, or files and folders are mixed.
+        InputError: A file is missing, or a sequence of the truth has no tracks.
+        FormatError: A file breaks its format; the message names the line or record.
+    """
+    if len(truth) == len(tracks) == 1 and truth[0].is_dir() and tracks[0].is_dir():
+        files = _match_folders(truth[0], tracks[0])
+    elif any(path.is_dir() for path in [*truth, *tracks]):
+        raise UsageError("truth and tracks must both be files, or one folder each")
+    elif len(truth) != len(tracks):
+        raise UsageError(
+            f"{len(truth)} truth files but {len(tracks)} track files",
+            remedy="give them in pairs: --gt A_gt.txt B_gt.txt --tracks A.txt B.txt",
+        )
+    else:
+        files = dict(zip(_names(truth), zip(truth, tracks)))
+    return [SequencePair(name, read_truth(a), read_tracks(b)) for name, (a, b) in files.items()]
+
+
+def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
+    found = {path.parents[1].name: path for path in truth.glob("*/gt/gt.txt")}
+    found |= {path.stem: path for ending in _ENDINGS for path in truth.glob(f"*.{ending}")}
+    if not found:
+        raise InputError(
+            f"no truth in folder '{truth}'", remedy="it should hold <sequence>.txt or <sequence>/gt/gt.txt"
+        )
+    results = {path.stem: path for ending in _ENDINGS for path in tracks.glob(f"*.{ending}")}
+    missing = sorted(found.keys() - results.keys())
+    if missing:
+        raise InputError(f"no tracks in folder '{tracks}' for {', '.join(missing)}", remedy="name them <sequence>.txt")
+    for name in sorted(results.keys() - found.keys()):
+        logger.warning("'%s' is not scored: there is no truth of that name", results[name])
+    return {name: (found[name], results[name]) for name in sorted(found)}
+
+
+def _names(truth: Sequence[Path]) -> list[str]:
+    """Return a name for each truth file: the sequence's folder or the file's own; numbered where names repeat."""
+    names: list[str] = []
+    for path in truth:
+        folders = path.resolve().parts[:-1]
+        name = path.stem
+        if name == "gt" and folders:
+            name = folders[-2] if folders[-1] == "gt" and len(folders) > 1 else folders[-1]
+        copies = sum(n == name or n.startswith(f"{name}#") for n in names)
+        names.append(f"{name}#{copies + 1}" if copies else name)
+    return names
+
+
+def read_truth(path: Path) -> BoxTable:
+    """Read a truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
+
+    Of the others, a box whose score is 0 is ignored: so `convert` hands on what MOTChallenge says to ignore.
+
+    Raises:
+        FormatError: It breaks its format, or names a class that MOTChallenge does not have.
+    """
+    name = exchange.recognise(path)
+    if name != "motchallenge":
+        return _read_other(path, name)
+    table = motchallenge.read_tracks(path)
+    has_classes = bool(np.any(table.class_id > 0))
+    unknown = np.flatnonzero((table.class_id < 1) | (table.class_id > CLASSES))
+    if has_classes and len(unknown):
+        row = unknown[0]
+        raise FormatError(
+            f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: class {table.class_id[row]} is unknown",
+            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; leave out columns 8 and 9 to have none",
+        )
+    return BoxTable(table.frame, table.track_id, table.xywh, table.value != 0, table.class_id if has_classes else None)
+
+
+def read_tracks(path: Path) -> BoxTable:
+    """Read tracks in any format that has them; an empty file holds none.
+
+    Of track-v1, the smoothed boxes are taken where the file has them.
+
+    Raises:
+        FormatError: It breaks its format; the message names the line or record.
+    """
+    if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
+        logger.warning("'%s' is empty: scored as a result without tracks", path)
+        return as_table({}, path)
+    name = exchange.recognise(path)
+    if name != "motchallenge":
+        table = _read_other(path, name)
+        return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))
+    rows = motchallenge.read_tracks(path)
+    return BoxTable(rows.frame, rows.track_id, rows.xywh, np.ones(len(rows), np.bool_))
+
+
+def _read_other(path: Path, name: str) -> BoxTable:
+    """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
+    frames = (track_v1.read_track_v1(path) if name == "det-v1" else exchange.read_any(path, name=name)).frames
+    table = as_table(frames, path)
+    if not len(table) and any(map(len, frames.values())):
+        raise FormatError(f"'{path}' has boxes, but none belongs to a track", remedy="give tracks, not detections")
+    scores = [rows.score[rows.track_id >= 0] for rows in frames.values()]
+    return dataclasses.replace(table, counted=np.concatenate([np.zeros(0), *scores]) > 0)
+
+
+def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> BoxTable:
+    """Return the rows that have an identity, of detections by frame; with the smoothed boxes where there are any.
+
+    Raises:
+        FormatError: An identity occurs twice in a frame of what came from `path`.
+    """
+    kept = {index: rows[rows.track_id >= 0] for index, rows in frames.items()}
+    for index, rows in kept.items():
+        ids, times = np.unique(rows.track_id, return_counts=True)
+        if (times > 1).any():
+            raise FormatError(f"'{path}', frame {index}: track_id {ids[times > 1][0]} occurs twice")
+    frame = np.repeat(np.array(list(kept), np.int64), [len(rows) for rows in kept.values()])
+    boxes = [rows.xyxy if rows.track_xyxy is None else rows.track_xyxy for rows in kept.values()]
+    corners = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float64)
+    xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    track_id = np.concatenate([np.zeros(0, np.int64), *(rows.track_id for rows in kept.values())])
+    return BoxTable(frame, track_id, xywh, np.ones(len(frame), np.bool_))

@@ -1,0 +1,125 @@
+"""What can be exported, and the options."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+from mot_dinov3.core.errors import ConfigError, UsageError, unknown_name
+from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
+from mot_dinov3.core.registry import check_name
+from mot_dinov3.core.options import require, setting
+
+OPSETS = (18, 25)  # that torch's exporter writes
+PLAIN = (".pt", ".pth", ".safetensors")  # endings that are no part of a network's name
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        ending: What follows the run's name.
+        needs: Modules that write it and run it.
+        install: How to get them.
+    """
+
+    ending: str
+    needs: tuple[str, ...]
+    install: str
+
+    def missing(self) -> list[str]:
+        """Return the modules that are not installed."""
+        return [name for name in self.needs if importlib.util.find_spec(name) is None]
+
+
+FORMATS = {
+    "torchscript": Format(".torchscript", (), ""),
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), "pip install 'mot-dinov3[export]'"),
+    "openvino": Format("_openvino_model", ("openvino",), "pip install 'mot-dinov3[fast]'"),
+    "engine": Format(
+        ".engine", ("tensorrt", "onnx", "onnxscript"), "pip install tensorrt 'mot-dinov3[export]', on an NVIDIA GPU"
+    ),
+    "tflite": Format(".tflite", ("litert_torch", "ai_edge_litert"), "pip install 'mot-dinov3[tflite]'"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportJob:
+    """What is exported, and how.
+
+    Raises:
+        ConfigError: A value is out of range, or options contradict each other.
+        UsageError: No weights, or no such format.
+    """
+
+    weights: str = setting(
+        "", f"weights, looked up under --models-dir too, or an embedder: {', '.join(DEFAULT_MODELS)}", metavar="W"
+    )
+    embedder: str = setting("", "embedder that --weights are the model of (default osnet)", metavar="NAME")
+    include: str = setting("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
+    out_dir: str = setting("models/exports", "folder of the run folders", metavar="DIR")
+    run_name: str | None = setting(None, "name of the run folder and its files (default: the weights')", metavar="NAME")
+    device: str = setting("cpu", "where the network runs while it is exported; engine needs cuda")
+    half: bool = setting(
+        False, "half precision of the weights (torchscript, openvino, tflite), of all inside (onnx, engine)"
+    )
+    batch_size: int | None = setting(
+        None, "pictures that the network takes at once (default: any number; tflite 1)", metavar="N"
+    )
+    optimize: bool = setting(False, "optimise torchscript for mobile CPUs")
+    dynamic: bool = setting(False, "leave height and width open too")
+    simplify: bool = setting(False, "simplify the onnx graph with onnxslim")
+    opset: int = setting(18, "version of the onnx operators")
+    verbose: bool = setting(False, "let TensorRT tell in detail what it does")
+    models_dir: str = setting("models", "folder where weights are looked up by name", metavar="DIR")
+    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            raise UsageError("no input: weights are missing", remedy="give --weights FILE, or an embedder's name")
+        if self.embedder:
+            check_name("embedder", EMBEDDERS, self.embedder)
+        for name in self.formats:
+            if name not in FORMATS:
+                raise unknown_name("format", name, FORMATS)
+        require(bool(self.formats), "include", repr(self.include), f"some of {', '.join(FORMATS)}")
+        require(self.batch_size is None or 1 <= self.batch_size <= 4096, "batch_size", self.batch_size, "1 to 4096")
+        require(OPSETS[0] <= self.opset <= OPSETS[1], "opset", self.opset, f"{OPSETS[0]} to {OPSETS[1]}")
+        name = self.name
+        plain = name == Path(name).name and name not in ("", ".", "..") and "\\" not in name
+        require(plain, "run_name", repr(name), "a plain name without a slash")
+        if self.optimize and "torchscript" not in self.formats:
+            raise ConfigError("--optimize is for torchscript", remedy="add it: --include torchscript")
+        if self.optimize and (self.half or self.device != "cpu"):
+            raise ConfigError("--optimize is for mobile CPUs: neither --half nor another --device goes with it")
+        if self.simplify and not {"onnx", "engine"} & set(self.formats):
+            raise ConfigError("--simplify is for onnx and engine", remedy="add it: --include onnx")
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats wanted, each once."""
+        return tuple(dict.fromkeys(self.include.replace(",", " ").split()))
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """The embedder, and the model as the user named it; an empty model is the embedder's own."""
+        if not self.embedder and self.weights in DEFAULT_MODELS:
+            return self.weights, ""
+        return self.embedder or "osnet", self.weights
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder and of the files in it."""
+        if self.run_name is not None:
+            return self.run_name
+        path = Path(self.weights)
+        return path.stem if path.suffix in PLAIN else path.name
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """All options of the command `export`."""
+
+    export_job: ExportJob

@@ -1,0 +1,246 @@
+"""The export: load, write each format, load what was written, compare, tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mot_dinov3.core import files
+from mot_dinov3.models.checkpoints import first_line
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.core.errors import ModelError, MotError, UsageError
+from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportJob
+from mot_dinov3.features.base import unit_rows
+from mot_dinov3.features.factory import DEFAULT_MODELS, EmbedderConfig, build_embedder
+from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.features.reid_names import find_weights
+from mot_dinov3.core.structures import FloatArray, Image
+
+if TYPE_CHECKING:
+    from mot_dinov3.apps.export.writers import Source
+
+SCHEMA = "export-v1"
+META = "export_meta.json"
+LIMITS = {False: 1e-3, True: 1e-2}  # largest cosine error of a good export, in full and in half precision
+NOISE = 5  # random pictures to compare on, beside the real ones
+# What the exporters' libraries raise for a network that they cannot express.
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ImportError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefact:
+    """A file, or a folder, that was written.
+
+    Attributes:
+        format: Its name in `FORMATS`.
+        path: Where it is.
+        bytes: Its size.
+        max_cosine_error: Largest 1 − cosine between its embeddings and the source's.
+    """
+
+    format: str
+    path: Path
+    bytes: int
+    max_cosine_error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportResult:
+    """What an export did.
+
+    Attributes:
+        folder: The run folder.
+        artefacts: What was written.
+        failures: Format → why it was not; the others were made all the same.
+    """
+
+    folder: Path
+    artefacts: tuple[Artefact, ...]
+    failures: dict[str, MotError]
+
+
+def export(config: ExportConfig, *, say: Callable[[str], None] = log.info) -> ExportResult:
+    """Export weights to all formats asked for.
+
+    Args:
+        config: All options.
+        say: Told what is being done.
+
+    Raises:
+        UsageError: The output cannot be written, or the device does not exist.
+        ModelError: The weights cannot be loaded, or are no torch network.
+    """
+    job, started = config.export_job, time.monotonic()
+    folder = Path(job.out_dir) / job.name
+    files.check_output(folder / META, within=Path(job.out_dir))
+    failures: dict[str, MotError] = {}
+    for name in job.formats:
+        if missing := FORMATS[name].missing():
+            failures[name] = ModelError(
+                f"format '{name}' cannot be made without {' and '.join(missing)}", remedy=FORMATS[name].install
+            )
+    if len(failures) == len(job.formats):
+        return ExportResult(folder, (), failures)
+    say(f"loading {job.weights}")
+    network = _load(job)
+    artefacts = []
+    for name in job.formats:
+        if name in failures:
+            continue
+        say(f"writing {name}")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of tracers, about constants: what they write is compared anyway
+                artefacts.append(_make(name, job, network, folder))
+        except (ModelError, UsageError) as error:
+            failures[name] = error
+    _write_meta(folder / META, _meta(job, network, artefacts, failures, time.monotonic() - started))
+    return ExportResult(folder, tuple(artefacts), {name: failures[name] for name in job.formats if name in failures})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """The source: what is written, its name, and its embeddings of the pictures that everything is compared on."""
+
+    source: Source
+    kind: str
+    weights: str
+    pictures: Sequence[Image]
+    rows: FloatArray
+
+
+def _load(job: ExportJob) -> _Network:
+    from mot_dinov3.apps.export.writers import Renormalised, Source  # needs torch
+    from mot_dinov3.features.opening import sample_crops
+
+    embedder, model = job.network
+    if model and embedder == "osnet":
+        model = find_weights(model, Path(job.models_dir))
+    device = DeviceConfig(device=job.device, precision="fp32", accel="torch", trust_weights=job.trust_weights)
+    built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device).embedder
+    extractor = getattr(built, "extractor", None)
+    runtime = extractor.runtime if isinstance(extractor, NetworkExtractor) else None
+    kind = str(built.info.details.get("kind", built.info.name))
+    if not isinstance(extractor, NetworkExtractor) or not isinstance(runtime, TorchRuntime) or kind == "torchscript":
+        raise ModelError(
+            f"'{job.weights}' is no torch network that can be exported ({kind})",
+            remedy="give the .pt or .pth checkpoint, or one of the embedders " + ", ".join(DEFAULT_MODELS),
+        )
+    import torch
+
+    prepared = extractor.preprocessing
+    module = Renormalised(runtime.module, prepared).eval().to(built.info.device)
+    source = Source(
+        module.to(memory_format=torch.contiguous_format),
+        (prepared.height, prepared.width),
+        built.info.device,
+        batch=job.batch_size,
+        half=job.half,
+        dynamic=job.dynamic,
+        optimize=job.optimize,
+        simplify=job.simplify,
+        opset=job.opset,
+        verbose=job.verbose,
+    )
+    noise = np.random.default_rng(0).integers(0, 256, (NOISE, 96, 48, 3), np.uint8)
+    pictures = [*noise, *sample_crops()]
+    rows = unit_rows(np.concatenate([extractor.extract([picture]) for picture in pictures]))
+    return _Network(source, kind, model or DEFAULT_MODELS[embedder], pictures, rows)
+
+
+def _make(name: str, job: ExportJob, network: _Network, folder: Path) -> Artefact:
+    """Write a format under a temporary name, check it, and put it in its place.
+
+    Raises:
+        ModelError: It cannot be written, cannot be loaded again, or gives something else.
+        UsageError: An option does not go with it.
+    """
+    from mot_dinov3.apps.export.writers import write
+
+    ending = FORMATS[name].ending
+    path = folder / f"{job.name}{ending}"
+    part = folder / f".{job.name}.part{ending}"
+    _remove(part)
+    try:
+        with files.writing(path):
+            try:
+                write(name, network.source, part)
+            except REFUSALS as error:
+                log.debug("format '%s'", name, exc_info=True)
+                raise ModelError(
+                    f"format '{name}' cannot be made of this network: {first_line(error)}",
+                    remedy="choose another format; --debug shows the whole story",
+                ) from error
+            worst, limit = _cosine_error(name, part, network), LIMITS[job.half]
+            if not worst <= limit:
+                raise ModelError(
+                    f"format '{name}' is not what it should be: cosine error {worst:.2g}, more than {limit:g}",
+                    remedy="choose another format, or leave out --half" if job.half else "choose another format",
+                )
+            _remove(path)
+            part.replace(path)
+        files = [path] if path.is_file() else list(path.iterdir())
+        return Artefact(name, path, sum(file.stat().st_size for file in files), worst)
+    finally:
+        _remove(part)
+
+
+def _cosine_error(name: str, path: Path, network: _Network) -> float:
+    """Load what was written as any user would, and return its largest cosine error."""
+    source = network.source
+    height, width = source.size
+    config = EmbedderConfig(embedder="osnet", embed_model=str(path), crop_size=f"{height}x{width}")
+    where = source.device if name in ("torchscript", "engine") else "auto"
+    # Our own archive may hold operators (of a mobile CPU) that are not waved through in a stranger's.
+    device = DeviceConfig(device=where, precision="fp32", accel="torch", trust_weights=True)
+    rows = build_embedder(config, device=device).embedder.embed_pictures(network.pictures)
+    if rows.shape != network.rows.shape:
+        raise ModelError(f"format '{name}' gives embeddings of length {rows.shape[1]}, not {network.rows.shape[1]}")
+    return max(float(1 - np.einsum("nd,nd->n", rows, network.rows, dtype=np.float64).min()), 0.0)
+
+
+def _meta(
+    job: ExportJob, network: _Network, artefacts: Sequence[Artefact], failures: dict[str, MotError], seconds: float
+) -> dict[str, Any]:
+    source = network.source
+    return {
+        "schema_version": SCHEMA,
+        "source_weights": network.weights,
+        "model_name": network.kind,
+        "device": source.device,
+        "half": job.half,
+        "dynamic": job.dynamic,
+        "simplify": job.simplify,
+        "opset": job.opset,
+        "imgsz": list(source.size),
+        "batch_size": job.batch_size or 1,
+        "dynamic_batch": job.batch_size is None,
+        "include": list(job.formats),
+        "elapsed_sec": round(seconds, 3),
+        "outputs": {artefact.format: artefact.path.name for artefact in artefacts},
+        "max_cosine_error": {artefact.format: artefact.max_cosine_error for artefact in artefacts},
+        "failed": {name: error.message for name, error in failures.items()},
+    }
+
+
+def _write_meta(path: Path, meta: dict[str, Any]) -> None:
+    with files.replacing(path) as part:
+        part.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

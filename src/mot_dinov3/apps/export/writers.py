@@ -1,0 +1,244 @@
+"""One function a format: a torch network in, a file out. Imports torch; each format's own library where it is used.
+
+Every file takes ImageNet-normalised RGB as float32, whatever its network was trained with, so that it loads wherever
+re-identification weights do.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mot_dinov3.core.errors import ModelError, UsageError
+from mot_dinov3.features.osnet import SIZE_NOTE
+from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+INPUT, OUTPUT = "images", "features"
+ENGINE_BATCH = (1, 16, 64)  # least, usual and largest batch of an engine whose batch is open
+ENGINE_SCALE = (0.5, 1.0, 2.0)  # the same of its height and width, of the network's own
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What is written.
+
+    Attributes:
+        module: ``(n, 3, h, w)`` to ``(n, d)``, float32, in evaluation mode.
+        size: Height and width of the input.
+        device: Where the module is.
+        batch: Fixed number of pictures, None for any.
+        half: See the options, as for all below.
+        dynamic: Height and width are open.
+        optimize: For mobile CPUs.
+        simplify: The graph.
+        opset: Of ONNX.
+        verbose: TensorRT.
+    """
+
+    module: nn.Module
+    size: tuple[int, int]
+    device: str = "cpu"
+    batch: int | None = None
+    half: bool = False
+    dynamic: bool = False
+    optimize: bool = False
+    simplify: bool = False
+    opset: int = 18
+    verbose: bool = False
+
+    def example(self, *, batch: int = 2) -> torch.Tensor:
+        """Return pictures to trace with: where the batch is open, two, since a single one is taken for a constant."""
+        shape = (self.batch or batch, 3, *self.size)
+        return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    @property
+    def open_sides(self) -> tuple[int, ...]:
+        """Axes of the input without a fixed length."""
+        return (*((0,) if self.batch is None else ()), *((2, 3) if self.dynamic else ()))
+
+
+class Renormalised(nn.Module):
+    """A network that takes ImageNet-normalised pictures, whatever `preprocessing` it was trained with."""
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        std, mean, usual_std, usual_mean = (
+            torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
+            for values in (preprocessing.std, preprocessing.mean, IMAGENET_STD, IMAGENET_MEAN)
+        )
+        factor = 255 * preprocessing.scale * usual_std / std
+        shift = (255 * preprocessing.scale * usual_mean - mean) / std
+        self.usual = bool((factor - 1).abs().max() < 1e-6 and shift.abs().max() < 1e-6)
+        self.factor: torch.Tensor
+        self.shift: torch.Tensor
+        self.register_buffer("factor", factor.float())
+        self.register_buffer("shift", shift.float())
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
+        features: torch.Tensor = self.network(pixels if self.usual else pixels * self.factor + self.shift)
+        return features
+
+
+class HalfInside(nn.Module):
+    """A network that computes in half precision, and takes and gives float32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
+        features: torch.Tensor = self.network(pixels.half())
+        return features.float()
+
+
+def write_torchscript(source: Source, path: Path) -> None:
+    """Trace the network; the archive carries its input's size along. It takes any number of pictures."""
+    module, example = source.module, source.example()
+    if source.half:
+        module, example = copy.deepcopy(module).half(), example.half()
+    script: Any = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+    if source.optimize:
+        from torch.utils.mobile_optimizer import optimize_for_mobile
+
+        try:
+            script = optimize_for_mobile(script)
+        except RuntimeError as error:
+            raise ModelError(
+                "this build of torch cannot optimise for mobile CPUs (it has no XNNPACK)",
+                remedy="leave out --optimize, or use another build of torch",
+            ) from error
+    torch.jit.save(script, str(path), {SIZE_NOTE: "x".join(map(str, source.size))})
+
+
+def write_onnx(source: Source, path: Path) -> None:
+    """Write a graph through torch's exporter."""
+    module = HalfInside(source.module).eval() if source.half else source.module
+    sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    torch.onnx.export(
+        module,
+        (source.example(),),
+        str(path),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        opset_version=source.opset,
+        dynamo=True,
+        dynamic_shapes=({axis: sides[axis] for axis in source.open_sides},),
+        external_data=False,
+        verbose=False,
+    )
+    if source.simplify:
+        try:
+            import onnx
+            import onnxslim
+        except ImportError as error:
+            raise ModelError("--simplify needs onnxslim", remedy="pip install 'mot-dinov3[export]'") from error
+        onnx.save(onnxslim.slim(str(path)), str(path))
+
+
+def write_openvino(source: Source, path: Path) -> None:
+    """Write an ``.xml`` and its ``.bin`` into the new folder `path`."""
+    import openvino
+
+    example = source.example()
+    shape = [-1 if axis in source.open_sides else side for axis, side in enumerate(example.shape)]
+    model = openvino.convert_model(source.module, example_input=example, input=[openvino.PartialShape(shape)])
+    path.mkdir()
+    openvino.save_model(model, path / "model.xml", compress_to_fp16=source.half)
+
+
+def write_engine(source: Source, path: Path) -> None:
+    """Build an engine for the GPU at hand from the network's ONNX form, whose number formats it keeps."""
+    from mot_dinov3.features.tensorrt import load_tensorrt
+
+    if source.device == "cpu":
+        raise UsageError("format 'engine' is built on a GPU", remedy="add --device cuda")
+    tensorrt = load_tensorrt("format 'engine'")
+    logger = tensorrt.Logger(tensorrt.Logger.VERBOSE if source.verbose else tensorrt.Logger.WARNING)
+    builder = tensorrt.Builder(logger)
+    network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = tensorrt.OnnxParser(network, logger)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "network.onnx"
+        write_onnx(source, graph)
+        if not parser.parse(graph.read_bytes()):
+            problems = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
+            raise ModelError(f"TensorRT does not take the network: {problems[:300]}")
+    settings = builder.create_builder_config()
+    if source.open_sides:
+        profile = builder.create_optimization_profile()
+        profile.set_shape(INPUT, *_engine_shapes(source))
+        settings.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, settings)
+    if plan is None:
+        raise ModelError("TensorRT could not build the engine", remedy="--verbose shows what it says")
+    path.write_bytes(plan)
+
+
+def _engine_shapes(source: Source) -> list[tuple[int, ...]]:
+    """Return the least, the usual and the largest shape of an engine's input."""
+    shapes: list[tuple[int, ...]] = []
+    for batch, scale in zip(ENGINE_BATCH, ENGINE_SCALE if source.dynamic else (1.0, 1.0, 1.0)):
+        height, width = (int(side * scale) for side in source.size)
+        shapes.append((source.batch or batch, 3, height, width))
+    return shapes
+
+
+def write_tflite(source: Source, path: Path) -> None:
+    """Convert with LiteRT's converter; the batch is fixed, at 1 unless another is asked for."""
+    if source.dynamic:
+        raise UsageError("format 'tflite' has a fixed height and width", remedy="export it without --dynamic")
+    import litert_torch
+
+    module = copy.deepcopy(source.module).cpu()
+    litert_torch.convert(module, (source.example(batch=1).cpu(),)).export(str(path))
+    if source.half:
+        _halve_tflite(path)
+
+
+def _halve_tflite(path: Path) -> None:
+    """Store the weights of a ``.tflite`` file in half precision."""
+    from ai_edge_quantizer import qtyping, quantizer, recipe_manager  # comes with litert_torch
+
+    casting = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    quantized = quantizer.Quantizer(str(path))
+    quantized.update_quantization_recipe(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        op_config=casting,
+        algorithm_key=recipe_manager.AlgorithmName.FLOAT_CASTING,
+    )
+    quantized.quantize().export_model(str(path), overwrite=True)
+
+
+WRITERS: dict[str, Callable[[Source, Path], None]] = {
+    "torchscript": write_torchscript,
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "engine": write_engine,
+    "tflite": write_tflite,
+}
+
+
+def write(name: str, source: Source, path: Path) -> None:
+    """Write the format `name`.
+
+    Raises:
+        ModelError: The network, or the library, does not allow it.
+        UsageError: An option does not go with the format.
+    """
+    with torch.no_grad():
+        WRITERS[name](source, path)

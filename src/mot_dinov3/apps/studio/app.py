@@ -1,0 +1,152 @@
+"""The web application: routes, guard and static files, on Starlette."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mot_dinov3.core.errors import InputError, MotError
+from mot_dinov3.apps.studio import guard
+from mot_dinov3.apps.studio.asking import Ask, Blob, ConflictError
+from mot_dinov3.apps.studio.jobs import Handle
+from mot_dinov3.apps.studio.roots import OutsideRootsError
+from mot_dinov3.apps.studio.routes import files
+from mot_dinov3.apps.studio.routes import gallery
+from mot_dinov3.apps.studio.routes import keypoints
+from mot_dinov3.apps.studio.routes import player
+from mot_dinov3.apps.studio.routes import similarity
+from mot_dinov3.apps.studio.session import Studio
+
+BODY_BYTES = 8_000_000
+STATIC = importlib.resources.files("mot_dinov3.apps.studio") / "static"
+
+Answer = dict[str, Any] | Blob | Handle
+Handler = Callable[[Studio, Ask], Any]
+TABLES = (files.ROUTES, player.ROUTES, gallery.ROUTES, keypoints.ROUTES, similarity.ROUTES)
+ROUTES: Mapping[tuple[str, str], Handler] = {key: handler for table in TABLES for key, handler in table.items()}
+
+log = logging.getLogger(__name__)
+
+
+def build_app(studio: Studio, token: str | None) -> Starlette:
+    """Return the application.
+
+    Args:
+        studio: What it serves.
+        token: What every request has to carry; None where only this computer can reach it.
+    """
+    routes = [Route(path, _endpoint(studio, handler), methods=[method]) for (method, path), handler in ROUTES.items()]
+    static = StaticFiles(directory=str(STATIC))
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(studio.close)  # here, not after the server: a termination signal ends the process there
+
+    return Starlette(
+        routes=[Route("/", _page), *routes, Mount("/static", static)],
+        middleware=[Middleware(Guard, token=token)],
+        lifespan=running,
+    )
+
+
+async def _page(request: Request) -> Response:
+    text = (STATIC / "index.html").read_text(encoding="utf-8")
+    return Response(text, media_type="text/html")
+
+
+def _endpoint(studio: Studio, handler: Handler) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        try:
+            values = dict(request.query_params) if request.method == "GET" else await _body(request)
+            return _response(await run_in_threadpool(handler, studio, Ask(values)))
+        except MotError as error:
+            return _refused(error)
+
+    return answer
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > BODY_BYTES:
+            raise InputError("the request is too large")
+    try:
+        values = json.loads(bytes(data))
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InputError("the request is no JSON object")
+    return values
+
+
+def _response(answer: Answer) -> Response:
+    if isinstance(answer, Blob):
+        return Response(answer.data, media_type=answer.kind, headers=dict(answer.headers))
+    return JSONResponse(answer.to_json() if isinstance(answer, Handle) else answer)
+
+
+def _refused(error: MotError) -> Response:
+    status = 403 if isinstance(error, OutsideRootsError) else 409 if isinstance(error, ConflictError) else 400
+    return JSONResponse({"error": error.message, "remedy": error.remedy}, status)
+
+
+class Guard:
+    """Refuses what does not come from the studio's own page, and marks every answer as not for others.
+
+    Args:
+        app: What it guards.
+        token: See `build_app`.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on, a request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refused = self._refusal(request)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = {"cache-control": "no-store", **guard.HEADERS}
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((k.encode(), v.encode()) for k, v in added.items() if k.encode() not in present),
+                ]
+            await send(message)
+
+        await (self._app if refused is None else refused)(scope, receive, marked)
+
+    def _refusal(self, request: Request) -> Response | None:
+        why = guard.refusal(request.method, request.url.path, request.headers, token=self._token)
+        if why:
+            log.warning("refused %s %s: %s", request.method, request.url.path, why)
+            return JSONResponse({"error": why, "remedy": ""}, 403)
+        if self._token is None or guard.has_token(request.cookies.get(guard.COOKIE), self._token):
+            return None
+        if request.url.path == "/" and guard.has_token(request.query_params.get("token"), self._token):
+            arrived = RedirectResponse("/", 303)
+            arrived.set_cookie(guard.COOKIE, self._token, httponly=True, samesite="strict")
+            return arrived
+        why = "this page needs the token: open the address that the studio printed when it started"
+        return JSONResponse({"error": why, "remedy": ""}, 401)

@@ -1,0 +1,76 @@
+"""What the page asks and what it is answered: names and values, checked where they come in."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mot_dinov3.core.errors import InputError
+
+
+class ConflictError(InputError):
+    """Somebody else, another tab say, changed the same thing first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Blob:
+    """An answer that is a file.
+
+    Attributes:
+        data: Its bytes.
+        kind: Media type.
+        headers: More headers.
+    """
+
+    data: bytes
+    kind: str
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Ask:
+    """The values of a request.
+
+    Args:
+        values: Of the query, all text, or of the JSON body.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a text; a missing one is an error where there is no default."""
+        value = self._values.get(name, default)
+        if not isinstance(value, str) or "\0" in value or len(value) > 4096:
+            raise InputError(f"'{name}' must be a text")
+        return value
+
+    def whole(self, name: str, default: int | None = None, *, low: int = 0, high: int = 2**31 - 1) -> int:
+        """Return a whole number within ``low … high``."""
+        value = self._values.get(name, default)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if type(value) is not int or not low <= value <= high:
+            raise InputError(f"'{name}' must be a whole number from {low} to {high}")
+        return value
+
+    def numbers(self, name: str, count: int) -> list[float]:
+        """Return `count` finite numbers."""
+        value = self._values.get(name)
+        if not isinstance(value, list) or len(value) != count:
+            raise InputError(f"'{name}' must be {count} numbers")
+        return [_finite(v, name) for v in value]
+
+    def items(self, name: str) -> list[Any]:
+        """Return a list of whatever."""
+        value = self._values.get(name)
+        if not isinstance(value, list):
+            raise InputError(f"'{name}' must be a list")
+        return value
+
+
+def _finite(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"'{name}' must be finite numbers")
+    return float(value)

@@ -1,0 +1,62 @@
+"""Who may talk to the studio: the page it served, and nobody else.
+
+A page on another site must not drive it. Three things keep it out: the Host header has to be a name of this computer
+(so a name that somebody points here, DNS rebinding, is refused), Origin and Sec-Fetch-Site have to be the studio's own,
+and no answer may be framed or read across origins. Where the studio listens to other computers, every request has to
+carry the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from mot_dinov3.apps.studio.config import LOOPBACK
+
+COOKIE = "mot_studio_token"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str | None) -> str:
+    """Return why a request is refused, or an empty string.
+
+    Args:
+        method: HTTP method.
+        path: What is asked for.
+        headers: Names in lower case.
+        token: What the request has to carry; None where the studio serves this computer only.
+    """
+    host = headers.get("host", "")
+    if token is None and _hostname(host) not in LOOPBACK:
+        return f"the address '{host}' is not this computer's: open the page as 127.0.0.1 or localhost"
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        return f"the page at '{origin}' may not use the studio"
+    site = headers.get("sec-fetch-site", "same-origin")
+    arriving = method == "GET" and path == "/" and headers.get("sec-fetch-dest", "document") == "document"
+    if site not in ("same-origin", "none") and not arriving:
+        return "a page elsewhere may not use the studio"
+    if method not in ("GET", "HEAD") and not headers.get("content-type", "").startswith("application/json"):
+        return "only JSON is accepted"
+    return ""
+
+
+def has_token(given: str | None, token: str) -> bool:
+    """Tell whether a request carries the right token, in a time that says nothing about it."""
+    return given is not None and hmac.compare_digest(given.encode(), token.encode())
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

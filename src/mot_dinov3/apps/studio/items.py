@@ -1,0 +1,78 @@
+"""Points and outlines as the page sends them, checked where they come in."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from mot_dinov3.core.errors import InputError
+
+MAX_NAME = 100  # characters
+MAX_ITEMS = 5000  # of a frame, and corners of an outline
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A point or an outline of a person's, as the page sends it.
+
+    Attributes:
+        kind: ``point`` or ``polygon``.
+        instance: Whose it is.
+        name: Of a keypoint; empty for an outline.
+        points: ``n`` places in source pixels; one for a point.
+        origin: Number of the shape in the file that it was made from, −1 for a new one.
+    """
+
+    kind: str
+    instance: str
+    name: str
+    points: list[list[float]]
+    origin: int
+
+    @classmethod
+    def parse(cls, raw: object, size: tuple[int, int]) -> Item:
+        """Return what the page sent, checked.
+
+        Raises:
+            InputError: It is no point or outline, or lies outside the picture.
+        """
+        if not isinstance(raw, dict) or raw.get("kind") not in ("point", "polygon"):
+            raise InputError("a label must be a point or a polygon")
+        kind = raw["kind"]
+        instance = _name(raw.get("instance"), "an instance")
+        name = _name(raw.get("name"), "a keypoint") if kind == "point" else ""
+        points = raw.get("points")
+        fewest = 1 if kind == "point" else 3
+        if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_ITEMS):
+            raise InputError(f"{kind} '{name or instance}' needs {'one place' if fewest == 1 else 'three corners'}")
+        places = [_place(point, size, name or instance) for point in points]
+        origin = raw.get("origin", -1)
+        return cls(kind, instance, name, places, origin if type(origin) is int else -1)
+
+
+def _name(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
+        raise InputError(f"{what} needs a name of at most {MAX_NAME} printable characters")
+    if "/" in value or "\\" in value:
+        raise InputError(f"name '{value}' holds a slash", remedy="choose a name without")
+    return value.strip()
+
+
+def _place(point: object, size: tuple[int, int], name: str) -> list[float]:
+    if not isinstance(point, list) or len(point) != 2 or not all(type(v) in (int, float) for v in point):
+        raise InputError(f"'{name}' needs two numbers for each place")
+    x, y = (float(v) for v in point)
+    if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= size[0] and 0 <= y <= size[1]):
+        raise InputError(f"'{name}' at {x:g}, {y:g} is outside the picture of {size[0]}×{size[1]}")
+    return [round(x, 2), round(y, 2)]
+
+
+def refuse_doubles(items: Sequence[Item]) -> None:
+    """Raise `InputError` where an instance has two points of one name."""
+    held: set[tuple[str, str]] = set()
+    for item in items:
+        key = item.instance, item.name
+        if item.kind == "point" and key in held:
+            raise InputError(f"'{item.instance}' has two points '{item.name}'", remedy="rename or delete one")
+        held.add(key)

@@ -1,0 +1,170 @@
+"""Work that takes a while: in the background, with progress, to be cancelled, and still there after a reload."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mot_dinov3.core.errors import MotError, UsageError
+
+KEPT = 50  # finished jobs that can still be asked for
+AT_ONCE = 2
+
+log = logging.getLogger(__name__)
+
+
+class CancelledError(MotError):
+    """Somebody pressed Cancel."""
+
+
+class Job:
+    """One piece of work. Its thread calls `tick` or `check`; anybody may read.
+
+    Args:
+        number: Its name for the page.
+        kind: What the page knows it by.
+        title: What a person reads.
+        subject: What it works on; a second job of the same kind on the same subject is not started.
+    """
+
+    def __init__(self, number: str, kind: str, title: str, subject: str) -> None:
+        self.number, self.kind, self.title, self.subject = number, kind, title, subject
+        self.state = "waiting"
+        self.done = self.total = 0
+        self.message = ""
+        self.result: Any = None
+        self.error: MotError | None = None
+        self._cancelled = threading.Event()
+        self.finished = threading.Event()
+
+    def tick(self) -> bool:
+        """Count one step; tell whether to stop."""
+        self.done += 1
+        return self._cancelled.is_set()
+
+    def check(self, done: int, total: int) -> None:
+        """Note the progress.
+
+        Raises:
+            CancelledError: It is to stop.
+        """
+        self.done, self.total = done, total
+        if self._cancelled.is_set():
+            raise CancelledError("cancelled")
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancelled.is_set()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the page shows of it."""
+        error = self.error
+        return {
+            "id": self.number,
+            "kind": self.kind,
+            "title": self.title,
+            "subject": self.subject,
+            "state": self.state,
+            "done": self.done,
+            "total": self.total,
+            "message": self.message,
+            "result": self.result if self.state in ("done", "cancelled") else None,
+            "error": None if error is None else {"message": error.message, "remedy": error.remedy},
+        }
+
+
+class Jobs:
+    """All jobs of a studio."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
+
+    def start(self, kind: str, title: str, work: Callable[[Job], Any], *, subject: str, wait_s: float = 0.0) -> Job:
+        """Start `work`, or return the job of this kind that is already at this subject.
+
+        Args:
+            kind: What the page knows it by.
+            title: What a person reads.
+            work: Called in a thread; what it returns is the result, plain JSON.
+            subject: What it works on.
+            wait_s: How long to wait for it, so that quick work is answered at once.
+        """
+        with self._lock:
+            for job in self._jobs.values():
+                if job.kind == kind and job.subject == subject and not job.finished.is_set():
+                    return job
+            job = Job(str(next(self._numbers)), kind, title, subject)
+            self._jobs[job.number] = job
+            finished = [j.number for j in self._jobs.values() if j.finished.is_set()]
+            for number in finished[:-KEPT]:
+                del self._jobs[number]
+        self._threads.submit(self._run, job, work)
+        job.finished.wait(wait_s)
+        return job
+
+    def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
+        job.state = "running"
+        outcome = "failed"
+        try:
+            job.check(0, 0)
+            job.result = work(job)
+            outcome = "cancelled" if job.cancelled else "done"
+        except CancelledError:
+            outcome = "cancelled"
+        except MotError as error:
+            job.error = error
+        finally:
+            if outcome == "failed" and job.error is None:
+                job.error = MotError("this is a bug; the terminal shows more", remedy="please report it")
+                log.error("job '%s' failed", job.title, exc_info=True)
+            job.state = outcome
+            job.finished.set()
+
+    def get(self, number: str) -> Job:
+        """Return a job.
+
+        Raises:
+            UsageError: There is no such job.
+        """
+        try:
+            return self._jobs[number]
+        except KeyError:
+            raise UsageError(f"there is no job {number}", remedy="reload the page") from None
+
+    def running(self) -> list[Job]:
+        """Return the jobs that are not finished."""
+        return [job for job in list(self._jobs.values()) if not job.finished.is_set()]
+
+    def busy(self, kind: str, subject: str) -> bool:
+        """Tell whether a job of this kind is at this subject."""
+        return any(job.kind == kind and job.subject == subject for job in self.running())
+
+    def close(self) -> None:
+        """Ask all to stop, and wait until they have."""
+        for job in self.running():
+            job.cancel()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Handle:
+    """What a route answers that started a job."""
+
+    job: Job
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as the page reads it."""
+        return {"job": self.job.to_json()}

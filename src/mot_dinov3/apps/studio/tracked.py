@@ -1,0 +1,128 @@
+"""Tracks to click on: a track-v1 file by frame and by track, and the names that somebody gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.core import files
+from mot_dinov3.core.boxes import area, intersection
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.formats.text import read_object
+from mot_dinov3.formats.track_v1 import read_track_v1
+from mot_dinov3.core.structures import Detections, FloatArray, VideoInfo
+
+NAMED = ".named.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackSpan:
+    """Where a track is.
+
+    Attributes:
+        frames: ``n`` frame numbers, rising.
+        boxes: ``(n, 4)`` boxes as detected.
+        covered: ``(n,)`` largest share of the box that another tracked box takes.
+    """
+
+    frames: list[int]
+    boxes: FloatArray
+    covered: FloatArray
+
+
+class Tracked:
+    """A track-v1 file; names given to its tracks are kept in a copy beside it, and the file itself is left alone.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FormatError: It is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.named = path if path.name.endswith(NAMED) else path.with_name(f"{path.stem}{NAMED}")
+        self.read_from = newest(path)
+        recorded = read_track_v1(self.read_from)
+        self.video: VideoInfo = recorded.video
+        self.frames = recorded.frames
+        self.names: dict[int, str] = {}
+        self._at: dict[int, list[tuple[int, int]]] = {}
+        for number, rows in sorted(recorded.frames.items()):
+            for row, (track, name) in enumerate(zip(rows.track_id.tolist(), rows.gallery_id)):
+                if track >= 0:
+                    self._at.setdefault(track, []).append((number, row))
+                    if name is not None:
+                        self.names[track] = str(name)
+
+    def boxes(self, frame: int) -> list[dict[str, Any]]:
+        """Return the tracked boxes of a frame, for the page."""
+        rows = self.frames.get(frame, Detections.empty())
+        return [
+            {
+                "track": track,
+                "name": self.names.get(track, ""),
+                "box": [round(v, 1) for v in box],
+                "coasted": bool(coasted),
+            }
+            for track, box, coasted in zip(rows.track_id.tolist(), rows.xyxy.tolist(), rows.coasted)
+            if track >= 0
+        ]
+
+    def span(self, track: int) -> TrackSpan:
+        """Return where a track was really detected.
+
+        Raises:
+            InputError: There is no such track.
+        """
+        if track not in self._at:
+            raise InputError(f"'{self.path.name}' has no track {track}")
+        seen = [(f, row) for f, row in self._at[track] if not self.frames[f].coasted[row]]
+        boxes = np.array([self.frames[f].xyxy[row] for f, row in seen], np.float32).reshape(-1, 4)
+        return TrackSpan([f for f, _ in seen], boxes, np.array([self._covered(*at) for at in seen], np.float32))
+
+    def _covered(self, frame: int, row: int) -> float:
+        rows = self.frames[frame]
+        shared = intersection(rows.xyxy[row : row + 1], rows.xyxy)[0]
+        shared[row] = 0.0
+        return float(shared.max() / max(float(area(rows.xyxy[row : row + 1])[0]), 1e-6))
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return all tracks with their names and lengths, the longest first."""
+        rows = [
+            {"track": track, "name": self.names.get(track, ""), "count": len(at), "first": at[0][0], "last": at[-1][0]}
+            for track, at in self._at.items()
+        ]
+        return sorted(rows, key=lambda r: (-int(r["count"]), int(r["track"])))
+
+    def name(self, track: int, identity: str) -> Path:
+        """Write the file anew, beside itself, with every box of a track named, and return that copy's path.
+
+        Raises:
+            InputError: There is no such track.
+            OutputLostError: It cannot be written.
+        """
+        self.span(track)
+        document = read_object(self.read_from)
+        for frame in document["frames"]:
+            for record in frame.get("detections", ()):
+                if str(record.get("track_id")) == str(track):
+                    record["gallery_id"] = identity
+        with files.replacing(self.named) as part:
+            part.write_text(json.dumps(document, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+        self.names[track] = identity
+        self.read_from = self.named
+        return self.named
+
+
+def newest(path: Path) -> Path:
+    """Return the named copy of a track file where there is one that is not older, else the file."""
+    named = path.with_name(f"{path.stem}{NAMED}")
+    if path.name.endswith(NAMED) or not named.is_file() or named.stat().st_mtime < path.stat().st_mtime:
+        return path
+    return named

@@ -1,0 +1,158 @@
+"""Files we write: checked before any work, written under a private temporary name, renamed when whole.
+
+Nobody else can read a file before it is whole, and no link that somebody has put in its place is followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mot_dinov3.core.errors import OutputError, OutputLostError
+
+
+def check_output(path: Path, *, source: str | None = None, within: Path | None = None) -> None:
+    """Make sure that `path` can be written; makes its folder. Call it before models load.
+
+    Args:
+        path: The file.
+        source: What is read, which must not be overwritten.
+        within: Folder that `path` must not leave, through links on the way to it either; made for a file whose name
+            comes from somewhere else than the user's command.
+
+    Raises:
+        OutputError: It is a folder, equals `source`, leads out of its folder, or cannot be made or written.
+    """
+    if path.is_dir():
+        raise OutputError(f"output '{path}' is a folder", remedy="name a file in it")
+    if source and "://" not in source and path.exists() and Path(source).exists() and path.samefile(source):
+        raise OutputError(f"output '{path}' is the source itself", remedy="choose another output file")
+    _check_links(path, within)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
+
+
+def _check_links(path: Path, within: Path | None) -> None:
+    folder = path.parent.resolve()
+    for name in (path, part_path(path), journal_path(path)):
+        if name.is_symlink() and name.resolve().parent != folder:
+            raise OutputError(
+                f"output '{name}' is a link that leads out of its folder, to '{name.resolve()}'",
+                remedy="remove the link, or name the file that is meant",
+            )
+    if within is not None and not folder.is_relative_to(within.resolve()):
+        raise OutputError(
+            f"output '{path}' would leave the folder '{within}' for '{folder}'",
+            remedy="a folder on the way to it is a link: remove it, or choose another place",
+        )
+
+
+def journal_path(path: Path) -> Path:
+    """Return where the lines of a JSON document grow while a run goes on: ``tracked.json.part.jsonl``."""
+    return path.with_name(path.name + ".part.jsonl")
+
+
+def part_path(path: Path) -> Path:
+    """Return the temporary name beside `path`, with the same ending: ``tracked.part.mp4``."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while writing `path` into `OutputLostError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise OutputLostError(
+            f"output '{path}' could not be written: {error.strerror or error}",
+            remedy="free some disk space, or choose another place" if full else "check that the folder still exists",
+        ) from error
+
+
+def private(path: Path) -> Path:
+    """Make an empty file at `path` that only its owner can read, in place of whatever is there; return `path`."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return path
+
+
+def publish(part: Path, path: Path) -> None:
+    """Rename a finished file, with the rights of the file it replaces, or of any new file."""
+    part.chmod(stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666 & ~_umask())
+    part.replace(path)
+
+
+@functools.cache
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it; a file made in between is private
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the temporary name to write to; rename it to `path` on success, delete it on any error."""
+    part = part_path(path)
+    with writing(path):
+        try:
+            yield private(part)
+            publish(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
+    """Make sure that a folder can be written to `path`, in place of one that was written there before.
+
+    Args:
+        path: The folder.
+        holds: Whether a file, by its path in the folder, is one of those that are replaced with it.
+
+    Raises:
+        OutputError: There is a file of that name, or a folder with anything else in it.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise OutputError(f"output '{path}' is not a folder", remedy="name a new folder")
+    others = [inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path))]
+    if others:
+        raise OutputError(f"output folder '{path}' holds other files, like '{others[0]}'", remedy="name a new folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to write into; rename it to `path` on success, delete it on any error.
+
+    A folder that is there already (see `check_output_folder`) goes when the new one is whole.
+    """
+    part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
+    with writing(path):
+        try:
+            for leftover in (part, old):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+            part.mkdir(mode=0o700)
+            yield part
+            part.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(old)
+            part.rename(path)
+        finally:
+            for leftover in (part, old):
+                shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,29 @@
+"""The one currency of the project: frames in, detections through every stage.
+
+Boxes are ``xyxy`` float32 pixels, half-open; pictures are ``(h, w, 3)`` uint8 in BGR order, as OpenCV and Ultralytics
+have them; `Frame.index` is 0-based.
+"""
+
+from mot_dinov3.core.structures.arrays import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.core.structures.detections import Detections, Reason
+from mot_dinov3.core.structures.frames import Frame, ModelInfo, VideoInfo
+from mot_dinov3.core.structures.points import Keypoints, PointSource, PointState
+from mot_dinov3.core.structures.tracks import Revision, TrackState, TrackView
+
+__all__ = [
+    "BoolArray",
+    "Detections",
+    "FloatArray",
+    "Frame",
+    "Image",
+    "IntArray",
+    "Keypoints",
+    "ModelInfo",
+    "PointSource",
+    "PointState",
+    "Reason",
+    "Revision",
+    "TrackState",
+    "TrackView",
+    "VideoInfo",
+]

@@ -1,0 +1,228 @@
+"""The boxes of a frame, with all that the stages find out about them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.core.errors import MotError
+from mot_dinov3.core.structures.arrays import BoolArray, FloatArray, IntArray
+from mot_dinov3.core.structures.tracks import TrackState
+
+
+class Reason(enum.IntEnum):
+    """Why a row was, or was not, embedded in this frame (the scheduler's verdict)."""
+
+    NONE = 0
+    NEW = 1
+    WEAK_IOU = 2
+    CROWDED = 3
+    REFRESH = 4
+    DEFERRED = 5
+    REUSED = 6
+    LOW_SCORE = 7
+
+
+_NEUTRAL: dict[str, tuple[Any, object]] = {
+    "score": (np.dtype(np.float32), 1.0),
+    "class_id": (np.dtype(np.int64), -1),
+    "track_id": (np.dtype(np.int64), -1),
+    "state": (np.dtype(np.int64), int(TrackState.NONE)),
+    "fresh": (np.dtype(np.bool_), False),
+    "reason": (np.dtype(np.int64), int(Reason.NONE)),
+    "coasted": (np.dtype(np.bool_), False),
+    "gallery_id": (np.dtype(np.object_), None),
+    "gallery_distance": (np.dtype(np.float32), np.nan),
+    "gallery_margin": (np.dtype(np.float32), np.nan),
+    "extra": (np.dtype(np.object_), None),
+}
+"""Columns of one value a row: their type and what a row has where nothing is known."""
+
+_BESIDE = (
+    "state",
+    "embedding",
+    "fresh",
+    "reason",
+    "coasted",
+    "track_xyxy",
+    "gallery_id",
+    "gallery_distance",
+    "gallery_margin",
+    "extra",
+)
+"""Columns that `supervision.Detections` has no place for but its ``data``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """The boxes of one frame with all that the stages found out about them, row by row.
+
+    Columns left out are filled with their neutral value, so that every column of a finished object is an array of
+    ``n`` rows, but for `embedding` and `track_xyxy`, which are None until a stage sets them. Index it with a boolean
+    mask, an integer array or a slice to get the same struct with fewer rows.
+
+    Attributes:
+        xyxy: ``(n, 4)`` float32 boxes as detected.
+        score: ``(n,)`` float32 in 0…1.
+        class_id: ``(n,)`` int64, −1 where unknown.
+        track_id: ``(n,)`` int64 ≥ 1, −1 for none; a detection's own number, from 0, where each stands for itself.
+        state: ``(n,)`` int64 of `TrackState`.
+        embedding: ``(n, d)`` float32 unit rows, or None; an all-zero row has no embedding.
+        fresh: ``(n,)`` bool: the embedding was computed in this frame.
+        reason: ``(n,)`` int64 of `Reason`.
+        coasted: ``(n,)`` bool: the row is a lost track's predicted box, nothing was detected there.
+        track_xyxy: ``(n, 4)`` float32 the track's smoothed box, or None.
+        gallery_id: ``(n,)`` object: name of the known identity (str), or None.
+        gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same picture), NaN where there is none.
+        gallery_margin: ``(n,)`` float32 how much farther the next identity is, NaN where there is none.
+        extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
+
+    Raises:
+        MotError: A column's shape does not fit; the message names expected and actual shape.
+    """
+
+    xyxy: FloatArray
+    score: FloatArray = None  # type: ignore[assignment]
+    class_id: IntArray = None  # type: ignore[assignment]
+    track_id: IntArray = None  # type: ignore[assignment]
+    state: IntArray = None  # type: ignore[assignment]
+    embedding: FloatArray | None = None
+    fresh: BoolArray = None  # type: ignore[assignment]
+    reason: IntArray = None  # type: ignore[assignment]
+    coasted: BoolArray = None  # type: ignore[assignment]
+    track_xyxy: FloatArray | None = None
+    gallery_id: npt.NDArray[np.object_] = None  # type: ignore[assignment]
+    gallery_distance: FloatArray = None  # type: ignore[assignment]
+    gallery_margin: FloatArray = None  # type: ignore[assignment]
+    extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        for name in self.__dict__:  # xyxy comes first: the others are measured by it
+            self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        """Give the column `name` its type, or its neutral value where it is missing, and check its shape."""
+        value, n = self.__dict__[name], len(self.__dict__["xyxy"])
+        if name in _NEUTRAL:
+            dtype, neutral = _NEUTRAL[name]
+            if value is None:
+                array = np.empty(n, dtype)
+                array.fill(neutral)  # np.full takes three times as long
+            else:
+                array = np.asarray(value, dtype)
+            if array.shape != (n,):
+                raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
+        elif value is not None:
+            width = None if name == "embedding" else 4
+            array = np.asarray(value, np.float32)
+            if name == "xyxy" and n == 0:
+                array = np.zeros((0, 4), np.float32)
+            if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
+                raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
+        else:
+            return
+        self.__dict__[name] = array  # frozen for others
+
+    @classmethod
+    def _of_settled(cls, columns: dict[str, Any]) -> Detections:
+        """Return the struct of columns known to fit, without checking them once more."""
+        made = object.__new__(cls)
+        made.__dict__.update(columns)
+        return made
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: BoolArray | IntArray | slice | Sequence[int]) -> Detections:
+        """Return the struct of the chosen rows: a boolean mask, integer indices or a slice."""
+        picked = rows if isinstance(rows, slice) else np.asarray(rows)
+        if isinstance(picked, np.ndarray) and picked.size == 0 and picked.dtype != np.bool_:
+            picked = picked.astype(np.int64)
+        return self._of_settled({name: None if c is None else c[picked] for name, c in self.__dict__.items()})
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns by name, in the order of the class."""
+        return dict(self.__dict__)
+
+    def replace(self, **columns: Any) -> Detections:
+        """Return a copy with the named columns exchanged."""
+        if "xyxy" in columns or not columns.keys() <= self.__dict__.keys():
+            return dataclasses.replace(self, **columns)
+        copy = self._of_settled({**self.__dict__, **columns})
+        for name in columns:
+            copy._settle(name)
+        return copy
+
+    @property
+    def has_embedding(self) -> BoolArray:
+        """``(n,)`` bool: the row carries an embedding, computed now or cached."""
+        if self.embedding is None or not self.embedding.shape[1]:
+            return np.zeros(len(self), np.bool_)
+        found = self.embedding[:, 0] != 0  # of hardly any embedding is the first number zero: the rest is seldom read
+        rest = (~found).nonzero()[0]
+        if len(rest):
+            found[rest] = np.any(self.embedding[rest] != 0, axis=1)
+        return found
+
+    def to_supervision(self) -> Any:
+        """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
+        import supervision
+
+        data = {name: self.__dict__[name] for name in _BESIDE if self.__dict__[name] is not None}
+        return supervision.Detections(
+            self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id, data=data
+        )
+
+    @classmethod
+    def from_supervision(cls, detections: Any) -> Detections:
+        """Return the rows of a `supervision.Detections`; of its ``data``, what `to_supervision` put there.
+
+        Raises:
+            MotError: A column's shape does not fit.
+        """
+        known = {name: detections.data[name] for name in _BESIDE if name in detections.data}
+        return cls(detections.xyxy, detections.confidence, detections.class_id, detections.tracker_id, **known)
+
+    def to_dataframe(self) -> Any:
+        """Return a `pandas.DataFrame` with a row each, its columns named as in the table of ``--save-csv``.
+
+        Enumerations are written as lower-case names; `embedding` and `extra` are left out; the corners of `track_xyxy`
+        are there where a stage has set it.
+        """
+        import pandas
+
+        columns: dict[str, Any] = {name: self.__dict__[name] for name in ("track_id", "class_id", "score")}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), self.xyxy.T))
+        columns["state"] = np.array([TrackState(v).name.lower() for v in self.state], np.object_)
+        columns |= {"embedded": self.fresh, "coasted": self.coasted}
+        columns["reason"] = np.array([Reason(v).name.lower() for v in self.reason], np.object_)
+        columns |= {name: self.__dict__[name] for name in ("gallery_id", "gallery_distance", "gallery_margin")}
+        if self.track_xyxy is not None:
+            columns |= dict(zip(("track_x1", "track_y1", "track_x2", "track_y2"), self.track_xyxy.T))
+        return pandas.DataFrame(columns)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """Return a struct without rows."""
+        return cls(np.zeros((0, 4), np.float32))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Detections]) -> Detections:
+        """Join structs row-wise; a column that a part lacks is filled with zeros there."""
+        parts = [p for p in parts if len(p)] or [cls.empty()]
+        if len(parts) == 1:
+            return parts[0]
+        joined: dict[str, Any] = {}
+        for name in parts[0].__dict__:
+            columns = [part.__dict__[name] for part in parts]
+            known = [c for c in columns if c is not None]
+            if known and len(known) < len(columns):
+                shape = known[0].shape[1:]
+                columns = [np.zeros((len(p), *shape), np.float32) if c is None else c for p, c in zip(parts, columns)]
+            joined[name] = np.concatenate(columns) if known else None
+        return cls._of_settled(joined)

@@ -1,5 +1,0 @@
-"""The demo's clip: people of known identity, cut out of photographs, walking through a street."""
-
-from mot_dinov3.demo.clip import FPS, LENGTH, MIN_VISIBLE, NAMES, STORY, Actor, DemoClip, Scene, compose, gt_lines
-
-__all__ = ["FPS", "LENGTH", "MIN_VISIBLE", "NAMES", "STORY", "Actor", "DemoClip", "Scene", "compose", "gt_lines"]

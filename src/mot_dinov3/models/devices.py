@@ -1,0 +1,174 @@
+"""Which device and which precision a model runs with. torch is imported only when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.options import require_choice, setting
+
+if TYPE_CHECKING:
+    import torch
+
+ACCELERATORS = ("auto", "torch", "openvino")
+GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
+EXTRA = "pip install 'mot-dinov3[fast]'"
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceChoice:
+    """Where models run, and how far their files are trusted."""
+
+    device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what a user of models that run here should be told."""
+        return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfig(DeviceChoice):
+    """Where and how the main job's models run."""
+
+    precision: str = setting("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
+    accel: str = setting(
+        "auto", "what runs the networks on a CPU: OpenVINO where it is installed, or torch", choices=ACCELERATORS
+    )
+
+    def __post_init__(self) -> None:
+        require_choice(self, "precision", "accel")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a torch network is to be run.
+
+    Attributes:
+        device: ``cpu``, ``mps`` or ``cuda:N``.
+        openvino: Precisions to try in OpenVINO, best first; empty where torch is to run it.
+        notices: What the user should be told, a line each.
+    """
+
+    device: str
+    openvino: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def plan_run(config: DeviceConfig) -> Plan:
+    """Return how torch networks are to be run with `config`.
+
+    Raises:
+        UsageError: The device does not exist here, has no such precision, or OpenVINO cannot be had on it.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if config.accel == "torch" or (config.accel == "auto" and device != "cpu"):
+        return Plan(device)
+    if device != "cpu":
+        raise UsageError(
+            f"--accel openvino runs on the CPU, not on {device}", remedy="add --cpu, or leave --accel to auto"
+        )
+    if importlib.util.find_spec("openvino") is None:
+        if config.accel == "openvino":
+            raise UsageError("--accel openvino needs OpenVINO, which is not installed", remedy=EXTRA)
+        return Plan(device, notices=(f"OpenVINO is not installed; networks run faster on this CPU with it: {EXTRA}",))
+    tried = (precision, "fp32") if config.precision == "auto" else (precision,)
+    native = tuple(dict.fromkeys(p for p in tried if p == "fp32" or _has_bf16()))
+    if config.accel == "openvino" and not native:
+        raise UsageError(
+            f"precision '{precision}' is not to be had in OpenVINO on this CPU", remedy="valid here: auto, fp32"
+        )
+    return Plan(device, native)
+
+
+def resolve_device(name: str) -> str:
+    """Return ``cpu``, ``mps`` or ``cuda:N`` for what the user wrote.
+
+    Raises:
+        UsageError: The device does not exist here; the message lists those that do.
+    """
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
+
+    cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    valid = {"cpu": "cpu"} | ({"mps": "mps"} if mps else {}) | ({"cuda": "cuda:0"} if cuda else {})
+    for index in range(cuda):
+        valid |= {str(index): f"cuda:{index}", f"cuda:{index}": f"cuda:{index}"}
+    if name not in valid:
+        raise UsageError(f"device '{name}' is not to be had here", remedy=f"valid here: auto, {', '.join(valid)}")
+    return valid[name]
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """Return ``fp32``, ``bf16`` or ``fp16`` for `name` on a resolved `device`; ``auto`` takes what is fast there.
+
+    Raises:
+        UsageError: The device does not have it; the message lists what it has.
+    """
+    fast, valid = _precisions(device)
+    if name != "auto" and name not in valid:
+        raise UsageError(
+            f"precision '{name}' is not to be had on {device}", remedy=f"valid here: auto, {', '.join(valid)}"
+        )
+    return fast if name == "auto" else name
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """Return torch's number format of a precision: ``fp32``, ``bf16`` or ``fp16``."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def is_gpu(device: str) -> bool:
+    """Tell whether a resolved device is one that crops are prepared on, and half precision is tried on: CUDA alone.
+
+    On Apple's GPU neither was ever tried.
+    """
+    return device.startswith("cuda")
+
+
+def gpu_precisions(device: str) -> tuple[str, ...]:
+    """Return what a network may compute in on a CUDA device, to be tried in this order.
+
+    bf16 comes first, because nothing overflows in it; fp16 is as fast and rounds to an eighth of its steps.
+    """
+    return tuple(dict.fromkeys((resolve_precision("auto", device), "fp16", "fp32")))
+
+
+def _may_have_gpu() -> bool:
+    """Tell whether torch is worth the second or more that asking it costs: it is loaded already, or a driver is."""
+    return sys.platform != "linux" or "torch" in sys.modules or any(Path(node).exists() for node in GPU_NODES)
+
+
+def _precisions(device: str) -> tuple[str, tuple[str, ...]]:
+    """Return the precision that is fast on `device`, and all that it computes in."""
+    if device.startswith("cuda"):
+        import torch
+
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("bf16", ("fp32", "bf16", "fp16")) if bf16 else ("fp16", ("fp32", "fp16"))
+    if device == "mps":
+        return "fp32", ("fp32", "fp16")
+    return "bf16" if _has_bf16() else "fp32", ("fp32", "bf16")
+
+
+def _has_bf16() -> bool:
+    """Tell whether the CPU multiplies in bf16 itself; torch can without that, but not fast."""
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}

@@ -1,0 +1,313 @@
+"""The one place where models are looked up locally and fetched from the hub, and where the hub's errors are read.
+
+Whatever is local is used without asking the network: a folder as written, one in ``models/``, the hub's own cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from mot_dinov3.core.errors import FormatError, GatedModelError, ModelError, UnreachableModelError, UnsupportedModelError
+from mot_dinov3.formats.text import read_object
+
+MODELS = Path("models")  # in the working directory
+TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+OPEN_MODEL = "facebook/dinov2-base"
+OPEN_DETECTOR = "PekingU/rtdetr_v2_r18vd"
+CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
+REQUEST_SECONDS = 4.0  # for the hub to answer one small request
+PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addresses, has no limit of its own
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """What to do without a model, in the words of the option that names it.
+
+    Attributes:
+        another: Names a model that anybody may fetch.
+        local: How to give a folder, or to do without; may have several lines.
+    """
+
+    another: str
+    local: str
+
+
+EMBEDDER = Advice(
+    f"an open model, e.g. --dinov3 {OPEN_MODEL}",
+    "put the model into a local folder: --embed-model FOLDER, or DINOV3_LOCATION=FOLDER for DINO models\n"
+    "or use a weight-free embedder: --embedder histogram",
+)
+DETECTOR = Advice(
+    f"an open model, e.g. --det rtdetr:{OPEN_DETECTOR}",
+    "put the model into a local folder: --det rtdetr:FOLDER\nor use --det motion, which needs no weights",
+)
+log = logging.getLogger(__name__)
+
+
+class HubClient(Protocol):
+    """What is asked of the hub; each method raises huggingface_hub's own errors."""
+
+    def cached(self, repo: str, revision: str | None) -> Path:
+        """Return the folder of a cached snapshot, complete or not, without any network."""
+        ...
+
+    def files(self, repo: str, revision: str | None) -> list[str]:
+        """Return the names of a repository's files: one small request."""
+        ...
+
+    def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
+        """Fetch the named files and return their folder."""
+        ...
+
+
+class HuggingFaceHub:
+    """The real hub, through huggingface_hub."""
+
+    def cached(self, repo: str, revision: str | None) -> Path:
+        """Return the folder of a cached snapshot, complete or not, without any network."""
+        import huggingface_hub
+
+        folder = huggingface_hub.snapshot_download(
+            repo, revision=revision, local_files_only=True, allow_patterns=["config.json"]
+        )
+        return Path(folder)
+
+    def files(self, repo: str, revision: str | None) -> list[str]:
+        """Return the names of a repository's files: one small request."""
+        import huggingface_hub
+
+        api = huggingface_hub.HfApi(token=token())
+        info = within(PROBE_SECONDS, lambda: api.model_info(repo, revision=revision, timeout=REQUEST_SECONDS))
+        return [file.rfilename for file in info.siblings or []]
+
+    def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
+        """Fetch the named files and return their folder."""
+        import huggingface_hub
+
+        folder = huggingface_hub.snapshot_download(
+            repo, revision=revision, token=token(), allow_patterns=files, etag_timeout=REQUEST_SECONDS
+        )
+        return Path(folder)
+
+
+def find_local(name: str) -> Path:
+    """Return the existing file or folder that `name` means, looked up as written, then in ``models/``.
+
+    Raises:
+        ModelError: There is none.
+    """
+    path = _local(name)
+    if path is None:
+        raise _missing(name)
+    return path
+
+
+def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBEDDER) -> Path:
+    """Return the folder of a transformers model, fetching it where it is not local.
+
+    Args:
+        model: A folder, its name in ``models/``, or a hub id with an optional revision, ``org/name@revision``.
+        client: The hub; a test passes its own.
+        advice: What errors recommend.
+
+    Raises:
+        GatedModelError: Its licence must be accepted first, or the token is refused.
+        UnreachableModelError: It is not local, and the hub does not answer.
+        ModelError: No such folder or model, or one without weights that can be loaded.
+    """
+    path = _local(model)
+    if path is not None:
+        if not path.is_dir():
+            raise ModelError(f"model '{model}' is a file", remedy="give a folder with config.json and safetensors")
+        return path
+    match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", model)
+    if match is None or _is_path(model):
+        raise _missing(model)
+    return _fetch(match[1], match[2], client or HuggingFaceHub(), advice)
+
+
+def token() -> str | None:
+    """Return the hub token of the environment, or None (huggingface_hub then uses a stored login).
+
+    Raises:
+        ModelError: It holds characters that no token has. The message does not show it.
+    """
+    for name in TOKENS:
+        value = os.environ.get(name, "").strip()
+        if not re.fullmatch(r"[\x21-\x7e]*", value):
+            # Sent as it is, the HTTP library would quote it in its own error message.
+            raise ModelError(f"{name} is not a token: it holds blanks or characters beyond ASCII") from None
+        if value:
+            return value
+    return None
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, or raise what it raises.
+
+    Raises:
+        TimeoutError: It did neither within `seconds`; its daemon thread is left behind.
+    """
+    outcome: queue.SimpleQueue[tuple[bool, T | BaseException]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put((True, call()))
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread, which raises it
+            outcome.put((False, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        done, result = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if not done:
+        raise result  # type: ignore[misc]
+    return result  # type: ignore[return-value]
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether `folder` holds a config and all of the weights that it lists."""
+    if not (folder / "config.json").is_file():
+        return False
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return True
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            shards = _shards(index)
+            return bool(shards) and all((folder / shard).is_file() for shard in shards)
+    return False
+
+
+def _shards(index: Path) -> set[str]:
+    """Return the files that an index lists; none where it is damaged."""
+    try:
+        listed = read_object(index).get("weight_map")
+    except FormatError as error:
+        log.debug("%s", error.message)
+        return set()
+    return {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
+
+
+def unsupported(model: str, reason: str, advice: Advice = EMBEDDER) -> UnsupportedModelError:
+    """Build the error for a model whose architecture the installed transformers does not know."""
+    return UnsupportedModelError(
+        f"Model '{model}' is not supported by the installed transformers ({reason})",
+        remedy="upgrade: pip install -U transformers huggingface_hub\n"
+        "or set up with the newest transformers: bash setup.sh cpu --dinov3-edge\n"
+        f"or use {advice.another}",
+    )
+
+
+def not_plain(what: str) -> ModelError:
+    """Build the error for a pickle that is damaged, or holds more than tensors: nothing in it was run."""
+    return ModelError(
+        f"{what} cannot be read as plain tensors",
+        remedy="the file is damaged, or holds code; fetch it again, or convert it to safetensors",
+    )
+
+
+def _local(name: str) -> Path | None:
+    """Return what exists under `name`: as written, in ``models/``, or there under the last part of a hub id."""
+    if not name.strip():
+        return None
+    places = [Path(name).expanduser(), MODELS / name, MODELS / Path(name).name]
+    return next((place for place in places if place.exists()), None)
+
+
+def _is_path(model: str) -> bool:
+    """Return whether `model`, which does not exist here, can only have been meant as a path."""
+    path = Path(model)
+    weights = path.suffix in (".pt", ".pth", ".onnx", ".xml", ".safetensors", ".bin", ".torchscript")
+    in_a_folder = path.parent != Path() and path.parent.is_dir()
+    return weights or in_a_folder or model.startswith(".")
+
+
+def _missing(name: str) -> ModelError:
+    return ModelError(
+        f"model '{name}' does not exist here",
+        remedy=f"give the path of an existing file or folder, or put it into {MODELS}/",
+    )
+
+
+def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -> Path:
+    from huggingface_hub import errors
+
+    try:
+        folder = client.cached(repo, revision)
+        if is_complete(folder):
+            return folder
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, ValueError):
+        log.debug("no cached snapshot of %s", repo)
+    # The base of the HTTP library's errors, which is httpx's or httpx2's, depending on huggingface_hub's release.
+    http_error: Any = errors.HfHubHTTPError.__bases__[0]
+    try:
+        wanted = _wanted(repo, client.files(repo, revision))
+        log.info("fetching %s from the hub", repo)
+        return client.download(repo, revision, wanted)
+    except (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError, RuntimeError) as error:
+        raise translate(repo, revision, error, advice) from error
+
+
+def _wanted(repo: str, files: list[str]) -> list[str]:
+    """Return the files to fetch: the configs, and safetensors, or pickled tensors where there are only those."""
+    for pattern in WEIGHTS:
+        weights = [name for name in files if re.fullmatch(pattern, name)]
+        if weights:
+            return [name for name in files if name in CONFIGS] + weights
+    raise ModelError(
+        f"model '{repo}' holds no weights that can be loaded",
+        remedy="a model for transformers has model.safetensors (or pytorch_model.bin) beside its config.json",
+    )
+
+
+def translate(repo: str, revision: str | None, error: BaseException, advice: Advice = EMBEDDER) -> ModelError:
+    """Return the project's error, with its remedy, for one that huggingface_hub raised. Texts of the hub stay out."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, errors.HfHubHTTPError):
+        error = error.__cause__
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+    if isinstance(error, errors.GatedRepoError):
+        return _gated(repo, "", advice)
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return ModelError(
+            f"model '{repo}' does not exist on Hugging Face, or is private",
+            remedy="check its spelling; a private model needs a token that may see it (HF_TOKEN in .env)",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelError(f"model '{repo}' has no revision '{revision}' on Hugging Face", remedy="check its spelling")
+    if status in (401, 403):
+        return _gated(repo, f", or the token is refused (HTTP {status})", advice)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
+        return ModelError(
+            f"model '{repo}' could not be stored: {error.strerror}",
+            remedy="free some disk space, or point HF_HOME to a folder that can be written",
+        )
+    reason = f"HTTP {status}" if status else type(error).__name__
+    return UnreachableModelError(
+        f"Model '{repo}' is not local, and Hugging Face cannot be reached ({reason})",
+        remedy=advice.local,
+    )
+
+
+def _gated(repo: str, addition: str, advice: Advice) -> GatedModelError:
+    return GatedModelError(
+        f"Model '{repo}' is gated on Hugging Face{addition}",
+        remedy=f"1) visit https://huggingface.co/{repo} while logged in and agree or request access "
+        "(with the account of the token)\n"
+        "2) give a token: HF_TOKEN=hf_xxx in .env, or log in once with: hf auth login\n"
+        f"3) or use {advice.another}, or --fallback-open",
+    )
