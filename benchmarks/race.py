@@ -41,7 +41,7 @@ from pathlib import Path
 import numpy as np
 from recordings import Recording, add_options, embedded_boxes, load, strained
 
-from mot_dinov3.apps.benchmark.association import as_lines, sweep
+from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep
 from mot_dinov3.apps.benchmark.contestants import OURS, Makers, Ours, Racer, contestants
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
 from mot_dinov3.linking import Tracklets, link

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.apps.batch.video import VideoJob, run_video
+from mot_dinov3.apps.batch.worker import VideoJob, run_video
 from scenes import write_scene
 
 

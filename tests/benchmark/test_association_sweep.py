@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.apps.benchmark import contestants as entrants
-from mot_dinov3.apps.benchmark.association import as_lines, sweep, walkers
+from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep, walkers
 from mot_dinov3.apps.benchmark.contestants import Ours, contestants
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.factory import Scene

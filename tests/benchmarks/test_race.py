@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from mot_dinov3.apps.benchmark.association import walkers
+from mot_dinov3.apps.benchmark.association_cost import walkers
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def test_memory_is_read_while_the_source_begins_again(scene: Scene, capsys: pyte
 def test_the_association_step_needs_no_source(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mot_dinov3.apps.benchmark import association
+    from mot_dinov3.apps.benchmark import association_cost
     from mot_dinov3.apps.benchmark import contestants
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3 import __version__, cli
 from mot_dinov3.cli import main
-from mot_dinov3.cli.spelling import as_options
+from mot_dinov3.cli.aliases import as_options
 from mot_dinov3.core.errors import GatedModelError
 
 

@@ -13,10 +13,10 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.formats import labelme
 from mot_dinov3.pipeline.keypoint_files import Place
 from mot_dinov3.core.structures import Keypoints
-from mot_dinov3.apps.studio.annotations import Board
-from mot_dinov3.apps.studio.asking import ConflictError
-from mot_dinov3.apps.studio.items import Item
-from mot_dinov3.apps.studio.results import Results
+from mot_dinov3.apps.studio.label_store import Board
+from mot_dinov3.apps.studio.requests import ConflictError
+from mot_dinov3.apps.studio.shapes import Item
+from mot_dinov3.apps.studio.result_tables import Results
 
 SIZE = (100, 80)
 PICTURE = np.zeros((80, 100, 3), np.uint8)

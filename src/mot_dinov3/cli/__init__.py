@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mot_dinov3 import __version__
-from mot_dinov3.cli.spelling import as_options, suggestion
+from mot_dinov3.cli.aliases import as_options, suggestion
 from mot_dinov3.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.apps.batch.config import BatchCommand
-from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
 from mot_dinov3.config import assemble
 from mot_dinov3.core.errors import UsageError
@@ -15,7 +15,7 @@ from mot_dinov3.core.errors import UsageError
 if TYPE_CHECKING:
     from mot_dinov3.apps.batch.config import BatchConfig
     from mot_dinov3.apps.batch.manifest import Manifest, VideoState
-    from mot_dinov3.apps.batch.video import VideoJob
+    from mot_dinov3.apps.batch.worker import VideoJob
 
 
 def add_parser(subparsers: Any) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.apps.batch.manifest import open_manifest
     from mot_dinov3.apps.batch.overview import write_overview
     from mot_dinov3.apps.batch.plan import make_plan
-    from mot_dinov3.apps.batch.run import alone_in, exit_code, summary
+    from mot_dinov3.apps.batch.loop import alone_in, exit_code, summary
     from mot_dinov3.build import now_utc
 
     plan = make_plan(args.inputs, values, config.batch.out_dir)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def work_off(missing: list[VideoJob], manifest: Manifest, config: BatchConfig, *, shown: bool) -> int:
     """Run videos under a progress bar; return the number of a signal that ended it, or 0."""
     from mot_dinov3.apps.batch.engines import open_engine
-    from mot_dinov3.apps.batch.run import BatchRun
+    from mot_dinov3.apps.batch.loop import BatchRun
 
     failed: list[str] = []
     with (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mot_dinov3
-from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
 from mot_dinov3.config import TrackConfig, TrackerChoice, track_config
 from mot_dinov3.detectors.base import DetectorConfig
@@ -142,7 +142,7 @@ def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[
 
 
 def _association(*, progress: bool) -> Report:
-    from mot_dinov3.apps.benchmark.association import OBJECT_COUNTS, PASSES, as_lines, sweep
+    from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, as_lines, sweep
     from mot_dinov3.apps.benchmark.contestants import OURS, contestants
 
     makers, notices = contestants(None, embedded=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.core import files
-from mot_dinov3.cli.options import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS

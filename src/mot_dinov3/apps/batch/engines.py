@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from mot_dinov3.models.openvino import usable_cpus
 from mot_dinov3.apps.batch.config import BatchConfig
-from mot_dinov3.apps.batch.video import VideoJob, VideoResult, run_video
+from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
 
 
 class Engine(Protocol):
@@ -96,6 +96,6 @@ def open_engine(config: BatchConfig) -> Engine:
 
 
 def _ray(config: BatchConfig) -> Engine:
-    from mot_dinov3.apps.batch.on_ray import RayEngine
+    from mot_dinov3.apps.batch.ray_engine import RayEngine
 
     return RayEngine(config)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mot_dinov3.core import files
 from mot_dinov3.apps.batch.plan import MANIFEST, Plan, changed, check_room
-from mot_dinov3.apps.batch.video import VideoJob, VideoResult
+from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
 from mot_dinov3.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,

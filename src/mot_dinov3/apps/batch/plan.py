@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
-from mot_dinov3.apps.batch.video import LOG, VideoJob
+from mot_dinov3.apps.batch.worker import LOG, VideoJob
 from mot_dinov3.build.outputs import check_files
 from mot_dinov3.config import Option, TrackConfig, assemble, options_of
 from mot_dinov3.core.errors import InputError, OutputError, UsageError

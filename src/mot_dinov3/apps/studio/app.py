@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mot_dinov3.core.errors import InputError, MotError
 from mot_dinov3.apps.studio import guard
-from mot_dinov3.apps.studio.asking import Ask, Blob, ConflictError
+from mot_dinov3.apps.studio.requests import Ask, Blob, ConflictError
 from mot_dinov3.apps.studio.jobs import Handle
 from mot_dinov3.apps.studio.roots import OutsideRootsError
 from mot_dinov3.apps.studio.routes import files

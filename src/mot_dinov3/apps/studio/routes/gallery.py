@@ -15,12 +15,12 @@ from mot_dinov3.gallery.folder import load_gallery
 from mot_dinov3.core.structures import Image
 from mot_dinov3.apps.studio import gallery_check
 from mot_dinov3.apps.studio import selection
-from mot_dinov3.apps.studio.asking import Ask, Blob
-from mot_dinov3.apps.studio.crops import GalleryDesk, crop_window, usable_name, whole_share
+from mot_dinov3.apps.studio.requests import Ask, Blob
+from mot_dinov3.apps.studio.gallery_editor import GalleryDesk, crop_window, usable_name, whole_share
 from mot_dinov3.apps.studio.jobs import Handle, Job
 from mot_dinov3.apps.studio.routes.player import jpeg
 from mot_dinov3.apps.studio.session import Studio, file_stamp
-from mot_dinov3.apps.studio.tracked import Tracked
+from mot_dinov3.apps.studio.track_index import Tracked
 from mot_dinov3.video.images import SUFFIXES
 
 CROP_QUALITY = 95

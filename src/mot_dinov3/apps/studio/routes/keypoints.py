@@ -10,9 +10,9 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointsCommand
 from mot_dinov3.pipeline.keypoint_files import Place, stem_of
 from mot_dinov3.pipeline.keypoint_gaps import plan_gaps
-from mot_dinov3.apps.studio.annotations import Board
-from mot_dinov3.apps.studio.asking import Ask, ConflictError
-from mot_dinov3.apps.studio.items import MAX_ITEMS, Item
+from mot_dinov3.apps.studio.label_store import Board
+from mot_dinov3.apps.studio.requests import Ask, ConflictError
+from mot_dinov3.apps.studio.shapes import MAX_ITEMS, Item
 from mot_dinov3.apps.studio.jobs import Handle, Job
 from mot_dinov3.apps.studio.routes.similarity import backend_job
 from mot_dinov3.apps.studio.session import Studio

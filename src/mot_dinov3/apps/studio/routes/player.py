@@ -9,7 +9,7 @@ import numpy as np
 
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Image
-from mot_dinov3.apps.studio.asking import Ask, Blob
+from mot_dinov3.apps.studio.requests import Ask, Blob
 from mot_dinov3.apps.studio.session import Studio, file_stamp
 
 QUALITY = 92  # what is shown; crops are cut from the decoded frame itself

@@ -9,10 +9,10 @@ from mot_dinov3.build.backends import BackendChoice, build_backend
 from mot_dinov3.build.similarity import describe
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointJob
-from mot_dinov3.apps.studio.asking import Ask
+from mot_dinov3.apps.studio.requests import Ask
 from mot_dinov3.apps.studio.jobs import Handle, Job
 from mot_dinov3.apps.studio.session import Studio, file_stamp
-from mot_dinov3.apps.studio.similar import Described, compare
+from mot_dinov3.apps.studio.patch_similarity import Described, compare
 
 
 def similarity(studio: Studio, ask: Ask) -> Handle:

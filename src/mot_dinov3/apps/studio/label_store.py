@@ -21,10 +21,10 @@ from mot_dinov3.keypoints.labels import Labels, sort_out
 from mot_dinov3.keypoints.structure import symmetry_pairs
 from mot_dinov3.pipeline.keypoint_files import Place
 from mot_dinov3.core.structures import Image
-from mot_dinov3.apps.studio.asking import ConflictError
-from mot_dinov3.apps.studio.crops import TRASH
-from mot_dinov3.apps.studio.items import Item, refuse_doubles
-from mot_dinov3.apps.studio.results import Results
+from mot_dinov3.apps.studio.requests import ConflictError
+from mot_dinov3.apps.studio.gallery_editor import TRASH
+from mot_dinov3.apps.studio.shapes import Item, refuse_doubles
+from mot_dinov3.apps.studio.result_tables import Results
 
 PREDICTED = ("score", "state", "source", "visible")  # keys of ours that a person's label does not have
 

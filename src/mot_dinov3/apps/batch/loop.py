@@ -12,7 +12,7 @@ from typing import Any
 
 from mot_dinov3.apps.batch.engines import Engine
 from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, WAITING, Manifest, VideoState
-from mot_dinov3.apps.batch.video import VideoJob
+from mot_dinov3.apps.batch.worker import VideoJob
 from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, ModelError, OutputError
 
 POLL_SECONDS = 0.2

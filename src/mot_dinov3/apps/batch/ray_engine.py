@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mot_dinov3.apps.batch.config import BatchConfig
-from mot_dinov3.apps.batch.video import VideoJob, VideoResult, run_video
+from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
 from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, UsageError
 
 RETRIES = 3  # of a task whose worker or node was lost; it goes on from what the lost one left
