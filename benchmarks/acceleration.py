@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.models import openvino
-from mot_dinov3.build.inputs import sample_source
+from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.yolo import load_network

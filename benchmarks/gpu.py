@@ -26,7 +26,7 @@ import numpy as np
 from acceleration import random_vit_s
 
 from mot_dinov3.build import build_tracking
-from mot_dinov3.config import TrackConfig, assemble
+from mot_dinov3.pipeline.config import TrackConfig, assemble
 from mot_dinov3.core.timing import StageTimer
 
 WARM_UP = 10

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from mot_dinov3.cli.arguments import add_config_options
-from mot_dinov3.config import TrackConfig, assemble, options_of, read_toml
+from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
 from mot_dinov3.core.errors import ConfigError
 
 OPTIONS = {option.key: option for option in options_of(TrackConfig)}

@@ -16,7 +16,7 @@ import mot_dinov3
 from mot_dinov3 import api, naming
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
-from mot_dinov3.config import assemble
+from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
 from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.naming.classes import class_filter

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.build import now_utc
-from mot_dinov3.config import assemble, options_of, typed_values
+from mot_dinov3.pipeline.config import assemble, options_of, typed_values
 from mot_dinov3.naming import GalleryJobConfig, GalleryRun, RunPaths, job_values
 from mot_dinov3.trackers import TRACKERS
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.cli import main
-from mot_dinov3.counting.counter import PlaceCounter, count_lines, count_records, count_rows
-from mot_dinov3.counting.places import Place, check_places, parse_line, read_zones
+from mot_dinov3.pipeline.counting import PlaceCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.regions import Place, check_places, parse_line, read_zones
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, VideoInfo
 

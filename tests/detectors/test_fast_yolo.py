@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
 from mot_dinov3.models.sample_images import photographs
-from mot_dinov3.build.inputs import sample_source
+from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.fast import found_again

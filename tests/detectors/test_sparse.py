@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.detectors.sparse import Cadence, SparseConfig, SparseDetector
+from mot_dinov3.pipeline.interval_detector import Cadence, SparseConfig, SparseDetector
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 

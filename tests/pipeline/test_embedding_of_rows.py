@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.pipeline.tracking import embeds_rows
+from mot_dinov3.pipeline.loop import embeds_rows
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, Image, ModelInfo
 
 DETECTIONS = Detections(np.arange(12, dtype=np.float32).reshape(3, 4).cumsum(axis=1))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.record import NoRecord, RunRecord, record_path
+from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
 from mot_dinov3.pipeline.remembering import Remembering
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, Reason, TrackView

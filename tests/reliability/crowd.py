@@ -21,7 +21,7 @@ ZYGOTE = """
 import json, os, signal, sys
 import av, cv2, scipy.optimize
 from mot_dinov3.build import build_tracking
-from mot_dinov3.build.outputs import SinkMaker
+from mot_dinov3.pipeline.outputs import SinkMaker
 from mot_dinov3.cli import main
 
 class Kill:

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.cli import main, read_env
-from mot_dinov3.config import TrackConfig, assemble, options_of, read_toml
+from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.labelme import read_labels, read_outlines

@@ -25,7 +25,7 @@ import cv2
 from pathlib import Path
 from mot_dinov3.build import inputs, outputs
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.tracking import TrackingPipeline
+from mot_dinov3.pipeline.loop import TrackingPipeline
 from mot_dinov3.video import SourceConfig, open_source
 from mot_dinov3.video.source import BaseSource
 

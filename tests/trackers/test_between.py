@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from tracking_scene import boxes, ids, person, tracker
 
-from mot_dinov3.detectors.sparse import Cadence
+from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.trackers.between import BetweenTracker, velocity
+from mot_dinov3.pipeline.interval_tracker import BetweenTracker, velocity
 from mot_dinov3.trackers.flow import BoxFlow, displacement, grid
 
 

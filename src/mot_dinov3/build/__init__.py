@@ -4,8 +4,8 @@ Everything that can be refused is refused before a model loads: outputs first, t
 detections; weights come last.
 """
 
-from mot_dinov3.build.inputs import DetectionRun, build_detection
-from mot_dinov3.build.times import now_utc
-from mot_dinov3.build.tracking import TrackingRun, build_tracking
+from mot_dinov3.pipeline.inputs import DetectionRun, build_detection
+from mot_dinov3.core.clock import now_utc
+from mot_dinov3.pipeline.wiring import TrackingRun, build_tracking
 
 __all__ = ["DetectionRun", "TrackingRun", "build_detection", "build_tracking", "now_utc"]

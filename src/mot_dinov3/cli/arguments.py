@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.config import Option, options_of, read_toml
+from mot_dinov3.pipeline.config import Option, options_of, read_toml
 
 GROUPS = {
     "batch": "many videos",

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import mot_dinov3
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
-from mot_dinov3.config import TrackConfig, TrackerChoice, track_config
+from mot_dinov3.pipeline.config import TrackConfig, TrackerChoice, track_config
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.detectors.sparse import SparseConfig
+from mot_dinov3.pipeline.interval_detector import SparseConfig
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EmbedderConfig

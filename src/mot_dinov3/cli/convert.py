@@ -68,7 +68,7 @@ def _rate(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, say what was lost, and return the exit code."""
-    from mot_dinov3.build.times import now_utc
+    from mot_dinov3.core.clock import now_utc
     from mot_dinov3.formats import exchange
 
     name = args.target_format or exchange.format_of_output(args.target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.track import run_with_progress
-from mot_dinov3.config import TrackConfig, assemble
+from mot_dinov3.pipeline.config import TrackConfig, assemble
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.models.devices import DeviceConfig

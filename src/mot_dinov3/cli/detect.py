@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
-from mot_dinov3.config import DetectConfig, assemble
+from mot_dinov3.pipeline.config import DetectConfig, assemble
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.core import files
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
-from mot_dinov3.config import TrackConfig, track_config
+from mot_dinov3.pipeline.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EMBEDDERS
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     config = track_config(option_values(args, TrackConfig))
     from mot_dinov3.build import build_tracking
-    from mot_dinov3.build.resuming import is_complete
+    from mot_dinov3.pipeline.run_identity import is_complete
 
     if is_complete(config):
         say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])

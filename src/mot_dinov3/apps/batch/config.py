@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.config import TrackConfig
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.core.options import require, require_choice, setting
 
 ENGINES = ("local", "ray")

@@ -9,8 +9,8 @@ from typing import Any
 
 from mot_dinov3.core import files
 from mot_dinov3.apps.batch.worker import LOG, VideoJob
-from mot_dinov3.build.outputs import check_files
-from mot_dinov3.config import Option, TrackConfig, assemble, options_of
+from mot_dinov3.pipeline.outputs import check_files
+from mot_dinov3.pipeline.config import Option, TrackConfig, assemble, options_of
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
 from mot_dinov3.formats.text import check_file
 from mot_dinov3.video.images import SUFFIXES, natural_key

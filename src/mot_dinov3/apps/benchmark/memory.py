@@ -10,11 +10,11 @@ from pathlib import Path
 
 from mot_dinov3.apps.benchmark.runs import Tick, peak_mb
 from mot_dinov3.build import build_tracking
-from mot_dinov3.build.inputs import open_ahead
-from mot_dinov3.config import TrackConfig
+from mot_dinov3.pipeline.inputs import open_ahead
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.tracking import TrackingPipeline
+from mot_dinov3.pipeline.loop import TrackingPipeline
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.video import FrameSource
 

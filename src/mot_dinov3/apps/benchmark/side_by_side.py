@@ -15,7 +15,7 @@ import numpy as np
 
 from mot_dinov3.apps.benchmark.contestants import OURS, missing, ultralytics_settings
 from mot_dinov3.build import build_tracking
-from mot_dinov3.config import TrackConfig
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mot_dinov3.counting.counter import Count, PlaceCounter, count_lines, count_records, count_rows
-from mot_dinov3.counting.places import Place
+from mot_dinov3.pipeline.counting import Count, PlaceCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.regions import Place
 from mot_dinov3.core.structures import Detections, Frame
 
 

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
-from mot_dinov3.build.counts import CountSink
-from mot_dinov3.build.drawing import FrameDrawer
-from mot_dinov3.build.inputs import detection_header
-from mot_dinov3.build.report import NoReport, ReportMaker, Told
-from mot_dinov3.build.resuming import taken_over
-from mot_dinov3.build.times import now_utc
-from mot_dinov3.config import TrackConfig
-from mot_dinov3.counting.places import Place
-from mot_dinov3.detectors.sparse import Cadence
+from mot_dinov3.pipeline.counts import CountSink
+from mot_dinov3.pipeline.drawing import FrameDrawer
+from mot_dinov3.pipeline.inputs import detection_header
+from mot_dinov3.pipeline.report_sinks import NoReport, ReportMaker, Told
+from mot_dinov3.pipeline.run_identity import taken_over
+from mot_dinov3.core.clock import now_utc
+from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.regions import Place
+from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
-from mot_dinov3.pipeline.between import Interpolated, LookedAt
-from mot_dinov3.pipeline.record import RecordSink
+from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt
+from mot_dinov3.pipeline.resume import RecordSink
 from mot_dinov3.pipeline.retrospective import Retrospective
 from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Sink, TextSink, VideoSink
 from mot_dinov3.pipeline.timed import Timed
-from mot_dinov3.pipeline.tracking import Stages
+from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.core.structures import Detections, Frame, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import VideoWriter

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mot_dinov3.counting.config import CountConfig
+from mot_dinov3.pipeline.counting_config import CountConfig
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.detectors.sparse import SparseConfig
+from mot_dinov3.pipeline.interval_detector import SparseConfig
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.features.factory import EmbedderConfig

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mot_dinov3.counting.places import Place
+from mot_dinov3.pipeline.regions import Place
 from mot_dinov3.core.structures import BoolArray, Detections
 
 STEADY = 0.1  # s for which a track has to stay on the other side of a line or border

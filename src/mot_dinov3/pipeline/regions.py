@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.counting.config import CountConfig
+from mot_dinov3.pipeline.counting_config import CountConfig
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.formats.labelme import read_frame
 from mot_dinov3.formats.text import is_number, kind_of, read_object
