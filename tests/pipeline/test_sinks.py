@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import OutputLostError
-from mot_dinov3.pipeline.retrospective import Retrospective
-from mot_dinov3.pipeline.sinks import JsonSink, OutputConfig, TextSink, VideoSink
+from mot_dinov3.sinks.backfill import Retrospective
+from mot_dinov3.sinks.files import JsonSink, OutputConfig, TextSink, VideoSink
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.core.timing import StageTimer
 

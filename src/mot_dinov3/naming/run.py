@@ -28,8 +28,8 @@ from mot_dinov3.naming.classes import check_words, class_filter
 from mot_dinov3.naming.config import GalleryJobConfig, RunPaths, check_needs
 from mot_dinov3.pipeline.journal import Journal, NoJournal, journal_path
 from mot_dinov3.pipeline.naming import LineTaker, Looker, NamingPipeline, NamingStages
-from mot_dinov3.pipeline.sinks import Several, Sink, VideoSink
-from mot_dinov3.pipeline.windows import FolderSink, RetimedSink, WindowSink, check_screen
+from mot_dinov3.sinks.files import Several, Sink, VideoSink
+from mot_dinov3.sinks.display import FolderSink, RetimedSink, WindowSink, check_screen
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.config import TrackerConfig

@@ -26,7 +26,7 @@ from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
-from mot_dinov3.pipeline.sinks import OutputConfig
+from mot_dinov3.sinks.files import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.core.options import Setting, flag_of, setting
 from mot_dinov3.trackers.config import TrackerConfig

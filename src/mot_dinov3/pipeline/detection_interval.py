@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mot_dinov3.pipeline.sinks import Several, Sink
+from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.core.structures import Detections, Frame, TrackState
 
 

@@ -14,7 +14,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.formats.text import read_object
-from mot_dinov3.pipeline.behind import Behind
+from mot_dinov3.sinks.background import Behind
 from mot_dinov3.pipeline.keypoint_doubts import DoubtLog
 from mot_dinov3.pipeline.keypoint_journal import PassJournal
 from mot_dinov3.core.structures import Keypoints

@@ -11,7 +11,7 @@ from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder, look
 from mot_dinov3.gallery.stage import Identification, NoGallery
 from mot_dinov3.pipeline.resume import NoRecord, Scheduling
-from mot_dinov3.pipeline.sinks import Several, Sink
+from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.pipeline.summary import Counts
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
 from mot_dinov3.core.timing import StageTimer

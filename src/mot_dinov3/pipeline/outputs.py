@@ -22,9 +22,9 @@ from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
 from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt
 from mot_dinov3.pipeline.resume import RecordSink
-from mot_dinov3.pipeline.retrospective import Retrospective
-from mot_dinov3.pipeline.sinks import EndSink, JsonSink, Sink, TextSink, VideoSink
-from mot_dinov3.pipeline.timed import Timed
+from mot_dinov3.sinks.backfill import Retrospective
+from mot_dinov3.sinks.files import EndSink, JsonSink, Sink, TextSink, VideoSink
+from mot_dinov3.sinks.timed import Timed
 from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.core.structures import Detections, Frame, TrackView
 from mot_dinov3.core.timing import StageTimer

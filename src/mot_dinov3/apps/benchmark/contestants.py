@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.detectors.weights import ultralytics_module
-from mot_dinov3.pipeline.retrospective import revised
+from mot_dinov3.sinks.backfill import revised
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.core.structures import Detections, Frame, TrackView
 from mot_dinov3.trackers.appearance import AppearanceTracker

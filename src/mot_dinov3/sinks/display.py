@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.sinks import Sink
+from mot_dinov3.sinks.files import Sink
 from mot_dinov3.core.structures import Detections, Frame, Image
 
 X11_PORT = 6000
