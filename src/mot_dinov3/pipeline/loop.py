@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder, look
-from mot_dinov3.gallery.stage import Identification, NoGallery
+from mot_dinov3.gallery.identifier import Identification, NoGallery
 from mot_dinov3.pipeline.resume import NoRecord, Scheduling
 from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.pipeline.summary import Counts

@@ -21,11 +21,11 @@ from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.core.errors import OutputLostError, UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
-from mot_dinov3.gallery.build import build_gallery
+from mot_dinov3.gallery.loading import build_gallery
 from mot_dinov3.gallery.folder import list_identities
 from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.core.files import part_path
-from mot_dinov3.pipeline.journal import journal_path
+from mot_dinov3.gallery.job.journal import journal_path
 from mot_dinov3.pipeline.second_pass import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
 from mot_dinov3.pipeline.resume import NoRecord, Scheduling, record_path
 from mot_dinov3.pipeline.remembering import Remembering

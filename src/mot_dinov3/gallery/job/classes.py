@@ -8,8 +8,8 @@ from pathlib import Path
 from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.formats.stream import DetectionStream
 from mot_dinov3.formats.text import printable, read_text
-from mot_dinov3.naming.config import NamingConfig
-from mot_dinov3.pipeline.naming import ClassFilter
+from mot_dinov3.gallery.job.config import NamingConfig
+from mot_dinov3.gallery.job.loop import ClassFilter
 
 MAX_NAMES = 1 << 20  # bytes
 _ID = re.compile(r"-1|[0-9]{1,9}")  # -1: class unknown

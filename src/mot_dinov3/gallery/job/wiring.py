@@ -23,11 +23,11 @@ from mot_dinov3.formats.stream import DetectionStream
 from mot_dinov3.formats.text import printable
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
-from mot_dinov3.gallery.stage import Identifier
-from mot_dinov3.naming.classes import check_words, class_filter
-from mot_dinov3.naming.config import GalleryJobConfig, RunPaths, check_needs
-from mot_dinov3.pipeline.journal import Journal, NoJournal, journal_path
-from mot_dinov3.pipeline.naming import LineTaker, Looker, NamingPipeline, NamingStages
+from mot_dinov3.gallery.identifier import Identifier
+from mot_dinov3.gallery.job.classes import check_words, class_filter
+from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs
+from mot_dinov3.gallery.job.journal import Journal, NoJournal, journal_path
+from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, NamingStages
 from mot_dinov3.sinks.files import Several, Sink, VideoSink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, WindowSink, check_screen
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo

@@ -7,7 +7,7 @@ from pathlib import Path
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import load_gallery
-from mot_dinov3.gallery.stage import Identification, Identifier, NoGallery
+from mot_dinov3.gallery.identifier import Identification, Identifier, NoGallery
 
 
 def build_gallery(config: GalleryConfig, embedder: Embedder, *, memory: bool) -> Identification:

@@ -13,8 +13,8 @@ from mot_dinov3.features.base import Embedder
 from mot_dinov3.formats.stream import DetectionStream, FrameRecord
 from mot_dinov3.formats.text import MAX_FRAME, dumps
 from mot_dinov3.formats.track_v1 import track_records
-from mot_dinov3.gallery.stage import Identifier
-from mot_dinov3.pipeline.journal import NoJournal
+from mot_dinov3.gallery.identifier import Identifier
+from mot_dinov3.gallery.job.journal import NoJournal
 from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, VideoInfo
 from mot_dinov3.core.timing import StageTimer
