@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mot_dinov3.build.keypoints import KeypointRun, build_keypoints
+from mot_dinov3.keypoints.job.wiring import KeypointRun, build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.core.structures import VideoInfo

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from keypoints import scene
-from mot_dinov3.build import backends
-from mot_dinov3.build.keypoints import KeypointRun
+from mot_dinov3.keypoints.job import model_loading
+from mot_dinov3.keypoints.job.wiring import KeypointRun
 from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints import cutie as adapter

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.keypoints import geometry, masks, search
-from mot_dinov3.keypoints.anchors import Measurement, fuse
+from mot_dinov3.keypoints import geometry, masks
+from mot_dinov3.keypoints import search_windows
+from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.estimate import Estimate
-from mot_dinov3.keypoints.matching import DenseMap, find_peaks
-from mot_dinov3.keypoints.solver import combine, interpolate
-from mot_dinov3.keypoints.structure import is_swapped, limb_outliers, symmetry_pairs
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks
+from mot_dinov3.keypoints.fusion import combine, interpolate
+from mot_dinov3.keypoints.skeleton import is_swapped, limb_outliers, symmetry_pairs
 from mot_dinov3.core.structures import Keypoints, PointState
 
 TURN = np.array([[0.0, -2.0, 5.0], [2.0, 0.0, 1.0]])  # a quarter turn, twice as large
@@ -62,8 +63,8 @@ def test_the_search_radius_follows_the_documented_formula() -> None:
     config = KeypointConfig()
     speed, flow, misses = np.array([0.0, 4.0, 0.0, 50.0]), np.zeros(4), np.array([0.0, 0.0, 3.0, 0.0])
     # base 2 × 0.85 = 1.7, floor 2.5; + 0.9 × 4; + 3 misses; ceiling 12
-    np.testing.assert_allclose(search.search_radius(config, speed, flow, misses), [2.5, 5.3, 4.7, 12])
-    measured = search.search_radius(config, np.zeros(1), np.array([4.0]), np.zeros(1))
+    np.testing.assert_allclose(search_windows.search_radius(config, speed, flow, misses), [2.5, 5.3, 4.7, 12])
+    measured = search_windows.search_radius(config, np.zeros(1), np.array([4.0]), np.zeros(1))
     np.testing.assert_allclose(measured, [5.3])
 
 
@@ -72,7 +73,7 @@ def test_the_motion_prior_grows_to_its_weight_and_is_relieved_by_misses() -> Non
 
     def penalty(distance: float, misses: float = 0, speed: float = 0, radius: float = 10) -> float:
         at = np.array([distance])
-        return float(search.prior_penalty(config, at, radius_px=radius, misses=misses, speed_px=speed)[0])
+        return float(search_windows.prior_penalty(config, at, radius_px=radius, misses=misses, speed_px=speed)[0])
 
     assert penalty(0) == 0
     assert penalty(20) == pytest.approx(0.3)
@@ -86,13 +87,13 @@ def test_the_motion_prior_grows_to_its_weight_and_is_relieved_by_misses() -> Non
 def test_places_nearer_to_another_animal_s_point_are_held_back() -> None:
     places = np.array([[[[0.0, 0.0], [9.0, 0.0]]]] * 2)
     rivals = np.array([[[10.0, 0.0]], [[np.nan, np.nan]]])
-    held = search.rival_penalty(places, np.array([[1.0, 0.0]] * 2), rivals)
-    assert np.asarray(held).tolist() == [[[0.0, search.RIVAL_WEIGHT]], [[0.0, 0.0]]]
+    held = search_windows.rival_penalty(places, np.array([[1.0, 0.0]] * 2), rivals)
+    assert np.asarray(held).tolist() == [[[0.0, search_windows.RIVAL_WEIGHT]], [[0.0, 0.0]]]
 
 
 def test_search_windows_stay_in_the_map_and_within_the_radius() -> None:
     places = np.array([[20.0, 36.0], [4.0, 4.0], [-90.0, 4.0]])
-    windows = search.windows_around(places, np.array([8.0, 16.0, 8.0]), (10, 12), 8.0)
+    windows = search_windows.windows_around(places, np.array([8.0, 16.0, 8.0]), (10, 12), 8.0)
     numbers = np.arange(120.0).reshape(10, 12)
     cells = [set(found[np.isfinite(found)].astype(int).tolist()) for found in windows.of(numbers)]
     assert cells[0] == {12 * row + column for row in (3, 4, 5) for column in (1, 2, 3)}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from keypoints import scene
-from mot_dinov3.build.backends import build_backend
-from mot_dinov3.build.keypoints import build_keypoints
+from mot_dinov3.keypoints.job.model_loading import build_backend
+from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
@@ -94,7 +94,7 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "MOT_DINOV3_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.delenv("DINOV3_LOCATION", raising=False)
-    monkeypatch.setattr("mot_dinov3.build.backends.weights_cache", lambda: tmp_path / "empty")
+    monkeypatch.setattr("mot_dinov3.keypoints.job.model_loading.weights_cache", lambda: tmp_path / "empty")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
 

@@ -14,12 +14,12 @@ from keypoints import scene
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.matching import DenseMap
-from mot_dinov3.keypoints.motion import Picture
-from mot_dinov3.keypoints.partial import with_outlines
+from mot_dinov3.keypoints.descriptor_maps import DenseMap
+from mot_dinov3.keypoints.point_flow import Picture
+from mot_dinov3.keypoints.partial_labels import with_outlines
 from mot_dinov3.keypoints.tracker import PointTracker
-from mot_dinov3.pipeline import keypoint_passes
-from mot_dinov3.pipeline.keypoint_gaps import Gap
+from mot_dinov3.keypoints.job import passes
+from mot_dinov3.keypoints.job.gaps import Gap
 from mot_dinov3.core.structures import Image, ModelInfo
 from mot_dinov3.video import media
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.build.keypoints import build_keypoints
+from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 

@@ -10,7 +10,7 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.errors import FormatError, InputError
-from mot_dinov3.pipeline.keypoint_gaps import Gap, plan_gaps
+from mot_dinov3.keypoints.job.gaps import Gap, plan_gaps
 
 FRAMES = 24
 

@@ -11,7 +11,7 @@ import pytest
 
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.formats import labelme
-from mot_dinov3.pipeline.keypoint_files import Place
+from mot_dinov3.keypoints.job.files import Place
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.requests import ConflictError

@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Follow the points, print the summary, and return the exit code."""
     command = assemble(KeypointsCommand, option_values(args, KeypointsCommand))
-    from mot_dinov3.build.keypoints import build_keypoints
+    from mot_dinov3.keypoints.job.wiring import build_keypoints
 
     job = build_keypoints(command)
     say_notices(job.notices())

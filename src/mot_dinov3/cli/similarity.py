@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the picture or the video, print the peaks, and return the exit code."""
     command = assemble(SimilarityCommand, option_values(args, SimilarityCommand))
-    from mot_dinov3.build.similarity import show_similarity
+    from mot_dinov3.keypoints.job.similarity import show_similarity
 
     with ticking(0, shown=not args.no_progress) as (tick, caught):
         result = show_similarity(command, tick)

@@ -16,5 +16,5 @@ __all__ = ["KeypointConfig", "KeypointVideoProcessor"]
 
 def __getattr__(name: str) -> Any:
     if name == "KeypointVideoProcessor":
-        return importlib.import_module("mot_dinov3.build.keypoints").KeypointVideoProcessor
+        return importlib.import_module("mot_dinov3.keypoints.job.wiring").KeypointVideoProcessor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.keypoints import masks
-from mot_dinov3.keypoints.anchors import SeedView, fuse
+from mot_dinov3.keypoints.template_alignment import SeedView, fuse
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.estimate import Estimate
@@ -27,8 +27,8 @@ from mot_dinov3.keypoints.geometry import (
     scale_of,
 )
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.lookup import Lookup, Question
-from mot_dinov3.keypoints.motion import Flow, Picture, carried, pick_supports
+from mot_dinov3.keypoints.descriptor_search import Lookup, Question
+from mot_dinov3.keypoints.point_flow import Flow, Picture, carried, pick_supports
 from mot_dinov3.keypoints.outline import CarriedOutline
 from mot_dinov3.keypoints.redetect import FrameSearch
 from mot_dinov3.core.structures import BoolArray, PointState

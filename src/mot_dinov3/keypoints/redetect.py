@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, invert, robust_similarity, scale_of, warp
-from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.core.structures import BoolArray, Image, IntArray
 

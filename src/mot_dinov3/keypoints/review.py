@@ -9,8 +9,8 @@ from typing import TextIO
 
 import numpy as np
 
-from mot_dinov3.keypoints.solver import Solved
-from mot_dinov3.keypoints.structure import limb_outliers
+from mot_dinov3.keypoints.fusion import Solved
+from mot_dinov3.keypoints.skeleton import limb_outliers
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 COLUMNS = ("rank", "frame", "urgency", "low_score", "disagreement", "limb_outliers", "swaps", "keypoints")

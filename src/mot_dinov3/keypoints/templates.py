@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot_dinov3.keypoints.matching import DenseMap, unit
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 
 RECENT_DISCOUNT = 0.1  # what a template of a tracked frame counts less than a person's

@@ -10,7 +10,7 @@ from mot_dinov3.keypoints.cutie import MaskCarrier
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
-from mot_dinov3.keypoints.motion import Flow, Picture, follow
+from mot_dinov3.keypoints.point_flow import Flow, Picture, follow
 
 WINDOW = 21  # pixels: side of Lucas-Kanade's window
 

@@ -18,8 +18,8 @@ from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.text import read_object
 from mot_dinov3.keypoints.labels import Labels, sort_out
-from mot_dinov3.keypoints.structure import symmetry_pairs
-from mot_dinov3.pipeline.keypoint_files import Place
+from mot_dinov3.keypoints.skeleton import symmetry_pairs
+from mot_dinov3.keypoints.job.files import Place
 from mot_dinov3.core.structures import Image
 from mot_dinov3.apps.studio.requests import ConflictError
 from mot_dinov3.apps.studio.gallery_editor import TRASH

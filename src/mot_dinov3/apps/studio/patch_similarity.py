@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.matching import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
 
 CACHE_BYTES = 400_000_000
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot_dinov3.keypoints.matching import DenseMap
+from mot_dinov3.keypoints.descriptor_maps import DenseMap
 from mot_dinov3.core.structures import Image, ModelInfo
 
 BACKENDS = {

@@ -10,7 +10,7 @@ import torch
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.keypoints.backends import DenseRequest
-from mot_dinov3.keypoints.matching import DenseMap, unit
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 
 STRIDES = (8, 16)  # layers of these steps tell body parts apart; finer ones only edges, coarser ones only animals

@@ -8,8 +8,8 @@ from typing import Any
 
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointsCommand
-from mot_dinov3.pipeline.keypoint_files import Place, stem_of
-from mot_dinov3.pipeline.keypoint_gaps import plan_gaps
+from mot_dinov3.keypoints.job.files import Place, stem_of
+from mot_dinov3.keypoints.job.gaps import plan_gaps
 from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.requests import Ask, ConflictError
 from mot_dinov3.apps.studio.shapes import MAX_ITEMS, Item
@@ -77,7 +77,7 @@ def follow(studio: Studio, ask: Ask) -> Handle:
     command = KeypointsCommand(job_config, studio.command.device, config)
 
     def work(job: Job) -> dict[str, Any]:
-        from mot_dinov3.build.keypoints import build_keypoints
+        from mot_dinov3.keypoints.job.wiring import build_keypoints
 
         job.message = "loading the model"
         run = build_keypoints(command)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mot_dinov3.build.backends import BackendChoice, build_backend
-from mot_dinov3.build.similarity import describe
+from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
+from mot_dinov3.keypoints.job.similarity import describe
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointJob
 from mot_dinov3.apps.studio.requests import Ask

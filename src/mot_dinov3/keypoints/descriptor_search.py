@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints import search
-from mot_dinov3.keypoints.anchors import Measurement, fuse
+from mot_dinov3.keypoints import search_windows
+from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 from mot_dinov3.keypoints.backends import DenseBackend
-from mot_dinov3.keypoints.canvas_mask import CanvasMask
+from mot_dinov3.keypoints.mask_tracking import CanvasMask
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.matching import DenseMap, centres, find_peaks
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, centres, find_peaks
 from mot_dinov3.keypoints.redetect import Origin, find_again
-from mot_dinov3.keypoints.structure import expected_places, is_swapped, symmetry_pairs, tolerance
+from mot_dinov3.keypoints.skeleton import expected_places, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 
@@ -164,7 +164,7 @@ class Lookup:
                 break
             expected = expected_places(places, question.layout, self._trust(question), extent=self.extent)
             distance = np.linalg.norm(windows.places - expected[open_ones, None, None], axis=3)
-            shaped = heights - search.structure_penalty(distance, usual)
+            shaped = heights - search_windows.structure_penalty(distance, usual)
             places[open_ones], variance[open_ones] = self._decide(open_ones, windows, shaped, question)
         return places, variance
 
@@ -187,7 +187,7 @@ class Lookup:
             penalty = np.zeros((len(which), 1, 1))
             if self.structured and (~missing).sum() >= 2:
                 distance = np.linalg.norm(cells - expected[which, None, None], axis=3)
-                penalty = search.structure_penalty(distance, usual[which, None, None])
+                penalty = search_windows.structure_penalty(distance, usual[which, None, None])
             if outside is not None:
                 penalty = penalty + np.where(outside > 0, beyond, 0.0)
             found, sure = find_again(self.origin, dense, which, penalty=penalty, usual=self.usual[which])
@@ -198,22 +198,22 @@ class Lookup:
     def _trust(self, question: Question) -> Array:
         return np.asarray(np.maximum(question.score, 0.05) * np.where(question.fixed, 2.0, 1.0))
 
-    def _windows(self, which: IntArray, question: Question, dense: DenseMap) -> search.Windows:
+    def _windows(self, which: IntArray, question: Question, dense: DenseMap) -> search_windows.Windows:
         """Return the cells within the search radius of the keypoints `which`."""
         patch = self.backend.unit_patch
         speed, flow = question.velocity[which] / patch, question.flow[which] / patch
-        radius = patch * search.search_radius(self.config, speed, flow, question.misses[which])
-        return search.windows_around(question.places[which], radius, dense.cells.shape[:2], dense.patch)
+        radius = patch * search_windows.search_radius(self.config, speed, flow, question.misses[which])
+        return search_windows.windows_around(question.places[which], radius, dense.cells.shape[:2], dense.patch)
 
     def _heights(
-        self, which: IntArray, windows: search.Windows, question: Question, dense: DenseMap, outside: Array | None
+        self, which: IntArray, windows: search_windows.Windows, question: Question, dense: DenseMap, outside: Array | None
     ) -> Array:
         """Return ``(m, k, k)`` similarity less all but the structure that speaks against a place."""
         heights = windows.of(self.templates.maps(dense, which))
         own, factor = question.places[which], question.factor
         distance = np.linalg.norm(windows.places - own[:, None, None], axis=3)
         sides = np.maximum(windows.inside.any(1).sum(1), windows.inside.any(2).sum(1))[:, None, None]
-        heights -= search.prior_penalty(
+        heights -= search_windows.prior_penalty(
             self.config,
             distance / factor,
             radius_px=sides / 2 * dense.patch / factor,
@@ -221,11 +221,11 @@ class Lookup:
             speed_px=question.velocity[which, None, None] / factor,
         )
         if outside is not None:
-            heights -= search.mask_penalty(outside[windows.rows, windows.columns], self.extent)
-        return heights - search.rival_penalty(windows.places, own, question.rivals[which])
+            heights -= search_windows.mask_penalty(outside[windows.rows, windows.columns], self.extent)
+        return heights - search_windows.rival_penalty(windows.places, own, question.rivals[which])
 
     def _decide(
-        self, which: IntArray, windows: search.Windows, heights: Array, question: Question
+        self, which: IntArray, windows: search_windows.Windows, heights: Array, question: Question
     ) -> tuple[Points, Array]:
         """Return places and variances: the peak where it beats the prediction, else both fused by precision."""
         patch = windows.patch

@@ -14,10 +14,10 @@ from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.motion import Picture
-from mot_dinov3.keypoints.partial import only, scattered
+from mot_dinov3.keypoints.point_flow import Picture
+from mot_dinov3.keypoints.partial_labels import only, scattered
 from mot_dinov3.keypoints.tracker import PointTracker
-from mot_dinov3.pipeline.keypoint_journal import Passed
+from mot_dinov3.keypoints.job.journal import Passed
 from mot_dinov3.core.structures import Frame, Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import FrameSource

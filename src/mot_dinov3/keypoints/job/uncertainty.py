@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from mot_dinov3.core import files
 from mot_dinov3.keypoints.review import Doubt
-from mot_dinov3.pipeline.keypoint_journal import undamaged
+from mot_dinov3.keypoints.job.journal import undamaged
 
 
 class DoubtLog:

@@ -11,7 +11,7 @@ import numpy as np
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.solver import Solved, combine, one_sided
+from mot_dinov3.keypoints.fusion import Solved, combine, one_sided
 from mot_dinov3.core.structures import BoolArray, PointState
 
 NOWHERE_VARIANCE = 1e6

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mot_dinov3.core import files
-from mot_dinov3.build.backends import BackendChoice, build_backend, build_cutie
+from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend, build_cutie
 from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
-from mot_dinov3.keypoints.drawing import draw_keypoints
+from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.labels import Labels, sort_out
 from mot_dinov3.keypoints.review import ranked, write_review
-from mot_dinov3.keypoints.structure import extra_pairs
-from mot_dinov3.pipeline.keypoint_files import KeypointFiles, Place, stem_of
-from mot_dinov3.pipeline.keypoint_gaps import Gap
-from mot_dinov3.pipeline.keypoints import KeypointPipeline
+from mot_dinov3.keypoints.skeleton import extra_pairs
+from mot_dinov3.keypoints.job.files import KeypointFiles, Place, stem_of
+from mot_dinov3.keypoints.job.gaps import Gap
+from mot_dinov3.keypoints.job.loop import KeypointPipeline
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.ranges import VideoRanges

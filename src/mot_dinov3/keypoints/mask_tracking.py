@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.geometry import Canvas, Points
-from mot_dinov3.keypoints.matching import DenseMap
+from mot_dinov3.keypoints.descriptor_maps import DenseMap
 
 Array = npt.NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mot_dinov3.keypoints.solver import Solved, interpolate
+from mot_dinov3.keypoints.fusion import Solved, interpolate
 from mot_dinov3.core.structures import Keypoints
 
 Write = Callable[[int, float, Keypoints, Sequence[Solved] | None], None]

@@ -15,8 +15,8 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import keypoint_tables, labelme
 from mot_dinov3.formats.text import read_object
 from mot_dinov3.sinks.background import Behind
-from mot_dinov3.pipeline.keypoint_doubts import DoubtLog
-from mot_dinov3.pipeline.keypoint_journal import PassJournal
+from mot_dinov3.keypoints.job.uncertainty import DoubtLog
+from mot_dinov3.keypoints.job.journal import PassJournal
 from mot_dinov3.core.structures import Keypoints
 
 SAVE_EVERY = 25  # frames between two notes of how far an open gap has come
