@@ -33,7 +33,7 @@ from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.formats.det_v1 import read_det_v1
 from mot_dinov3.formats.motchallenge import read_detections, read_tracks
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.trackers.hybrid import HybridTracker
+from mot_dinov3.trackers.byte import HybridTracker
 
 OBJECTS = (50, 100, 200)
 SECTIONS = ("identities", "switches", "times", "memory")

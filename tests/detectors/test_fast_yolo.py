@@ -15,7 +15,7 @@ from mot_dinov3.models.sample_images import photographs
 from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
-from mot_dinov3.detectors.fast import found_again
+from mot_dinov3.detectors.fast_yolo import found_again
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mot_dinov3.models.sample_images import photographs
-from mot_dinov3.detectors import factory, fast
+from mot_dinov3.detectors import factory
+from mot_dinov3.detectors import fast_yolo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
-from mot_dinov3.detectors.raw import TorchRaw
+from mot_dinov3.detectors.heads import TorchRaw
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.structures import Detections, Frame
 

@@ -11,7 +11,7 @@ import torch
 from mot_dinov3.models.upload import upload
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.features import opening
+from mot_dinov3.features import loading
 from mot_dinov3.features.base import (
     CropEmbedder,
     Embedder,
@@ -23,7 +23,7 @@ from mot_dinov3.features.base import (
 )
 from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.features.halving import shortest
+from mot_dinov3.features.precision import shortest
 from mot_dinov3.features.histogram import HistogramEmbedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
@@ -218,7 +218,7 @@ def real_osnet(shared: Path) -> tuple[NetworkExtractor, TorchRuntime]:
 @pytest.mark.slow
 def test_the_real_osnet_takes_fp16_because_bf16_turns_it(shared: Path) -> None:
     extractor, runtime = real_osnet(shared)
-    crops = extractor.preprocessing.batch(opening.sample_crops())
+    crops = extractor.preprocessing.batch(loading.sample_crops())
     assert shortest(runtime, ("bf16", "fp16", "fp32"), crops)[1] == "fp16"
 
 

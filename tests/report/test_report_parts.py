@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from mot_dinov3.report import pictures, tracks
+from mot_dinov3.report import best_crops
+from mot_dinov3.report import timelines
 from mot_dinov3.report.bins import PresenceMap, TimeBins
-from mot_dinov3.report.pictures import Portraits, Scene, sharpness
+from mot_dinov3.report.best_crops import Portraits, Scene, sharpness
 from mot_dinov3.report.trace import RunTrace, TimeSink
-from mot_dinov3.report.tracks import Path, Seen, TrackHistory
+from mot_dinov3.report.timelines import Path, Seen, TrackHistory
 from mot_dinov3.core.structures import Detections, Frame, Reason, TrackState, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 
@@ -122,7 +123,7 @@ class TestHistory:
         for k in range(500):
             history.add(k / 10, rows(1) if k % 3 else rows())
         life = history.lives[1]
-        assert tracks.MOST_SPANS / 2 <= len(life.spans) <= tracks.MOST_SPANS
+        assert timelines.MOST_SPANS / 2 <= len(life.spans) <= timelines.MOST_SPANS
         assert life.first == 0.1
         assert life.last == pytest.approx(50)
         assert all(a.end == b.start and a.seen != b.seen for a, b in zip(life.spans, life.spans[1:]))
@@ -132,7 +133,7 @@ class TestHistory:
         for k in range(5000):
             path.add(float(k), 1.0)
         points = path.points()
-        assert len(points) <= tracks.MOST_POINTS + 1
+        assert len(points) <= timelines.MOST_POINTS + 1
         assert points[0] == (0, 1)
         assert points[-1] == (4999, 1)
         steps = {b[0] - a[0] for a, b in itertools.pairwise(points[:-1])}
@@ -169,7 +170,7 @@ class TestPictures:
         portraits = Portraits()
         portraits.look(image, crowd, 0.0)
         looks = [portrait.looks for portrait in portraits.found.values()]
-        assert sum(looks) == pictures.LOOKS_PER_FRAME
+        assert sum(looks) == best_crops.LOOKS_PER_FRAME
         for k in range(1, 10):
             portraits.look(image, crowd, k / 100)
         assert min(portrait.looks for portrait in portraits.found.values()) == 1

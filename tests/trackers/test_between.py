@@ -8,7 +8,7 @@ from tracking_scene import boxes, ids, person, tracker
 from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.core.structures import Detections, Frame, TrackState
 from mot_dinov3.pipeline.interval_tracker import BetweenTracker, velocity
-from mot_dinov3.trackers.flow import BoxFlow, displacement, grid
+from mot_dinov3.trackers.optical_flow import BoxFlow, displacement, grid
 
 
 def street(seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Frame, TrackState
 from mot_dinov3.trackers.base import Tracker
-from mot_dinov3.trackers.hybrid import HybridConfig, HybridTracker
+from mot_dinov3.trackers.byte import HybridConfig, HybridTracker
 from mot_dinov3.trackers.per_frame import PerFrameTracker
 
 BOX = [100.0, 100.0, 140.0, 200.0]

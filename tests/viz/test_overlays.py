@@ -7,7 +7,7 @@ import pytest
 
 from mot_dinov3.core.structures import Detections, Reason, TrackState, TrackView
 from mot_dinov3.viz import DrawConfig, Hud, Mark, Trails, draw_frame, draw_hud, draw_marks, hide, label_of, track_color
-from mot_dinov3.viz.labels import Label, Pen, _overlap, _places, draw_labels, plate_size
+from mot_dinov3.viz.label_placement import Label, Pen, _overlap, _places, draw_labels, plate_size
 
 
 def noise(height=200, width=300):

@@ -25,7 +25,7 @@ from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.hybrid import HybridConfig
+from mot_dinov3.trackers.byte import HybridConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 

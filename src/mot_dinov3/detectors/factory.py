@@ -8,9 +8,9 @@ from pathlib import Path
 from mot_dinov3.models.conversion import ConversionError, obtain
 from mot_dinov3.models.sample_images import Samples
 from mot_dinov3.detectors.base import Detector, DetectorConfig
-from mot_dinov3.detectors.fast import FastYolo, Origin, YoloRecipe, halved
+from mot_dinov3.detectors.fast_yolo import FastYolo, Origin, YoloRecipe, halved
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
-from mot_dinov3.detectors.raw import VinoRaw
+from mot_dinov3.detectors.heads import VinoRaw
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
 from mot_dinov3.detectors.weights import find_weights

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, folder_files, open_network
+from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, folder_files, open_network
 from mot_dinov3.models.pretrained import fit_to_patches, load_weights, read_config, read_preprocessing
 
 FAMILIES = ("clip", "clip_vision_model")

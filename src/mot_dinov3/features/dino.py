@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, folder_files, open_network
+from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, folder_files, open_network
 from mot_dinov3.models.pretrained import fit_to_patches, load_weights, read_config, read_preprocessing
 
 FAMILIES = ("dinov3_vit", "dinov3_convnext", "dinov2", "dinov2_with_registers")

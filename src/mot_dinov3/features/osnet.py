@@ -11,7 +11,7 @@ from mot_dinov3.models.checkpoints import first_line, open_checkpoint, open_scri
 from mot_dinov3.core.errors import ConfigError, ModelError
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.network import NetworkExtractor, Runtime
-from mot_dinov3.features.opening import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
+from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
 from mot_dinov3.models.hub import find_local
 from mot_dinov3.models.pretrained import Preprocessing
 from mot_dinov3.core.structures import ModelInfo

@@ -22,7 +22,7 @@ import dataclasses
 
 import numpy as np
 
-from mot_dinov3.linking.crossing import uncross
+from mot_dinov3.linking.id_swaps import uncross
 from mot_dinov3.linking.joining import join
 from mot_dinov3.linking.smoothing import fill, smooth_rows
 from mot_dinov3.linking.tracklets import LinkConfig, Tracklets, sort_rows

@@ -30,7 +30,7 @@ from mot_dinov3.sinks.files import OutputConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.core.options import Setting, flag_of, setting
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.hybrid import HybridConfig
+from mot_dinov3.trackers.byte import HybridConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 

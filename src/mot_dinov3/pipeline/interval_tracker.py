@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, Revision, TrackView
 from mot_dinov3.trackers.base import Tracker
-from mot_dinov3.trackers.flow import BoxFlow
+from mot_dinov3.trackers.optical_flow import BoxFlow
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.report.trace import RunTrace
-from mot_dinov3.report.tracks import Life, Seen, Span
+from mot_dinov3.report.timelines import Life, Seen, Span
 from mot_dinov3.core.structures import Reason
 
 Figure = dict[str, Any]

@@ -17,7 +17,7 @@ from typing import Any
 
 from mot_dinov3.report import figures
 from mot_dinov3.report.trace import RunTrace
-from mot_dinov3.report.tracks import Life
+from mot_dinov3.report.timelines import Life
 
 MOST_TABLE_ROWS = 2000
 MOST_CARDS = 120

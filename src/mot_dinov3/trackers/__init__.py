@@ -2,6 +2,6 @@
 
 TRACKERS = {
     "appearance": "mot_dinov3.trackers.appearance:AppearanceTracker",
-    "gallery_hybrid": "mot_dinov3.trackers.hybrid:HybridTracker",
+    "gallery_hybrid": "mot_dinov3.trackers.byte:HybridTracker",
     "gallery_only": "mot_dinov3.trackers.per_frame:PerFrameTracker",
 }

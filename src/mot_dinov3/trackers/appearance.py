@@ -11,11 +11,13 @@ import numpy.typing as npt
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
-from mot_dinov3.trackers import association, coasting, identity, kalman, recovery
-from mot_dinov3.trackers.camera import CameraMotion
+from mot_dinov3.trackers import association, coasting, kalman
+from mot_dinov3.trackers import appearance_model
+from mot_dinov3.trackers import reid
+from mot_dinov3.trackers.camera_motion import CameraMotion
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.matching import Matching
-from mot_dinov3.trackers.temporal import TemporalTracker
+from mot_dinov3.trackers.lifecycle import TemporalTracker
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
@@ -200,10 +202,10 @@ class AppearanceTracker(TemporalTracker):
         last = tracks.embedded_frame.take(owner)
         unknown = last < 0
         skipped = np.where(unknown, 0, self._index - last - 1)
-        share = identity.keep_share(config.ema, found.score.take(rows), config.high_score, skipped)
+        share = appearance_model.keep_share(config.ema, found.score.take(rows), config.high_score, skipped)
         share[unknown] = 0.0
         embedding = tracks.embedding.copy()  # a view of the tracks may still hold the old one
-        identity.absorb(embedding, detections.embedding, owner, rows, share)
+        appearance_model.absorb(embedding, detections.embedding, owner, rows, share)
         tracks.embedding = embedding
         tracks.embedded_frame[owner] = self._index
 
@@ -222,7 +224,7 @@ class AppearanceTracker(TemporalTracker):
         tracks = self._tracks
         if not self.config.recovery:
             return
-        pairs = recovery.reunions(tracks, young, self._now, self.config, self._same_floor)
+        pairs = reid.reunions(tracks, young, self._now, self.config, self._same_floor)
         chosen = association.assign(pairs, 0.0, optimal=self.config.hungarian)
         tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
         tracks.seen[chosen.track] = -np.inf  # its time has come

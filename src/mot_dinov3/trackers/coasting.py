@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.track_arrays import Tracks
 
 MEMORY = 200.0  # gaps after which the record has half forgotten
 PRIOR = 8.0  # gaps that are taken to have stayed open before any was seen

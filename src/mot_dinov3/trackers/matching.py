@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Detections
-from mot_dinov3.trackers import association, identity, kalman
+from mot_dinov3.trackers import association, kalman
+from mot_dinov3.trackers import appearance_model
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.track_arrays import Tracks
 
 Array = npt.NDArray[np.float64]
 
@@ -130,8 +131,8 @@ class Matching:
         """Return how alike they look in −1…1; 0, the embedder's floor, where nothing new is known of the box's look."""
         known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
         told = pairs[known]
-        cosine = identity.cosine(self._tracks.embedding, embedding, told.track, told.box)
-        alike = np.maximum(identity.likeness(cosine, self._same_floor), -1.0)
+        cosine = appearance_model.cosine(self._tracks.embedding, embedding, told.track, told.box)
+        alike = np.maximum(appearance_model.likeness(cosine, self._same_floor), -1.0)
         if told is pairs:
             return alike
         value = np.zeros(len(pairs))

@@ -12,7 +12,7 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.options import require, require_choice, setting
 from mot_dinov3.core.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
 from mot_dinov3.viz.colors import GREY, Color, track_color
-from mot_dinov3.viz.labels import Box, Label, Pen, draw_labels
+from mot_dinov3.viz.label_placement import Box, Label, Pen, draw_labels
 
 _MAX_SIDE = 32767
 REASONS = {

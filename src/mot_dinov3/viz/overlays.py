@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, FloatArray, Image, TrackView
 from mot_dinov3.viz.colors import BLACK, WHITE, Color, track_color
-from mot_dinov3.viz.labels import Pen, ascii_text, draw_plate, plate_size
+from mot_dinov3.viz.label_placement import Pen, ascii_text, draw_plate, plate_size
 
 MARGIN = 0.06  # of a box's size, by which more than the box is hidden: boxes cut off hair and shoes
 MARK: Color = (64, 200, 255)

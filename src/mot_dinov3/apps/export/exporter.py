@@ -122,7 +122,7 @@ class _Network:
 
 def _load(job: ExportJob) -> _Network:
     from mot_dinov3.apps.export.writers import Renormalised, Source  # needs torch
-    from mot_dinov3.features.opening import sample_crops
+    from mot_dinov3.features.loading import sample_crops
 
     embedder, model = job.network
     if model and embedder == "osnet":

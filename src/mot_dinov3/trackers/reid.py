@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import IntArray
-from mot_dinov3.trackers import identity, kalman
+from mot_dinov3.trackers import kalman
+from mot_dinov3.trackers import appearance_model
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.track_arrays import Tracks
 
 AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
 START_REACH = 1.0  # body heights that a prediction may be off at once
@@ -26,8 +27,8 @@ def reunions(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig,
     young = np.where(known[young], young, -1)
     lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
     track, heir = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
-    cosine = identity.cosine(tracks.embedding, tracks.embedding, track, young[heir])
-    alike = identity.likeness(cosine, same_floor)
+    cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[heir])
+    alike = appearance_model.likeness(cosine, same_floor)
     age = now - tracks.seen[track]
     value = alike - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
     reachable = _distance(tracks, track, young[heir]) <= START_REACH + config.recovery_speed * age

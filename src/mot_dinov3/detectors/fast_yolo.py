@@ -17,7 +17,7 @@ from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
-from mot_dinov3.detectors.raw import RawNetwork, TorchRaw, VinoRaw
+from mot_dinov3.detectors.heads import RawNetwork, TorchRaw, VinoRaw
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import boxes
-from mot_dinov3.linking.looks import looks_of, scale, unit
+from mot_dinov3.linking.track_appearance import looks_of, scale, unit
 from mot_dinov3.linking.tracklets import Tracklets, sort_rows
 from mot_dinov3.core.structures import BoolArray, IntArray
 

@@ -19,7 +19,7 @@ from mot_dinov3.core.options import require, require_between, setting
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
-from mot_dinov3.trackers.temporal import TemporalTracker
+from mot_dinov3.trackers.lifecycle import TemporalTracker
 
 Array = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Image
-from mot_dinov3.trackers.camera import reduced
+from mot_dinov3.trackers.camera_motion import reduced
 
 Array = npt.NDArray[np.float64]
 

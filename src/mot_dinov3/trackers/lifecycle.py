@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import IntArray, Revision, TrackState, TrackView
-from mot_dinov3.trackers.track import Tracks
+from mot_dinov3.trackers.track_arrays import Tracks
 
 
 class TemporalTracker:
