@@ -175,7 +175,7 @@ def test_what_ultralytics_writes_is_read(tmp_path: Path) -> None:
     from ultralytics.engine.results import Results
 
     from mot_dinov3.formats.rows import Hints
-    from mot_dinov3.formats.yolo import read_yolo
+    from mot_dinov3.formats.yolo_labels import read_yolo
 
     picture = np.zeros((100, 200, 3), np.uint8)
     tracked = torch.tensor([[10.0, 20, 50, 80, 7, 0.625, 2], [0, 0, 200, 100, 9, 0.25, 0]])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.classes import labels_of, names_of, number_labels, read_class_names
+from mot_dinov3.formats.class_names import labels_of, names_of, number_labels, read_class_names
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.coco import read_coco, write_coco
-from mot_dinov3.formats.recorded import RecordedDetections
+from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints
 from mot_dinov3.core.structures import Detections, VideoInfo
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.det_v1 import det_v1_frame, det_v1_header, read_det_v1
-from mot_dinov3.formats.text import write_document
+from mot_dinov3.formats.json_text import write_document
 from mot_dinov3.formats.track_v1 import (
     read_track_v1,
     track_v1_frame,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import keypoint_tables as tables
+from mot_dinov3.formats import keypoints_csv as tables
 from mot_dinov3.core.structures import Keypoints
 
 

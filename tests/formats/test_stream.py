@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import stream
+from mot_dinov3.formats import det_v1_stream
 from mot_dinov3.formats.det_v1 import read_det_v1
-from mot_dinov3.formats.stream import DetectionStream
+from mot_dinov3.formats.det_v1_stream import DetectionStream
 
 ROW = {"bbox": [1.5, 2, 30, 40], "score": 0.5, "class_id": 0, "class_name": 'né"[{', "det_ind": 0}
 
@@ -33,7 +33,7 @@ def test_any_window_gives_the_same_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, indent: int | None
 ) -> None:
     monkeypatch.setattr(stream, "WINDOW", window)
-    monkeypatch.setattr(stream._Window._more, "__defaults__", (window,))
+    monkeypatch.setattr(det_v1_stream._Window._more, "__defaults__", (window,))
     path = write(tmp_path / "d.json", [frame(0, ROW, {**ROW, "det_ind": 1}), frame(3), frame(4, ROW, mood="good")])
     path.write_text(json.dumps(json.loads(path.read_text()), indent=indent))
     whole = read_det_v1(path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.tables import TRACK_COLUMNS, csv_line, read_table, track_rows
+from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_table, track_rows
 from mot_dinov3.core.structures import Detections, Frame, TrackState
 
 

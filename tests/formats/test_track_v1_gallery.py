@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.text import dumps
+from mot_dinov3.formats.json_text import dumps
 from mot_dinov3.formats.track_v1 import read_track_v1, track_v1_frame
 from mot_dinov3.core.structures import Detections
 

@@ -12,7 +12,7 @@ from clips import SIZE, damage, picture, write_clip
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import SourceConfig, media, open_source
-from mot_dinov3.video.ranges import VideoRanges, chunk_start
+from mot_dinov3.video.seeked_source import VideoRanges, chunk_start
 
 FRAMES = 120
 

@@ -11,8 +11,8 @@ from mot_dinov3.cli.progress import say_notices
 from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from mot_dinov3.formats.exchange import Format
-    from mot_dinov3.formats.recorded import RecordedDetections
+    from mot_dinov3.formats.format_registry import Format
+    from mot_dinov3.formats.recorded_detections import RecordedDetections
     from mot_dinov3.formats.rows import Hints
     from mot_dinov3.core.structures import VideoInfo
 
@@ -69,22 +69,22 @@ def _rate(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Convert, say what was lost, and return the exit code."""
     from mot_dinov3.core.clock import now_utc
-    from mot_dinov3.formats import exchange
+    from mot_dinov3.formats import format_registry
 
-    name = args.target_format or exchange.format_of_output(args.target)
-    target = exchange.FORMATS[name]
+    name = args.target_format or format_registry.format_of_output(args.target)
+    target = format_registry.FORMATS[name]
     _check_target(args, target)
     video = _video_info(args.video) if args.video else None
-    recorded = exchange.read_any(args.source, _hints(args, video), name=args.source_format)
+    recorded = format_registry.read_any(args.source, _hints(args, video), name=args.source_format)
     recorded = _described(recorded, args, video)
     notices = _notices(recorded, args, video)
     if name in NEED_RATE:
         info, notice = recorded.source_info(None)
         notices.append(notice)
         recorded = dataclasses.replace(recorded, video=info)
-    if lost := exchange.losses(recorded, name):
+    if lost := format_registry.losses(recorded, name):
         notices.append(f"{name} has no room for: {'; '.join(lost)}")
-    _write(args.target, target, recorded if {"both", "detected"} & target.room else exchange.shown(recorded), now_utc())
+    _write(args.target, target, recorded if {"both", "detected"} & target.room else format_registry.shown(recorded), now_utc())
     say_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
     print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")
@@ -117,7 +117,7 @@ def _video_info(source: str) -> VideoInfo:
 
 
 def _hints(args: argparse.Namespace, video: VideoInfo | None) -> Hints:
-    from mot_dinov3.formats.classes import read_class_names
+    from mot_dinov3.formats.class_names import read_class_names
     from mot_dinov3.formats.rows import Hints
 
     size = args.size or ((video.width, video.height) if video else (0, 0))

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4")
     config = assemble(DetectConfig, values)
     from mot_dinov3.build import build_detection
-    from mot_dinov3.formats.text import write_document
+    from mot_dinov3.formats.json_text import write_document
     from mot_dinov3.core.files import check_output, replacing
 
     if args.json:

@@ -14,7 +14,7 @@ from mot_dinov3.pipeline.config import TrackConfig, track_config
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EMBEDDERS
-from mot_dinov3.formats.text import dumps
+from mot_dinov3.formats.json_text import dumps
 from mot_dinov3.core.timing import process_start
 from mot_dinov3.trackers import TRACKERS
 

@@ -23,8 +23,8 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.classes import names_of, number_labels
-from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.class_names import names_of, number_labels
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import (
     REMEDY,
     Corners,
@@ -35,7 +35,7 @@ from mot_dinov3.formats.rows import (
     parse_number,
     parse_whole,
 )
-from mot_dinov3.formats.text import MAX_BYTES, MAX_FRAME, check_file, printable
+from mot_dinov3.formats.json_text import MAX_BYTES, MAX_FRAME, check_file, printable
 from mot_dinov3.core.structures import VideoInfo
 
 log = logging.getLogger(__name__)

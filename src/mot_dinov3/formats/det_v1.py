@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.recorded import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.text import (
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.json_text import (
     MAX_COORDINATE,
     MAX_FRAME,
     has_size,

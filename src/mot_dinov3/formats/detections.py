@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from mot_dinov3.formats.det_v1 import read_det_v1
-from mot_dinov3.formats.exchange import read_any, recognise
+from mot_dinov3.formats.format_registry import read_any, recognise
 from mot_dinov3.formats.motchallenge import read_detections
-from mot_dinov3.formats.recorded import RecordedDetections
+from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.track_v1 import without_tracks
 
 

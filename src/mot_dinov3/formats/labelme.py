@@ -16,7 +16,7 @@ from typing import Any
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.labelme_shapes import Points, Shape, outline_shapes, point_shapes, read_shape
-from mot_dinov3.formats.text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
+from mot_dinov3.formats.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
 from mot_dinov3.core.structures import Keypoints
 
 VERSION = "5.5.0"

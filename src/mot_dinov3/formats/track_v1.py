@@ -13,8 +13,8 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
-from mot_dinov3.formats.recorded import RecordedDetections
-from mot_dinov3.formats.text import is_number
+from mot_dinov3.formats.recorded_detections import RecordedDetections
+from mot_dinov3.formats.json_text import is_number
 from mot_dinov3.core.structures import Detections, TrackState
 
 SCHEMA = "track-v1"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, ModelError
-from mot_dinov3.formats.text import read_object
+from mot_dinov3.formats.json_text import read_object
 from mot_dinov3.models.hub import EMBEDDER, Advice, not_plain, unsupported
 from mot_dinov3.core.structures import FloatArray, Image
 

@@ -19,7 +19,8 @@ from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.regions import Place
 from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.formats import det_v1, motchallenge, tables, track_v1
+from mot_dinov3.formats import det_v1, motchallenge, track_v1
+from mot_dinov3.formats import tracks_csv
 from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt
 from mot_dinov3.pipeline.resume import RecordSink
 from mot_dinov3.sinks.backfill import Retrospective
@@ -163,13 +164,13 @@ class SinkMaker:
 
     def _csv(self, path: Path) -> TextSink:
         def lines(frame: Frame, detections: Detections) -> Iterator[str]:
-            for row in tables.track_rows(frame, smoothed(detections), self.names):
-                yield tables.csv_line(row)
+            for row in tracks_csv.track_rows(frame, smoothed(detections), self.names):
+                yield tracks_csv.csv_line(row)
 
-        return TextSink(path, lines, head=[tables.csv_line(tables.TRACK_COLUMNS)])
+        return TextSink(path, lines, head=[tracks_csv.csv_line(tracks_csv.TRACK_COLUMNS)])
 
     def _counts(self, path: Path) -> EndSink:
-        return EndSink(path, lambda: map(tables.csv_line, self.count.table()))
+        return EndSink(path, lambda: map(tracks_csv.csv_line, self.count.table()))
 
     def _detection_header(self) -> Mapping[str, Any]:
         return detection_header(self.stages.detector, self.stages.source.info)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mot_dinov3.pipeline.counting_config import CountConfig
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.formats.labelme import read_frame
-from mot_dinov3.formats.text import is_number, kind_of, read_object
+from mot_dinov3.formats.json_text import is_number, kind_of, read_object
 from mot_dinov3.core.structures import VideoInfo
 
 Points = npt.NDArray[np.float64]

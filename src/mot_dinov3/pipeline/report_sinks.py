@@ -12,7 +12,7 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.core.clock import now_utc
 from mot_dinov3.pipeline.config import TrackConfig, options_of
-from mot_dinov3.formats.text import printable
+from mot_dinov3.formats.json_text import printable
 from mot_dinov3.sinks.files import EndSink, Sink
 from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
 from mot_dinov3.sinks.timed import Timed

@@ -3,7 +3,7 @@
 Importing this package loads neither PyAV nor OpenCV; opening a source or writing a picture does.
 """
 
-from mot_dinov3.video.kinds import open_source
+from mot_dinov3.video.open import open_source
 from mot_dinov3.video.source import BaseSource, FrameSource, SourceConfig
 from mot_dinov3.video.writer import VideoWriter
 

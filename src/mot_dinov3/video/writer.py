@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from mot_dinov3.video.audio import AudioTrack
-    from mot_dinov3.video.salvage import Earlier
+    from mot_dinov3.video.partial_video import Earlier
 
 H264_ENCODER = "libx264"
 TICKS = 90_000  # per second: divides by 24, 25, 30, 50 and 60 exactly, and keeps odd moments to 11 µs
@@ -96,7 +96,7 @@ class VideoWriter:
         Args:
             finished_bytes: Size of the file at `path` if the interrupted run has finished it; 0 if it was killed.
         """
-        from mot_dinov3.video.salvage import earlier_path, find_earlier
+        from mot_dinov3.video.partial_video import earlier_path, find_earlier
 
         earlier = find_earlier(self.path, finished_bytes)
         width, height = (side + side % 2 for side in (self._info.width, self._info.height))
@@ -200,7 +200,7 @@ class VideoWriter:
 
     def _drop(self, file: IO[bytes]) -> None:
         """Let go of a file that failed, as if the run had been killed: its fragments play, its end is not touched."""
-        from mot_dinov3.video.salvage import Earlier
+        from mot_dinov3.video.partial_video import Earlier
 
         with contextlib.suppress(OSError):
             file.close()  # first: FFmpeg would turn the fragments into one piece, which a full disk cannot hold

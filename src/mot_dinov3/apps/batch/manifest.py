@@ -20,7 +20,7 @@ from mot_dinov3.core.errors import (
     OutputError,
     UsageError,
 )
-from mot_dinov3.formats.text import read_object
+from mot_dinov3.formats.json_text import read_object
 
 SCHEMA = "batch-v1"
 REFUSED = (

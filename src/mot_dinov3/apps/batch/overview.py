@@ -14,7 +14,7 @@ from mot_dinov3.apps.batch.manifest import STATES, VideoState
 from mot_dinov3.apps.batch.plan import OVERVIEW, SUMMARY
 from mot_dinov3.apps.batch.worker import LOG
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.text import is_number, printable, read_object
+from mot_dinov3.formats.json_text import is_number, printable, read_object
 
 COLUMNS = (
     "video",

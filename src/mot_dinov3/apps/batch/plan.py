@@ -12,9 +12,9 @@ from mot_dinov3.apps.batch.worker import LOG, VideoJob
 from mot_dinov3.pipeline.outputs import check_files
 from mot_dinov3.pipeline.config import Option, TrackConfig, assemble, options_of
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
-from mot_dinov3.formats.text import check_file
+from mot_dinov3.formats.json_text import check_file
 from mot_dinov3.video.images import SUFFIXES, natural_key
-from mot_dinov3.video.kinds import VIDEO_SUFFIXES
+from mot_dinov3.video.open import VIDEO_SUFFIXES
 
 MANIFEST, OVERVIEW, SUMMARY = "batch.json", "index.html", "summary.json"
 NAME = "{name}"

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
-from mot_dinov3.formats import exchange, motchallenge, track_v1
+from mot_dinov3.formats import motchallenge, track_v1
+from mot_dinov3.formats import format_registry
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def read_truth(path: Path) -> BoxTable:
     Raises:
         FormatError: It breaks its format, or names a class that MOTChallenge does not have.
     """
-    name = exchange.recognise(path)
+    name = format_registry.recognise(path)
     if name != "motchallenge":
         return _read_other(path, name)
     table = motchallenge.read_tracks(path)
@@ -142,7 +143,7 @@ def read_tracks(path: Path) -> BoxTable:
     if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
         logger.warning("'%s' is empty: scored as a result without tracks", path)
         return as_table({}, path)
-    name = exchange.recognise(path)
+    name = format_registry.recognise(path)
     if name != "motchallenge":
         table = _read_other(path, name)
         return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))
@@ -152,7 +153,7 @@ def read_tracks(path: Path) -> BoxTable:
 
 def _read_other(path: Path, name: str) -> BoxTable:
     """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
-    frames = (track_v1.read_track_v1(path) if name == "det-v1" else exchange.read_any(path, name=name)).frames
+    frames = (track_v1.read_track_v1(path) if name == "det-v1" else format_registry.read_any(path, name=name)).frames
     table = as_table(frames, path)
     if not len(table) and any(map(len, frames.values())):
         raise FormatError(f"'{path}' has boxes, but none belongs to a track", remedy="give tracks, not detections")

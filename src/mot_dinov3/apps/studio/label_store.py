@@ -16,7 +16,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
-from mot_dinov3.formats.text import read_object
+from mot_dinov3.formats.json_text import read_object
 from mot_dinov3.keypoints.labels import Labels, sort_out
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
 from mot_dinov3.keypoints.job.files import Place

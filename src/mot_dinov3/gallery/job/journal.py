@@ -16,7 +16,7 @@ import numpy as np
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.formats.text import dumps
+from mot_dinov3.formats.json_text import dumps
 from mot_dinov3.core.structures import FloatArray, IntArray
 
 journal_path = files.journal_path

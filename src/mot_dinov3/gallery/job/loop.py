@@ -10,8 +10,8 @@ import numpy as np
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.formats.stream import DetectionStream, FrameRecord
-from mot_dinov3.formats.text import MAX_FRAME, dumps
+from mot_dinov3.formats.det_v1_stream import DetectionStream, FrameRecord
+from mot_dinov3.formats.json_text import MAX_FRAME, dumps
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import NoJournal

@@ -19,8 +19,8 @@ from mot_dinov3.core.errors import FormatError, UsageError, VideoError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
 from mot_dinov3.features.reid_names import find_weights
-from mot_dinov3.formats.stream import DetectionStream
-from mot_dinov3.formats.text import printable
+from mot_dinov3.formats.det_v1_stream import DetectionStream
+from mot_dinov3.formats.json_text import printable
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier

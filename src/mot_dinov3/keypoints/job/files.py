@@ -12,8 +12,9 @@ from typing import Any, TextIO
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import keypoint_tables, labelme
-from mot_dinov3.formats.text import read_object
+from mot_dinov3.formats import labelme
+from mot_dinov3.formats import keypoints_csv
+from mot_dinov3.formats.json_text import read_object
 from mot_dinov3.sinks.background import Behind
 from mot_dinov3.keypoints.job.uncertainty import DoubtLog
 from mot_dinov3.keypoints.job.journal import PassJournal
@@ -122,7 +123,7 @@ class KeypointFiles:
         self._open: dict[str, Any] = {}
         self._old: dict[str, Any] = {}
         self._rows: dict[int, Row] = {}
-        self._table: keypoint_tables.LongTable | None = None
+        self._table: keypoints_csv.LongTable | None = None
         self._annolid: TextIO | None = None
         self._last = -1
         self._behind = Behind()
@@ -137,10 +138,10 @@ class KeypointFiles:
             if self._old and place.table.is_file():
                 self._rows = {row[0]: row for row in self._read_rows()}
             self.doubts.begin()
-            self._table = keypoint_tables.LongTable(place.table)
+            self._table = keypoints_csv.LongTable(place.table)
             if self._with_annolid:
                 self._annolid = place.annolid.open("w", encoding="utf-8", newline="")
-                csv.writer(self._annolid, lineterminator="\n").writerow(keypoint_tables.ANNOLID_COLUMNS)
+                csv.writer(self._annolid, lineterminator="\n").writerow(keypoints_csv.ANNOLID_COLUMNS)
 
     def _read_state(self) -> dict[str, Any]:
         try:
@@ -150,7 +151,7 @@ class KeypointFiles:
 
     def _read_rows(self) -> list[Row]:
         try:
-            return list(keypoint_tables.read_long(self.place.table))
+            return list(keypoints_csv.read_long(self.place.table))
         except FormatError:
             return []
 
@@ -204,7 +205,7 @@ class KeypointFiles:
                 outlined = keypoints
                 if not keypoints.outlines:
                     outlined = dataclasses.replace(keypoints, outlines=self.outlines(frame))
-                rows = keypoint_tables.annolid_rows(frame, outlined, self.place.size)
+                rows = keypoints_csv.annolid_rows(frame, outlined, self.place.size)
                 csv.writer(self._annolid, lineterminator="\n").writerows(rows)
 
     def write_frame(self, frame: int, keypoints: Keypoints) -> None:

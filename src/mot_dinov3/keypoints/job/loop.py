@@ -19,7 +19,7 @@ from mot_dinov3.keypoints.job.passes import Passes, Reached, Start
 from mot_dinov3.keypoints.job.results import KeypointResults
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.video.ranges import VideoRanges
+from mot_dinov3.video.seeked_source import VideoRanges
 
 
 class KeypointPipeline:

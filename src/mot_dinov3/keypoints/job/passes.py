@@ -21,7 +21,7 @@ from mot_dinov3.keypoints.job.journal import Passed
 from mot_dinov3.core.structures import Frame, Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import FrameSource
-from mot_dinov3.video.ranges import VideoRanges
+from mot_dinov3.video.seeked_source import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
 
 CHUNK_BYTES = 200_000_000  # pictures held at once while a gap is read backward

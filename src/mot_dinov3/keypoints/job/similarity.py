@@ -18,7 +18,7 @@ from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pc
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.core.structures import Image
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
-from mot_dinov3.video.kinds import VIDEO_SUFFIXES
+from mot_dinov3.video.open import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import ReadAhead
 
 

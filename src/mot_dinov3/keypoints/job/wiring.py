@@ -11,7 +11,8 @@ from mot_dinov3.core import files
 from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend, build_cutie
 from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.core.errors import InputError, UsageError
-from mot_dinov3.formats import keypoint_tables, labelme
+from mot_dinov3.formats import labelme
+from mot_dinov3.formats import keypoints_csv
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.rendering import draw_keypoints
@@ -23,7 +24,7 @@ from mot_dinov3.keypoints.job.gaps import Gap
 from mot_dinov3.keypoints.job.loop import KeypointPipeline
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
-from mot_dinov3.video.ranges import VideoRanges
+from mot_dinov3.video.seeked_source import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
 
 STAGES = ("read", "wait", "describe", "track", "write", "draw")
@@ -73,12 +74,12 @@ class KeypointRun:
         with files.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
             write_review(file, ranked(self.pipeline.results.doubts))
         if self.job.dlc_csv:
-            rows = ((frame, keypoints) for frame, _, keypoints in keypoint_tables.read_long(self.place.table))
+            rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(self.place.table))
             with files.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
-                keypoint_tables.write_wide(file, rows)
+                keypoints_csv.write_wide(file, rows)
 
     def _write_video(self, path: Path) -> None:
-        rows = keypoint_tables.read_long(self.place.table)
+        rows = keypoints_csv.read_long(self.place.table)
         number, _, keypoints = next(rows)
         with (
             ReadAhead(open_source(_source(self.job, number, self.job.end_frame))) as frames,

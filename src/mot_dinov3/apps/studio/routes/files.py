@@ -13,7 +13,7 @@ from mot_dinov3.apps.studio.requests import Ask
 from mot_dinov3.apps.studio.jobs import Handle
 from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.video.images import SUFFIXES, natural_key
-from mot_dinov3.video.kinds import VIDEO_SUFFIXES
+from mot_dinov3.video.open import VIDEO_SUFFIXES
 
 WANTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import media
-from mot_dinov3.video.kinds import open_source
+from mot_dinov3.video.open import open_source
 from mot_dinov3.video.source import FrameClock, FrameSource, SourceConfig
 
 if TYPE_CHECKING:

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
-from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, tables, track_v1, yolo
-from mot_dinov3.formats.recorded import RecordedDetections
+from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1
+from mot_dinov3.formats import tracks_csv
+from mot_dinov3.formats import yolo_labels
+from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints, frame_numbers, picture_size
-from mot_dinov3.formats.text import check_file, read_object, write_document
+from mot_dinov3.formats.json_text import check_file, read_object, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 HEAD = 1 << 16  # bytes of a file by which its format is told
@@ -59,10 +61,10 @@ def _write_mot(path: Path, recorded: RecordedDetections, created: str) -> None:
 
 def _write_csv(path: Path, recorded: RecordedDetections, created: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(tables.csv_line(tables.TRACK_COLUMNS))
+        file.write(tracks_csv.csv_line(tracks_csv.TRACK_COLUMNS))
         for index, rows in sorted(recorded.frames.items()):
             frame = Frame(index, index / recorded.video.fps)
-            file.writelines(map(tables.csv_line, tables.track_rows(frame, rows, recorded.names)))
+            file.writelines(map(tracks_csv.csv_line, tracks_csv.track_rows(frame, rows, recorded.names)))
 
 
 def _det_header(recorded: RecordedDetections) -> dict[str, object]:
@@ -111,10 +113,10 @@ FORMATS: Mapping[str, Format] = {
     "coco": Format(coco.read_coco, coco.write_coco, _EVERYTHING),
     "cvat": Format(cvat.read_cvat, cvat_writer.write_cvat, _EVERYTHING, (".xml",)),
     "yolo": Format(
-        yolo.read_yolo, yolo.write_yolo, frozenset(("tracks", "loose", "classes", "names", "video")), holds=yolo.holds
+        yolo_labels.read_yolo, yolo_labels.write_yolo, frozenset(("tracks", "loose", "classes", "names", "video")), holds=yolo_labels.holds
     ),
     "csv": Format(
-        _named(tables.read_table),
+        _named(tracks_csv.read_table),
         _write_csv,
         frozenset(("tracks", "classes", "names", "gallery", "sure", "coasted")),
         (".csv",),
@@ -129,7 +131,7 @@ def recognise(path: Path) -> str:
         FormatError: It is in none of them, or does not exist.
     """
     if path.is_dir():
-        if yolo.is_yolo(path):
+        if yolo_labels.is_yolo(path):
             return "yolo"
         raise FormatError(
             f"'{path}' is a folder without labels", remedy="name a file in it, or a folder of YOLO labels"

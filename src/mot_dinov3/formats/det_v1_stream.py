@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
-from mot_dinov3.formats.text import check_file, dumps, kind_of
+from mot_dinov3.formats.json_text import check_file, dumps, kind_of
 from mot_dinov3.core.structures import Detections, VideoInfo
 
 WINDOW = 1 << 18  # characters read at once
