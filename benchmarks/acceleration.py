@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.models import openvino
-from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.yolo import load_network
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.models import openvino
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.video import SourceConfig, open_source
 
 ROUNDS = 15

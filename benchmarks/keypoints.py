@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.keypoints.job.wiring import build_keypoints
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
-from mot_dinov3.keypoints.point_flow import Picture, follow
 from mot_dinov3.keypoints.job.passes import Parts
+from mot_dinov3.keypoints.job.wiring import build_keypoints
+from mot_dinov3.keypoints.point_flow import Picture, follow
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
 
 Places = dict[tuple[int, str, str], tuple[float, float]]

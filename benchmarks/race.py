@@ -44,8 +44,8 @@ from recordings import Recording, add_options, embedded_boxes, load, strained
 from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep
 from mot_dinov3.apps.benchmark.contestants import OURS, Makers, Ours, Racer, contestants
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
-from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.core.structures import Detections
+from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.trackers.factory import Scene
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "switches", "ms/frame")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core import boxes
 from mot_dinov3.apps.evaluation import BoxTable, read_truth
+from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, Image
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -103,8 +103,8 @@ def load(args: argparse.Namespace) -> Iterator[Recording]:
 
 def embedded_boxes(recording: Recording, video: Path, model: Path) -> Recording:
     """Return the recording with an embedding for every box."""
-    from mot_dinov3.models.devices import DeviceConfig
     from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+    from mot_dinov3.models.devices import DeviceConfig
 
     config = EmbedderConfig(embedder="osnet", embed_model=str(model))
     embedder = build_embedder(config, device=DeviceConfig(device="cpu")).embedder

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3 import Pipeline
-from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.core.structures import ModelInfo
+from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.testing import check_embedder
 
 

@@ -8,8 +8,8 @@ import dataclasses
 import pytest
 
 from mot_dinov3.cli.arguments import add_config_options
-from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
 from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
 
 OPTIONS = {option.key: option for option in options_of(TrackConfig)}
 

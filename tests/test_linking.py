@@ -262,8 +262,8 @@ def test_settings_are_checked():
 )
 def test_linking_raises_the_score_of_real_sequences(shared: Path, sequence: str, gain: float):
     from mot_dinov3.apps.evaluation import SequencePair, as_table, read_truth, score
-    from mot_dinov3.formats.motchallenge import read_detections
     from mot_dinov3.core.structures import Detections, Frame
+    from mot_dinov3.formats.motchallenge import read_detections
     from mot_dinov3.trackers.appearance import AppearanceTracker
 
     folder = shared / "data" / sequence

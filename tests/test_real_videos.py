@@ -7,8 +7,8 @@ import json
 import av
 import pytest
 
-from mot_dinov3.cli import main
 from mot_dinov3.apps.evaluation import load_pairs, score
+from mot_dinov3.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 

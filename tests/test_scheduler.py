@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler, SchedulerConfig, plan_embeddings
 from mot_dinov3.core.structures import Detections, Reason, TrackState, TrackView
+from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler, SchedulerConfig, plan_embeddings
 
 
 def squares(*left, top=0.0, side=100.0):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.features.base import EmbedderRequest
 from mot_dinov3.features.histogram import HistogramEmbedder
-from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.testing import check_embedder
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mot_dinov3.build import TrackingRun, build_tracking
-from mot_dinov3.pipeline.config import TrackConfig, options_of, track_config, typed_values
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
+from mot_dinov3.pipeline.config import TrackConfig, options_of, track_config, typed_values
+from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.pipeline.wiring import TrackingRun, build_tracking
 
 
 class Pipeline:

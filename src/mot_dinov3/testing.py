@@ -17,13 +17,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.features.base import Embedder, EmbedderRequest
-from mot_dinov3.features.factory import EMBEDDERS
-from mot_dinov3.models.hub import locate
 from mot_dinov3.core.registry import resolve
 from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.features.base import Embedder, EmbedderRequest
+from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.hub import locate
 
 BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100]], np.float32)
 CLOSE = 1e-5

@@ -10,8 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mot_dinov3.core import boxes
 from mot_dinov3.apps.evaluation import BoxTable
+from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections
 
 

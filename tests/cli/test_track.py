@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
-from mot_dinov3.cli import main
 from mot_dinov3.apps.evaluation import load_pairs, score
+from mot_dinov3.cli import main
 from scenes import HEIGHT, WIDTH
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -223,13 +223,13 @@ def test_a_truncated_video_is_tracked_as_far_as_it_goes(scene, capsys):
 INTERRUPTED = """
 import os, signal, sys
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline import tracking
-step, kill = tracking.TrackingPipeline.step, getattr(signal, sys.argv[1])
+from mot_dinov3.pipeline import loop
+step, kill = loop.TrackingPipeline.step, getattr(signal, sys.argv[1])
 def stepping(self, frame):
     if frame.index == 7:
         os.kill(os.getpid(), kill)
     return step(self, frame)
-tracking.TrackingPipeline.step = stepping
+loop.TrackingPipeline.step = stepping
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.registry import resolve
+from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.weights import ultralytics_module
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.core.registry import resolve
-from mot_dinov3.core.structures import Detections, Frame, VideoInfo
+from mot_dinov3.models.devices import DeviceConfig
 
 SIZE = (120, 160)
 

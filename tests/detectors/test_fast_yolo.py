@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
-from mot_dinov3.models.sample_images import photographs
-from mot_dinov3.pipeline.inputs import sample_source
+from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.fast_yolo import found_again
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.structures import Detections, Frame, VideoInfo
+from mot_dinov3.models.sample_images import photographs
+from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.video import SourceConfig, open_source
 
 SIZES = [None, (500, 300), (97, 640)]  # of the photograph as it is, and of others: one network takes them all

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.models.sample_images import photographs
-from mot_dinov3.detectors import factory
-from mot_dinov3.detectors import fast_yolo
+from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.detectors import factory, fast_yolo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.heads import TorchRaw
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.models.sample_images import photographs
 
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]
 
@@ -58,7 +57,7 @@ def test_a_gpu_takes_fp16_once_it_gave_the_same_boxes(shared: Path, original: li
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_what_gives_other_boxes_runs_in_fp32_and_says_so(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "TOLERANCE", 1e-4)  # less than fp16 can keep
+    monkeypatch.setattr(fast_yolo, "TOLERANCE", 1e-4)  # less than fp16 can keep
     built = build(shared / "models/yolov8n.pt", "auto")
     assert (built.detector.info.precision, built.detector.info.details["backend"]) == ("fp32", "ultralytics")
     (notice,) = built.notices

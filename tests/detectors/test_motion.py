@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector, UsualSizes, objects
-from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.formats.motchallenge import read_tracks
-from mot_dinov3.core.structures import Detections, Frame
 
 NOISE = np.random.default_rng(0)
 

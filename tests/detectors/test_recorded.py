@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mot_dinov3.core.errors import ConfigError, FormatError
+from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 
 VIDEO = VideoInfo("in.mp4", 768, 576, 10.0, 6)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.models import hub
+from mot_dinov3.core.errors import ConfigError, ModelError, UnreachableModelError, UnsupportedModelError, UsageError
+from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.rtdetr import RtdetrDetector
+from mot_dinov3.models import hub
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import ConfigError, ModelError, UnreachableModelError, UnsupportedModelError, UsageError
-from mot_dinov3.core.structures import Frame
 
 CPU = DeviceConfig("cpu")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.pipeline.interval_detector import Cadence, SparseConfig, SparseDetector
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.pipeline.interval_detector import Cadence, SparseConfig, SparseDetector
 
 
 class Everywhere:

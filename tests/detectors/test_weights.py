@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from loopback import serving
-from mot_dinov3.models.cache import cache_dir
+from mot_dinov3.core.errors import FormatError, ModelError, UnreachableModelError
+from mot_dinov3.core.files import cache_dir
 from mot_dinov3.detectors import weights
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import FormatError, ModelError, UnreachableModelError
 
 CPU = DeviceConfig(device="cpu")
 PUBLISHED = dict(weights.PUBLISHED)

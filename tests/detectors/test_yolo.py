@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mot_dinov3.core.errors import ConfigError, ModelError
+from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.core.errors import ConfigError, ModelError
-from mot_dinov3.core.structures import Frame
 
 TINY = """
 nc: 3

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
+from mot_dinov3.models.devices import DeviceConfig
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mot_dinov3.models.upload import upload
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features import loading
 from mot_dinov3.features.base import (
@@ -23,10 +21,12 @@ from mot_dinov3.features.base import (
 )
 from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.features.precision import shortest
 from mot_dinov3.features.histogram import HistogramEmbedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.features.precision import shortest
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
+from mot_dinov3.models.upload import upload
 from mot_dinov3.testing import check_embedder
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -37,8 +37,8 @@ BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [-20, 60, 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the CPU for a GPU: the same code runs on either."""
-    monkeypatch.setattr(opening, "is_gpu", lambda device: True)
-    monkeypatch.setattr(opening, "gpu_precisions", lambda device: ("bf16", "fp16", "fp32"))
+    monkeypatch.setattr(loading, "is_gpu", lambda device: True)
+    monkeypatch.setattr(loading, "gpu_precisions", lambda device: ("bf16", "fp16", "fp32"))
 
 
 def build(case: tuple[str, str], checkpoints: Path, *, precision: str = "fp32", batch: int = 32) -> Embedder:

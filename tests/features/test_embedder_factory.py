@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import (
     ConfigError,
     GatedModelError,
@@ -20,10 +19,11 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.features import factory
 from mot_dinov3.features.base import EmbedderRequest
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.core.structures import ModelInfo
+from mot_dinov3.models.devices import DeviceConfig
 
 DINOV3 = "facebook/dinov3-vitb16-pretrain-lvd1689m"
 DINOV2 = "facebook/dinov2-base"

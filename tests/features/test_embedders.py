@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.testing import check_embedder
 
 CASES = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.models.devices import DeviceConfig
 
 
 @pytest.fixture

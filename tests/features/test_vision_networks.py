@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError, UnsupportedModelError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN, STD = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.coco import read_coco, write_coco
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 SMALL: dict[str, Any] = {
     "videos": [{"id": 7, "name": "in.mp4", "width": 320, "height": 240, "fps": 12.5}],

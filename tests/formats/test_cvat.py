@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.cvat import MAX_GAP, read_cvat
 from mot_dinov3.formats.cvat_writer import class_losses, write_cvat
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 EXPORTED = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import write_document
+from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
 from mot_dinov3.formats.det_v1 import det_v1_frame, det_v1_header, read_det_v1
-from mot_dinov3.formats.json_text import write_document
 from mot_dinov3.formats.track_v1 import (
     read_track_v1,
     track_v1_frame,
     track_v1_header,
     tracker_block,
 )
-from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
 
 VIDEO = {"path": "in.mp4", "fps": 10.0, "frame_count": 2, "width": 768, "height": 576}
 BOX = {"bbox": [10.0, 20.0, 30.0, 60.0], "score": 0.5, "class_id": 0, "class_name": "person", "det_ind": 0}

@@ -10,11 +10,11 @@ import pytest
 
 from mot_dinov3.cli.convert import NAMES
 from mot_dinov3.core.errors import FormatError, UnknownNameError, UsageError
+from mot_dinov3.core.structures import Detections, TrackState, VideoInfo
 from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.format_registry import FORMATS, format_of_output, losses, read_any, recognise, shown
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import MAX_ROWS, Hints, Row, RowCollector, frame_numbers, parse_number
-from mot_dinov3.core.structures import Detections, TrackState, VideoInfo
 
 ENDING = {"motchallenge": "txt", "csv": "csv", "cvat": "xml", "yolo": ""}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import keypoints_csv as tables
 from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.formats import keypoints_csv as tables
 
 
 def rows(x: float = 1.5) -> Keypoints:

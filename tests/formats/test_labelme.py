@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import labelme
 from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.formats import labelme
 
 SIZE = (100, 80)
 

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.motchallenge import mot_row, mot_rows, read_detections, read_seqinfo, read_tracks
 from mot_dinov3.formats.motchallenge import read_recorded as read_recorded_rows
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 
 @pytest.fixture

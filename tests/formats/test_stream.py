@@ -32,7 +32,7 @@ def frame(number: int, *rows: dict[str, Any], **keys: Any) -> dict[str, Any]:
 def test_any_window_gives_the_same_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, indent: int | None
 ) -> None:
-    monkeypatch.setattr(stream, "WINDOW", window)
+    monkeypatch.setattr(det_v1_stream, "WINDOW", window)
     monkeypatch.setattr(det_v1_stream._Window._more, "__defaults__", (window,))
     path = write(tmp_path / "d.json", [frame(0, ROW, {**ROW, "det_ind": 1}), frame(3), frame(4, ROW, mood="good")])
     path.write_text(json.dumps(json.loads(path.read_text()), indent=indent))

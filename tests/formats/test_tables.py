@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_table, track_rows
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_table, track_rows
 
 
 def test_a_row_per_tracked_box_with_names_quoted() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.json_text import dumps
-from mot_dinov3.formats.track_v1 import read_track_v1, track_v1_frame
+from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.structures import Detections
+from mot_dinov3.formats.track_v1 import read_track_v1, track_v1_frame
 
 BOX = np.array([[1, 2, 30, 40]], np.float32)
 

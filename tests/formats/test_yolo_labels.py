@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints
 from mot_dinov3.formats.yolo_labels import holds, is_yolo, read_yolo, safe_stem, write_yolo
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 SIZE = Hints(width=200, height=100)
 

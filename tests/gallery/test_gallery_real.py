@@ -13,10 +13,10 @@ from gallery_fakes import write_picture
 
 import mot_dinov3
 from mot_dinov3.core import boxes
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.formats.motchallenge import read_detections, read_tracks
 from mot_dinov3.gallery.folder import load_gallery
+from mot_dinov3.models.devices import DeviceConfig
 
 FRAMES = 320
 

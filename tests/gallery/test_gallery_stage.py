@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mot_dinov3.core.structures import Detections, TrackState
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import KnownIdentities
 from mot_dinov3.gallery.identifier import FORGET, Identifier
-from mot_dinov3.core.structures import Detections, TrackState
 
 KNOWN = KnownIdentities(("anna", "bob"), np.eye(3, dtype=np.float32)[:2], np.array([0, 1]))
 ANNA, BOB, STRANGER = ([1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0])

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.job.wiring import KeypointRun, build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
-from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
 SIZE = (192, 128)

@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from keypoints import scene
-from mot_dinov3.keypoints.job import model_loading
-from mot_dinov3.keypoints.job.wiring import KeypointRun
 from mot_dinov3.core.errors import ModelError, UntrustedModelError
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints import cutie as adapter
 from mot_dinov3.keypoints.cutie import CutieMasks, cutie_folder, find_weights, load_cutie
-from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.keypoints.job import model_loading
+from mot_dinov3.keypoints.job.wiring import KeypointRun
 from mot_dinov3.video import VideoWriter
 
 MODULES = {
@@ -107,7 +107,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(backends, "weights_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(model_loading, "weights_cache", lambda: tmp_path / "cache")
     _forget()
     yield folder
     _forget()

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.keypoints import geometry, masks
-from mot_dinov3.keypoints import search_windows
-from mot_dinov3.keypoints.template_alignment import Measurement, fuse
+from mot_dinov3.core.structures import Keypoints, PointState
+from mot_dinov3.keypoints import geometry, masks, search_windows
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks
+from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.fusion import combine, interpolate
 from mot_dinov3.keypoints.skeleton import is_swapped, limb_outliers, symmetry_pairs
-from mot_dinov3.core.structures import Keypoints, PointState
+from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 
 TURN = np.array([[0.0, -2.0, 5.0], [2.0, 0.0, 1.0]])  # a quarter turn, twice as large
 

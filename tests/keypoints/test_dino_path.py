@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from keypoints import scene
+from mot_dinov3.core.errors import ModelError
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import ModelError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 
 
 @pytest.fixture(scope="module")

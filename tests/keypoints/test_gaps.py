@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from keypoints import scene
+from mot_dinov3.core.structures import Image, ModelInfo
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.instance import InstanceTracker
-from mot_dinov3.keypoints.labels import Body
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
-from mot_dinov3.keypoints.point_flow import Picture
-from mot_dinov3.keypoints.partial_labels import with_outlines
-from mot_dinov3.keypoints.tracker import PointTracker
+from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.job import passes
 from mot_dinov3.keypoints.job.gaps import Gap
-from mot_dinov3.core.structures import Image, ModelInfo
+from mot_dinov3.keypoints.labels import Body
+from mot_dinov3.keypoints.partial_labels import with_outlines
+from mot_dinov3.keypoints.point_flow import Picture
+from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.video import media
 
 FRAMES = 24
@@ -143,7 +143,7 @@ def test_reading_backward_takes_linear_time(tmp_path: Path, monkeypatch: pytest.
     each, last = 8, 20 * 8 + 7
     video = scene.write_video(tmp_path / "v.mp4", 21, each=each)  # a key frame every 20 frames
     scene.label(tmp_path / "v", "v", 20).rename(tmp_path / "v" / f"v_{last:09d}.json")
-    monkeypatch.setattr(keypoint_passes, "CHUNK_BYTES", 20 * 3 * scene.SIZE[0] * scene.SIZE[1])
+    monkeypatch.setattr(passes, "CHUNK_BYTES", 20 * 3 * scene.SIZE[0] * scene.SIZE[1])
     decoded: list[int] = []
     real = media.decode_video
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot_dinov3.keypoints.rendering import MainComponents, color_of, draw_heatmap, draw_keypoints, draw_pca
 from mot_dinov3.core.structures import Keypoints, PointState
+from mot_dinov3.keypoints.rendering import MainComponents, color_of, draw_heatmap, draw_keypoints, draw_pca
 
 GREY = np.full((720, 1280, 3), 90, np.uint8)
 

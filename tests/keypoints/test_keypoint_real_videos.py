@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
 
 pytestmark = pytest.mark.slow
 Places = dict[tuple[int, str, str], tuple[float, float]]

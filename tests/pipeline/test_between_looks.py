@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot_dinov3.pipeline.interval_detector import Cadence
-from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt, on_the_line
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt, on_the_line
+from mot_dinov3.pipeline.interval_detector import Cadence
 
 
 class Kept:

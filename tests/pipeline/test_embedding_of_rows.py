@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.pipeline.loop import embeds_rows
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, Image, ModelInfo
+from mot_dinov3.pipeline.loop import embeds_rows
 
 DETECTIONS = Detections(np.arange(12, dtype=np.float32).reshape(3, 4).cumsum(axis=1))
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
-from mot_dinov3.pipeline.remembering import Remembering
-from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, Reason, TrackView
+from mot_dinov3.pipeline.remembering import Remembering
+from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
+from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 
 RUN = {"--conf": 0.3, "--source": "a.mp4"}
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import OutputLostError
-from mot_dinov3.sinks.backfill import Retrospective
-from mot_dinov3.sinks.files import JsonSink, OutputConfig, TextSink, VideoSink
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.backfill import Retrospective
+from mot_dinov3.sinks.files import JsonSink, OutputConfig, TextSink, VideoSink
 
 
 def rows(*ids):

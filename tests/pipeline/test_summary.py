@@ -5,10 +5,10 @@ from array import array
 import numpy as np
 import pytest
 
-from mot_dinov3.pipeline.summary import Counts, RunSummary
-from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.core.structures import Detections, ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.pipeline.summary import Counts, RunSummary
+from mot_dinov3.scheduler import SchedulerStats
 
 
 def test_the_lines_hold_the_run():

@@ -20,7 +20,7 @@ ZYGOTE = """
 # Runs the main job once per entry in a child of its own, which a sink kills; one process pays for all the imports.
 import json, os, signal, sys
 import av, cv2, scipy.optimize
-from mot_dinov3.build import build_tracking
+from mot_dinov3.pipeline.wiring import build_tracking
 from mot_dinov3.pipeline.outputs import SinkMaker
 from mot_dinov3.cli import main
 

@@ -23,7 +23,7 @@ LOOPED = """
 import itertools, json, sys, time
 import cv2
 from pathlib import Path
-from mot_dinov3.build import inputs, outputs
+from mot_dinov3.pipeline import inputs, outputs
 from mot_dinov3.cli import main
 from mot_dinov3.pipeline.loop import TrackingPipeline
 from mot_dinov3.video import SourceConfig, open_source

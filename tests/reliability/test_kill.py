@@ -18,8 +18,8 @@ import pytest
 from crowd import ALL_OUTPUTS, Crowd, run_killed
 
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.resume import record_path
 from mot_dinov3.pipeline.remembering import Remembering
+from mot_dinov3.pipeline.resume import record_path
 from mot_dinov3.video import SourceConfig, open_source
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

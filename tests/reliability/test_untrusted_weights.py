@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from clips import write_clip
-from mot_dinov3.models.checkpoints import open_checkpoint, open_script
 from mot_dinov3.cli import main
+from mot_dinov3.core.errors import ModelError, UntrustedModelError
+from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.checkpoint import allow_layer
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.detectors.yolo import YoloDetector, network_layers
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.core.structures import Frame
+from mot_dinov3.models.checkpoints import open_checkpoint, open_script
+from mot_dinov3.models.devices import DeviceConfig
 
 CANARY = "canary"
 

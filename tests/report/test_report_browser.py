@@ -11,8 +11,8 @@ import pytest
 from test_report_page import SLY, data_of, facts, traced
 
 from mot_dinov3.cli import main
-from mot_dinov3.report.page import build_page
 from mot_dinov3.core.structures import Detections
+from mot_dinov3.report.page import build_page
 from mot_dinov3.viz import track_color
 
 CHARTS = ("lives", "paths", "presence", "latency", "embeddings")

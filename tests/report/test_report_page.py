@@ -11,10 +11,10 @@ import plotly.offline
 import pytest
 
 from mot_dinov3.cli import main
+from mot_dinov3.core.structures import Detections, Reason, TrackState, VideoInfo
 from mot_dinov3.report import figures, page
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import REASONS, RunTrace
-from mot_dinov3.core.structures import Detections, Reason, TrackState, VideoInfo
 from mot_dinov3.viz import track_color
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait")

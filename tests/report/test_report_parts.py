@@ -7,14 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from mot_dinov3.report import best_crops
-from mot_dinov3.report import timelines
-from mot_dinov3.report.bins import PresenceMap, TimeBins
-from mot_dinov3.report.best_crops import Portraits, Scene, sharpness
-from mot_dinov3.report.trace import RunTrace, TimeSink
-from mot_dinov3.report.timelines import Path, Seen, TrackHistory
 from mot_dinov3.core.structures import Detections, Frame, Reason, TrackState, VideoInfo
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.report import best_crops, timelines
+from mot_dinov3.report.best_crops import Portraits, Scene, sharpness
+from mot_dinov3.report.bins import PresenceMap, TimeBins
+from mot_dinov3.report.timelines import Path, Seen, TrackHistory
+from mot_dinov3.report.trace import RunTrace, TimeSink
 
 
 def rows(*ids, coasted=(), state=TrackState.CONFIRMED, **columns):
@@ -140,7 +139,7 @@ class TestHistory:
         assert len(steps) == 1, "thinned evenly"
 
     def test_the_shortest_tracks_of_a_crowd_are_left_out_and_counted(self, monkeypatch):
-        monkeypatch.setattr(tracks, "MOST_TRACKS", 5)
+        monkeypatch.setattr(timelines, "MOST_TRACKS", 5)
         history = TrackHistory(0.1)
         for k in range(40):
             history.add(k / 10, rows(1000, k + 1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tracking_scene import boxes, ids, person, tracker
 
-from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.pipeline.interval_detector import Cadence
 from mot_dinov3.pipeline.interval_tracker import BetweenTracker, velocity
 from mot_dinov3.trackers.optical_flow import BoxFlow, displacement, grid
 

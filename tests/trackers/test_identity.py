@@ -35,6 +35,8 @@ def test_any_number_is_absorbed_and_compared_at_once(count: int) -> None:
     expected = known.copy()
     mixed = share[:, None] * known[track] + (1 - share[:, None]) * new[box]
     expected[track] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
-    np.testing.assert_allclose(appearance_model.cosine(known, new, track, box), (known[track] * new[box]).sum(1), atol=1e-6)
+    np.testing.assert_allclose(
+        appearance_model.cosine(known, new, track, box), (known[track] * new[box]).sum(1), atol=1e-6
+    )
     appearance_model.absorb(known, new, track, box, share)
     np.testing.assert_allclose(known, expected, atol=1e-6)

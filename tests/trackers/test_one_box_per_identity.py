@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.sinks.backfill import Retrospective
 from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.sinks.backfill import Retrospective
 from mot_dinov3.trackers.appearance import AppearanceTracker, TrackerConfig
 
 FPS = 10.0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.apps.batch.config import BatchCommand
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
-from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.pipeline.config import assemble
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.batch.config import BatchConfig
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if not values.get("out_dir"):
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
     config = assemble(BatchCommand, values)
+    from mot_dinov3.apps.batch.loop import alone_in, exit_code, summary
     from mot_dinov3.apps.batch.manifest import open_manifest
     from mot_dinov3.apps.batch.overview import write_overview
     from mot_dinov3.apps.batch.plan import make_plan
-    from mot_dinov3.apps.batch.loop import alone_in, exit_code, summary
-    from mot_dinov3.build import now_utc
+    from mot_dinov3.core.timing import now_utc
 
     plan = make_plan(args.inputs, values, config.batch.out_dir)
     with alone_in(plan.out_dir):

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import mot_dinov3
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
-from mot_dinov3.pipeline.config import TrackConfig, TrackerChoice, track_config
+from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.pipeline.interval_detector import SparseConfig
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.pipeline.config import TrackConfig, TrackerChoice, track_config
+from mot_dinov3.pipeline.interval_detector import SparseConfig
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.byte import HybridConfig
+from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
@@ -128,9 +128,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
 
 
 def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[], bool]], Report]:
-    from mot_dinov3.apps.benchmark import memory
-    from mot_dinov3.apps.benchmark import runs
-    from mot_dinov3.apps.benchmark import side_by_side
+    from mot_dinov3.apps.benchmark import memory, runs, side_by_side
 
     if args.budget:
         return lambda config, _, tick: _budget_report(list(runs.keep_budgets(config, args.budget, tick)))

@@ -11,10 +11,10 @@ from mot_dinov3.cli.progress import say_notices
 from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from mot_dinov3.core.structures import VideoInfo
     from mot_dinov3.formats.format_registry import Format
     from mot_dinov3.formats.recorded_detections import RecordedDetections
     from mot_dinov3.formats.rows import Hints
-    from mot_dinov3.core.structures import VideoInfo
 
 NAMES = ("motchallenge", "det-v1", "track-v1", "coco", "cvat", "yolo", "csv")
 NEED_RATE = ("det-v1", "track-v1", "csv")
@@ -68,7 +68,7 @@ def _rate(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, say what was lost, and return the exit code."""
-    from mot_dinov3.core.clock import now_utc
+    from mot_dinov3.core.timing import now_utc
     from mot_dinov3.formats import format_registry
 
     name = args.target_format or format_registry.format_of_output(args.target)
@@ -84,7 +84,12 @@ def run(args: argparse.Namespace) -> int:
         recorded = dataclasses.replace(recorded, video=info)
     if lost := format_registry.losses(recorded, name):
         notices.append(f"{name} has no room for: {'; '.join(lost)}")
-    _write(args.target, target, recorded if {"both", "detected"} & target.room else format_registry.shown(recorded), now_utc())
+    _write(
+        args.target,
+        target,
+        recorded if {"both", "detected"} & target.room else format_registry.shown(recorded),
+        now_utc(),
+    )
     say_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
     print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")

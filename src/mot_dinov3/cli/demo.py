@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.track import run_with_progress
-from mot_dinov3.pipeline.config import TrackConfig, assemble
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.features.factory import EmbedderConfig
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.pipeline.config import TrackConfig, assemble
 from mot_dinov3.scheduler import SchedulerConfig
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and return the exit code."""
-    from mot_dinov3.build import build_tracking
-    from mot_dinov3.cli.evaluate import as_table
     from mot_dinov3.apps.demo import compose
     from mot_dinov3.apps.evaluation import load_pairs, score
+    from mot_dinov3.cli.evaluate import as_table
+    from mot_dinov3.pipeline.wiring import build_tracking
 
     chosen = option_values(args, DemoConfig)
     video, sheet = args.out_dir / "demo.mp4", args.out_dir / "demo.jpg"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
-from mot_dinov3.pipeline.config import DetectConfig, assemble
 from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.pipeline.config import DetectConfig, assemble
 
 if TYPE_CHECKING:
-    from mot_dinov3.build import DetectionRun
+    from mot_dinov3.pipeline.inputs import DetectionRun
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     if not values.get("source"):
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4")
     config = assemble(DetectConfig, values)
-    from mot_dinov3.build import build_detection
-    from mot_dinov3.formats.json_text import write_document
     from mot_dinov3.core.files import check_output, replacing
+    from mot_dinov3.core.json_text import write_document
+    from mot_dinov3.pipeline.inputs import build_detection
 
     if args.json:
         check_output(args.json, source=config.source.source)

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.core import files
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
-from mot_dinov3.pipeline.config import TrackConfig, track_config
-from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.features.factory import EMBEDDERS
-from mot_dinov3.formats.json_text import dumps
+from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.timing import process_start
+from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.pipeline.config import TrackConfig, track_config
 from mot_dinov3.trackers import TRACKERS
 
 if TYPE_CHECKING:
-    from mot_dinov3.build import TrackingRun
+    from mot_dinov3.pipeline.wiring import TrackingRun
 
 LISTS = {"list_detectors": DETECTORS, "list_embedders": EMBEDDERS, "list_trackers": TRACKERS}
 
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(name for names in wanted for name in names))
         return EXIT_OK
     config = track_config(option_values(args, TrackConfig))
-    from mot_dinov3.build import build_tracking
     from mot_dinov3.pipeline.run_identity import is_complete
+    from mot_dinov3.pipeline.wiring import build_tracking
 
     if is_complete(config):
         say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])

@@ -17,6 +17,14 @@ from pathlib import Path
 from mot_dinov3.core.errors import OutputError, OutputLostError
 
 
+def cache_dir() -> Path:
+    """Return the project's cache folder, which may not exist yet: under ``XDG_CACHE_HOME``, else ``~/.cache``."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells to ignore a relative path.
+    root = Path(home) if Path(home).is_absolute() else Path("~/.cache").expanduser()
+    return root / "mot-dinov3"
+
+
 def check_output(path: Path, *, source: str | None = None, within: Path | None = None) -> None:
     """Make sure that `path` can be written; makes its folder. Call it before models load.
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from mot_dinov3.models.conversion import ConversionError, obtain
-from mot_dinov3.models.sample_images import Samples
+from mot_dinov3.core.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.fast_yolo import FastYolo, Origin, YoloRecipe, halved
-from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
 from mot_dinov3.detectors.heads import VinoRaw
+from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.models.devices import DeviceConfig, is_gpu, plan_run
-from mot_dinov3.core.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.formats.detections import read_recorded
+from mot_dinov3.models.conversion import ConversionError, obtain
+from mot_dinov3.models.devices import DeviceConfig, is_gpu, plan_run
+from mot_dinov3.models.sample_images import Samples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mot_dinov3.core import boxes
-from mot_dinov3.models.conversion import ConversionError, Converted, Verdict
-from mot_dinov3.models.sample_images import Samples, photographs
-from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
+from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
 from mot_dinov3.detectors.heads import RawNetwork, TorchRaw, VinoRaw
-from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
+from mot_dinov3.models.conversion import ConversionError, Converted, Verdict
+from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
+from mot_dinov3.models.sample_images import Samples, photographs
 
 if TYPE_CHECKING:
     import torch

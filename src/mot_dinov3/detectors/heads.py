@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mot_dinov3.models.openvino import VinoNetwork
-from mot_dinov3.models.devices import torch_dtype
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
+from mot_dinov3.models.devices import torch_dtype
+from mot_dinov3.models.openvino import VinoNetwork
 
 if TYPE_CHECKING:
     import torch

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
-from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.core.options import require, require_between, require_choice, setting
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, Image, ModelInfo
+from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.classes import parse_classes
 
 _SHADOW = 127
 _REACH = 0.1

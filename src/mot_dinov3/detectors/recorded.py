@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mot_dinov3.core.errors import ConfigError, FormatError
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
-from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 
 
 class RecordedDetector:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.errors import ConfigError, UsageError
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.models.devices import DeviceConfig, resolve_device, resolve_precision, torch_dtype
-from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.models.hub import DETECTOR, locate
 from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 
 PREFIX = "rtdetr:"
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine", "rf_detr", "lw_detr", "deimv2")

@@ -17,8 +17,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.models.cache import cache_dir
 from mot_dinov3.core.errors import ModelError, UnreachableModelError, closest
+from mot_dinov3.core.files import cache_dir
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where Ultralytics publishes its weights."""

@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ConfigError, InputError
 from mot_dinov3.core.structures import FloatArray, Image, IntArray, ModelInfo
+from mot_dinov3.models.devices import DeviceConfig
 
 
 class Embedder(Protocol):

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from mot_dinov3.models.checkpoints import open_checkpoint
 from mot_dinov3.core.errors import ModelError, UnsupportedModelError
+from mot_dinov3.models.checkpoints import open_checkpoint
 from mot_dinov3.models.hub import locate
 from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
 

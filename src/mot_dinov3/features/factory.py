@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import (
     ConfigError,
     GatedModelError,
@@ -17,10 +16,11 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
-from mot_dinov3.models.hub import locate
-from mot_dinov3.core.registry import check_name, resolve
 from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.core.registry import check_name, resolve
+from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.hub import locate
 
 EMBEDDERS = {
     "dino": "mot_dinov3.features.dino:DinoEmbedder",

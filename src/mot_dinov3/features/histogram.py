@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.models.pretrained import resize_into
-from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 
 HEIGHT, WIDTH = 64, 32  # pixels every crop is brought to
 STRIPES = 6

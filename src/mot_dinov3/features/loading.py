@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain
-from mot_dinov3.models.sample_images import photographs
-from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
-from mot_dinov3.models.devices import Plan, gpu_precisions, is_gpu, plan_run, resolve_precision
-from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, unit_rows
-from mot_dinov3.features.precision import LEAST_COSINE, shortest
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.models.pretrained import Preprocessing, resize_into
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
+from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, unit_rows
+from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.features.precision import LEAST_COSINE, shortest
+from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain
+from mot_dinov3.models.devices import Plan, gpu_precisions, is_gpu, plan_run, resolve_precision
+from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
+from mot_dinov3.models.pretrained import Preprocessing, resize_into
+from mot_dinov3.models.sample_images import photographs
 
 if TYPE_CHECKING:
     import torch

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mot_dinov3.models.devices import torch_dtype
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.models.pretrained import Preprocessing
 from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.models.devices import torch_dtype
+from mot_dinov3.models.pretrained import Preprocessing
 
 if TYPE_CHECKING:
     import torch

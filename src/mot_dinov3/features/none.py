@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mot_dinov3.features.base import EmbedderRequest
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
+from mot_dinov3.features.base import EmbedderRequest
 
 
 class NoEmbedder:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mot_dinov3.core.structures import FloatArray
 from mot_dinov3.features.base import unit_rows
 from mot_dinov3.features.network import TorchRuntime
-from mot_dinov3.core.structures import FloatArray
 
 LEAST_COSINE = 0.999
 """Between what a network makes of a crop as its weights are, and after it was converted or shortened."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.models import openvino
-from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.core.structures import FloatArray
+from mot_dinov3.models import openvino
+from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 
 
 class OnnxRuntime:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import ModelError, UsageError
-from mot_dinov3.features.runtimes import check_precision, damaged, in_batches, picture_shape
 from mot_dinov3.core.structures import FloatArray
+from mot_dinov3.features.runtimes import check_precision, damaged, in_batches, picture_shape
+from mot_dinov3.models.devices import DeviceConfig
 
 REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .pt, .torchscript, .onnx or OpenVINO form"
 

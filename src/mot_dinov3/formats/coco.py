@@ -17,11 +17,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import MAX_FRAME, dumps, is_number, kind_of, printable, read_object, shortest
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import labels_of, names_of, number_labels
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import REMEDY, Corners, Hints, Row, RowCollector, frame_numbers
-from mot_dinov3.formats.json_text import MAX_FRAME, dumps, is_number, kind_of, printable, read_object, shortest
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 log = logging.getLogger(__name__)
 

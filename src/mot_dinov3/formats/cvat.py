@@ -23,6 +23,8 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import (
@@ -35,8 +37,6 @@ from mot_dinov3.formats.rows import (
     parse_number,
     parse_whole,
 )
-from mot_dinov3.formats.json_text import MAX_BYTES, MAX_FRAME, check_file, printable
-from mot_dinov3.core.structures import VideoInfo
 
 log = logging.getLogger(__name__)
 

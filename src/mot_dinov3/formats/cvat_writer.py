@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from mot_dinov3.core.json_text import printable, shortest
+from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.class_names import labels_of
 from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.json_text import printable, shortest
-from mot_dinov3.core.structures import Detections
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.json_text import (
+from mot_dinov3.core.json_text import (
     MAX_COORDINATE,
     MAX_FRAME,
     has_size,
@@ -23,6 +22,7 @@ from mot_dinov3.formats.json_text import (
     too_deep,
 )
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 
 SCHEMA = "det-v1"
 CARRIED = ("video", "detector", "frames_dir")

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
-from mot_dinov3.formats.json_text import check_file, dumps, kind_of
+from mot_dinov3.core.json_text import check_file, dumps, kind_of
 from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
 
 WINDOW = 1 << 18  # characters read at once
 LARGEST = 1 << 26  # characters of one record; what is longer is no frame

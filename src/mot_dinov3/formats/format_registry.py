@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
-from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1
-from mot_dinov3.formats import tracks_csv
-from mot_dinov3.formats import yolo_labels
+from mot_dinov3.core.json_text import check_file, read_object, write_document
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1, tracks_csv, yolo_labels
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import Hints, frame_numbers, picture_size
-from mot_dinov3.formats.json_text import check_file, read_object, write_document
-from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 HEAD = 1 << 16  # bytes of a file by which its format is told
 _COLUMNS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.OURS}
@@ -113,7 +111,10 @@ FORMATS: Mapping[str, Format] = {
     "coco": Format(coco.read_coco, coco.write_coco, _EVERYTHING),
     "cvat": Format(cvat.read_cvat, cvat_writer.write_cvat, _EVERYTHING, (".xml",)),
     "yolo": Format(
-        yolo_labels.read_yolo, yolo_labels.write_yolo, frozenset(("tracks", "loose", "classes", "names", "video")), holds=yolo_labels.holds
+        yolo_labels.read_yolo,
+        yolo_labels.write_yolo,
+        frozenset(("tracks", "loose", "classes", "names", "video")),
+        holds=yolo_labels.holds,
     ),
     "csv": Format(
         _named(tracks_csv.read_table),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.labelme_shapes import Points, Shape, outline_shapes, point_shapes, read_shape
-from mot_dinov3.formats.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
+from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
 from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.formats.labelme_shapes import Points, Shape, outline_shapes, point_shapes, read_shape
 
 VERSION = "5.5.0"
 OURS = "mot_dinov3"  # key in `otherData`

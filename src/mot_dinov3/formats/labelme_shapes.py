@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.formats.json_text import is_number
+from mot_dinov3.core.json_text import is_number
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 CIRCLE_CORNERS = 32

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.json_text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
+from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState, VideoInfo
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9

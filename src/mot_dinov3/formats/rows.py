@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.json_text import MAX_COORDINATE, MAX_FRAME, has_size
+from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size
 from mot_dinov3.core.structures import Detections, TrackState
 
 MAX_ROWS = 5_000_000

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import is_number
+from mot_dinov3.core.structures import Detections, TrackState
 from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.json_text import is_number
-from mot_dinov3.core.structures import Detections, TrackState
 
 SCHEMA = "track-v1"
 OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))

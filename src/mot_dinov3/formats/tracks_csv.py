@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import printable, read_lines
+from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import REMEDY, Row, RowCollector, parse_number, parse_whole
-from mot_dinov3.formats.json_text import printable, read_lines
-from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 
 TRACK_COLUMNS = (
     "frame",

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import MAX_FRAME, is_number, printable, read_lines, read_text, shortest
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import MAX_CLASS, read_class_names, read_yaml, yaml_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 from mot_dinov3.formats.rows import REMEDY, Hints, Row, RowCollector, parse_number, parse_whole, picture_size
-from mot_dinov3.formats.json_text import MAX_FRAME, is_number, printable, read_lines, read_text, shortest
-from mot_dinov3.core.structures import Detections, VideoInfo
 
 LABELS = "labels"
 DATA = "data.yaml"

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import KnownIdentities
 from mot_dinov3.gallery.matching import decide, identity_distances, margins
-from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState
 
 MEMORY = 8  # looks after which older ones fade
 FORGET = 300  # frames after which a track that was not seen is forgotten: it starts anew when it comes back

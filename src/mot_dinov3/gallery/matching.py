@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.gallery.config import GalleryConfig
 
 BEST = 3  # pictures whose mean distance counts beside the nearest one's
 

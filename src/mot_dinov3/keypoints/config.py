@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.models.devices import DeviceChoice
 
 MODEL = "facebook/dinov3-vits16-pretrain-lvd1689m"
 MASK_KINDS = ("none", "flow", "dino", "cutie")

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.core.structures import FloatArray
+from mot_dinov3.keypoints.geometry import Points
 
 Array = npt.NDArray[np.float64]
 

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.keypoints import search_windows
-from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 from mot_dinov3.keypoints.backends import DenseBackend
-from mot_dinov3.keypoints.mask_tracking import CanvasMask
 from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, centres, find_peaks
 from mot_dinov3.keypoints.geometry import Canvas, Points, apply
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, centres, find_peaks
+from mot_dinov3.keypoints.mask_tracking import CanvasMask
 from mot_dinov3.keypoints.redetect import Origin, find_again
 from mot_dinov3.keypoints.skeleton import expected_places, is_swapped, symmetry_pairs, tolerance
+from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 from mot_dinov3.keypoints.templates import Templates
-from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 
 Array = npt.NDArray[np.float64]
 
@@ -206,7 +206,12 @@ class Lookup:
         return search_windows.windows_around(question.places[which], radius, dense.cells.shape[:2], dense.patch)
 
     def _heights(
-        self, which: IntArray, windows: search_windows.Windows, question: Question, dense: DenseMap, outside: Array | None
+        self,
+        which: IntArray,
+        windows: search_windows.Windows,
+        question: Question,
+        dense: DenseMap,
+        outside: Array | None,
     ) -> Array:
         """Return ``(m, k, k)`` similarity less all but the structure that speaks against a place."""
         heights = windows.of(self.templates.maps(dense, which))

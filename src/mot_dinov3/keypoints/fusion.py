@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 Array = npt.NDArray[np.float64]
 

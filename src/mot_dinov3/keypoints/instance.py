@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray, PointState
 from mot_dinov3.keypoints import masks
-from mot_dinov3.keypoints.template_alignment import SeedView, fuse
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.descriptor_search import Lookup, Question
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import (
     IDENTITY,
@@ -27,11 +28,10 @@ from mot_dinov3.keypoints.geometry import (
     scale_of,
 )
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.descriptor_search import Lookup, Question
-from mot_dinov3.keypoints.point_flow import Flow, Picture, carried, pick_supports
 from mot_dinov3.keypoints.outline import CarriedOutline
+from mot_dinov3.keypoints.point_flow import Flow, Picture, carried, pick_supports
 from mot_dinov3.keypoints.redetect import FrameSearch
-from mot_dinov3.core.structures import BoolArray, PointState
+from mot_dinov3.keypoints.template_alignment import SeedView, fuse
 
 Array = npt.NDArray[np.float64]
 

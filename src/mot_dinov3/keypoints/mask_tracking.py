@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.keypoints import masks
-from mot_dinov3.keypoints.geometry import Canvas, Points
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
+from mot_dinov3.keypoints.geometry import Canvas, Points
 
 Array = npt.NDArray[np.float64]
 

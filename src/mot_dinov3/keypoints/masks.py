@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.geometry import Matrix, Points, apply
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
+from mot_dinov3.keypoints.geometry import Matrix, Points, apply
 from mot_dinov3.keypoints.point_flow import Mask, carried
 
 Array = npt.NDArray[np.float64]

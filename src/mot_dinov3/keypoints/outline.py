@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Matrix, Points, apply, scale_of
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.core.structures import BoolArray
 
 Array = npt.NDArray[np.float64]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.structures import BoolArray, PointState
 from mot_dinov3.keypoints.estimate import Estimate
+from mot_dinov3.keypoints.fusion import Solved, combine, one_sided
 from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
 from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.fusion import Solved, combine, one_sided
-from mot_dinov3.core.structures import BoolArray, PointState
 
 NOWHERE_VARIANCE = 1e6
 

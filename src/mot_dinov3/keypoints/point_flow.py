@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.core.structures import BoolArray, Image
+from mot_dinov3.keypoints.geometry import Points
 
 Mask = npt.NDArray[np.bool_]
 

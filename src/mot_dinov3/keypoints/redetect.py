@@ -10,11 +10,11 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.backends import DenseBackend
-from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, invert, robust_similarity, scale_of, warp
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
-from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.core.structures import BoolArray, Image, IntArray
+from mot_dinov3.keypoints.backends import DenseBackend
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, invert, robust_similarity, scale_of, warp
+from mot_dinov3.keypoints.templates import Templates
 
 Array = npt.NDArray[np.float64]
 

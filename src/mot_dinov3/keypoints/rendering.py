@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.core.structures import Image, Keypoints, PointState
+from mot_dinov3.keypoints.geometry import Points
 
 GOLDEN_RATIO = 0.61803398875
 

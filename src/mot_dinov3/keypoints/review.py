@@ -9,9 +9,9 @@ from typing import TextIO
 
 import numpy as np
 
+from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 from mot_dinov3.keypoints.fusion import Solved
 from mot_dinov3.keypoints.skeleton import limb_outliers
-from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 COLUMNS = ("rank", "frame", "urgency", "low_score", "disagreement", "limb_outliers", "swaps", "keypoints")
 SHOWN = 50

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.core.structures import BoolArray
 
 Array = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 from mot_dinov3.keypoints.geometry import Matrix, Points, apply, robust_similarity
 from mot_dinov3.keypoints.point_flow import carried, follow
-from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 
 Array = npt.NDArray[np.float64]
 

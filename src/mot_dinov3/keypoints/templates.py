@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 
 RECENT_DISCOUNT = 0.1  # what a template of a tracked frame counts less than a person's
 RECENT_RATE = 0.2  # how fast that template follows

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.structures import BoolArray, IntArray
 from mot_dinov3.linking.track_appearance import looks_of, scale, unit
 from mot_dinov3.linking.tracklets import Tracklets, sort_rows
-from mot_dinov3.core.structures import BoolArray, IntArray
 
 Array = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.linking.track_appearance import Looks, alike_from, looks_of
-from mot_dinov3.linking.smoothing import smooth_rows
-from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
 from mot_dinov3.core.structures import BoolArray, IntArray
+from mot_dinov3.linking.smoothing import smooth_rows
+from mot_dinov3.linking.track_appearance import Looks, alike_from, looks_of
+from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
 
 Array = npt.NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.linking.tracklets import Rows
 from mot_dinov3.core.structures import IntArray
+from mot_dinov3.linking.tracklets import Rows
 
 Array = npt.NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.linking.tracklets import Rows
 from mot_dinov3.core.structures import BoolArray, FloatArray
+from mot_dinov3.linking.tracklets import Rows
 
 Array = npt.NDArray[np.float64]
 

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.models.cache import cache_dir
-from mot_dinov3.core.files import part_path
+from mot_dinov3.core.files import cache_dir, part_path
 
 LIMIT = 4 << 30
 """Bytes that all entries together may take; beyond it those unused for the longest time go."""

@@ -15,8 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from mot_dinov3.core.errors import FormatError, GatedModelError, ModelError, UnreachableModelError, UnsupportedModelError
-from mot_dinov3.formats.json_text import read_object
+from mot_dinov3.core.errors import (
+    FormatError,
+    GatedModelError,
+    ModelError,
+    UnreachableModelError,
+    UnsupportedModelError,
+)
+from mot_dinov3.core.json_text import read_object
 
 MODELS = Path("models")  # in the working directory
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")

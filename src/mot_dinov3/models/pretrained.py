@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, ModelError
-from mot_dinov3.formats.json_text import read_object
-from mot_dinov3.models.hub import EMBEDDER, Advice, not_plain, unsupported
+from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.models.hub import EMBEDDER, Advice, not_plain, unsupported
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -1,1 +1,1 @@
-"""The frame loops: the only place that introduces the stages to each other."""
+"""The `track` command: options, wiring, the frame loop, outputs, resume and summary."""

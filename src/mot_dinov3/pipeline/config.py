@@ -17,20 +17,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mot_dinov3.pipeline.counting_config import CountConfig
+from mot_dinov3.core.errors import ConfigError, UsageError, closest
+from mot_dinov3.core.options import Setting, flag_of, setting
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.pipeline.interval_detector import SparseConfig
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
-from mot_dinov3.sinks.files import OutputConfig
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.pipeline.counting_config import CountConfig
+from mot_dinov3.pipeline.interval_detector import SparseConfig
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.core.options import Setting, flag_of, setting
-from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.sinks.files import OutputConfig
 from mot_dinov3.trackers.byte import HybridConfig
+from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mot_dinov3.pipeline.regions import Place
 from mot_dinov3.core.structures import BoolArray, Detections
+from mot_dinov3.pipeline.regions import Place
 
 STEADY = 0.1  # s for which a track has to stay on the other side of a line or border
 MEMORY = 5.0  # s for which a track that is gone is still on its side of a line

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.pipeline.counting import Count, PlaceCounter, count_lines, count_records, count_rows
 from mot_dinov3.pipeline.regions import Place
-from mot_dinov3.core.structures import Detections, Frame
 
 
 class CountSink:

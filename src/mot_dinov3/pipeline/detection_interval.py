@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.sinks.files import Several, Sink
 
 
 class Interpolated:

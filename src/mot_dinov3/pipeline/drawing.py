@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import PlaceCounter
 from mot_dinov3.pipeline.regions import Place
-from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
-from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.viz import Hud, Mark, Trails, draw_hud, draw_marks, draw_rows, hide
 
 FADING = 0.1  # weight of the newest frame in the mean by which the picture tells the fps

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.models.sample_images import Samples
-from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
+from mot_dinov3.core.errors import InputError, UsageError
+from mot_dinov3.core.structures import Image, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.formats import det_v1
-from mot_dinov3.video.frameless import BlankSource
-from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.sample_images import Samples
+from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.video import FrameSource, SourceConfig, open_source
+from mot_dinov3.video.frameless import BlankSource
 from mot_dinov3.video.threads import ReadAhead
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from mot_dinov3.detectors.base import Detector
 from mot_dinov3.core.options import require, setting
 from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.detectors.base import Detector
 
 
 @dataclasses.dataclass(frozen=True)

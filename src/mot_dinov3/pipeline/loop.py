@@ -7,14 +7,14 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder, look
 from mot_dinov3.gallery.identifier import Identification, NoGallery
 from mot_dinov3.pipeline.resume import NoRecord, Scheduling
-from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.pipeline.summary import Counts
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 

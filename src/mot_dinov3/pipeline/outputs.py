@@ -8,40 +8,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.core import files
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.files import check_output
+from mot_dinov3.core.structures import Detections, Frame, TrackView
+from mot_dinov3.core.timing import StageTimer, now_utc
+from mot_dinov3.formats import det_v1, motchallenge, track_v1, tracks_csv
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counts import CountSink
+from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt
 from mot_dinov3.pipeline.drawing import FrameDrawer
 from mot_dinov3.pipeline.inputs import detection_header
-from mot_dinov3.pipeline.report_sinks import NoReport, ReportMaker, Told
-from mot_dinov3.pipeline.run_identity import taken_over
-from mot_dinov3.core.clock import now_utc
-from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.regions import Place
 from mot_dinov3.pipeline.interval_detector import Cadence
-from mot_dinov3.core.errors import UsageError
-from mot_dinov3.formats import det_v1, motchallenge, track_v1
-from mot_dinov3.formats import tracks_csv
-from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt
+from mot_dinov3.pipeline.loop import Stages
+from mot_dinov3.pipeline.regions import Place
+from mot_dinov3.pipeline.report_sinks import NoReport, ReportMaker, Told
 from mot_dinov3.pipeline.resume import RecordSink
+from mot_dinov3.pipeline.run_identity import taken_over
 from mot_dinov3.sinks.backfill import Retrospective
 from mot_dinov3.sinks.files import EndSink, JsonSink, Sink, TextSink, VideoSink
 from mot_dinov3.sinks.timed import Timed
-from mot_dinov3.pipeline.loop import Stages
-from mot_dinov3.core.structures import Detections, Frame, TrackView
-from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.threads import WriteBehind
 
 
 def check_files(config: TrackConfig) -> None:
     """Refuse what cannot be written or would overwrite what is read."""
-    files = config.output.files()
-    for path in files:
+    written = config.output.files()
+    for path in written:
         for source in (config.source.source, config.detector.dets):
-            files.check_output(path, source=source)
+            check_output(path, source=source)
     if config.output.save_counts and not config.count.wanted:
         raise UsageError("--save-counts has nothing to save", remedy="say where to count: --line or --zone")
-    doubled = {str(path) for path in files if files.count(path) > 1}
+    doubled = {str(path) for path in written if written.count(path) > 1}
     if doubled:
         raise UsageError(
             f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="name each differently"

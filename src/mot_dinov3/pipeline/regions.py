@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.pipeline.counting_config import CountConfig
 from mot_dinov3.core.errors import FormatError, UsageError
-from mot_dinov3.formats.labelme import read_frame
-from mot_dinov3.formats.json_text import is_number, kind_of, read_object
+from mot_dinov3.core.json_text import is_number, kind_of, read_object
 from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.formats.labelme import read_frame
+from mot_dinov3.pipeline.counting_config import CountConfig
 
 Points = npt.NDArray[np.float64]
 FARTHEST = 8192  # px; a coordinate beyond it is a mistake where the size of the picture is unknown

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot_dinov3.detectors.base import Detector
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
+from mot_dinov3.detectors.base import Detector
 from mot_dinov3.pipeline.findings import Findings
 from mot_dinov3.pipeline.resume import NoRecord, Scheduling
 from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 
 class Remembering:

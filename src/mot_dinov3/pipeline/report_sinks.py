@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import __version__
-from mot_dinov3.core.clock import now_utc
+from mot_dinov3.core.json_text import printable
+from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
+from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig, options_of
-from mot_dinov3.formats.json_text import printable
-from mot_dinov3.sinks.files import EndSink, Sink
-from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
-from mot_dinov3.sinks.timed import Timed
 from mot_dinov3.pipeline.loop import Stages
+from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import PictureSink, RunTrace, TimeSink, TrackSink
-from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.files import EndSink, Sink
+from mot_dinov3.sinks.timed import Timed
 from mot_dinov3.viz import hide, track_color
 
 PROGRAMS = (

@@ -17,10 +17,10 @@ from typing import IO, Any, Protocol
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError, UsageError
-from mot_dinov3.formats.json_text import dumps
+from mot_dinov3.core.json_text import dumps
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 from mot_dinov3.pipeline.findings import Findings, packed, unpacked
 from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
 _TAIL = 4096  # bytes in which the last line of a finished record lies

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import __version__
-from mot_dinov3.pipeline.config import TrackConfig, options_of
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.formats.json_text import printable
+from mot_dinov3.core.json_text import printable
+from mot_dinov3.pipeline.config import TrackConfig, options_of
 from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from mot_dinov3.core.errors import VideoError
-from mot_dinov3.linking import Tracklets
-from mot_dinov3.sinks.files import Several, Sink
-from mot_dinov3.pipeline.summary import Counts
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, TrackState
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.linking import Tracklets
+from mot_dinov3.pipeline.summary import Counts
+from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.video import FrameSource
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 from mot_dinov3.core.structures import Detections, ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
 THREADS = ("read", "write")  # their time goes by beside that of all others, which add up to the wall time

@@ -9,33 +9,32 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.pipeline.inputs import open_ahead, open_input
-from mot_dinov3.pipeline.outputs import SinkMaker, check_files
-from mot_dinov3.pipeline.run_identity import is_live, loaded, open_record, taken_over
-from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.regions import check_places, read_places
+from mot_dinov3.core.errors import OutputLostError, UsageError
+from mot_dinov3.core.files import journal_path, part_path
+from mot_dinov3.core.registry import resolve
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.pipeline.interval_detector import Cadence, SparseDetector
-from mot_dinov3.models.devices import resolve_device
-from mot_dinov3.core.errors import OutputLostError, UsageError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
-from mot_dinov3.gallery.loading import build_gallery
 from mot_dinov3.gallery.folder import list_identities
+from mot_dinov3.gallery.loading import build_gallery
 from mot_dinov3.linking import Tracklets, link
-from mot_dinov3.core.files import part_path
-from mot_dinov3.gallery.job.journal import journal_path
-from mot_dinov3.pipeline.second_pass import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
-from mot_dinov3.pipeline.resume import NoRecord, Scheduling, record_path
-from mot_dinov3.pipeline.remembering import Remembering
-from mot_dinov3.pipeline.summary import RunSummary
-from mot_dinov3.pipeline.loop import Stages, TrackingPipeline
-from mot_dinov3.core.registry import resolve
-from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
-from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.inputs import open_ahead, open_input
+from mot_dinov3.pipeline.interval_detector import Cadence, SparseDetector
 from mot_dinov3.pipeline.interval_tracker import BetweenTracker
+from mot_dinov3.pipeline.loop import Stages, TrackingPipeline
+from mot_dinov3.pipeline.outputs import SinkMaker, check_files
+from mot_dinov3.pipeline.regions import check_places, read_places
+from mot_dinov3.pipeline.remembering import Remembering
+from mot_dinov3.pipeline.resume import NoRecord, Scheduling, record_path
+from mot_dinov3.pipeline.run_identity import is_live, loaded, open_record, taken_over
+from mot_dinov3.pipeline.second_pass import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
+from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
+from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
 
 

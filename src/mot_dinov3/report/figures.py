@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.report.trace import RunTrace
-from mot_dinov3.report.timelines import Life, Seen, Span
 from mot_dinov3.core.structures import Reason
+from mot_dinov3.report.timelines import Life, Seen, Span
+from mot_dinov3.report.trace import RunTrace
 
 Figure = dict[str, Any]
 Color = tuple[int, int, int]

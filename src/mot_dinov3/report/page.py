@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mot_dinov3.report import figures
-from mot_dinov3.report.trace import RunTrace
 from mot_dinov3.report.timelines import Life
+from mot_dinov3.report.trace import RunTrace
 
 MOST_TABLE_ROWS = 2000
 MOST_CARDS = 120

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mot_dinov3.report.bins import PresenceMap, TimeBins
-from mot_dinov3.report.best_crops import Portraits, Scene
-from mot_dinov3.report.timelines import TrackHistory
 from mot_dinov3.core.structures import Detections, Frame, Image, Reason, VideoInfo
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.report.best_crops import Portraits, Scene
+from mot_dinov3.report.bins import PresenceMap, TimeBins
+from mot_dinov3.report.timelines import TrackHistory
 
 REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
 _LATENCY, _DETECTIONS = "latency", "detections"

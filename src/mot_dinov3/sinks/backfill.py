@@ -10,8 +10,8 @@ import dataclasses
 from collections import deque
 from collections.abc import Sequence
 
-from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.sinks.files import Several, Sink
 from mot_dinov3.trackers.base import Tracker
 
 

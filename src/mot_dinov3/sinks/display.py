@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.sinks.files import Sink
 from mot_dinov3.core.structures import Detections, Frame, Image
+from mot_dinov3.sinks.files import Sink
 
 X11_PORT = 6000
 HIGHEST_SCREEN = 59535

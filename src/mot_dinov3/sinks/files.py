@@ -14,8 +14,8 @@ from typing import IO, Any, Protocol
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.formats.json_text import dumps, write_document
-from mot_dinov3.gallery.job.journal import journal_path
+from mot_dinov3.core.files import journal_path
+from mot_dinov3.core.json_text import dumps, write_document
 from mot_dinov3.core.options import setting
 from mot_dinov3.core.structures import Detections, Frame, Image
 from mot_dinov3.core.timing import StageTimer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mot_dinov3.sinks.files import Sink
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.files import Sink
 
 
 class Timed:

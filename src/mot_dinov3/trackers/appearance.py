@@ -11,13 +11,11 @@ import numpy.typing as npt
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
-from mot_dinov3.trackers import association, coasting, kalman
-from mot_dinov3.trackers import appearance_model
-from mot_dinov3.trackers import reid
+from mot_dinov3.trackers import appearance_model, association, coasting, kalman, reid
 from mot_dinov3.trackers.camera_motion import CameraMotion
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.matching import Matching
 from mot_dinov3.trackers.lifecycle import TemporalTracker
+from mot_dinov3.trackers.matching import Matching
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]

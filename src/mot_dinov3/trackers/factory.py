@@ -7,8 +7,8 @@ import dataclasses
 from mot_dinov3.core.registry import resolve
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.base import Tracker
-from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.byte import HybridConfig
+from mot_dinov3.trackers.config import TrackerConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Detections
-from mot_dinov3.trackers import association, kalman
-from mot_dinov3.trackers import appearance_model
+from mot_dinov3.trackers import appearance_model, association, kalman
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.track_arrays import Tracks

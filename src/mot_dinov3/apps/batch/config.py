@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.pipeline.config import TrackConfig
 
 ENGINES = ("local", "ray")
 

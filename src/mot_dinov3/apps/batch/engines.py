@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from mot_dinov3.models.openvino import usable_cpus
 from mot_dinov3.apps.batch.config import BatchConfig
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
+from mot_dinov3.models.openvino import usable_cpus
 
 
 class Engine(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.core import files
 from mot_dinov3.apps.batch.plan import MANIFEST, Plan, changed, check_room
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
+from mot_dinov3.core import files
 from mot_dinov3.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -20,7 +20,7 @@ from mot_dinov3.core.errors import (
     OutputError,
     UsageError,
 )
-from mot_dinov3.formats.json_text import read_object
+from mot_dinov3.core.json_text import read_object
 
 SCHEMA = "batch-v1"
 REFUSED = (

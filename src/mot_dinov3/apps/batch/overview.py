@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mot_dinov3.core import files
 from mot_dinov3.apps.batch.manifest import STATES, VideoState
 from mot_dinov3.apps.batch.plan import OVERVIEW, SUMMARY
 from mot_dinov3.apps.batch.worker import LOG
+from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.json_text import is_number, printable, read_object
+from mot_dinov3.core.json_text import is_number, printable, read_object
 
 COLUMNS = (
     "video",

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.core import files
 from mot_dinov3.apps.batch.worker import LOG, VideoJob
-from mot_dinov3.pipeline.outputs import check_files
-from mot_dinov3.pipeline.config import Option, TrackConfig, assemble, options_of
+from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
-from mot_dinov3.formats.json_text import check_file
+from mot_dinov3.core.json_text import check_file
+from mot_dinov3.pipeline.config import Option, TrackConfig, assemble, options_of
+from mot_dinov3.pipeline.outputs import check_files
 from mot_dinov3.video.images import SUFFIXES, natural_key
 from mot_dinov3.video.open import VIDEO_SUFFIXES
 
@@ -114,8 +114,8 @@ def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> Vi
     check_files(config)
     for path in (*config.output.files(), folder / LOG):
         files.check_output(path, within=folder.parent)
-    files = tuple(str(path) for path in config.output.files())
-    return VideoJob(name, str(video), str(folder), words=words_of(values), files=files, cwd=str(Path.cwd()))
+    written = tuple(str(path) for path in config.output.files())
+    return VideoJob(name, str(video), str(folder), words=words_of(values), files=written, cwd=str(Path.cwd()))
 
 
 def _output_options() -> list[Option]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mot_dinov3.apps.benchmark.runs import Tick, peak_mb
-from mot_dinov3.build import build_tracking
-from mot_dinov3.pipeline.inputs import open_ahead
-from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.detectors.base import Detector
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.loop import TrackingPipeline
 from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.detectors.base import Detector
+from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.inputs import open_ahead
+from mot_dinov3.pipeline.loop import TrackingPipeline
+from mot_dinov3.pipeline.wiring import build_tracking
 from mot_dinov3.video import FrameSource
 
 EARLY = 1000  # frames after which everything that is allocated once has been

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.build import build_tracking
+from mot_dinov3.core.timing import process_start
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.pipeline.wiring import build_tracking
 from mot_dinov3.scheduler import SchedulerStats
-from mot_dinov3.core.timing import process_start
 
 Tick = Callable[[], bool]
 """Called after each frame; true ends the run there."""

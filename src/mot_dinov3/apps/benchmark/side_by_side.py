@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.benchmark.contestants import OURS, missing, ultralytics_settings
-from mot_dinov3.build import build_tracking
-from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.weights import find_weights, ultralytics_module
 from mot_dinov3.models.devices import resolve_device
-from mot_dinov3.core.errors import UsageError
+from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.wiring import build_tracking
 
 BLOCK = 20  # frames: long against what a queue of pictures holds, short against what disturbs a machine
 Clocks = tuple[Callable[[], float], Callable[[], float]]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import __version__
-from mot_dinov3.models.devices import GPU_NODES
 from mot_dinov3.apps.doctor import probes
+from mot_dinov3.models.devices import GPU_NODES
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 SECONDS = 180.0

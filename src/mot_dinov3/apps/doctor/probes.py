@@ -94,9 +94,9 @@ def models() -> dict[str, Any]:
     """List which default models are here, without asking any network."""
     from huggingface_hub import constants, errors, get_token
 
-    from mot_dinov3.models.conversion_cache import NetworkStore
     from mot_dinov3.detectors.weights import weights_cache
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
+    from mot_dinov3.models.conversion_cache import NetworkStore
     from mot_dinov3.models.hub import HuggingFaceHub, is_complete, token
 
     def cached(model: str) -> bool:

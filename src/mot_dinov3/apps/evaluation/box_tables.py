@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
-from mot_dinov3.formats import motchallenge, track_v1
-from mot_dinov3.formats import format_registry
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
+from mot_dinov3.formats import format_registry, motchallenge, track_v1
 
 logger = logging.getLogger(__name__)
 

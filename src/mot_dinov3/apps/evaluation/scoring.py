@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.errors import UsageError
 from mot_dinov3.apps.evaluation.box_tables import BoxTable, Float64Array, SequencePair
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import BoolArray, IntArray
 
 COMBINED = "COMBINED"

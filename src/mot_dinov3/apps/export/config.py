@@ -7,9 +7,9 @@ import importlib.util
 from pathlib import Path
 
 from mot_dinov3.core.errors import ConfigError, UsageError, unknown_name
-from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
-from mot_dinov3.core.registry import check_name
 from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.registry import check_name
+from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
 
 OPSETS = (18, 25)  # that torch's exporter writes
 PLAIN = (".pt", ".pth", ".safetensors")  # endings that are no part of a network's name

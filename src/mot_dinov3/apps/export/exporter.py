@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.core import files
-from mot_dinov3.models.checkpoints import first_line
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.core.errors import ModelError, MotError, UsageError
 from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportJob
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import ModelError, MotError, UsageError
+from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.features.base import unit_rows
 from mot_dinov3.features.factory import DEFAULT_MODELS, EmbedderConfig, build_embedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.features.reid_names import find_weights
-from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.models.checkpoints import first_line
+from mot_dinov3.models.devices import DeviceConfig
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.export.writers import Source
@@ -190,8 +190,8 @@ def _make(name: str, job: ExportJob, network: _Network, folder: Path) -> Artefac
                 )
             _remove(path)
             part.replace(path)
-        files = [path] if path.is_file() else list(path.iterdir())
-        return Artefact(name, path, sum(file.stat().st_size for file in files), worst)
+        parts = [path] if path.is_file() else list(path.iterdir())
+        return Artefact(name, path, sum(part.stat().st_size for part in parts), worst)
     finally:
         _remove(part)
 

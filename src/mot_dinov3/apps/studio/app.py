@@ -18,17 +18,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mot_dinov3.core.errors import InputError, MotError
 from mot_dinov3.apps.studio import guard
-from mot_dinov3.apps.studio.requests import Ask, Blob, ConflictError
 from mot_dinov3.apps.studio.jobs import Handle
+from mot_dinov3.apps.studio.requests import Ask, Blob, ConflictError
 from mot_dinov3.apps.studio.roots import OutsideRootsError
-from mot_dinov3.apps.studio.routes import files
-from mot_dinov3.apps.studio.routes import gallery
-from mot_dinov3.apps.studio.routes import keypoints
-from mot_dinov3.apps.studio.routes import player
-from mot_dinov3.apps.studio.routes import similarity
+from mot_dinov3.apps.studio.routes import files, gallery, keypoints, player, similarity
 from mot_dinov3.apps.studio.session import Studio
+from mot_dinov3.core.errors import InputError, MotError
 
 BODY_BYTES = 8_000_000
 STATIC = importlib.resources.files("mot_dinov3.apps.studio") / "static"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.options import require, setting
+from mot_dinov3.models.devices import DeviceConfig
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

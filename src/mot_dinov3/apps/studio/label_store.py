@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.apps.studio.gallery_editor import TRASH
+from mot_dinov3.apps.studio.requests import ConflictError
+from mot_dinov3.apps.studio.result_tables import Results
+from mot_dinov3.apps.studio.shapes import Item, refuse_doubles
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import read_object
+from mot_dinov3.core.structures import Image
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
-from mot_dinov3.formats.json_text import read_object
+from mot_dinov3.keypoints.job.files import Place
 from mot_dinov3.keypoints.labels import Labels, sort_out
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
-from mot_dinov3.keypoints.job.files import Place
-from mot_dinov3.core.structures import Image
-from mot_dinov3.apps.studio.requests import ConflictError
-from mot_dinov3.apps.studio.gallery_editor import TRASH
-from mot_dinov3.apps.studio.shapes import Item, refuse_doubles
-from mot_dinov3.apps.studio.result_tables import Results
 
 PREDICTED = ("score", "state", "source", "visible")  # keys of ours that a person's label does not have
 

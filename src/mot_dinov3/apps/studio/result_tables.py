@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats.keypoints_csv import LONG_COLUMNS
 from mot_dinov3.core.structures import PointSource, PointState
+from mot_dinov3.formats.keypoints_csv import LONG_COLUMNS
 
 BINS = 1200  # of a plot over time
 REVIEWED = 50

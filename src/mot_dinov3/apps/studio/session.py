@@ -9,12 +9,12 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.config import StudioCommand
 from mot_dinov3.apps.studio.gallery_editor import GalleryDesk
 from mot_dinov3.apps.studio.jobs import Jobs
-from mot_dinov3.apps.studio.roots import Roots
+from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.patch_similarity import FeatureCache
+from mot_dinov3.apps.studio.roots import Roots
 from mot_dinov3.apps.studio.track_index import Tracked
 from mot_dinov3.video.seeking import SeekableFrames, open_seekable
 

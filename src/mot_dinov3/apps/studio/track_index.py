@@ -12,9 +12,9 @@ import numpy as np
 from mot_dinov3.core import files
 from mot_dinov3.core.boxes import area, intersection
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.formats.json_text import read_object
-from mot_dinov3.formats.track_v1 import read_track_v1
+from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Detections, FloatArray, VideoInfo
+from mot_dinov3.formats.track_v1 import read_track_v1
 
 NAMED = ".named.json"
 

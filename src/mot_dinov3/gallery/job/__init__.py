@@ -1,1 +1,1 @@
-"""."""
+"""The `gallery` command: options, wiring, loop and journal."""

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from mot_dinov3.core.errors import ConfigError, UsageError, closest
+from mot_dinov3.core.json_text import printable, read_text
 from mot_dinov3.formats.det_v1_stream import DetectionStream
-from mot_dinov3.formats.json_text import printable, read_text
 from mot_dinov3.gallery.job.config import NamingConfig
 from mot_dinov3.gallery.job.loop import ClassFilter
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import ConfigError, UsageError
+from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.gallery.config import GalleryConfig
-from mot_dinov3.core.registry import check_name
-from mot_dinov3.core.options import require, require_choice, setting
 from mot_dinov3.trackers.byte import HybridConfig
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?|\d+")  # whether it is there is asked only where it is used

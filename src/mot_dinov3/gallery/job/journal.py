@@ -16,10 +16,8 @@ import numpy as np
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.formats.json_text import dumps
+from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.structures import FloatArray, IntArray
-
-journal_path = files.journal_path
 
 Look = tuple[IntArray, FloatArray]
 """Rows of a frame and their ``(r, k)`` distances to the identities."""
@@ -67,7 +65,7 @@ class Journal(NoJournal):
         super().__init__()
         self.path = path
         self._header = header
-        self._lines = journal_path(path)
+        self._lines = files.journal_path(path)
         self._done = -1
         kept = self._resume(run) if resume and self._lines.exists() else 0
         with files.writing(path):

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.json_text import MAX_FRAME, dumps
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.formats.det_v1_stream import DetectionStream, FrameRecord
-from mot_dinov3.formats.json_text import MAX_FRAME, dumps
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import NoJournal
 from mot_dinov3.sinks.files import Several, Sink
-from mot_dinov3.core.structures import BoolArray, Detections, Frame, VideoInfo
-from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 

@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
-from mot_dinov3.build import now_utc
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.core.errors import FormatError, UsageError, VideoError
+from mot_dinov3.core.files import journal_path
+from mot_dinov3.core.json_text import printable
+from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
+from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
 from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.formats.det_v1_stream import DetectionStream
-from mot_dinov3.formats.json_text import printable
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.classes import check_words, class_filter
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs
-from mot_dinov3.gallery.job.journal import Journal, NoJournal, journal_path
+from mot_dinov3.gallery.job.journal import Journal, NoJournal
 from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, NamingStages
-from mot_dinov3.sinks.files import Several, Sink, VideoSink
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, WindowSink, check_screen
-from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.files import Several, Sink, VideoSink
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source

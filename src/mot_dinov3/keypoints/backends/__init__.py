@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot_dinov3.keypoints.descriptor_maps import DenseMap
 from mot_dinov3.core.structures import Image, ModelInfo
+from mot_dinov3.keypoints.descriptor_maps import DenseMap
 
 BACKENDS = {
     "dino": "mot_dinov3.keypoints.backends.dino:DinoBackend",

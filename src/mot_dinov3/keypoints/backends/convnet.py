@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.keypoints.backends import DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
-from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
+from mot_dinov3.models.devices import resolve_device
 
 STRIDES = (8, 16)  # layers of these steps tell body parts apart; finer ones only edges, coarser ones only animals
 PATCH = 8

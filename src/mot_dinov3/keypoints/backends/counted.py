@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mot_dinov3.core.structures import Image, ModelInfo
 from mot_dinov3.keypoints.backends import DenseBackend
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
-from mot_dinov3.core.structures import Image, ModelInfo
 
 REMEMBERED = 4  # maps; one of 56×56 cells with 400 numbers takes 5 MB
 

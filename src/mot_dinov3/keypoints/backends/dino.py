@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.core.structures import Image, ModelInfo
 from mot_dinov3.keypoints.backends import DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
-from mot_dinov3.core.structures import Image, ModelInfo
+from mot_dinov3.models.devices import resolve_device
 
 
 class DinoBackend:

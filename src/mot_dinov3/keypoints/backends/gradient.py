@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.keypoints.backends import DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
-from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 
 STRIDE = 4  # pixels from one descriptor to the next, and more where a picture would get more than …
 MOST_CELLS = 72  # … so many of them squared: bounds the cost

@@ -1,1 +1,1 @@
-"""."""
+"""The `keypoints` and `similarity` commands: wiring, loop, files and journal."""

@@ -12,13 +12,12 @@ from typing import Any, TextIO
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.formats import labelme
-from mot_dinov3.formats import keypoints_csv
-from mot_dinov3.formats.json_text import read_object
-from mot_dinov3.sinks.background import Behind
-from mot_dinov3.keypoints.job.uncertainty import DoubtLog
-from mot_dinov3.keypoints.job.journal import PassJournal
+from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.formats import keypoints_csv, labelme
+from mot_dinov3.keypoints.job.journal import PassJournal
+from mot_dinov3.keypoints.job.uncertainty import DoubtLog
+from mot_dinov3.sinks.background import Behind
 
 SAVE_EVERY = 25  # frames between two notes of how far an open gap has come
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.keypoints.labels import Body, Labels
-from mot_dinov3.keypoints.partial_labels import as_record, combined, filled, from_record, with_outlines
 from mot_dinov3.keypoints.fusion import Solved, labelled_keypoints, one_sided, tracked_keypoints
+from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.job.files import KeypointFiles
 from mot_dinov3.keypoints.job.gaps import Gap, plan_gaps
 from mot_dinov3.keypoints.job.journal import Passed
 from mot_dinov3.keypoints.job.ordered_writer import InOrder
 from mot_dinov3.keypoints.job.passes import Passes, Reached, Start
 from mot_dinov3.keypoints.job.results import KeypointResults
-from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.keypoints.labels import Body, Labels
+from mot_dinov3.keypoints.partial_labels import as_record, combined, filled, from_record, with_outlines
 from mot_dinov3.video.seeked_source import VideoRanges
 
 

@@ -9,15 +9,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.detectors.weights import find_weights, weights_cache
-from mot_dinov3.models.devices import DeviceChoice, resolve_device
 from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.registry import resolve
+from mot_dinov3.detectors.weights import find_weights, weights_cache
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointJob
 from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
-from mot_dinov3.core.registry import resolve
+from mot_dinov3.models.devices import DeviceChoice, resolve_device
 
 log = logging.getLogger(__name__)
 

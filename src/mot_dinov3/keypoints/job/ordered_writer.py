@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mot_dinov3.keypoints.fusion import Solved, interpolate
 from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.keypoints.fusion import Solved, interpolate
 
 Write = Callable[[int, float, Keypoints, Sequence[Solved] | None], None]
 

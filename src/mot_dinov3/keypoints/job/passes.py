@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from mot_dinov3.core.structures import Frame, Keypoints, PointState
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.cutie import MaskCarrier
 from mot_dinov3.keypoints.estimate import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
-from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.point_flow import Picture
-from mot_dinov3.keypoints.partial_labels import only, scattered
-from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.keypoints.job.journal import Passed
-from mot_dinov3.core.structures import Frame, Keypoints, PointState
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.keypoints.labels import Body
+from mot_dinov3.keypoints.partial_labels import only, scattered
+from mot_dinov3.keypoints.point_flow import Picture
+from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.seeked_source import VideoRanges
 from mot_dinov3.video.threads import ReadAhead

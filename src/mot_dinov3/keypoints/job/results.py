@@ -6,12 +6,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-from mot_dinov3.keypoints import review
-from mot_dinov3.keypoints.labels import Labels
-from mot_dinov3.keypoints.fusion import Solved, labelled_keypoints
-from mot_dinov3.keypoints.job.files import KeypointFiles, Row
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.keypoints import review
+from mot_dinov3.keypoints.fusion import Solved, labelled_keypoints
+from mot_dinov3.keypoints.job.files import KeypointFiles, Row
+from mot_dinov3.keypoints.labels import Labels
 
 
 @dataclasses.dataclass

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import files
-from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.core.errors import InputError, UsageError
+from mot_dinov3.core.structures import Image
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob
-from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pca
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
-from mot_dinov3.core.structures import Image
+from mot_dinov3.keypoints.job.model_loading import build_backend
+from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.open import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import ReadAhead

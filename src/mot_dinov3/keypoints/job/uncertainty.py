@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mot_dinov3.core import files
-from mot_dinov3.keypoints.review import Doubt
 from mot_dinov3.keypoints.job.journal import undamaged
+from mot_dinov3.keypoints.review import Doubt
 
 
 class DoubtLog:

@@ -8,21 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mot_dinov3.core import files
-from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend, build_cutie
-from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.core.errors import InputError, UsageError
-from mot_dinov3.formats import labelme
-from mot_dinov3.formats import keypoints_csv
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
-from mot_dinov3.keypoints.rendering import draw_keypoints
-from mot_dinov3.keypoints.labels import Labels, sort_out
-from mot_dinov3.keypoints.review import ranked, write_review
-from mot_dinov3.keypoints.skeleton import extra_pairs
 from mot_dinov3.keypoints.job.files import KeypointFiles, Place, stem_of
 from mot_dinov3.keypoints.job.gaps import Gap
 from mot_dinov3.keypoints.job.loop import KeypointPipeline
-from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend, build_cutie
+from mot_dinov3.keypoints.labels import Labels, sort_out
+from mot_dinov3.keypoints.rendering import draw_keypoints
+from mot_dinov3.keypoints.review import ranked, write_review
+from mot_dinov3.keypoints.skeleton import extra_pairs
+from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.seeked_source import VideoRanges
 from mot_dinov3.video.threads import ReadAhead
@@ -139,14 +138,14 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     cutie = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     choice = build_backend(job, command.keypoint_device)
     config = _resolved_masks(config, choice.backend.info.name)
-    files = KeypointFiles(
+    outputs = KeypointFiles(
         place,
         fingerprint=_fingerprint(video, config, choice.backend),
         protected=labelled,
         annolid=job.annolid_csv,
     )
 
-    pipeline = KeypointPipeline(config, choice.backend, labels, VideoRanges(video, info), files)
+    pipeline = KeypointPipeline(config, choice.backend, labels, VideoRanges(video, info), outputs)
     if cutie is not None:
         pipeline.passes.new_carrier = cutie.new_pass
     return KeypointRun(job, pipeline, info, place, choice)

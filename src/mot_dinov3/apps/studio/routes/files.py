@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mot_dinov3.apps.studio.jobs import Handle
+from mot_dinov3.apps.studio.requests import Ask
+from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.keypoints.backends import BACKENDS
-from mot_dinov3.apps.studio.requests import Ask
-from mot_dinov3.apps.studio.jobs import Handle
-from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.video.images import SUFFIXES, natural_key
 from mot_dinov3.video.open import VIDEO_SUFFIXES
 

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.errors import InputError, unknown_name
-from mot_dinov3.features.base import Embedder
-from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
-from mot_dinov3.gallery.folder import load_gallery
-from mot_dinov3.core.structures import Image
-from mot_dinov3.apps.studio import gallery_check
-from mot_dinov3.apps.studio import selection
-from mot_dinov3.apps.studio.requests import Ask, Blob
+from mot_dinov3.apps.studio import gallery_check, selection
 from mot_dinov3.apps.studio.gallery_editor import GalleryDesk, crop_window, usable_name, whole_share
 from mot_dinov3.apps.studio.jobs import Handle, Job
+from mot_dinov3.apps.studio.requests import Ask, Blob
 from mot_dinov3.apps.studio.routes.player import jpeg
 from mot_dinov3.apps.studio.session import Studio, file_stamp
 from mot_dinov3.apps.studio.track_index import Tracked
+from mot_dinov3.core.errors import InputError, unknown_name
+from mot_dinov3.core.structures import Image
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
+from mot_dinov3.gallery.folder import load_gallery
 from mot_dinov3.video.images import SUFFIXES
 
 CROP_QUALITY = 95

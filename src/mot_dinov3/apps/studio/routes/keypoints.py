@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from mot_dinov3.apps.studio.jobs import Handle, Job
+from mot_dinov3.apps.studio.label_store import Board
+from mot_dinov3.apps.studio.requests import Ask, ConflictError
+from mot_dinov3.apps.studio.routes.similarity import backend_job
+from mot_dinov3.apps.studio.session import Studio
+from mot_dinov3.apps.studio.shapes import MAX_ITEMS, Item
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointConfig, KeypointsCommand
 from mot_dinov3.keypoints.job.files import Place, stem_of
 from mot_dinov3.keypoints.job.gaps import plan_gaps
-from mot_dinov3.apps.studio.label_store import Board
-from mot_dinov3.apps.studio.requests import Ask, ConflictError
-from mot_dinov3.apps.studio.shapes import MAX_ITEMS, Item
-from mot_dinov3.apps.studio.jobs import Handle, Job
-from mot_dinov3.apps.studio.routes.similarity import backend_job
-from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.video.images import list_images
 
 

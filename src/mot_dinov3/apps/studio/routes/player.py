@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.errors import InputError
-from mot_dinov3.core.structures import Image
 from mot_dinov3.apps.studio.requests import Ask, Blob
 from mot_dinov3.apps.studio.session import Studio, file_stamp
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.structures import Image
 
 QUALITY = 92  # what is shown; crops are cut from the decoded frame itself
 

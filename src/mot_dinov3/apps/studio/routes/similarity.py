@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
-from mot_dinov3.keypoints.job.similarity import describe
+from mot_dinov3.apps.studio.jobs import Handle, Job
+from mot_dinov3.apps.studio.patch_similarity import Described, compare
+from mot_dinov3.apps.studio.requests import Ask
+from mot_dinov3.apps.studio.session import Studio, file_stamp
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointJob
-from mot_dinov3.apps.studio.requests import Ask
-from mot_dinov3.apps.studio.jobs import Handle, Job
-from mot_dinov3.apps.studio.session import Studio, file_stamp
-from mot_dinov3.apps.studio.patch_similarity import Described, compare
+from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
+from mot_dinov3.keypoints.job.similarity import describe
 
 
 def similarity(studio: Studio, ask: Ask) -> Handle:

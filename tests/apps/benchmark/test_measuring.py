@@ -11,10 +11,10 @@ from mot_dinov3.apps.benchmark.memory import Growth, Looped, Rewound
 from mot_dinov3.apps.benchmark.runs import adherence, peak_mb
 from mot_dinov3.apps.benchmark.side_by_side import alternate, paces
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.video.frameless import BlankSource
-from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
+from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.video import SourceConfig
+from mot_dinov3.video.frameless import BlankSource
 
 
 class Work:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.core.errors import InputError
-from mot_dinov3.formats import labelme
-from mot_dinov3.keypoints.job.files import Place
-from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.requests import ConflictError
-from mot_dinov3.apps.studio.shapes import Item
 from mot_dinov3.apps.studio.result_tables import Results
+from mot_dinov3.apps.studio.shapes import Item
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.formats import labelme
+from mot_dinov3.keypoints.job.files import Place
 
 SIZE = (100, 80)
 PICTURE = np.zeros((80, 100, 3), np.uint8)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.counting import PlaceCounter, count_lines, count_records, count_rows
-from mot_dinov3.pipeline.regions import Place, check_places, parse_line, read_zones
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.pipeline.counting import PlaceCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.regions import Place, check_places, parse_line, read_zones
 
 LINE = Place("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
 SQUARE = Place("door", np.array([[50.0, 50.0], [150.0, 50.0], [150.0, 150.0], [50.0, 150.0]]))

@@ -11,8 +11,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from mot_dinov3.models import hub
 from mot_dinov3.core.errors import GatedModelError, ModelError, UnreachableModelError
+from mot_dinov3.models import hub
 
 SECRET = "hf_VerySecretTokenOfMine"
 MODEL = "facebook/dinov3-vits16-pretrain-lvd1689m"

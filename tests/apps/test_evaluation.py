@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mot_dinov3.apps.evaluation import COMBINED, BoxTable, Scores, SequencePair, load_pairs, score
 from mot_dinov3.cli import evaluate
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
-from mot_dinov3.apps.evaluation import COMBINED, BoxTable, Scores, SequencePair, load_pairs, score
 
 
 def table(rows: list[tuple[float, ...]], *, counted: list[bool] | None = None, classes: list[int] | None = None):

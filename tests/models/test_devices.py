@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.models import devices
 from mot_dinov3.models.devices import DeviceConfig, Plan, plan_run, resolve_device, resolve_precision
-from mot_dinov3.core.errors import ConfigError, UsageError
 
 
 @pytest.fixture

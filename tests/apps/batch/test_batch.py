@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, Manifest, VideoState
 from mot_dinov3.apps.batch.loop import BatchRun, alone_in, exit_code
+from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, Manifest, VideoState
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import OutputError

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 import mot_dinov3
-from mot_dinov3 import api, naming
+from mot_dinov3 import api
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
+from mot_dinov3.core.files import journal_path
 from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.gallery.job.classes import class_filter
-from mot_dinov3.gallery.job.config import ArtefactConfig, NamingConfig
-from mot_dinov3.gallery.job.journal import journal_path
+from mot_dinov3.gallery.job.config import ArtefactConfig, GalleryJobConfig, NamingConfig
+from mot_dinov3.gallery.job.wiring import GalleryRun
+from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at
 
@@ -210,7 +211,7 @@ def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
     whole = json.loads((tmp_path / "a" / "scene" / "tracked.json").read_text())
     values = {"dets_json": str(scene.dets), "video": str(scene.video), "gallery": str(people)}
     values |= {"embedder": "histogram", "json": True, "out_dir": str(tmp_path / "b")}
-    run = naming.GalleryRun(assemble(naming.GalleryJobConfig, values))
+    run = GalleryRun(assemble(GalleryJobConfig, values))
     ticks = iter(range(100))
 
     def kill() -> bool:
@@ -241,9 +242,7 @@ def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
 def test_an_interrupted_run_leaves_a_document_and_goes_on_to_the_same_end(scene: Scene, tmp_path: Path) -> None:
     def run(name: str, *, frames: int = 999, resume: bool = False) -> Any:
         values = {"dets_json": str(scene.dets), "video": str(scene.video), "json": True, "run_name": name}
-        job = naming.GalleryRun(
-            assemble(naming.GalleryJobConfig, {**values, "out_dir": str(tmp_path), "resume": resume})
-        )
+        job = GalleryRun(assemble(GalleryJobConfig, {**values, "out_dir": str(tmp_path), "resume": resume}))
         ticks = iter(range(1000))
         whole = job.run(lambda: next(ticks) == frames)
         assert whole is (frames == 999)

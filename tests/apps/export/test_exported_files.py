@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.cli import main
-from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.apps.export import ExportConfig, ExportResult, export
 from mot_dinov3.apps.export.config import ExportJob
+from mot_dinov3.cli import main
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.pretrained import Preprocessing
 
 PICTURES = list(np.random.default_rng(3).integers(0, 256, (4, 70, 40, 3), np.uint8))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mot_dinov3.apps.export.config import FORMATS, ExportJob
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.apps.export.config import FORMATS, ExportJob
 
 
 def test_names_of_weights_and_folders() -> None:

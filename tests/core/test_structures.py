@@ -5,8 +5,8 @@ import pytest
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS
 from mot_dinov3.core.structures import Detections, Frame, Reason, TrackState
+from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS
 
 THREE = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 9]], np.float32)
 

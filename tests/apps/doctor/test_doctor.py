@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from mot_dinov3.cli import main
-from mot_dinov3.apps.doctor import checks
-from mot_dinov3.apps.doctor import probes
+from mot_dinov3.apps.doctor import checks, probes
 from mot_dinov3.apps.doctor.checks import FAILED, JUDGES, OK, WARNING, Finding, examine, fix_for, run_probe
+from mot_dinov3.cli import main
 
 HEALTHY: dict[str, dict[str, Any]] = {
     "numbers": {"numpy": "2.4.0", "scipy": "1.17"},

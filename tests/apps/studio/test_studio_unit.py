@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.core.errors import InputError
-from mot_dinov3.apps.studio import gallery_check
-from mot_dinov3.apps.studio import selection
+from mot_dinov3.apps.studio import gallery_check, selection
 from mot_dinov3.apps.studio.config import StudioConfig
 from mot_dinov3.apps.studio.gallery_editor import GalleryDesk, crop_name, crop_window, usable_name, whole_share
 from mot_dinov3.apps.studio.guard import refusal
 from mot_dinov3.apps.studio.jobs import Job, Jobs
 from mot_dinov3.apps.studio.roots import OutsideRootsError, Roots
 from mot_dinov3.apps.studio.server import address, given_folders
+from mot_dinov3.core.errors import InputError
 
 # -- roots -------------------------------------------------------------------------------------------------------------
 

@@ -1,1 +1,0 @@
-"""Counts who crosses a line, and who enters and leaves a zone."""
