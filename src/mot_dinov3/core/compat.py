@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+# `override` is in `typing` from Python 3.12 on; before, type checkers know the one of typing_extensions, and at run
+# time the decorator has nothing to do. Delete when 3.12 is the oldest Python.
+if TYPE_CHECKING:
+    from typing_extensions import override
+elif sys.version_info >= (3, 12):
+    from typing import override
+else:
+
+    def override(method: Any) -> Any:
+        """Mark a method that replaces one of a base class; type checkers report it where there is none."""
+        return method
+
+
+__all__ = ["PROTOCOL_MAY_LACK", "SCRIPTS_GO", "override", "silence", "without_warning"]
 
 # 2026-11: torch 2.15 warns at every TorchScript archive that torch.export is to replace it. Archives are a format that
 # users have, not one that we chose; they open as long as torch opens them. Delete when torch.jit.load is gone.
