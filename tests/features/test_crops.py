@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.features.base import crop_windows, cut, parse_size, unit_rows
+from mot_dinov3.core.structures.arrays import unit_rows
+from mot_dinov3.features.base import crop_windows, cut, parse_size
 from mot_dinov3.models.pretrained import resize_into
 
 

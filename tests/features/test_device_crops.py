@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features import loading
 from mot_dinov3.features.base import (
     CropEmbedder,
@@ -17,7 +18,6 @@ from mot_dinov3.features.base import (
     crop_windows,
     cut,
     look,
-    unit_rows,
 )
 from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder

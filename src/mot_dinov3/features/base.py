@@ -13,6 +13,7 @@ import numpy as np
 
 from mot_dinov3.core.errors import ConfigError, InputError
 from mot_dinov3.core.structures import FloatArray, Image, IntArray, ModelInfo
+from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.models.devices import DeviceConfig
 
 
@@ -204,16 +205,6 @@ def cut(image: Image, windows: IntArray) -> list[Image]:
             crop = np.pad(crop, outside, mode="edge")
         crops.append(crop)
     return crops
-
-
-def unit_rows(rows: FloatArray) -> FloatArray:
-    """Return the rows scaled to length 1; one that is zero or not finite becomes the constant unit row."""
-    rows = np.asarray(rows, np.float32)
-    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
-    good = np.isfinite(norm) & (norm > 1e-12)
-    constant = np.float32(1 / np.sqrt(max(rows.shape[1], 1)))
-    with np.errstate(invalid="ignore"):
-        return np.where(good, rows / np.where(good, norm, 1), constant).astype(np.float32)
 
 
 def parse_size(text: str) -> tuple[int, int]:

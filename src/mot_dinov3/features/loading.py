@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
-from mot_dinov3.features.base import EmbedderRequest, Extractor, cut, unit_rows
+from mot_dinov3.core.structures.arrays import unit_rows
+from mot_dinov3.features.base import EmbedderRequest, Extractor, cut
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.features.precision import LEAST_COSINE, shortest
 from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain

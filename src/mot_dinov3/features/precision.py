@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mot_dinov3.core.structures import FloatArray
-from mot_dinov3.features.base import unit_rows
+from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.network import TorchRuntime
 
 LEAST_COSINE = 0.999

@@ -1,4 +1,4 @@
-"""Names for the types of arrays."""
+"""Names for the types of arrays, and rows of unit length."""
 
 from __future__ import annotations
 
@@ -9,3 +9,13 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Return the rows scaled to length 1; one that is zero or not finite becomes the constant unit row."""
+    rows = np.asarray(rows, np.float32)
+    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
+    good = np.isfinite(norm) & (norm > 1e-12)
+    constant = np.float32(1 / np.sqrt(max(rows.shape[1], 1)))
+    with np.errstate(invalid="ignore"):
+        return np.where(good, rows / np.where(good, norm, 1), constant).astype(np.float32)
