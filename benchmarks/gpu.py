@@ -25,8 +25,9 @@ from typing import Any, Protocol
 import numpy as np
 from acceleration import random_vit_s
 
+from mot_dinov3.core.options import assemble
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.pipeline.config import TrackConfig, assemble
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.wiring import build_tracking
 
 WARM_UP = 10

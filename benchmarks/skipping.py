@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, load_pairs, read_truth, score
+from mot_dinov3.core.options import assemble
 from mot_dinov3.core.structures import Detections
-from mot_dinov3.pipeline.config import TrackConfig, assemble
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.wiring import build_tracking
 
 EVERY = (1, 2, 3, 5, 10)

@@ -7,9 +7,16 @@ import dataclasses
 
 import pytest
 
+from mot_dinov3.apps.batch.config import BatchCommand
+from mot_dinov3.apps.export.config import ExportConfig
+from mot_dinov3.apps.studio.config import StudioCommand
 from mot_dinov3.cli.arguments import add_config_options
-from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
+from mot_dinov3.core.errors import ConfigError, UnknownNameError
+from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
+from mot_dinov3.gallery.job.config import GalleryJobConfig
+from mot_dinov3.keypoints.config import KeypointsCommand, SimilarityCommand
+from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
+from mot_dinov3.trackers.config import TrackerConfig
 
 OPTIONS = {option.key: option for option in options_of(TrackConfig)}
 
@@ -53,14 +60,14 @@ def test_no_two_stages_share_an_option():
 
 def test_every_option_has_a_help_and_a_plain_type():
     for option in OPTIONS.values():
-        assert option.setting.help, option.flag
+        assert option.spec.help, option.flag
         assert option.type in (bool, int, float, str, tuple), option.flag
 
 
 def test_defaults_exist_only_in_the_stages():
     config = assemble(TrackConfig, {})
     for option in OPTIONS.values():
-        assert getattr(getattr(config, option.stage), option.field) == option.default
+        assert getattr(getattr(config, option.stage), option.key) == option.default
 
 
 def test_values_reach_their_stage():
@@ -132,3 +139,49 @@ def test_configs_are_frozen():
 def test_a_number_that_is_none_is_refused_whatever_the_option(value: float) -> None:
     with pytest.raises(ConfigError, match="recovery_speed must be a finite number"):
         assemble(TrackConfig, {"recovery_speed": value})
+
+
+COMMANDS = (
+    BatchCommand,
+    DetectConfig,
+    ExportConfig,
+    GalleryJobConfig,
+    KeypointsCommand,
+    SimilarityCommand,
+    StudioCommand,
+)
+EVERY = {(known.stage, known.key): known for command in (TrackConfig, *COMMANDS) for known in options_of(command)}
+LIMITED = {name: known for name, known in EVERY.items() if known.spec.range is not None}
+
+
+@pytest.mark.parametrize("known", LIMITED.values(), ids=lambda known: known.key)
+def test_a_default_lies_in_its_range_and_what_lies_outside_is_refused(known: Option) -> None:
+    limits = known.spec.range
+    assert known.default is None or known.default in limits
+    outside = [limits.low - 1 if limits.low is not None else None, limits.above, limits.high and limits.high + 1]
+    refused = [value for value in outside if value is not None]
+    assert refused
+    for value in refused:
+        assert known.spec.refused(value) == str(limits)
+        assert str(limits) in help_of(known)
+
+
+def test_all_values_out_of_range_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrackerConfig(high_score=1.5, ema=-1, class_mode="all", growth=float("nan"))
+    assert caught.value.message == (
+        "high_score must be between 0 and 1, got 1.5; growth must be a finite number, got nan; "
+        "ema must be between 0 and 1, got -1; class_mode must be one of agnostic, per-class, vote, got all"
+    )
+
+
+def test_an_unknown_name_is_told_beside_other_mistakes() -> None:
+    with pytest.raises(UnknownNameError, match="unknown embedder 'dinno'; did you mean 'dino'") as alone:
+        assemble(TrackConfig, {"embedder": "dinno"})
+    with pytest.raises(ConfigError, match=r"conf must be .*; unknown embedder 'dinno'") as both:
+        assemble(TrackConfig, {"embedder": "dinno", "conf": 2.0})
+    assert alone.value.remedy in both.value.remedy
+
+
+def test_every_stage_has_a_group() -> None:
+    assert [known.key for known in EVERY.values() if not known.group] == []

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mot_dinov3.core.options import assemble, options_of, typed_values
 from mot_dinov3.core.timing import now_utc
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, job_values
 from mot_dinov3.gallery.job.wiring import GalleryRun
-from mot_dinov3.pipeline.config import assemble, options_of, typed_values
 from mot_dinov3.trackers import TRACKERS
 
 PACKED = 32  # lines compressed together: half the time and three quarters of the size of one by one

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.options import options_of, typed_values
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
-from mot_dinov3.pipeline.config import TrackConfig, options_of, track_config, typed_values
+from mot_dinov3.pipeline.config import TrackConfig, track_config
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.wiring import TrackingRun, build_tracking
 

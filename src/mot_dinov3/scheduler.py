@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, IntArray, Reason, TrackState, TrackView
 from mot_dinov3.core.timing import Clock
 
@@ -29,29 +29,29 @@ EmbedRows = Callable[[IntArray], FloatArray]
 
 
 @dataclasses.dataclass(frozen=True)
-class SchedulerConfig:
+class SchedulerConfig(StageConfig):
     """When an embedding is computed, reused or put off."""
 
-    embed_refresh: int = setting(5, "a stable track's embedding is due again after this many frames")
-    embed_iou_gate: float = setting(0.6, "IoU with exactly one live track from which its embedding is reused")
-    embed_overlap_thr: float = setting(0.2, "IoU with another detection above which a box counts as crowded")
-    embed_crowded: str = setting(
+    group = "embedding scheduler"
+
+    embed_refresh: int = option(5, "a stable track's embedding is due again after this many frames", low=1)
+    embed_iou_gate: float = option(
+        0.6, "IoU with exactly one live track from which its embedding is reused", low=0, high=1
+    )
+    embed_overlap_thr: float = option(
+        0.2, "IoU with another detection above which a box counts as crowded", low=0, high=1
+    )
+    embed_crowded: str = option(
         "always",
         "crowded boxes to embed: all of them, or only those that overlap more than one track",
         choices=("always", "ambiguous"),
     )
-    embed_budget_ms: float = setting(
-        0.0, "ms per frame that refreshes may take besides critical work; 0 is unlimited (> 0: runs may differ)"
+    embed_budget_ms: float = option(
+        0.0, "ms per frame that refreshes may take besides critical work; 0 is unlimited (> 0: runs may differ)", low=0
     )
-    embed_cost_ms: float | None = setting(None, "fixed cost per crop in place of the clock: the same run every time")
-
-    def __post_init__(self) -> None:
-        require(self.embed_refresh >= 1, "embed_refresh", self.embed_refresh, "at least 1")
-        require_between(self, 0, 1, "embed_iou_gate", "embed_overlap_thr")
-        require_choice(self, "embed_crowded")
-        require(0 <= self.embed_budget_ms < np.inf, "embed_budget_ms", self.embed_budget_ms, "0 or more")
-        cost = self.embed_cost_ms
-        require(cost is None or 0 < cost < np.inf, "embed_cost_ms", cost, "positive")
+    embed_cost_ms: float | None = option(
+        None, "fixed cost per crop in place of the clock: the same run every time", above=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from mot_dinov3 import Pipeline
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError, UsageError, VideoError
-from mot_dinov3.pipeline.config import TrackConfig, options_of
+from mot_dinov3.core.options import options_of
+from mot_dinov3.pipeline.config import TrackConfig
 from scenes import write_scene
 
 

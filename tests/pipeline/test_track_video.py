@@ -18,11 +18,11 @@ from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
 from mot_dinov3.core.files import journal_path
+from mot_dinov3.core.options import assemble
 from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.gallery.job.classes import class_filter
 from mot_dinov3.gallery.job.config import ArtefactConfig, GalleryJobConfig, NamingConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
-from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at
 

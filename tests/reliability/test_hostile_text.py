@@ -25,12 +25,13 @@ from hypothesis import strategies as st
 
 from mot_dinov3.cli import main, read_env
 from mot_dinov3.core.errors import MotError
+from mot_dinov3.core.options import assemble, options_of, read_toml
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.labelme import read_labels, read_outlines
 from mot_dinov3.formats.motchallenge import read_seqinfo, read_tracks
 from mot_dinov3.formats.track_v1 import read_track_v1
-from mot_dinov3.pipeline.config import TrackConfig, assemble, options_of, read_toml
+from mot_dinov3.pipeline.config import TrackConfig
 
 pytestmark = pytest.mark.slow
 

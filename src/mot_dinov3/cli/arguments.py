@@ -7,35 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.pipeline.config import Option, options_of, read_toml
-
-GROUPS = {
-    "batch": "many videos",
-    "source": "source",
-    "detector": "detector",
-    "sparse": "detector",
-    "motion": "motion detector (--det motion)",
-    "device": "device",
-    "embedder": "embedder",
-    "scheduler": "embedding scheduler",
-    "choice": "tracker",
-    "tracker": "tracker knobs",
-    "hybrid": "gallery_hybrid tracker knobs (--tracker gallery_hybrid)",
-    "gallery": "known identities",
-    "naming": "input and identification",
-    "artefacts": "what is written",
-    "linked": "whole-video linking",
-    "linking": "whole-video linking",
-    "count": "counting lines and zones",
-    "draw": "drawing",
-    "output": "output",
-    "keypoint_job": "what to follow, what to write",
-    "keypoint_device": "device",
-    "keypoint": "keypoint settings (lengths in patches unless px is in the name)",
-    "studio": "what to open, and where",
-    "export_job": "what to export, and how",
-    "similarity_job": "pictures and what to write",
-}
+from mot_dinov3.core.options import Option, help_of, options_of, read_toml
 
 
 def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
@@ -43,16 +15,13 @@ def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
     parser.add_argument("--config", metavar="FILE.toml", help="option values; the command line wins")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for option in options_of(config):
-        title = GROUPS[option.stage]
-        group = groups.setdefault(title, parser.add_argument_group(title))
-        _add(group, option)
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        _add(groups[option.group], option)
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    described = option.setting
-    shown = described.help.replace("%", "%%")
-    if option.default not in (None, "", ()):
-        shown += f" (default {_shown(option.default)})"
+    spec, shown = option.spec, help_of(option).replace("%", "%%")
     if option.type is bool:
         group.add_argument(
             option.flag, dest=option.key, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown
@@ -64,16 +33,16 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         dest=option.key,
         action="append" if repeated else "store",
         type=str if repeated else _reader(option),
-        choices=described.choices,
+        choices=spec.choices,
         default=argparse.SUPPRESS,
-        metavar=described.metavar or (None if described.choices else option.type.__name__.upper()),
+        metavar=spec.metavar or (None if spec.choices else option.type.__name__.upper()),
         help=shown,
     )
 
 
 def _reader(option: Option) -> Callable[[str], Any]:
     """Return what reads an option's text: its type, which may know the word ``auto``."""
-    auto = option.setting.auto
+    auto = option.spec.auto
     if auto is None:
         return option.type
 
@@ -84,10 +53,6 @@ def _reader(option: Option) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"must be a number or auto, got '{text}'") from None
 
     return read
-
-
-def _shown(default: object) -> str:
-    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default).replace("%", "%%")
 
 
 def add_cpu_option(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from mot_dinov3.apps.batch.config import BatchCommand
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.pipeline.config import assemble
+from mot_dinov3.core.options import assemble
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.batch.config import BatchConfig

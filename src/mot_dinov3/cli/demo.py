@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.track import run_with_progress
+from mot_dinov3.core.options import assemble
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.pipeline.config import TrackConfig, assemble
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.scheduler import SchedulerConfig
 
 if TYPE_CHECKING:

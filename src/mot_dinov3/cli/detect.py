@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices
 from mot_dinov3.core.errors import EXIT_OK, UsageError
-from mot_dinov3.pipeline.config import DetectConfig, assemble
+from mot_dinov3.core.options import assemble
+from mot_dinov3.pipeline.config import DetectConfig
 
 if TYPE_CHECKING:
     from mot_dinov3.pipeline.inputs import DetectionRun

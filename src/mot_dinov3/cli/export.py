@@ -9,8 +9,8 @@ from typing import Any
 from mot_dinov3.apps.export import FORMATS, ExportConfig, export
 from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.core.errors import EXIT_OK, ModelError
+from mot_dinov3.core.options import assemble
 from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
-from mot_dinov3.pipeline.config import assemble
 
 
 def add_parser(subparsers: Any) -> None:

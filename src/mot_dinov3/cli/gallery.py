@@ -9,10 +9,10 @@ from typing import Any
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
+from mot_dinov3.core.options import assemble
 from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
-from mot_dinov3.pipeline.config import assemble
 from mot_dinov3.trackers import TRACKERS
 
 

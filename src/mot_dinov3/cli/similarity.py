@@ -8,8 +8,8 @@ from typing import Any
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
+from mot_dinov3.core.options import assemble
 from mot_dinov3.keypoints.config import SimilarityCommand
-from mot_dinov3.pipeline.config import assemble
 
 
 def add_parser(subparsers: Any) -> None:

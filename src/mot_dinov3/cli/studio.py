@@ -9,7 +9,7 @@ from typing import Any
 from mot_dinov3.apps.studio.config import StudioCommand, StudioConfig
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.pipeline.config import assemble
+from mot_dinov3.core.options import assemble
 
 
 def add_parser(subparsers: Any) -> None:

@@ -1,81 +1,302 @@
-"""How a stage's frozen config describes its own options.
+"""Options: fields of a stage's frozen config, filled from TOML, the command line or keyword arguments.
 
-A stage writes each option once, beside the class that uses it: name, default, type, help and range. `config.py` reads
-the same description to fill the dataclass from TOML and the command line, `cli/options.py` to build `--help`.
+A stage declares each option once, beside the class that uses it: name, type, default, help, range. The field
+``embed_budget_ms`` is ``--embed-budget-ms`` on the command line, ``embed_budget_ms`` in a TOML file and in Python. The
+command line wins over the file, and the dataclass holds the default. Whatever is unknown or out of range is an error
+that names all mistakes at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import math
+import reprlib
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
-from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError, UsageError, closest
+
+MAX_TOML = 1 << 20  # bytes
+MAX_NUMBER = 1 << 62  # larger whole numbers overflow in the libraries that they are handed to
+
+C = TypeVar("C")
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
-    """What the command line needs to know of a config field.
+class Range:
+    """The numbers that an option accepts; None stands for no limit.
 
     Attributes:
-        help: One line for `--help`; the default is appended to it.
-        flag: Long option, ``--like-this``; None derives it from the field's name.
+        low: Smallest value.
+        high: Largest value.
+        above: Excluded lower limit, in place of `low`.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+        )
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"between {self.low:g} and {self.high:g}"
+        limits = (("at least", self.low), ("above", self.above), ("at most", self.high))
+        return " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionSpec:
+    """The declaration of an option, as its config field carries it.
+
+    Attributes:
+        help: One line for `--help`; default and range are appended to it.
         choices: Valid values, or None.
         metavar: Placeholder in the help, or None.
-        hidden: True for a field that only code sets.
         auto: The number that the word ``auto`` stands for, or None where it means nothing.
+        range: The numbers it accepts, or None.
     """
 
     help: str
-    flag: str | None = None
     choices: tuple[str, ...] | None = None
     metavar: str | None = None
-    hidden: bool = False
     auto: float | None = None
+    range: Range | None = None
+
+    def refused(self, value: Any) -> str | None:
+        """Return what `value` would have to be, or None where it is accepted."""
+        if value is None:
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            return "a finite number"
+        if self.range is not None and value not in self.range:
+            return str(self.range)
+        if self.choices is not None and value not in self.choices:
+            return "one of " + ", ".join(self.choices)
+        return None
 
 
-def setting(
+def option(
     default: Any,
     help: str,
     *,
-    flag: str | None = None,
     choices: Sequence[str] | None = None,
     metavar: str | None = None,
     auto: float | None = None,
+    **limits: float,
 ) -> Any:
-    """Declare a config field with the `default` and the `help` that the command line shows."""
-    described = Setting(help, flag, tuple(choices) if choices else None, metavar, auto=auto)
-    return dataclasses.field(default=default, metadata={"setting": described})
+    """Declare a config field with its default, the help that the command line shows, and the limits of a `Range`."""
+    chosen = tuple(choices) if choices else None
+    spec = OptionSpec(help, chosen, metavar, auto, Range(**limits) if limits else None)
+    return dataclasses.field(default=default, metadata={"option": spec})
 
 
-def hidden(default: Any) -> Any:
-    """Declare a config field that no option sets: only code does."""
-    return dataclasses.field(default=default, metadata={"setting": Setting("", hidden=True)})
+class StageConfig:
+    """Base of every stage's config, a frozen dataclass whose fields are made by `option`; checked when it is built.
 
+    Attributes:
+        group: Title of the stage's options in `--help`.
 
-def flag_of(field: dataclasses.Field[Any]) -> str:
-    """Return the long option of a config field, ``--like-this``."""
-    described: Setting = field.metadata["setting"]
-    return described.flag or "--" + field.name.replace("_", "-")
+    Raises:
+        ConfigError: Values that their options refuse, all of them listed; else what `check` finds.
+    """
+
+    group: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        refused = []
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            wanted = field.metadata["option"].refused(value)
+            if wanted is not None:
+                refused.append(f"{field.name} must be {wanted}, got {value}")
+        if refused:
+            raise ConfigError("; ".join(refused))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse options that contradict each other, each of them being in its range.
+
+        Raises:
+            UsageError: The contradiction, or what is missing.
+        """
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
-    """Raise `ConfigError` unless `condition` holds: ``conf must be between 0 and 1, got 7``."""
+    """Raise `ConfigError` unless `condition` holds: ``end_frame must be beyond 5, got 3``."""
     if not condition:
         raise ConfigError(f"{name} must be {wanted}, got {value}")
 
 
-def require_between(config: object, low: float, high: float, *names: str) -> None:
-    """Raise `ConfigError` unless ``low <= value <= high`` for each named field of `config`."""
-    for name in names:
-        value = getattr(config, name)
-        require(low <= value <= high, name, value, f"between {low:g} and {high:g}")
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One config field as the command line, TOML and keyword arguments see it.
+
+    Attributes:
+        stage: Name of the part it belongs to.
+        key: Name of the config field, of the TOML key and of the keyword argument.
+        type: bool, int, float, str, or tuple for texts.
+        default: The dataclass's own.
+        group: Title that it stands under.
+        spec: Help, choices, range, metavar.
+    """
+
+    stage: str
+    key: str
+    type: type
+    default: Any
+    group: str
+    spec: OptionSpec
+
+    @property
+    def flag(self) -> str:
+        """``--long-option``."""
+        return "--" + self.key.replace("_", "-")
 
 
-def require_choice(config: object, *names: str) -> None:
-    """Raise `ConfigError` unless each named field of `config` holds one of the choices it declares."""
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        if field.name in names:
-            choices = field.metadata["setting"].choices
-            value = getattr(config, field.name)
-            require(value in choices, field.name, value, "one of " + ", ".join(choices))
+def options_of(config: type) -> tuple[Option, ...]:
+    """Return the options of all stages of a command's config class, in order."""
+    return tuple(
+        described for part, stage in typing.get_type_hints(config).items() for described in _stage_options(part, stage)
+    )
+
+
+def help_of(known: Option) -> str:
+    """Return an option's help with its default and its range: ``least score (default 0.3, between 0 and 1)``."""
+    added = []
+    if known.default not in (None, "", ()):
+        shown = {True: "on", False: "off"}[known.default] if known.type is bool else known.default
+        added.append(f"default {shown}")
+    if known.spec.range is not None:
+        added.append(str(known.spec.range))
+    return f"{known.spec.help} ({', '.join(added)})" if added else known.spec.help
+
+
+def _stage_options(part: str, stage: type[StageConfig]) -> Iterable[Option]:
+    hints = typing.get_type_hints(stage)
+    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
+        spec: OptionSpec = field.metadata["option"]
+        yield Option(part, field.name, _plain_type(hints[field.name]), field.default, stage.group, spec)
+
+
+def _plain_type(hint: Any) -> type:
+    """Return ``int`` for ``int | None``, ``tuple`` for a list of texts: an option that may be given more than once."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return tuple if typing.get_origin(hint) is tuple else typing.cast(type, hint)
+
+
+def assemble(config: type[C], values: Mapping[str, Any]) -> C:
+    """Build a command's config from option values by key; what is not given keeps its stage's default.
+
+    Raises:
+        UsageError: A value is out of range, or contradicts others; all stages' complaints are listed.
+    """
+    by_stage: dict[str, dict[str, Any]] = {}
+    for known in options_of(config):
+        if known.key in values:
+            by_stage.setdefault(known.stage, {})[known.key] = values[known.key]
+    parts: dict[str, Any] = {}
+    problems: list[UsageError] = []
+    for part, stage in typing.get_type_hints(config).items():
+        try:
+            parts[part] = stage(**by_stage.get(part, {}))
+        except UsageError as error:
+            problems.append(error)
+    raise_together(problems)
+    return config(**parts)
+
+
+def raise_together(problems: Sequence[UsageError]) -> None:
+    """Raise the one problem, or all of them as one error; nothing where there is none.
+
+    Raises:
+        UsageError: Every message and every remedy, each once.
+    """
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        remedies = dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
+        raise ConfigError("; ".join(problem.message for problem in problems), remedy="\n".join(remedies))
+
+
+def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
+    """Read option values from a TOML file, strictly.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, holds an unknown key or a value of the wrong type; the message
+            names every such key.
+    """
+    try:
+        if not path.is_file():
+            why = "it is not a file" if path.exists() else "it does not exist"
+            raise ConfigError(f"configuration '{path}' cannot be read: {why}")
+        if path.stat().st_size > MAX_TOML:
+            raise ConfigError(f"configuration '{path}' is too large to be one (more than {MAX_TOML} bytes)")
+        table = _toml_loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
+    values, problems = _typed(table, options)
+    if problems:
+        raise ConfigError(f"configuration '{path}': {'; '.join(problems)}", remedy="keys are options without dashes")
+    return values
+
+
+def typed_values(given: Mapping[str, Any], options: Iterable[Option]) -> dict[str, Any]:
+    """Return option values that a caller named by key, as `assemble` takes them.
+
+    Raises:
+        ConfigError: A value has the wrong type, or there is no such option; all of them are named.
+    """
+    values, problems = _typed(given, options)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return values
+
+
+def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of `table` by option key, and what is wrong with the others."""
+    by_key = {known.key: known for known in options}
+    values, problems = {}, []
+    for key, value in table.items():
+        known = by_key.get(key.replace("-", "_"))
+        if known is None:
+            problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), by_key)}")
+        elif known.spec.auto is not None and value == "auto":
+            values[known.key] = known.spec.auto
+        elif not _fits(known, value):
+            wanted = "list of texts" if known.type is tuple else known.type.__name__
+            wanted += "" if known.spec.auto is None else " or 'auto'"
+            problems.append(f"'{key}' must be a {wanted}, got {reprlib.repr(value)}")
+        else:
+            values[known.key] = known.type(value)
+    return values, problems
+
+
+def _fits(known: Option, value: object) -> bool:
+    if known.type is float:
+        return type(value) is float or (type(value) is int and abs(value) < MAX_NUMBER)
+    if known.type is int:
+        return type(value) is int and abs(value) < MAX_NUMBER
+    if known.type is tuple:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return type(value) is known.type
+
+
+def _toml_loads(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Protocol
 
-from mot_dinov3.core.options import require, require_between, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 
 DEFAULT_CONF = 0.3
@@ -14,26 +14,26 @@ DEFAULT_IMGSZ = 960
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(StageConfig):
     """What finds the objects."""
 
-    det: str = setting(
+    group = "detector"
+
+    det: str = option(
         "yolov8n.pt", "weights file, official model's name, rtdetr:HUB_ID, or 'motion' (no weights, fixed camera)"
     )
-    dets: str | None = setting(
+    dets: str | None = option(
         None, "recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
     )
-    conf: float | None = setting(None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)")
-    imgsz: int | None = setting(
+    conf: float | None = option(
+        None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)", low=0, high=1
+    )
+    imgsz: int | None = option(
         None,
         f"longer side of the picture the detector sees, in pixels (default {DEFAULT_IMGSZ}; rtdetr: the model's own)",
+        low=1,
     )
-    classes: str = setting("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
-
-    def __post_init__(self) -> None:
-        if self.conf is not None:
-            require_between(self, 0, 1, "conf")
-        require(self.imgsz is None or self.imgsz > 0, "imgsz", self.imgsz, "positive")
+    classes: str = option("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
 
     @property
     def side(self) -> int:

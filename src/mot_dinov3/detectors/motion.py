@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, Image, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
 from mot_dinov3.detectors.classes import parse_classes
@@ -35,23 +35,19 @@ _ENOUGH = 15
 
 
 @dataclasses.dataclass(frozen=True)
-class MotionConfig:
+class MotionConfig(StageConfig):
     """How background subtraction finds objects. Lengths are pixels of the reduced picture."""
 
-    motion_method: str = setting("mog2", "background model of --det motion", choices=("mog2", "knn"))
-    motion_side: int = setting(288, "shorter side of the reduced picture the background model sees, in pixels")
-    motion_history: int = setting(1000, "frames the background model remembers")
-    motion_threshold: float = setting(25.0, "squared distance from the background, in variances, that is motion")
-    motion_min_area: float = setting(0.0005, "smallest object, as a share of the picture's area")
-    motion_warm_up: int = setting(5, "first frames, in which only the background is learned")
+    group = "motion detector (--det motion)"
 
-    def __post_init__(self) -> None:
-        require_choice(self, "motion_method")
-        require_between(self, 0, 1, "motion_min_area")
-        require(self.motion_side >= 32, "motion_side", self.motion_side, "32 or more")
-        require(self.motion_history > 0, "motion_history", self.motion_history, "positive")
-        require(self.motion_threshold > 0, "motion_threshold", self.motion_threshold, "positive")
-        require(self.motion_warm_up >= 0, "motion_warm_up", self.motion_warm_up, "0 or more")
+    motion_method: str = option("mog2", "background model of --det motion", choices=("mog2", "knn"))
+    motion_side: int = option(288, "shorter side of the reduced picture the background model sees, in pixels", low=32)
+    motion_history: int = option(1000, "frames the background model remembers", low=1)
+    motion_threshold: float = option(
+        25.0, "squared distance from the background, in variances, that is motion", above=0
+    )
+    motion_min_area: float = option(0.0005, "smallest object, as a share of the picture's area", low=0, high=1)
+    motion_warm_up: int = option(5, "first frames, in which only the background is learned", low=0)
 
 
 class MotionDetector:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import (
     ConfigError,
     GatedModelError,
@@ -16,7 +17,7 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from mot_dinov3.core.options import require, require_between, require_choice, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_name, resolve
 from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
@@ -43,32 +44,34 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class EmbedderConfig:
+class EmbedderConfig(StageConfig):
     """What the objects look like."""
 
-    embedder: str = setting(
+    group = "embedder"
+
+    embedder: str = option(
         "dino", f"what embeds the crops: {', '.join(EMBEDDERS)}, or your own package.module:Class", metavar="NAME"
     )
-    dinov3: str | None = setting(
+    dinov3: str | None = option(
         None, f"model of the dino embedder, hub id or folder (default {DEFAULT_MODELS['dino']})", metavar="MODEL_ID"
     )
-    embed_model: str | None = setting(
+    embed_model: str | None = option(
         None, "model of any embedder: hub id, folder or file; wins over --dinov3", metavar="MODEL"
     )
-    fallback_open: bool = setting(False, f"use {OPEN_DINO}, then {LAST_RESORT}, where the model is not to be had")
-    crop_pad: float = setting(0.12, "share of its size by which a box is widened on each side before it is cut out")
-    crop_square: bool | None = setting(
+    fallback_open: bool = option(False, f"use {OPEN_DINO}, then {LAST_RESORT}, where the model is not to be had")
+    crop_pad: float = option(
+        0.12, "share of its size by which a box is widened on each side before it is cut out", low=0, high=1
+    )
+    crop_square: bool | None = option(
         None, "cut square crops (default: on for dino, clip and resnet, off for osnet and histogram)"
     )
-    crop_size: str | None = setting(None, "input size of the network (default: the model's own)", metavar="HxW")
-    pooling: str = setting("cls", "which tokens a DINO embedding is made of", choices=("cls", "mean"))
-    embed_batch: int = setting(32, "crops that go through the network at once, at most")
+    crop_size: str | None = option(None, "input size of the network (default: the model's own)", metavar="HxW")
+    pooling: str = option("cls", "which tokens a DINO embedding is made of", choices=("cls", "mean"))
+    embed_batch: int = option(32, "crops that go through the network at once, at most", low=1)
 
-    def __post_init__(self) -> None:
+    @override
+    def check(self) -> None:
         check_name("embedder", EMBEDDERS, self.embedder)
-        require_between(self, 0, 1, "crop_pad")
-        require_choice(self, "pooling")
-        require(self.embed_batch >= 1, "embed_batch", self.embed_batch, "at least 1")
         self.size()
         if self.embedder == "dino" and self.dinov3 and self.embed_model and self.dinov3 != self.embed_model:
             raise ConfigError(

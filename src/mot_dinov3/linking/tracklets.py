@@ -7,34 +7,41 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.options import require_between, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
-class LinkConfig:
+class LinkConfig(StageConfig):
     """Settings of `link`; each step can be switched off by its field (0 or False).
 
     Raises:
         ConfigError: A value is out of range.
     """
 
-    uncross: bool = setting(True, "exchange two trajectories after a meeting where their appearances say so")
-    motion_seconds: float = setting(1.0, "trajectories are joined by motion alone over gaps up to this long; 0 = never")
-    appearance_seconds: float = setting(12.0, "the same where both have embeddings that agree; 0 = never")
-    motion_gate: float = setting(0.3, "most that motion may miss, in heights, over a gap joined by motion alone")
-    reach: float = setting(1.5, "fastest change of place over a gap, in heights per second, beside one height")
-    height_change: float = setting(1.0, "most that the height may change over a gap, as a share")
-    edge: float = setting(0.02, "a trajectory that ends this near the picture's edge has left; share of its size")
-    smooth: bool = setting(True, "smooth the trajectories")
-    fill_seconds: float = setting(1.0, "longest gap that is filled by interpolation; 0 = none")
+    group = "whole-video linking"
 
-    def __post_init__(self) -> None:
-        require_between(self, 0, 3600, "motion_seconds", "appearance_seconds", "fill_seconds")
-        require_between(self, 0, 100, "motion_gate", "reach", "height_change")
-        require_between(self, 0, 0.5, "edge")
+    uncross: bool = option(True, "exchange two trajectories after a meeting where their appearances say so")
+    motion_seconds: float = option(
+        1.0, "trajectories are joined by motion alone over gaps up to this long; 0 = never", low=0, high=3600
+    )
+    appearance_seconds: float = option(
+        12.0, "the same where both have embeddings that agree; 0 = never", low=0, high=3600
+    )
+    motion_gate: float = option(
+        0.3, "most that motion may miss, in heights, over a gap joined by motion alone", low=0, high=100
+    )
+    reach: float = option(
+        1.5, "fastest change of place over a gap, in heights per second, beside one height", low=0, high=100
+    )
+    height_change: float = option(1.0, "most that the height may change over a gap, as a share", low=0, high=100)
+    edge: float = option(
+        0.02, "a trajectory that ends this near the picture's edge has left; share of its size", low=0, high=0.5
+    )
+    smooth: bool = option(True, "smooth the trajectories")
+    fill_seconds: float = option(1.0, "longest gap that is filled by interpolation; 0 = none", low=0, high=3600)
 
 
 @dataclasses.dataclass(frozen=True)

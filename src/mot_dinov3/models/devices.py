@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.options import require_choice, setting
+from mot_dinov3.core.options import StageConfig, option
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +20,13 @@ EXTRA = "pip install 'mot-dinov3[fast]'"
 
 
 @dataclasses.dataclass(frozen=True)
-class DeviceChoice:
+class DeviceChoice(StageConfig):
     """Where models run, and how far their files are trusted."""
 
-    device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    group = "device"
+
+    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
 
     def notices(self) -> tuple[str, ...]:
         """Return what a user of models that run here should be told."""
@@ -35,13 +37,10 @@ class DeviceChoice:
 class DeviceConfig(DeviceChoice):
     """Where and how the main job's models run."""
 
-    precision: str = setting("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
-    accel: str = setting(
+    precision: str = option("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
+    accel: str = option(
         "auto", "what runs the networks on a CPU: OpenVINO where it is installed, or torch", choices=ACCELERATORS
     )
-
-    def __post_init__(self) -> None:
-        require_choice(self, "precision", "accel")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors.base import Detector
 
 
 @dataclasses.dataclass(frozen=True)
-class SparseConfig:
+class SparseConfig(StageConfig):
     """How often the detector runs."""
 
-    detect_every: int = setting(
-        1, "run the detector on every Nth frame only; between them boxes follow the optical flow", metavar="N"
-    )
+    group = "detector"
 
-    def __post_init__(self) -> None:
-        require(1 <= self.detect_every <= 1000, "detect_every", self.detect_every, "between 1 and 1000")
+    detect_every: int = option(
+        1,
+        "run the detector on every Nth frame only; between them boxes follow the optical flow",
+        metavar="N",
+        low=1,
+        high=1000,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import Any
 
 from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
+from mot_dinov3.core.options import options_of
 from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
-from mot_dinov3.pipeline.config import TrackConfig, options_of
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
 from mot_dinov3.report.page import RunFacts, build_page
@@ -198,7 +199,7 @@ def settings(config: TrackConfig) -> dict[str, dict[str, tuple[str, bool]]]:
 
     found: dict[str, dict[str, tuple[str, bool]]] = {}
     for option in options_of(TrackConfig):
-        value = getattr(getattr(config, option.stage), option.field)
+        value = getattr(getattr(config, option.stage), option.key)
         shown = hide_password(_shown(value))
         found.setdefault(option.stage, {})[option.flag] = (shown, value != option.default)
     return found

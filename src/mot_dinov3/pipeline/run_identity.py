@@ -10,7 +10,8 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.json_text import printable
-from mot_dinov3.pipeline.config import TrackConfig, options_of
+from mot_dinov3.core.options import options_of
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes
@@ -59,7 +60,7 @@ def identity(config: TrackConfig) -> dict[str, Any]:
     known: dict[str, Any] = {"version": __version__}
     for option in options_of(TrackConfig):
         if option.key not in SAME_RESULT:
-            value = getattr(getattr(config, option.stage), option.field)
+            value = getattr(getattr(config, option.stage), option.key)
             known[option.flag] = printable(value) if isinstance(value, str) else value
     inputs = {
         "--source": config.source.source,

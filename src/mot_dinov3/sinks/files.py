@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from mot_dinov3.core import files
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.json_text import dumps, write_document
-from mot_dinov3.core.options import setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import Detections, Frame, Image
 from mot_dinov3.core.timing import StageTimer
 
@@ -24,24 +25,25 @@ Header = Callable[[], Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
-class OutputConfig:
+class OutputConfig(StageConfig):
     """What is written where."""
 
-    output: str = setting("outputs/tracked.mp4", "the tracked video (H.264 MP4)", metavar="PATH")
-    video: bool = setting(True, "write the tracked video")
-    save_json: str | None = setting(None, "tracks as track-v1 JSON", metavar="FILE")
-    save_mot: str | None = setting(None, "tracks as MOTChallenge text", metavar="FILE")
-    save_csv: str | None = setting(None, "tracks as a CSV table", metavar="FILE")
-    save_dets: str | None = setting(
-        None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE"
-    )
-    save_counts: str | None = setting(None, "what --line and --zone counted, as a CSV table", metavar="FILE")
-    save_summary: str | None = setting(None, "the summary's numbers as JSON", metavar="FILE")
-    report: str | None = setting(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
-    resume: bool = setting(False, "go on where the same command was killed or interrupted; begin where it was not")
-    record: bool = setting(True, "keep what --resume needs beside the first output while the run goes on")
+    group = "output"
 
-    def __post_init__(self) -> None:
+    output: str = option("outputs/tracked.mp4", "the tracked video (H.264 MP4)", metavar="PATH")
+    video: bool = option(True, "write the tracked video")
+    save_json: str | None = option(None, "tracks as track-v1 JSON", metavar="FILE")
+    save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE")
+    save_csv: str | None = option(None, "tracks as a CSV table", metavar="FILE")
+    save_dets: str | None = option(None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE")
+    save_counts: str | None = option(None, "what --line and --zone counted, as a CSV table", metavar="FILE")
+    save_summary: str | None = option(None, "the summary's numbers as JSON", metavar="FILE")
+    report: str | None = option(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
+    resume: bool = option(False, "go on where the same command was killed or interrupted; begin where it was not")
+    record: bool = option(True, "keep what --resume needs beside the first output while the run goes on")
+
+    @override
+    def check(self) -> None:
         if self.resume and not self.record:
             raise ConfigError("--resume goes on from the record, and --no-record keeps none")
 

@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.options import require, require_between, setting
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
@@ -39,32 +39,38 @@ NOISE = kalman.Noise(position=0.02, velocity=0.02, measurement=0.05, start_veloc
 
 
 @dataclasses.dataclass(frozen=True)
-class HybridConfig:
+class HybridConfig(StageConfig):
     """Settings of `HybridTracker`.
 
     Raises:
         ConfigError: A value is out of range.
     """
 
-    track_thresh: float = setting(0.45, "boxes from this score are matched first and may start tracks")
-    match_thresh: float = setting(
-        0.8, "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)"
+    group = "gallery_hybrid tracker parameters (--tracker gallery_hybrid)"
+
+    track_thresh: float = option(0.45, "boxes from this score are matched first and may start tracks", low=0, high=1)
+    match_thresh: float = option(
+        0.8,
+        "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)",
+        low=0,
+        high=1,
     )
-    track_buffer: int = setting(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES")
-    frame_rate: float = setting(
-        30.0, "frame rate by which --track-buffer is scaled; auto: the video's", metavar="FPS", auto=0.0
+    track_buffer: int = option(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES", low=0)
+    frame_rate: float = option(
+        30.0,
+        "frame rate by which --track-buffer is scaled; auto: the video's",
+        metavar="FPS",
+        auto=0.0,
+        low=0,
+        high=1000,
     )
-    per_class: bool = setting(False, "track each class by itself: a track never changes its class")
-    max_obs: int = setting(
+    per_class: bool = option(False, "track each class by itself: a track never changes its class")
+    max_obs: int = option(
         30,
         "observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned",
+        low=1,
+        high=10_000,
     )
-
-    def __post_init__(self) -> None:
-        require_between(self, 0, 1, "track_thresh", "match_thresh")
-        require(self.track_buffer >= 0, "track_buffer", self.track_buffer, "0 or more")
-        require(0 <= self.frame_rate <= 1000, "frame_rate", self.frame_rate, "between 0 and 1000")
-        require(1 <= self.max_obs <= 10_000, "max_obs", self.max_obs, "between 1 and 10000")
 
     @property
     def patience(self) -> float:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, VideoError
-from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.structures import Frame, Image, VideoInfo
 
 MAX_FPS = 1000.0  # rates above it are time bases mistaken for frame rates (some VFR files say 90000)
@@ -19,40 +20,39 @@ Raw = TypeVar("Raw")
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(StageConfig):
     """Where the frames come from and which of them are wanted.
 
     Raises:
         ConfigError: The range is empty, a number is out of range, or the source is an empty text.
     """
 
-    source: str | None = setting(
-        None,
-        "a video file, a folder of images, a camera index, an rtsp:// or http:// address",
-        flag="--source",
-        metavar="PATH",
+    group = "source"
+
+    source: str | None = option(
+        None, "a video file, a folder of images, a camera index, an rtsp:// or http:// address", metavar="PATH"
     )
-    start_frame: int = setting(0, "first frame to process (0-based)", metavar="N")
-    end_frame: int | None = setting(None, "stop before this frame", metavar="N")
-    fps: float | None = setting(None, "frames per second, in place of the source's own timing", metavar="FPS")
-    reconnect_seconds: float = setting(
-        60.0, "how long a stream over a network is tried again when it is lost; 0: its loss is its end", metavar="S"
+    start_frame: int = option(0, "first frame to process (0-based)", metavar="N", low=0)
+    end_frame: int | None = option(None, "stop before this frame", metavar="N")
+    fps: float | None = option(
+        None, "frames per second, in place of the source's own timing", metavar="FPS", above=0, high=MAX_FPS
+    )
+    reconnect_seconds: float = option(
+        60.0,
+        "how long a stream over a network is tried again when it is lost; 0: its loss is its end",
+        metavar="S",
+        low=0,
     )
 
-    def __post_init__(self) -> None:
+    @override
+    def check(self) -> None:
         if self.source is not None:
             require(bool(self.source.strip()) and "\0" not in self.source, "source", repr(self.source), "a path")
-        require(self.start_frame >= 0, "start_frame", self.start_frame, "0 or more")
         if self.end_frame is not None and self.end_frame <= self.start_frame:
             raise ConfigError(
                 f"end_frame must be beyond start_frame {self.start_frame}, got {self.end_frame}",
                 remedy="ranges are half-open: frames start … end - 1",
             )
-        wait = self.reconnect_seconds
-        require(math.isfinite(wait) and wait >= 0, "reconnect_seconds", wait, "0 or more")
-        if self.fps is not None:
-            valid = math.isfinite(self.fps) and 0 < self.fps <= MAX_FPS
-            require(valid, "fps", self.fps, f"above 0 and at most {MAX_FPS:g}")
 
 
 class FrameSource(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
 from mot_dinov3.viz.colors import GREY, Color, track_color
 from mot_dinov3.viz.label_placement import Box, Label, Pen, draw_labels
@@ -27,27 +27,29 @@ REASONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawConfig:
+class DrawConfig(StageConfig):
     """What the drawn picture shows, and how large."""
 
-    trails: float = setting(0.0, "draw where each track was in the last seconds (0: not)", metavar="SECONDS")
-    hud: bool = setting(False, "write fps, the budget used, the backlog, and active and lost tracks into the picture")
-    reasons: bool = setting(False, "write on each label why its box was, or was not, embedded")
-    anonymize: str = setting(
+    group = "drawing"
+
+    trails: float = option(
+        0.0, "draw where each track was in the last seconds (0: not)", metavar="SECONDS", low=0, high=3600
+    )
+    hud: bool = option(False, "write fps, the budget used, the backlog, and active and lost tracks into the picture")
+    reasons: bool = option(False, "write on each label why its box was, or was not, embedded")
+    anonymize: str = option(
         "none",
         "hide every detected, predicted or lost box, whole, in video and report; who was not detected, and faces "
         "outside of boxes, stay visible; pixelate hides more than blur",
         choices=("none", "blur", "pixelate"),
     )
-    draw_lost: bool = setting(False, "draw lost tracks, dashed, where they are believed to be")
-    line_thickness: int = setting(0, "width of the boxes' lines in pixels (0: from the picture's size)", metavar="PX")
-    font_scale: float = setting(0.0, "size of the labels, 1 being about 22 pixels (0: from the picture's size)")
-
-    def __post_init__(self) -> None:
-        require(0 <= self.trails <= 3600, "trails", self.trails, "between 0 and 3600")
-        require_choice(self, "anonymize")
-        require(0 <= self.line_thickness <= 100, "line_thickness", self.line_thickness, "between 0 and 100")
-        require(0 <= self.font_scale <= 20, "font_scale", self.font_scale, "between 0 and 20")
+    draw_lost: bool = option(False, "draw lost tracks, dashed, where they are believed to be")
+    line_thickness: int = option(
+        0, "width of the boxes' lines in pixels (0: from the picture's size)", metavar="PX", low=0, high=100
+    )
+    font_scale: float = option(
+        0.0, "size of the labels, 1 being about 22 pixels (0: from the picture's size)", low=0, high=20
+    )
 
 
 def draw_frame(

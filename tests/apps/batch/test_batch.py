@@ -131,7 +131,7 @@ def test_one_batch_at_a_time_works_in_a_folder(tmp_path):
         (["in", "--save-mot", "../t.txt"], 2, "leaves the video's result folder"),
         (["in", "--save-mot", "t.txt", "--save-csv", "t.txt"], 2, "two outputs have the same name"),
         (["in", "--conf", "7"], 2, "conf must be between 0 and 1"),
-        (["in", "--workers", "0"], 2, "workers must be 1 or more"),
+        (["in", "--workers", "0"], 2, "workers must be at least 1"),
         (["in", "--engine", "rya"], 2, "invalid choice: 'rya'"),
         (["in", "--gpus-per-video", "1.5"], 2, "gpus_per_video must be a fraction of 1, or a whole number"),
         (["in", "--out-dir", "in/a.mp4"], 2, "cannot be made"),

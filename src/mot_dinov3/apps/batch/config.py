@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 
-from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.pipeline.config import TrackConfig
 
 ENGINES = ("local", "ray")
 
 
 @dataclasses.dataclass(frozen=True)
-class BatchConfig:
+class BatchConfig(StageConfig):
     """Where the results of many videos go, and what runs them."""
 
-    out_dir: str = setting("", "folder of the results; in it a folder per video, named after it", metavar="DIR")
-    engine: str = setting("local", "processes of this computer, or tasks on a Ray cluster", choices=ENGINES)
-    workers: int | None = setting(
-        None, "videos at a time (default: 1 with local, as many as the cluster has room for with ray)", metavar="N"
+    group = "batch processing"
+
+    out_dir: str = option("", "folder of the results; in it a folder per video, named after it", metavar="DIR")
+    engine: str = option("local", "processes of this computer, or tasks on a Ray cluster", choices=ENGINES)
+    workers: int | None = option(
+        None,
+        "videos at a time (default: 1 with local, as many as the cluster has room for with ray)",
+        metavar="N",
+        low=1,
     )
-    ray_address: str = setting("auto", "the running cluster: auto or HOST:PORT (--engine ray)", metavar="ADDRESS")
-    cpus_per_video: float = setting(1.0, "what Ray sets aside for a video (--engine ray)", metavar="X")
-    gpus_per_video: float = setting(
-        0.0, "share of a GPU that Ray sets aside for a video (--engine ray); 0: it sees none", metavar="X"
+    ray_address: str = option("auto", "the running cluster: auto or HOST:PORT (--engine ray)", metavar="ADDRESS")
+    cpus_per_video: float = option(
+        1.0, "what Ray sets aside for a video (--engine ray)", metavar="X", above=0, high=1e6
+    )
+    gpus_per_video: float = option(
+        0.0, "share of a GPU that Ray sets aside for a video (--engine ray); 0: it sees none", metavar="X", low=0
     )
 
-    def __post_init__(self) -> None:
+    @override
+    def check(self) -> None:
         require(bool(self.out_dir.strip()), "out_dir", repr(self.out_dir), "a folder: --out-dir DIR")
-        require_choice(self, "engine")
-        require(self.workers is None or self.workers >= 1, "workers", self.workers, "1 or more")
-        require(0 < self.cpus_per_video < 1e6, "cpus_per_video", self.cpus_per_video, "above 0")
         gpus = self.gpus_per_video
-        require(0 <= gpus <= 1 or gpus == int(gpus), "gpus_per_video", gpus, "a fraction of 1, or a whole number")
+        require(gpus <= 1 or gpus == int(gpus), "gpus_per_video", gpus, "a fraction of 1, or a whole number")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,8 @@ from mot_dinov3.apps.batch.worker import LOG, VideoJob
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
 from mot_dinov3.core.json_text import check_file
-from mot_dinov3.pipeline.config import Option, TrackConfig, assemble, options_of
+from mot_dinov3.core.options import Option, assemble, options_of
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.outputs import check_files
 from mot_dinov3.video.images import SUFFIXES, natural_key
 from mot_dinov3.video.open import VIDEO_SUFFIXES

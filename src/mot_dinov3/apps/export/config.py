@@ -6,8 +6,9 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError, unknown_name
-from mot_dinov3.core.options import require, setting
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
 
@@ -46,7 +47,7 @@ FORMATS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportJob:
+class ExportJob(StageConfig):
     """What is exported, and how.
 
     Raises:
@@ -54,29 +55,32 @@ class ExportJob:
         UsageError: No weights, or no such format.
     """
 
-    weights: str = setting(
+    group = "what to export, and how"
+
+    weights: str = option(
         "", f"weights, looked up under --models-dir too, or an embedder: {', '.join(DEFAULT_MODELS)}", metavar="W"
     )
-    embedder: str = setting("", "embedder that --weights are the model of (default osnet)", metavar="NAME")
-    include: str = setting("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
-    out_dir: str = setting("models/exports", "folder of the run folders", metavar="DIR")
-    run_name: str | None = setting(None, "name of the run folder and its files (default: the weights')", metavar="NAME")
-    device: str = setting("cpu", "where the network runs while it is exported; engine needs cuda")
-    half: bool = setting(
+    embedder: str = option("", "embedder that --weights are the model of (default osnet)", metavar="NAME")
+    include: str = option("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
+    out_dir: str = option("models/exports", "folder of the run folders", metavar="DIR")
+    run_name: str | None = option(None, "name of the run folder and its files (default: the weights')", metavar="NAME")
+    device: str = option("cpu", "where the network runs while it is exported; engine needs cuda")
+    half: bool = option(
         False, "half precision of the weights (torchscript, openvino, tflite), of all inside (onnx, engine)"
     )
-    batch_size: int | None = setting(
-        None, "pictures that the network takes at once (default: any number; tflite 1)", metavar="N"
+    batch_size: int | None = option(
+        None, "pictures that the network takes at once (default: any number; tflite 1)", metavar="N", low=1, high=4096
     )
-    optimize: bool = setting(False, "optimise torchscript for mobile CPUs")
-    dynamic: bool = setting(False, "leave height and width open too")
-    simplify: bool = setting(False, "simplify the onnx graph with onnxslim")
-    opset: int = setting(18, "version of the onnx operators")
-    verbose: bool = setting(False, "let TensorRT tell in detail what it does")
-    models_dir: str = setting("models", "folder where weights are looked up by name", metavar="DIR")
-    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    optimize: bool = option(False, "optimise torchscript for mobile CPUs")
+    dynamic: bool = option(False, "leave height and width open too")
+    simplify: bool = option(False, "simplify the onnx graph with onnxslim")
+    opset: int = option(18, "version of the onnx operators", low=OPSETS[0], high=OPSETS[1])
+    verbose: bool = option(False, "let TensorRT tell in detail what it does")
+    models_dir: str = option("models", "folder where weights are looked up by name", metavar="DIR")
+    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
 
-    def __post_init__(self) -> None:
+    @override
+    def check(self) -> None:
         if not self.weights:
             raise UsageError("no input: weights are missing", remedy="give --weights FILE, or an embedder's name")
         if self.embedder:
@@ -85,8 +89,6 @@ class ExportJob:
             if name not in FORMATS:
                 raise unknown_name("format", name, FORMATS)
         require(bool(self.formats), "include", repr(self.include), f"some of {', '.join(FORMATS)}")
-        require(self.batch_size is None or 1 <= self.batch_size <= 4096, "batch_size", self.batch_size, "1 to 4096")
-        require(OPSETS[0] <= self.opset <= OPSETS[1], "opset", self.opset, f"{OPSETS[0]} to {OPSETS[1]}")
         name = self.name
         plain = name == Path(name).name and name not in ("", ".", "..") and "\\" not in name
         require(plain, "run_name", repr(name), "a plain name without a slash")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
-from mot_dinov3.core.options import require, require_choice, setting
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.gallery.config import GalleryConfig
@@ -23,59 +23,63 @@ GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")
 
 
 @dataclasses.dataclass(frozen=True)
-class NamingConfig:
+class NamingConfig(StageConfig):
     """What is tracked, and what looks at it."""
 
-    dets_json: str = setting("", "recorded detections, det-v1 JSON", metavar="FILE")
-    video: str = setting("", "the video they were made from", metavar="PATH")
-    tracker: str = setting("gallery_hybrid", "what makes the tracks", choices=GALLERY_TRACKERS)
-    classes: str = setting("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
-    filter_gallery: bool = setting(False, "leave out detections of tracked classes that nobody was recognised in")
-    class_names: str | None = setting(None, "text file of class names, line number = class id from 0", metavar="FILE")
-    reid_weights: str | None = setting(None, "weights, looked up under --models-dir too", metavar="FILE")
-    embedder: str = setting("", f"what compares pictures (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
-    reid_frequency: int = setting(10, "frames after which a track is compared with the gallery again")
-    device: str = setting("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    half: bool = setting(False, "embed in half precision (GPU only; elsewhere a notice is given)")
-    trust_weights: bool = setting(False, "open weights files that are more than data and may run code (.pt, .pth)")
-    skip_bad_boxes: bool = setting(
+    group = "input and identification"
+
+    dets_json: str = option("", "recorded detections, det-v1 JSON", metavar="FILE")
+    video: str = option("", "the video they were made from", metavar="PATH")
+    tracker: str = option("gallery_hybrid", "what makes the tracks", choices=GALLERY_TRACKERS)
+    classes: str = option("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
+    filter_gallery: bool = option(False, "leave out detections of tracked classes that nobody was recognised in")
+    class_names: str | None = option(None, "text file of class names, line number = class id from 0", metavar="FILE")
+    reid_weights: str | None = option(None, "weights, looked up under --models-dir too", metavar="FILE")
+    embedder: str = option("", f"what compares pictures (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
+    reid_frequency: int = option(10, "frames after which a track is compared with the gallery again", low=1)
+    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    half: bool = option(False, "embed in half precision (GPU only; elsewhere a notice is given)")
+    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    skip_bad_boxes: bool = option(
         False, "leave out detections that cannot be used, and count them (default: an error names the first)"
     )
-    models_dir: str = setting("models", "folder where weights are looked up by name", metavar="DIR")
+    models_dir: str = option("models", "folder where weights are looked up by name", metavar="DIR")
 
-    def __post_init__(self) -> None:
+    @override
+    def check(self) -> None:
         for name, what in (("dets_json", "recorded detections"), ("video", "a video")):
             if not getattr(self, name):
                 raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
-        require_choice(self, "tracker")
         known = _DEVICE.fullmatch(self.device) is not None
         require(known, "device", repr(self.device), "auto, cpu, cuda, mps or a CUDA index")
-        require(self.reid_frequency >= 1, "reid_frequency", self.reid_frequency, "at least 1")
         if self.embedder:
             check_name("embedder", EMBEDDERS, self.embedder)
 
 
 @dataclasses.dataclass(frozen=True)
-class ArtefactConfig:
+class ArtefactConfig(StageConfig):
     """What is written, below ``<out-dir>/<run-name>``; nothing by default."""
 
-    json: bool = setting(False, "write tracked.json (track-v1)")
-    frames: bool = setting(False, "write every drawn frame as frames/%06d.jpg")
-    save_video: str | None = setting(None, "write the drawn video as NAME.mp4", metavar="NAME")
-    out_dir: str = setting("out", "folder of the run folders", metavar="DIR")
-    run_name: str | None = setting(None, "name of the run folder (default: the video's name)", metavar="NAME")
-    display: bool = setting(False, "show the frames in a window (q ends the run)")
-    save_fps: float | None = setting(None, "frame rate of the saved video (default: the video's own)", metavar="FPS")
-    fourcc: str = setting("h264", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name")
-    resume: bool = setting(False, "go on where a killed run with --json stopped")
+    group = "what is written"
 
-    def __post_init__(self) -> None:
+    json: bool = option(False, "write tracked.json (track-v1)")
+    frames: bool = option(False, "write every drawn frame as frames/%06d.jpg")
+    save_video: str | None = option(None, "write the drawn video as NAME.mp4", metavar="NAME")
+    out_dir: str = option("out", "folder of the run folders", metavar="DIR")
+    run_name: str | None = option(None, "name of the run folder (default: the video's name)", metavar="NAME")
+    display: bool = option(False, "show the frames in a window (q ends the run)")
+    save_fps: float | None = option(
+        None, "frame rate of the saved video (default: the video's own)", metavar="FPS", above=0, high=1000
+    )
+    fourcc: str = option("h264", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name")
+    resume: bool = option(False, "go on where a killed run with --json stopped")
+
+    @override
+    def check(self) -> None:
         for field in ("run_name", "save_video"):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
-        rate = self.save_fps
-        require(rate is None or (math.isfinite(rate) and 0 < rate <= 1000), "save_fps", rate, "above 0, at most 1000")
         if self.resume and not self.json:
             raise ConfigError("--resume needs --json: its lines are what a run goes on from")
 
