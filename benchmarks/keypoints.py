@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
 from mot_dinov3.keypoints.job.passes import Parts
 from mot_dinov3.keypoints.job.wiring import build_keypoints
@@ -73,12 +73,12 @@ def prepare(data: Path, name: str, folder: Path, given: tuple[int, ...], truth: 
     return folder / f"{name}.mp4"
 
 
-def command(video: Path, name: str, args: argparse.Namespace, *, masks: str) -> KeypointsCommand:
+def command(video: Path, name: str, args: argparse.Namespace, *, masks: str) -> KeypointsOptions:
     """Return the job for one video."""
     start, stop = RANGE[name]
     backend = args.backend or ("convnet" if args.weights else "gradient")
-    job = KeypointJob(video=str(video), backend=backend, weights=args.weights, start_frame=start, end_frame=stop)
-    return KeypointsCommand(job, DeviceConfig(device=args.device), KeypointConfig(masks=masks))
+    job = KeypointJobConfig(video=str(video), backend=backend, weights=args.weights, start_frame=start, end_frame=stop)
+    return KeypointsOptions(job, DeviceConfig(device=args.device), KeypointConfig(masks=masks))
 
 
 def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) -> str:

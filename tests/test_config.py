@@ -7,14 +7,14 @@ import dataclasses
 
 import pytest
 
-from mot_dinov3.apps.batch.config import BatchCommand
-from mot_dinov3.apps.export.config import ExportConfig
-from mot_dinov3.apps.studio.config import StudioCommand
+from mot_dinov3.apps.batch.config import BatchOptions
+from mot_dinov3.apps.export.config import ExportOptions
+from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.cli.arguments import add_config_options
 from mot_dinov3.core.errors import ConfigError, UnknownNameError
 from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
 from mot_dinov3.gallery.job.config import GalleryJobConfig
-from mot_dinov3.keypoints.config import KeypointsCommand, SimilarityCommand
+from mot_dinov3.keypoints.config import KeypointsOptions, SimilarityOptions
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.trackers.config import TrackerConfig
 
@@ -142,13 +142,13 @@ def test_a_number_that_is_none_is_refused_whatever_the_option(value: float) -> N
 
 
 COMMANDS = (
-    BatchCommand,
+    BatchOptions,
     DetectConfig,
-    ExportConfig,
+    ExportOptions,
     GalleryJobConfig,
-    KeypointsCommand,
-    SimilarityCommand,
-    StudioCommand,
+    KeypointsOptions,
+    SimilarityOptions,
+    StudioOptions,
 )
 EVERY = {(known.stage, known.key): known for command in (TrackConfig, *COMMANDS) for known in options_of(command)}
 LIMITED = {name: known for name, known in EVERY.items() if known.spec.range is not None}

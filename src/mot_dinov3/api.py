@@ -200,7 +200,7 @@ def track_video(
     values = job_values({key: value for key, value in given.items() if value is not None})
     config = assemble(GalleryJobConfig, typed_values(values, options_of(GalleryJobConfig)))
     packer = _Packer()
-    run = GalleryRun(config, line=packer.take, created=_first_made(config, _stamp(config.naming.dets_json)))
+    run = GalleryRun(config, line=packer.take, created=_first_made(config, _stamp(config.inputs.dets_json)))
     run.run(_progress(run.frame_total, shown=not no_progress))
     stats = {**run.stats(), "notices": list(run.notices)}
     return TrackResult(PackedPayload(run.header(), packer.parts()), run.paths, stats)

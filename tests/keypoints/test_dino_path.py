@@ -11,7 +11,7 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
@@ -31,9 +31,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(video: Path, model: str, **more: object) -> KeypointsCommand:
-    job = KeypointJob(video=str(video), model=model, backend="dino")
-    return KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig(crop_side=96, **more))  # type: ignore[arg-type]
+def command(video: Path, model: str, **more: object) -> KeypointsOptions:
+    job = KeypointJobConfig(video=str(video), model=model, backend="dino")
+    return KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig(crop_side=96, **more))  # type: ignore[arg-type]
 
 
 def test_the_patch_grid_skips_cls_and_registers(checkpoint: Path) -> None:
@@ -83,7 +83,7 @@ def test_auto_takes_dino_where_its_folder_is_named(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DINOV3_LOCATION", str(checkpoint))
-    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
     assert (choice.backend.info.name, choice.backend.info.weights) == ("dino", str(checkpoint))
     assert choice.notices == ()
 
@@ -101,7 +101,7 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nothing_at_hand")
 def test_auto_says_that_it_goes_on_without_weights() -> None:
-    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
     assert choice.backend.info.name == "gradient"
     assert choice.notices[0].startswith("backend gradient: DINO is not at hand")
 
@@ -110,6 +110,6 @@ def test_auto_says_that_it_goes_on_without_weights() -> None:
 @pytest.mark.usefixtures("nothing_at_hand")
 def test_auto_takes_the_layers_of_a_detector_that_is_at_hand(shared: Path) -> None:
     shutil.copyfile(shared / "models" / "yolov8n.pt", "yolov8n.pt")
-    choice = build_backend(KeypointJob(), DeviceConfig(device="cpu"))
+    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
     assert choice.backend.info.name == "convnet"
     assert "convnet" in choice.notices[0]

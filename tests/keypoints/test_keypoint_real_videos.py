@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -30,12 +30,12 @@ def follow(shared: Path, tmp_path: Path, name: str, **options: object) -> tuple[
     (tmp_path / name).mkdir()
     for path in (data / name).iterdir():
         shutil.copyfile(path, tmp_path / name / path.name)
-    job = KeypointJob(
+    job = KeypointJobConfig(
         video=str(data / f"{name}.mp4"),
         result_folder=str(tmp_path / name),
         **options,  # type: ignore[arg-type]
     )
-    run = build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig()))
+    run = build_keypoints(KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig()))
     run.run()
     return places(data / "truth.csv"), places(run.place.table)
 

@@ -12,7 +12,7 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.keypoints.geometry import IDENTITY, Canvas, apply
 from mot_dinov3.keypoints.job.wiring import build_keypoints
@@ -54,8 +54,8 @@ def follow(folder: Path, corners: list[Corner], wall: tuple[int, int] | None) ->
     (folder / "v" / "v_000000000.json").write_text(
         json.dumps(scene.document([scene.shape("mouse", outline, "polygon"), *shapes]))
     )
-    job = KeypointJob(video=str(video), backend="gradient")
-    build_keypoints(KeypointsCommand(job, DeviceConfig(device="cpu"), KeypointConfig())).run()
+    job = KeypointJobConfig(video=str(video), backend="gradient")
+    build_keypoints(KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig())).run()
     with (folder / "v" / "v_keypoints.csv").open(newline="") as file:
         return {(int(r["frame"]), r["keypoint"]): r for r in csv.DictReader(file)}
 

@@ -21,7 +21,7 @@ from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
 from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.gallery.job.classes import class_filter
-from mot_dinov3.gallery.job.config import ArtefactConfig, GalleryJobConfig, NamingConfig
+from mot_dinov3.gallery.job.config import GalleryInputConfig, GalleryJobConfig, GalleryOutputConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at
@@ -435,12 +435,12 @@ def test_a_screen_is_asked_for_before_anything_else(scene: Scene, monkeypatch: p
 def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("person\n\ncar\n")
-    config = NamingConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
+    config = GalleryInputConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
     found = class_filter(config)
     assert found.names == {0: "person", 2: "car"}
     assert (found.ids, found.words) == ({5}, {"car"})
     with pytest.raises(InputError, match="does not exist"):
-        class_filter(NamingConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
+        class_filter(GalleryInputConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
 
 
 def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Pa
 
 def test_resume_needs_json() -> None:
     with pytest.raises(ConfigError, match="--resume needs --json"):
-        ArtefactConfig(resume=True)
+        GalleryOutputConfig(resume=True)
 
 
 def test_trackers_and_lists(capsys: pytest.CaptureFixture[str]) -> None:

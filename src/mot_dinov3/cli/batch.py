@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.apps.batch.config import BatchCommand
+from mot_dinov3.apps.batch.config import BatchOptions
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
 from mot_dinov3.core.errors import UsageError
@@ -32,16 +32,16 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUTS", help="video files, folders of videos, folders of images (one video each)"
     )
-    add_config_options(parser, BatchCommand)
+    add_config_options(parser, BatchOptions)
     add_cpu_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, print how it ended, and return the exit code."""
-    values = option_values(args, BatchCommand)
+    values = option_values(args, BatchOptions)
     if not values.get("out_dir"):
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
-    config = assemble(BatchCommand, values)
+    config = assemble(BatchOptions, values)
     from mot_dinov3.apps.batch.loop import alone_in, exit_code, summary
     from mot_dinov3.apps.batch.manifest import open_manifest
     from mot_dinov3.apps.batch.overview import write_overview

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from mot_dinov3.apps.export import FORMATS, ExportConfig, export
+from mot_dinov3.apps.export import FORMATS, ExportOptions, export
 from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         "--embed-model. A format that fails does not keep the others from being made; the exit code tells.",
         allow_abbrev=False,
     )
-    add_config_options(parser, ExportConfig)
+    add_config_options(parser, ExportOptions)
     include = next(action for action in parser._actions if action.dest == "include")
     include.nargs = "+"
     for name, what in (("formats", "formats and what they lack"), ("reid-models", "names"), ("reid-weights", "names")):
@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     if listed:
         print("\n".join(listed))
         return EXIT_OK
-    values = option_values(args, ExportConfig)
+    values = option_values(args, ExportOptions)
     if not isinstance(values.get("include", ""), str):
         values["include"] = " ".join(values["include"])
-    result = export(assemble(ExportConfig, values), say=lambda what: print(what, file=sys.stderr))
+    result = export(assemble(ExportOptions, values), say=lambda what: print(what, file=sys.stderr))
     for artefact in result.artefacts:
         size = f"{artefact.bytes / 1e6:.1f} MB, cosine error {artefact.max_cosine_error:.1e}"
         print(f"{artefact.format:<12}{artefact.path} ({size})")

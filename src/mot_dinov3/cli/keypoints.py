@@ -9,7 +9,7 @@ from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
-from mot_dinov3.keypoints.config import KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointsOptions
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,13 +23,13 @@ def add_parser(subparsers: Any) -> None:
         "frame re-runs only the frames between it and its labelled neighbours.",
         allow_abbrev=False,
     )
-    add_config_options(parser, KeypointsCommand)
+    add_config_options(parser, KeypointsOptions)
     add_cpu_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Follow the points, print the summary, and return the exit code."""
-    command = assemble(KeypointsCommand, option_values(args, KeypointsCommand))
+    command = assemble(KeypointsOptions, option_values(args, KeypointsOptions))
     from mot_dinov3.keypoints.job.wiring import build_keypoints
 
     job = build_keypoints(command)

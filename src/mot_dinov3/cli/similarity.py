@@ -9,7 +9,7 @@ from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
-from mot_dinov3.keypoints.config import SimilarityCommand
+from mot_dinov3.keypoints.config import SimilarityOptions
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,13 +22,13 @@ def add_parser(subparsers: Any) -> None:
         "An --output that ends in .mp4 shows all frames from --on-frame on.",
         allow_abbrev=False,
     )
-    add_config_options(parser, SimilarityCommand)
+    add_config_options(parser, SimilarityOptions)
     add_cpu_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the picture or the video, print the peaks, and return the exit code."""
-    command = assemble(SimilarityCommand, option_values(args, SimilarityCommand))
+    command = assemble(SimilarityOptions, option_values(args, SimilarityOptions))
     from mot_dinov3.keypoints.job.similarity import show_similarity
 
     with ticking(0, shown=not args.no_progress) as (tick, caught):

@@ -6,7 +6,7 @@ import argparse
 import webbrowser
 from typing import Any
 
-from mot_dinov3.apps.studio.config import StudioCommand, StudioConfig
+from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
@@ -22,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
         "folders of the paths given. On another computer: forward the port, ssh -L 8000:127.0.0.1:8000 that-computer.",
         allow_abbrev=False,
     )
-    add_config_options(parser, StudioCommand)
+    add_config_options(parser, StudioOptions)
     add_cpu_option(parser)
     parser.add_argument(
         "--root",
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted, and return the exit code."""
     from mot_dinov3.apps.studio.server import serve
 
-    serve(assemble(StudioCommand, option_values(args, StudioCommand)), args.root, say=announce)
+    serve(assemble(StudioOptions, option_values(args, StudioOptions)), args.root, say=announce)
     return EXIT_OK
 
 

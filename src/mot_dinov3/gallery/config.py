@@ -1,4 +1,4 @@
-"""What can be set on the identification of known identities."""
+"""Options of the identification of known identities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 
 @dataclasses.dataclass(frozen=True)
 class GalleryConfig(StageConfig):
-    """Settings of `Identifier`; distances are 1 − cosine, from 0 (the same picture) to 2.
+    """Options of `Identifier`; distances are 1 − cosine, from 0 (the same picture) to 2.
 
     Raises:
         ConfigError: A value is out of range.

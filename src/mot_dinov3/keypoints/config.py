@@ -1,4 +1,4 @@
-"""The settings of keypoint tracking, documented names and defaults."""
+"""Options of keypoint tracking and of similarity."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class KeypointConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class KeypointJob(StageConfig):
+class KeypointJobConfig(StageConfig):
     """What to follow, with what, and what to write.
 
     Raises:
@@ -135,16 +135,16 @@ class KeypointJob(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class KeypointsCommand:
+class KeypointsOptions:
     """All that the command needs, one part per help group."""
 
-    keypoint_job: KeypointJob
+    keypoint_job: KeypointJobConfig
     keypoint_device: DeviceChoice
     keypoint: KeypointConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SimilarityJob(StageConfig):
+class SimilarityConfig(StageConfig):
     """A click, and what to show of it.
 
     Raises:
@@ -186,8 +186,8 @@ class SimilarityJob(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class SimilarityCommand:
+class SimilarityOptions:
     """All that `similarity` needs."""
 
-    similarity_job: SimilarityJob
+    similarity_job: SimilarityConfig
     keypoint_device: DeviceChoice

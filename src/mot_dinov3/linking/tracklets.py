@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class LinkConfig(StageConfig):
-    """Settings of `link`; each step can be switched off by its field (0 or False).
+    """Options of `link`; each step can be switched off by its field (0 or False).
 
     Raises:
         ConfigError: A value is out of range.

@@ -40,7 +40,7 @@ NOISE = kalman.Noise(position=0.02, velocity=0.02, measurement=0.05, start_veloc
 
 @dataclasses.dataclass(frozen=True)
 class HybridConfig(StageConfig):
-    """Settings of `HybridTracker`.
+    """Options of `HybridTracker`.
 
     Raises:
         ConfigError: A value is out of range.

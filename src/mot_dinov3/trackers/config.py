@@ -1,4 +1,4 @@
-"""What can be set on the tracker; the defaults are the one set that all published figures were made with."""
+"""Options of the appearance tracker; the defaults are the one set that all published figures were made with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mot_dinov3.trackers.kalman import Noise
 
 @dataclasses.dataclass(frozen=True)
 class TrackerConfig(StageConfig):
-    """Settings of `AppearanceTracker`; each ingredient can be switched off by its field (False or 0).
+    """Options of `AppearanceTracker`; each ingredient can be switched off by its field (False or 0).
 
     Raises:
         ConfigError: A value is out of range.

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from mot_dinov3.apps.export.config import FORMATS, ExportJob
+from mot_dinov3.apps.export.config import FORMATS, ExportConfig
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import MotError
 
 
 def test_names_of_weights_and_folders() -> None:
-    assert ExportJob(weights="a/osnet_x1_0.v2.pt").name == "osnet_x1_0.v2"
-    assert ExportJob(weights="facebook/dinov2-base", embedder="dino").name == "dinov2-base"
-    assert ExportJob(weights="w.pt", run_name="mine").name == "mine"
-    assert ExportJob(weights="clip").network == ("clip", "")
-    assert ExportJob(weights="w.pt").network == ("osnet", "w.pt")
-    assert ExportJob(weights="some/folder", embedder="dino").network == ("dino", "some/folder")
-    assert ExportJob(weights="w", include="onnx, engine onnx").formats == ("onnx", "engine")
+    assert ExportConfig(weights="a/osnet_x1_0.v2.pt").name == "osnet_x1_0.v2"
+    assert ExportConfig(weights="facebook/dinov2-base", embedder="dino").name == "dinov2-base"
+    assert ExportConfig(weights="w.pt", run_name="mine").name == "mine"
+    assert ExportConfig(weights="clip").network == ("clip", "")
+    assert ExportConfig(weights="w.pt").network == ("osnet", "w.pt")
+    assert ExportConfig(weights="some/folder", embedder="dino").network == ("dino", "some/folder")
+    assert ExportConfig(weights="w", include="onnx, engine onnx").formats == ("onnx", "engine")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_names_of_weights_and_folders() -> None:
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(MotError, match=message) as caught:
-        ExportJob(**{"weights": "w.pt", **options})
+        ExportConfig(**{"weights": "w.pt", **options})
     assert caught.value.exit_code == 2
 
 

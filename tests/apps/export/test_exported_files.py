@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.export import ExportConfig, ExportResult, export
-from mot_dinov3.apps.export.config import ExportJob
+from mot_dinov3.apps.export import ExportOptions, ExportResult, export
+from mot_dinov3.apps.export.config import ExportConfig
 from mot_dinov3.cli import main
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
@@ -41,7 +41,7 @@ def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportR
 
 
 def run(weights: Path | str, folder: Path, **options: Any) -> ExportResult:
-    return export(ExportConfig(ExportJob(weights=str(weights), out_dir=str(folder), **options)))
+    return export(ExportOptions(ExportConfig(weights=str(weights), out_dir=str(folder), **options)))
 
 
 def load(path: Path, **options: Any) -> Embedder:

@@ -1,4 +1,4 @@
-"""What `batch` needs to know beside the main job's own options."""
+"""Options of `batch` beside those of tracking."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ class _BatchPart:
 
 
 @dataclasses.dataclass(frozen=True)
-class BatchCommand(TrackConfig, _BatchPart):
-    """All that `batch` takes: its own options first, then those of the main job."""
+class BatchOptions(TrackConfig, _BatchPart):
+    """All that `batch` takes: its own options first, then those of tracking."""

@@ -47,7 +47,7 @@ FORMATS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportJob(StageConfig):
+class ExportConfig(StageConfig):
     """What is exported, and how.
 
     Raises:
@@ -121,7 +121,7 @@ class ExportJob(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportOptions:
     """All options of the command `export`."""
 
-    export_job: ExportJob
+    export_job: ExportConfig

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportJob
+from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportOptions
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import ModelError, MotError, UsageError
 from mot_dinov3.core.structures import FloatArray, Image
@@ -70,7 +70,7 @@ class ExportResult:
     failures: dict[str, MotError]
 
 
-def export(config: ExportConfig, *, say: Callable[[str], None] = log.info) -> ExportResult:
+def export(config: ExportOptions, *, say: Callable[[str], None] = log.info) -> ExportResult:
     """Export weights to all formats asked for.
 
     Args:
@@ -120,7 +120,7 @@ class _Network:
     rows: FloatArray
 
 
-def _load(job: ExportJob) -> _Network:
+def _load(job: ExportConfig) -> _Network:
     from mot_dinov3.apps.export.writers import Renormalised, Source  # needs torch
     from mot_dinov3.features.loading import sample_crops
 
@@ -159,7 +159,7 @@ def _load(job: ExportJob) -> _Network:
     return _Network(source, kind, model or DEFAULT_MODELS[embedder], pictures, rows)
 
 
-def _make(name: str, job: ExportJob, network: _Network, folder: Path) -> Artefact:
+def _make(name: str, job: ExportConfig, network: _Network, folder: Path) -> Artefact:
     """Write a format under a temporary name, check it, and put it in its place.
 
     Raises:
@@ -211,7 +211,7 @@ def _cosine_error(name: str, path: Path, network: _Network) -> float:
 
 
 def _meta(
-    job: ExportJob, network: _Network, artefacts: Sequence[Artefact], failures: dict[str, MotError], seconds: float
+    job: ExportConfig, network: _Network, artefacts: Sequence[Artefact], failures: dict[str, MotError], seconds: float
 ) -> dict[str, Any]:
     source = network.source
     return {

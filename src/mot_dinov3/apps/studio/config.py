@@ -1,4 +1,4 @@
-"""What can be set on the studio."""
+"""Options of the studio."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StudioConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class StudioCommand:
+class StudioOptions:
     """All that the command needs, one part per help group."""
 
     studio: StudioConfig

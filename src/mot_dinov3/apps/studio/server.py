@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mot_dinov3.apps.studio.config import StudioCommand, StudioConfig
+from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.apps.studio.roots import Roots
 from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.core.errors import InputError, UsageError
 
 
-def serve(command: StudioCommand, roots: Sequence[str], *, say: Callable[[str, StudioConfig], None]) -> None:
+def serve(command: StudioOptions, roots: Sequence[str], *, say: Callable[[str, StudioConfig], None]) -> None:
     """Serve the page until interrupted.
 
     Args:

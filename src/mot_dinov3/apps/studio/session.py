@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from mot_dinov3.apps.studio.config import StudioCommand
+from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.apps.studio.gallery_editor import GalleryDesk
 from mot_dinov3.apps.studio.jobs import Jobs
 from mot_dinov3.apps.studio.label_store import Board
@@ -83,7 +83,7 @@ class Studio:
         roots: The folders it may touch.
     """
 
-    def __init__(self, command: StudioCommand, roots: Roots) -> None:
+    def __init__(self, command: StudioOptions, roots: Roots) -> None:
         self.command, self.roots = command, roots
         self.jobs = Jobs()
         self.galleries: Shelf[GalleryDesk] = Shelf(GalleryDesk, size=OPEN_GALLERIES)

@@ -8,14 +8,14 @@ from pathlib import Path
 from mot_dinov3.core.errors import ConfigError, UsageError, closest
 from mot_dinov3.core.json_text import printable, read_text
 from mot_dinov3.formats.det_v1_stream import DetectionStream
-from mot_dinov3.gallery.job.config import NamingConfig
+from mot_dinov3.gallery.job.config import GalleryInputConfig
 from mot_dinov3.gallery.job.loop import ClassFilter
 
 MAX_NAMES = 1 << 20  # bytes
 _ID = re.compile(r"-1|[0-9]{1,9}")  # -1: class unknown
 
 
-def class_filter(config: NamingConfig) -> ClassFilter:
+def class_filter(config: GalleryInputConfig) -> ClassFilter:
     """Return which classes are tracked.
 
     Raises:

@@ -23,8 +23,8 @@ GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")
 
 
 @dataclasses.dataclass(frozen=True)
-class NamingConfig(StageConfig):
-    """What is tracked, and what looks at it."""
+class GalleryInputConfig(StageConfig):
+    """Recorded detections, their video, the embedder and the tracker."""
 
     group = "input and identification"
 
@@ -57,8 +57,8 @@ class NamingConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ArtefactConfig(StageConfig):
-    """What is written, below ``<out-dir>/<run-name>``; nothing by default."""
+class GalleryOutputConfig(StageConfig):
+    """Outputs, below ``<out-dir>/<run-name>``; nothing by default."""
 
     group = "what is written"
 
@@ -93,22 +93,22 @@ class ArtefactConfig(StageConfig):
 class GalleryJobConfig:
     """All options of the command `gallery`, one part per stage."""
 
-    naming: NamingConfig
+    inputs: GalleryInputConfig
     hybrid: HybridConfig
     gallery: GalleryConfig
-    artefacts: ArtefactConfig
+    output: GalleryOutputConfig
 
     def reported(self) -> dict[str, Any]:
         """Return the ``config`` object of a track-v1 header, in its order."""
-        naming, hybrid, gallery = self.naming, self.hybrid, self.gallery
+        inputs, hybrid, gallery = self.inputs, self.hybrid, self.gallery
         return {
             **dataclasses.asdict(hybrid),
-            "reid_weights": naming.reid_weights,
+            "reid_weights": inputs.reid_weights,
             "gallery": gallery.gallery,
-            "reid_frequency": naming.reid_frequency,
+            "reid_frequency": inputs.reid_frequency,
             "gallery_match_threshold": gallery.gallery_match_threshold,
-            "device": naming.device,
-            "half": naming.half,
+            "device": inputs.device,
+            "half": inputs.half,
         }
 
 
@@ -136,10 +136,10 @@ class RunPaths(Mapping[str, "Path | None"]):
     @classmethod
     def of(cls, config: GalleryJobConfig) -> RunPaths:
         """Return the paths of a run."""
-        wanted = config.artefacts
+        wanted = config.output
         if not wanted.needs_folder:
             return cls()
-        video = config.naming.video
+        video = config.inputs.video
         folder = Path(wanted.out_dir) / (wanted.run_name or Path(video).stem or "run")
         name = (wanted.save_video or "").removesuffix(".mp4")
         return cls(
@@ -156,16 +156,16 @@ def check_needs(config: GalleryJobConfig) -> None:
     Raises:
         UsageError: What is missing, and how to give it.
     """
-    naming, gallery = config.naming, config.gallery.gallery
-    weights = naming.reid_weights or (naming.embedder not in ("", "osnet", "none") and naming.embedder)
+    inputs, gallery = config.inputs, config.gallery.gallery
+    weights = inputs.reid_weights or (inputs.embedder not in ("", "osnet", "none") and inputs.embedder)
     give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
     if gallery and not weights:
         raise UsageError(f"gallery '{gallery}' needs weights to compare pictures with, and there are none", remedy=give)
     if weights and not gallery:
         raise UsageError(f"'{weights}' has no gallery to compare with", remedy=give)
-    if naming.filter_gallery and not gallery:
+    if inputs.filter_gallery and not gallery:
         raise UsageError("--filter-gallery needs a gallery and weights, and there are neither", remedy=give)
-    if naming.tracker == "gallery_only" and not gallery:
+    if inputs.tracker == "gallery_only" and not gallery:
         raise UsageError("gallery_only needs a gallery and weights: without them it does nothing", remedy=give)
 
 

@@ -63,12 +63,12 @@ class GalleryRun:
         self.stopped = False
         check_needs(config)
         self.complete = self._is_complete()
-        self._classes = class_filter(config.naming)
+        self._classes = class_filter(config.inputs)
         self._check_outputs()
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            skip = config.naming.skip_bad_boxes
-            self.records = opened.enter_context(DetectionStream(config.naming.dets_json, skip_bad=skip))
+            skip = config.inputs.skip_bad_boxes
+            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, skip_bad=skip))
             if self.complete:
                 return
             self.notices += check_words(self._classes, self.records.path)
@@ -102,8 +102,8 @@ class GalleryRun:
         if told := self.records.told.skipped:
             left = "detection was" if told == 1 else "detections were"
             self.notices.append(f"{told} {left} left out, the first: {self.records.told.first}")
-        if whole and self.config.naming.classes.strip() and not self.pipeline.tracked:
-            self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.naming.classes}'")
+        if whole and self.config.inputs.classes.strip() and not self.pipeline.tracked:
+            self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
         return whole
 
     def stats(self) -> dict[str, Any]:
@@ -120,48 +120,48 @@ class GalleryRun:
 
     def header(self) -> dict[str, Any]:
         """Return the track-v1 keys but ``frames``."""
-        naming = self.config.naming
+        inputs = self.config.inputs
         chosen: list[Any] = [*sorted(self._classes.ids), *sorted(self._classes.words)]
         return track_v1_header(
             carried=self.records.header,
             created_at_utc=self.created,
             tracker=tracker_block(
-                naming.tracker,
+                inputs.tracker,
                 self.config.reported(),
                 track_classes=chosen or None,
-                filter_gallery=naming.filter_gallery,
+                filter_gallery=inputs.filter_gallery,
             ),
         )
 
     def _is_complete(self) -> bool:
         path = self.paths.json_path
-        return self.config.artefacts.resume and path is not None and path.exists() and not journal_path(path).exists()
+        return self.config.output.resume and path is not None and path.exists() and not journal_path(path).exists()
 
     def _check_outputs(self) -> None:
-        naming, paths = self.config.naming, self.paths
+        inputs, paths = self.config.inputs, self.paths
         for path in filter(None, (paths.json_path, paths.video_path)):
-            for source in (naming.video, naming.dets_json):
-                files.check_output(path, source=source, within=Path(self.config.artefacts.out_dir))
+            for source in (inputs.video, inputs.dets_json):
+                files.check_output(path, source=source, within=Path(self.config.output.out_dir))
         if paths.frames_dir is not None:
             first = paths.frames_dir / "000000.jpg"
-            files.check_output(first, source=naming.video, within=Path(self.config.artefacts.out_dir))
-        if self.config.artefacts.display:
+            files.check_output(first, source=inputs.video, within=Path(self.config.output.out_dir))
+        if self.config.output.display:
             check_screen()
         if paths.video_path is not None:
             from mot_dinov3.video.encoders import encoder_of
 
-            self._encoder = encoder_of(self.config.artefacts.fourcc)
+            self._encoder = encoder_of(self.config.output.fourcc)
 
     def _open_video(self, opened: contextlib.ExitStack) -> tuple[VideoInfo, FrameSource | None]:
         """Open the video where something looks at it; else only its header."""
-        naming, artefacts = self.config.naming, self.config.artefacts
-        draws = artefacts.frames or artefacts.save_video is not None or artefacts.display
-        path = Path(naming.video)
+        inputs, output = self.config.inputs, self.config.output
+        draws = output.frames or output.save_video is not None or output.display
+        path = Path(inputs.video)
         if self.config.gallery.gallery is None and not draws and path.is_file():
             from mot_dinov3.video.media import read_header
 
-            return read_header(naming.video), None
-        source = opened.enter_context(open_source(SourceConfig(source=naming.video)))
+            return read_header(inputs.video), None
+        source = opened.enter_context(open_source(SourceConfig(source=inputs.video)))
         return source.info, source if self.config.gallery.gallery is not None or draws else None
 
     def _check_video(self) -> None:
@@ -182,25 +182,25 @@ class GalleryRun:
 
     def _eyes(self) -> tuple[Embedder | None, Identifier | None]:
         """Return what looks, and what knows; None and None without a gallery."""
-        gallery, naming = self.config.gallery, self.config.naming
+        gallery, inputs = self.config.gallery, self.config.inputs
         if gallery.gallery is None:
             return None, None
         root = Path(gallery.gallery)
         list_identities(root)
-        name = naming.embedder or "osnet"
+        name = inputs.embedder or "osnet"
         # Gallery pictures are used whole, so crops are cut without a margin (measured: 53 against 38 % named right).
-        model = None if naming.reid_weights is None else find_weights(naming.reid_weights, Path(naming.models_dir))
+        model = None if inputs.reid_weights is None else find_weights(inputs.reid_weights, Path(inputs.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
         built = self._embedder(chosen)
         known = load_gallery(root, built.embedder)
         self.notices += [*built.notices, *known.notices]
-        return built.embedder, Identifier(known, gallery, memory=keeps_tracks(naming.tracker))
+        return built.embedder, Identifier(known, gallery, memory=keeps_tracks(inputs.tracker))
 
     def _embedder(self, chosen: EmbedderConfig) -> BuiltEmbedder:
         """Build what looks; where half precision is not to be had, say so and use the full one."""
-        naming = self.config.naming
-        device = DeviceConfig(device=naming.device, trust_weights=naming.trust_weights)
-        if naming.half:
+        inputs = self.config.inputs
+        device = DeviceConfig(device=inputs.device, trust_weights=inputs.trust_weights)
+        if inputs.half:
             try:
                 return build_embedder(chosen, device=dataclasses.replace(device, precision="fp16"))
             except UsageError as error:
@@ -211,7 +211,7 @@ class GalleryRun:
 
     def _count_frames(self) -> int:
         """Return how many frames the video really has, 0 where only reading it to its end would tell."""
-        path = Path(self.config.naming.video)
+        path = Path(self.config.inputs.video)
         if not path.is_file():
             return 0
         from mot_dinov3.video.media import count_frames
@@ -221,42 +221,42 @@ class GalleryRun:
     def _make_journal(self, identifier: Identifier | None) -> NoJournal:
         if self.paths.json_path is None:
             return NoJournal()
-        naming = self.config.naming
+        inputs = self.config.inputs
         run = {
-            "dets_json": printable(naming.dets_json),
-            "dets_bytes": Path(naming.dets_json).stat().st_size,
-            "tracker": naming.tracker,
-            "classes": naming.classes,
-            "filter_gallery": naming.filter_gallery,
-            "class_names": naming.class_names,
-            "skip_bad_boxes": naming.skip_bad_boxes,
-            "embedder": naming.embedder,
+            "dets_json": printable(inputs.dets_json),
+            "dets_bytes": Path(inputs.dets_json).stat().st_size,
+            "tracker": inputs.tracker,
+            "classes": inputs.classes,
+            "filter_gallery": inputs.filter_gallery,
+            "class_names": inputs.class_names,
+            "skip_bad_boxes": inputs.skip_bad_boxes,
+            "embedder": inputs.embedder,
             "identities": list(identifier.known.names) if identifier else [],
             "pictures": len(identifier.known.owner) if identifier else 0,
             **self.config.reported(),
         }
-        return Journal(self.paths.json_path, run, self.header, resume=self.config.artefacts.resume)
+        return Journal(self.paths.json_path, run, self.header, resume=self.config.output.resume)
 
     def _stages(self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None) -> NamingStages:
-        naming, hybrid = self.config.naming, self.config.hybrid
+        inputs, hybrid = self.config.inputs, self.config.hybrid
         scene = Scene(self.info.fps, (self.info.width, self.info.height), 0.0)
         looker = None
         if embedder is not None and identifier is not None:
-            temporal = keeps_tracks(naming.tracker)
+            temporal = keeps_tracks(inputs.tracker)
             looker = Looker(
                 embedder,
                 identifier,
                 self._journal,
-                every=naming.reid_frequency if temporal else 0,
+                every=inputs.reid_frequency if temporal else 0,
                 min_score=hybrid.track_thresh if temporal else 0.0,
             )
         return NamingStages(
             records=self.records,
             pictures=self._pictures,
-            tracker=build_tracker(naming.tracker, TrackerConfig(), hybrid, scene),
+            tracker=build_tracker(inputs.tracker, TrackerConfig(), hybrid, scene),
             looker=looker,
             classes=self._classes,
-            drop_unknown=naming.filter_gallery,
+            drop_unknown=inputs.filter_gallery,
             lines=[self._journal.frame, *([line] if line else [])],
             sinks=list(self._sinks()),
             video=self.info,
@@ -266,7 +266,7 @@ class GalleryRun:
     def _sinks(self) -> Iterator[Sink]:
         """Yield what shows pictures."""
         if self.paths.video_path is not None and self._pictures is not None:
-            rate = self.config.artefacts.save_fps
+            rate = self.config.output.save_fps
             info = self.info if rate is None else dataclasses.replace(self.info, fps=rate)
             sound = self._pictures.audio_from if rate is None else None
             writer = VideoWriter(self.paths.video_path, info=info, audio_from=sound, encoder=self._encoder)
@@ -274,8 +274,8 @@ class GalleryRun:
             yield drawn if rate is None else RetimedSink(drawn, rate)
         if self.paths.frames_dir is not None:
             yield FolderSink(self.paths.frames_dir, self._draw)
-        if self.config.artefacts.display:
-            yield WindowSink(Path(self.config.naming.video).name, self._draw, self._stop)
+        if self.config.output.display:
+            yield WindowSink(Path(self.config.inputs.video).name, self._draw, self._stop)
 
     def _stop(self) -> None:
         self.stopped = True

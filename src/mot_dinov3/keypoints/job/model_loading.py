@@ -14,7 +14,7 @@ from mot_dinov3.core.registry import resolve
 from mot_dinov3.detectors.weights import find_weights, weights_cache
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import MODEL, KeypointJob
+from mot_dinov3.keypoints.config import MODEL, KeypointJobConfig
 from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
@@ -32,7 +32,7 @@ class BackendChoice:
     notices: tuple[str, ...]
 
 
-def build_backend(job: KeypointJob, device: DeviceChoice) -> BackendChoice:
+def build_backend(job: KeypointJobConfig, device: DeviceChoice) -> BackendChoice:
     """Build the dense backend that a job names; ``auto`` takes the best one at hand.
 
     Raises:

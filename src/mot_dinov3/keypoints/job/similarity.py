@@ -13,7 +13,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import KeypointJob, SimilarityCommand, SimilarityJob
+from mot_dinov3.keypoints.config import KeypointJobConfig, SimilarityConfig, SimilarityOptions
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pca
@@ -56,7 +56,7 @@ class Comparison:
     """
 
     def __init__(
-        self, backend: CountedBackend, job: SimilarityJob, clicked: Image, point: npt.NDArray[np.float64] | None
+        self, backend: CountedBackend, job: SimilarityConfig, clicked: Image, point: npt.NDArray[np.float64] | None
     ) -> None:
         self._backend, self._job, self._point = backend, job, point
         dense, factor = describe(backend, clicked, job.short_side)
@@ -84,7 +84,7 @@ class Comparison:
         return Shown(drawn, heights, lines)
 
 
-def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambda: False) -> SimilarityResult:
+def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambda: False) -> SimilarityResult:
     """Describe the pictures, compare, and write what was asked for; `tick` ends a video early when true.
 
     Raises:
@@ -101,7 +101,7 @@ def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambd
     files.check_output(output, source=job.image or job.video)
     clicked = _picture(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
-    shared = KeypointJob(backend=job.backend, model=job.model, weights=job.weights)
+    shared = KeypointJobConfig(backend=job.backend, model=job.model, weights=job.weights)
     choice = build_backend(shared, command.keypoint_device)
     comparison = Comparison(choice.backend, job, clicked, None if job.pca else point)
     if moving:
@@ -119,7 +119,7 @@ def show_similarity(command: SimilarityCommand, tick: Callable[[], bool] = lambd
     return SimilarityResult(tuple(lines), choice.notices)
 
 
-def _write_video(path: Path, job: SimilarityJob, comparison: Comparison, tick: Callable[[], bool]) -> int:
+def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick: Callable[[], bool]) -> int:
     """Write the heatmaps of a range of frames; return how many."""
     source = SourceConfig(source=job.video, start_frame=job.first_shown, end_frame=job.end_frame)
     written = 0
@@ -143,7 +143,7 @@ def describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[De
     return backend.describe(shown.astype(np.uint8)), np.array(size) / (width, height)
 
 
-def _picture(job: SimilarityJob, frame: int) -> Image:
+def _picture(job: SimilarityConfig, frame: int) -> Image:
     if (job.image is None) == (job.video is None):
         raise UsageError("give either --image or --video", remedy="for example: --video in.mp4 --frame 10 --point 5,7")
     if job.image is not None:

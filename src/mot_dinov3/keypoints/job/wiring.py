@@ -12,7 +12,7 @@ from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJob, KeypointsCommand
+from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointFiles, Place, stem_of
 from mot_dinov3.keypoints.job.gaps import Gap
 from mot_dinov3.keypoints.job.loop import KeypointPipeline
@@ -41,7 +41,7 @@ class KeypointRun:
         choice: The backend.
     """
 
-    job: KeypointJob
+    job: KeypointJobConfig
     pipeline: KeypointPipeline
     info: VideoInfo
     place: Place
@@ -115,7 +115,7 @@ class KeypointRun:
         ]
 
 
-def build_keypoints(command: KeypointsCommand) -> KeypointRun:
+def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     """Build a keypoint job: outputs first, then labels, then weights.
 
     Raises:
@@ -151,7 +151,7 @@ def build_keypoints(command: KeypointsCommand) -> KeypointRun:
     return KeypointRun(job, pipeline, info, place, choice)
 
 
-def _source(job: KeypointJob, start: int, stop: int | None) -> SourceConfig:
+def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfig:
     return SourceConfig(source=job.video, start_frame=start, end_frame=stop)
 
 
@@ -221,12 +221,12 @@ class KeypointVideoProcessor:
         config = runtime_config or KeypointConfig()
         if short_side is not None:
             config = dataclasses.replace(config, short_side=short_side)
-        job = KeypointJob(
+        job = KeypointJobConfig(
             video=str(video_path),
             result_folder=None if result_folder is None else str(result_folder),
             model=None if model_name == MODEL else model_name,
         )
-        self._run = build_keypoints(KeypointsCommand(job, DeviceChoice(device=device or "auto"), config))
+        self._run = build_keypoints(KeypointsOptions(job, DeviceChoice(device=device or "auto"), config))
 
     def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:
         """Follow all points, write all files and return the summary's lines; `tick` interrupts when true."""

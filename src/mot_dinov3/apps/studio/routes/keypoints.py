@@ -13,7 +13,7 @@ from mot_dinov3.apps.studio.routes.similarity import backend_job
 from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.apps.studio.shapes import MAX_ITEMS, Item
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointsCommand
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import Place, stem_of
 from mot_dinov3.keypoints.job.gaps import plan_gaps
 from mot_dinov3.video.images import list_images
@@ -74,7 +74,7 @@ def follow(studio: Studio, ask: Ask) -> Handle:
     wanted = backend_job(studio, ask)
     config = KeypointConfig(symmetry_pairs=ask.text("pairs", ""))
     job_config = dataclasses.replace(wanted, video=str(place.video), result_folder=str(place.folder))
-    command = KeypointsCommand(job_config, studio.command.device, config)
+    command = KeypointsOptions(job_config, studio.command.device, config)
 
     def work(job: Job) -> dict[str, Any]:
         from mot_dinov3.keypoints.job.wiring import build_keypoints

@@ -10,7 +10,7 @@ from mot_dinov3.apps.studio.patch_similarity import Described, compare
 from mot_dinov3.apps.studio.requests import Ask
 from mot_dinov3.apps.studio.session import Studio, file_stamp
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.keypoints.config import KeypointJob
+from mot_dinov3.keypoints.config import KeypointJobConfig
 from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
 from mot_dinov3.keypoints.job.similarity import describe
 
@@ -47,7 +47,7 @@ def similarity(studio: Studio, ask: Ask) -> Handle:
     return Handle(studio.jobs.start("similarity", "Comparing", work, subject=subject, wait_s=0.3))
 
 
-def backend_job(studio: Studio, ask: Ask) -> KeypointJob:
+def backend_job(studio: Studio, ask: Ask) -> KeypointJobConfig:
     """Return which backend and model a request names.
 
     Raises:
@@ -58,11 +58,11 @@ def backend_job(studio: Studio, ask: Ask) -> KeypointJob:
         model = str(studio.roots.check(model))
     backend = ask.text("backend", "auto")
     if backend == "convnet":
-        return KeypointJob(backend=backend, weights=model or None)
-    return KeypointJob(backend=backend, model=model or None)
+        return KeypointJobConfig(backend=backend, weights=model or None)
+    return KeypointJobConfig(backend=backend, model=model or None)
 
 
-def load_backend(studio: Studio, wanted: KeypointJob) -> BackendChoice:
+def load_backend(studio: Studio, wanted: KeypointJobConfig) -> BackendChoice:
     """Return a backend, loaded once."""
     return studio.loaded(("backend", wanted), lambda: build_backend(wanted, studio.command.device))
 
