@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Removes .venv and the caches of the tools; never what you made: outputs/, data/, models/ and .env stay.
+# Removes .venv and the caches of the tools; keeps outputs/, data/, models/ and .env.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: bash clean.sh [--keep-venv] [--dry-run] [--help]
 
-Removes .venv, caches and build folders of this checkout. outputs/, data/, models/ and .env stay.
+Removes .venv, caches and build folders of this checkout. Keeps outputs/, data/, models/ and .env.
 TEXT
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets the project up in .venv inside the checkout; `bash setup.sh --help` says how.
+# Sets up the project in .venv inside the checkout; see `bash setup.sh --help`.
 # Works with bash 3.2 (macOS): no associative arrays, no empty arrays under `set -u`.
 set -euo pipefail
 
@@ -7,24 +7,24 @@ usage() {
   cat <<'TEXT'
 usage: bash setup.sh cpu|t4_gpu [options]
 
-  cpu      PyTorch for the processor (also right for Apple silicon, whose GPU comes with it), and OpenVINO, which
-           runs the networks several times as fast there (the extra `fast`)
+  cpu      PyTorch for CPUs (also for Apple silicon, including its GPU), and OpenVINO, which runs the networks
+           several times as fast on a CPU (the extra `fast`)
   t4_gpu   PyTorch with CUDA, for an NVIDIA T4 or newer
 
-  --yes             answer yes to questions about packages; never to one that needs root
-  --demo            afterwards run the main job on a clip made on the spot: outputs/demo.{mp4,jpg,json}
-  --test            also install what the tests use; afterwards run every check and the tests
-  --extras a,b      also install these optional parts of pyproject.toml; later calls add to earlier ones
-  --dinov3-stable   transformers from its release (the default)
-  --dinov3-edge     transformers from its repository, for a model its release does not know yet
-  --dry-run         print every command and do nothing
-  --help            this text
+  --yes             answer yes to questions about packages, but never to one that needs root
+  --demo            then track a generated clip: outputs/demo.{mp4,jpg,json}
+  --test            also install the test packages, then run all checks and tests
+  --extras a,b      also install these extras of pyproject.toml; later calls add to earlier ones
+  --dinov3-stable   install the released transformers (the default)
+  --dinov3-edge     install transformers from its repository, for a model that the release does not support
+  --dry-run         print every command without running it
+  --help            show this help and exit
 
 environment:
-  TORCH_CHANNEL     which of PyTorch's own wheels: cpu, cu126, cu128, … (default: cpu, or cu126 for t4_gpu)
-  PYTHON            the interpreter, 3.10 to 3.13 (default: the newest of these that runs)
+  TORCH_CHANNEL     PyTorch wheel channel: cpu, cu126, cu128, … (default: cpu, or cu126 for t4_gpu)
+  PYTHON            interpreter, 3.10 to 3.13 (default: the newest of these that runs)
 
-Everything lands in .venv; nothing outside the checkout is touched. A matching .venv is reused.
+Everything is installed into .venv; nothing outside the checkout is changed. A matching .venv is reused.
 TEXT
 }
 
@@ -32,8 +32,8 @@ PYTORCH_INDEX="https://download.pytorch.org/whl"
 TRANSFORMERS_HOST="https://github.com"
 TRANSFORMERS_EDGE="git+$TRANSFORMERS_HOST/huggingface/transformers"
 PROBE_SECONDS=5
-# Runs with drivers from 2022 on and knows the T4 (sm_75). PyTorch publishes it up to 2.14; from 2.15 on there is only
-# CUDA 13, which knows the T4 too but wants a driver from 580 on: TORCH_CHANNEL=cu130.
+# Works with drivers from 2022 on and supports the T4 (sm_75). PyTorch publishes it up to 2.14; from 2.15 on there is
+# only CUDA 13, which also supports the T4 but requires driver 580 or later: TORCH_CHANNEL=cu130.
 DEFAULT_CUDA_CHANNEL="cu126"
 SUPPORTED="3.10 to 3.13"
 
@@ -43,7 +43,7 @@ ROOT="$(pwd -P)"
 VENV_PYTHON=".venv/bin/python"
 STAMP=".venv/mot-dinov3.stamp"
 
-# ------------------------------------------------------------------ talking
+# ------------------------------------------------------------------ messages
 
 say() { printf '%s\n' "$*"; }
 
@@ -52,7 +52,7 @@ die() { # message, exit code
   exit "${2:-1}"
 }
 
-quoted() { # the arguments as one could type them
+quoted() { # the arguments, quoted for a shell
   local word out=""
   for word in "$@"; do
     case "$word" in
@@ -68,9 +68,9 @@ run() { # print a command, then run it unless this is a dry run
   [ "$DRY_RUN" = 1 ] || "$@"
 }
 
-confirm() { # a question about packages: --yes answers it
+confirm() { # asks a question about packages; --yes answers it
   [ "$YES" = 1 ] || [ "$DRY_RUN" = 1 ] && return 0
-  [ -t 0 ] || die "$1 No terminal to ask on: run again with --yes." 2
+  [ -t 0 ] || die "$1 There is no terminal to answer on: run again with --yes." 2
   local answer
   read -r -p "$1 [y/N] " answer
   case "$answer" in
@@ -79,7 +79,7 @@ confirm() { # a question about packages: --yes answers it
   esac
 }
 
-needs_root() { # why, Debian packages: asked on a terminal only, and --yes does not answer it
+needs_root() { # reason, Debian packages: asks on a terminal only, and --yes does not answer it
   local why="$1" sudo="" answer=""
   shift
   [ "$(id -u)" = 0 ] || sudo="sudo "
@@ -94,7 +94,7 @@ needs_root() { # why, Debian packages: asked on a terminal only, and --yes does 
   esac
 }
 
-# ------------------------------------------------------------------ what is asked for
+# ------------------------------------------------------------------ arguments
 
 has() { # has LIST WORD: is WORD in the comma-separated LIST?
   case ",$1," in *",$2,"*) return 0 ;; esac
@@ -106,7 +106,7 @@ known_extras() { # names of the optional parts in pyproject.toml, comma-separate
     paste -s -d , -
 }
 
-requirement() { # the line of pyproject.toml's dependencies that names this package, so that bounds are said once
+requirement() { # the requirement of a package in pyproject.toml, so that version bounds stand in one place
   sed -n "s/^ *\"\($1[<>=!~][^\"]*\)\".*/\1/p" pyproject.toml | head -n 1
 }
 
@@ -131,7 +131,7 @@ parse() {
       --demo) DEMO=1 ;;
       --test) TEST=1 && add_extras test ;;
       --extras)
-        [ $# -ge 2 ] || die "--extras wants names; valid: $(known_extras)" 2
+        [ $# -ge 2 ] || die "--extras requires names; valid: $(known_extras)" 2
         add_extras "$2" && shift
         ;;
       --extras=*) add_extras "${1#--extras=}" ;;
@@ -145,20 +145,20 @@ parse() {
     esac
     shift
   done
-  [ -n "$TARGET" ] || { usage >&2 && die "say what to set up for: cpu or t4_gpu" 2; }
+  [ -n "$TARGET" ] || { usage >&2 && die "choose a target: cpu or t4_gpu" 2; }
   [ "$TARGET" != cpu ] || add_extras fast
   CHANNEL="${TORCH_CHANNEL:-}"
   case "$CHANNEL" in
-    *[!A-Za-z0-9._/-]*) die "TORCH_CHANNEL '$CHANNEL' is not a channel's name, such as cpu or cu126" 2 ;;
+    *[!A-Za-z0-9._/-]*) die "TORCH_CHANNEL '$CHANNEL' is not a valid channel, such as cpu or cu126" 2 ;;
   esac
   if [ "$TARGET" = t4_gpu ] && [ "$(uname -s)" = Darwin ] && [ "$DRY_RUN" = 0 ]; then
     die "there is no CUDA on macOS; use: bash setup.sh cpu" 2
   fi
 }
 
-# ------------------------------------------------------------------ surroundings
+# ------------------------------------------------------------------ environment
 
-confine() { # what pip and the imported libraries would write elsewhere stays in the checkout
+confine() { # keeps files of pip and the imported libraries inside the checkout
   unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=1
   export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -172,7 +172,7 @@ print("%d.%d" % v)
 sys.exit(not (3, 10) <= v <= (3, 13))' 2>/dev/null
 }
 
-choose_python() { # sets PYTHON_BIN: run each, since a name on the PATH may be a shim for nothing
+choose_python() { # sets PYTHON_BIN; runs each candidate, since a name on the PATH may be a shim without a target
   local name
   if [ -n "${PYTHON:-}" ]; then
     PYTHON_BIN="$PYTHON"
@@ -187,10 +187,10 @@ choose_python() { # sets PYTHON_BIN: run each, since a name on the PATH may be a
     PYTHON_BIN="$(command -v "$name" || true)"
     if [ -n "$PYTHON_BIN" ] && minor_version "$PYTHON_BIN" >/dev/null; then return; fi
   done
-  die "no Python $SUPPORTED found; install one, or name it: PYTHON=/path/to/python bash setup.sh $TARGET"
+  die "no Python $SUPPORTED found; install one, or set its path: PYTHON=/path/to/python bash setup.sh $TARGET"
 }
 
-reachable() { # does this address answer within a few seconds?
+reachable() { # true if the URL responds within PROBE_SECONDS
   if command -v curl >/dev/null 2>&1; then
     curl -fsSL --max-time "$PROBE_SECONDS" -o /dev/null "$1" 2>/dev/null
   else
@@ -221,7 +221,7 @@ stamped() { # the value of one fact, empty where unknown
   [ ! -f "$STAMP" ] || sed -n "s/^$1=//p" "$STAMP"
 }
 
-recall() { # earlier extras are kept, and earlier transformers where nothing else is asked for
+recall() { # adds the extras of earlier calls, and keeps their transformers unless another is requested
   local name valid
   valid="$(known_extras)"
   WANTED_EXTRAS="$EXTRAS"
@@ -233,7 +233,7 @@ recall() { # earlier extras are kept, and earlier transformers where nothing els
   [ -n "$TRANSFORMERS" ] || TRANSFORMERS=stable
 }
 
-is_complete() { # does the .venv say of itself that it holds all that is wanted?
+is_complete() { # true if the stamp of .venv matches the request
   [ -f "$STAMP" ] && [ -x "$VENV_PYTHON" ] && [ "$(stamp "$WANTED_EXTRAS" "$TRANSFORMERS")" = "$(cat "$STAMP")" ]
 }
 
@@ -247,7 +247,7 @@ usable_venv() { # runs, is supported, was made here, and is of the version PYTHO
 
 make_venv() {
   if [ -e .venv ] && ! usable_venv; then
-    confirm "The .venv here is broken, was moved, or is of another Python. Delete and make it anew?"
+    confirm "The .venv here is broken, was moved, or belongs to another Python. Delete and recreate it?"
     run rm -rf .venv
   fi
   if [ ! -e .venv ] || [ "$DRY_RUN" = 1 ]; then
@@ -275,9 +275,9 @@ choose_torch_index() { # sets TORCH_INDEX, empty for the default index
   elif [ -n "$CHANNEL" ]; then
     die "TORCH_CHANNEL=$CHANNEL: $PYTORCH_INDEX/$CHANNEL/ cannot be reached or does not exist; unset it for the default"
   elif [ "$TARGET" = cpu ]; then
-    say "PyTorch's CPU wheels cannot be reached within $PROBE_SECONDS s: taking the default index (a larger CUDA build, which runs on the CPU)"
+    say "PyTorch's CPU wheels cannot be reached within $PROBE_SECONDS s: using the default index (a larger CUDA build, which runs on the CPU)"
   else
-    say "PyTorch's $channel wheels cannot be reached within $PROBE_SECONDS s: taking the default index (its CUDA may want a newer driver)"
+    say "PyTorch's $channel wheels cannot be reached within $PROBE_SECONDS s: using the default index (its CUDA may require a newer driver)"
   fi
 }
 
@@ -293,14 +293,14 @@ install_pair() { # torch and torchvision in one call and from one place, so that
   fi
 }
 
-pin_pair() { # nothing that is installed later may exchange one half of the pair
+pin_pair() { # so that later installations cannot replace one of the pair
   run "$VENV_PYTHON" -c 'import importlib.metadata as m, pathlib, sys
 pathlib.Path(sys.argv[1]).write_text("".join(f"{n}=={m.version(n)}\n" for n in sys.argv[2:]))' \
     .venv/torch-pair.txt torch torchvision
 }
 
 install_project() {
-  # LiteRT's converter has bounds of its own, which the versions that all else was tested with may not meet
+  # LiteRT's converter has version bounds that may conflict with constraints.txt
   local tested="-c constraints.txt"
   if has "$WANTED_EXTRAS" tflite; then tested=""; fi
   # shellcheck disable=SC2086 # two words or none
@@ -340,7 +340,7 @@ if torch.version.cuda:
 elif getattr(torch.version, "hip", None):
     build = "rocm" + ".".join(torch.version.hip.split(".")[:2])
 if (channel and build != channel) or (target == "t4_gpu" and build == "cpu"):
-    print(f"torch is a build for {build}, wanted: {channel or 'CUDA'}", file=sys.stderr)
+    print(f"torch is a build for {build}, required: {channel or 'CUDA'}", file=sys.stderr)
     sys.exit(4)
 if scope == "pair":
     sys.exit(0)
@@ -356,7 +356,7 @@ print("python       " + sys.version.split()[0])
 for name, version in versions.items():
     print(f"{name:<12} {version}")
 if target == "t4_gpu" and device == "cpu":
-    print("note: no NVIDIA GPU is visible here (nvidia-smi shows driver and GPU); it will run on the CPU until one is")
+    print("note: no NVIDIA GPU is available (nvidia-smi shows driver and GPU); the CPU will be used")
 PYTHON
 }
 
@@ -370,7 +370,7 @@ install() {
   [ "$pair" = 1 ] || choose_torch_index
   make_venv
   if [ "$pair" = 0 ]; then
-    # exchanged whole: half of a pair is what breaks
+    # replaced together: a mismatched pair does not work
     [ "$old" = 0 ] || run "$VENV_PYTHON" -m pip uninstall -q -y torch torchvision
     install_pair
   fi
@@ -379,7 +379,7 @@ install() {
   [ "$DRY_RUN" = 1 ] || stamp "$WANTED_EXTRAS" "$TRANSFORMERS" >"$STAMP"
 }
 
-check() { # ends the set-up: everything imports, or it says what does not
+check() { # last step: imports everything, or reports what fails
   local code=0
   if [ "$DRY_RUN" = 1 ]; then
     say "+ $VENV_PYTHON - # imports torch, torchvision, cv2, av, transformers, ultralytics; prints their versions"
@@ -388,19 +388,19 @@ check() { # ends the set-up: everything imports, or it says what does not
   verify all || code=$?
   case "$code" in
     0) return ;;
-    "$SYSTEM_LIBRARY") needs_root "OpenCV misses a system library." libgl1 libglib2.0-0 ;;
-    "$PAIR_BROKEN" | "$WRONG_BUILD") say "installing torch and torchvision anew, once" && install ;;
+    "$SYSTEM_LIBRARY") needs_root "OpenCV requires a missing system library." libgl1 libglib2.0-0 ;;
+    "$PAIR_BROKEN" | "$WRONG_BUILD") say "reinstalling torch and torchvision once" && install ;;
   esac
   verify all || { rm -f "$STAMP" && die "the .venv is not usable, see above; bash clean.sh, then run setup.sh again"; }
 }
 
-# ------------------------------------------------------------------ afterwards
+# ------------------------------------------------------------------ demo and checks
 
 check_types() { # numpy describes its arrays' types anew in each release; the code follows those from 2.3 on
   if [ "$DRY_RUN" = 1 ] || "$VENV_PYTHON" -c 'import numpy; raise SystemExit(tuple(map(int, numpy.__version__.split(".")[:2])) < (2, 3))'; then
     run "$VENV_PYTHON" -m mypy
   else
-    say "types are not checked here: this Python has only numpy releases before 2.3"
+    say "skipping mypy: numpy 2.3 is not available for this Python"
   fi
 }
 
@@ -426,7 +426,7 @@ main() {
   if is_complete && { [ -z "${PYTHON:-}" ] || usable_venv; } && { [ "$DRY_RUN" = 1 ] || verify all; }; then
     say "reusing .venv"
   else
-    confirm "Install PyTorch, transformers, ultralytics and what they need into .venv (2 to 7 GB)?"
+    confirm "Install PyTorch, transformers, ultralytics and their dependencies into .venv (2 to 7 GB)?"
     install
     check
   fi

@@ -39,7 +39,7 @@ from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.config import TrackerConfig
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "all ingredients": {},
+    "all components": {},
     "with coasted boxes (the default)": {"coast": True},
     "greedy instead of optimal assignment": {"hungarian": False},
     "no second round for low scores": {"low_match": False},
@@ -47,18 +47,18 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "plain IoU, heights ignored": {"height_power": 0.0},
     "boxes do not grow with uncertainty": {"growth": 0.0},
     "no motion likelihood": {"likelihood": 0.0},
-    "lost tracks equal to live ones": {"lost_penalty": 0.0},
-    "contested boxes pull fully": {"contest_noise": 1.0},
-    "sizes not damped when lost": {"size_damping": 0.0},
-    "leaving the picture means nothing": {"edge_seconds": 0.0},
-    "lost tracks live 1 s": {"lost_seconds": 1.0},
+    "no penalty for lost tracks": {"lost_penalty": 0.0},
+    "full update by contested boxes": {"contest_noise": 1.0},
+    "no size damping of lost tracks": {"size_damping": 0.0},
+    "no shorter limit at the frame edge": {"edge_seconds": 0.0},
+    "lost tracks kept for 1 s": {"lost_seconds": 1.0},
     "confirmed by the first box": {"confirm_hits": 1},
     "confirmed at once from score 0.8": {"confirm_score": 0.8},
-    "tracks start on live ones": {"new_overlap": 1.0},
-    "the camera's motion not compensated": {"camera_motion": False},
+    "tracks start on active ones": {"new_overlap": 1.0},
+    "no camera motion compensation": {"camera_motion": False},
     "no appearance in the similarity": {"appearance": 0.0},
     "last embedding instead of a running mean": {"ema": 0.0},
-    "no recovery by looks": {"recovery": False},
+    "no re-identification": {"recovery": False},
     "motion only": {"appearance": 0.0, "recovery": False},
 }
 

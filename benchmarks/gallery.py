@@ -115,7 +115,7 @@ class Data:
 
 def identities(data: Data, every_detection: bool) -> Iterator[str]:
     """Yield the table of names against truth."""
-    yield "| gallery | tracker | named right | of detections with truth | twice in a frame | embeddings |"
+    yield "| gallery | tracker | correct | of detections with ground truth | duplicates in a frame | embeddings |"
     yield "| --- | --- | --- | --- | --- | --- |"
     truth = true_boxes(data.sequence / "gt/gt.txt")
     dets = data.pets()
@@ -133,7 +133,7 @@ def identities(data: Data, every_detection: bool) -> Iterator[str]:
             right, named, known, twice = against_truth(result.payload["frames"], truth)
             share, covered = 100 * right / max(named, 1), 100 * named / known
             looks = result.stats["embeddings"]
-            yield f"| {half} half | {tracker} | {share:.1f} % | {covered:.1f} % named | {twice} | {looks} |"
+            yield f"| {half} half | {tracker} | {share:.1f} % | {covered:.1f} % identified | {twice} | {looks} |"
 
 
 def true_boxes(path: Path) -> dict[int, tuple[list[int], Any]]:
@@ -240,7 +240,7 @@ def bytetrack() -> Callable[[Any], object] | None:
 
 def memory(data: Data) -> Iterator[str]:
     """Yield the table of peak memory and speed on videos of many short tracks, and the time to the first frame."""
-    yield "| frames (4 new short tracks a frame) | peak memory, MB | seconds, all | ms a frame beyond the first 300 |"
+    yield "| frames (4 new short tracks per frame) | peak memory, MB | total seconds | ms/frame after the first 300 |"
     yield "| --- | --- | --- | --- |"
     before, video = 0.0, data.long_video(10_000)
     for count in (1, 300, 5000, 10000):

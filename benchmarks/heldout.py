@@ -49,7 +49,7 @@ TRIED = (
     "edge_seconds",
 )
 FACTORS = (2 / 3, 3 / 2)
-DEFAULTS = "the defaults"
+DEFAULTS = "defaults"
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ EVERY = (1, 2, 3, 5, 10)
 def main() -> None:
     """Print the table."""
     args = parse()
-    print("| look at every | as filed | ID switches | linked | ID switches | as shown |")
+    print("| detection interval | files | ID switches | files, linked | ID switches | video |")
     print("| --- " * 6 + "|")
     values = {"source": str(args.video), "dets": str(args.dets), "video": False, "device": "cpu"}
     values |= {"embedder": args.embedder} | ({"embed_model": str(args.embed_model)} if args.embed_model else {})

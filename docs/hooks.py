@@ -1,4 +1,4 @@
-"""What MkDocs is told by the code: the page of every option, and files of the checkout that are pages of the site."""
+"""MkDocs hooks: the generated CLI reference, and pages of the site that are files of the checkout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mot_dinov3.cli import COMMANDS, Parser
 ROOT = Path(__file__).resolve().parents[1]
 BROUGHT = {"results.md": "benchmarks/RESULTS.md", "changelog.md": "CHANGELOG.md"}
 SOURCE = "(in the checkout)"
-HEAD = """# Every option
+HEAD = """# CLI reference
 
-Made from the program itself: the same as `mot-dinov3 COMMAND --help`. `--debug` and `--no-progress` go with all. In a
-`--config` file a key is an option's long name without the dashes in front: `embed-budget-ms = 20`.
+Generated from the program: the text of `mot-dinov3 COMMAND --help`. All commands accept `--debug` and `--no-progress`.
+In a `--config` file a key is the long name of an option without the leading dashes: `embed-budget-ms = 20`.
 """
 
 
@@ -26,28 +26,28 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are not in docs/."""
     for name, place in BROUGHT.items():
         files.append(File.generated(config, name, content=inside((ROOT / place).read_text(encoding="utf-8"))))
-    files.append(File.generated(config, "options.md", content=options_page()))
+    files.append(File.generated(config, "cli.md", content=cli_page()))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links to files beside docs/ to their page on the site; those without one become plain text."""
+    """Redirect links to files outside docs/ to their page on the site; links without one become plain text."""
     for name, place in BROUGHT.items():
         markdown = markdown.replace(f"](../{place}", f"]({name}")
     return re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]+\)", rf"\1 {SOURCE}", markdown)
 
 
 def inside(text: str) -> str:
-    """Return a file of the checkout's root as a page of the site: its links lead from there, pages lie here."""
+    """Return a file outside docs/ as a page of the site, with its links made relative to docs/."""
     return re.sub(r"\]\((?:\.\./)?docs/", "](", text)
 
 
-def options_page() -> str:
-    """Return every command with every option, as ``--help`` tells them."""
+def cli_page() -> str:
+    """Return every command with every option, as in ``--help``."""
     parts = [HEAD]
-    for name, what in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         parser = parser_of(name)
-        parts.append(f"## {name}\n\n{cell(what[0].upper() + what[1:])}.\n\n{plain(parser.description or '')}\n")
+        parts.append(f"## {name}\n\n{cell(summary[0].upper() + summary[1:])}.\n\n{plain(parser.description or '')}\n")
         parts += [table(group) for group in parser._action_groups if group._group_actions]
     return "\n".join(parts)
 
@@ -64,7 +64,7 @@ def table(group: argparse._ArgumentGroup) -> str:
     """Return one group of options as a table."""
     rows = "".join(row(action) for action in group._group_actions)
     title = group.title or "options"
-    return f"### {cell(title[0].upper() + title[1:])}\n\n| option | what it does |\n| --- | --- |\n{rows}"
+    return f"### {cell(title[0].upper() + title[1:])}\n\n| option | description |\n| --- | --- |\n{rows}"
 
 
 def row(action: argparse.Action) -> str:
@@ -77,11 +77,11 @@ def row(action: argparse.Action) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a help text with argparse's double per cent signs undone, and what Markdown would obey escaped."""
+    """Return a help text with argparse's ``%%`` replaced and Markdown's special characters escaped."""
     text = text.replace("%(prog)s", "mot-dinov3").replace("%%", "%")
     return re.sub(r"([<>*_\[\]])", r"\\\1", text)
 
 
 def cell(text: str) -> str:
-    """Return text that stays in its cell of a table."""
+    """Return text escaped for a table cell."""
     return " ".join(text.replace("|", "\\|").split())

@@ -1,12 +1,12 @@
-"""Run the tests of what the program promises and write what they found into ``docs/reliability.md``.
+"""Run the reliability tests and write their results to ``docs/reliability.md``.
 
 ::
 
     python docs/reliability.py                  # all of them, about ten minutes
     python docs/reliability.py -k resume        # pytest's own options; rows of other tests stay as they are
 
-Each test notes its promise and its figure through the fixture ``reliability``. A test that fails writes no row, and
-then the table is left alone.
+Each test records its requirement and its result with the fixture ``reliability``. If a test fails, the table is not
+changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "reliability.md"
 BEGIN, END = "<!-- table: written by docs/reliability.py -->", "<!-- end of table -->"
-Row = tuple[str, str, str]  # promise, test, figure
+Row = tuple[str, str, str]  # requirement, test, result
 
 
 def measured(options: list[str]) -> list[Row]:
@@ -32,7 +32,7 @@ def measured(options: list[str]) -> list[Row]:
         if done.returncode:
             sys.exit(f"the tests ended with code {done.returncode}: {PAGE.name} stays as it is")
         lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
-    return [(promise, test, figure) for promise, test, figure in (line.split("\t") for line in lines)]
+    return [(requirement, test, result) for requirement, test, result in (line.split("\t") for line in lines)]
 
 
 def parsed(table: str) -> list[Row]:
@@ -43,8 +43,8 @@ def parsed(table: str) -> list[Row]:
 
 def rendered(rows: list[Row]) -> str:
     """Return the rows as a Markdown table, by test."""
-    lines = ["| promise | test, in tests/reliability | found |", "| --- | --- | --- |"]
-    lines += [f"| {promise} | `{test}` | {figure.replace('|', '/')} |" for promise, test, figure in rows]
+    lines = ["| requirement | test, in tests/reliability | result |", "| --- | --- | --- |"]
+    lines += [f"| {requirement} | `{test}` | {result.replace('|', '/')} |" for requirement, test, result in rows]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""Follow labelled body parts: ``python examples/animal_keypoints.py VIDEO LABEL_FOLDER``.
+"""Track labelled body parts: ``python examples/animal_keypoints.py VIDEO LABEL_FOLDER``.
 
-The folder holds one labelled frame or more, as LabelMe, Annolid and ``mot-dinov3 studio`` write them; results go there,
-too. Without DINOv3's weights a backend that needs none follows the points, and says so.
+The folder contains at least one labelled frame, written by LabelMe, Annolid or ``mot-dinov3 studio``; the results are
+written there, too. If DINOv3 is not available, a backend without weights is used, with a notice.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from mot_dinov3.keypoints import KeypointConfig, KeypointVideoProcessor
 
 
 def main(video: str, labels: str) -> None:
-    """Follow the points and print what was written."""
+    """Track the points and print the paths of the results."""
     processor = KeypointVideoProcessor(
         video_path=video, result_folder=labels, runtime_config=KeypointConfig(mask_enforce_position=True)
     )
     print("\n".join(processor.process_video()))
-    print(f"results are in {labels}/: *_keypoints.csv, and a JSON file a frame")
+    print(f"results are in {labels}/: *_keypoints.csv, and one JSON file per frame")
 
 
 if __name__ == "__main__":

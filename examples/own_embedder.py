@@ -1,6 +1,6 @@
-"""An embedder of your own: ``python examples/own_embedder.py VIDEO [FRAMES]``.
+"""A custom embedder: ``python examples/own_embedder.py VIDEO [FRAMES]``.
 
-On the command line it is ``--embedder own_embedder:MeanColour``, from the folder that holds this file.
+On the command line, use ``--embedder own_embedder:MeanColour`` in the folder of this file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mot_dinov3.testing import check_embedder
 
 
 class MeanColour(CropEmbedder):
-    """Embeds by the mean colours of a crop's four quarters; `CropEmbedder` cuts the crops and normalises the rows."""
+    """Embeds the mean colours of a crop's four quarters; `CropEmbedder` cuts the crops and normalises the rows."""
 
     def __init__(self, request: EmbedderRequest) -> None:
         super().__init__(Quarters(), request, info=ModelInfo("mean-colour"), same_floor=0.9, square=False)
 
 
 class Quarters:
-    """Turns crops into features."""
+    """Feature extractor of `MeanColour`."""
 
     def extract(self, crops: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         """Return ``(n, 12)`` float32 for BGR crops of any size."""
@@ -38,7 +38,7 @@ class Quarters:
         return np.array(rows, np.float32)
 
     def synchronize(self) -> None:
-        """Do nothing: numpy does not run ahead."""
+        """Do nothing: numpy computes synchronously."""
 
 
 def main(video: str, frames: int | None) -> None:

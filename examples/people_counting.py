@@ -1,6 +1,6 @@
-"""Count who walks over a line: ``python examples/people_counting.py VIDEO X1,Y1,X2,Y2 [FRAMES]``.
+"""Count people crossing a line: ``python examples/people_counting.py VIDEO X1,Y1,X2,Y2 [FRAMES]``.
 
-Without weights, for a camera that does not move; with ``det="yolov8n.pt", classes="0"`` for any other.
+Uses background subtraction, which needs no weights but a fixed camera; use ``det="yolov8n.pt", classes="0"`` otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mot_dinov3 import Pipeline
 
 
 def main(video: str, line: str, frames: int | None) -> None:
-    """Track the video and print what the line counted."""
+    """Track the video and print the counts of the line."""
     pipeline = Pipeline.from_options(source=video, det="motion", embedder="histogram", line=[line], end_frame=frames)
     seen: set[int] = set()
     for _, detections in pipeline:

@@ -32,7 +32,7 @@ def site(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(site: Path) -> None:
     pages = {path.relative_to(site).parts[0] for path in site.rglob("index.html")}
-    assert {"how", "recipes", "options", "formats", "troubleshooting", "results", "contributing"} <= pages
+    assert {"how-it-works", "recipes", "cli", "formats", "troubleshooting", "results", "contributing"} <= pages
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert re.findall(r'<(?:script|img)[^>]+src="https?://', text) == [], path
@@ -40,7 +40,7 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(site: Path)
 
 
 def test_every_option_of_every_command_has_its_row(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (site / "options" / "index.html").read_text(encoding="utf-8")
+    page = (site / "cli" / "index.html").read_text(encoding="utf-8")
     for command in COMMANDS:
         with pytest.raises(SystemExit):
             main([command, "--help"])
@@ -61,7 +61,7 @@ def test_the_pages_name_only_what_exists(repo: Path, capsys: pytest.CaptureFixtu
     known += capsys.readouterr().out
     options = set(re.findall(r"--[a-z][a-z0-9-]+", known))
     wrong: dict[str, list[str]] = {}
-    for page in ("batch", "formats", "how", "index", "limits", "recipes", "troubleshooting"):
+    for page in ("batch", "formats", "how-it-works", "index", "limitations", "recipes", "troubleshooting"):
         text = (repo / "docs" / f"{page}.md").read_text(encoding="utf-8")
         ours = [line for line in text.splitlines() if line.startswith(("mot-dinov3 ", "|", "bash "))]
         found = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", "\n".join(ours))) - options

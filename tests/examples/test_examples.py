@@ -35,7 +35,7 @@ def test_an_embedder_of_your_own_tracks(repo: Path, shared: Path) -> None:
 @pytest.mark.slow
 def test_people_get_names(repo: Path, shared: Path) -> None:
     gallery = shared / "data/gallery/crops_pets09_s2l1"
-    printed = run(repo, "who_is_who.py", shared / "data/tracking/vtest.avi", gallery, 60)
+    printed = run(repo, "people_identification.py", shared / "data/tracking/vtest.avi", gallery, 60)
     given = re.findall(r"track \d+: (\S+)", printed)
     assert set(given) - {"unknown"} <= {folder.name for folder in gallery.iterdir()}
     assert len(given) >= 3
@@ -50,7 +50,9 @@ def test_body_parts_are_followed(repo: Path, shared: Path, tmp_path: Path) -> No
     assert len(list((tmp_path / "labels").glob("*.json"))) > 10
 
 
-@pytest.mark.parametrize("name", ["people_counting.py", "who_is_who.py", "animal_keypoints.py", "own_embedder.py"])
+@pytest.mark.parametrize(
+    "name", ["people_counting.py", "people_identification.py", "animal_keypoints.py", "own_embedder.py"]
+)
 def test_without_words_an_example_says_what_it_takes(repo: Path, name: str) -> None:
     command = [sys.executable, str(repo / "examples" / name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=repo)

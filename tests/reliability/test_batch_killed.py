@@ -90,7 +90,7 @@ def test_a_batch_goes_on_to_the_same_end(
     assert {p.name for p in (out / "a").iterdir()} == {p.name for p in (out / "b").iterdir()} == names
     assert "resumed: boxes and embeddings of" in (out / "a/log.txt").read_text()
     reliability(
-        f"a batch that gets {number.name} amid a video{', as its process does' if killed else ''}: --resume "
-        "ends with the tracks and the counts of an uninterrupted run",
+        f"a batch that gets {number.name} during a video{', as its process does' if killed else ''}: --resume "
+        "gives the tracks and counts of an uninterrupted run",
         f"1 ended, 1 equal; {crossings} crossings",
     )

@@ -431,7 +431,7 @@ def test_files_that_would_fill_the_memory(reliability: Callable[[str, str], None
             read(path)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     reliability(
-        "Hostile text", f"{len(readers)} readings of 1 GB numbers, deep nests, folders, pipes: +{grown:.0f} MB at most"
+        "Hostile text", f"{len(readers)} reads of 1 GB numbers, deep nesting, folders, pipes: at most +{grown:.0f} MB"
     )
     assert grown < 600
 

@@ -116,7 +116,7 @@ def test_memory_and_state_stay_bounded(tmp_path: Path, reliability: Callable[[st
     ms = 1e3 * (late["cpu_s"] - early["cpu_s"]) / (FRAMES - SETTLED)
     reliability(
         "60,000 frames, gallery, JSON and MOT written: resident memory and state stay what they were at frame 2,000",
-        f"{late['tracks']} tracks came and went; {early['mib']:.0f} MiB at frame {SETTLED:,}, {grown:+.1f} MiB at the "
-        f"end; at most {', '.join(f'{count} {name}' for name, count in late['most'].items())}; {ms:.2f} ms of "
+        f"{late['tracks']} tracks started and ended; {early['mib']:.0f} MiB at frame {SETTLED:,}, {grown:+.1f} MiB at "
+        f"the end; at most {', '.join(f'{count} {name}' for name, count in late['most'].items())}; {ms:.2f} ms of "
         "processor time a frame",
     )

@@ -90,8 +90,8 @@ def test_killed_at_20_frames(
     assert lost <= 45, "a key frame's distance and what the encoder looks ahead"
     reliability(
         "SIGKILL at 20 random frames: every file so far can be read; --resume ends with the same bytes of JSON, "
-        "MOT, CSV and det-v1, and a video that shows the same",
-        f"20 killed, 20 readable, 20 equal, 0 lost; the unfinished video lacked at most {lost} frames of {frames[-1]}",
+        "MOT, CSV and det-v1, and a video with the same frames",
+        f"20 killed, 20 readable, 20 equal, 0 lost; the partial video lacked at most {lost} frames of {frames[-1]}",
     )
 
 
@@ -182,9 +182,9 @@ def test_killed_twice_interrupted_and_complete(
     assert "the run was complete" in capsys.readouterr().err
     assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
     reliability(
-        "killed twice, Ctrl-C (130) while catching up, SIGTERM (143) later, each time resumed: the same end; a "
-        "complete run is left alone",
-        "4 interruptions, 0 lost; the first 80 pictures taken over bit by bit",
+        "killed twice, Ctrl-C (130) while catching up, SIGTERM (143) later, each time resumed: the same result; a "
+        "complete run is not repeated",
+        "4 interruptions, 0 lost; the first 80 frames copied bit by bit",
     )
 
 
@@ -315,7 +315,7 @@ def test_what_a_network_found_is_not_looked_for_again(
     assert run(folder, [*words, "--resume"], monkeypatch) == 0
     assert (folder / "t.json").read_bytes() == (tmp_path / "whole" / "t.json").read_bytes()
     assert seen == list(range(17, 24))
-    reliability("a resumed run with YOLO looks only at frames that the killed one had not", "17 of 24 taken over")
+    reliability("a resumed run with YOLO detects only in frames that the killed one had not reached", "17 of 24 reused")
 
 
 def test_readable_means_our_reader_too(killed: Path) -> None:

@@ -77,8 +77,8 @@ def test_a_full_disk_at_several_moments(crowd: Crowd, tmp_path: Path, reliabilit
         assert main(crowd.options("--resume")) == 0
         assert {name: (folder / name).read_bytes() for name in whole} == whole
     reliability(
-        "a full disk ends the run with exit 3, touches no earlier result, and with more room --resume goes on",
-        f"{len(sizes)} limits tried, {len(sizes)} told in one line, 0 earlier results lost, {len(sizes)} resumed",
+        "a full disk ends the run with exit 3, changes no earlier result, and with more space --resume continues",
+        f"{len(sizes)} limits tried, {len(sizes)} reported in one line, 0 earlier results lost, {len(sizes)} resumed",
     )
 
 
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written(crowd: Crowd, tmp_path: Path, reliabili
     assert "cannot be written: permission denied" in one_line(done.stderr)
     assert unharmed(folder)
     assert {p.name for p in folder.iterdir()} == set(EARLIER)
-    reliability("a read-only folder is refused (exit 2) before any work", "1 tried, 1 told in one line, 0 harmed")
+    reliability("a read-only folder is refused (exit 2) before any work", "1 tried, 1 reported in one line, 0 damaged")
 
 
 def test_a_source_that_disappears(tmp_path: Path, capsys, reliability: Reliability) -> None:
@@ -144,8 +144,8 @@ def test_a_source_that_disappears(tmp_path: Path, capsys, reliability: Reliabili
         played = sum(1 for _ in container.decode(video=0))
     assert played == 20
     reliability(
-        "a source that disappears ends the run with exit 3; the unfinished files hold what came before",
-        f"20 frames came, {played} play, 0 earlier results lost",
+        "a source that disappears ends the run with exit 3; the partial files hold the frames before it",
+        f"20 frames read, {played} playable, 0 earlier results lost",
     )
 
 
@@ -200,7 +200,7 @@ def test_a_stream_that_stalls_comes_back_or_is_told(
     assert all(gap in said.err + said.out for gap in gaps)
     assert "secret" not in (tmp_path / "t.json").read_text() + said.err + said.out
     reliability(
-        "a network stream that stalls is opened again with back-off, the gap told in summary and JSON; without "
-        "reconnection it is exit 3",
-        f"{len(gaps)} gaps in 120 frames, {len(gaps)} told, 0 earlier results lost",
+        "a network stream that stalls is reopened with back-off, the gap reported in summary and JSON; without "
+        "reconnection the exit code is 3",
+        f"{len(gaps)} gaps in 120 frames, {len(gaps)} reported, 0 earlier results lost",
     )

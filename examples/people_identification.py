@@ -1,7 +1,7 @@
-"""Name known people: ``python examples/who_is_who.py VIDEO GALLERY_FOLDER [FRAMES]``.
+"""Identify known people: ``python examples/people_identification.py VIDEO GALLERY_FOLDER [FRAMES]``.
 
-The folder holds a folder of pictures for each person. ``embedder="osnet", embed_model="osnet_x0_25_msmt17.pt"`` tells
-people apart far better than the colours that need no weights.
+The gallery folder contains one folder of images per person. ``embedder="osnet", embed_model="osnet_x0_25_msmt17.pt"``
+distinguishes people far better than the colour histogram used here, which needs no weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mot_dinov3 import Pipeline
 
 
 def main(video: str, gallery: str, frames: int | None) -> None:
-    """Track the video and print for each track the name it mostly had."""
+    """Track the video and print the most frequent identity of each track."""
     names: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for _, detections in Pipeline.from_options(
         source=video, det="motion", embedder="histogram", gallery=gallery, gallery_match_threshold=0.4, end_frame=frames
