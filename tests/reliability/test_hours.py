@@ -38,9 +38,9 @@ class Looped(BaseSource):
         with open_source(SourceConfig(source=config.source)) as clip:
             self.taken = [frame.pixels() for frame in clip]
             self._ready(clip.info, frames)
-    def _pictures(self):
+    def _raw_frames(self):
         return ((None, image) for image in itertools.cycle(self.taken))
-    def _image(self, raw):
+    def to_image(self, raw):
         return raw
     def _release(self):
         pass

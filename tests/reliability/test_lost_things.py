@@ -125,7 +125,7 @@ def test_a_source_that_disappears(tmp_path: Path, capsys, reliability: Reliabili
     taken = sorted(pictures.iterdir())
     from mot_dinov3.video.images import ImageFolder
 
-    read = ImageFolder._image
+    read = ImageFolder.to_image
 
     def vanishing(self, raw: Path):
         if raw == taken[20]:
@@ -133,7 +133,7 @@ def test_a_source_that_disappears(tmp_path: Path, capsys, reliability: Reliabili
         return read(self, raw)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ImageFolder, "_image", vanishing)
+        patch.setattr(ImageFolder, "to_image", vanishing)
         words = ["--source", str(pictures), "--det", "motion", "--embedder", "none", "--no-progress"]
         assert main([*words, "--output", "t.mp4", "--save-json", "t.json"]) == 3
     said = capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_a_camera_that_names_no_rate_has_thirty() -> None:
 
 def test_a_camera_without_a_picture_is_an_error() -> None:
     camera = ScriptedCamera(0)
-    with pytest.raises(VideoError, match="camera 3 gives no picture"):
+    with pytest.raises(VideoError, match="camera 3 delivers no image"):
         CameraSource(SourceConfig(source="3"), camera)
     assert camera.released
 

@@ -107,7 +107,7 @@ def test_without_reconnection_a_loss_is_told_at_once(sent: bytes) -> None:
 
 
 def test_a_stream_that_flickers_for_ever_keeps_its_notices_few(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "TOLD", 3)
+    monkeypatch.setattr(stream, "REPORTED_GAPS", 3)
     clock = Clock()
     with (
         sending([sent]) as address,

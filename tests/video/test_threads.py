@@ -11,7 +11,7 @@ from clips import numbers, picture, write_clip
 from mot_dinov3.core.errors import OutputLostError, VideoError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
-from mot_dinov3.video.threads import DEPTH, ReadAhead, WriteBehind
+from mot_dinov3.video.threads import DEPTH, PrefetchSource, ThreadedWriter
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def opened(clip, **config):
 
 
 def threads():
-    return {t.name for t in threading.enumerate()} & {"read ahead", "write behind"}
+    return {t.name for t in threading.enumerate()} & {"prefetch", "video writer"}
 
 
 class Scripted:
@@ -65,7 +65,7 @@ class ScriptedWriter:
 
 def test_the_same_frames_come_in_order(clip):
     plain = list(opened(clip))
-    with ReadAhead(opened(clip)) as source:
+    with PrefetchSource(opened(clip)) as source:
         ahead = list(source)
     assert [f.index for f in ahead] == [f.index for f in plain]
     assert [f.time for f in ahead] == [f.time for f in plain]
@@ -74,7 +74,7 @@ def test_the_same_frames_come_in_order(clip):
 
 
 def test_an_error_of_the_source_comes_after_the_frames_before_it():
-    source = ReadAhead(Scripted([1, 2, 3], VideoError("lost")))
+    source = PrefetchSource(Scripted([1, 2, 3], VideoError("lost")))
     seen = []
     with pytest.raises(VideoError, match="lost"):
         for frame in source:
@@ -85,7 +85,7 @@ def test_an_error_of_the_source_comes_after_the_frames_before_it():
 
 def test_it_reads_only_a_few_frames_ahead():
     inner = Scripted(iter(range(10**6)))
-    source = ReadAhead(inner)
+    source = PrefetchSource(inner)
     frames = iter(source)
     assert [next(frames) for _ in range(3)] == [0, 1, 2]
     source.close()
@@ -96,13 +96,13 @@ def test_it_reads_only_a_few_frames_ahead():
 
 def test_closing_before_the_first_frame_is_fine():
     inner = Scripted([1])
-    ReadAhead(inner).close()
+    PrefetchSource(inner).close()
     assert inner.closed
 
 
 def test_what_is_written_behind_is_the_same_file(tmp_path):
     info = VideoInfo("x", 96, 64, 10.0)
-    for name, wrap in (("plain.mp4", lambda w: w), ("behind.mp4", WriteBehind)):
+    for name, wrap in (("plain.mp4", lambda w: w), ("behind.mp4", ThreadedWriter)):
         writer = wrap(VideoWriter(tmp_path / name, info=info))
         for index in range(20):
             writer.write(picture(index), index / 10)
@@ -113,7 +113,7 @@ def test_what_is_written_behind_is_the_same_file(tmp_path):
 
 def test_a_failed_write_is_raised_in_the_callers_thread_and_nothing_hangs():
     inner = ScriptedWriter(fail_at=2)
-    writer = WriteBehind(inner)
+    writer = ThreadedWriter(inner)
     image = np.zeros((2, 2, 3), np.uint8)
     with pytest.raises(OutputLostError, match="disk full"):
         for time in range(100):
@@ -128,7 +128,7 @@ def test_a_failed_write_is_raised_in_the_callers_thread_and_nothing_hangs():
 
 def test_leaving_writes_what_waits():
     inner = ScriptedWriter()
-    writer = WriteBehind(inner)
+    writer = ThreadedWriter(inner)
     for time in range(10):
         writer.write(np.zeros((2, 2, 3), np.uint8), time)
     writer.leave()
@@ -147,7 +147,7 @@ def test_busy_time_is_counted_where_it_is_spent(clip):
         def __exit__(self, *_):
             pass
 
-    with ReadAhead(opened(clip), busy=Busy) as source:
+    with PrefetchSource(opened(clip), busy=Busy) as source:
         assert len(list(source)) == 25
-    assert set(spent) == {"read ahead"}
+    assert set(spent) == {"prefetch"}
     assert len(spent) == 26

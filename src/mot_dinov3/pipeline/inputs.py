@@ -21,8 +21,8 @@ from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.sample_images import Samples
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.video import FrameSource, SourceConfig, open_source
-from mot_dinov3.video.frameless import BlankSource
-from mot_dinov3.video.threads import ReadAhead
+from mot_dinov3.video.source import FramelessSource
+from mot_dinov3.video.threads import PrefetchSource
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Input:
 
 def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
     """Open a source that is decoded by a thread of its own, whose work is the stage ``read``."""
-    return ReadAhead(open_source(config), busy=functools.partial(timer.stage, "read"))
+    return PrefetchSource(open_source(config), busy=functools.partial(timer.stage, "read"))
 
 
 def open_input(
@@ -108,7 +108,7 @@ def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceCo
     if not isinstance(built.detector, RecordedDetector):
         raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
     info, notice = built.detector.recorded.source_info(source.fps)
-    frames = BlankSource(info, source, list(filter(None, [notice])))
+    frames = FramelessSource(info, source, list(filter(None, [notice])))
     return Input(frames, built.detector, built.notices, lambda _: None)
 
 

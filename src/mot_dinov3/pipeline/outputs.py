@@ -28,7 +28,7 @@ from mot_dinov3.sinks.backfill import Retrospective
 from mot_dinov3.sinks.files import EndSink, JsonSink, Sink, TextSink, VideoSink
 from mot_dinov3.sinks.timed import Timed
 from mot_dinov3.video import VideoWriter
-from mot_dinov3.video.threads import WriteBehind
+from mot_dinov3.video.threads import ThreadedWriter
 
 
 def check_files(config: TrackConfig) -> None:
@@ -133,7 +133,7 @@ class SinkMaker:
         record = self.stages.record
         # A linked video is drawn from the whole: what was drawn from a part of it is of no use.
         kept = writer.continue_from(record.finished_bytes) if record.catching_up and not self.config.linked.link else 0
-        behind = WriteBehind(writer, busy=functools.partial(self.timer.stage, "write"))
+        behind = ThreadedWriter(writer, busy=functools.partial(self.timer.stage, "write"))
         draw = FrameDrawer(
             self.config, self.places, lost=lost, fps=source.info.fps, names=self.shown_names, timer=self.timer
         )

@@ -1,6 +1,6 @@
-"""Video in and out: files, folders of images, cameras and streams as numbered frames; H.264 MP4 with sound out.
+"""Reading files, folders of images, cameras and streams as numbered frames; writing H.264 MP4 with sound.
 
-Importing this package loads neither PyAV nor OpenCV; opening a source or writing a picture does.
+Importing this package loads neither PyAV nor OpenCV; opening a source or writing a frame does.
 """
 
 from mot_dinov3.video.open import open_source

@@ -1,4 +1,4 @@
-"""The sound of a source, carried over into the video made from it."""
+"""Sound of a source, copied or converted into the video made from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.video.media import decode_video, open_container, video_stream
 
@@ -23,10 +24,10 @@ AAC_FRAME = 1024
 
 
 def video_origin(path: str) -> float:
-    """Return the timestamp of a file's first picture in seconds: time 0 of its frames.
+    """Return the timestamp of a file's first frame in seconds: time 0 of its frames.
 
     Raises:
-        VideoError: It cannot be opened or has no picture.
+        VideoError: It cannot be opened or has no frame.
     """
     container = open_container(path)
     try:
@@ -38,10 +39,10 @@ def video_origin(path: str) -> float:
 
 
 class AudioTrack(ABC):
-    """Feeds the sound of a file to an output, always as far as its pictures have come.
+    """Feeds the sound of a file to an output, always as far as its frames have come.
 
-    Sound before the start is read and dropped: seeking is not exact in every container, and whoever reads the pictures
-    has to pass over as much.
+    Sound before the start is read and dropped: seeking is not exact in every container, and whoever reads the frames
+    has to skip as much.
 
     Args:
         source: The opened file.
@@ -63,8 +64,8 @@ class AudioTrack(ABC):
         Args:
             path: A video file.
             output: Container without a header yet.
-            start: Time of the first picture written, in seconds from the first picture of the file.
-            notices: What the user should know is appended.
+            start: Time of the first frame written, in seconds from the first frame of the file.
+            notices: Messages for the user are appended.
         """
         try:
             offset = video_origin(path) + start
@@ -79,9 +80,9 @@ class AudioTrack(ABC):
         name = stream.codec_context.name
         # AAC without its description (in a transport stream) cannot be copied into a header written before the sound
         if name in COPIED and (name != "aac" or stream.codec_context.extradata):
-            return _Copied(source, stream, offset, output)
+            return _CopiedTrack(source, stream, offset, output)
         notices.append(f"the sound ({name}) is converted to AAC: MP4 cannot hold it as it is")
-        return _Converted(source, stream, offset, output)
+        return _ConvertedTrack(source, stream, offset, output)
 
     def advance(self, output: OutputContainer, until: float) -> None:
         """Write the sound that starts before `until`, in seconds of the output."""
@@ -92,13 +93,13 @@ class AudioTrack(ABC):
             self._waiting = next(self._packets, None)
 
     def finish(self, output: OutputContainer, end: float) -> None:
-        """Write the sound up to `end`, the end of the last picture, and let go of the file."""
+        """Write the sound up to `end`, the end of the last frame, and close the file."""
         self.advance(output, end)
         self._flush(output)
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._waiting = None
         self._source.close()
 
@@ -123,8 +124,8 @@ class AudioTrack(ABC):
         """Write what is held back."""
 
 
-class _Copied(AudioTrack):
-    """Sound whose packets go over unchanged."""
+class _CopiedTrack(AudioTrack):
+    """Sound whose packets are copied unchanged."""
 
     def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
         super().__init__(source, stream, offset)
@@ -133,6 +134,7 @@ class _Copied(AudioTrack):
         self._clock = Fraction(1, stream.codec_context.sample_rate or 48_000)
         self._last = -1
 
+    @override
     def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
         stamp = round(time / self._clock)
         if stamp <= self._last:  # timestamps that go back cannot be stored
@@ -145,12 +147,13 @@ class _Copied(AudioTrack):
         packet.stream = self._target
         output.mux(packet)
 
+    @override
     def _flush(self, output: OutputContainer) -> None:
         pass
 
 
-class _Converted(AudioTrack):
-    """Sound decoded and encoded anew as AAC, in mono or stereo."""
+class _ConvertedTrack(AudioTrack):
+    """Sound decoded and encoded again as AAC, in mono or stereo."""
 
     def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
         import av
@@ -164,6 +167,7 @@ class _Converted(AudioTrack):
         self._clock = Fraction(1, rate)
         self._next: int | None = None
 
+    @override
     def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
         import av
 
@@ -183,6 +187,7 @@ class _Converted(AudioTrack):
             self._next = (self._next or 0) + frame.samples
             output.mux(self._target.encode(frame))
 
+    @override
     def _flush(self, output: OutputContainer) -> None:
         if self._next is not None:
             self._encode(output, self._resampler.resample(None))

@@ -1,16 +1,18 @@
-"""A folder of images as a video."""
+"""Folders of images as videos: read in order, or any image by its number."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.video.source import BaseSource, SourceConfig
+from mot_dinov3.video.source import BaseSource, RandomAccessFrames, SourceConfig, image_cache, no_such_frame
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = 30.0
@@ -33,13 +35,13 @@ def list_images(folder: Path) -> list[Path]:
     except OSError as error:
         raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from error
     if not found:
-        kinds = ", ".join(sorted(s[1:] for s in SUFFIXES))
-        raise VideoError(f"folder '{folder}' holds no images", remedy=f"pictures end in {kinds}")
+        known = ", ".join(sorted(s[1:] for s in SUFFIXES))
+        raise VideoError(f"folder '{folder}' holds no images", remedy=f"images end in {known}")
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
 def read_image(path: Path) -> Image:
-    """Return a picture as ``(h, w, 3)`` uint8 BGR, turned upright as its EXIF data say.
+    """Return an image file as ``(h, w, 3)`` uint8 BGR, rotated as its EXIF data say.
 
     Raises:
         VideoError: It cannot be read or decoded.
@@ -49,25 +51,25 @@ def read_image(path: Path) -> Image:
     try:
         # a pipe would be waited for, a device read for ever
         if not path.is_file() and path.exists() and not path.is_dir():
-            raise VideoError(f"picture '{path}' cannot be read: it is not a file", remedy="remove it")
+            raise VideoError(f"image '{path}' cannot be read: it is not a file", remedy="remove it")
         # not cv2.imread: on Windows it cannot open names beyond the system's code page
         data = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except OSError as error:
-        raise VideoError(f"picture '{path}' cannot be read: {error.strerror}") from error
+        raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from error
     except cv2.error as error:
-        raise VideoError(f"picture '{path}' cannot be decoded: {error.err}") from error
+        raise VideoError(f"image '{path}' cannot be decoded: {error.err}") from error
     if image is None:
-        raise VideoError(f"picture '{path}' cannot be decoded", remedy="it is damaged or not an image; remove it")
+        raise VideoError(f"image '{path}' cannot be decoded", remedy="it is damaged or not an image; remove it")
     return np.asarray(image, np.uint8)
 
 
 class ImageFolder(BaseSource[Path]):
-    """The pictures of a folder as frames, in natural order, all of the size of the first.
+    """Images of a folder as frames, in natural order, all of the size of the first.
 
     Args:
         config: Source and range; `fps` is 30 where it is not given.
-        folder: Where the pictures are.
+        folder: The folder of the images.
 
     Raises:
         VideoError: The folder has no images, or its first wanted one cannot be read.
@@ -83,11 +85,13 @@ class ImageFolder(BaseSource[Path]):
         info = VideoInfo(str(folder), width, height, config.fps or DEFAULT_FPS, len(self._paths))
         self._ready(info, len(self._paths))
 
-    def _pictures(self) -> Iterator[tuple[float | None, Path]]:
+    @override
+    def _raw_frames(self) -> Iterator[tuple[float | None, Path]]:
         for path in self._paths:
             yield None, path
 
-    def _image(self, raw: Path) -> Image:
+    @override
+    def to_image(self, raw: Path) -> Image:
         if self._start is not None and raw == self._paths[0]:
             image, self._start = self._start, None
             return image
@@ -95,10 +99,52 @@ class ImageFolder(BaseSource[Path]):
         height, width = image.shape[:2]
         if (width, height) != (self.info.width, self.info.height):
             raise VideoError(
-                f"picture '{raw}' is {width}×{height}, the first one is {self.info.width}×{self.info.height}",
-                remedy="all pictures of a folder must have one size",
+                f"image '{raw}' is {width}×{height}, the first one is {self.info.width}×{self.info.height}",
+                remedy="all images of a folder must have one size",
             )
         return image
 
+    @override
     def _release(self) -> None:
         self._start = None
+
+
+class SeekableImages(RandomAccessFrames):
+    """Images of a folder by number, in natural order.
+
+    Args:
+        folder: The folder of the images.
+
+    Raises:
+        VideoError: There is none, or the first cannot be read.
+    """
+
+    complete = True
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = list_images(folder)
+        height, width = read_image(self._paths[0]).shape[:2]
+        self.info = VideoInfo(str(folder), width, height, DEFAULT_FPS, len(self._paths))
+        self._cache = image_cache()
+        self._lock = threading.Lock()
+
+    @property
+    @override
+    def known(self) -> int:
+        return len(self._paths)
+
+    @override
+    def image(self, index: int) -> Image:
+        if not 0 <= index < self.known:
+            raise no_such_frame(self.info.path, index, self.known)
+        with self._lock:
+            image = self._cache.get(index)
+            return self._cache.put(index, read_image(self._paths[index])) if image is None else image
+
+    @override
+    def time(self, index: int) -> float:
+        return index / self.info.fps
+
+    @override
+    def close(self) -> None:
+        self._cache.clear()

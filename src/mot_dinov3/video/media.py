@@ -1,15 +1,17 @@
-"""Whatever FFmpeg reads: video files and network streams, through PyAV."""
+"""Reading video files and network streams: everything that FFmpeg decodes, through PyAV."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
@@ -55,7 +57,7 @@ def open_container(address: str, *, network: bool = False) -> InputContainer:
 
 
 def video_stream(container: InputContainer, address: str) -> VideoStream:
-    """Return the stream of moving pictures; a cover picture in a sound file is none.
+    """Return the video stream; the cover image of a sound file is none.
 
     Raises:
         VideoError: There is none, or no decoder knows it.
@@ -75,7 +77,7 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
 
 
 def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[str]) -> Iterator[VideoFrame]:
-    """Yield the decoded frames, going on behind damage.
+    """Yield the decoded frames, skipping damaged packets.
 
     Args:
         container: The opened file.
@@ -121,7 +123,7 @@ def frame_rate(stream: VideoStream) -> float:
 
 
 def read_header(address: str) -> VideoInfo:
-    """Return what the header of a video file says of it: nothing is decoded, so a turned picture is not turned yet.
+    """Return the properties in the header of a video file: nothing is decoded, so a rotation is not applied.
 
     Raises:
         VideoError: FFmpeg cannot open it, or it has no video.
@@ -135,7 +137,7 @@ def read_header(address: str) -> VideoInfo:
 
 
 def count_frames(address: str) -> int:
-    """Return how many frames a video file really holds: its packets are read, nothing is decoded.
+    """Return the number of frames in a video file by reading all its packets, decoding nothing.
 
     Raises:
         VideoError: FFmpeg cannot open it, or it has no video.
@@ -147,7 +149,7 @@ def count_frames(address: str) -> int:
     try:
         for packet in container.demux(video_stream(container, address)):
             count += packet.size > 0
-    except av.error.FFmpegError:  # a torn file: so many are there
+    except av.error.FFmpegError:  # a truncated file: so many are there
         return count
     finally:
         container.close()
@@ -160,7 +162,7 @@ def hide_password(address: str) -> str:
 
 
 class Orientation:
-    """How a stored picture is turned for display: an optional transposition, then flips.
+    """Rotation of stored frames for display: an optional transposition, then flips.
 
     Args:
         matrix: Nine numbers of an FFmpeg display matrix (rows ``a b u, c d v, x y w``: ``x' = a x + c y``,
@@ -179,7 +181,7 @@ class Orientation:
         return cls(None if data is None else np.frombuffer(bytes(data), np.int32))
 
     def apply(self, image: Image) -> Image:
-        """Return the picture as it is to be shown."""
+        """Return the image as it is to be shown."""
         if not (self.transposed or self.flip_x or self.flip_y):
             return image
         import cv2
@@ -194,7 +196,7 @@ class MediaSource(BaseSource["VideoFrame"]):
     """Frames of a video file or network stream.
 
     The orientation and size of the first frame hold for all; later ones of another size are scaled to it. Damaged
-    packets are skipped, counted and told in `notices`; frames are numbered as they come out of the decoder.
+    packets are skipped, counted and reported in `notices`; frames are numbered as they come out of the decoder.
 
     Args:
         config: Source and range.
@@ -259,7 +261,29 @@ class MediaSource(BaseSource["VideoFrame"]):
                 remedy="check the connection, or the disk the file is on",
             ) from error
 
-    def _pictures(self) -> Iterator[tuple[float | None, VideoFrame]]:
+    @property
+    def time_base(self) -> Fraction:
+        """Unit of the stream's timestamps, seconds."""
+        return self._stream.time_base or 1 / Fraction(self.info.fps)
+
+    def decode_from(self, time: int) -> Iterator[VideoFrame]:
+        """Yield what is decoded from the last key frame at or before a timestamp on; nothing where seeking fails."""
+        import av
+
+        try:
+            self._container.seek(time, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            return
+        self._decoded = decode_video(self._container, self._stream, self._seen)
+        yield from self.decode_next()
+
+    def decode_next(self) -> Iterator[VideoFrame]:
+        """Yield what is decoded after the last frame."""
+        while (frame := self._next()) is not None:
+            yield frame
+
+    @override
+    def _raw_frames(self) -> Iterator[tuple[float | None, VideoFrame]]:
         frame, self._first = self._first, None
         ended = False
         try:
@@ -268,9 +292,9 @@ class MediaSource(BaseSource["VideoFrame"]):
                 frame = self._next()
             ended = True
         finally:
-            self._report(ended)
+            self._report_damage(ended)
 
-    def _report(self, ended: bool) -> None:
+    def _report_damage(self, ended: bool) -> None:
         if damaged := self._seen["damaged"]:
             self.notices.append(f"{damaged} damaged packet{'s' * (damaged > 1)} of '{self._shown}' skipped")
         if concealed := self._seen["concealed"]:
@@ -283,7 +307,8 @@ class MediaSource(BaseSource["VideoFrame"]):
                 f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are there (truncated?)"
             )
 
-    def _image(self, raw: VideoFrame) -> Image:
+    @override
+    def to_image(self, raw: VideoFrame) -> Image:
         import av
 
         width, height = self._size
@@ -304,5 +329,6 @@ class MediaSource(BaseSource["VideoFrame"]):
             pixels = pixels.copy()
         return np.ascontiguousarray(self._orientation.apply(pixels))
 
+    @override
     def _release(self) -> None:
         self._container.close()

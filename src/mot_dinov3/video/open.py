@@ -1,4 +1,4 @@
-"""Which kind of source an address names."""
+"""Opening a source by its address: a file, a folder, a camera or a network stream."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mot_dinov3.core.errors import ConfigError, VideoError
 from mot_dinov3.video.source import FrameSource, SourceConfig
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}
-"""Endings by which videos are told from other files of a folder; a file that is named may have any."""
+"""Endings of videos in a folder; a file that is named may have any ending."""
 
 NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 
 
 def open_source(config: SourceConfig) -> FrameSource:
-    """Open what `config.source` names and fetch its first wanted frame.
+    """Open the source that `config.source` names and read its first wanted frame.
 
     Raises:
         ConfigError: No source is given.
-        VideoError: It is missing, empty, not a video, has no picture, or no frame lies in the range.
+        VideoError: It is missing, empty, not a video, has no frame, or none lies in the range.
     """
     address = config.source
     if address is None:

@@ -1,4 +1,4 @@
-"""The pictures that an interrupted run has already encoded, to be taken over as they are."""
+"""The part of a video that an interrupted run has encoded, to be copied into the new file without encoding it again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-class Earlier:
-    """The pictures of an earlier file, in order, as packets.
+class PartialVideo:
+    """Encoded frames of an unfinished video, read in order as packets.
 
     Args:
         path: An MP4, possibly cut off anywhere.
 
     Attributes:
-        pictures: How many are whole; 0 where the file is none of ours.
+        frame_count: Number of whole frames; 0 where the file is not a video of ours.
         size: Width and height as encoded.
-        description: What its encoder said of the stream.
+        description: The codec's extradata (see `encoders.codec_description`).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pictures = 0
+        self.frame_count = 0
         self.size = (0, 0)
         self.description = b""
         try:
@@ -37,39 +37,39 @@ class Earlier:
                 stream = container.streams.video[0]
                 self.size = (stream.width, stream.height)
                 self.description = bytes(stream.codec_context.extradata or b"")
-                self.pictures = sum(1 for _ in _whole(container.demux(stream), path.stat().st_size))
-        except (av.error.FFmpegError, OSError, IndexError):  # nothing to take over
+                self.frame_count = sum(1 for _ in _whole_packets(container.demux(stream), path.stat().st_size))
+        except (av.error.FFmpegError, OSError, IndexError):  # nothing to continue from
             return
         self._open()
 
     def _open(self) -> None:
         self._container = av.open(f"file:{self.path}")
         stream = self._container.streams.video[0]
-        packets = _whole(self._container.demux(stream), self.path.stat().st_size)
-        self._packets = _as_encoded(packets, stream) if stream.codec_context.name == "h264" else packets
+        packets = _whole_packets(self._container.demux(stream), self.path.stat().st_size)
+        self._packets = _annex_b(packets, stream) if stream.codec_context.name == "h264" else packets
 
     def __next__(self) -> Packet[VideoStream]:
         return next(self._packets)
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self.pictures:
+        """Close the file."""
+        if self.frame_count:
             self._container.close()
 
     def move(self, path: Path) -> None:
-        """Rename the file, to begin with its first picture again."""
+        """Rename the file and begin with its first frame again."""
         self.close()
         self.path.replace(path)
         self.path = path
         self._open()
 
     def remove_aside(self, path: Path) -> None:
-        """Let go of the file, and remove what was put aside for the video `path`, which holds all of it now."""
+        """Close the file and remove what was set aside for the video `path`, which now holds all of it."""
         self.close()
-        earlier_path(path).unlink(missing_ok=True)
+        aside_path(path).unlink(missing_ok=True)
 
 
-def _whole(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator[Packet[VideoStream]]:
+def _whole_packets(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator[Packet[VideoStream]]:
     """Yield the packets up to the first that is damaged or reaches beyond the file's `end`."""
     try:
         for packet in packets:
@@ -80,31 +80,30 @@ def _whole(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator[Packet[
         return
 
 
-def _as_encoded(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield H.264 packets as an encoder gives them, which is what the muxer expects: MP4 has them in another form."""
-    form = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", in_stream=stream)
+def _annex_b(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield H.264 packets of an MP4 in the byte stream format of encoders (H.264, annex B), which the muxer expects."""
+    bitstream_filter = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", in_stream=stream)
     for packet in packets:
-        yield from form.filter(packet)
+        yield from bitstream_filter.filter(packet)
 
 
-def earlier_path(path: Path) -> Path:
-    """Return where the interrupted run's part of the video `path` waits while a new one grows."""
+def aside_path(path: Path) -> Path:
+    """Return where the interrupted run's part of the video `path` is kept while a new one grows."""
     return path.with_name(f"{path.stem}.part.earlier{path.suffix}")
 
 
-def find_earlier(path: Path, finished_bytes: int) -> Earlier | None:
+def find_partial(path: Path, finished_bytes: int) -> PartialVideo | None:
     """Return what interrupted runs have left of the video `path`, the longest where there are several.
 
     Args:
-        path: The video's own place.
+        path: The video's own path.
         finished_bytes: Size of the file there if an interrupted run has finished it; 0 if it was killed.
     """
-    part, aside = files.part_path(path), earlier_path(path)
-    found = [Earlier(place) for place in (part, aside) if place.exists()]
+    found = [PartialVideo(place) for place in (files.part_path(path), aside_path(path)) if place.exists()]
     if finished_bytes and path.exists() and path.stat().st_size == finished_bytes:
-        found.append(Earlier(path))
-    best = max(found, key=lambda one: one.pictures, default=None)
-    for one in found:
-        if one is not best:
-            one.close()
-    return best if best is not None and best.pictures else None
+        found.append(PartialVideo(path))
+    longest = max(found, key=lambda partial: partial.frame_count, default=None)
+    for partial in found:
+        if partial is not longest:
+            partial.close()
+    return longest if longest is not None and longest.frame_count else None

@@ -1,4 +1,4 @@
-"""What every source of frames has in common: its options, the numbering, the clock."""
+"""Sources of frames: the interface, its options, and the numbering and timing that all of them share."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, VideoError
+from mot_dinov3.core.lru import LruCache
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.structures import Frame, Image, VideoInfo
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 MAX_FPS = 1000.0  # rates above it are time bases mistaken for frame rates (some VFR files say 90000)
+
+CACHE_BYTES = 256_000_000  # of decoded images, where frames are wanted in any order
 
 Raw = TypeVar("Raw")
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceConfig(StageConfig):
-    """Where the frames come from and which of them are wanted.
+    """Address of the frames, and the range of them to process.
 
     Raises:
         ConfigError: The range is empty, a number is out of range, or the source is an empty text.
@@ -56,13 +62,13 @@ class SourceConfig(StageConfig):
 
 
 class FrameSource(Protocol):
-    """Frames in order, once.
+    """Frames in order, once. A context manager that closes the source.
 
     Attributes:
-        info: What the source is; size after rotation.
+        info: Properties of the source; size after rotation.
         frame_total: Frames expected in the chosen range, 0 where unknown; an estimate, for a progress bar.
         audio_from: Path of the file whose sound belongs to these frames, or None.
-        notices: Things to tell the user; complete when the last frame has come out.
+        notices: Messages for the user; complete when the last frame has been read.
     """
 
     info: VideoInfo
@@ -71,29 +77,73 @@ class FrameSource(Protocol):
     notices: list[str]
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames of the range."""
+        """Yield the frames of the range; a frame that was taken once does not come again."""
         ...
 
     def close(self) -> None:
         """Release the file or device; may be called twice."""
         ...
 
-    def __enter__(self) -> FrameSource: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+
+class RandomAccessFrames(Protocol):
+    """Frames by number, in any order.
+
+    Attributes:
+        info: Properties of the source; its frame count is exact once `complete`.
+    """
+
+    info: VideoInfo
+
+    @property
+    def known(self) -> int:
+        """Number of frames whose position is known so far."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the position of every frame is known."""
+        ...
+
+    def image(self, index: int) -> Image:
+        """Return a frame, ``(h, w, 3)`` uint8 BGR; not to be changed. Any thread may call it."""
+        ...
+
+    def time(self, index: int) -> float:
+        """Return a frame's time in seconds from the first."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; may be called twice."""
+        ...
+
+
+def no_such_frame(path: str, index: int, count: int) -> VideoError:
+    """Return the error of a frame number beyond the source's `count` frames."""
+    return VideoError(f"'{path}' has no frame {index}: it has {count}", remedy=f"choose one from 0 to {count - 1}")
+
+
+def image_cache(capacity: int = CACHE_BYTES) -> LruCache[int, Image]:
+    """Return a cache of images by frame number that holds up to `capacity` bytes."""
+    return LruCache(capacity, size=lambda image: image.nbytes)
 
 
 class FrameClock:
-    """Turns a source's timestamps into seconds from its first frame that always increase.
+    """Converts timestamps to seconds from the first frame, strictly increasing.
 
     A missing timestamp, or one not later than the frame before, is replaced by ``index / fps``; where even that is not
-    later (timestamps that went back), frames go on at the nominal rate.
+    later (timestamps went back), the time advances at the nominal rate.
 
     Args:
         fps: Nominal rate.
-        trusted: False ignores the timestamps altogether.
+        trusted: False ignores the timestamps.
     """
 
     def __init__(self, fps: float, *, trusted: bool = True) -> None:
@@ -103,7 +153,7 @@ class FrameClock:
         self._last = -math.inf
 
     def time_of(self, index: int, seconds: float | None) -> float:
-        """Return the time of frame `index`, whose own timestamp is `seconds`; call it for every frame in order."""
+        """Return the time of frame `index` with the timestamp `seconds`; to be called for every frame in order."""
         time = index / self._fps
         if self._trusted and seconds is not None and math.isfinite(seconds):
             if self._origin is None:
@@ -116,10 +166,10 @@ class FrameClock:
         return time
 
 
-class BaseSource(ABC, Generic[Raw]):
-    """Numbers, times and selects what a kind of source reads.
+class BaseSource(FrameSource, ABC, Generic[Raw]):
+    """Base of sources that read images: numbers the frames, times them and selects the range.
 
-    A kind calls `_ready` once at the end of its constructor: the first wanted frame is fetched there, so that a source
+    A subclass calls `_ready` once at the end of its constructor. The first wanted frame is read there, so that a source
     without one fails before a model is loaded.
 
     Args:
@@ -138,16 +188,16 @@ class BaseSource(ABC, Generic[Raw]):
         self._head: Frame | None = None
 
     @abstractmethod
-    def _pictures(self) -> Iterator[tuple[float | None, Raw]]:
-        """Yield every picture of the source from the first on, with its timestamp in seconds or None."""
+    def _raw_frames(self) -> Iterator[tuple[float | None, Raw]]:
+        """Yield every frame of the source from its start, with its timestamp in seconds or None."""
 
     @abstractmethod
-    def _image(self, raw: Raw) -> Image:
-        """Return a picture's pixels: ``(h, w, 3)`` uint8 BGR, contiguous."""
+    def to_image(self, raw: Raw) -> Image:
+        """Return the pixels of a raw frame: ``(h, w, 3)`` uint8 BGR, contiguous."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Close file or device."""
+        """Close the file or device."""
 
     def _ready(self, info: VideoInfo, known_frames: int) -> None:
         config = self.config
@@ -165,30 +215,58 @@ class BaseSource(ABC, Generic[Raw]):
     def _numbered(self) -> Iterator[Frame]:
         config = self.config
         clock = FrameClock(self.info.fps, trusted=config.fps is None)
-        for index, (seconds, raw) in enumerate(self._pictures()):
+        for index, (seconds, raw) in enumerate(self._raw_frames()):
             self._count = index + 1
             time = clock.time_of(index, seconds)
             if index >= config.start_frame:
-                yield Frame(index, time, self._image(raw))
+                yield Frame(index, time, self.to_image(raw))
             if self._count == config.end_frame:
                 return
 
+    @override
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames of the range; what was taken once does not come again."""
         if self._head is not None:
             head, self._head = self._head, None
             yield head
         yield from self._frames
 
+    @override
     def close(self) -> None:
-        """Release the file or device; may be called twice."""
         self._head = None
         self._release()
 
-    def __enter__(self) -> BaseSource[Raw]:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class FramelessSource(FrameSource):
+    """Frames without images, one for every frame number of recorded detections.
+
+    Args:
+        info: Properties of the video as the recorded detections give them; `frame_count` frames are yielded.
+        config: The range of frames.
+        notices: Messages for the user.
+
+    Raises:
+        VideoError: No frame lies in the range.
+    """
+
+    audio_from: str | None = None
+
+    def __init__(self, info: VideoInfo, config: SourceConfig, notices: list[str]) -> None:
+        self.info = info
+        self.notices = notices
+        end = info.frame_count if config.end_frame is None else min(config.end_frame, info.frame_count)
+        self._range = range(config.start_frame, end)
+        self.frame_total = len(self._range)
+        if not self._range:
+            raise VideoError(
+                f"no frames in range: '{info.path}' has detections for {info.frame_count} frames",
+                remedy="lower --start-frame",
+            )
+
+    @override
+    def __iter__(self) -> Iterator[Frame]:
+        for index in self._range:
+            yield Frame(index, index / self.info.fps)
+
+    @override
+    def close(self) -> None:
+        pass

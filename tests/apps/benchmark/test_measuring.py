@@ -14,7 +14,7 @@ from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.video import SourceConfig
-from mot_dinov3.video.frameless import BlankSource
+from mot_dinov3.video.source import FramelessSource
 
 
 class Work:
@@ -69,8 +69,8 @@ def test_overshoot_is_told_by_percentiles() -> None:
 
 
 def test_a_looped_source_is_one_long_video() -> None:
-    def opened() -> BlankSource:
-        return BlankSource(VideoInfo("v", 10, 10, 5.0, 9), SourceConfig(source="v", start_frame=6), [])
+    def opened() -> FramelessSource:
+        return FramelessSource(VideoInfo("v", 10, 10, 5.0, 9), SourceConfig(source="v", start_frame=6), [])
 
     looped = Looped(opened, opened(), 8)
     seen = [(frame.index, looped.original, frame.time) for frame in looped]
@@ -89,8 +89,8 @@ def test_a_detector_sees_the_numbers_of_the_source() -> None:
         def detect(self, frame: Frame) -> Detections:
             return Detections([[0, 0, 1 + frame.index, 1]])  # type: ignore[arg-type]
 
-    source = BlankSource(VideoInfo("v", 10, 10, 5.0, 2), SourceConfig(source="v"), [])
-    looped = Looped(lambda: BlankSource(source.info, SourceConfig(source="v"), []), source, 5)
+    source = FramelessSource(VideoInfo("v", 10, 10, 5.0, 2), SourceConfig(source="v"), [])
+    looped = Looped(lambda: FramelessSource(source.info, SourceConfig(source="v"), []), source, 5)
     detector = Rewound(Asked(), looped)
     assert [float(detector.detect(frame).xyxy[0, 2]) for frame in looped] == [1, 2, 1, 2, 1]
 

@@ -14,7 +14,7 @@ import pytest
 
 from mot_dinov3.formats import labelme
 from mot_dinov3.video import VideoWriter
-from mot_dinov3.video.seeking import open_seekable
+from mot_dinov3.video.random_access import open_random_access
 
 pytestmark = pytest.mark.slow
 FRAMES = 40
@@ -28,10 +28,10 @@ def flies(shared: Path, tmp_path: Path) -> Path:
     """A piece of two_flies, from its labelled frame on, in a folder of their own, without labels."""
     path = tmp_path / "flies.mp4"
     whole = shared / "data/keypoints/two_flies/two_flies.mp4"
-    frames = open_seekable(whole)
+    frames = open_random_access(whole)
     with VideoWriter(path, info=frames.info) as writer:
         for n in range(FRAMES):
-            writer.write(frames.picture(FIRST + n), n / frames.info.fps)
+            writer.write(frames.image(FIRST + n), n / frames.info.fps)
     frames.close()
     return path
 

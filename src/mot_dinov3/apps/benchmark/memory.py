@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mot_dinov3.apps.benchmark.runs import Tick, peak_mb
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors.base import Detector
@@ -66,7 +67,7 @@ def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
     return Growth(samples)
 
 
-class Looped:
+class Looped(FrameSource):
     """A source read again from its start whenever it ends, as one long video.
 
     Args:
@@ -87,6 +88,7 @@ class Looped:
         self.original = 0
         self._open = open_again
 
+    @override
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames, numbered from 0, on one clock."""
         offset = 0.0
@@ -101,14 +103,9 @@ class Looped:
                         return
             offset = time + 1 / self.info.fps
 
+    @override
     def close(self) -> None:
         """Nothing is open between frames."""
-
-    def __enter__(self) -> FrameSource:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Rewound:

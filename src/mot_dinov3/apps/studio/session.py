@@ -16,7 +16,8 @@ from mot_dinov3.apps.studio.label_store import Board
 from mot_dinov3.apps.studio.patch_similarity import FeatureCache
 from mot_dinov3.apps.studio.roots import Roots
 from mot_dinov3.apps.studio.track_index import Tracked
-from mot_dinov3.video.seeking import SeekableFrames, open_seekable
+from mot_dinov3.video.random_access import open_random_access
+from mot_dinov3.video.source import RandomAccessFrames
 
 OPEN_VIDEOS = 3
 OPEN_GALLERIES = 50
@@ -92,10 +93,10 @@ class Studio:
         self.features = FeatureCache()
         self._models: OrderedDict[Hashable, Any] = OrderedDict()
         self._loading = threading.Lock()
-        self._videos: Shelf[SeekableFrames] = Shelf(open_seekable, size=OPEN_VIDEOS, drop=lambda v: v.close())
+        self._videos: Shelf[RandomAccessFrames] = Shelf(open_random_access, size=OPEN_VIDEOS, drop=lambda v: v.close())
         self.writing = threading.RLock()  # held while files are changed: two tabs are two threads
 
-    def video(self, text: str) -> tuple[Path, SeekableFrames]:
+    def video(self, text: str) -> tuple[Path, RandomAccessFrames]:
         """Return a video's path and its frames.
 
         Raises:

@@ -19,7 +19,7 @@ from mot_dinov3.keypoints.job.passes import Passes, Reached, Start
 from mot_dinov3.keypoints.job.results import KeypointResults
 from mot_dinov3.keypoints.labels import Body, Labels
 from mot_dinov3.keypoints.partial_labels import as_record, combined, filled, from_record, with_outlines
-from mot_dinov3.video.seeked_source import VideoRanges
+from mot_dinov3.video.random_access import VideoRanges
 
 
 class KeypointPipeline:

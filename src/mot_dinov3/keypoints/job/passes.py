@@ -21,8 +21,8 @@ from mot_dinov3.keypoints.partial_labels import only, scattered
 from mot_dinov3.keypoints.point_flow import Picture
 from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.video import FrameSource
-from mot_dinov3.video.seeked_source import VideoRanges
-from mot_dinov3.video.threads import ReadAhead
+from mot_dinov3.video.random_access import VideoRanges
+from mot_dinov3.video.threads import PrefetchSource
 
 CHUNK_BYTES = 200_000_000  # pictures held at once while a gap is read backward
 
@@ -135,7 +135,7 @@ class Passes:
     def forward(self, start: Start, stop: int | None, reached: Reached | None = None) -> Iterator[Passed]:
         """Yield a labelled frame and those after it; one that ends the video is tracked whatever ``--step`` says."""
         first = reached.frame if reached else start.frame
-        with ReadAhead(self._opened(first, stop), busy=lambda: self._timer.stage("read")) as frames:
+        with PrefetchSource(self._opened(first, stop), busy=lambda: self._timer.stage("read")) as frames:
             looks = ((Picture.of(f.index, f.pixels()), f.time) for f in self._waited(frames))
             yield from self._through(start, looks, reached)
 
@@ -161,7 +161,7 @@ class Passes:
         with self._timer.stage("wait"):
             return self._video.open(first, stop)
 
-    def _waited(self, frames: ReadAhead) -> Iterator[Frame]:
+    def _waited(self, frames: PrefetchSource) -> Iterator[Frame]:
         source = iter(frames)
         while True:
             with self._timer.stage("wait"):

@@ -19,7 +19,7 @@ from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.open import VIDEO_SUFFIXES
-from mot_dinov3.video.threads import ReadAhead
+from mot_dinov3.video.threads import PrefetchSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick
     """Write the heatmaps of a range of frames; return how many."""
     source = SourceConfig(source=job.video, start_frame=job.first_shown, end_frame=job.end_frame)
     written = 0
-    with ReadAhead(open_source(source)) as frames, VideoWriter(path, info=frames.info) as writer:
+    with PrefetchSource(open_source(source)) as frames, VideoWriter(path, info=frames.info) as writer:
         for frame in frames:
             writer.write(comparison.show(frame.pixels(), same_scale=True).image, frame.time)
             written += 1

@@ -23,8 +23,8 @@ from mot_dinov3.keypoints.review import ranked, write_review
 from mot_dinov3.keypoints.skeleton import extra_pairs
 from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
-from mot_dinov3.video.seeked_source import VideoRanges
-from mot_dinov3.video.threads import ReadAhead
+from mot_dinov3.video.random_access import VideoRanges
+from mot_dinov3.video.threads import PrefetchSource
 
 STAGES = ("read", "wait", "describe", "track", "write", "draw")
 
@@ -81,7 +81,7 @@ class KeypointRun:
         rows = keypoints_csv.read_long(self.place.table)
         number, _, keypoints = next(rows)
         with (
-            ReadAhead(open_source(_source(self.job, number, self.job.end_frame))) as frames,
+            PrefetchSource(open_source(_source(self.job, number, self.job.end_frame))) as frames,
             VideoWriter(path, info=self.info, audio_from=frames.audio_from) as writer,
         ):
             for frame in frames:

@@ -95,7 +95,7 @@ def _identity(studio: Studio, ask: Ask) -> str:
 
 
 def _frame_of(studio: Studio, ask: Ask) -> Callable[[int], Image]:
-    return studio.video(ask.text("video"))[1].picture
+    return studio.video(ask.text("video"))[1].image
 
 
 def _cut(image: Image, box: list[float]) -> Image:
@@ -150,7 +150,7 @@ def take(studio: Studio, ask: Ask) -> Handle:
     desk, identity, found = _desk(studio, ask), _identity(studio, ask), _tracks(studio, ask)
     track, count = ask.whole("track"), ask.whole("count", low=1, high=50)
     span, frames = found.span(track), studio.video(ask.text("video"))[1]
-    frame, size = frames.picture, (frames.info.width, frames.info.height)
+    frame, size = frames.image, (frames.info.width, frames.info.height)
     embedder = _embedder(studio, ask)
 
     def work(job: Job) -> dict[str, Any]:

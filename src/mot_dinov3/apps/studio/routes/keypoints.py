@@ -54,7 +54,7 @@ def save(studio: Studio, ask: Ask) -> dict[str, Any]:
         raise InputError(f"a frame has at most {MAX_ITEMS} labels")
     items = [Item.parse(one, board.place.size) for one in raw]
     path, frames = studio.video(ask.text("video"))
-    picture = frames.picture(number)
+    picture = frames.image(number)
     with studio.writing:
         if studio.jobs.busy("keypoints", str(board.place.folder)):
             raise ConflictError("the points are being followed right now", remedy="wait, or cancel that, then save")

@@ -38,7 +38,7 @@ def frame(studio: Studio, ask: Ask) -> Blob:
     _, frames = studio.video(ask.text("path"))
     number = ask.whole("n")
     headers = {"cache-control": "private, max-age=3600, immutable", "x-time": f"{frames.time(number):.6f}"}
-    return Blob(jpeg(frames.picture(number), QUALITY), "image/jpeg", headers)
+    return Blob(jpeg(frames.image(number), QUALITY), "image/jpeg", headers)
 
 
 def jpeg(image: Image, quality: int) -> bytes:

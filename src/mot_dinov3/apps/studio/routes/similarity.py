@@ -28,7 +28,7 @@ def similarity(studio: Studio, ask: Ask) -> Handle:
 
     def described(number: int, choice: BackendChoice) -> Described:
         key = path, stamp, number, side, wanted
-        return studio.features.get(key, lambda: Described(*describe(choice.backend, frames.picture(number), side)))
+        return studio.features.get(key, lambda: Described(*describe(choice.backend, frames.image(number), side)))
 
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the model"
