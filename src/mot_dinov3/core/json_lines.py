@@ -1,4 +1,4 @@
-"""Journals: files of one JSON object a line, appended while a run continues, so that a killed run leaves whole lines."""
+"""Journals: files of one JSON object a line, appended while a run continues; a killed run leaves whole lines."""
 
 from __future__ import annotations
 
