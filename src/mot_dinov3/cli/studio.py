@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted, and return the exit code."""
     from mot_dinov3.apps.studio.server import serve
 
-    serve(assemble(StudioOptions, option_values(args, StudioOptions)), args.root, say=announce)
+    serve(assemble(StudioOptions, option_values(args, StudioOptions)), args.root, announce=announce)
     return EXIT_OK
 
 

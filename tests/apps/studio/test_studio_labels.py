@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.studio.label_store import Board
+from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.requests import ConflictError
-from mot_dinov3.apps.studio.result_tables import Results
-from mot_dinov3.apps.studio.shapes import Item
+from mot_dinov3.apps.studio.result_tables import ResultTable
+from mot_dinov3.apps.studio.shapes import LabelShape
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import labelme
@@ -23,53 +23,53 @@ PICTURE = np.zeros((80, 100, 3), np.uint8)
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Board:
-    return Board(Place(tmp_path / "v.mp4", tmp_path / "v", SIZE))
+def store(tmp_path: Path) -> LabelStore:
+    return LabelStore(Place(tmp_path / "v.mp4", tmp_path / "v", SIZE))
 
 
-def point(name: str, x: float, y: float, instance: str = "mouse", origin: int = -1) -> Item:
+def point(name: str, x: float, y: float, instance: str = "mouse", origin: int = -1) -> LabelShape:
     raw = {"kind": "point", "instance": instance, "name": name, "points": [[x, y]], "origin": origin}
-    return Item.parse(raw, SIZE)
+    return LabelShape.parse(raw, SIZE)
 
 
-def parsed(frame: dict[str, Any]) -> list[Item]:
-    return [Item.parse(item, SIZE) for item in frame["items"] if item["source"] == "human"]
+def parsed(frame: dict[str, Any]) -> list[LabelShape]:
+    return [LabelShape.parse(item, SIZE) for item in frame["items"] if item["source"] == "human"]
 
 
-def test_what_is_saved_is_read_back_and_names_and_numbers_stay(board: Board) -> None:
+def test_what_is_saved_is_read_back_and_names_and_numbers_stay(store: LabelStore) -> None:
     outline = {"kind": "polygon", "instance": "mouse", "name": "", "points": [[1, 1], [50, 1], [50, 50]]}
     items = [
         point("ear_left", 10, 12),
         point("ear_right", 20.126, 12),
         point("nose", 3, 3, "rat"),
-        Item.parse(outline, SIZE),
+        LabelShape.parse(outline, SIZE),
     ]
-    board.save(5, items, revision="", picture=PICTURE)
-    (labelled,) = labelme.read_labels(board.place.folder, "v", SIZE)
+    store.save(5, items, revision="", image=PICTURE)
+    (labelled,) = labelme.read_labels(store.paths.folder, "v", SIZE)
     assert [(s.label, s.instance, s.group_id) for s in labelled.shapes] == [
         ("ear_left", "mouse", 1),
         ("ear_right", "mouse", 1),
         ("nose", "rat", 2),
         ("mouse", "mouse", 1),
     ]
-    shown = board.frame(5)
+    shown = store.frame(5)
     assert {(i["kind"], i["instance"], i["name"], str(i["points"])) for i in shown["items"]} == {
         ("point", "mouse", "ear_left", "[[10.0, 12.0]]"),
         ("point", "mouse", "ear_right", "[[20.13, 12.0]]"),
         ("point", "rat", "nose", "[[3.0, 3.0]]"),
         ("polygon", "mouse", "", "[[1.0, 1.0], [50.0, 1.0], [50.0, 50.0]]"),
     }
-    overview = board.overview()
+    overview = store.overview()
     assert overview["labelled"] == [5]
     assert overview["instances"] == [{"name": "mouse", "group": 1}, {"name": "rat", "group": 2}]
     assert overview["pairs"] == [["ear_left", "ear_right"]]
-    board.save(9, [point("nose", 4, 4, "rat")], revision="", picture=PICTURE)
-    assert json.loads(board.path(9).read_text())["shapes"][0]["group_id"] == 2
-    assert (board.place.folder / "v_000000009.png").is_file()
+    store.save(9, [point("nose", 4, 4, "rat")], revision="", image=PICTURE)
+    assert json.loads(store.path(9).read_text())["shapes"][0]["group_id"] == 2
+    assert (store.paths.folder / "v_000000009.png").is_file()
 
 
-def test_what_another_program_wrote_is_kept(board: Board) -> None:
-    board.place.folder.mkdir()
+def test_what_another_program_wrote_is_kept(store: LabelStore) -> None:
+    store.paths.folder.mkdir()
     shapes = [
         {
             "label": "nose",
@@ -90,15 +90,15 @@ def test_what_another_program_wrote_is_kept(board: Board) -> None:
         "imageData": "abcd",
         "lab": 3,
     }
-    board.path(0).write_text(json.dumps(document))
-    shown = board.frame(0)
+    store.path(0).write_text(json.dumps(document))
+    shown = store.frame(0)
     assert [(i["kind"], i["instance"], i["name"], i["origin"]) for i in shown["items"]] == [
         ("point", "mouse", "nose", 0),
         ("polygon", "mouse", "", -1),
     ]
     items = [item for item in parsed(shown) if item.kind == "point"] + [point("tail", 20, 20)]
-    board.save(0, items, revision=shown["revision"], picture=PICTURE)
-    written = json.loads(board.path(0).read_text())
+    store.save(0, items, revision=shown["revision"], image=PICTURE)
+    written = json.loads(store.path(0).read_text())
     assert {k: written[k] for k in ("version", "flags", "imagePath", "imageData", "lab")} == {
         k: document[k] for k in ("version", "flags", "imagePath", "imageData", "lab")
     }
@@ -113,44 +113,44 @@ def test_what_another_program_wrote_is_kept(board: Board) -> None:
     assert kept == shapes[1:]
 
 
-def test_correcting_a_tracked_frame_makes_it_a_persons(board: Board) -> None:
-    board.place.folder.mkdir()
+def test_correcting_a_tracked_frame_makes_it_a_persons(store: LabelStore) -> None:
+    store.paths.folder.mkdir()
     rows = Keypoints(
         ("mouse", "mouse"), np.array([1, 1]), ("nose", "tail"), np.array([[5.0, 5], [9, 9]]),
         np.array([0.5, 0.9]), np.array([0, 1]), np.array([1, 1]),
     )  # fmt: skip
     document = labelme.frame_document(rows, frame=3, image="v_000000003.png", size=SIZE)
-    board.path(3).write_text(json.dumps(document))
-    assert board.labelled() == []
-    board.save(3, [point("nose", 6, 5)], revision=board.revision(3), picture=PICTURE)
-    assert [f.frame for f in board.labelled()] == [3]
-    (shape,) = json.loads(board.path(3).read_text())["shapes"]
+    store.path(3).write_text(json.dumps(document))
+    assert store.labelled() == []
+    store.save(3, [point("nose", 6, 5)], revision=store.revision(3), image=PICTURE)
+    assert [f.frame for f in store.labelled()] == [3]
+    (shape,) = json.loads(store.path(3).read_text())["shapes"]
     assert (shape["points"], "score" in shape, "state" in shape) == ([[6, 5]], False, False)
 
 
 def test_nothing_is_added_to_a_folder_of_images(tmp_path: Path) -> None:
     folder = tmp_path / "walk"
     folder.mkdir()
-    board = Board(Place(folder, folder, SIZE))
-    board.save(1, [point("nose", 1, 1)], revision="", picture=folder / "img2.png")
-    assert json.loads(board.path(1).read_text())["imagePath"] == "img2.png"
+    store = LabelStore(Place(folder, folder, SIZE))
+    store.save(1, [point("nose", 1, 1)], revision="", image=folder / "img2.png")
+    assert json.loads(store.path(1).read_text())["imagePath"] == "img2.png"
     assert [p.name for p in folder.iterdir()] == ["walk_000000001.json"]
 
 
-def test_the_second_of_two_tabs_is_told(board: Board) -> None:
-    board.save(0, [point("nose", 1, 1)], revision="", picture=PICTURE)
-    before = board.path(0).read_bytes()
+def test_the_second_of_two_tabs_is_told(store: LabelStore) -> None:
+    store.save(0, [point("nose", 1, 1)], revision="", image=PICTURE)
+    before = store.path(0).read_bytes()
     with pytest.raises(ConflictError, match="changed elsewhere"):
-        board.save(0, [point("nose", 2, 2)], revision="", picture=PICTURE)
-    assert board.path(0).read_bytes() == before
+        store.save(0, [point("nose", 2, 2)], revision="", image=PICTURE)
+    assert store.path(0).read_bytes() == before
 
 
-def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(board: Board) -> None:
+def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(store: LabelStore) -> None:
     for x in (1, 2):
-        board.save(0, [point("nose", x, 1)], revision="", picture=PICTURE)
-        board.save(0, [], revision=board.revision(0), picture=PICTURE)
-    assert board.labelled() == []
-    trash = sorted((board.place.folder / ".trash").iterdir())
+        store.save(0, [point("nose", x, 1)], revision="", image=PICTURE)
+        store.save(0, [], revision=store.revision(0), image=PICTURE)
+    assert store.labelled() == []
+    trash = sorted((store.paths.folder / ".trash").iterdir())
     assert [json.loads(p.read_text())["shapes"][0]["points"][0][0] for p in trash] == [1, 2]
 
 
@@ -170,13 +170,13 @@ def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(board: Bo
 def test_labels_that_make_no_sense_are_refused(change: dict[str, Any], word: str) -> None:
     good = {"kind": "point", "instance": "mouse", "name": "nose", "points": [[1, 2]]}
     with pytest.raises(InputError, match=word):
-        Item.parse({**good, **change}, SIZE)
+        LabelShape.parse({**good, **change}, SIZE)
 
 
-def test_a_point_that_is_there_twice_is_refused(board: Board) -> None:
+def test_a_point_that_is_there_twice_is_refused(store: LabelStore) -> None:
     with pytest.raises(InputError, match="two points 'nose'"):
-        board.save(0, [point("nose", 1, 1), point("nose", 2, 2)], revision="", picture=PICTURE)
-    assert not board.place.folder.exists()
+        store.save(0, [point("nose", 1, 1), point("nose", 2, 2)], revision="", image=PICTURE)
+    assert not store.paths.folder.exists()
 
 
 def test_a_growing_table_is_read_as_far_as_it_is(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_growing_table_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     lines = ["0,0.0,a,1,nose,1.5,2.5,1.0,visible,human\n", "0,0.0,a,1,tail,NaN,NaN,0.0,lost,tracked\n"]
     lines += [f"{n},0.1,a,1,{name},{n},0,0.{9 - n},visible,tracked\n" for n in (1, 2) for name in ("nose", "tail")]
     path.write_text(head + "".join(lines) + "3,0.3,a,1,no")
-    results = Results(path)
+    results = ResultTable(path)
     assert results.frames() == 3
     assert [(r["name"], r["points"], r["state"]) for r in results.rows(0)] == [
         ("nose", [[1.5, 2.5]], "visible"),
@@ -196,4 +196,4 @@ def test_a_growing_table_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     assert series["rows"][1] == {"instance": "a", "name": "tail", "score": [0.0, 0.8, 0.7], "state": [2, 0, 0]}
     path.write_text(head + lines[0])
     assert results.frames() == 1
-    assert Results(tmp_path / "none.csv").rows(0) == []
+    assert ResultTable(tmp_path / "none.csv").rows(0) == []

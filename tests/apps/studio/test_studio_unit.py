@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.studio import gallery_check, selection
+from mot_dinov3.apps.studio import crop_quality
+from mot_dinov3.apps.studio.access import OutsideRootsError, Roots, refusal
 from mot_dinov3.apps.studio.config import StudioConfig
-from mot_dinov3.apps.studio.gallery_editor import GalleryDesk, crop_name, crop_window, usable_name, whole_share
-from mot_dinov3.apps.studio.guard import refusal
+from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, crop_window, next_crop_name, usable_name
 from mot_dinov3.apps.studio.jobs import Job, Jobs
-from mot_dinov3.apps.studio.roots import OutsideRootsError, Roots
 from mot_dinov3.apps.studio.server import address, given_folders
+from mot_dinov3.apps.studio.session import SharedCache
 from mot_dinov3.core.errors import InputError
 
 # -- roots -------------------------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_paths_given_at_the_start_are_roots_of_their_own() -> None:
     assert given_folders(config) == [Path("/a"), Path("/t"), Path("/g/people")]
 
 
-# -- guard -------------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 JSON = {"content-type": "application/json"}
 
@@ -97,9 +97,11 @@ def test_the_address_that_is_printed() -> None:
 
 
 def test_crops_count_on_from_the_highest_number() -> None:
-    assert crop_name("anna", []) == "anna_00000.jpg"
-    assert crop_name("anna", ["anna_00002.jpg", "anna_00007.png", "anna_x.jpg", "bob_00009.jpg"]) == "anna_00008.jpg"
-    assert crop_name("a+b", ["a+b_00000.jpg"]) == "a+b_00001.jpg"
+    assert next_crop_name("anna", []) == "anna_00000.jpg"
+    assert (
+        next_crop_name("anna", ["anna_00002.jpg", "anna_00007.png", "anna_x.jpg", "bob_00009.jpg"]) == "anna_00008.jpg"
+    )
+    assert next_crop_name("a+b", ["a+b_00000.jpg"]) == "a+b_00001.jpg"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "a/b", "a\\b", ".hidden", "a:b", "x\ny", "n" * 101, "end.", "a?"])
@@ -121,36 +123,38 @@ def test_a_box_becomes_whole_pixels_within_the_picture() -> None:
 
 
 def test_somebody_cut_by_the_edge_is_hardly_taken() -> None:
-    assert whole_share([10, 10, 30, 60], (100, 80)) == 1
-    assert {whole_share(b, (100, 80)) for b in ([0, 9, 9, 40], [9, 9, 99, 40], [9, 1, 20, 40], [9, 9, 20, 85])} == {0.2}
+    assert completeness([10, 10, 30, 60], (100, 80)) == 1
+    assert {completeness(b, (100, 80)) for b in ([0, 9, 9, 40], [9, 9, 99, 40], [9, 1, 20, 40], [9, 9, 20, 85])} == {
+        0.2
+    }
 
 
 def test_what_is_undone_or_deleted_is_in_the_trash_and_comes_back(tmp_path: Path) -> None:
-    desk = GalleryDesk(tmp_path / "g")
-    assert desk.identities() == {}
-    first, second = desk.save("a", [b"1", b"2"])
+    editor = GalleryEditor(tmp_path / "g")
+    assert editor.identities() == {}
+    first, second = editor.save("a", [b"1", b"2"])
     assert [p.name for p in (first, second)] == ["a_00000.jpg", "a_00001.jpg"]
-    desk.delete(second)
-    assert desk.identities() == {"a": [first]}
-    third = desk.save("a", [b"3"])[0]
+    editor.delete(second)
+    assert editor.identities() == {"a": [first]}
+    third = editor.save("a", [b"3"])[0]
     assert third.name == "a_00001.jpg"
-    assert desk.undo() == "saving a_00001.jpg"
-    assert desk.undo() == "deleting a_00001.jpg"
+    assert editor.undo() == "saving a_00001.jpg"
+    assert editor.undo() == "deleting a_00001.jpg"
     assert second.read_bytes() == b"2"
-    assert desk.undo() == "saving 2 crops of a"
-    assert desk.identities() == {"a": []}
+    assert editor.undo() == "saving 2 crops of a"
+    assert editor.identities() == {"a": []}
     trash = sorted(p.read_bytes() for p in (tmp_path / "g" / ".trash").rglob("*.jpg"))
     assert trash == [b"1", b"2", b"3"]
     with pytest.raises(InputError, match="nothing to undo"):
-        desk.undo()
+        editor.undo()
 
 
 def test_a_crop_that_comes_back_keeps_clear_of_one_saved_since(tmp_path: Path) -> None:
-    desk = GalleryDesk(tmp_path)
-    path = desk.save("a", [b"old"])[0]
-    desk.delete(path)
+    editor = GalleryEditor(tmp_path)
+    path = editor.save("a", [b"old"])[0]
+    editor.delete(path)
     (tmp_path / "a" / "a_00000.jpg").write_bytes(b"somebody else's")
-    desk.undo()
+    editor.undo()
     assert {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()} == {
         "a_00000.jpg": b"somebody else's",
         "a_00001.jpg": b"old",
@@ -166,33 +170,33 @@ def test_blur_lowers_sharpness_and_size_hardly_matters() -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 20, 3)).astype(np.uint8)
     image = cv2.resize(image, (100, 200), interpolation=cv2.INTER_CUBIC)
     soft = cv2.GaussianBlur(image, (0, 0), 6)
-    assert selection.sharpness(soft) < 0.3 * selection.sharpness(image)
+    assert crop_quality.sharpness(soft) < 0.3 * crop_quality.sharpness(image)
     double = cv2.resize(image, (200, 400), interpolation=cv2.INTER_CUBIC)
-    assert selection.sharpness(double) == pytest.approx(selection.sharpness(image), rel=0.15)
-    assert selection.sharpness(np.full((30, 12, 3), 77, np.uint8)) == 0
+    assert crop_quality.sharpness(double) == pytest.approx(crop_quality.sharpness(image), rel=0.15)
+    assert crop_quality.sharpness(np.full((30, 12, 3), 77, np.uint8)) == 0
 
 
 def test_chosen_crops_are_sharp_and_unlike_each_other() -> None:
     angle = np.radians([0, 2, 90, 91, 45, 180])
     rows = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
     sharp = np.array([1.0, 0.9, 0.95, 0.8, 0.1, 0.05])
-    assert selection.choose(sharp, rows, 2).tolist() == [0, 2]
-    assert selection.choose(sharp, rows, 1).tolist() == [0]
-    assert sorted(selection.choose(sharp, rows, 9).tolist()) == list(range(6))
-    assert selection.choose(sharp[:0], rows[:0], 3).tolist() == []
+    assert crop_quality.select_diverse(sharp, rows, 2).tolist() == [0, 2]
+    assert crop_quality.select_diverse(sharp, rows, 1).tolist() == [0]
+    assert sorted(crop_quality.select_diverse(sharp, rows, 9).tolist()) == list(range(6))
+    assert crop_quality.select_diverse(sharp[:0], rows[:0], 3).tolist() == []
 
 
 def test_boxes_looked_at_are_spread_over_the_track() -> None:
-    assert selection.spread(3, 10).tolist() == [0, 1, 2]
-    assert selection.spread(101, 5).tolist() == [0, 25, 50, 75, 100]
-    assert selection.spread(0, 5).tolist() == []
+    assert crop_quality.evenly_spaced(3, 10).tolist() == [0, 1, 2]
+    assert crop_quality.evenly_spaced(101, 5).tolist() == [0, 25, 50, 75, 100]
+    assert crop_quality.evenly_spaced(0, 5).tolist() == []
 
 
 def test_a_picture_in_the_wrong_folder_shows() -> None:
     angle = np.radians([0, 10, 88, 90, 95])
     rows = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
-    found = gallery_check.neighbours(rows, np.array([0, 0, 0, 1, 1]))
-    assert [gallery_check.verdict(a, b) for a, b in zip(found.own, found.other)] == [
+    found = crop_quality.nearest_neighbours(rows, np.array([0, 0, 0, 1, 1]))
+    assert [crop_quality.verdict(a, b) for a, b in zip(found.own, found.other)] == [
         "good",
         "good",
         "wrong",
@@ -201,9 +205,25 @@ def test_a_picture_in_the_wrong_folder_shows() -> None:
     ]
     assert found.other_at.tolist() == [3, 3, 3, 2, 2]
     assert found.between[0, 1] == found.between[1, 0] == pytest.approx(1 - np.cos(np.radians(2)), abs=1e-6)
-    alone = gallery_check.neighbours(rows[:2], np.array([0, 1]))
+    alone = crop_quality.nearest_neighbours(rows[:2], np.array([0, 1]))
     assert np.isnan(alone.own).all()
-    assert gallery_check.verdict(float(alone.own[0]), 0.5) == "alone"
+    assert crop_quality.verdict(float(alone.own[0]), 0.5) == "alone"
+
+
+# -- open files --------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_file_replaces_the_one_that_is_open_and_few_stay_open() -> None:
+    dropped: list[str] = []
+    cache = SharedCache[str](2, on_drop=dropped.append)
+    assert cache.get("a", lambda: "a1", stamp="1") == cache.get("a", lambda: "again", stamp="1") == "a1"
+    assert cache.get("a", lambda: "a2", stamp="2") == "a2"
+    assert dropped == ["a1"]
+    for key in ("b", "c"):
+        cache.get(key, lambda key=key: key)
+    assert dropped == ["a1", "a2"]
+    cache.clear()
+    assert dropped == ["a1", "a2", "b", "c"]
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The web application: routes, guard and static files, on Starlette."""
+"""The web application: routes, access control and static files, on Starlette."""
 
 from __future__ import annotations
 
@@ -6,33 +6,30 @@ import contextlib
 import importlib.resources
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mot_dinov3.apps.studio import guard
-from mot_dinov3.apps.studio.jobs import Handle
-from mot_dinov3.apps.studio.requests import Ask, Blob, ConflictError
-from mot_dinov3.apps.studio.roots import OutsideRootsError
-from mot_dinov3.apps.studio.routes import files, gallery, keypoints, player, similarity
-from mot_dinov3.apps.studio.session import Studio
+from mot_dinov3.apps.studio import access
+from mot_dinov3.apps.studio.access import OutsideRootsError
+from mot_dinov3.apps.studio.jobs import Job
+from mot_dinov3.apps.studio.requests import Blob, ConflictError, Request
+from mot_dinov3.apps.studio.routes import file_routes, gallery_routes, keypoint_routes, similarity_routes
+from mot_dinov3.apps.studio.session import Handler, Routes, Studio
 from mot_dinov3.core.errors import InputError, MotError
 
 BODY_BYTES = 8_000_000
 STATIC = importlib.resources.files("mot_dinov3.apps.studio") / "static"
 
-Answer = dict[str, Any] | Blob | Handle
-Handler = Callable[[Studio, Ask], Any]
-TABLES = (files.ROUTES, player.ROUTES, gallery.ROUTES, keypoints.ROUTES, similarity.ROUTES)
-ROUTES: Mapping[tuple[str, str], Handler] = {key: handler for table in TABLES for key, handler in table.items()}
+ROUTES: Routes = file_routes.ROUTES | gallery_routes.ROUTES | keypoint_routes.ROUTES | similarity_routes.ROUTES
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +38,8 @@ def build_app(studio: Studio, token: str | None) -> Starlette:
     """Return the application.
 
     Args:
-        studio: What it serves.
-        token: What every request has to carry; None where only this computer can reach it.
+        studio: The session that it serves.
+        token: Token that every request carries; None where only this computer can reach it.
     """
     routes = [Route(path, _endpoint(studio, handler), methods=[method]) for (method, path), handler in ROUTES.items()]
     static = StaticFiles(directory=str(STATIC))
@@ -54,28 +51,28 @@ def build_app(studio: Studio, token: str | None) -> Starlette:
 
     return Starlette(
         routes=[Route("/", _page), *routes, Mount("/static", static)],
-        middleware=[Middleware(Guard, token=token)],
+        middleware=[Middleware(AccessMiddleware, token=token)],
         lifespan=running,
     )
 
 
-async def _page(request: Request) -> Response:
+async def _page(request: HttpRequest) -> Response:
     text = (STATIC / "index.html").read_text(encoding="utf-8")
     return Response(text, media_type="text/html")
 
 
-def _endpoint(studio: Studio, handler: Handler) -> Callable[[Request], Any]:
-    async def answer(request: Request) -> Response:
+def _endpoint(studio: Studio, handler: Handler) -> Callable[[HttpRequest], Any]:
+    async def answer(request: HttpRequest) -> Response:
         try:
             values = dict(request.query_params) if request.method == "GET" else await _body(request)
-            return _response(await run_in_threadpool(handler, studio, Ask(values)))
+            return _response(await run_in_threadpool(handler, studio, Request(values)))
         except MotError as error:
-            return _refused(error)
+            return _error_response(error)
 
     return answer
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: HttpRequest) -> dict[str, Any]:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
@@ -90,22 +87,22 @@ async def _body(request: Request) -> dict[str, Any]:
     return values
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: dict[str, Any] | Blob | Job) -> Response:
     if isinstance(answer, Blob):
-        return Response(answer.data, media_type=answer.kind, headers=dict(answer.headers))
-    return JSONResponse(answer.to_json() if isinstance(answer, Handle) else answer)
+        return Response(answer.data, media_type=answer.media_type, headers=dict(answer.headers))
+    return JSONResponse({"job": answer.to_json()} if isinstance(answer, Job) else answer)
 
 
-def _refused(error: MotError) -> Response:
+def _error_response(error: MotError) -> Response:
     status = 403 if isinstance(error, OutsideRootsError) else 409 if isinstance(error, ConflictError) else 400
     return JSONResponse({"error": error.message, "remedy": error.remedy}, status)
 
 
-class Guard:
-    """Refuses what does not come from the studio's own page, and marks every answer as not for others.
+class AccessMiddleware:
+    """Refuses requests that do not come from the studio's own page, and adds security headers to every answer.
 
     Args:
-        app: What it guards.
+        app: The application behind it.
         token: See `build_app`.
     """
 
@@ -113,17 +110,17 @@ class Guard:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on, a request."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        request = Request(scope)
+        request = HttpRequest(scope)
         refused = self._refusal(request)
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = {"cache-control": "no-store", **guard.HEADERS}
+                added = {"cache-control": "no-store", **access.HEADERS}
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -133,16 +130,16 @@ class Guard:
 
         await (self._app if refused is None else refused)(scope, receive, marked)
 
-    def _refusal(self, request: Request) -> Response | None:
-        why = guard.refusal(request.method, request.url.path, request.headers, token=self._token)
+    def _refusal(self, request: HttpRequest) -> Response | None:
+        why = access.refusal(request.method, request.url.path, request.headers, token=self._token)
         if why:
             log.warning("refused %s %s: %s", request.method, request.url.path, why)
             return JSONResponse({"error": why, "remedy": ""}, 403)
-        if self._token is None or guard.has_token(request.cookies.get(guard.COOKIE), self._token):
+        if self._token is None or access.has_token(request.cookies.get(access.COOKIE), self._token):
             return None
-        if request.url.path == "/" and guard.has_token(request.query_params.get("token"), self._token):
+        if request.url.path == "/" and access.has_token(request.query_params.get("token"), self._token):
             arrived = RedirectResponse("/", 303)
-            arrived.set_cookie(guard.COOKIE, self._token, httponly=True, samesite="strict")
+            arrived.set_cookie(access.COOKIE, self._token, httponly=True, samesite="strict")
             return arrived
         why = "this page needs the token: open the address that the studio printed when it started"
         return JSONResponse({"error": why, "remedy": ""}, 401)

@@ -13,7 +13,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclasses.dataclass(frozen=True)
 class StudioConfig(StageConfig):
-    """What to open, and where the page is served.
+    """Files to open, and the address of the page.
 
     Raises:
         ConfigError: A value is out of range.
@@ -40,7 +40,7 @@ class StudioConfig(StageConfig):
 
 @dataclasses.dataclass(frozen=True)
 class StudioOptions:
-    """All that the command needs, one part per help group."""
+    """All options of the command, one part per help group."""
 
     studio: StudioConfig
     device: DeviceConfig

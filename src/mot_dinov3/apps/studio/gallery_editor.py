@@ -1,4 +1,4 @@
-"""Crops on disk: named, saved, thrown away and taken back; nothing is ever deleted."""
+"""Editing a gallery on disk: crops are saved, moved to the trash and restored; nothing is ever deleted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.gallery.folder import MIN_SIDE, check_identity, find_identities
 
 TRASH = ".trash"
-REMEMBERED = 200  # steps of undo
+MAX_UNDO = 200  # steps
 EDGE = 3  # pixels
 MAX_NAME = 100  # characters of an identity
 
 
-def crop_name(identity: str, taken: Iterable[str]) -> str:
+def next_crop_name(identity: str, taken: Iterable[str]) -> str:
     """Return the next free name, ``<identity>_00007.jpg``, counting on from the highest number."""
     pattern = re.compile(re.escape(identity) + r"_(\d+)\.[A-Za-z]+")
     numbers = [int(match[1]) for match in map(pattern.fullmatch, taken) if match]
@@ -40,10 +40,10 @@ def usable_name(name: str) -> str:
 
 
 def crop_window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the whole-pixel window ``x1, y1, x2, y2`` of a drawn box, clipped to a picture of `size`.
+    """Return the whole-pixel window ``x1, y1, x2, y2`` of a drawn box, clipped to an image of `size`.
 
     Raises:
-        InputError: What is left is smaller than a gallery can use.
+        InputError: The clipped box is smaller than a gallery can use.
     """
     width, height = size
     x1, x2 = sorted(min(max(round(box[i]), 0), width) for i in (0, 2))
@@ -55,27 +55,27 @@ def crop_window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, 
     return x1, y1, x2, y2
 
 
-def whole_share(box: Sequence[float], size: tuple[int, int]) -> float:
-    """Return how far a tracked box is to be trusted to show somebody whole: little where the picture's edge cuts it."""
+def completeness(box: Sequence[float], size: tuple[int, int]) -> float:
+    """Return the weight of a tracked box: 1, or little where the image's edge cuts it off."""
     x1, y1, x2, y2 = box
     return 0.2 if x1 < EDGE or y1 < EDGE or x2 > size[0] - EDGE or y2 > size[1] - EDGE else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """Something that can be undone.
+class UndoStep:
+    """A step that can be undone.
 
     Attributes:
-        what: What a person reads: ``save of anna_00003.jpg``.
-        moves: Where files have to go back to: from, to.
+        what: Description for the user: ``saving anna_00003.jpg``.
+        moves: Files that the undo moves: from, to.
     """
 
     what: str
     moves: tuple[tuple[Path, Path], ...]
 
 
-class GalleryDesk:
-    """A gallery that somebody works on. Calls come one at a time: the caller holds a lock.
+class GalleryEditor:
+    """A gallery that is edited. Calls come one at a time: the caller holds a lock.
 
     Args:
         root: Its folder, which need not exist yet.
@@ -83,18 +83,18 @@ class GalleryDesk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._steps: list[Step] = []
+        self._steps: list[UndoStep] = []
 
     def identities(self) -> dict[str, list[Path]]:
-        """Return the pictures of each identity; nothing where there is no gallery yet."""
+        """Return the files of each identity; none where there is no gallery yet."""
         return find_identities(self.root) if self.root.is_dir() else {}
 
     @property
     def last_step(self) -> str:
-        """What undo would undo; empty where there is nothing."""
+        """Description of the step that `undo` would take back; empty where there is none."""
         return self._steps[-1].what if self._steps else ""
 
-    def save(self, identity: str, pictures: Sequence[bytes]) -> list[Path]:
+    def save(self, identity: str, crops: Sequence[bytes]) -> list[Path]:
         """Write JPEGs of an identity; makes the gallery and the identity's folder where they are missing.
 
         Raises:
@@ -104,28 +104,28 @@ class GalleryDesk:
         with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         saved: list[Path] = []
-        for data in pictures:
-            path = folder / crop_name(identity, (p.name for p in folder.iterdir()))
+        for data in crops:
+            path = folder / next_crop_name(identity, (p.name for p in folder.iterdir()))
             with files.replacing(path) as part:
                 part.write_bytes(data)
             saved.append(path)
         names = saved[0].name if len(saved) == 1 else f"{len(saved)} crops of {identity}"
-        self._note(f"saving {names}", [(path, self._trash_place(path)) for path in saved])
+        self._add_step(f"saving {names}", [(path, self._trash_path(path)) for path in saved])
         return saved
 
     def delete(self, path: Path) -> Path:
-        """Move a crop to the trash and return its place there.
+        """Move a crop to the trash and return its path there.
 
         Raises:
             InputError: It is gone already.
         """
-        place = self._trash_place(path)
-        self._move(path, place)
-        self._note(f"deleting {path.name}", [(place, path)])
-        return place
+        trash = self._trash_path(path)
+        self._move(path, trash)
+        self._add_step(f"deleting {path.name}", [(trash, path)])
+        return trash
 
     def undo(self) -> str:
-        """Take back the last step and return what it was.
+        """Take back the last step and return its description.
 
         Raises:
             InputError: There is none.
@@ -134,25 +134,25 @@ class GalleryDesk:
             raise InputError("there is nothing to undo")
         step = self._steps.pop()
         for source, target in step.moves:
-            if source.exists():  # somebody may have thrown it away already
-                self._move(source, self._free_place(target))
+            if source.exists():  # it may have been moved to the trash already
+                self._move(source, self._free_path(target))
         return step.what
 
-    def _note(self, what: str, moves: Sequence[tuple[Path, Path]]) -> None:
-        self._steps = [*self._steps[-REMEMBERED:], Step(what, tuple(moves))]
+    def _add_step(self, what: str, moves: Sequence[tuple[Path, Path]]) -> None:
+        self._steps = [*self._steps[-MAX_UNDO:], UndoStep(what, tuple(moves))]
 
-    def _trash_place(self, path: Path) -> Path:
+    def _trash_path(self, path: Path) -> Path:
         return self.root / TRASH / path.parent.name / path.name
 
-    def _free_place(self, path: Path) -> Path:
-        """Return `path`, or the next free name beside it: what was saved since keeps its own."""
+    def _free_path(self, path: Path) -> Path:
+        """Return `path`, or the next free name beside it: files that were saved since keep theirs."""
         if not path.exists():
             return path
-        return path.with_name(crop_name(path.parent.name, (p.name for p in path.parent.iterdir())))
+        return path.with_name(next_crop_name(path.parent.name, (p.name for p in path.parent.iterdir())))
 
     def _move(self, source: Path, target: Path) -> None:
         if not source.is_file():
             raise InputError(f"'{source.name}' is gone already", remedy="reload the page")
         with files.writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(self._free_place(target))
+            source.replace(self._free_path(target))

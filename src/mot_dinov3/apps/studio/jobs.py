@@ -1,8 +1,7 @@
-"""Work that takes a while: in the background, with progress, to be cancelled, and still there after a reload."""
+"""Background jobs: they report progress, can be cancelled, and survive a reload of the page."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import threading
@@ -12,24 +11,24 @@ from typing import Any
 
 from mot_dinov3.core.errors import MotError, UsageError
 
-KEPT = 50  # finished jobs that can still be asked for
-AT_ONCE = 2
+MAX_FINISHED = 50  # finished jobs that are kept for the page
+THREADS = 2
 
 log = logging.getLogger(__name__)
 
 
 class CancelledError(MotError):
-    """Somebody pressed Cancel."""
+    """The job was cancelled."""
 
 
 class Job:
-    """One piece of work. Its thread calls `tick` or `check`; anybody may read.
+    """One piece of work. Its thread calls `tick` or `check`; any thread may read.
 
     Args:
-        number: Its name for the page.
-        kind: What the page knows it by.
-        title: What a person reads.
-        subject: What it works on; a second job of the same kind on the same subject is not started.
+        number: Identifies it to the page.
+        kind: Name of the work, for the page.
+        title: Description for the user.
+        subject: Object of the work; a second job of the same kind on the same subject is not started.
     """
 
     def __init__(self, number: str, kind: str, title: str, subject: str) -> None:
@@ -43,31 +42,31 @@ class Job:
         self.finished = threading.Event()
 
     def tick(self) -> bool:
-        """Count one step; tell whether to stop."""
+        """Count one step; return whether to stop."""
         self.done += 1
         return self._cancelled.is_set()
 
     def check(self, done: int, total: int) -> None:
-        """Note the progress.
+        """Record the progress.
 
         Raises:
-            CancelledError: It is to stop.
+            CancelledError: The job was cancelled.
         """
         self.done, self.total = done, total
         if self._cancelled.is_set():
             raise CancelledError("cancelled")
 
     def cancel(self) -> None:
-        """Ask it to stop."""
+        """Request it to stop."""
         self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was asked to stop."""
+        """Whether it was requested to stop."""
         return self._cancelled.is_set()
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the page shows of it."""
+        """Return the job as the page reads it."""
         error = self.error
         return {
             "id": self.number,
@@ -90,17 +89,17 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 
     def start(self, kind: str, title: str, work: Callable[[Job], Any], *, subject: str, wait_s: float = 0.0) -> Job:
-        """Start `work`, or return the job of this kind that is already at this subject.
+        """Start `work`, or return the running job of this kind on this subject.
 
         Args:
-            kind: What the page knows it by.
-            title: What a person reads.
-            work: Called in a thread; what it returns is the result, plain JSON.
-            subject: What it works on.
-            wait_s: How long to wait for it, so that quick work is answered at once.
+            kind: See `Job`, as for `title` and `subject`.
+            title: Description for the user.
+            work: Called in a thread; returns the result, plain JSON.
+            subject: Object of the work.
+            wait_s: Seconds to wait for the end, so that quick work is answered at once.
         """
         with self._lock:
             for job in self._jobs.values():
@@ -109,7 +108,7 @@ class Jobs:
             job = Job(str(next(self._numbers)), kind, title, subject)
             self._jobs[job.number] = job
             finished = [j.number for j in self._jobs.values() if j.finished.is_set()]
-            for number in finished[:-KEPT]:
+            for number in finished[:-MAX_FINISHED]:
                 del self._jobs[number]
         self._threads.submit(self._run, job, work)
         job.finished.wait(wait_s)
@@ -149,22 +148,11 @@ class Jobs:
         return [job for job in list(self._jobs.values()) if not job.finished.is_set()]
 
     def busy(self, kind: str, subject: str) -> bool:
-        """Tell whether a job of this kind is at this subject."""
+        """Return whether a job of this kind runs on this subject."""
         return any(job.kind == kind and job.subject == subject for job in self.running())
 
     def close(self) -> None:
-        """Ask all to stop, and wait until they have."""
+        """Cancel all jobs, and wait until they have stopped."""
         for job in self.running():
             job.cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Handle:
-    """What a route answers that started a job."""
-
-    job: Job
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the job as the page reads it."""
-        return {"job": self.job.to_json()}

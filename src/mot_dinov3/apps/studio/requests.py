@@ -1,4 +1,4 @@
-"""What the page asks and what it is answered: names and values, checked where they come in."""
+"""Requests of the page and answers to it; values are validated where they come in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.structures import Image
 
 
 class ConflictError(InputError):
-    """Somebody else, another tab say, changed the same thing first."""
+    """Another client, a second tab for example, changed the same file first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +23,16 @@ class Blob:
 
     Attributes:
         data: Its bytes.
-        kind: Media type.
-        headers: More headers.
+        media_type: For example ``image/jpeg``.
+        headers: Further headers.
     """
 
     data: bytes
-    kind: str
+    media_type: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-class Ask:
+class Request:
     """The values of a request.
 
     Args:
@@ -63,7 +66,7 @@ class Ask:
         return [_finite(v, name) for v in value]
 
     def items(self, name: str) -> list[Any]:
-        """Return a list of whatever."""
+        """Return a list of any values."""
         value = self._values.get(name)
         if not isinstance(value, list):
             raise InputError(f"'{name}' must be a list")
@@ -74,3 +77,17 @@ def _finite(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"'{name}' must be finite numbers")
     return float(value)
+
+
+def jpeg(image: Image, quality: int) -> bytes:
+    """Return an image as the bytes of a JPEG.
+
+    Raises:
+        InputError: It cannot be encoded (an empty one).
+    """
+    import cv2
+
+    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise InputError("the picture cannot be encoded")
+    return data.tobytes()

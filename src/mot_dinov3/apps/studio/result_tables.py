@@ -1,4 +1,4 @@
-"""A run's long table by frame and by keypoint, and its review list."""
+"""Results of keypoint tracking: the long table by frame and by keypoint, and the list of frames to review."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import PointSource, PointState
 from mot_dinov3.formats.keypoints_csv import LONG_COLUMNS
 
 BINS = 1200  # of a plot over time
-REVIEWED = 50
+MAX_REVIEW = 50  # frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class _Columns:
     human: np.ndarray
 
 
-class Results:
-    """The long table of a run, read again when it changes; a table that is being written is read as far as it is.
+class ResultTable:
+    """The long table of a run, read again when it changes; of a table that is being written, the whole lines are read.
 
     Args:
         path: The table.
@@ -49,7 +49,7 @@ class Results:
         return 0 if columns is None else len(np.unique(columns.frame))
 
     def rows(self, number: int) -> list[dict[str, Any]]:
-        """Return the points of a frame, for the page; lost ones have no place."""
+        """Return the points of a frame, for the page; lost ones have no coordinates."""
         columns = self._read()
         if columns is None:
             return []
@@ -71,7 +71,7 @@ class Results:
         }
 
     def series(self) -> dict[str, Any]:
-        """Return score and state of every keypoint over time: in each of at most `BINS` spans, the worst there is."""
+        """Return score and state of every keypoint over time: in each of at most `BINS` spans, the worst one."""
         columns = self._read()
         if columns is None or not len(columns.frame):
             return {"first": 0, "step": 1, "rows": []}
@@ -96,14 +96,14 @@ class Results:
             return None
         stamp = status.st_mtime_ns, status.st_size
         if stamp != self._stamp:
-            self._columns, self._stamp = _parse(self._path), stamp
+            self._columns, self._stamp = _read_columns(self._path), stamp
         return self._columns
 
     def review(self, path: Path) -> list[dict[str, Any]]:
-        """Return the frames where a click pays most, the worst first."""
+        """Return the frames to review, the most urgent first."""
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))[:REVIEWED]
+                rows = list(csv.DictReader(file))[:MAX_REVIEW]
             return [
                 {"frame": int(row["frame"]), "urgency": float(row["urgency"]), "keypoints": row["keypoints"]}
                 for row in rows
@@ -114,7 +114,7 @@ class Results:
             raise FormatError(f"'{path}' is not a review list", remedy="follow the points again") from error
 
 
-def _parse(path: Path) -> _Columns:
+def _read_columns(path: Path) -> _Columns:
     keys: dict[tuple[str, str], int] = {}
     whole, numbers = (array("q"), array("q"), array("q"), array("q")), (array("d"), array("d"), array("d"))
     states = {state.name.lower(): int(state) for state in PointState}
@@ -128,7 +128,7 @@ def _parse(path: Path) -> _Columns:
                 frame, _, instance, _, name, x, y, score, state, source = row
                 found = (int(frame), states[state], int(source == human)), (float(x), float(y), float(score))
             except (ValueError, KeyError):
-                break  # the line that is just being written
+                break  # the line that is being written
             key = keys.setdefault((instance, name), len(keys))
             for column, value in zip(whole, (*found[0], key)):
                 column.append(value)

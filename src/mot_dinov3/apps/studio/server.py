@@ -1,4 +1,4 @@
-"""Running the studio: listen, say where, open the browser, stop cleanly."""
+"""Server of the studio: listens, announces the address, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mot_dinov3.apps.studio.access import Roots
 from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
-from mot_dinov3.apps.studio.roots import Roots
 from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.core.errors import InputError, UsageError
 
 
-def serve(command: StudioOptions, roots: Sequence[str], *, say: Callable[[str, StudioConfig], None]) -> None:
+def serve(options: StudioOptions, roots: Sequence[str], *, announce: Callable[[str, StudioConfig], None]) -> None:
     """Serve the page until interrupted.
 
     Args:
-        command: The options.
-        roots: Folders that the page may touch, beside those of the paths given in `command`.
-        say: Called with the page's address once it can be opened.
+        options: All options of the command.
+        roots: Folders that the page may touch, beside those of the paths given in `options`.
+        announce: Called with the page's address once it can be opened.
 
     Raises:
         UsageError: The extra is not installed, or the address cannot be listened on.
         InputError: A path that was given does not exist.
     """
-    config = command.studio
+    config = options.studio
     _check_given(config, roots)
     try:
         import uvicorn
@@ -38,20 +38,20 @@ def serve(command: StudioOptions, roots: Sequence[str], *, say: Callable[[str, S
         ) from error
     token = None if config.is_local else secrets.token_urlsafe(24)
     listener = listen(config.host, config.port)
-    studio = Studio(command, Roots([*given_folders(config), *map(Path, roots or ["."])]))
-    options = uvicorn.Config(
+    studio = Studio(options, Roots([*given_folders(config), *map(Path, roots or ["."])]))
+    server = uvicorn.Config(
         build_app(studio, token), log_level="warning", access_log=False, timeout_graceful_shutdown=2, ws="none"
     )
     try:
-        say(address(config.host, listener.getsockname()[1], token), config)
-        uvicorn.Server(options).run(sockets=[listener])
+        announce(address(config.host, listener.getsockname()[1], token), config)
+        uvicorn.Server(server).run(sockets=[listener])
     finally:
         studio.close()
         listener.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
         UsageError: The address is not this computer's, or taken.
@@ -71,7 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, port: int, token: str | None) -> str:
-    """Return what to open in the browser."""
+    """Return the address to open in the browser."""
     name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
 

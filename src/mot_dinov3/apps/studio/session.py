@@ -1,70 +1,71 @@
-"""What a running studio holds: its roots, its jobs, and the files that are open."""
+"""State of a running studio: its roots, its jobs, and the files and models that are open."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
+from mot_dinov3.apps.studio.access import Roots
 from mot_dinov3.apps.studio.config import StudioOptions
-from mot_dinov3.apps.studio.gallery_editor import GalleryDesk
+from mot_dinov3.apps.studio.gallery_editor import GalleryEditor
 from mot_dinov3.apps.studio.jobs import Jobs
-from mot_dinov3.apps.studio.label_store import Board
-from mot_dinov3.apps.studio.patch_similarity import FeatureCache
-from mot_dinov3.apps.studio.roots import Roots
-from mot_dinov3.apps.studio.track_index import Tracked
+from mot_dinov3.apps.studio.label_store import LabelStore
+from mot_dinov3.apps.studio.requests import Request
+from mot_dinov3.apps.studio.track_index import TrackIndex
+from mot_dinov3.core.lru import LruCache
 from mot_dinov3.video.random_access import open_random_access
 from mot_dinov3.video.source import RandomAccessFrames
 
 OPEN_VIDEOS = 3
 OPEN_GALLERIES = 50
 OPEN_TRACKS = 2
-OPEN_BOARDS = 10
+OPEN_LABELS = 10
 OPEN_MODELS = 2
+DESCRIPTOR_BYTES = 400_000_000
 
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
-    """The few things of a kind that were used last; made when first asked for, dropped when too many.
+class SharedCache(Generic[T]):
+    """A bounded cache for several threads, which makes what it does not hold, one value at a time.
 
     Args:
-        make: Makes the thing of a path.
-        drop: Called with a thing that is dropped.
-        size: How many.
+        capacity: See `LruCache`, as for the others.
+        size: Returns the size of a value.
+        on_drop: Called with a value that is dropped.
     """
 
-    def __init__(self, make: Callable[[Path], T], *, size: int, drop: Callable[[T], None] = lambda _: None) -> None:
-        self._make, self._drop, self._size = make, drop, size
-        self._held: OrderedDict[tuple[Path, str], T] = OrderedDict()
+    def __init__(
+        self,
+        capacity: float,
+        *,
+        size: Callable[[T], float] = lambda _: 1,
+        on_drop: Callable[[T], None] = lambda _: None,
+    ) -> None:
         self._lock = threading.Lock()
+        self._cache: LruCache[Hashable, tuple[str, T]] = LruCache(
+            capacity, size=lambda held: size(held[1]), on_drop=lambda held: on_drop(held[1])
+        )
 
-    def get(self, path: Path, stamp: str = "", make: Callable[[], T] | None = None) -> T:
-        """Return the thing of a path; another `stamp` makes it anew, with `make` where the path does not say all."""
-        key = path, stamp
+    def get(self, key: Hashable, make: Callable[[], T], *, stamp: str = "") -> T:
+        """Return the value of `key`; it is made where none is held, or one with another `stamp`."""
         with self._lock:
-            if key not in self._held:
-                for old in [k for k in self._held if k[0] == path]:
-                    self._drop(self._held.pop(old))
-                self._held[key] = self._make(path) if make is None else make()
-            self._held.move_to_end(key)
-            while len(self._held) > self._size:
-                self._drop(self._held.popitem(last=False)[1])
-            return self._held[key]
+            held = self._cache.get(key)
+            if held is None or held[0] != stamp:
+                held = self._cache.put(key, (stamp, make()))
+            return held[1]
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all values."""
         with self._lock:
-            for thing in self._held.values():
-                self._drop(thing)
-            self._held.clear()
+            self._cache.clear()
 
 
 def file_stamp(path: Path) -> str:
-    """Return what changes when a file does; empty where there is none."""
+    """Return a text that changes when a file does; empty where there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -72,29 +73,33 @@ def file_stamp(path: Path) -> str:
     return hashlib.sha256(f"{path}|{status.st_size}|{status.st_mtime_ns}".encode()).hexdigest()[:16]
 
 
-def _unmade(path: Path) -> Board:
-    raise AssertionError("a board is made by the one who asks for it")
-
-
 class Studio:
     """A running studio.
 
     Args:
-        command: Its options.
-        roots: The folders it may touch.
+        options: All options of the command.
+        roots: The folders that the page may touch.
+
+    Attributes:
+        jobs: Work in the background.
+        galleries: Galleries by folder.
+        tracks: Track files by path.
+        labels: Keypoint labels by folder.
+        models: Embedders and keypoint backends by their configuration.
+        descriptors: Dense descriptors of frames, for the similarity of a clicked patch.
+        writing: Held while files are changed: two tabs are two threads.
     """
 
-    def __init__(self, command: StudioOptions, roots: Roots) -> None:
-        self.command, self.roots = command, roots
+    def __init__(self, options: StudioOptions, roots: Roots) -> None:
+        self.options, self.roots = options, roots
         self.jobs = Jobs()
-        self.galleries: Shelf[GalleryDesk] = Shelf(GalleryDesk, size=OPEN_GALLERIES)
-        self.tracks: Shelf[Tracked] = Shelf(Tracked, size=OPEN_TRACKS)
-        self.boards: Shelf[Board] = Shelf(_unmade, size=OPEN_BOARDS)
-        self.features = FeatureCache()
-        self._models: OrderedDict[Hashable, Any] = OrderedDict()
-        self._loading = threading.Lock()
-        self._videos: Shelf[RandomAccessFrames] = Shelf(open_random_access, size=OPEN_VIDEOS, drop=lambda v: v.close())
-        self.writing = threading.RLock()  # held while files are changed: two tabs are two threads
+        self.galleries = SharedCache[GalleryEditor](OPEN_GALLERIES)
+        self.tracks = SharedCache[TrackIndex](OPEN_TRACKS)
+        self.labels = SharedCache[LabelStore](OPEN_LABELS)
+        self.models = SharedCache[Any](OPEN_MODELS)
+        self.descriptors = SharedCache[Any](DESCRIPTOR_BYTES, size=lambda described: described.dense.cells.nbytes)
+        self._videos = SharedCache[RandomAccessFrames](OPEN_VIDEOS, on_drop=lambda video: video.close())
+        self.writing = threading.RLock()
 
     def video(self, text: str) -> tuple[Path, RandomAccessFrames]:
         """Return a video's path and its frames.
@@ -103,19 +108,15 @@ class Studio:
             InputError: It lies outside the roots or cannot be opened.
         """
         path = self.roots.check(text)
-        return path, self._videos.get(path, file_stamp(path))
-
-    def loaded(self, key: Hashable, load: Callable[[], T]) -> T:
-        """Return a model, loaded when it is first asked for; the last few stay."""
-        with self._loading:
-            if key not in self._models:
-                self._models[key] = load()
-            self._models.move_to_end(key)
-            while len(self._models) > OPEN_MODELS:
-                self._models.popitem(last=False)
-            return cast(T, self._models[key])
+        return path, self._videos.get(path, lambda: open_random_access(path), stamp=file_stamp(path))
 
     def close(self) -> None:
         """Stop all jobs and close all files."""
         self.jobs.close()
         self._videos.clear()
+
+
+Handler = Callable[[Studio, Request], Any]
+"""Answers a request of the page, in a thread: with plain JSON, a file, or the job that it started."""
+Routes = dict[tuple[str, str], Handler]
+"""Method and path → handler."""

@@ -1,4 +1,4 @@
-"""Points and outlines as the page sends them, checked where they come in."""
+"""Points and outlines as the page sends them, validated where they come in."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from mot_dinov3.core.errors import InputError
 
 MAX_NAME = 100  # characters
-MAX_ITEMS = 5000  # of a frame, and corners of an outline
+MAX_SHAPES = 5000  # of a frame, and corners of an outline
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
-    """A point or an outline of a person's, as the page sends it.
+class LabelShape:
+    """A point or an outline that a person drew, as the page sends it.
 
     Attributes:
         kind: ``point`` or ``polygon``.
-        instance: Whose it is.
+        instance: Name of the instance that it belongs to.
         name: Of a keypoint; empty for an outline.
         points: ``n`` places in source pixels; one for a point.
-        origin: Number of the shape in the file that it was made from, −1 for a new one.
+        origin: Index of the shape of the file that it was made from, −1 for a new one.
     """
 
     kind: str
@@ -31,11 +31,11 @@ class Item:
     origin: int
 
     @classmethod
-    def parse(cls, raw: object, size: tuple[int, int]) -> Item:
-        """Return what the page sent, checked.
+    def parse(cls, raw: object, size: tuple[int, int]) -> LabelShape:
+        """Return a shape from its JSON.
 
         Raises:
-            InputError: It is no point or outline, or lies outside the picture.
+            InputError: It is no point or outline, or lies outside the image.
         """
         if not isinstance(raw, dict) or raw.get("kind") not in ("point", "polygon"):
             raise InputError("a label must be a point or a polygon")
@@ -44,9 +44,9 @@ class Item:
         name = _name(raw.get("name"), "a keypoint") if kind == "point" else ""
         points = raw.get("points")
         fewest = 1 if kind == "point" else 3
-        if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_ITEMS):
+        if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_SHAPES):
             raise InputError(f"{kind} '{name or instance}' needs {'one place' if fewest == 1 else 'three corners'}")
-        places = [_place(point, size, name or instance) for point in points]
+        places = [_point(point, size, name or instance) for point in points]
         origin = raw.get("origin", -1)
         return cls(kind, instance, name, places, origin if type(origin) is int else -1)
 
@@ -59,7 +59,7 @@ def _name(value: object, what: str) -> str:
     return value.strip()
 
 
-def _place(point: object, size: tuple[int, int], name: str) -> list[float]:
+def _point(point: object, size: tuple[int, int], name: str) -> list[float]:
     if not isinstance(point, list) or len(point) != 2 or not all(type(v) in (int, float) for v in point):
         raise InputError(f"'{name}' needs two numbers for each place")
     x, y = (float(v) for v in point)
@@ -68,11 +68,11 @@ def _place(point: object, size: tuple[int, int], name: str) -> list[float]:
     return [round(x, 2), round(y, 2)]
 
 
-def refuse_doubles(items: Sequence[Item]) -> None:
+def check_unique(shapes: Sequence[LabelShape]) -> None:
     """Raise `InputError` where an instance has two points of one name."""
     held: set[tuple[str, str]] = set()
-    for item in items:
-        key = item.instance, item.name
-        if item.kind == "point" and key in held:
-            raise InputError(f"'{item.instance}' has two points '{item.name}'", remedy="rename or delete one")
+    for shape in shapes:
+        key = shape.instance, shape.name
+        if shape.kind == "point" and key in held:
+            raise InputError(f"'{shape.instance}' has two points '{shape.name}'", remedy="rename or delete one")
         held.add(key)

@@ -1,4 +1,4 @@
-"""Tracks to click on: a track-v1 file by frame and by track, and the names that somebody gives them."""
+"""Index of a track-v1 file by frame and by track, and the names that the user gives to tracks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Detections, FloatArray, VideoInfo
 from mot_dinov3.formats.track_v1 import read_track_v1
 
-NAMED = ".named.json"
+NAMED_SUFFIX = ".named.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class TrackSpan:
-    """Where a track is.
+class TrackBoxes:
+    """The detected boxes of a track.
 
     Attributes:
-        frames: ``n`` frame numbers, rising.
+        frames: ``n`` frame numbers, ascending.
         boxes: ``(n, 4)`` boxes as detected.
-        covered: ``(n,)`` largest share of the box that another tracked box takes.
+        covered: ``(n,)`` largest share of the box that another tracked box covers.
     """
 
     frames: list[int]
@@ -34,20 +34,20 @@ class TrackSpan:
     covered: FloatArray
 
 
-class Tracked:
-    """A track-v1 file; names given to its tracks are kept in a copy beside it, and the file itself is left alone.
+class TrackIndex:
+    """A track-v1 file; names given to its tracks are saved in a copy beside it, and the file itself stays unchanged.
 
     Args:
         path: The file.
 
     Raises:
-        FormatError: It is no such file.
+        FormatError: It is no track-v1 file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.named = path if path.name.endswith(NAMED) else path.with_name(f"{path.stem}{NAMED}")
-        self.read_from = newest(path)
+        self.named = path if path.name.endswith(NAMED_SUFFIX) else path.with_name(f"{path.stem}{NAMED_SUFFIX}")
+        self.read_from = newest_copy(path)
         recorded = read_track_v1(self.read_from)
         self.video: VideoInfo = recorded.video
         self.frames = recorded.frames
@@ -74,8 +74,8 @@ class Tracked:
             if track >= 0
         ]
 
-    def span(self, track: int) -> TrackSpan:
-        """Return where a track was really detected.
+    def track_boxes(self, track: int) -> TrackBoxes:
+        """Return the boxes of a track, without the coasted ones.
 
         Raises:
             InputError: There is no such track.
@@ -84,7 +84,7 @@ class Tracked:
             raise InputError(f"'{self.path.name}' has no track {track}")
         seen = [(f, row) for f, row in self._at[track] if not self.frames[f].coasted[row]]
         boxes = np.array([self.frames[f].xyxy[row] for f, row in seen], np.float32).reshape(-1, 4)
-        return TrackSpan([f for f, _ in seen], boxes, np.array([self._covered(*at) for at in seen], np.float32))
+        return TrackBoxes([f for f, _ in seen], boxes, np.array([self._covered(*at) for at in seen], np.float32))
 
     def _covered(self, frame: int, row: int) -> float:
         rows = self.frames[frame]
@@ -101,13 +101,13 @@ class Tracked:
         return sorted(rows, key=lambda r: (-int(r["count"]), int(r["track"])))
 
     def name(self, track: int, identity: str) -> Path:
-        """Write the file anew, beside itself, with every box of a track named, and return that copy's path.
+        """Write a copy of the file in which every box of a track has a name, and return the copy's path.
 
         Raises:
             InputError: There is no such track.
             OutputLostError: It cannot be written.
         """
-        self.span(track)
+        self.track_boxes(track)
         document = read_object(self.read_from)
         for frame in document["frames"]:
             for record in frame.get("detections", ()):
@@ -120,9 +120,9 @@ class Tracked:
         return self.named
 
 
-def newest(path: Path) -> Path:
+def newest_copy(path: Path) -> Path:
     """Return the named copy of a track file where there is one that is not older, else the file."""
-    named = path.with_name(f"{path.stem}{NAMED}")
-    if path.name.endswith(NAMED) or not named.is_file() or named.stat().st_mtime < path.stat().st_mtime:
+    named = path.with_name(f"{path.stem}{NAMED_SUFFIX}")
+    if path.name.endswith(NAMED_SUFFIX) or not named.is_file() or named.stat().st_mtime < path.stat().st_mtime:
         return path
     return named

@@ -1,4 +1,4 @@
-"""Who may talk to the studio: the page it served, and nobody else.
+"""Access control of the studio: requests come from its own page, files lie below its roots.
 
 A page on another site must not drive it. Three things keep it out: the Host header has to be a name of this computer
 (so a name that somebody points here, DNS rebinding, is refused), Origin and Sec-Fetch-Site have to be the studio's own,
@@ -9,10 +9,12 @@ carry the token.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mot_dinov3.apps.studio.config import LOOPBACK
+from mot_dinov3.core.errors import InputError
 
 COOKIE = "mot_studio_token"
 HEADERS = {
@@ -31,9 +33,9 @@ def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str | 
 
     Args:
         method: HTTP method.
-        path: What is asked for.
+        path: Path of the URL.
         headers: Names in lower case.
-        token: What the request has to carry; None where the studio serves this computer only.
+        token: Token that requests carry; None where the studio serves this computer only.
     """
     host = headers.get("host", "")
     if token is None and _hostname(host) not in LOOPBACK:
@@ -60,3 +62,45 @@ def _hostname(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+class OutsideRootsError(InputError):
+    """A path that is not open to the page."""
+
+
+class Roots:
+    """Folders that the page may read and write in; links that lead out of them are refused.
+
+    Args:
+        folders: Any paths; they need not exist yet.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        found = dict.fromkeys(folder.expanduser().resolve() for folder in folders)
+        self.folders = tuple(f for f in found if not any(f != other and f.is_relative_to(other) for other in found))
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path, all links followed, lies within a root."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # RuntimeError: links that lead in a circle, before Python 3.13
+            return False
+        return any(real.is_relative_to(folder) for folder in self.folders)
+
+    def check(self, text: str) -> Path:
+        """Return the path that `text` names, all links followed; a relative one is below the first root.
+
+        Raises:
+            OutsideRootsError: It lies outside of the roots, contains ``..`` or leads out of them through a link.
+        """
+        parts = text.replace("\\", "/").split("/")
+        if not text.strip() or not text.isprintable() or ".." in parts:
+            raise OutsideRootsError(f"path {text[:200]!r} cannot be used", remedy="name a file or folder without '..'")
+        path = self.folders[0] / Path(text)
+        if not self.holds(path):
+            allowed = ", ".join(str(f) for f in self.folders)
+            raise OutsideRootsError(
+                f"'{text}' is outside of the folders that the studio was given",
+                remedy=f"it was given: {allowed}; start it with --root FOLDER for another",
+            )
+        return path.resolve()

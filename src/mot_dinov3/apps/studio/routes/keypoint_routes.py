@@ -1,0 +1,105 @@
+"""Routes of the keypoint view: labelling, tracking and correcting keypoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from mot_dinov3.apps.studio.jobs import Job
+from mot_dinov3.apps.studio.label_store import LabelStore
+from mot_dinov3.apps.studio.requests import ConflictError, Request
+from mot_dinov3.apps.studio.routes.similarity_routes import backend_job
+from mot_dinov3.apps.studio.session import Routes, Studio
+from mot_dinov3.apps.studio.shapes import MAX_SHAPES, LabelShape
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.keypoints.config import KeypointConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.files import Place, stem_of
+from mot_dinov3.keypoints.job.gaps import plan_gaps
+from mot_dinov3.video.images import list_images
+
+
+def _labels(studio: Studio, request: Request) -> LabelStore:
+    path, frames = studio.video(request.text("video"))
+    given = request.text("folder", "")
+    folder = studio.roots.check(given) if given else path.parent / stem_of(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"'{folder}' is a file", remedy="choose a folder for the labels and results")
+    studio.roots.check(str(folder))
+    size = frames.info.width, frames.info.height
+    return studio.labels.get(folder, lambda: LabelStore(Place(path, folder, size)), stamp=str(path))
+
+
+def overview(studio: Studio, request: Request) -> dict[str, Any]:
+    """Labelled and tracked frames, instances and keypoints."""
+    labels = _labels(studio, request)
+    return {**labels.overview(), "running": studio.jobs.busy("keypoints", str(labels.paths.folder))}
+
+
+def frame(studio: Studio, request: Request) -> dict[str, Any]:
+    """The points and outlines of a frame."""
+    return _labels(studio, request).frame(request.whole("n"))
+
+
+def series(studio: Studio, request: Request) -> dict[str, Any]:
+    """Score and state of all keypoints over time."""
+    return _labels(studio, request).results.series()
+
+
+def save(studio: Studio, request: Request) -> dict[str, Any]:
+    """Write the labels of a frame."""
+    labels, number = _labels(studio, request), request.whole("n")
+    raw = request.items("items")
+    if len(raw) > MAX_SHAPES:
+        raise InputError(f"a frame has at most {MAX_SHAPES} labels")
+    shapes = [LabelShape.parse(one, labels.paths.size) for one in raw]
+    path, frames = studio.video(request.text("video"))
+    image = frames.image(number)
+    with studio.writing:
+        if studio.jobs.busy("keypoints", str(labels.paths.folder)):
+            raise ConflictError("the points are being followed right now", remedy="wait, or cancel that, then save")
+        labels.save(
+            number,
+            shapes,
+            revision=request.text("revision"),
+            image=list_images(path)[number] if path.is_dir() else image,
+        )
+    return {**labels.frame(number), "overview": labels.overview()}
+
+
+def track(studio: Studio, request: Request) -> Job:
+    """Track all labelled points through the video, in the background; frames with up-to-date results are skipped."""
+    labels = _labels(studio, request)
+    video, folder = str(labels.paths.video), str(labels.paths.folder)
+    job_config = dataclasses.replace(backend_job(studio, request), video=video, result_folder=folder)
+    config = KeypointConfig(symmetry_pairs=request.text("pairs", ""))
+    command = KeypointsOptions(job_config, studio.options.device, config)
+
+    def work(job: Job) -> dict[str, Any]:
+        from mot_dinov3.keypoints.job.wiring import build_keypoints
+
+        job.message = "loading the model"
+        run = build_keypoints(command)
+        job.message = ""
+        job.total = frames_to_track(labels, run.info.frame_count)
+        run.run(job.tick)
+        return {"summary": run.summary()}
+
+    with studio.writing:
+        return studio.jobs.start("keypoints", "Following the points", work, subject=folder)
+
+
+def frames_to_track(labels: LabelStore, frames: int) -> int:
+    """Return the number of frames of a run, those between two labelled ones counted twice; 0 where it is unknown."""
+    labelled = sorted(labels.labels().frames)
+    gaps = plan_gaps(labelled, 0, frames or None)
+    spans = [(1 + (gap.before is not None and gap.after is not None)) * ((gap.stop or 0) - gap.first) for gap in gaps]
+    return sum(spans) if frames else 0
+
+
+ROUTES: Routes = {
+    ("GET", "/api/keypoints"): overview,
+    ("GET", "/api/keypoints/frame"): frame,
+    ("GET", "/api/keypoints/series"): series,
+    ("POST", "/api/keypoints/save"): save,
+    ("POST", "/api/keypoints/run"): track,
+}

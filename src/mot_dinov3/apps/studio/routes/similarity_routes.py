@@ -1,0 +1,104 @@
+"""Routes of the similarity view: a clicked patch is compared with a frame."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.apps.studio.jobs import Job
+from mot_dinov3.apps.studio.requests import Request
+from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.keypoints.config import KeypointJobConfig
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
+from mot_dinov3.keypoints.job.similarity import describe
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameDescriptors:
+    """Dense descriptors of a frame.
+
+    Attributes:
+        dense: The map.
+        factor: ``(2,)`` working pixels per source pixel, in x and y.
+    """
+
+    dense: DenseMap
+    factor: npt.NDArray[np.float64]
+
+
+def similarity(studio: Studio, request: Request) -> Job:
+    """Compare a clicked place with a frame, in the background: the first click loads the model."""
+    path, frames = studio.video(request.text("video"))
+    clicked, on = request.whole("frame"), request.whole("on")
+    x, y = request.numbers("place", 2)
+    if not (0 <= x < frames.info.width and 0 <= y < frames.info.height):
+        raise InputError(f"point ({x:g}, {y:g}) is outside the picture of {frames.info.width}×{frames.info.height}")
+    side = request.whole("side", 448, low=64, high=2048)
+    wanted = backend_job(studio, request)
+    stamp = file_stamp(path)
+
+    def described(number: int, choice: BackendChoice) -> FrameDescriptors:
+        key = path, stamp, number, side, wanted
+        return studio.descriptors.get(
+            key, lambda: FrameDescriptors(*describe(choice.backend, frames.image(number), side))
+        )
+
+    def work(job: Job) -> dict[str, Any]:
+        job.message = "loading the model"
+        choice = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
+        job.message = "describing the frame"
+        job.check(0, 2)
+        first = described(clicked, choice)
+        job.check(1, 2)
+        second = described(on, choice)
+        job.check(2, 2)
+        info = choice.backend.info
+        model = f"{info.name} {info.weights}".strip()
+        return {"model": model, "notices": list(choice.notices), "frame": on, **compare(first, second, (x, y))}
+
+    subject = f"{path}|{clicked}|{on}|{x}|{y}|{side}|{wanted}"
+    return studio.jobs.start("similarity", "Comparing", work, subject=subject, wait_s=0.3)
+
+
+def compare(clicked: FrameDescriptors, target: FrameDescriptors, place: tuple[float, float]) -> dict[str, Any]:
+    """Return the similarity of every cell of `target` to a place of `clicked`, for the page.
+
+    The map goes as little-endian float32 in base64, row by row; `cell` is the size of a cell in source pixels.
+    """
+    template = clicked.dense.at(np.array([place]) * clicked.factor)
+    heights = similarity_maps(target.dense, template)[0]
+    peaks = find_peaks(heights[None], target.dense.patch)
+    best, rival = peaks.xy[0] / target.factor, peaks.rival[0] / target.factor
+    return {
+        "shape": list(heights.shape),
+        "map": base64.b64encode(heights.astype("<f4").tobytes()).decode(),
+        "cell": (target.dense.patch / target.factor).tolist(),
+        "low": float(heights.min()),
+        "high": float(heights.max()),
+        "best": {"place": best.tolist(), "value": float(peaks.value[0])},
+        "rival": {"place": rival.tolist(), "value": float(peaks.second[0])},
+    }
+
+
+def backend_job(studio: Studio, request: Request) -> KeypointJobConfig:
+    """Return the backend and model that a request names.
+
+    Raises:
+        ConfigError: There is no such backend.
+    """
+    model = request.text("model", "").strip()
+    if model and (studio.roots.folders[0] / model).exists():
+        model = str(studio.roots.check(model))
+    backend = request.text("backend", "auto")
+    if backend == "convnet":
+        return KeypointJobConfig(backend=backend, weights=model or None)
+    return KeypointJobConfig(backend=backend, model=model or None)
+
+
+ROUTES: Routes = {("POST", "/api/similarity"): similarity}
