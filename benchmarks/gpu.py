@@ -17,14 +17,14 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from acceleration import random_vit_s
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import assemble
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.config import TrackConfig
@@ -60,19 +60,25 @@ class EventTimer(StageTimer):
     def __init__(self, event: Callable[[], Event]) -> None:
         super().__init__()
         self._event = event
+        self._mark = self._now()
         self.pairs: list[tuple[Event, Event]] = []
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time spent inside as busy time of the stage `name`."""
-        pair = (self._event(), self._event()) if name in ON_THE_GPU else None
-        if pair:
-            pair[0].record()
-        with super().stage(name):
-            yield
-        if pair:
-            pair[1].record()
-            self.pairs.append(pair)
+    def _now(self) -> Event:
+        event = self._event()
+        event.record()
+        return event
+
+    @override
+    def start(self) -> None:
+        self._mark = self._now()
+        super().start()
+
+    @override
+    def lap(self, name: str) -> None:
+        begin, self._mark = self._mark, self._now()
+        if name in ON_THE_GPU:
+            self.pairs.append((begin, self._mark))
+        super().lap(name)
 
     def spans(self) -> list[float]:
         """Return the ms of each stage that used the GPU."""
@@ -109,18 +115,18 @@ def run(values: Mapping[str, Any], event: Callable[[], Event], *, begin: Callabl
         begin: Called when counting begins.
     """
     job = build_tracking(assemble(TrackConfig, {"video": False, **values}))
-    reading = job.pipeline.timer
-    timer = job.pipeline.timer = EventTimer(event)
-    stats = job.pipeline.stages.scheduler.stats
+    reading = job.loop.timer
+    timer = job.loop.timer = EventTimer(event)
+    stats = job.loop.stages.scheduler.stats
     at: dict[str, Any] = {}
 
     def tick() -> bool:
-        if job.pipeline.counts.frames == WARM_UP:
+        if job.loop.counts.frames == WARM_UP:
             at.update({**reading.stage_ms, **timer.stage_ms}, crops=stats.total, spans=len(timer.pairs))
             begin()
         return False
 
-    job.pipeline.run(stop=tick)
+    job.loop.run(stop=tick)
     count = len(timer.frame_ms) - WARM_UP
     if count < 1:
         raise SystemExit(f"the video has no more than {WARM_UP} frames")

@@ -34,7 +34,7 @@ RANGE = {"horsejump": (0, None), "two_flies": (1000, 1300)}
 STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure", "+two-sided (more labels)")
 
 
-def read_places(path: Path) -> Places:
+def read_regions(path: Path) -> Places:
     """Return (frame, instance, keypoint) → place of a CSV; lost points are left out."""
     found = {}
     with path.open(newline="") as file:
@@ -99,7 +99,7 @@ def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) ->
                 anchored=level >= STAGES.index("+anchors"), structured=level >= STAGES.index("+structure")
             )
             job.run()
-            result = read_places(job.place.table)
+            result = read_regions(job.place.table)
         seconds = time.perf_counter() - start
     frames = len({k[0] for k in result})
     return f"{cells(score(truth, result, given))} | {frames / seconds:.1f}"
@@ -120,7 +120,7 @@ def run_seeds(name: str, args: argparse.Namespace, truth: Places) -> None:
             job.run()
             followed = {k[1:] for k in truth if seed is None or k[0] == seed}
             wanted = {k: v for k, v in truth.items() if k[1:] in followed}
-            rows.append(score(wanted, read_places(job.place.table), given))
+            rows.append(score(wanted, read_regions(job.place.table), given))
             print(f"| {'given' if seed is None else seed} | {cells(rows[-1])} |", flush=True)
     print(f"| mean | {cells([statistics.mean(column) for column in zip(*rows)])} |", flush=True)
 
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", action="store_true", help="from several labelled frames in turn")
     args = parser.parse_args()
     for name in args.videos:
-        truth = read_places(args.data / name / "truth.csv")
+        truth = read_regions(args.data / name / "truth.csv")
         if args.seeds:
             print(f"\n| {name}, labelled frame | median px | PCK@8 | @16 | @32 |\n| --- | --- | --- | --- | --- |")
             run_seeds(name, args, truth)

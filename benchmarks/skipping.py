@@ -68,11 +68,7 @@ def row(values: Mapping[str, Any], gt: Path) -> Iterator[str]:
 def run(values: Mapping[str, Any]) -> list[Detections]:
     """Run the main job to its end; return the rows of each frame as they were known then."""
     job = build_tracking(assemble(TrackConfig, values))
-    shown = [rows[rows.track_id >= 1] for _, rows in job.pipeline]
-    job.pipeline.close()
-    job.pipeline.stages.source.close()
-    if job.second_pass.frame_total:
-        job.second_pass.run(lambda: False)
+    shown = [rows[rows.track_id >= 1] for _, rows in job.loop.results()]
     return shown
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Reason, TrackState, TrackView
-from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler, SchedulerConfig, plan_embeddings
+from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig, plan_embeddings
 
 
 def squares(*left, top=0.0, side=100.0):
@@ -268,18 +268,6 @@ def test_stats_count_by_reason():
     stats = scheduler.stats
     assert stats.computed == {Reason.NEW: 1, Reason.WEAK_IOU: 1, Reason.CROWDED: 0, Reason.REFRESH: 1}
     assert (stats.total, stats.reused, stats.deferred) == (3, 1, 0)
-
-
-def test_without_an_embedder_nothing_is_planned():
-    detections = Detections(squares(0, 300))
-    scheduler = NoScheduler()
-    device = FakeDevice(1)
-    result = scheduler.run(
-        scheduler.plan(detections, TrackView.empty(), 0), detections, TrackView.empty(), device.embed
-    )
-    assert result.embedding is None
-    assert device.rows == []
-    assert scheduler.stats.total == 0
 
 
 def test_story_of_a_quiet_a_busy_and_a_light_stretch():

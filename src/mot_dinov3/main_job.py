@@ -178,12 +178,12 @@ class Pipeline:
     @property
     def info(self) -> VideoInfo:
         """What is known of the source."""
-        return self._run.pipeline.stages.source.info
+        return self._run.loop.stages.source.info
 
     @property
     def names(self) -> dict[int, str]:
         """Class id → class name; empty where unknown."""
-        return dict(self._run.pipeline.stages.detector.names)
+        return dict(self._run.loop.stages.detector.names)
 
     @property
     def notices(self) -> list[str]:
@@ -204,17 +204,11 @@ class Pipeline:
         if self._started:
             raise UsageError("a pipeline runs once", remedy="build another with Pipeline.from_options")
         self._started = True
-        return self._frames()
-
-    def _frames(self) -> Iterator[tuple[Frame, Detections]]:
-        pipeline = self._run.pipeline
-        yield from pipeline.results()
-        if not pipeline.stages.record.catching_up:
-            self._run.second_pass.run(lambda: False)
+        return self._run.loop.results()
 
     def close(self) -> None:
         """Release the source of a pipeline that is not going to be iterated."""
         if not self._started:
             self._started = True
-            self._run.pipeline.abort()
-            self._run.pipeline.stages.source.close()
+            self._run.loop.abort()
+            self._run.loop.stages.source.close()

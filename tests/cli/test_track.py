@@ -224,12 +224,12 @@ INTERRUPTED = """
 import os, signal, sys
 from mot_dinov3.cli import main
 from mot_dinov3.pipeline import loop
-step, kill = loop.TrackingPipeline.step, getattr(signal, sys.argv[1])
+step, kill = loop.TrackingLoop.step, getattr(signal, sys.argv[1])
 def stepping(self, frame):
     if frame.index == 7:
         os.kill(os.getpid(), kill)
     return step(self, frame)
-loop.TrackingPipeline.step = stepping
+loop.TrackingLoop.step = stepping
 sys.exit(main(sys.argv[2:]))
 """
 

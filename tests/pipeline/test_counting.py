@@ -10,11 +10,11 @@ import pytest
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.pipeline.counting import PlaceCounter, count_lines, count_records, count_rows
-from mot_dinov3.pipeline.regions import Place, check_places, parse_line, read_zones
+from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.regions import Region, check_regions, parse_line, read_zones
 
-LINE = Place("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
-SQUARE = Place("door", np.array([[50.0, 50.0], [150.0, 50.0], [150.0, 150.0], [50.0, 150.0]]))
+LINE = Region("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
+SQUARE = Region("door", np.array([[50.0, 50.0], [150.0, 50.0], [150.0, 150.0], [50.0, 150.0]]))
 
 
 def feet(*points, ids=None, class_id=0):
@@ -25,7 +25,7 @@ def feet(*points, ids=None, class_id=0):
 
 
 def counted(place, frames, fps=10.0):
-    counter = PlaceCounter([place], fps)
+    counter = RegionCounter([place], fps)
     for rows in frames:
         counter.add(rows)
     return counter.counts()[0]
@@ -88,7 +88,7 @@ def test_rows_without_a_track_do_not_count():
 
 
 def test_counts_as_table_text_and_json():
-    counter = PlaceCounter([LINE, SQUARE], 10.0)
+    counter = RegionCounter([LINE, SQUARE], 10.0)
     for y in (130, 115, 90, 70):
         counter.add(feet((100, y)))
     counts, names = counter.counts(), {0: "person"}
@@ -156,9 +156,9 @@ def test_a_file_of_zones_that_holds_none_is_refused(tmp_path, content, says):
 
 def test_what_leaves_the_picture_is_refused():
     info = VideoInfo("v", 200, 150, 10.0)
-    check_places((LINE, SQUARE), info)
+    check_regions((LINE, SQUARE), info)
     with pytest.raises(UsageError, match=r"zone 'far' leaves the picture: \(201, 0\) is not within 200×150"):
-        check_places((LINE, Place("far", np.array([[0.0, 0], [201, 0], [9, 9]]))), info)
+        check_regions((LINE, Region("far", np.array([[0.0, 0], [201, 0], [9, 9]]))), info)
 
 
 DETS = "\n".join(f"{frame},-1,{100 + 8 * frame},50,40,80,0.9,-1,-1,-1" for frame in range(1, 41))

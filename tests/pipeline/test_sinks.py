@@ -11,8 +11,10 @@ import pytest
 from mot_dinov3.core.errors import OutputLostError
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.sinks.backfill import Retrospective
-from mot_dinov3.sinks.files import JsonSink, OutputConfig, TextSink, VideoSink
+from mot_dinov3.sinks.backfill import IdBackfill
+from mot_dinov3.sinks.config import OutputConfig
+from mot_dinov3.sinks.display import VideoSink
+from mot_dinov3.sinks.files import JsonSink, TextSink
 
 
 def rows(*ids):
@@ -68,10 +70,9 @@ def test_a_text_sink_in_a_folder_that_is_gone_is_an_output_error(tmp_path):
 def test_a_json_sink_grows_line_by_line_and_is_assembled_at_the_end(tmp_path):
     path = tmp_path / "t.json"
     notices = []
-    sink = JsonSink(path, lambda f, d: {"frame": f.index, "n": len(d)}, lambda: {"a": 1, "notices": notices})
+    sink = JsonSink(path, lambda index, d: {"frame": index, "n": len(d)}, lambda: {"a": 1, "notices": notices})
     sink.write(Frame(0, 0.0), rows(1))
     sink.write(Frame(1, 0.1), rows())
-    sink._file.flush()
     grown = (tmp_path / "t.json.part.jsonl").read_text().splitlines()
     assert [json.loads(line)["frame"] for line in grown] == [0, 1]
     notices.append("known only at the end")
@@ -91,7 +92,7 @@ def test_a_json_sink_without_frames_is_valid(tmp_path):
 def test_an_aborted_json_sink_keeps_its_frames_and_the_earlier_document(tmp_path):
     path = tmp_path / "t.json"
     path.write_text("earlier")
-    sink = JsonSink(path, lambda f, d: {"frame": f.index}, dict)
+    sink = JsonSink(path, lambda index, d: {"frame": index}, dict)
     sink.write(Frame(0, 0.0), rows(1))
     sink.abort()
     assert path.read_text() == "earlier"
@@ -101,7 +102,7 @@ def test_an_aborted_json_sink_keeps_its_frames_and_the_earlier_document(tmp_path
 def test_tentative_rows_get_their_id_before_they_reach_the_files():
     inner = Collecting()
     tracker = SimpleNamespace(revisions=[], settled=0)
-    sink = Retrospective([inner], tracker)
+    sink = IdBackfill(inner, tracker)
     sink.write(Frame(0, 0.0), rows(-1, 4))
     sink.write(Frame(1, 0.1), rows(4, -1))
     assert inner.seen == []
@@ -113,7 +114,7 @@ def test_tentative_rows_get_their_id_before_they_reach_the_files():
 def test_a_predicted_box_of_a_track_gives_way_to_the_box_it_turns_out_to_have():
     inner = Collecting()
     tracker = SimpleNamespace(revisions=[], settled=0)
-    sink = Retrospective([inner], tracker)
+    sink = IdBackfill(inner, tracker)
     sink.write(Frame(0, 0.0), rows(-1, 3, 5).replace(coasted=[False, False, True]))
     tracker.revisions, tracker.settled = [Revision(0, 0, 5)], 2
     sink.write(Frame(1, 0.1), rows(5, 3))
@@ -123,7 +124,7 @@ def test_a_predicted_box_of_a_track_gives_way_to_the_box_it_turns_out_to_have():
 def test_what_is_held_is_passed_on_at_the_end_and_nothing_when_aborted():
     for end, seen in (("close", [(0, [-1])]), ("abort", [])):
         inner = Collecting()
-        sink = Retrospective([inner], SimpleNamespace(revisions=[], settled=0))
+        sink = IdBackfill(inner, SimpleNamespace(revisions=[], settled=0))
         sink.write(Frame(0, 0.0), rows(-1))
         getattr(sink, end)()
         assert inner.seen == seen
@@ -132,7 +133,7 @@ def test_what_is_held_is_passed_on_at_the_end_and_nothing_when_aborted():
 
 def test_held_rows_do_not_change_what_others_have_been_given():
     tracker = SimpleNamespace(revisions=[], settled=0)
-    sink = Retrospective([Collecting()], tracker)
+    sink = IdBackfill(Collecting(), tracker)
     given = rows(-1)
     sink.write(Frame(0, 0.0), given)
     tracker.revisions, tracker.settled = [Revision(0, 0, 1)], 2

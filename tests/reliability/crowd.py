@@ -21,7 +21,7 @@ ZYGOTE = """
 import json, os, signal, sys
 import av, cv2, scipy.optimize
 from mot_dinov3.pipeline.wiring import build_tracking
-from mot_dinov3.pipeline.outputs import SinkMaker
+from mot_dinov3.pipeline.outputs import SinkFactory
 from mot_dinov3.cli import main
 
 class Kill:
@@ -34,16 +34,17 @@ class Kill:
     def close(self):
         pass
     abort = close
+    stage = None
 
 kills, words = json.loads(sys.argv[1])
-place = getattr(SinkMaker, kills["place"])
+place = getattr(SinkFactory, kills["place"])
 codes = []
 for folder, frames in kills["runs"]:
     child = os.fork()
     if child == 0:
         os.chdir(folder)
         sinks = Kill(kills["signal"], frames)
-        setattr(SinkMaker, kills["place"], lambda self, *given: [*place(self, *given), sinks])
+        setattr(SinkFactory, kills["place"], lambda self, *given: [*place(self, *given), sinks])
         os.dup2(os.open("said.txt", os.O_CREAT | os.O_WRONLY), 1)
         os.dup2(1, 2)
         code = main(words)
@@ -106,7 +107,7 @@ def run_killed(runs: list[tuple[Path, int]], words: list[str], *, number: int, p
         runs: Folders to work in, and the number of whole frames before the signal.
         words: The command line.
         number: The signal.
-        place: Method of `SinkMaker` whose sinks the killing one follows.
+        place: Method of `SinkFactory` whose sinks the killing one follows.
     """
     kills = {"signal": number, "place": place, "runs": [(str(folder), frames) for folder, frames in runs]}
     command = [sys.executable, "-c", ZYGOTE, json.dumps([kills, words])]

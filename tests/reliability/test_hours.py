@@ -25,7 +25,7 @@ import cv2
 from pathlib import Path
 from mot_dinov3.pipeline import inputs, outputs
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.loop import TrackingPipeline
+from mot_dinov3.pipeline.loop import TrackingLoop
 from mot_dinov3.video import SourceConfig, open_source
 from mot_dinov3.video.source import BaseSource
 
@@ -50,13 +50,13 @@ def resident():
 
 held = []
 most = {}
-step = TrackingPipeline.step
+step = TrackingLoop.step
 def stepping(self, frame):
     rows = step(self, frame)
     stages = self.stages
     kept = {
         "tracks": len(stages.tracker._tracks),
-        "frames held back": len(stages.sinks[0]._held),
+        "frames held back": len(self.sinks._sinks[0]._held),
         "backlog": stages.scheduler.stats.backlog,
         "remembered by the gallery": stages.gallery.remembered,
         "notices": len(stages.source.notices),
@@ -69,7 +69,7 @@ def stepping(self, frame):
     return rows
 
 inputs.open_source = Looped
-TrackingPipeline.step = stepping
+TrackingLoop.step = stepping
 code = main(words)
 print(json.dumps(held))
 sys.exit(code)

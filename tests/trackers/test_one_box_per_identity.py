@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.sinks.backfill import Retrospective
+from mot_dinov3.sinks.backfill import IdBackfill
 from mot_dinov3.trackers.appearance import AppearanceTracker, TrackerConfig
 
 FPS = 10.0
@@ -45,7 +45,7 @@ class Collecting:
 def test_no_identity_twice_in_a_frame(seed, coast):
     tracker = AppearanceTracker(TrackerConfig(coast=coast, coast_trust=0.0), fps=FPS, size=(340, 380), same_floor=0.3)
     collected = Collecting()
-    sink = Retrospective([collected], tracker)
+    sink = IdBackfill(collected, tracker)
     for index, detections in enumerate(crowd(seed)):
         frame = Frame(index, index / FPS)
         tracker.predict(frame)

@@ -21,8 +21,7 @@ from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.pipeline.config import TrackConfig, TrackerChoice, track_config
-from mot_dinov3.pipeline.interval_detector import SparseConfig
+from mot_dinov3.pipeline.config import DetectionIntervalConfig, TrackConfig, TrackerChoice, track_config
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.trackers.byte import HybridConfig
 from mot_dinov3.trackers.config import TrackerConfig
@@ -45,7 +44,7 @@ class BenchmarkConfig:
 
     source: SourceConfig
     detector: DetectorConfig
-    sparse: SparseConfig
+    interval: DetectionIntervalConfig
     motion: MotionConfig
     device: DeviceConfig
     embedder: EmbedderConfig

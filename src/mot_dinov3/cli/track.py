@@ -19,6 +19,7 @@ from mot_dinov3.pipeline.config import TrackConfig, track_config
 from mot_dinov3.trackers import TRACKERS
 
 if TYPE_CHECKING:
+    from mot_dinov3.pipeline.second_pass import LinkedPass
     from mot_dinov3.pipeline.wiring import TrackingRun
 
 LISTS = {"list_detectors": DETECTORS, "list_embedders": EMBEDDERS, "list_trackers": TRACKERS}
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
         return EXIT_OK
     job = build_tracking(config)
-    job.pipeline.timer.began = process_start()
+    job.loop.timer.began = process_start()
     code = run_with_progress(job, progress=not args.no_progress)
     if config.output.save_summary:
         save_numbers(job.summary().numbers(), Path(config.output.save_summary))
@@ -69,24 +70,24 @@ def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
 def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
     """Run the job under a progress bar; an interruption finishes the frame and all files. Return the exit code."""
     say_notices(job.notices)
-    pipeline, code = job.pipeline, EXIT_OK
-    with ticking(pipeline.stages.source.frame_total, shown=progress) as (tick, caught):
+    loop = job.loop
+    with ticking(loop.stages.source.frame_total, shown=progress) as (tick, caught):
         try:
-            pipeline.run(stop=tick)
+            loop.run(stop=tick)
         finally:
             say_notices(job.unfinished())
         code = 128 + caught[0] if caught else EXIT_OK
-    if job.second_pass.frame_total and not pipeline.stages.record.catching_up:
-        code = run_second_pass(job, progress=progress) or code
+    if loop.second_pass is not None and not loop.is_behind:
+        code = run_second_pass(job, loop.second_pass, progress=progress) or code
     say_notices(notice for notice in job.all_notices() if notice not in job.notices)
     return code
 
 
-def run_second_pass(job: TrackingRun, *, progress: bool) -> int:
+def run_second_pass(job: TrackingRun, linked: LinkedPass, *, progress: bool) -> int:
     """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with ticking(job.second_pass.frame_total, shown=progress) as (tick, caught):
+    with ticking(linked.frame_total, shown=progress) as (tick, caught):
         try:
-            job.second_pass.run(tick)
+            linked.run(tick)
         finally:
             say_notices(job.unfinished())
     return 128 + caught[0] if caught else EXIT_OK

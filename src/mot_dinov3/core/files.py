@@ -75,17 +75,22 @@ def part_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
+def lost(path: Path, error: OSError) -> OutputLostError:
+    """Return the error that says that the output `path` could not be written, and why."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return OutputLostError(
+        f"output '{path}' could not be written: {error.strerror or error}",
+        remedy="free some disk space, or choose another place" if full else "check that the folder still exists",
+    )
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an `OSError` while writing `path` into `OutputLostError` that names it."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise OutputLostError(
-            f"output '{path}' could not be written: {error.strerror or error}",
-            remedy="free some disk space, or choose another place" if full else "check that the folder still exists",
-        ) from error
+        raise lost(path, error) from error
 
 
 def private(path: Path) -> Path:

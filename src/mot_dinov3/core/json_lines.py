@@ -1,4 +1,4 @@
-"""Journals: files of one JSON object a line, appended while a run continues; a killed run leaves whole lines."""
+"""Journals: one JSON object a line, appended while a run continues, so that a killed run leaves whole lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from mot_dinov3.core.files import private, writing
+from mot_dinov3.core.files import lost, private, writing
 from mot_dinov3.core.json_text import dumps
 
 _TAIL = 4096  # bytes in which the last line of a finished journal lies
@@ -70,8 +70,7 @@ class JsonLines:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
         except OSError as error:
-            with writing(self._output):
-                raise error
+            raise lost(self._output, error) from error
 
     def close(self) -> None:
         """Close the journal; what it holds stays."""

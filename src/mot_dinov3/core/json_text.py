@@ -160,7 +160,13 @@ def too_deep(value: object, depth: int = _MAX_DEPTH) -> bool:
 
 def shortest(values: FloatArray) -> list[float]:
     """Return Python floats with the fewest digits that still give the same float32 when read again."""
-    return [float(str(value)) for value in values]
+    return list(map(float, map(str, values)))
+
+
+def shortest_boxes(xyxy: FloatArray) -> list[list[float]]:
+    """Return `shortest` of each of the ``(n, 4)`` boxes."""
+    flat = shortest(xyxy.ravel())
+    return list(map(list, zip(*[iter(flat)] * 4)))
 
 
 def printable(text: str) -> str:

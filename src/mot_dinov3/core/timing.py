@@ -19,8 +19,9 @@ _IMPORTED = time.perf_counter()
 class StageTimer:
     """Adds up busy milliseconds per stage and keeps the latency of every frame.
 
-    Decoding and encoding run in threads of their own: their stages ``read`` and ``write`` are busy time beside the
-    others, and what the main thread spends on waiting for them is the stage ``wait``. A stage is timed by one thread.
+    The frame loop is timed in laps: `lap` gives a stage all the time since the lap before it. Decoding and encoding run
+    in threads of their own, timed by `stage`: their ``read`` and ``write`` are busy time in parallel to the others, and
+    the time that the main thread waits for them is the stage ``wait``. A stage is timed by one thread.
 
     Args:
         clock: Seconds from any fixed point; a test passes its own.
@@ -34,6 +35,7 @@ class StageTimer:
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self.clock = clock
+        self._lap = clock()
         self.stage_ms: dict[str, float] = {}
         self.frame_ms = array("d")
         self.began = clock()
@@ -48,13 +50,23 @@ class StageTimer:
         finally:
             self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1e3 * (self.clock() - start)
 
+    def start(self) -> None:
+        """Begin a lap: the time before it belongs to no stage."""
+        self._lap = self.clock()
+
+    def lap(self, name: str) -> None:
+        """Count the time since the last lap as busy time of the stage `name`, and begin the next lap."""
+        now = self.clock()
+        self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1e3 * (now - self._lap)
+        self._lap = now
+
     def frames(self, source: Iterable[T]) -> Iterator[T]:
         """Yield the frames of `source`; waiting for one is the stage ``wait``, all until the next is its latency."""
         frames = iter(source)
         while True:
-            start = self.clock()
-            with self.stage("wait"):
-                frame = next(frames, None)
+            start = self._lap = self.clock()
+            frame = next(frames, None)
+            self.lap("wait")
             if frame is None:
                 return
             yield frame

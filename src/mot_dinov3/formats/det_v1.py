@@ -19,6 +19,7 @@ from mot_dinov3.core.json_text import (
     printable,
     read_object,
     shortest,
+    shortest_boxes,
     too_deep,
 )
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
@@ -267,16 +268,17 @@ def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -
 def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return a det-v1 dict a row: every key of the record it came from, or one built from the columns."""
     records = []
+    boxes, scores, class_ids = shortest_boxes(detections.xyxy), shortest(detections.score), detections.class_id.tolist()
     for row, source in enumerate(detections.extra):
         if detections.coasted[row]:  # a predicted box: nothing of a record holds for it
             source = None
         record = dict(source) if source is not None else {}
         if "bbox" not in record:
-            record["bbox"] = shortest(detections.xyxy[row])
+            record["bbox"] = boxes[row]
         if "score" not in record:
-            record["score"] = shortest(detections.score[row : row + 1])[0]
+            record["score"] = scores[row]
         if "class_id" not in record:
-            class_id = int(detections.class_id[row])
+            class_id = class_ids[row]
             record["class_id"] = class_id
             if class_id in names and "class_name" not in record:
                 record["class_name"] = names[class_id]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -192,13 +191,12 @@ def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
 
 def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:
     """Return one line, without its end, for frame `index` (from 0) and the ``(4,)`` xyxy `box`; id −1 for none."""
-    x1, y1, x2, y2 = (float(v) for v in box)
-    x, y = (round(v, 2) + 0.0 for v in (x1, y1))  # + 0.0 makes a negative zero a plain one
+    x1, y1, x2, y2 = box.tolist()
+    x, y = round(x1, 2) + 0.0, round(y1, 2) + 0.0  # + 0.0 makes a negative zero a plain one
     return f"{index + 1},{track_id},{x:.2f},{y:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},-1,-1,-1"
 
 
-def mot_rows(index: int, detections: Detections) -> Iterator[str]:
-    """Yield the lines of frame `index` for the rows that belong to a track."""
-    for row in np.flatnonzero(detections.track_id >= 0):
-        box, score = detections.xyxy[row], float(detections.score[row])
-        yield mot_row(index, int(detections.track_id[row]), box, score)
+def mot_rows(index: int, detections: Detections) -> list[str]:
+    """Return the lines of frame `index` for the rows that belong to a track."""
+    score, ids = detections.score.tolist(), detections.track_id.tolist()
+    return [mot_row(index, ids[k], detections.xyxy[k], score[k]) for k in np.flatnonzero(detections.track_id >= 0)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 import numpy as np
 
@@ -14,26 +13,6 @@ from mot_dinov3.gallery.matching import decide, identity_distances, margins
 
 MEMORY = 8  # looks after which older ones fade
 FORGET = 300  # frames after which a track that was not seen is forgotten: it starts anew when it comes back
-
-
-class Identification(Protocol):
-    """Says who is who, frame by frame."""
-
-    notices: tuple[str, ...]
-
-    def identify(self, detections: Detections, frame_index: int) -> Detections:
-        """Return the same rows with `gallery_id`, `gallery_distance`, `gallery_margin`."""
-        ...
-
-
-class NoGallery:
-    """Stands in where no gallery is given: knows nobody."""
-
-    notices: tuple[str, ...] = ()
-
-    def identify(self, detections: Detections, frame_index: int) -> Detections:
-        """Return the rows as they are."""
-        return detections
 
 
 @dataclasses.dataclass

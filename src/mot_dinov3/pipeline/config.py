@@ -13,10 +13,9 @@ from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.pipeline.counting_config import CountConfig
-from mot_dinov3.pipeline.interval_detector import SparseConfig
+from mot_dinov3.pipeline.regions import CountConfig
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.sinks.files import OutputConfig
+from mot_dinov3.sinks.config import OutputConfig
 from mot_dinov3.trackers.byte import HybridConfig
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.video import SourceConfig
@@ -42,12 +41,27 @@ class LinkChoice(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class DetectionIntervalConfig(StageConfig):
+    """How often the detector runs."""
+
+    group = "detector"
+
+    detect_every: int = option(
+        1,
+        "run the detector on every Nth frame only; between them boxes follow the optical flow",
+        metavar="N",
+        low=1,
+        high=1000,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class TrackConfig:
     """All that the main job needs to know, one part per stage."""
 
     source: SourceConfig
     detector: DetectorConfig
-    sparse: SparseConfig
+    interval: DetectionIntervalConfig
     motion: MotionConfig
     device: DeviceConfig
     embedder: EmbedderConfig

@@ -1,98 +1,227 @@
-"""What becomes of the boxes between two looks of the detector once the second one is known."""
+"""Detection interval: the detector runs on every Nth frame, and between them boxes follow the optical flow.
+
+The tracker sees a video of a lower frame rate. Files need not show what was known at the moment: between two detected
+frames a straight line is nearer the truth than any prediction, and `GapInterpolator` puts it there.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.sinks.files import Several, Sink
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.structures import BoolArray, Detections, Frame, Revision, TrackState, TrackView
+from mot_dinov3.detectors.base import Detector
+from mot_dinov3.sinks.base import Sink
+from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.trackers.optical_flow import BoxFlow
+
+Array = npt.NDArray[np.float64]
+IsDetected = Callable[[int], bool]
+"""Tells of a frame's index whether the detector runs on it."""
 
 
-class Interpolated:
-    """Holds frames back until the detector looks again, and puts tracks seen on both sides on the straight line.
+@dataclasses.dataclass(frozen=True)
+class DetectionInterval:
+    """Tells whether the detector runs on a frame: on every `every`-th one from `start` on."""
 
-    A file need not show what was known at the moment: between two looks a line is nearer the truth than any
-    prediction. It stands behind `Retrospective`, so that rows have their final ids.
+    every: int
+    start: int = 0
+
+    def __call__(self, index: int) -> bool:
+        """Return whether the detector runs on frame `index`."""
+        return (index - self.start) % self.every == 0
+
+
+class IntervalDetector(Detector):
+    """Runs a detector on some frames only and finds nothing in the others.
 
     Args:
-        sinks: Where finished frames go.
-        looks: Tells of a frame's index whether the detector looked at it.
+        detector: The detector.
+        is_detected: Tells of a frame's index whether it runs.
     """
 
-    def __init__(self, sinks: Sequence[Sink], looks: Callable[[int], bool]) -> None:
-        self._sinks = Several(sinks)
-        self._looks = looks
+    def __init__(self, detector: Detector, is_detected: IsDetected) -> None:
+        self._detector = detector
+        self._is_detected = is_detected
+        self.info = detector.info
+        self.names = detector.names
+
+    @override
+    def detect(self, frame: Frame) -> Detections:
+        return self._detector.detect(frame) if self._is_detected(frame.index) else Detections.empty()
+
+
+class IntervalTracker(Tracker):
+    """Hands the detected frames to a tracker, and moves its boxes through all others by optical flow.
+
+    Feeding the moved boxes back to the tracker, as measurements between its frames, was tried and left out: where the
+    flow errs, identities suffer.
+
+    Args:
+        tracker: What gives the identities.
+        is_detected: Tells of a frame's index whether the detector runs on it.
+    """
+
+    def __init__(self, tracker: Tracker, is_detected: IsDetected) -> None:
+        self._tracker = tracker
+        self._is_detected = is_detected
+        self._detected = True
+        self._flow = BoxFlow()
+        self._time = 0.0
+        self._last = (0.0, Detections.empty())  # time and rows of the last detected frame
+        self._rows = Detections.empty()
+        self._velocity: Array = np.zeros((0, 2))  # px/s
+
+    @override
+    def predict(self, frame: Frame) -> TrackView:
+        """Return the tracker's tracks; none in a frame without detections, where nothing is matched."""
+        self._detected = self._is_detected(frame.index)
+        if not self._detected:
+            self._move(frame)
+            return TrackView.empty()
+        if frame.image is not None:
+            self._flow.look(frame.image)
+        self._time = frame.time
+        return self._tracker.predict(frame)
+
+    @override
+    def update(self, detections: Detections) -> Detections:
+        """Return the tracker's rows; in a frame without detections its last ones, moved and coasted."""
+        if not self._detected:
+            return self._rows
+        rows = self._tracker.update(detections)
+        shown = rows[rows.track_id >= 1]
+        place = _drawn_boxes(shown)
+        moved = shown.replace(
+            xyxy=place,
+            track_xyxy=place,
+            coasted=np.ones(len(shown), np.bool_),
+            **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
+        )
+        seen, before = self._last
+        self._velocity = velocity(before, moved, self._time - seen)
+        self._last, self._rows = (self._time, moved), moved
+        return rows
+
+    @override
+    def lost(self) -> TrackView:
+        """Return the tracks that were lost in the last detected frame, for drawing."""
+        return self._tracker.lost()
+
+    @property
+    @override
+    def revisions(self) -> Sequence[Revision]:
+        return self._tracker.revisions if self._detected else ()
+
+    @property
+    @override
+    def settled(self) -> int:
+        return self._tracker.settled
+
+    def _move(self, frame: Frame) -> None:
+        """Move the last rows to `frame`: by the flow, and where it is unknown, on with the velocity they had."""
+        dt, self._time = frame.time - self._time, frame.time
+        place = _drawn_boxes(self._rows).astype(np.float64)
+        step = self._velocity * dt
+        if frame.image is not None:
+            step = self._flow.step(frame.image, place, step)
+            self._velocity = step / dt if dt > 0 else self._velocity
+        place = (place + np.tile(step, 2)).astype(np.float32)
+        self._rows = self._rows.replace(xyxy=place, track_xyxy=place)
+        if frame.image is not None:
+            centre = (place[:, :2] + place[:, 2:]) / 2
+            inside: BoolArray = np.all((centre >= 0) & (centre <= frame.image.shape[1::-1]), axis=1)
+            self._rows, self._velocity = self._rows[inside], self._velocity[inside]
+
+
+class GapInterpolator(Sink):
+    """Holds frames until the next detected one, and puts tracks found on both sides on the straight line between.
+
+    It stands behind `IdBackfill`, so that rows have their final ids.
+
+    Args:
+        sink: Where finished frames go.
+        is_detected: Tells of a frame's index whether the detector ran on it.
+    """
+
+    stage = None
+
+    def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
+        self._sink = sink
+        self._is_detected = is_detected
         self._before: tuple[Frame, Detections] | None = None
         self._held: list[tuple[Frame, Detections]] = []
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Take a frame; pass it and those before it on where the detector looked."""
-        if not self._looks(frame.index):
+        if not self._is_detected(frame.index):
             self._held.append((frame, detections))
             return
         if self._before is not None:
             start, rows = self._before
             for place, (between, held) in enumerate(self._held):
                 share = (between.time - start.time) / (frame.time - start.time)
-                self._held[place] = between, on_the_line(held, rows, detections, share)
+                self._held[place] = between, interpolated(held, rows, detections, share)
         self._release()
-        self._sinks.write(frame, detections)
+        self._sink.write(frame, detections)
         self._before = frame, detections
 
     def _release(self) -> None:
         for frame, rows in self._held:
-            self._sinks.write(frame, rows)
+            self._sink.write(frame, rows)
         self._held.clear()
 
+    @override
     def close(self) -> None:
-        """Pass on what is held and close the sinks."""
         self._release()
-        self._sinks.close()
-
-    def abort(self) -> None:
-        """Abort the sinks."""
-        self._sinks.abort()
-
-
-class LookedAt:
-    """Passes on only the frames that the detector looked at: in the others nothing was found because nobody looked.
-
-    Args:
-        sink: Where they go.
-        looks: Tells of a frame's index whether the detector looked at it.
-    """
-
-    def __init__(self, sink: Sink, looks: Callable[[int], bool]) -> None:
-        self._sink = sink
-        self._looks = looks
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Pass the frame on where the detector looked."""
-        if self._looks(frame.index):
-            self._sink.write(frame, detections)
-
-    def close(self) -> None:
-        """Close the sink."""
         self._sink.close()
 
+    @override
     def abort(self) -> None:
-        """Abort the sink."""
         self._sink.abort()
 
 
-def on_the_line(rows: Detections, before: Detections, after: Detections, share: float) -> Detections:
-    """Return the rows of a frame between two looks, with the boxes of tracks seen in both on the line between them.
+class DetectedFramesOnly(Sink):
+    """Passes on only the frames that the detector ran on: in the others, no box does not mean no object.
+
+    Args:
+        sink: Where they go.
+        is_detected: Tells of a frame's index whether the detector ran on it.
+    """
+
+    def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
+        self._sink = sink
+        self._is_detected = is_detected
+
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        if self._is_detected(frame.index):
+            self._sink.write(frame, detections)
+
+    @override
+    def close(self) -> None:
+        self._sink.close()
+
+    @override
+    def abort(self) -> None:
+        self._sink.abort()
+
+
+def interpolated(rows: Detections, before: Detections, after: Detections, share: float) -> Detections:
+    """Return the rows of a frame between two detected ones, with tracks found in both on the line between their boxes.
 
     Args:
         rows: What was predicted.
-        before: The last frame looked at.
+        before: The last detected frame.
         after: The next one.
         share: How far the frame is on the way, 0…1.
 
     Returns:
-        The tracks seen on both sides, coasted and CONFIRMED; then the other predicted rows, which are LOST now.
+        The tracks found on both sides, coasted and CONFIRMED; then the other predicted rows, which are LOST now.
     """
     first, last = (found[(found.track_id >= 1) & ~found.coasted] for found in (before, after))
     ids, start, end = np.intersect1d(first.track_id, last.track_id, return_indices=True)
@@ -112,3 +241,18 @@ def on_the_line(rows: Detections, before: Detections, after: Detections, share: 
         **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
     )
     return Detections.concat([line, lost])
+
+
+def _drawn_boxes(rows: Detections) -> npt.NDArray[np.float32]:
+    """Return where rows are drawn: their tracks' smoothed boxes where there are any."""
+    return rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
+
+
+def velocity(before: Detections, now: Detections, seconds: float) -> Array:
+    """Return ``(n, 2)`` px/s of the rows of `now`, by where their tracks were `seconds` before; 0 where unknown."""
+    speed = np.zeros((len(now), 2))
+    if seconds > 0:
+        _, then, here = np.intersect1d(before.track_id, now.track_id, return_indices=True)
+        step = now.xyxy[here].astype(np.float64) - before.xyxy[then]
+        speed[here] = (step[:, :2] + step[:, 2:]) / (2 * seconds)
+    return speed

@@ -9,8 +9,8 @@ import numpy as np
 from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.counting import PlaceCounter
-from mot_dinov3.pipeline.regions import Place
+from mot_dinov3.pipeline.counting import RegionCounter
+from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.viz import Hud, Mark, Trails, draw_hud, draw_marks, draw_rows, hide
 
 FADING = 0.1  # weight of the newest frame in the mean by which the picture tells the fps
@@ -64,7 +64,7 @@ class FrameDrawer:
 
     Args:
         config: All options.
-        places: Lines and zones to show.
+        regions: Lines and zones to show.
         lost: Tells which tracks are lost in the frame being drawn.
         fps: Frames per second of the source.
         names: Class id → name, of the classes that labels tell apart.
@@ -74,16 +74,16 @@ class FrameDrawer:
     def __init__(
         self,
         config: TrackConfig,
-        places: Sequence[Place],
+        regions: Sequence[Region],
         *,
         lost: Callable[[], TrackView],
         fps: float,
         names: Mapping[int, str],
         timer: StageTimer,
     ) -> None:
-        self._draw, self._places, self._lost, self._names = config.draw, places, lost, names
+        self._draw, self._regions, self._lost, self._names = config.draw, regions, lost, names
         self._trails = Trails(round(config.draw.trails * fps))
-        self._counter = PlaceCounter(places, fps)
+        self._counter = RegionCounter(regions, fps)
         self._hud = HudMeter(config, timer)
 
     def __call__(self, frame: Frame, detections: Detections) -> Image:
@@ -91,10 +91,10 @@ class FrameDrawer:
         canvas = np.ascontiguousarray(frame.pixels()).copy()
         lost = self._lost()
         hide(canvas, detections, lost, self._draw.anonymize)
-        if self._places:
+        if self._regions:
             self._counter.add(detections)
             counts = self._counter.counts()
-            draw_marks(canvas, [Mark(count.place.points, f"{count.place.name}  {count.text()}") for count in counts])
+            draw_marks(canvas, [Mark(count.region.points, f"{count.region.name}  {count.text()}") for count in counts])
         self._trails.draw(canvas, detections)
         draw_rows(canvas, detections, lost=lost, names=self._names, config=self._draw)
         if self._draw.hud:
@@ -104,5 +104,5 @@ class FrameDrawer:
     def skip(self, frame: Frame, detections: Detections) -> None:
         """Take in a frame that is not drawn, because an earlier run has drawn it."""
         self._trails.skip(detections)
-        if self._places:
+        if self._regions:
             self._counter.add(detections)

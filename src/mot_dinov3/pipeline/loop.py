@@ -1,20 +1,28 @@
-"""The main job's frame loop: detect, predict, embed on a budget, update, write."""
+"""The frame loop of tracking: read, detect, plan, embed, track, identify, write.
+
+`TrackingLoop.step` is the design of the program on one page. What a run was not asked for (appearance, a gallery,
+a resume journal) is None there, and its step is left out.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from types import TracebackType
 
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
+import numpy as np
+
+from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder, look
-from mot_dinov3.gallery.identifier import Identification, NoGallery
-from mot_dinov3.pipeline.resume import NoRecord, Scheduling
-from mot_dinov3.pipeline.summary import Counts
-from mot_dinov3.sinks.files import Several, Sink
+from mot_dinov3.gallery.identifier import Identifier
+from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
+from mot_dinov3.pipeline.second_pass import LinkedPass
+from mot_dinov3.scheduler import EmbeddingScheduler
+from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 
@@ -23,113 +31,210 @@ from mot_dinov3.video import FrameSource
 class Stages:
     """The live parts of a run, in the order in which a frame meets them.
 
-    `at_end` is told how many frames the source has, once it has ended by itself, and may still refuse them; `record` is
-    told that the run was interrupted.
+    Attributes:
+        source: Frames, numbered.
+        detector: Frame → boxes.
+        tracker: Boxes → identities.
+        embedder: Crops → unit rows.
+        scheduler: Decides which boxes are embedded; None where the embedder gives nothing and motion alone decides.
+        gallery: Names tracks; None without a gallery.
+        journal: What an interrupted run left and this one leaves; None where nothing is kept.
+        keep_boxes: The detector's boxes go into the journal. Not so where they cost nothing to find again, or where the
+            detector has to see every frame.
+        check_end: Gets the number of frames of a source that was read to its end, and may still refuse them.
     """
 
     source: FrameSource
     detector: Detector
-    embedder: Embedder
-    scheduler: Scheduling
     tracker: Tracker
-    sinks: Sequence[Sink] = ()
-    gallery: Identification = dataclasses.field(default_factory=NoGallery)
-    at_end: Callable[[int], None] = lambda _: None
-    record: NoRecord = dataclasses.field(default_factory=NoRecord)
+    embedder: Embedder
+    scheduler: EmbeddingScheduler | None = None
+    gallery: Identifier | None = None
+    journal: ResumeJournal | None = None
+    keep_boxes: bool = True
+    check_end: Callable[[int], None] | None = None
 
 
-class TrackingPipeline:
+class Counts:
+    """Numbers of a run for its summary."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.detections = 0
+        self.tracks = 0
+        self.closing_ms = 0.0
+        self.second_pass_ms = 0.0
+
+    def add(self, detections: Detections) -> None:
+        """Count one frame's rows."""
+        self.frames += 1
+        self.detections += len(detections) - int(np.count_nonzero(detections.coasted))
+        self.tracks = max(self.tracks, int(detections.track_id.max(initial=0)))
+
+
+class TrackingLoop:
     """Runs the stages over a source, frame by frame.
 
     Args:
         stages: The parts, ready to use.
+        sinks: What takes the finished rows.
         timer: Where stage times go.
 
     Attributes:
-        counts: What came by, for the summary.
+        counts: Frames, detections and identities so far.
+        second_pass: What follows the last frame of a linked run; else None.
     """
 
-    def __init__(self, stages: Stages, timer: StageTimer) -> None:
+    def __init__(self, stages: Stages, sinks: Sequence[Sink], timer: StageTimer) -> None:
         self.stages = stages
         self.timer = timer
-        self._sinks = Several(stages.sinks)
         self.counts = Counts()
-
-    def __iter__(self) -> Iterator[tuple[Frame, Detections]]:
-        """Yield each frame with its finished rows, after the sinks have taken it."""
-        for frame in self.timer.frames(self.stages.source):
-            detections = self.step(frame)
-            self._sinks.write(frame, detections)
-            self.counts.add(detections)
-            yield frame, detections
+        self.second_pass: LinkedPass | None = None
+        self.sinks = CompositeSink(sinks, timer)
 
     def step(self, frame: Frame) -> Detections:
-        """Take one frame through detector, scheduler, tracker and gallery."""
-        stages, stage = self.stages, self.timer.stage
-        with stage("detect"):
-            detections = stages.detector.detect(frame)
-        with stage("track"):
-            view = stages.tracker.predict(frame)
-        with stage("embed"):
-            plan = stages.scheduler.plan(detections, view, frame.index)
-            detections = stages.scheduler.run(plan, detections, view, self._embed(frame, detections))
-        with stage("track"):
-            tracked = stages.tracker.update(detections)
-            return stages.gallery.identify(tracked, frame.index)
+        """Take one frame through all stages and return its finished rows."""
+        stages, journal, lap = self.stages, self.stages.journal, self.timer.lap
 
-    def _embed(self, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
-        return embeds_rows(self.stages.embedder, frame, detections)
+        # Detect, or take the boxes that an interrupted run found.
+        known = None if journal is None else journal.read(frame.index)
+        boxes = None if known is None else known.boxes
+        detections = stages.detector.detect(frame) if boxes is None else boxes
+        lap("detect")
+
+        # Predict where the tracks are now.
+        tracks = stages.tracker.predict(frame)
+        lap("track")
+
+        # Plan whose appearance is worth computing, and embed it within the budget.
+        embedded = self._embed(frame, detections, tracks, known)
+        if journal is not None and known is None:
+            journal.write(frame.index, FrameRecord.of(detections if stages.keep_boxes else None, embedded))
+        lap("embed")
+
+        # Associate boxes with tracks, and tracks with known identities.
+        rows = stages.tracker.update(embedded)
+        if stages.gallery is not None:
+            rows = stages.gallery.identify(rows, frame.index)
+        lap("track")
+
+        # Draw and write.
+        self.sinks.write(frame, rows)
+        self.counts.add(rows)
+        return rows
+
+    def _embed(self, frame: Frame, detections: Detections, tracks: TrackView, known: FrameRecord | None) -> Detections:
+        """Return the rows with embeddings: computed, reused from their tracks, or taken from an earlier run."""
+        scheduler = self.stages.scheduler
+        if scheduler is None:
+            return detections
+        plan = scheduler.plan(detections, tracks, frame.index)
+        if known is None:
+            return scheduler.run(plan, detections, tracks, embeds_rows(self.stages.embedder, frame, detections))
+        if not (known.rows.min(initial=0) >= 0 and known.rows.max(initial=-1) < len(detections)):
+            raise UsageError(
+                f"frame {frame.index} has {len(detections)} boxes now, but more of them are on record as embedded",
+                remedy=f"the input is not what it was; {BEGIN_ANEW}",
+            )
+        return scheduler.repeat(plan, detections, tracks, (known.rows, known.embedding))
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take frames until the source ends or `stop` says so, then close all; abort the sinks on any error."""
-        with contextlib.closing(self.results()) as results:
-            for _ in results:
-                try:
-                    if stop():
-                        break
-                except BaseException as error:  # noqa: BLE001 - raised again, where the sinks are aborted
-                    results.throw(error)
+        """Take frames until the source ends or `stop` says so, then close the outputs; abort them on any error.
+
+        A linked run's second pass is not part of it.
+        """
+        with _Outputs(self) as outputs:
+            for frame in self.timer.frames(self.stages.source):
+                self.step(frame)
+                outputs.frames_read = frame.index + 1
+                if stop():
+                    outputs.stopped = True
+                    break
 
     def results(self) -> Generator[tuple[Frame, Detections], None, None]:
-        """Yield each frame with its finished rows; close all after the last one, abort the sinks on any error.
+        """Yield each frame with its finished rows; close the outputs after the last one, abort them on any error.
 
-        A caller that closes the generator stops the run: what was done so far is finished. A run that is stopped before
-        it has caught up with the one it goes on from leaves that one's results alone.
+        A caller that closes the generator stops the run: the frames so far are finished, linked where that was asked
+        for. A run that is stopped before it has caught up with the one that it resumes leaves that one's results alone.
         """
-        frames_read = 0
-        try:
-            try:
-                for frame, detections in self:
-                    frames_read = frame.index + 1
-                    yield frame, detections
-                self.stages.at_end(frames_read)
-            except GeneratorExit:
-                self.stages.record.stop()
-            self.abort() if self.stages.record.catching_up else self.close()
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self.stages.source.close()
+        with _Outputs(self, second_pass=True) as outputs:
+            for frame in self.timer.frames(self.stages.source):
+                rows = self.step(frame)
+                outputs.frames_read = frame.index + 1
+                yield frame, rows
+
+    @property
+    def is_behind(self) -> bool:
+        """True while an interrupted run has finished more frames than this one, which resumes it, has yet."""
+        return self.stages.journal is not None and self.stages.journal.is_behind
 
     def close(self) -> None:
         """Put all outputs in their places."""
         start = self.timer.clock()
-        self._sinks.close()
+        self.timer.start()
+        self.sinks.close()
         self.counts.closing_ms = 1e3 * (self.timer.clock() - start)
 
     def abort(self) -> None:
         """Leave all outputs unfinished; earlier results stay."""
-        self._sinks.abort()
-        self.stages.record.abort()
+        self.sinks.abort()
+        if self.stages.journal is not None:
+            self.stages.journal.abort()
+
+
+class _Outputs:
+    """Closes a loop's outputs when its frames are over, and aborts them on any error.
+
+    Attributes:
+        frames_read: Frames of the source so far.
+        stopped: Somebody has stopped the run before the source's end.
+    """
+
+    def __init__(self, loop: TrackingLoop, *, second_pass: bool = False) -> None:
+        self._loop = loop
+        self._second_pass = second_pass
+        self.frames_read = 0
+        self.stopped = False
+
+    def __enter__(self) -> _Outputs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None or kind is GeneratorExit:
+                self.stopped |= kind is not None
+                self._finish()
+        except BaseException:
+            self._loop.abort()
+            raise
+        finally:
+            if kind is not None and kind is not GeneratorExit:
+                self._loop.abort()
+            self._loop.stages.source.close()
+
+    def _finish(self) -> None:
+        stages = self._loop.stages
+        if self.stopped:
+            if stages.journal is not None:
+                stages.journal.stop()
+        elif stages.check_end is not None:
+            stages.check_end(self.frames_read)
+        if self._loop.is_behind:
+            self._loop.abort()
+            return
+        self._loop.close()
+        if self._second_pass and self._loop.second_pass is not None:
+            self._loop.second_pass.run(lambda: False)
 
 
 def embeds_rows(embedder: Embedder, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
     """Return what embeds the given rows of a frame, and returns when the device has finished."""
-    looked = functools.cache(lambda: look(embedder, frame.pixels()))
+    prepared = functools.cache(lambda: look(embedder, frame.pixels()))
 
     def embed(rows: IntArray) -> FloatArray:
-        embedded = looked()(detections.xyxy[rows])
+        embedded = prepared()(detections.xyxy[rows])
         embedder.synchronize()
         return embedded
 

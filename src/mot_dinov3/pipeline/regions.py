@@ -1,4 +1,4 @@
-"""Lines and zones, as a person gives them."""
+"""Lines and zones of an image in which objects are counted: options, reading and checking."""
 
 from __future__ import annotations
 
@@ -11,18 +11,42 @@ import numpy.typing as npt
 
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.json_text import is_number, kind_of, read_object
+from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.labelme import read_frame
-from mot_dinov3.pipeline.counting_config import CountConfig
 
 Points = npt.NDArray[np.float64]
-FARTHEST = 8192  # px; a coordinate beyond it is a mistake where the size of the picture is unknown
-MOST_CORNERS = 10_000
+MAX_COORDINATE = 8192  # px; a coordinate beyond it is a mistake where the size of the picture is unknown
+MAX_CORNERS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where something is counted.
+class CountConfig(StageConfig):
+    """Lines and zones."""
+
+    group = "counting lines and zones"
+
+    line: tuple[str, ...] = option(
+        (),
+        "count tracks that cross a line with the middle of their lower edge: in is from its right to its left, looking "
+        "from the first point to the second; may be given more than once",
+        metavar="X1,Y1,X2,Y2",
+    )
+    zone: str | None = option(
+        None,
+        'count tracks that enter and leave zones: JSON, {"name": [[x, y], …], …} or a LabelMe file with polygons',
+        metavar="FILE",
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether anything is counted."""
+        return bool(self.line) or self.zone is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A line or zone in which objects are counted.
 
     Attributes:
         name: What it is called.
@@ -38,14 +62,14 @@ class Place:
         return len(self.points) == 2
 
 
-def read_places(config: CountConfig) -> tuple[Place, ...]:
+def read_regions(config: CountConfig) -> tuple[Region, ...]:
     """Return the lines and zones that are asked for.
 
     Raises:
         UsageError: A line is none.
         FormatError: The file of zones breaks its format.
     """
-    lines = [Place(f"line {number}", parse_line(text)) for number, text in enumerate(config.line, start=1)]
+    lines = [Region(f"line {number}", parse_line(text)) for number, text in enumerate(config.line, start=1)]
     zones = read_zones(Path(config.zone)) if config.zone is not None else []
     return (*lines, *zones)
 
@@ -65,7 +89,7 @@ def parse_line(text: str) -> Points:
     return points
 
 
-def read_zones(path: Path) -> list[Place]:
+def read_zones(path: Path) -> list[Region]:
     """Return the zones of a JSON file: names with corners, or LabelMe shapes.
 
     Raises:
@@ -74,11 +98,11 @@ def read_zones(path: Path) -> list[Place]:
     content = read_object(path)
     if isinstance(content.get("shapes"), list):
         return _labelme_zones(path, content)
-    zones = [Place(name, _polygon(f"'{path}', zone '{name}'", corners)) for name, corners in content.items()]
-    return _some(path, zones)
+    zones = [Region(name, _polygon(f"'{path}', zone '{name}'", corners)) for name, corners in content.items()]
+    return _not_empty(path, zones)
 
 
-def _labelme_zones(path: Path, content: dict[str, Any]) -> list[Place]:
+def _labelme_zones(path: Path, content: dict[str, Any]) -> list[Region]:
     width, height = content.get("imageWidth"), content.get("imageHeight")
     size = (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
     labelled = read_frame(path, 0, content, size)
@@ -91,11 +115,11 @@ def _labelme_zones(path: Path, content: dict[str, Any]) -> list[Place]:
             raise FormatError(f"'{path}', shape '{shape.label}' is a point, not a polygon")
         used[shape.label] = used.get(shape.label, 0) + 1
         name = shape.label if used[shape.label] == 1 else f"{shape.label} {used[shape.label]}"
-        zones.append(Place(name, _polygon(f"'{path}', shape '{shape.label}'", shape.points.tolist())))
-    return _some(path, zones)
+        zones.append(Region(name, _polygon(f"'{path}', shape '{shape.label}'", shape.points.tolist())))
+    return _not_empty(path, zones)
 
 
-def _some(path: Path, zones: list[Place]) -> list[Place]:
+def _not_empty(path: Path, zones: list[Region]) -> list[Region]:
     if not zones:
         raise FormatError(f"'{path}' holds no zone", remedy='{"door": [[10, 10], [200, 10], [200, 150]]} is one')
     return zones
@@ -105,7 +129,7 @@ def _polygon(where: str, corners: object) -> Points:
     remedy = "a zone is a list of three or more corners [x, y] in pixels"
     if not isinstance(corners, list):
         raise FormatError(f"{where} is a {kind_of(corners)}, not a polygon", remedy=remedy)
-    if not 3 <= len(corners) <= MOST_CORNERS:
+    if not 3 <= len(corners) <= MAX_CORNERS:
         raise FormatError(f"{where} has {len(corners)} corners: no polygon", remedy=remedy)
     for number, corner in enumerate(corners):
         if not isinstance(corner, list) or len(corner) != 2 or not all(map(is_number, corner)):
@@ -117,18 +141,18 @@ def _polygon(where: str, corners: object) -> Points:
     return points
 
 
-def check_places(places: tuple[Place, ...], info: VideoInfo) -> None:
+def check_regions(regions: tuple[Region, ...], info: VideoInfo) -> None:
     """Refuse what lies outside the picture: it could never count anything.
 
     Raises:
         UsageError: A line or zone leaves the picture.
     """
-    width, height = (info.width, info.height) if info.width else (FARTHEST, FARTHEST)
-    for place in places:
-        outside = ((place.points < 0) | (place.points > [width, height])).any(1)
+    width, height = (info.width, info.height) if info.width else (MAX_COORDINATE, MAX_COORDINATE)
+    for region in regions:
+        outside = ((region.points < 0) | (region.points > [width, height])).any(1)
         if outside.any():
-            x, y = place.points[outside][0]
-            what = place.name if place.is_line else f"zone '{place.name}'"
+            x, y = region.points[outside][0]
+            what = region.name if region.is_line else f"zone '{region.name}'"
             raise UsageError(
                 f"{what} leaves the picture: ({x:g}, {y:g}) is not within {width:g}×{height:g}",
                 remedy="give pixels of the source's own size, from 0,0 at the top left",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,13 @@ from mot_dinov3.core.options import options_of
 from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.loop import Stages
-from mot_dinov3.pipeline.summary import STAGES, THREADS, Counts, RunSummary
+from mot_dinov3.pipeline.loop import Counts, Stages
+from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import PictureSink, RunTrace, TimeSink, TrackSink
-from mot_dinov3.sinks.files import EndSink, Sink
-from mot_dinov3.sinks.timed import Timed
+from mot_dinov3.scheduler import SchedulerStats
+from mot_dinov3.sinks.base import Sink
+from mot_dinov3.sinks.files import SummarySink
 from mot_dinov3.viz import hide, track_color
 
 PROGRAMS = (
@@ -40,44 +40,20 @@ PROGRAMS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What the report is told by others when the run is over.
-
-    Attributes:
-        notices: Returns what is worth knowing.
-        counts: Returns the table of counts, its head first; empty where nothing is counted.
-    """
-
-    notices: Callable[[], Sequence[str]]
-    counts: Callable[[], Sequence[Sequence[str]]]
-
-
-class NoReport:
-    """Stands in where no report is asked for: nothing is gathered."""
-
-    def first_pass(self) -> list[Sink]:
-        """Return the sinks of times; put them behind all others whose work counts."""
-        return []
-
-    def settled(self) -> list[Sink]:
-        """Return the sinks of settled rows."""
-        return []
-
-    def last(self) -> list[Sink]:
-        """Return the sinks of pictures and of the page; put them behind all others."""
-        return []
-
-
-class ReportMaker(NoReport):
+class ReportFactory:
     """Makes the sinks of a report.
 
     Args:
         path: The page.
-        config: All options.
+        config: All options, which the page lists.
         stages: The live parts.
         timer: The run's.
-        told: What other parts have to say, when the run is over.
+        notices: Returns the run's notices when it is over.
+        counts: Returns the table of counts, its head first; empty where nothing is counted.
+
+    Attributes:
+        times: Sink of times; its place is behind all others of the frame loop whose work counts.
+        tracks: Sink of settled rows.
     """
 
     def __init__(
@@ -87,26 +63,21 @@ class ReportMaker(NoReport):
         *,
         stages: Stages,
         timer: StageTimer,
-        told: Told,
+        notices: Callable[[], Sequence[str]],
+        counts: Callable[[], Sequence[Sequence[str]]],
     ) -> None:
-        self._path, self._config, self._stages, self._timer, self._told = path, config, stages, timer, told
+        self._path, self._config, self._stages, self._timer = path, config, stages, timer
+        self._notices, self._counts = notices, counts
         names = [name for name in STAGES if name != "other"]
-        followed = config.sparse.detect_every > 1 and not config.linked.link
+        followed = config.interval.detect_every > 1 and not config.linked.link
         self._trace = RunTrace(names, stages.source.info, beside=THREADS, followed=followed)
-        self._times = TimeSink(self._trace, timer)
+        self.times = TimeSink(self._trace, timer)
+        self.tracks = TrackSink(self._trace)
 
-    def first_pass(self) -> list[Sink]:
-        """Return the sink of times; its place is behind all others of the frame loop whose work counts."""
-        return [self._times]
-
-    def settled(self) -> list[Sink]:
-        """Return the sink of the tracks."""
-        return [Timed(TrackSink(self._trace), self._timer)]
-
-    def last(self) -> list[Sink]:
-        """Return the sinks of pictures and of the page."""
-        page = EndSink(self._path, lambda: [printable(self._page())])
-        return [Timed(PictureSink(self._trace, self._hidden()), self._timer), page]
+    def page(self) -> list[Sink]:
+        """Return the sinks of images and of the page; put them behind all others."""
+        page = SummarySink(self._path, lambda: [printable(self._page())])
+        return [PictureSink(self._trace, self._hidden()), page]
 
     def _hidden(self) -> Callable[[Frame, Detections], Image] | None:
         """Return what hides people from the report's pictures, where they are hidden."""
@@ -137,10 +108,10 @@ class ReportMaker(NoReport):
             source=source if "://" in source else Path(source).name,
             written=now_utc(),
             tiles=self._tiles(),
-            notices=self._told.notices(),
+            notices=self._notices(),
             settings={"models": _models(stages.detector.info, stages.embedder.info), **settings(config)},
             versions=versions(),
-            tables={"Counts": counts} if (counts := self._told.counts()) else {},
+            tables={"Counts": counts} if (counts := self._counts()) else {},
             names=stages.detector.names,
             budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
             cost_ms=config.scheduler.embed_cost_ms,
@@ -153,9 +124,11 @@ class ReportMaker(NoReport):
         counts.frames = int(trace.bins.frames.sum())
         counts.detections = int(trace.total("detections"))
         counts.tracks = len(trace.history.lives) + trace.history.left_out
-        counts.closing_ms = 0.0 if self._times.last is None else 1e3 * (timer.clock() - self._times.last)
+        counts.closing_ms = 0.0 if self.times.last is None else 1e3 * (timer.clock() - self.times.last)
         models = (self._stages.detector.info, self._stages.embedder.info)
-        return RunSummary(counts, timer, self._stages.scheduler.stats, models, (), ())
+        return RunSummary(
+            counts, timer, self._stages.scheduler.stats if self._stages.scheduler else SchedulerStats(), models, (), ()
+        )
 
     def _tiles(self) -> Mapping[str, tuple[str, str]]:
         summary = self._summary()

@@ -1,270 +1,256 @@
-"""What a run has found out so far, kept beside its outputs, so that a killed run can go on.
+"""Resume journal: boxes and embeddings of the frames so far, kept beside the outputs until a run is complete.
 
-Following tracks is cheap and gives the same result every time; finding boxes and embedding them is what takes hours. So
-the record holds the detector's boxes and the embeddings that were computed, one line of JSON a frame, each written
-whole and at once. A run that goes on reads its pictures again, takes boxes and embeddings from here as far as they
-reach, and writes the very files that it would have written without the interruption.
+Tracking is cheap and gives the same result every time; detecting and embedding take hours. So the journal holds the
+detector's boxes and the embeddings that were computed, one line of JSON a frame. A resumed run reads its frames again,
+takes boxes and embeddings from the journal as far as it reaches, and writes the very files that it would have written
+without the interruption.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
-from mot_dinov3.core import files
-from mot_dinov3.core.errors import MotError, UsageError
+import numpy as np
+import numpy.typing as npt
+
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
+from mot_dinov3.core.json_lines import JsonLines
 from mot_dinov3.core.json_text import dumps
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
-from mot_dinov3.pipeline.findings import Findings, packed, unpacked
-from mot_dinov3.scheduler import EmbeddingPlan, EmbedRows, SchedulerStats
+from mot_dinov3.core.structures import Detections, FloatArray, IntArray
+from mot_dinov3.sinks.base import Sink
 
 REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
-_TAIL = 4096  # bytes in which the last line of a finished record lies
+BEGIN_ANEW = "leave --resume out to begin anew"
 
 
-class NoRecord:
-    """Stands in where nothing is kept: remembers nothing.
+@dataclasses.dataclass(frozen=True)
+class FrameRecord:
+    """Boxes and embeddings of one frame.
 
     Attributes:
-        finished_bytes: Size of the video that an earlier run finished when it was interrupted, 0 where there is none.
-        recalled: Frames whose findings were taken from an earlier run.
+        boxes: The detector's boxes; None where the detector has to run again.
+        rows: ``(k,)`` rows whose embedding was computed.
+        embedding: ``(k, d)`` float32.
     """
 
-    finished_bytes = 0
-    recalled = 0
+    boxes: Detections | None = None
+    rows: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    embedding: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
-    @property
-    def catching_up(self) -> bool:
-        """Tell whether an earlier run has got farther than this one has yet."""
-        return False
-
-    def agree(self, what: str, value: object) -> None:
-        """Accept any value."""
-
-    def recall(self, frame: int) -> Findings | None:
-        """Return nothing."""
-        return None
-
-    def note(self, frame: int, found: Findings) -> None:
-        """Forget it."""
-
-    def stop(self) -> None:
-        """Nothing is kept."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def abort(self, *, keep: bool = False) -> None:
-        """Nothing is open."""
+    @classmethod
+    def of(cls, boxes: Detections | None, done: Detections) -> FrameRecord:
+        """Return the record of a frame whose rows `done` have been embedded; `boxes` None: they are not kept."""
+        if done.embedding is None:
+            return cls(boxes)
+        rows = np.flatnonzero(done.fresh)
+        return cls(boxes, rows, done.embedding[rows])
 
 
-class RunRecord(NoRecord):
-    """The record of a run with outputs.
+class ResumeJournal:
+    """The journal of a run with outputs.
 
     Args:
         path: The file.
-        run: What the run is: options and inputs, plain JSON values by name. The record of another run is refused.
+        run: What identifies the run: options and inputs, plain JSON values by name. Another run's journal is refused.
         video: The video that the run writes, or None.
-        resume: Go on with what is there; otherwise begin anew.
+        resume: Continue the journal that is there; otherwise begin anew.
+
+    Attributes:
+        finished_bytes: Size of the video that an earlier run finished when it was interrupted, 0 where there is none.
+        resumed_frames: Frames whose record was taken from an earlier run.
 
     Raises:
-        UsageError: The record to go on with belongs to another run.
+        UsageError: The journal to resume belongs to another run.
         OutputLostError: It cannot be written.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], *, video: Path | None = None, resume: bool = False) -> None:
         self.path = path
+        self.resumed_frames = 0
         self._video = video
         self._stopped = False
         self._begun = False
-        self._said: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}  # of the run: its options and inputs, its models
         self._next: dict[str, Any] | None = None
-        known = resume and path.exists()
-        with files.writing(path):
-            flags = os.O_RDWR | (0 if known else os.O_CREAT | os.O_TRUNC) | getattr(os, "O_NOFOLLOW", 0)
-            self._file: IO[bytes] = os.fdopen(os.open(path, flags, 0o600), "r+b")
-            self._last = _last_line(self._file)
-        self.finished_bytes = int(self._last.get("stopped", 0))
+        self._lines = JsonLines(path, resume=resume)
+        self.finished_bytes = int(self._lines.last().get("stopped", 0))
         self._advance()
-        if self._next is not None and "run" not in self._said:
-            raise UsageError(f"'{path}' is no record of a run", remedy="leave --resume out to begin anew")
-        self._check(run)
+        if self._next is not None and "run" not in self._facts:
+            raise UsageError(f"'{path}' is no record of a run", remedy=BEGIN_ANEW)
+        self._check_run(json.loads(dumps(run)))
 
-    def _check(self, run: Mapping[str, Any]) -> None:
-        known = self._said.get("run")
-        plain = json.loads(dumps(run))
+    def _check_run(self, run: dict[str, Any]) -> None:
+        known = self._facts.get("run")
         if known is None:
-            self._write({"run": plain})
+            self._lines.append({"run": run})
             return
-        for name in [*plain, *known]:
-            if plain.get(name) != known.get(name):
+        for name in [*run, *known]:
+            if run.get(name) != known.get(name):
                 raise UsageError(
                     f"'{self.path}' belongs to another run: {name} was {_brief(known.get(name))}, "
-                    f"now it is {_brief(plain.get(name))}",
+                    f"now it is {_brief(run.get(name))}",
                     remedy=REMEDY,
                 )
 
-    def agree(self, what: str, value: object) -> None:
-        """Make sure that `value`, known only after loading, is what it was when the run began."""
+    def check_same(self, what: str, value: object) -> None:
+        """Make sure that `value`, known only after loading, is what it was when the run began.
+
+        Raises:
+            UsageError: It is not.
+        """
         plain = json.loads(dumps(value))
-        if what not in self._said:
-            self._said[what] = plain
+        if what not in self._facts:
+            self._facts[what] = plain
             if self._next is None:
-                self._write({what: plain})
-        elif self._said[what] != plain:
+                self._lines.append({what: plain})
+        elif self._facts[what] != plain:
             raise UsageError(
-                f"'{self.path}' belongs to another run: {what} were {_brief(self._said[what])}, "
+                f"'{self.path}' belongs to another run: {what} were {_brief(self._facts[what])}, "
                 f"now they are {_brief(plain)}",
                 remedy=REMEDY,
             )
 
-    def recall(self, frame: int) -> Findings | None:
-        """Return what an earlier run found out about a frame, None from the first frame on that it did not finish."""
+    @property
+    def is_behind(self) -> bool:
+        """True while an earlier run has finished more frames than this one has yet."""
+        return self._next is not None
+
+    def read(self, frame: int) -> FrameRecord | None:
+        """Return an earlier run's record of a frame; None from the first frame on that it did not finish.
+
+        Raises:
+            UsageError: The journal continues with another frame, or holds what no run writes.
+        """
         if self._next is None:
             return None
         if self._next["frame"] != frame:
             raise UsageError(
                 f"'{self.path}' goes on with frame {self._next['frame']}, the source with frame {frame}",
-                remedy="the source is not what it was; leave --resume out to begin anew",
+                remedy=f"the source is not what it was; {BEGIN_ANEW}",
             )
         try:
-            found = unpacked(self._next)
+            record = unpacked(self._next)
         except (KeyError, TypeError, ValueError, MotError) as error:
             raise UsageError(
-                f"'{self.path}', frame {frame}: is not what a run writes ({type(error).__name__})",
-                remedy="leave --resume out to begin anew",
+                f"'{self.path}', frame {frame}: is not what a run writes ({type(error).__name__})", remedy=BEGIN_ANEW
             ) from error
         self._advance()
-        self.recalled += 1
-        return found
-
-    @property
-    def catching_up(self) -> bool:
-        """Tell whether an earlier run has got farther than this one has yet."""
-        return self._next is not None
+        self.resumed_frames += 1
+        return record
 
     def _advance(self) -> None:
-        """Read the next frame's line; where there is none, cut off what is broken and go on writing there."""
-        self._next = None
-        start = self._file.tell()
-        for line in iter(self._file.readline, b""):
-            value = _parsed(line)
-            if value is None:
-                break
-            start += len(line)
+        """Read on to the next frame's line."""
+        for value in iter(self._lines.read, None):
             if "frame" in value:
                 self._next, self._begun = value, True
                 return
-            self._said |= value
-        with files.writing(self.path):
-            self._file.seek(start)
-            self._file.truncate()
+            self._facts |= value
+        self._next = None
 
-    def note(self, frame: int, found: Findings) -> None:
-        """Append what was found out about a frame that could not be recalled."""
+    def write(self, frame: int, record: FrameRecord) -> None:
+        """Append the record of a frame that no earlier run has finished."""
         self._begun = True
-        self._write(packed(frame, found))
-
-    def _write(self, value: Mapping[str, Any]) -> None:
-        with files.writing(self.path):
-            self._file.write(dumps(value).encode() + b"\n")
-            self._file.flush()
+        self._lines.append(packed(frame, record))
 
     def stop(self) -> None:
-        """Keep the record when it is closed: the run has been interrupted."""
+        """Keep the journal when it is closed: the run has been interrupted."""
         self._stopped = True
 
     def close(self) -> None:
-        """Remove the record of a run that came to its end; call it when all outputs are in their places."""
-        if self._stopped:
-            there = self._video is not None and self._video.exists()
-            self._write({"stopped": self._video.stat().st_size if there and self._video else 0})
-        with files.writing(self.path):
-            self._file.close()
-            if not self._stopped:
-                self.path.unlink(missing_ok=True)
+        """Delete the journal of a complete run; call it when all outputs are in their places."""
+        if not self._stopped:
+            self._lines.remove()
+            return
+        size = self._video.stat().st_size if self._video is not None and self._video.exists() else 0
+        self._lines.append({"stopped": size})
+        self._lines.close()
 
     def abort(self, *, keep: bool = False) -> None:
-        """Leave the record, to go on from; one without a frame is removed.
+        """Leave the journal for a resumed run; one without a frame is deleted.
 
         Args:
-            keep: Leave that one, too: an output could not be written, and were the record gone, outputs of an earlier
+            keep: Leave that one, too: an output could not be written, and without the journal, outputs of an earlier
                 run would pass for those of this one.
         """
-        if self._file.closed:
+        if self._lines.closed:
             return
-        with contextlib.suppress(OSError):  # a full disk, told already
-            self._file.close()
+        with contextlib.suppress(OutputLostError):  # a full disk, reported already
+            self._lines.close()
         if not self._begun and not keep:
             self.path.unlink(missing_ok=True)
 
 
-class RecordSink:
-    """Closes the record after all outputs: put it behind their sinks."""
+class ResumeSink(Sink):
+    """Closes the journal after all outputs: put it behind their sinks."""
 
-    def __init__(self, record: NoRecord) -> None:
-        self._record = record
+    stage = None
 
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Do nothing: the stages note what they find themselves."""
+    def __init__(self, journal: ResumeJournal) -> None:
+        self._journal = journal
 
+    @override
     def close(self) -> None:
-        """Close the record."""
-        self._record.close()
+        self._journal.close()
 
+    @override
     def abort(self) -> None:
-        """Leave the record."""
-        self._record.abort()
+        self._journal.abort()
 
 
-class Scheduling(Protocol):
-    """What is asked of an embedding scheduler."""
-
-    @property
-    def stats(self) -> SchedulerStats:
-        """Sums over the run."""
-        ...
-
-    def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
-        """Decide what a frame needs."""
-        ...
-
-    def run(self, plan: EmbeddingPlan, detections: Detections, view: TrackView, embed: EmbedRows) -> Detections:
-        """Embed and reuse."""
-        ...
-
-    def repeat(
-        self, plan: EmbeddingPlan, detections: Detections, view: TrackView, computed: tuple[IntArray, FloatArray]
-    ) -> Detections:
-        """Do again what was done in an earlier run."""
-        ...
-
-
-def record_path(path: Path) -> Path:
-    """Return where the record lies of a run whose first output is `path`."""
+def journal_of(path: Path) -> Path:
+    """Return the path of the resume journal of a run whose first output is `path`."""
     return path.with_name(path.name + ".part.record")
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return a whole line's value, None for a broken one."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and line.endswith(b"\n") else None
+def packed(frame: int, record: FrameRecord) -> dict[str, Any]:
+    """Return a frame's record as plain JSON values, exact to the last bit."""
+    value: dict[str, Any] = {"frame": frame}
+    if record.boxes is not None:
+        value |= {
+            "xyxy": _text(record.boxes.xyxy),
+            "score": _text(record.boxes.score),
+            "class_id": record.boxes.class_id.tolist(),
+        }
+        if any(one is not None for one in record.boxes.extra):
+            value["extra"] = list(record.boxes.extra)
+    if len(record.rows):
+        value |= {"rows": record.rows.tolist(), "embedding": _text(record.embedding)}
+    return value
 
 
-def _last_line(file: IO[bytes]) -> dict[str, Any]:
-    """Return the last line's value, empty where it is long or broken; the file stands at its start afterwards."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - _TAIL))
-    lines = file.readlines()
-    file.seek(0)
-    return (_parsed(lines[-1]) if lines else None) or {}
+def unpacked(value: Mapping[str, Any]) -> FrameRecord:
+    """Return the record that `packed` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError, MotError: It is not what `packed` gives.
+    """
+    boxes = None
+    if "xyxy" in value:
+        xyxy = _array(value["xyxy"]).reshape(-1, 4)
+        extra = np.full(len(xyxy), None, np.object_)
+        extra[:] = value.get("extra", [None] * len(xyxy))
+        class_id = np.array(value["class_id"], np.int64)
+        boxes = Detections(xyxy, score=_array(value["score"]), class_id=class_id, extra=extra)
+    if "rows" not in value:
+        return FrameRecord(boxes)
+    rows = np.array(value["rows"], np.int64)
+    return FrameRecord(boxes, rows, _array(value["embedding"]).reshape(len(rows), -1))
+
+
+def _text(values: npt.NDArray[np.float32]) -> str:
+    """Return float32 values as text, exact to the last bit."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+
+
+def _array(text: str) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
 
 
 def _brief(value: object) -> str:

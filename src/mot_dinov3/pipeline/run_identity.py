@@ -1,4 +1,4 @@
-"""What an interrupted run is known by, and where its record lies."""
+"""Identity of a run, by which ``--resume`` knows it again: its options and the content of its inputs."""
 
 from __future__ import annotations
 
@@ -8,55 +8,50 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import __version__
-from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
+from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.resume import NoRecord, RunRecord, record_path
+from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes
-# Options that may differ between an interrupted run and the one that goes on: what they write tells of the whole run.
+# Options that may differ between an interrupted run and the resumed one: they change no result.
 SAME_RESULT = ("resume", "record", "report", "save_summary")
 
 
 def is_live(source: str | None) -> bool:
-    """Tell whether the source is a camera or a stream, whose pictures come only once."""
+    """Tell whether the source is a camera or a stream, whose frames can be read only once."""
     return source is not None and not Path(source).exists() and (source.isdigit() or "://" in source)
 
 
 def is_complete(config: TrackConfig) -> bool:
-    """Tell whether ``--resume`` is given for a run that came to its end: all outputs are there, and no record is."""
+    """Tell whether ``--resume`` is given for a run that came to its end: all outputs are there, and no journal is."""
     files = config.output.files()
     return (
         config.output.resume
         and bool(files)
         and all(path.exists() for path in files)
-        and not record_path(files[0]).exists()
+        and not journal_of(files[0]).exists()
     )
 
 
-def open_record(config: TrackConfig) -> NoRecord:
-    """Open the record of a run: one to go on with, or a new one; none where nothing is written.
+def open_journal(config: TrackConfig) -> ResumeJournal | None:
+    """Open the resume journal of a run: an earlier one, or a new one; None where nothing is written.
 
     Raises:
-        UsageError: ``--resume`` for a live source, or for another run than the one on record.
-        OutputLostError: The record cannot be written.
+        UsageError: ``--resume`` for a live source, or for another run than that of the journal.
+        OutputLostError: The journal cannot be written.
     """
     output = config.output
     files = output.files()
-    if output.resume and is_live(config.source.source):
-        raise UsageError(
-            f"--resume reads the source again, and '{config.source.source}' is live",
-            remedy="leave out --resume, and give the outputs new names to keep the earlier ones",
-        )
     if not files or not output.record or is_live(config.source.source):
-        return NoRecord()
+        return None
     video = Path(output.output) if output.video else None
-    return RunRecord(record_path(files[0]), identity(config), video=video, resume=output.resume)
+    return ResumeJournal(journal_of(files[0]), identity(config), video=video, resume=output.resume)
 
 
 def identity(config: TrackConfig) -> dict[str, Any]:
-    """Return what a run is known by: its options, and a look into each input, as plain JSON values by name."""
+    """Return what identifies a run: its options and a digest of each input, as plain JSON values by name."""
     known: dict[str, Any] = {"version": __version__}
     for option in options_of(TrackConfig):
         if option.key not in SAME_RESULT:
@@ -93,18 +88,20 @@ def content(path: Path) -> str:
                     digest.update(file.read(SAMPLE))
         else:
             return ""
-    except OSError:  # whoever needs the input says so
+    except OSError:  # the stage that needs the input reports it
         return ""
     return digest.hexdigest()[:16]
 
 
-def taken_over(record: NoRecord) -> list[str]:
-    """Return a notice where frames come from an earlier run: the times tell what it takes to go on, not the whole."""
-    if not record.recalled:
+def resume_notice(journal: ResumeJournal | None) -> list[str]:
+    """Return a notice where frames come from an earlier run, whose times are not part of this run's."""
+    if journal is None or not journal.resumed_frames:
         return []
-    return [f"resumed: boxes and embeddings of {record.recalled} frames are an earlier run's; its times are not told"]
+    return [
+        f"resumed: boxes and embeddings of {journal.resumed_frames} frames are an earlier run's; its times are not told"
+    ]
 
 
-def loaded(*infos: Any) -> list[dict[str, Any]]:
-    """Return what the record keeps of the models: a fallback must not change what an interrupted run began."""
+def model_facts(*infos: ModelInfo) -> list[dict[str, Any]]:
+    """Return what the journal keeps of the models: a fallback must not change what an interrupted run began."""
     return [dataclasses.asdict(info) for info in infos]

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, TrackState
-from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.linking import Tracklets
-from mot_dinov3.pipeline.summary import Counts
-from mot_dinov3.sinks.files import Several, Sink
+from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.video import FrameSource
 
-
-class SecondPass(Protocol):
-    """What happens after the last frame."""
-
-    @property
-    def frame_total(self) -> int:
-        """Frames it is going to write."""
-        ...
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Do it, asking `stop` after each frame."""
-        ...
+if TYPE_CHECKING:
+    from mot_dinov3.pipeline.loop import TrackingLoop
 
 
-class NoSecondPass:
-    """Stands in where everything was written in the first pass."""
+class TrackletCollector(Sink):
+    """Keeps every frame's rows, without images, for linking; predicted boxes are left out, linking fills gaps itself.
 
-    frame_total = 0
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Do nothing."""
-
-
-class TrajectorySink:
-    """Keeps every frame's rows, without pictures, for linking; predicted boxes are left out, linking fills gaps itself.
-
-    Boxes between two looks of the detector (coasted, yet CONFIRMED) count as seen.
+    Boxes between two detected frames (coasted, yet CONFIRMED) count as detected.
 
     Attributes:
         frames: The frames so far with their rows; embeddings are kept apart, and only the ones computed afresh.
@@ -52,17 +32,11 @@ class TrajectorySink:
         self.frames: list[tuple[Frame, Detections]] = []
         self._embeddings: list[Detections] = []
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Keep one frame."""
         seen = detections[~detections.coasted | (detections.state == TrackState.CONFIRMED)]
         self.frames.append((dataclasses.replace(frame, image=None), seen.replace(embedding=None)))
         self._embeddings.append(seen[seen.fresh & (seen.track_id >= 1)])
-
-    def close(self) -> None:
-        """Nothing is written yet."""
-
-    def abort(self) -> None:
-        """Nothing was written."""
 
     def tracklets(self) -> Tracklets:
         """Return all rows that belong to a track, in the order in which `relabelled` takes them back."""
@@ -91,8 +65,8 @@ def relabelled(frames: Sequence[tuple[Frame, Detections]], linked: Tracklets) ->
     """Yield the frames with the ids and boxes of the linked result; filled boxes follow the detected rows.
 
     Args:
-        frames: What `TrajectorySink` kept.
-        linked: The linked `TrajectorySink.tracklets`, sorted by frame.
+        frames: What `TrackletCollector` kept.
+        linked: The linked `TrackletCollector.tracklets`, sorted by frame.
     """
     assert linked.row is not None  # a result always has it
     back = np.full(sum(int((rows.track_id >= 1).sum()) for _, rows in frames), -1)
@@ -126,30 +100,30 @@ def _filled_rows(linked: Tracklets, which: IntArray, classes: Mapping[int, int])
 
 
 class LinkedPass:
-    """Links what the first pass has kept and writes the outputs, over the source's pictures where they are needed.
+    """Links what the first pass has kept and writes the outputs, with the source's frames where they are needed.
 
     Args:
-        kept: Where the first pass put its rows.
+        kept: Rows of the first pass.
         link: Joins and smooths.
-        pictures: Opens the source again from the first frame of the run; None where no output needs pictures.
+        reopen: Opens the source again from the first frame of the run; None where no output needs images.
         sinks: Makes the outputs, when the first pass is over.
-        run: Timer and counts of the run, which go on.
+        run: The first pass, whose timer and counts continue.
     """
 
     def __init__(
         self,
-        kept: TrajectorySink,
+        kept: TrackletCollector,
         link: Callable[[Tracklets], Tracklets],
         *,
-        pictures: Callable[[], FrameSource] | None,
+        reopen: Callable[[], FrameSource] | None,
         sinks: Callable[[], Sequence[Sink]],
-        run: tuple[StageTimer, Counts],
+        run: TrackingLoop,
     ) -> None:
         self._kept = kept
         self._link = link
-        self._pictures = pictures
+        self._reopen = reopen
         self._sinks = sinks
-        self._timer, self._counts = run
+        self._timer, self._counts = run.timer, run.counts
 
     @property
     def frame_total(self) -> int:
@@ -159,15 +133,16 @@ class LinkedPass:
     def run(self, stop: Callable[[], bool]) -> None:
         """Link, write every frame, and close the outputs; abort them on any error, and where `stop` says so.
 
-        A video that is half drawn is no result, and everything that it is drawn from is on record.
+        A video that is half drawn is no result, and everything that it is drawn from is in the journal.
         """
         start = self._timer.clock()
-        with self._timer.stage("track"):
-            linked = self._link(self._kept.tracklets())
+        self._timer.start()
+        linked = self._link(self._kept.tracklets())
+        self._timer.lap("track")
         self._counts.tracks = len(np.unique(linked.track_id))
-        sinks = Several(self._sinks())
+        sinks = CompositeSink(self._sinks(), self._timer)
         try:
-            for frame, rows in self._with_pictures(relabelled(self._kept.frames, linked)):
+            for frame, rows in self._with_images(relabelled(self._kept.frames, linked)):
                 sinks.write(frame, rows)
                 if stop():
                     sinks.abort()
@@ -178,15 +153,16 @@ class LinkedPass:
             raise
         self._counts.second_pass_ms = 1e3 * (self._timer.clock() - start)
 
-    def _with_pictures(self, rows: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Detections]]:
-        if self._pictures is None:
+    def _with_images(self, rows: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Detections]]:
+        if self._reopen is None:
             yield from rows
             return
-        with self._pictures() as source:
+        with self._reopen() as source:
             frames = iter(source)
             for known, detections in rows:
-                with self._timer.stage("wait"):
-                    frame = next(frames, None)
+                self._timer.start()
+                frame = next(frames, None)
+                self._timer.lap("wait")
                 if frame is None or frame.index != known.index:
                     raise VideoError(f"'{source.info.path}' changed between the two passes of --link")
                 yield frame, detections

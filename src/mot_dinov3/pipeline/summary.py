@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.structures import Detections, ModelInfo, Reason
+from mot_dinov3.core.structures import ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.pipeline.loop import Counts
 from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
@@ -22,23 +23,6 @@ MEANING = {
     "other": "what no stage accounts for",
 }
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded"}
-
-
-class Counts:
-    """Counts what passes through a run."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.detections = 0
-        self.tracks = 0
-        self.closing_ms = 0.0
-        self.second_pass_ms = 0.0
-
-    def add(self, detections: Detections) -> None:
-        """Count one frame's rows."""
-        self.frames += 1
-        self.detections += int((~detections.coasted).sum())
-        self.tracks = max(self.tracks, int(detections.track_id.max(initial=0)))
 
 
 @dataclasses.dataclass(frozen=True)

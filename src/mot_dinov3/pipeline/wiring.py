@@ -1,4 +1,4 @@
-"""The main job's live parts, put together."""
+"""Wiring of the `track` command: from options to a run that is ready to go."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core.errors import OutputLostError, UsageError
+from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
 from mot_dinov3.core.files import journal_path, part_path
 from mot_dinov3.core.registry import resolve
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.detectors.base import Detector
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
-from mot_dinov3.gallery.folder import list_identities
-from mot_dinov3.gallery.loading import build_gallery
+from mot_dinov3.gallery.folder import list_identities, load_gallery
+from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
 from mot_dinov3.pipeline.inputs import open_ahead, open_input
-from mot_dinov3.pipeline.interval_detector import Cadence, SparseDetector
-from mot_dinov3.pipeline.interval_tracker import BetweenTracker
-from mot_dinov3.pipeline.loop import Stages, TrackingPipeline
-from mot_dinov3.pipeline.outputs import SinkMaker, check_files
-from mot_dinov3.pipeline.regions import check_places, read_places
-from mot_dinov3.pipeline.remembering import Remembering
-from mot_dinov3.pipeline.resume import NoRecord, Scheduling, record_path
-from mot_dinov3.pipeline.run_identity import is_live, loaded, open_record, taken_over
-from mot_dinov3.pipeline.second_pass import LinkedPass, NoSecondPass, SecondPass, TrajectorySink
+from mot_dinov3.pipeline.loop import Stages, TrackingLoop
+from mot_dinov3.pipeline.outputs import SinkFactory, check_files
+from mot_dinov3.pipeline.regions import Region, check_regions, read_regions
+from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
+from mot_dinov3.pipeline.run_identity import is_live, model_facts, open_journal, resume_notice
+from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
-from mot_dinov3.scheduler import EmbeddingScheduler, NoScheduler
+from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
+from mot_dinov3.video import FrameSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,40 +43,38 @@ class TrackingRun:
     """A run ready to go.
 
     Attributes:
-        pipeline: The frame loop.
-        second_pass: What follows it.
-        files: What it writes.
+        loop: The frame loop.
+        files: The files it writes.
         notices: Fallbacks taken while building; a source adds its own while it is read.
-        counted: Returns what lines and zones counted, a line of text for each.
+        counted: Returns the counts of lines and zones, a line of text for each.
     """
 
-    pipeline: TrackingPipeline
-    second_pass: SecondPass
+    loop: TrackingLoop
     files: tuple[Path, ...]
     notices: tuple[str, ...]
     counted: Callable[[], list[str]]
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
-        stages = self.pipeline.stages
-        return list(dict.fromkeys((*self.notices, *stages.source.notices, *taken_over(stages.record))))
+        stages = self.loop.stages
+        return list(dict.fromkeys((*self.notices, *stages.source.notices, *resume_notice(stages.journal))))
 
     def unfinished(self) -> list[str]:
-        """Return a notice where outputs were left unfinished: what holds the work so far, and how to go on."""
+        """Return a notice where outputs were left unfinished: the files with the work so far, and how to resume."""
         parts = [part for path in self.files for part in (part_path(path), journal_path(path)) if part.exists()]
         if not parts:
             return []
-        goes_on = record_path(self.files[0]).exists()
-        hint = "; the same command with --resume goes on from there" if goes_on else ""
+        can_resume = journal_of(self.files[0]).exists()
+        hint = "; the same command with --resume goes on from there" if can_resume else ""
         return [f"what was done so far is in {', '.join(map(str, parts))}{hint}"]
 
     def summary(self) -> RunSummary:
-        """Return what the run cost and found until now."""
-        stages = self.pipeline.stages
+        """Return the run's costs and results until now."""
+        stages = self.loop.stages
         return RunSummary(
-            counts=self.pipeline.counts,
-            timer=self.pipeline.timer,
-            embeddings=stages.scheduler.stats,
+            counts=self.loop.counts,
+            timer=self.loop.timer,
+            embeddings=SchedulerStats() if stages.scheduler is None else stages.scheduler.stats,
             models=(stages.detector.info, stages.embedder.info),
             notices=self.all_notices(),
             files=[str(path) for path in self.files],
@@ -85,133 +83,166 @@ class TrackingRun:
 
 
 def build_tracking(config: TrackConfig) -> TrackingRun:
-    """Build the main job's live parts.
+    """Build a run's live parts.
+
+    Everything that can be refused is refused before a model loads: outputs first, then the source, then precomputed
+    detections; weights come last.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
-    check_files(config)
-    _check_second_pass(config)
+    regions = check(config)
+    journal = open_journal(config)
+    try:
+        return _build(config, regions, journal)
+    except OutputLostError:
+        if journal is not None:
+            journal.abort(keep=True)
+        raise
+    except BaseException:
+        if journal is not None:
+            journal.abort()
+        raise
+
+
+def check(config: TrackConfig) -> tuple[Region, ...]:
+    """Check everything that can be checked before anything opens; return the lines and zones to count in.
+
+    Raises:
+        MotError: Something cannot be used; where several things cannot, the message names all of them.
+    """
+    regions: tuple[Region, ...] = ()
+    problems: list[MotError] = []
+
+    def read() -> None:
+        nonlocal regions
+        regions = read_regions(config.count)
+
+    for step in (check_files, _check_live, _check_device, _check_tracker, _check_gallery, lambda _: read()):
+        try:
+            step(config)
+        except MotError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        remedies = "\n".join(dict.fromkeys(p.remedy for p in problems if p.remedy))
+        raise type(problems[0])("; ".join(p.message for p in problems), remedy=remedies) from problems[0]
+    if problems:
+        raise problems[0]
+    return regions
+
+
+def _check_live(config: TrackConfig) -> None:
+    """Refuse to read a live source twice."""
+    source = config.source.source
+    if not is_live(source):
+        return
+    if config.output.resume:
+        raise UsageError(
+            f"--resume reads the source again, and '{source}' is live",
+            remedy="leave out --resume, and give the outputs new names to keep the earlier ones",
+        )
+    if config.linked.link and config.output.video:
+        raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
+
+
+def _check_device(config: TrackConfig) -> None:
     if config.device.device not in ("auto", "cpu"):
         resolve_device(config.device.device)
-    resolve("tracker", TRACKERS, config.choice.tracker)
-    _check_gallery(config)
-    _check_sparse(config)
-    read_places(config.count)
-    record = open_record(config)
-    try:
-        return _build(config, record)
-    except OutputLostError:
-        record.abort(keep=True)
-        raise
-    except BaseException:
-        record.abort()
-        raise
 
 
-def _build(config: TrackConfig, record: NoRecord) -> TrackingRun:
-    timer = StageTimer()
-    places = read_places(config.count)
-    check = functools.partial(check_places, places)
-    opened = open_input(config, fallback_open=config.embedder.fallback_open, timer=timer, check=check)
-    source = opened.source
-    try:
-        built = build_embedder(config.embedder, device=config.device)
-        embedder: Embedder = built.embedder
-        _warm_up(embedder)
-        chosen = (config.choice.tracker, config.tracker, config.hybrid)
-        scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
-        detector, tracker = opened.detector, build_tracker(*chosen, scene)
-        looks = Cadence(config.sparse.detect_every, config.source.start_frame)
-        if looks.every > 1:
-            detector, tracker = SparseDetector(detector, looks), BetweenTracker(tracker, looks)
-        scheduler: Scheduling = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen))
-        scheduler = scheduler if embedder.dim else NoScheduler()
-        record.agree("models", loaded(detector.info, embedder.info))
-        # What is recorded costs nothing to find again, and the background has to be learned from every picture.
-        boxes = not isinstance(opened.detector, RecordedDetector | MotionDetector)
-        remembering = Remembering(record, detector, scheduler, boxes=boxes)
-        gallery = build_gallery(config.gallery, embedder, memory=keeps_tracks(config.choice.tracker))
-        said = (*opened.notices, *built.notices, *gallery.notices)
-        stages = Stages(
-            source=source,
-            detector=remembering.detector,
-            embedder=embedder,
-            scheduler=remembering.scheduler,
-            tracker=tracker,
-            gallery=gallery,
-            at_end=opened.at_end,
-            record=record,
-        )
-        makers = SinkMaker(
-            config, dataclasses.replace(stages, detector=opened.detector), timer, notices=said, places=places
-        )
-        kept = TrajectorySink()
-        sinks = makers.first_of_two([kept]) if config.linked.link else makers.all()
-        pipeline = TrackingPipeline(dataclasses.replace(stages, sinks=sinks), timer)
-        second: SecondPass = NoSecondPass()
-        if config.linked.link:
-            second = _linked_pass(config, pipeline, kept, makers)
-    except BaseException:
-        source.close()
-        raise
-    return TrackingRun(pipeline, second, tuple(config.output.files()), said, makers.counted)
-
-
-def _check_gallery(config: TrackConfig) -> None:
-    """Refuse a gallery that nothing can be compared with, before anything loads."""
-    if config.gallery.gallery is not None and config.embedder.embedder == "none":
+def _check_tracker(config: TrackConfig) -> None:
+    """Refuse an unknown tracker, and to carry boxes from frame to frame that no tracker follows."""
+    name = config.choice.tracker
+    resolve("tracker", TRACKERS, name)
+    if config.interval.detect_every > 1 and not keeps_tracks(name):
         raise UsageError(
-            f"gallery '{config.gallery.gallery}' needs an embedder to compare with, and there is none",
-            remedy="choose one with --embedder (recorded detections need their video too: --source)",
-        )
-    if config.gallery.gallery is not None:
-        list_identities(Path(config.gallery.gallery))
-
-
-def _check_sparse(config: TrackConfig) -> None:
-    """Refuse to carry boxes from frame to frame that nobody follows."""
-    if config.sparse.detect_every > 1 and not keeps_tracks(config.choice.tracker):
-        raise UsageError(
-            f"--detect-every needs a tracker that follows objects, and '{config.choice.tracker}' does not",
+            f"--detect-every needs a tracker that follows objects, and '{name}' does not",
             remedy="leave out --detect-every, or choose another tracker",
         )
 
 
-def _linked_pass(
-    config: TrackConfig, pipeline: TrackingPipeline, kept: TrajectorySink, makers: SinkMaker
-) -> LinkedPass:
-    """Build what `--link` does after the last frame."""
-    info, embedder = pipeline.stages.source.info, pipeline.stages.embedder
+def _check_gallery(config: TrackConfig) -> None:
+    """Refuse a gallery that nothing can be compared with."""
+    gallery = config.gallery.gallery
+    if gallery is None:
+        return
+    if config.embedder.embedder == "none":
+        raise UsageError(
+            f"gallery '{gallery}' needs an embedder to compare with, and there is none",
+            remedy="choose one with --embedder (recorded detections need their video too: --source)",
+        )
+    list_identities(Path(gallery))
+
+
+def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None) -> TrackingRun:
+    timer = StageTimer()
+    opened = open_input(
+        config,
+        fallback_open=config.embedder.fallback_open,
+        timer=timer,
+        check=functools.partial(check_regions, regions),
+    )
+    try:
+        built = build_embedder(config.embedder, device=config.device)
+        _warm_up(built.embedder)
+        if journal is not None:
+            journal.check_same("models", model_facts(opened.detector.info, built.embedder.info))
+        gallery = _gallery(config, built.embedder)
+        notices = (*opened.notices, *built.notices, *(() if gallery is None else gallery.notices))
+        stages = _stages(config, opened.source, opened.detector, built.embedder)
+        stages = dataclasses.replace(stages, gallery=gallery, journal=journal, check_end=opened.at_end)
+        makes = SinkFactory(
+            config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions
+        )
+        loop = _loop(config, stages, makes)
+    except BaseException:
+        opened.source.close()
+        raise
+    return TrackingRun(loop, tuple(config.output.files()), notices, makes.counted)
+
+
+def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
+    """Return detector, scheduler and tracker as the options want them."""
+    chosen = (config.choice.tracker, config.tracker, config.hybrid)
+    scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
+    tracker = build_tracker(*chosen, scene)
+    # Precomputed boxes cost nothing to find again, and a background model has to learn from every frame.
+    keep_boxes = not isinstance(detector, RecordedDetector | MotionDetector)
+    if config.interval.detect_every > 1:
+        interval = DetectionInterval(config.interval.detect_every, config.source.start_frame)
+        detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
+    scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen)) if embedder.dim else None
+    return Stages(source, detector, tracker, embedder, scheduler, keep_boxes=keep_boxes)
+
+
+def _gallery(config: TrackConfig, embedder: Embedder) -> Identifier | None:
+    if config.gallery.gallery is None:
+        return None
+    known = load_gallery(Path(config.gallery.gallery), embedder)
+    return Identifier(known, config.gallery, memory=keeps_tracks(config.choice.tracker))
+
+
+def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLoop:
+    """Return the frame loop with its sinks, in two passes where the tracks are linked afterwards."""
+    if not config.linked.link:
+        return TrackingLoop(stages, makes.single_pass(), makes.timer)
+    kept = TrackletCollector()
+    loop = TrackingLoop(stages, makes.first_pass(kept), makes.timer)
+    info, same_floor = stages.source.info, stages.embedder.same_floor
 
     def linked(tracklets: Tracklets) -> Tracklets:
-        size = (info.width, info.height)
-        return link(tracklets, config.linking, same_floor=embedder.same_floor, size=size)
+        return link(tracklets, config.linking, same_floor=same_floor, size=(info.width, info.height))
 
-    return LinkedPass(
-        kept,
-        linked,
-        pictures=functools.partial(open_ahead, config.source, pipeline.timer) if _looks_twice(config) else None,
-        sinks=makers.second_of_two,
-        run=(pipeline.timer, pipeline.counts),
-    )
-
-
-def _looks_twice(config: TrackConfig) -> bool:
-    """Tell whether the second pass has use for the source's pictures, and can have them."""
-    there = config.source.source is not None and not is_live(config.source.source)
-    return config.output.video or (config.output.report is not None and there)
-
-
-def _check_second_pass(config: TrackConfig) -> None:
-    """Refuse to link a video that is to be drawn and cannot be read twice."""
-    source = config.source.source
-    if is_live(source) and config.linked.link and config.output.video:
-        raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
+    # The frames are read a second time only where an output needs images.
+    images = config.source.source is not None and not is_live(config.source.source)
+    reads_again = config.output.video or (config.output.report is not None and images)
+    reopen = functools.partial(open_ahead, config.source, makes.timer) if reads_again else None
+    loop.second_pass = LinkedPass(kept, linked, reopen=reopen, sinks=makes.second_pass, run=loop)
+    return loop
 
 
 def _warm_up(embedder: Embedder) -> None:
-    """Run one crop, so that what a first call costs (allocation, kernels) is not taken for the cost of a crop."""
+    """Embed one crop, so that what a first call costs (allocation, kernels) is not taken for the cost of a crop."""
     if embedder.dim:
         embedder.embed(np.zeros((64, 64, 3), np.uint8), np.array([[8, 8, 40, 56]], np.float32))
         embedder.synchronize()

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Detections, Frame, Image, Reason, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.report.best_crops import Portraits, Scene
 from mot_dinov3.report.bins import PresenceMap, TimeBins
 from mot_dinov3.report.timelines import TrackHistory
+from mot_dinov3.sinks.base import Sink
 
 REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
 _LATENCY, _DETECTIONS = "latency", "detections"
@@ -76,17 +78,7 @@ class RunTrace:
         return float(self.bins.total[self.columns.index(column)])
 
 
-class _Gathering:
-    """A sink that writes nothing."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def abort(self) -> None:
-        """Nothing is open."""
-
-
-class TimeSink(_Gathering):
+class TimeSink(Sink):
     """Gathers times and embeddings; put it behind all sinks whose work counts.
 
     Args:
@@ -97,14 +89,16 @@ class TimeSink(_Gathering):
         last: When it took the last frame, on the timer's clock; None before the first.
     """
 
+    stage = None
+
     def __init__(self, trace: RunTrace, timer: StageTimer) -> None:
         self._trace = trace
         self._timer = timer
         self._known: dict[str, float] = dict(timer.stage_ms)
         self.last: float | None = None
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Note what happened since the last frame."""
         now, busy = self._timer.clock(), dict(self._timer.stage_ms)
         spent = {name: ms - self._known.get(name, 0.0) for name, ms in busy.items()}
         own = sum(ms for name, ms in spent.items() if name not in self._trace.beside)
@@ -113,18 +107,18 @@ class TimeSink(_Gathering):
         self.last, self._known = now, busy
 
 
-class TrackSink(_Gathering):
+class TrackSink(Sink):
     """Gathers the tracks; put it where rows are settled."""
 
     def __init__(self, trace: RunTrace) -> None:
         self._trace = trace
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Take in a frame."""
         self._trace.add_tracks(frame.time, detections)
 
 
-class PictureSink(_Gathering):
+class PictureSink(Sink):
     """Gathers pictures, where there are any.
 
     Args:
@@ -137,8 +131,8 @@ class PictureSink(_Gathering):
         self._trace = trace
         self._hidden = hidden
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Look at a frame."""
         if frame.image is None:
             return
         hidden = self._hidden

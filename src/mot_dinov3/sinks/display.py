@@ -1,4 +1,4 @@
-"""Sinks for drawn frames: a folder of pictures, and a live window."""
+"""Sinks for drawn frames: a video, a folder of images, and a live window."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mot_dinov3.core import files
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame, Image
-from mot_dinov3.sinks.files import Sink
+from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.sinks.base import Sink
+from mot_dinov3.video.writer import FrameWriter
 
 X11_PORT = 6000
 HIGHEST_SCREEN = 59535
@@ -21,7 +24,58 @@ PATIENCE_S = 2.0  # for a display server to answer
 Draw = Callable[[Frame, Detections], Image]
 
 
-class FolderSink:
+class VideoSink(Sink):
+    """Draws every frame and writes it to a video.
+
+    Args:
+        writer: The video.
+        draw: Returns the image to write for a frame and its rows.
+        timer: Counts drawing, and waiting for the writer, which counts its own work.
+        kept: First frames that an earlier run has written and the writer takes over.
+        skip: Gets those frames in place of `draw`.
+    """
+
+    stage = None
+
+    def __init__(
+        self,
+        writer: FrameWriter,
+        draw: Draw,
+        timer: StageTimer,
+        *,
+        kept: int = 0,
+        skip: Callable[[Frame, Detections], None] = lambda frame, detections: None,
+    ) -> None:
+        self._writer = writer
+        self._draw = draw
+        self._timer = timer
+        self._kept = kept
+        self._skip = skip
+
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        image = None
+        if self._kept > 0:
+            self._kept -= 1
+            self._skip(frame, detections)
+        else:
+            image = self._draw(frame, detections)
+            self._timer.lap("draw")
+        self._writer.write(image, frame.time)
+        self._timer.lap("wait")
+
+    @override
+    def close(self) -> None:
+        self._writer.close()
+        self._timer.lap("wait")
+
+    @override
+    def abort(self) -> None:
+        """Leave the unfinished video under its temporary name: it plays, and a later run can continue it."""
+        self._writer.leave()
+
+
+class FolderSink(Sink):
     """Writes every frame as ``%06d.jpg``, by its number.
 
     Args:
@@ -33,8 +87,8 @@ class FolderSink:
         self._folder = folder
         self._draw = draw
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Write one picture."""
         import cv2
 
         path = self._folder / f"{frame.index:06d}.jpg"
@@ -42,14 +96,8 @@ class FolderSink:
         with files.replacing(path) as part:
             part.write_bytes(encoded.tobytes())
 
-    def close(self) -> None:
-        """All pictures are in their places."""
 
-    def abort(self) -> None:
-        """The pictures so far stay."""
-
-
-class RetimedSink:
+class RetimedSink(Sink):
     """Hands frames on at a steady rate, in place of their own times.
 
     Args:
@@ -62,21 +110,21 @@ class RetimedSink:
         self._fps = fps
         self._written = 0
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Hand one frame on."""
         self._sink.write(dataclasses.replace(frame, time=self._written / self._fps), detections)
         self._written += 1
 
+    @override
     def close(self) -> None:
-        """Close the sink."""
         self._sink.close()
 
+    @override
     def abort(self) -> None:
-        """Abort the sink."""
         self._sink.abort()
 
 
-class WindowSink:
+class WindowSink(Sink):
     """Shows every frame; the key q asks for the end.
 
     Args:
@@ -90,8 +138,8 @@ class WindowSink:
         self._draw = draw
         self._stop = stop
 
+    @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Show one frame."""
         import cv2
 
         try:
@@ -101,8 +149,8 @@ class WindowSink:
         except cv2.error as error:
             raise _no_screen("this build of OpenCV has no windows") from error
 
+    @override
     def close(self) -> None:
-        """Close the window."""
         import cv2
 
         try:
@@ -110,8 +158,8 @@ class WindowSink:
         except cv2.error:  # closed by hand, or never shown
             return
 
+    @override
     def abort(self) -> None:
-        """Close the window."""
         self.close()
 
 

@@ -15,7 +15,6 @@ from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.inputs import open_ahead
-from mot_dinov3.pipeline.loop import TrackingPipeline
 from mot_dinov3.pipeline.wiring import build_tracking
 from mot_dinov3.video import FrameSource
 
@@ -50,20 +49,20 @@ def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
     if config.source.source is None:
         raise UsageError("--memory reads the source again and again, and there is none", remedy="give --source")
     job = build_tracking(config)
-    stages, timer = job.pipeline.stages, job.pipeline.timer
+    stages, timer = job.loop.stages, job.loop.timer
     stages.source.close()
     looped = Looped(functools.partial(open_ahead, config.source, timer), stages.source, frames)
-    again = dataclasses.replace(stages, source=looped, detector=Rewound(stages.detector, looped), at_end=lambda _: None)
+    again = dataclasses.replace(stages, source=looped, detector=Rewound(stages.detector, looped), check_end=None)
     step = min(EARLY, frames // 2)
     samples: dict[int, float] = {}
-    pipeline = TrackingPipeline(again, timer)
+    job.loop.stages = again
 
     def look() -> bool:
         if looped.passed % step == 0 or looped.passed == frames:
             samples[looped.passed] = resident_mb()
         return tick()
 
-    pipeline.run(stop=look)
+    job.loop.run(stop=look)
     return Growth(samples)
 
 

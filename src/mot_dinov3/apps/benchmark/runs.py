@@ -38,8 +38,8 @@ class Measured:
 def measure(config: TrackConfig, tick: Tick) -> Measured:
     """Run the main job as configured; the time to the first frame counts from the start of the process."""
     job = build_tracking(config)
-    job.pipeline.timer.began = process_start()
-    job.pipeline.run(stop=tick)
+    job.loop.timer.began = process_start()
+    job.loop.run(stop=tick)
     return Measured(job.summary(), peak_mb())
 
 

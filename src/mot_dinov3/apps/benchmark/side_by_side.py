@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -93,11 +94,8 @@ def yolo_settings(folder: Path) -> dict[str, str]:
 @contextmanager
 def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[object]]:
     job = build_tracking(config)
-    try:
-        yield _until(iter(job.pipeline), None, tick)
-    finally:
-        job.pipeline.abort()
-        job.pipeline.stages.source.close()
+    with contextlib.closing(job.loop.results()) as results:
+        yield _until(results, None, tick)
 
 
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:

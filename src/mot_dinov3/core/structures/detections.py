@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,31 +102,32 @@ class Detections:
     extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for name in self.__dict__:  # xyxy comes first: the others are measured by it
-            self._settle(name)
+        self._settle(self.__dict__)  # xyxy comes first: the others are measured by it
 
-    def _settle(self, name: str) -> None:
-        """Give the column `name` its type, or its neutral value where it is missing, and check its shape."""
-        value, n = self.__dict__[name], len(self.__dict__["xyxy"])
-        if name in _NEUTRAL:
-            dtype, neutral = _NEUTRAL[name]
-            if value is None:
-                array = np.empty(n, dtype)
-                array.fill(neutral)  # np.full takes three times as long
+    def _settle(self, names: Iterable[str]) -> None:
+        """Give columns their type, or their neutral value where they are missing, and check their shapes."""
+        columns = self.__dict__  # frozen for others
+        for name in list(names):
+            value, n = columns[name], len(columns["xyxy"])
+            if name in _NEUTRAL:
+                dtype, neutral = _NEUTRAL[name]
+                if value is None:
+                    array = np.empty(n, dtype)
+                    array.fill(neutral)  # np.full takes three times as long
+                else:
+                    array = np.asarray(value, dtype)
+                if array.shape != (n,):
+                    raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
+            elif value is not None:
+                width = None if name == "embedding" else 4
+                array = np.asarray(value, np.float32)
+                if name == "xyxy" and n == 0:
+                    array = np.zeros((0, 4), np.float32)
+                if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
+                    raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
             else:
-                array = np.asarray(value, dtype)
-            if array.shape != (n,):
-                raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
-        elif value is not None:
-            width = None if name == "embedding" else 4
-            array = np.asarray(value, np.float32)
-            if name == "xyxy" and n == 0:
-                array = np.zeros((0, 4), np.float32)
-            if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
-                raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
-        else:
-            return
-        self.__dict__[name] = array  # frozen for others
+                continue
+            columns[name] = array
 
     @classmethod
     def _of_settled(cls, columns: dict[str, Any]) -> Detections:
@@ -154,9 +155,12 @@ class Detections:
         if "xyxy" in columns or not columns.keys() <= self.__dict__.keys():
             return dataclasses.replace(self, **columns)
         copy = self._of_settled({**self.__dict__, **columns})
-        for name in columns:
-            copy._settle(name)
+        copy._settle(columns)
         return copy
+
+    def with_track_boxes(self) -> Detections:
+        """Return the rows with their tracks' boxes: the filter's estimate is nearer the truth than one detection."""
+        return self if self.track_xyxy is None else self.replace(xyxy=self.track_xyxy)
 
     @property
     def has_embedding(self) -> BoolArray:

@@ -17,7 +17,7 @@ from mot_dinov3.formats.det_v1_stream import DetectionStream, FrameRecord
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import NoJournal
-from mot_dinov3.sinks.files import Several, Sink
+from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 
@@ -150,7 +150,7 @@ class NamingPipeline:
 
         Where it was not, the last frames may not be final yet: `finish` makes them so, `unsettled` tells them.
         """
-        sinks = Several(self.stages.sinks)
+        sinks = CompositeSink(self.stages.sinks)
         for frame, record in self._moments():
             rows = self._step(frame, record)
             if record is not None:

@@ -30,8 +30,8 @@ from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_need
 from mot_dinov3.gallery.job.journal import Journal, NoJournal
 from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, NamingStages
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.sinks.display import FolderSink, RetimedSink, WindowSink, check_screen
-from mot_dinov3.sinks.files import Several, Sink, VideoSink
+from mot_dinov3.sinks.base import CompositeSink, Sink
+from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
@@ -85,7 +85,7 @@ class GalleryRun:
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Run to the end, or until `tick` or the window says stop; return whether the end was reached."""
-        sinks = Several(self.pipeline.stages.sinks)
+        sinks = CompositeSink(self.pipeline.stages.sinks)
         try:
             with self._open:
                 whole = self.pipeline.run(lambda: tick() or self.stopped)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.pipeline.detection_interval import Interpolated, LookedAt, on_the_line
-from mot_dinov3.pipeline.interval_detector import Cadence
+from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator, interpolated
 
 
 class Kept:
@@ -42,7 +41,7 @@ def rows(*xs: float, ids: list[int], coasted: bool = False) -> Detections:
 
 
 def test_tracks_seen_on_both_sides_lie_on_the_line() -> None:
-    between = on_the_line(rows(3, ids=[1], coasted=True), rows(0, 50, ids=[1, 2]), rows(90, 8, ids=[2, 1]), 0.25)
+    between = interpolated(rows(3, ids=[1], coasted=True), rows(0, 50, ids=[1, 2]), rows(90, 8, ids=[2, 1]), 0.25)
     assert between.track_id.tolist() == [1, 2]  # track 2 was not predicted, but is known to have been there
     assert between.xyxy[:, 0].tolist() == [2, 60]
     assert between.track_xyxy[:, 0].tolist() == [3, 61]
@@ -52,19 +51,19 @@ def test_tracks_seen_on_both_sides_lie_on_the_line() -> None:
 
 
 def test_who_is_not_there_at_the_next_look_keeps_the_prediction_and_is_lost() -> None:
-    between = on_the_line(rows(3, 70, ids=[1, 3], coasted=True), rows(0, 71, ids=[1, 3]), rows(8, ids=[1]), 0.5)
+    between = interpolated(rows(3, 70, ids=[1, 3], coasted=True), rows(0, 71, ids=[1, 3]), rows(8, ids=[1]), 0.5)
     assert dict(zip(between.track_id.tolist(), between.xyxy[:, 0].tolist())) == {1: 4, 3: 70}
     assert dict(zip(between.track_id.tolist(), between.state.tolist())) == {1: TrackState.CONFIRMED, 3: TrackState.LOST}
 
 
 def test_a_predicted_box_at_a_look_is_no_end_of_a_line() -> None:
-    between = on_the_line(rows(3, ids=[1], coasted=True), rows(0, ids=[1]), rows(9, ids=[1], coasted=True), 0.5)
+    between = interpolated(rows(3, ids=[1], coasted=True), rows(0, ids=[1]), rows(9, ids=[1], coasted=True), 0.5)
     assert between.xyxy[:, 0].tolist() == [3]
 
 
 def test_frames_come_in_order_and_times_decide_the_place_on_the_line() -> None:
     kept = Kept()
-    sink = Interpolated([kept], Cadence(3))
+    sink = GapInterpolator(kept, DetectionInterval(3))
     for index, time in enumerate([0.0, 0.1, 0.4, 0.5, 0.6]):
         looked = index % 3 == 0
         sink.write(Frame(index, time), rows(100 * time if looked else -1, ids=[1], coasted=not looked))
@@ -77,7 +76,7 @@ def test_frames_come_in_order_and_times_decide_the_place_on_the_line() -> None:
 
 def test_with_a_look_at_every_frame_nothing_is_held() -> None:
     kept = Kept()
-    sink = Interpolated([kept], Cadence(1))
+    sink = GapInterpolator(kept, DetectionInterval(1))
     for index in range(3):
         sink.write(Frame(index, index / 10), rows(index, ids=[1]))
         assert len(kept.frames) == index + 1
@@ -87,7 +86,7 @@ def test_with_a_look_at_every_frame_nothing_is_held() -> None:
 
 def test_detections_are_kept_of_frames_looked_at_only() -> None:
     kept = Kept()
-    sink = LookedAt(kept, Cadence(2, start=1))
+    sink = DetectedFramesOnly(kept, DetectionInterval(2, start=1))
     for index in range(1, 6):
         sink.write(Frame(index, index / 10), rows(ids=[]))
     sink.close()

@@ -6,8 +6,7 @@ import numpy as np
 from tracking_scene import boxes, ids, person, tracker
 
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.pipeline.interval_detector import Cadence
-from mot_dinov3.pipeline.interval_tracker import BetweenTracker, velocity
+from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalTracker, velocity
 from mot_dinov3.trackers.optical_flow import BoxFlow, displacement, grid
 
 
@@ -60,8 +59,8 @@ def test_velocities_are_taken_from_the_same_tracks() -> None:
 
 def followed(positions: list[float], every: int, *, pictures: bool) -> list[Detections]:
     """A person seen at `positions` (frame after frame, at 10 fps), the detector looking at every `every`-th frame."""
-    looks = Cadence(every)
-    subject = BetweenTracker(tracker(fps=10.0, size=(320, 240), confirm_hits=1, camera_motion=False), looks)
+    looks = DetectionInterval(every)
+    subject = IntervalTracker(tracker(fps=10.0, size=(320, 240), confirm_hits=1, camera_motion=False), looks)
     answers = []
     for index, x in enumerate(positions):
         image = walker(round(x) - 20) if pictures else None
@@ -104,7 +103,7 @@ def test_who_leaves_the_picture_is_not_followed_beyond_it() -> None:
 
 
 def test_lost_and_settled_are_the_trackers_own() -> None:
-    subject = BetweenTracker(tracker(confirm_hits=1), Cadence(2))
+    subject = IntervalTracker(tracker(confirm_hits=1), DetectionInterval(2))
     for index in range(4):
         subject.predict(Frame(index, index / 30))
         subject.update(boxes(person(100)) if index < 2 else Detections.empty())
