@@ -36,6 +36,7 @@ from mot_dinov3.apps.evaluation import Scores
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.sinks.backfill import revised
 from mot_dinov3.trackers.appearance import AppearanceTracker
+from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -129,7 +130,7 @@ def row(groups: list[Group], changes: Mapping[str, Any]) -> list[str]:
 
 def followed(recording: Recording, config: TrackerConfig) -> list[Detections]:
     """Return the identified rows of a recording, frame by frame, as the file outputs get them."""
-    tracker = AppearanceTracker(config, fps=recording.fps, size=recording.size, same_floor=recording.same_floor)
+    tracker = AppearanceTracker(TrackerRequest(recording.fps, recording.size, recording.same_floor, config))
     history: list[Detections] = []
     pictures = recording.pictures or itertools.repeat(None)
     for index, (rows, picture) in enumerate(zip(recording.frames, pictures)):

@@ -21,10 +21,11 @@ import numpy as np
 from acceleration import random_vit_s
 
 from mot_dinov3.core.structures import Frame
+from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.fast_yolo import CONFIDENT, YoloRecipe, halved
 from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.features.base import CropEmbedder, crop_windows, cut, unit_rows
+from mot_dinov3.features.base import CropEmbedder, crop_windows, cut
 from mot_dinov3.features.device_crops import DeviceExtractor
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.loading import sample_crops

@@ -46,7 +46,7 @@ from mot_dinov3.apps.benchmark.contestants import OURS, Makers, Ours, Racer, con
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.linking import Tracklets, link
-from mot_dinov3.trackers.factory import Scene
+from mot_dinov3.trackers.base import TrackerRequest
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "switches", "ms/frame")
 
@@ -108,7 +108,7 @@ def parse() -> argparse.Namespace:
 # --- scores -----------------------------------------------------------------------------------------------------------
 
 
-def race(name: str, make: Callable[[Scene], Racer], runs: list[list[Recording]]) -> dict[str, list[float]]:
+def race(name: str, make: Callable[[TrackerRequest], Racer], runs: list[list[Recording]]) -> dict[str, list[float]]:
     """Return the table's rows of one tracker: medians over the runs, ours with and without coasted boxes and linked."""
     variants: dict[str, list[Scores]] = {}
     ms: list[float] = []
@@ -140,9 +140,9 @@ def racers(only: Sequence[str] | None, *, embedded: bool) -> Makers:
     return makers
 
 
-def scene_of(recording: Recording) -> Scene:
+def scene_of(recording: Recording) -> TrackerRequest:
     """Return what a tracker may know of a recording."""
-    return Scene(recording.fps, recording.size, recording.same_floor)
+    return TrackerRequest(recording.fps, recording.size, recording.same_floor)
 
 
 def track(racer: Racer, recording: Recording) -> Result:

@@ -265,10 +265,11 @@ def test_linking_raises_the_score_of_real_sequences(shared: Path, sequence: str,
     from mot_dinov3.core.structures import Detections, Frame
     from mot_dinov3.formats.motchallenge import read_detections
     from mot_dinov3.trackers.appearance import AppearanceTracker
+    from mot_dinov3.trackers.base import TrackerRequest
 
     folder = shared / "data" / sequence
     recorded = read_detections(folder / "det" / "det.txt")
-    tracker = AppearanceTracker(fps=recorded.video.fps)
+    tracker = AppearanceTracker(TrackerRequest(fps=recorded.video.fps))
     frames: list[Detections] = []
     for index in range(max(recorded.frames) + 1):
         tracker.predict(Frame(index, index / recorded.video.fps))

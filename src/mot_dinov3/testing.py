@@ -1,38 +1,51 @@
-"""The contract of a plug-in, to be run by its author: ``check_embedder("my_package.my_module:MyEmbedder")``.
+"""Contract checks for plug-ins, to be run by their authors.
 
 In a test file of your own::
 
-    from mot_dinov3.testing import check_embedder
+    from mot_dinov3.testing import check_detector, check_embedder, check_tracker
 
-    def test_my_embedder_keeps_the_contract():
+    def test_my_classes_keep_their_contracts():
+        check_detector("my_package.my_module:MyDetector", model="weights.pt")
         check_embedder("my_package.my_module:MyEmbedder", model="weights.pt")
+        check_tracker("my_package.my_module:MyTracker")
 
-The embedders of this project are held to the same checks.
+The detectors, embedders and trackers of this project are held to the same checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.registry import resolve
-from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, Image, TrackState, TrackView, VideoInfo
+from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.detectors import base as detectors
+from mot_dinov3.detectors.base import DEFAULT_MODELS, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.features.base import Embedder, EmbedderRequest
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
+from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers import base as trackers
+from mot_dinov3.trackers.base import Tracker, TrackerRequest
 
 BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100]], np.float32)
 CLOSE = 1e-5
 
 
+CPU = DeviceConfig("cpu", precision="fp32", accel="torch")
+
+
 def check_embedder(
     embedder: str | Callable[[EmbedderRequest], Embedder], *, model: str = "", size: tuple[int, int] | None = None
 ) -> None:
-    """Check all that the program relies on in an embedder; returns where it keeps every promise.
+    """Check all that the program relies on in an embedder; returns where it keeps its contract.
 
     Args:
         embedder: ``package.module:Class``, a listed name, or the class itself.
@@ -40,24 +53,13 @@ def check_embedder(
         size: ``(height, width)`` of the network's input, or None for the model's own.
 
     Raises:
-        AssertionError: A promise that it does not keep; the message says which.
+        AssertionError: The contract is broken; the message says where.
         UsageError: The reference cannot be imported.
     """
     make = resolve("embedder", EMBEDDERS, embedder) if isinstance(embedder, str) else embedder
 
     def build(batch: int) -> Embedder:
-        return make(
-            EmbedderRequest(
-                model=model,
-                device=DeviceConfig("cpu", precision="fp32", accel="torch"),
-                pad=0.12,
-                square=None,
-                size=size,
-                pooling="cls",
-                batch=batch,
-                locate=locate,
-            )
-        )
+        return make(EmbedderRequest(model, CPU, 0.12, None, size, "cls", batch, locate))
 
     whole, single = build(32), build(1)
     _says_what_it_is(whole)
@@ -73,14 +75,158 @@ def sample_picture() -> Image:
     return tiles.repeat(15, axis=0).repeat(15, axis=1)
 
 
+def check_detector(
+    detector: str | Callable[[DetectorRequest], Detector], *, model: str = "", config: DetectorConfig | None = None
+) -> None:
+    """Check all that the program relies on in a detector; returns where it keeps its contract.
+
+    It is shown twenty frames of `sample_clip`; one that is made of precomputed boxes should have some in these.
+
+    Args:
+        detector: ``package.module:Class``, a listed name, or the class itself.
+        model: What the request names as the model: weights, a hub id or a file.
+        config: Confidence threshold and input size.
+
+    Raises:
+        AssertionError: The contract is broken; the message says where.
+        UsageError: The reference cannot be imported.
+    """
+    make = resolve("detector", DETECTORS, detector) if isinstance(detector, str) else detector
+    model = model or DEFAULT_MODELS.get(str(detector), "")
+
+    def build(**options: object) -> Detector:
+        wanted = dataclasses.replace(config or DetectorConfig(), **options)  # type: ignore[arg-type]
+        return make(DetectorRequest(wanted, CPU, model))
+
+    first, second = build(), build()
+    least = (config or DetectorConfig()).conf or 0.0
+    _has(first, detectors.MEMBERS)
+    _promise(bool(first.info.name), "info.name must say what it is")
+    _promise(first.info.device == "cpu", "info.device must say where it runs: on the CPU, as asked for")
+    _promise(all(isinstance(key, int) for key in first.names), "names must go from class ids to names")
+    clip = sample_clip()
+    found = [_detected(first, frame) for frame in clip]
+    again = [_detected(second, frame) for frame in clip]
+    _promise(all(map(_same, found, again)), "the same frames twice must give the same boxes to the bit")
+    low = min((float(rows.score.min(initial=1)) for rows in found), default=1.0)
+    _promise(low >= np.float32(least), f"no score may be below config.conf, {least:g}, got {low:g}")
+    if not first.is_stateful:
+        backwards = [_detected(build(), frame) for frame in reversed(clip[-2:])][::-1]
+        _promise(all(map(_same, found[-2:], backwards)), "boxes depend on earlier frames: is_stateful must say so")
+    if first.names:
+        _keeps_a_class(build(classes=str(min(first.names))), min(first.names), clip)
+    _promise(
+        isinstance(first.check_against(VideoInfo("", 0, 0, 10.0), None), str),
+        "check_against must return a notice, empty for none",
+    )
+
+
+def check_tracker(tracker: str | Callable[[TrackerRequest], Tracker]) -> None:
+    """Check all that the program relies on in a tracker; returns where it keeps its contract.
+
+    It is shown two walkers, of whom one is missed for some frames, and boxes of low score.
+
+    Args:
+        tracker: ``package.module:Class``, a listed name, or the class itself.
+
+    Raises:
+        AssertionError: The contract is broken; the message says where.
+        UsageError: The reference cannot be imported.
+    """
+    make = resolve("tracker", TRACKERS, tracker) if isinstance(tracker, str) else tracker
+    first, second = (make(TrackerRequest(10.0, (640, 480))) for _ in range(2))
+    _has(first, trackers.MEMBERS)
+    _promise(0 <= first.min_score <= 1, f"min_score must be between 0 and 1, got {first.min_score!r}")
+    found = [_tracked(first, index, rows) for index, rows in enumerate(_walkers())]
+    again = [_tracked(second, index, rows) for index, rows in enumerate(_walkers())]
+    _promise(all(map(_same, found, again)), "the same boxes twice must get the same ids")
+    if first.keeps_tracks:
+        ids = {(row, int(rows.track_id[row])) for rows in found[10:20] for row in (0, 1)}
+        _promise(len(ids) == 2, "a walker that nothing hides must keep its id, or keeps_tracks be False")
+
+
+def sample_clip() -> list[Frame]:
+    """Return twenty frames of 160 × 120 pixels: a light rectangle that crosses a noisy background."""
+    rng, frames = np.random.default_rng(3), []
+    for index in range(20):
+        image = rng.normal(100, 4, (120, 160, 3)).clip(0, 255).astype(np.uint8)
+        image[30:90, 5 * index : 5 * index + 25] = 240
+        frames.append(Frame(index, index / 10, image))
+    return frames
+
+
+def _walkers() -> Iterator[Detections]:
+    """Yield the boxes of thirty frames; the second walker is missed in five of them, and some frames are empty."""
+    for index in range(30):
+        xyxy = np.array([[10, 10, 50, 110], [500, 300, 540, 400], [300, 50, 330, 90]], np.float32)
+        xyxy[:, [0, 2]] += np.array([[6], [-6], [0]]) * index
+        rows = Detections(xyxy, np.array([0.9, 0.8, 0.05], np.float32), np.zeros(3, np.int64))
+        yield rows[:0] if index in (27, 28) else rows[[0, 2]] if 20 <= index < 25 else rows
+
+
+def _detected(detector: Detector, frame: Frame) -> Detections:
+    """Return the boxes of a frame, checked."""
+    before = frame.pixels().copy()
+    found = detector.detect(dataclasses.replace(frame, image=None) if detector.is_recorded else frame)
+    _promise(np.array_equal(frame.pixels(), before), "detect must leave the image as it is")
+    _promise(isinstance(found, Detections), f"detect must return Detections, got {type(found).__name__}")
+    _promise(boxes.usable(found.xyxy).all(), "boxes must be finite and of positive size")
+    _promise(((found.score >= 0) & (found.score <= 1)).all(), "scores must lie between 0 and 1")
+    falling = detector.is_recorded or (np.diff(found.score) <= 0).all()
+    _promise(falling, "rows must come by falling score")
+    _promise((found.track_id == -1).all(), "a detector gives no ids")
+    return found
+
+
+def _keeps_a_class(detector: Detector, class_id: int, clip: list[Frame]) -> None:
+    for frame in clip:
+        kept = _detected(detector, frame).class_id == class_id
+        _promise(kept.all(), "only the classes that config.classes names may be returned")
+
+
+def _tracked(tracker: Tracker, index: int, rows: Detections) -> Detections:
+    """Return the rows of one more frame with their ids, checked."""
+    settled = tracker.settled
+    view = tracker.predict(Frame(index, index / 10))
+    _promise(isinstance(view, TrackView), "predict must return a TrackView")
+    told = tracker.update(rows)
+    own = np.arange(len(told)) < len(rows)
+    _promise(len(told) >= len(rows) and _same(told[own].replace(track_id=rows.track_id), rows), SAME_ROWS)
+    _promise(told.coasted[~own].all(), "rows beyond those detected must be marked as coasted")
+    _promise(told.track_xyxy is not None or not len(told), "track_xyxy must be set")
+    ids = told.track_id[told.track_id >= (1 if tracker.keeps_tracks else 0)]
+    _promise(len(np.unique(ids)) == len(ids), "no id may be given twice in a frame")
+    states = np.isin(told.state, [int(state) for state in TrackState])
+    _promise(states.all(), "state must be one of TrackState")
+    _promise(isinstance(tracker.lost(), TrackView), "lost must return a TrackView")
+    for revision in tracker.revisions:
+        late = settled <= revision.frame_index < index
+        _promise(late, "a revision must not reach before settled, nor beyond the frames before")
+    _promise(settled <= tracker.settled <= index + 1, "settled must never fall, nor pass the next frame")
+    return told
+
+
+SAME_ROWS = "update must return the same rows, in order, before any other"
+
+
+def _same(one: Detections, other: Detections) -> bool:
+    """Tell whether two frames' boxes, scores, classes and ids are equal to the bit."""
+    columns = ("xyxy", "score", "class_id", "track_id")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
+
+
+def _has(made: object, members: Iterable[str]) -> None:
+    for name in members:
+        _promise(hasattr(made, name), f"it must have '{name}'")
+
+
 def _promise(kept: bool | np.bool_, promise: str) -> None:
     if not kept:
-        raise AssertionError(f"the embedder breaks its contract: {promise}")
+        raise AssertionError(f"the contract is broken: {promise}")
 
 
 def _says_what_it_is(embedder: Embedder) -> None:
-    for name in ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize"):
-        _promise(hasattr(embedder, name), f"it must have '{name}'")
+    _has(embedder, ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize"))
     _promise(bool(embedder.info.name), "info.name must say what it is")
     _promise(isinstance(embedder.dim, int) and embedder.dim >= 0, f"dim must be a whole number, got {embedder.dim!r}")
     _promise(-1 <= embedder.same_floor < 1, f"same_floor must be a cosine below 1, got {embedder.same_floor!r}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.detectors import factory, fast_yolo
+from mot_dinov3.detectors import fast_yolo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.heads import TorchRaw
@@ -26,7 +26,7 @@ def build(weights: Path, precision: str, **options: object) -> BuiltDetector:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the CPU for a GPU: the same code runs on either."""
-    monkeypatch.setattr(factory, "is_gpu", lambda device: True)
+    monkeypatch.setattr(fast_yolo, "is_gpu", lambda device: True)
 
 
 @pytest.fixture(scope="module")

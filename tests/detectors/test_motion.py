@@ -8,9 +8,10 @@ import pytest
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.base import DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector, UsualSizes, objects
 from mot_dinov3.formats.motchallenge import read_tracks
+from mot_dinov3.models.devices import DeviceConfig
 
 NOISE = np.random.default_rng(0)
 
@@ -23,9 +24,14 @@ def scene(index: int, *squares: tuple[float, float, float, float], size: tuple[i
     return Frame(index, index / 10, image)
 
 
+def motion(parameters: MotionConfig | None = None, **options: object) -> MotionDetector:
+    config = DetectorConfig(**options)  # type: ignore[arg-type]
+    return MotionDetector(DetectorRequest(config, DeviceConfig("cpu"), motion=parameters))
+
+
 def learned(size: tuple[int, int] = (192, 256), **knobs: object) -> MotionDetector:
     """A detector that has seen thirty frames of the empty scene."""
-    detector = MotionDetector(DetectorConfig(), MotionConfig(**knobs))  # type: ignore[arg-type]
+    detector = motion(MotionConfig(**knobs))  # type: ignore[arg-type]
     for index in range(30):
         detector.detect(scene(index, size=size))
     return detector
@@ -56,7 +62,7 @@ def test_an_empty_scene_has_nothing() -> None:
 
 
 def test_the_first_frames_only_teach_the_background() -> None:
-    detector = MotionDetector(DetectorConfig(), MotionConfig(motion_warm_up=3))
+    detector = motion(MotionConfig(motion_warm_up=3))
     assert [len(detector.detect(scene(i, (10 * i, 20, 40 + 10 * i, 90)))) for i in range(3)] == [0, 0, 0]
 
 
@@ -67,7 +73,7 @@ def test_conf_filters_and_scores_fall() -> None:
     assert (np.diff(found.score) <= 0).all()
     assert found.score.min() >= 0.3
     assert found.score.max() <= 0.9
-    strict = MotionDetector(DetectorConfig(conf=0.96))
+    strict = motion(conf=0.96)
     assert sum(len(strict.detect(scene(i, (4 * i, 20, 30 + 4 * i, 90)))) for i in range(12)) == 0
 
 
@@ -75,7 +81,7 @@ def test_two_runs_are_equal() -> None:
     frames = [scene(i, (5 * i, 30, 20 + 5 * i, 90), (200 - 5 * i, 40, 215 - 5 * i, 110)) for i in range(25)]
 
     def run() -> list[Detections]:
-        detector = MotionDetector(DetectorConfig())
+        detector = motion()
         return [detector.detect(frame) for frame in frames]
 
     for first, second in zip(run(), run()):
@@ -134,12 +140,12 @@ def test_usual_size_is_that_of_the_same_distance() -> None:
 
 @pytest.mark.parametrize("classes", ["0", "object", ""])
 def test_the_one_class(classes: str) -> None:
-    assert MotionDetector(DetectorConfig(classes=classes)).names == {0: "object"}
+    assert motion(classes=classes).names == {0: "object"}
 
 
 def test_another_class_is_an_error() -> None:
     with pytest.raises(ConfigError, match="unknown class 'person'") as caught:
-        MotionDetector(DetectorConfig(classes="person"))
+        motion(classes="person")
     assert caught.value.remedy == "valid: 0 object"
 
 
@@ -158,7 +164,7 @@ def test_finds_most_people_of_a_real_scene(shared: Path) -> None:
 
     truth = read_tracks(shared / "data/tracking/PETS09-S2L1/gt/gt.txt")
     video = cv2.VideoCapture(str(shared / "data/tracking/vtest.avi"))
-    detector = MotionDetector(DetectorConfig(conf=0.65))
+    detector = motion(conf=0.65)
     people = found = right = 0
     for index in range(795):
         rows = detector.detect(Frame(index, index / 10, video.read()[1]))

@@ -11,7 +11,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError, ModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.core.structures import Frame
-from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.base import DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.rtdetr import RtdetrDetector
@@ -22,7 +22,7 @@ CPU = DeviceConfig("cpu")
 
 
 def detector(folder: Path, **options: object) -> RtdetrDetector:
-    return RtdetrDetector(str(folder), DetectorConfig(**options), device=CPU)  # type: ignore[arg-type]
+    return RtdetrDetector(DetectorRequest(DetectorConfig(**options), CPU, str(folder)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_an_unknown_class_is_told(rtdetr: Path) -> None:
 
 def test_openvino_is_refused(rtdetr: Path) -> None:
     with pytest.raises(UsageError, match="torch alone"):
-        RtdetrDetector(str(rtdetr), DetectorConfig(), device=DeviceConfig("cpu", accel="openvino"))
+        RtdetrDetector(DetectorRequest(DetectorConfig(), DeviceConfig("cpu", accel="openvino"), str(rtdetr)))
 
 
 def test_the_factory_builds_it_from_a_folder(rtdetr: Path) -> None:

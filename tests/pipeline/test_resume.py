@@ -85,7 +85,9 @@ def steps(journal: ResumeJournal, detector: Guessing, frames: range, *, boxes: b
     ticks = itertools.count(0.0, step_s)
     scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=5), clock=lambda: next(ticks))
     source = FramelessSource(VideoInfo("v", 400, 40, 10.0, 100), SourceConfig(), [])
-    stages = Stages(source, detector, Known(), Random(np.random.default_rng()), scheduler, journal=journal, keep_boxes=boxes)
+    stages = Stages(
+        source, detector, Known(), Random(np.random.default_rng()), scheduler, journal=journal, keep_boxes=boxes
+    )
     loop = TrackingLoop(stages, [], StageTimer())
     image = np.zeros((40, 400, 3), np.uint8)
     return [loop.step(Frame(index, index / 10, image)) for index in frames], scheduler.stats

@@ -10,8 +10,9 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.trackers.base import Tracker
-from mot_dinov3.trackers.byte import HybridConfig, HybridTracker
+from mot_dinov3.trackers.base import Tracker, TrackerRequest
+from mot_dinov3.trackers.byte import HybridTracker
+from mot_dinov3.trackers.config import HybridConfig
 from mot_dinov3.trackers.per_frame import PerFrameTracker
 
 BOX = [100.0, 100.0, 140.0, 200.0]
@@ -53,7 +54,7 @@ def test_match_thresh_is_the_largest_cost_one_minus_iou_times_score() -> None:
     # A box shifted by a third of its width: IoU 1/2, times score 0.5 = 0.25, a cost of 0.75.
     def second(match_thresh: float) -> list[int]:
         scene = [rows(BOX), rows(BOX), rows(moved(40 / 3), score=0.5)]
-        return feed(HybridTracker(HybridConfig(match_thresh=match_thresh)), scene)[-1]
+        return feed(HybridTracker(TrackerRequest(hybrid=HybridConfig(match_thresh=match_thresh))), scene)[-1]
 
     assert second(0.76) == [1]
     assert second(0.74) == [-1]
@@ -68,14 +69,14 @@ def test_doubtful_boxes_continue_tracks_but_never_start_them() -> None:
 @pytest.mark.parametrize(("fps", "gap", "same"), [(30, 26, True), (30, 27, False), (60, 51, True), (60, 52, False)])
 def test_the_buffer_is_in_frames_at_30_fps(fps: float, gap: int, same: bool) -> None:
     scene = [rows(BOX)] * 3 + [rows()] * (gap - 1) + [rows(BOX)] * 2
-    ids = feed(HybridTracker(HybridConfig(track_buffer=25, frame_rate=fps)), scene)
+    ids = feed(HybridTracker(TrackerRequest(hybrid=HybridConfig(track_buffer=25, frame_rate=fps))), scene)
     assert (ids[-1] == [1]) is same
 
 
 def test_classes_are_separate_only_where_asked() -> None:
     scene = [rows(BOX, class_id=[0]), rows(BOX, class_id=[0]), rows(BOX, class_id=[1]), rows(BOX, class_id=[1])]
     assert feed(HybridTracker(), scene) == [[1]] * 4
-    assert feed(HybridTracker(HybridConfig(per_class=True)), scene) == [[1], [1], [2], [2]]
+    assert feed(HybridTracker(TrackerRequest(hybrid=HybridConfig(per_class=True))), scene) == [[1], [1], [2], [2]]
 
 
 def test_per_class_gives_each_class_the_tracks_it_would_have_alone() -> None:
@@ -86,7 +87,7 @@ def test_per_class_gives_each_class_the_tracks_it_would_have_alone() -> None:
         corner = base + 3 * index + rng.normal(0, 1, base.shape)
         boxes = np.concatenate([corner, corner + np.array([40, 90])], axis=1).astype(np.float32)
         frames.append(Detections(boxes, np.full(12, 0.9, np.float32), np.arange(12) % 2))
-    both = feed(HybridTracker(HybridConfig(per_class=True)), frames)
+    both = feed(HybridTracker(TrackerRequest(hybrid=HybridConfig(per_class=True))), frames)
     for class_id in (0, 1):
         alone = feed(HybridTracker(), [f[f.class_id == class_id] for f in frames])
         mine = [[i for i, c in zip(ids, range(12)) if c % 2 == class_id] for ids in both]
@@ -109,7 +110,7 @@ def test_sizes_tell_two_apart_that_stand_in_one_place() -> None:
 
 def test_observations_are_kept_up_to_max_obs_and_the_rest_forgotten() -> None:
     grown = [100.0, 100.0, 160.0, 250.0]
-    tracker = HybridTracker(HybridConfig(max_obs=2))
+    tracker = HybridTracker(TrackerRequest(hybrid=HybridConfig(max_obs=2)))
     feed(tracker, [rows(BOX)] * 5 + [rows(grown)] * 2)
     assert tracker._size.T.tolist() == [[60.0, 150.0]]
 
@@ -133,7 +134,7 @@ def test_boxes_come_back_as_they_came_with_a_smoothed_one_beside() -> None:
 
 
 def test_memory_does_not_grow_with_dead_tracks() -> None:
-    tracker = HybridTracker(HybridConfig(track_buffer=5))
+    tracker = HybridTracker(TrackerRequest(hybrid=HybridConfig(track_buffer=5)))
     rng = np.random.default_rng(0)
     for index in range(300):
         corner = rng.uniform(0, 5000, (4, 2))

@@ -7,7 +7,9 @@ import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.sinks.backfill import IdBackfill
-from mot_dinov3.trackers.appearance import AppearanceTracker, TrackerConfig
+from mot_dinov3.trackers.appearance import AppearanceTracker
+from mot_dinov3.trackers.base import TrackerRequest
+from mot_dinov3.trackers.config import TrackerConfig
 
 FPS = 10.0
 
@@ -43,7 +45,7 @@ class Collecting:
 @pytest.mark.parametrize("coast", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_no_identity_twice_in_a_frame(seed, coast):
-    tracker = AppearanceTracker(TrackerConfig(coast=coast, coast_trust=0.0), fps=FPS, size=(340, 380), same_floor=0.3)
+    tracker = AppearanceTracker(TrackerRequest(FPS, (340, 380), 0.3, TrackerConfig(coast=coast, coast_trust=0.0)))
     collected = Collecting()
     sink = IdBackfill(collected, tracker)
     for index, detections in enumerate(crowd(seed)):

@@ -9,6 +9,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import Detections, Frame, Revision
 from mot_dinov3.trackers.appearance import AppearanceTracker
+from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig
 
 
@@ -25,7 +26,7 @@ def person(x: float, y: float = 200.0, width: float = 40.0, height: float = 100.
 
 
 def tracker(*, fps: float = 30.0, size: tuple[int, int] | None = (640, 480), **settings: Any) -> AppearanceTracker:
-    return AppearanceTracker(TrackerConfig(**settings), fps=fps, size=size)
+    return AppearanceTracker(TrackerRequest(fps, size or (0, 0), config=TrackerConfig(**settings)))
 
 
 def feed(

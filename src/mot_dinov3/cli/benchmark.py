@@ -23,8 +23,7 @@ from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.config import DetectionIntervalConfig, TrackConfig, TrackerChoice, track_config
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.trackers.byte import HybridConfig
-from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 

@@ -76,12 +76,14 @@ def _tell_what_completes(action: argparse.Action) -> None:
 def _names() -> Mapping[str, Sequence[str]]:
     """Return the names that an option takes, by option, where argparse does not hold them as choices."""
     from mot_dinov3.apps.export.config import FORMATS
+    from mot_dinov3.detectors import DETECTORS
+    from mot_dinov3.detectors.base import DEFAULT_MODELS
     from mot_dinov3.features.factory import EMBEDDERS
     from mot_dinov3.features.reid_names import WEIGHTS
     from mot_dinov3.trackers import TRACKERS
 
     return {
-        "--det": ("motion", "yolov8n.pt"),
+        "--det": (*DETECTORS, *DEFAULT_MODELS.values()),
         "--device": ("auto", "cpu", "cuda", "mps"),
         "--embedder": tuple(EMBEDDERS),
         "--include": tuple(FORMATS),

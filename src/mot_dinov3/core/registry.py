@@ -7,8 +7,9 @@ A user's own class is named as ``package.module:Class``, or by an entry point th
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
     """
     if name in registry:
         return _load(registry[name])
-    reference = name if ":" in name else _entry_point(kind, name)
+    reference = name if ":" in name else entry_point(kind, name)
     if reference is None:
         raise unknown_name(kind, name, registry)
     if (here := str(Path.cwd())) not in sys.path:  # the console script's path has its own folder in place of this one
@@ -43,9 +44,22 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
         ) from error
 
 
+def split_reference(name: str) -> tuple[str, str] | None:
+    """Return ``package.module:Class`` and what follows it after one more colon; None for what is no such reference."""
+    match = re.fullmatch(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*)(?::(.*))?", name)
+    return None if match is None else (match[1], match[2] or "")
+
+
+def check_members(kind: str, name: str, made: object, members: Iterable[str], *, base: str) -> None:
+    """Raise `UsageError` where a user's own class lacks what its base class `base` has."""
+    missing = [member for member in members if not hasattr(made, member)]
+    if missing:
+        raise UsageError(f"{kind} '{name}' is none: it has no {', '.join(missing)}", remedy=f"derive it from {base}")
+
+
 def check_name(kind: str, registry: Mapping[str, str], name: str) -> None:
     """Raise `UnknownNameError` unless `name` is listed, an entry point or a reference; imports nothing of it."""
-    if name not in registry and ":" not in name and _entry_point(kind, name) is None:
+    if name not in registry and ":" not in name and entry_point(kind, name) is None:
         raise unknown_name(kind, name, registry)
 
 
@@ -54,7 +68,7 @@ def _load(reference: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _entry_point(kind: str, name: str) -> str | None:
+def entry_point(kind: str, name: str) -> str | None:
     """Return what an installed distribution declares under `name`, as ``package.module:Class``."""
     from importlib import metadata
 

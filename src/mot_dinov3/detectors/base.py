@@ -1,16 +1,31 @@
-"""What every detector promises, and the options they share."""
+"""Interface of the detectors, the request that they are built from, and the options that they share."""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.options import StageConfig, option
-from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.registry import entry_point, split_reference
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
+from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.hub import OPEN_DETECTOR
+from mot_dinov3.models.sample_images import Samples
+
+if TYPE_CHECKING:
+    from mot_dinov3.detectors.motion import MotionConfig
 
 DEFAULT_CONF = 0.3
 DEFAULT_IMGSZ = 960
+DEFAULT_MODELS = {"yolo": "yolov8n.pt", "rtdetr": OPEN_DETECTOR}
+"""Models of the detectors that have one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +35,9 @@ class DetectorConfig(StageConfig):
     group = "detector"
 
     det: str = option(
-        "yolov8n.pt", "weights file, official model's name, rtdetr:HUB_ID, or 'motion' (no weights, fixed camera)"
+        DEFAULT_MODELS["yolo"],
+        "YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); "
+        "recorded (with --dets); or your own package.module:Class",
     )
     dets: str | None = option(
         None, "recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
@@ -35,23 +52,87 @@ class DetectorConfig(StageConfig):
     )
     classes: str = option("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
 
+    @override
+    def check(self) -> None:
+        name, model = self.chosen()
+        if name == "recorded" and self.dets is None:
+            raise ConfigError("det 'recorded' needs the file of detections", remedy="give it with --dets FILE")
+        if model and name in DETECTORS and name not in DEFAULT_MODELS and self.dets is None:
+            raise ConfigError(f"det '{self.det}': '{name}' has no model to choose", remedy=f"give --det {name}")
+
+    def chosen(self) -> tuple[str, str]:
+        """Return the name of the detector and its model: weights, hub id or file; precomputed detections win."""
+        if self.dets is not None:
+            return "recorded", self.dets
+        name, _, model = self.det.partition(":")
+        if name in DETECTORS:
+            return name, model or DEFAULT_MODELS.get(name, "")
+        if not Path(self.det).expanduser().exists():
+            if (own := split_reference(self.det)) is not None:
+                return own
+            if name.isidentifier() and entry_point("detector", name) is not None:
+                return name, model
+        return "yolo", self.det
+
     @property
     def side(self) -> int:
         """The wanted longer side in pixels, for a detector without one of its own."""
         return DEFAULT_IMGSZ if self.imgsz is None else self.imgsz
 
 
+@dataclasses.dataclass(frozen=True)
+class DetectorRequest:
+    """All that a detector is built from: the only argument of its constructor, also of a user's own class.
+
+    Attributes:
+        config: Confidence threshold, input size and classes; `parse_classes` reads these.
+        device: Where to run, not resolved yet: a weight-free detector need not import torch.
+        model: Weights, hub id or file: what follows the detector's name, or its default; empty where there is none.
+        motion: Parameters of ``motion``; None for their defaults.
+        samples: Images of the source, on which a converted network is checked.
+    """
+
+    config: DetectorConfig
+    device: DeviceConfig
+    model: str = ""
+    motion: MotionConfig | None = None
+    samples: Samples = dataclasses.field(default_factory=Samples)
+
+
 class Detector(Protocol):
-    """Finds objects in one frame at a time, frames coming in order.
+    """Finds objects in one frame at a time, frames coming in order. A class of one's own derives from it.
 
     Attributes:
         info: What is loaded.
         names: Class id → class name; empty where unknown.
+        notices: Lines for the user: fallbacks taken.
+        header: Top-level keys of det-v1 that precomputed detections hand on.
+        is_recorded: The boxes were made before: finding them again costs nothing and needs no image.
+        is_stateful: The boxes of a frame depend on the frames before it, so that each one must be seen.
     """
 
     info: ModelInfo
     names: Mapping[int, str]
+    notices: tuple[str, ...] = ()
+    header: Mapping[str, Any] = MappingProxyType({})
+    is_recorded: ClassVar[bool] = False
+    is_stateful: ClassVar[bool] = False
 
+    @abstractmethod
     def detect(self, frame: Frame) -> Detections:
         """Return the boxes of `frame`: finite, of positive size, highest score first or in recorded order."""
-        ...
+
+    def check_against(self, video: VideoInfo, frames_read: int | None) -> str:
+        """Make sure that precomputed boxes belong to `video`; return a notice, empty where there is nothing to say.
+
+        Args:
+            video: The source as opened; its frame count may be a wrong header's, so it is only compared for a notice.
+            frames_read: How many frames the source really has, known when it was read to its end; None before.
+
+        Raises:
+            FormatError: Another image size, or a record beyond the last frame.
+        """
+        return ""
+
+
+MEMBERS = ("info", "names", "notices", "header", "is_recorded", "is_stateful", "detect", "check_against")

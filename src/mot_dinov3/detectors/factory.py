@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-from mot_dinov3.core.errors import GatedModelError, UnreachableModelError, UnsupportedModelError, UsageError
-from mot_dinov3.detectors.base import Detector, DetectorConfig
-from mot_dinov3.detectors.fast_yolo import FastYolo, Origin, YoloRecipe, halved
-from mot_dinov3.detectors.heads import VinoRaw
+from mot_dinov3.core.errors import GatedModelError, UnreachableModelError, UnsupportedModelError
+from mot_dinov3.core.registry import check_members, resolve
+from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.detectors.base import MEMBERS, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
-from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.detectors.rtdetr import PREFIX, RtdetrDetector
-from mot_dinov3.detectors.weights import find_weights
-from mot_dinov3.detectors.yolo import YoloDetector
-from mot_dinov3.formats.detections import read_recorded
-from mot_dinov3.models.conversion import ConversionError, obtain
-from mot_dinov3.models.devices import DeviceConfig, is_gpu, plan_run
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.sample_images import Samples
 
 
@@ -41,7 +34,7 @@ def build_detector(
     motion: MotionConfig | None = None,
     samples: Samples | None = None,
 ) -> BuiltDetector:
-    """Build what `config` asks for: recorded detections, ``motion``, ``rtdetr:…``, or weights by path or official name.
+    """Build the detector that `config` names, or a user's own class; precomputed detections win.
 
     Args:
         config: The detector's options.
@@ -52,52 +45,19 @@ def build_detector(
 
     Raises:
         FormatError: Recorded detections that break their format.
+        UsageError: A user's own class cannot be imported or is no detector.
         ModelError: Weights that do not exist, cannot be fetched or loaded.
         ConfigError: A class that the detector does not know.
     """
-    if config.dets is not None:
-        return BuiltDetector(RecordedDetector(read_recorded(config.dets), config))
-    if config.det == "motion":
-        return BuiltDetector(MotionDetector(config, motion))
+    name, model = config.chosen()
+    request = DetectorRequest(config, device, model, motion, samples or Samples())
     try:
-        if config.det.startswith(PREFIX):
-            rtdetr = RtdetrDetector(config.det.removeprefix(PREFIX), config, device=device)
-            return BuiltDetector(rtdetr, device.notices())
-        weights = find_weights(config.det)
+        detector: Detector = resolve("detector", DETECTORS, name)(request)
     except (GatedModelError, UnreachableModelError, UnsupportedModelError) as error:
         if not fallback_open:
             raise
         notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"
-        return BuiltDetector(MotionDetector(dataclasses.replace(config, classes=""), motion), (notice,))
-    return _yolo(weights, config, device, samples or Samples())
-
-
-def _yolo(weights: Path, config: DetectorConfig, device: DeviceConfig, samples: Samples) -> BuiltDetector:
-    """Build a YOLO detector on the fast path where there is one."""
-    notices = device.notices()
-    if weights.suffix.lower() != ".pt":  # exported: they bring their own runtime and their own number format
-        if device.precision not in ("auto", "fp32"):
-            raise UsageError(
-                f"precision '{device.precision}' cannot be chosen for '{weights}'", remedy="valid here: auto, fp32"
-            )
-        return BuiltDetector(YoloDetector(weights, config, device=device.device), notices)
-    plan = plan_run(device)
-    notices += plan.notices
-    recipe = YoloRecipe(weights, config.side, samples, trust=device.trust_weights)
-    if plan.openvino:
-        obtained = obtain(recipe, plan.openvino)
-        notices += obtained.notices
-        if obtained.network is not None:
-            origin = Origin(weights, "openvino", "cpu", obtained.precision)
-            return BuiltDetector(FastYolo(VinoRaw(obtained.network), obtained.facts, config, origin=origin), notices)
-    # In torch, half precision is for GPUs, and fp16 the better half: as fast as bf16, and boxes an eighth as far off.
-    auto = device.precision == "auto"
-    precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
-    if precision != "fp32":
-        try:
-            fast = halved(recipe, config, device=plan.device, precision=precision, checked=auto)
-            return BuiltDetector(fast, notices)
-        except ConversionError as error:
-            notices += (f"'{weights}' runs in fp32: {error}",)
-    detector = YoloDetector(weights, config, device=plan.device, trust=device.trust_weights)
-    return BuiltDetector(detector, notices)
+        request = dataclasses.replace(request, config=dataclasses.replace(config, classes=""))
+        return BuiltDetector(MotionDetector(request), (notice,))
+    check_members("detector", name, detector, MEMBERS, base="mot_dinov3.detectors.base.Detector")
+    return BuiltDetector(detector, detector.notices)

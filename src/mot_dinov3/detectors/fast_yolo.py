@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
 from mot_dinov3.detectors.heads import RawNetwork, TorchRaw, VinoRaw
-from mot_dinov3.models.conversion import ConversionError, Converted, Verdict
+from mot_dinov3.detectors.weights import find_weights
+from mot_dinov3.detectors.yolo import YoloDetector, load_network
+from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain
+from mot_dinov3.models.devices import is_gpu, plan_run
 from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
 from mot_dinov3.models.sample_images import Samples, photographs
 
@@ -59,7 +64,7 @@ class Origin:
     precision: str
 
 
-class FastYolo:
+class FastYolo(Detector):
     """Finds objects with a network that ends at its head's convolutions.
 
     Args:
@@ -93,8 +98,8 @@ class FastYolo:
             "ultralytics", str(origin.weights), origin.device, origin.precision, details, origin.backend
         )
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return what the model finds in the picture of `frame`, highest score first."""
         image = frame.pixels()
         fitted = fit((image.shape[1], image.shape[0]), self._imgsz, self._stride)
         raw = self._network.find(fitted.place(image), least_logit(self._conf))
@@ -148,8 +153,6 @@ class YoloRecipe:
             ConversionError: Its head is of another kind.
             ModelError: It cannot be loaded.
         """
-        from mot_dinov3.detectors.yolo import load_network
-
         network, names = load_network(self.weights, trust=self._trust)
         head = network.model[-1]
         if type(head).__name__ not in ("Detect", "v10Detect"):
@@ -187,8 +190,6 @@ class YoloRecipe:
 
     def compare(self, network: RawNetwork, facts: Mapping[str, Any], device: str) -> Verdict:
         """Compare a network's boxes with those of Ultralytics' own predictor, in fp32 on `device`."""
-        from mot_dinov3.detectors.yolo import YoloDetector
-
         config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
         original = YoloDetector(self.weights, config, device=device, trust=self._trust)
         other = FastYolo(network, facts, config, origin=Origin(self.weights, "", device, ""))
@@ -230,6 +231,48 @@ def halved(recipe: YoloRecipe, config: DetectorConfig, *, device: str, precision
     if not verdict.passed:
         raise ConversionError(f"in {precision}, {verdict.figure}")
     return FastYolo(network, facts, config, origin=Origin(recipe.weights, "torch", device, precision))
+
+
+def open_yolo(request: DetectorRequest) -> Detector:
+    """Return a YOLO detector, on the fast path where there is one.
+
+    Raises:
+        ModelError: Weights that do not exist, cannot be fetched or loaded.
+        ConfigError: A class that the model does not know.
+        UsageError: The device does not exist here, or has no such precision.
+    """
+    detector, notices = _open(find_weights(request.model), request)
+    detector.notices = (*request.device.notices(), *notices)
+    return detector
+
+
+def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str, ...]]:
+    """Return the detector, and what the user should be told of the way it runs."""
+    config, device = request.config, request.device
+    if weights.suffix.lower() != ".pt":  # exported: they bring their own runtime and their own number format
+        if device.precision not in ("auto", "fp32"):
+            raise UsageError(
+                f"precision '{device.precision}' cannot be chosen for '{weights}'", remedy="valid here: auto, fp32"
+            )
+        return YoloDetector(weights, config, device=device.device), ()
+    plan = plan_run(device)
+    notices = plan.notices
+    recipe = YoloRecipe(weights, config.side, request.samples, trust=device.trust_weights)
+    if plan.openvino:
+        obtained = obtain(recipe, plan.openvino)
+        notices += obtained.notices
+        if obtained.network is not None:
+            origin = Origin(weights, "openvino", "cpu", obtained.precision)
+            return FastYolo(VinoRaw(obtained.network), obtained.facts, config, origin=origin), notices
+    # In torch, half precision is for GPUs, and fp16 the better half: as fast as bf16, and boxes an eighth as far off.
+    auto = device.precision == "auto"
+    precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
+    if precision != "fp32":
+        try:
+            return halved(recipe, config, device=plan.device, precision=precision, checked=auto), notices
+        except ConversionError as error:
+            notices += (f"'{weights}' runs in fp32: {error}",)
+    return YoloDetector(weights, config, device=plan.device, trust=device.trust_weights), notices
 
 
 def found_again(sure: Detections, there: Detections) -> BoolArray:

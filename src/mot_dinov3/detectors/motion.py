@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, Image, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorRequest
 from mot_dinov3.detectors.classes import parse_classes
 
 _SHADOW = 127
@@ -50,30 +51,32 @@ class MotionConfig(StageConfig):
     motion_warm_up: int = option(5, "first frames, in which only the background is learned", low=0)
 
 
-class MotionDetector:
+class MotionDetector(Detector):
     """Finds what differs from a background that it learns as it goes; frames must come in order.
 
     Args:
-        config: Threshold and classes; the only class is 0, ``object``.
-        motion: The detector's own knobs; None for the defaults.
+        request: Threshold, parameters, and classes, of which the only one is 0, ``object``.
 
     Raises:
         ConfigError: A class other than 0 or ``object``.
     """
 
-    def __init__(self, config: DetectorConfig, motion: MotionConfig | None = None) -> None:
+    is_stateful = True
+
+    def __init__(self, request: DetectorRequest) -> None:
+        config = request.config
         self.names: Mapping[int, str] = {0: "object"}
         parse_classes(config.classes, self.names)
         self._conf = DEFAULT_CONF if config.conf is None else config.conf
-        self._motion = motion or MotionConfig()
+        self._motion = request.motion or MotionConfig()
         self._model = _background_model(self._motion)
         self._sizes: UsualSizes | None = None
         self._seen = 0
         details = {"backend": "opencv", "classes": None, "conf_thresh": self._conf, "imgsz": self._motion.motion_side}
         self.info = ModelInfo("motion", details=details)
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return the boxes of what moves in the picture of `frame`, highest score first."""
         small, scale = _reduced(frame.pixels(), self._motion.motion_side)
         mask = _clean(self._model.apply(small) > _SHADOW)
         if self._sizes is None:

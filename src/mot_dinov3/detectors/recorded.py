@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
-from mot_dinov3.detectors.base import DetectorConfig
+from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
+from mot_dinov3.formats.detections import read_recorded
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 
 
-class RecordedDetector:
+def open_recorded(request: DetectorRequest) -> RecordedDetector:
+    """Read the file that the request names as its model.
+
+    Raises:
+        FormatError: It breaks its format.
+        ConfigError: See `RecordedDetector`.
+    """
+    return RecordedDetector(read_recorded(request.model), request.config)
+
+
+class RecordedDetector(Detector):
     """Looks frames up by their number.
 
     Args:
@@ -22,9 +34,12 @@ class RecordedDetector:
         ConfigError: A class name that no detection of the file has, or a file that tells no classes.
     """
 
+    is_recorded = True
+
     def __init__(self, recorded: RecordedDetections, config: DetectorConfig) -> None:
         self.recorded = recorded
         self.names = recorded.names
+        self.header = recorded.header
         self._classes = _classes_of(recorded, config.classes)
         self._conf = config.conf or 0.0
         self.info = ModelInfo(
@@ -33,24 +48,16 @@ class RecordedDetector:
             details={"classes": None if self._classes is None else list(self._classes), "conf_thresh": self._conf},
         )
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return the rows recorded under the number of `frame`, in recorded order."""
         found = self.recorded.frames.get(frame.index)
         if found is None:
             return Detections.empty()
         keep = keep_classes(found.class_id, self._classes) & (found.score >= np.float32(self._conf))
         return found if keep.all() else found[keep]
 
+    @override
     def check_against(self, video: VideoInfo, frames_read: int | None) -> str:
-        """Make sure that the detections belong to `video`; return a notice, empty where there is nothing to say.
-
-        Args:
-            video: The source as opened; its frame count may be a wrong header's, so it is only compared for a notice.
-            frames_read: How many frames the source really has, known when it was read to its end; None before.
-
-        Raises:
-            FormatError: Another picture size, or a record beyond the last frame.
-        """
         said, last = self.recorded.video, self.recorded.last_frame
         remedy = "give the detections of this very video"
         if 0 not in (said.width, said.height, video.width, video.height):

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorRequest
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
-from mot_dinov3.models.devices import DeviceConfig, resolve_device, resolve_precision, torch_dtype
+from mot_dinov3.models.devices import resolve_device, resolve_precision, torch_dtype
 from mot_dinov3.models.hub import DETECTOR, locate
 from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
 
-PREFIX = "rtdetr:"
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine", "rf_detr", "lw_detr", "deimv2")
 """Architectures whose head gives a score of its own to each class, and boxes as shares of the picture."""
 
@@ -28,16 +28,15 @@ SIDE = 640  # input where no processor is declared
 STRIDE = 32
 
 
-class RtdetrDetector:
+class RtdetrDetector(Detector):
     """Runs an RT-DETR, RT-DETRv2, D-FINE, RF-DETR, LW-DETR or DEIMv2 model of transformers, one picture at a time.
 
     Zhao et al.: DETRs Beat YOLOs on Real-time Object Detection, CVPR 2024; Robinson et al.: RF-DETR, 2025. No
     suppression follows: each query answers for one object, and keeps its best class among the wanted ones.
 
     Args:
-        model: Hub id (``org/name@revision``) or folder.
-        config: Threshold, classes, and the input's size; None for the model's own.
-        device: Where it runs.
+        request: Hub id (``org/name@revision``) or folder, threshold, classes, and the input's size; None for the
+            model's own.
 
     Raises:
         ModelError: The model cannot be had or does not fit.
@@ -45,13 +44,15 @@ class RtdetrDetector:
         UsageError: The device does not exist here, or OpenVINO is asked for.
     """
 
-    def __init__(self, model: str, config: DetectorConfig, *, device: DeviceConfig) -> None:
+    def __init__(self, request: DetectorRequest) -> None:
+        model, config, device = request.model, request.config, request.device
         if device.accel == "openvino":
-            raise UsageError(f"{PREFIX}{model} runs in torch alone", remedy="leave --accel to auto")
+            raise UsageError(f"rtdetr:{model} runs in torch alone", remedy="leave --accel to auto")
         self._device = resolve_device(device.device)
         # Which queries win is decided by small differences, and boxes come out in the format computed in, bf16's of
         # which lie on a grid of several pixels: `auto` keeps fp32.
         self._precision = resolve_precision("fp32" if device.precision == "auto" else device.precision, self._device)
+        self.notices = device.notices()
         folder = locate(model, advice=DETECTOR)
         self._network, raw = _load(folder, model)
         self._network = self._network.to(self._device).eval()
@@ -71,8 +72,8 @@ class RtdetrDetector:
         }
         self.info = ModelInfo(raw.model_type, model, self._device, self._precision, details, "torch")
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return what the model finds in the picture of `frame`, highest score first."""
         import torch
 
         image = frame.pixels()

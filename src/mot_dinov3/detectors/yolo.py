@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.compat import SCRIPTS_GO, silence
+from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, DetectorConfig
+from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.weights import ultralytics_module
@@ -25,7 +25,7 @@ _IOU = 0.7
 _MAX_DETECTIONS = 300
 
 
-class YoloDetector:
+class YoloDetector(Detector):
     """Runs an Ultralytics model on one picture at a time, in fp32.
 
     Args:
@@ -61,8 +61,8 @@ class YoloDetector:
         runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file's own: its name tells
         self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details, runtime)
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return what the model finds in the picture of `frame`, highest score first."""
         result = self._model.predict(
             frame.pixels(),
             conf=self._conf,

@@ -15,10 +15,9 @@ from mot_dinov3.core.errors import (
     ModelError,
     UnreachableModelError,
     UnsupportedModelError,
-    UsageError,
 )
 from mot_dinov3.core.options import StageConfig, option
-from mot_dinov3.core.registry import check_name, resolve
+from mot_dinov3.core.registry import check_members, check_name, resolve
 from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
@@ -158,9 +157,7 @@ def _construct(
     )
     embedder = kind(request)
     wanted = ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize")
-    missing = [attribute for attribute in wanted if not hasattr(embedder, attribute)]
-    if missing:
-        raise UsageError(f"embedder '{name}' is none: it has no {', '.join(missing)}")
+    check_members("embedder", name, embedder, wanted, base="mot_dinov3.features.base.Embedder")
     return embedder
 
 

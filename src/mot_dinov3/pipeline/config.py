@@ -16,8 +16,7 @@ from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.regions import CountConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.sinks.config import OutputConfig
-from mot_dinov3.trackers.byte import HybridConfig
-from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 

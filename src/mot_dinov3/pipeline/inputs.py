@@ -13,9 +13,9 @@ from typing import Any
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.detectors.base import Detector, DetectorConfig
+from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.factory import build_detector
-from mot_dinov3.detectors.recorded import RecordedDetector
+from mot_dinov3.detectors.recorded import open_recorded
 from mot_dinov3.formats import det_v1
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.sample_images import Samples
@@ -71,19 +71,16 @@ def open_input(
             motion=config.motion,
             samples=sample_source(source, frames.info),
         )
-        if not isinstance(built.detector, RecordedDetector):
-            return Input(frames, built.detector, built.notices, lambda _: None)
-        recorded = built.detector
-        notice = recorded.check_against(frames.info, None)
+        notice = built.detector.check_against(frames.info, None)
     except BaseException:
         frames.close()
         raise
 
     def at_end(frames_read: int) -> None:
         if source.end_frame is None:
-            recorded.check_against(frames.info, frames_read)
+            built.detector.check_against(frames.info, frames_read)
 
-    return Input(frames, recorded, (*built.notices, *filter(None, [notice])), at_end)
+    return Input(frames, built.detector, (*built.notices, *filter(None, [notice])), at_end)
 
 
 def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
@@ -104,12 +101,12 @@ def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
 
 
 def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> Input:
-    built = build_detector(detector, device=device)
-    if not isinstance(built.detector, RecordedDetector):
+    if detector.dets is None:
         raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
-    info, notice = built.detector.recorded.source_info(source.fps)
+    recorded = open_recorded(DetectorRequest(detector, device, detector.dets))
+    info, notice = recorded.recorded.source_info(source.fps)
     frames = FramelessSource(info, source, list(filter(None, [notice])))
-    return Input(frames, built.detector, built.notices, lambda _: None)
+    return Input(frames, recorded, recorded.notices, lambda _: None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +136,6 @@ def build_detection(config: DetectConfig) -> DetectionRun:
 
 def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:
     """Return the det-v1 header of a detector's boxes; recorded ones hand on their own."""
-    if isinstance(detector, RecordedDetector) and detector.recorded.header:
-        return {"schema_version": det_v1.SCHEMA, **detector.recorded.header}
+    if detector.header:
+        return {"schema_version": det_v1.SCHEMA, **detector.header}
     return det_v1.det_v1_header(info, detector.info)

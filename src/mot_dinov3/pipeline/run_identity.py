@@ -60,7 +60,7 @@ def identity(config: TrackConfig) -> dict[str, Any]:
     inputs = {
         "--source": config.source.source,
         "--dets": config.detector.dets,
-        "--det": config.detector.det,
+        "--det": config.detector.chosen()[1],
         "--embed-model": config.embedder.embed_model,
         "--dinov3": config.embedder.dinov3,
         "--gallery": config.gallery.gallery,

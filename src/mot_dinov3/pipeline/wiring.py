@@ -11,11 +11,8 @@ import numpy as np
 
 from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
 from mot_dinov3.core.files import journal_path, part_path
-from mot_dinov3.core.registry import resolve
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.detectors.motion import MotionDetector
-from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.folder import list_identities, load_gallery
@@ -33,8 +30,8 @@ from mot_dinov3.pipeline.run_identity import is_live, model_facts, open_journal,
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
-from mot_dinov3.trackers import TRACKERS
-from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks, least_score
+from mot_dinov3.trackers.base import TrackerRequest
+from mot_dinov3.trackers.factory import build_tracker, tracker_class
 from mot_dinov3.video import FrameSource
 
 
@@ -153,8 +150,8 @@ def _check_device(config: TrackConfig) -> None:
 def _check_tracker(config: TrackConfig) -> None:
     """Refuse an unknown tracker, and to carry boxes from frame to frame that no tracker follows."""
     name = config.choice.tracker
-    resolve("tracker", TRACKERS, name)
-    if config.interval.detect_every > 1 and not keeps_tracks(name):
+    kind = tracker_class(name)
+    if config.interval.detect_every > 1 and not kind.keeps_tracks:
         raise UsageError(
             f"--detect-every needs a tracker that follows objects, and '{name}' does not",
             remedy="leave out --detect-every, or choose another tracker",
@@ -203,15 +200,15 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
 
 def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
     """Return detector, scheduler and tracker as the options want them."""
-    chosen = (config.choice.tracker, config.tracker, config.hybrid)
-    scene = Scene(source.info.fps, (source.info.width, source.info.height), embedder.same_floor)
-    tracker = build_tracker(*chosen, scene)
+    size = (source.info.width, source.info.height)
+    request = TrackerRequest(source.info.fps, size, embedder.same_floor, config.tracker, config.hybrid)
+    tracker = build_tracker(config.choice.tracker, request)
     # Precomputed boxes cost nothing to find again, and a background model has to learn from every frame.
-    keep_boxes = not isinstance(detector, RecordedDetector | MotionDetector)
+    keep_boxes = not (detector.is_recorded or detector.is_stateful)
     if config.interval.detect_every > 1:
         interval = DetectionInterval(config.interval.detect_every, config.source.start_frame)
         detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
-    scheduler = EmbeddingScheduler(config.scheduler, min_score=least_score(*chosen)) if embedder.dim else None
+    scheduler = EmbeddingScheduler(config.scheduler, min_score=tracker.min_score) if embedder.dim else None
     return Stages(source, detector, tracker, embedder, scheduler, keep_boxes=keep_boxes)
 
 
@@ -219,7 +216,7 @@ def _gallery(config: TrackConfig, embedder: Embedder) -> Identifier | None:
     if config.gallery.gallery is None:
         return None
     known = load_gallery(Path(config.gallery.gallery), embedder)
-    return Identifier(known, config.gallery, memory=keeps_tracks(config.choice.tracker))
+    return Identifier(known, config.gallery, memory=tracker_class(config.choice.tracker).keeps_tracks)
 
 
 def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLoop:

@@ -1,4 +1,4 @@
-"""Trackers: detections in, the same detections with ids out."""
+"""Trackers: detections in, the same detections with ids out. An entry is built from a `TrackerRequest`."""
 
 TRACKERS = {
     "appearance": "mot_dinov3.trackers.appearance:AppearanceTracker",

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import appearance_model, association, coasting, kalman, reid
+from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.camera_motion import CameraMotion
-from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.lifecycle import TemporalTracker
 from mot_dinov3.trackers.matching import Matching
 
@@ -30,42 +31,33 @@ class AppearanceTracker(TemporalTracker):
     """Follows objects by motion and appearance, online.
 
     Args:
-        config: All settings.
-        same_floor: Cosine below which two crops are hardly ever the same object (the embedder's).
-        fps: Frame rate that stands in where timestamps do not move forward.
-        size: Width and height of the picture; None learns it from pictures, or from the boxes seen so far.
+        request: Parameters, and what is known of the video; a size that is not is learned from images, or from boxes.
     """
 
-    def __init__(
-        self,
-        config: TrackerConfig | None = None,
-        *,
-        same_floor: float = 0.5,
-        fps: float = 30.0,
-        size: tuple[int, int] | None = None,
-    ) -> None:
-        self.config = config or TrackerConfig()
-        super().__init__(self.config.confirm_hits)
-        self._same_floor = same_floor
-        self._fps = fps
-        self._size = np.array(size if size and min(size) > 0 else (0, 0), np.float64)
-        self._size_known = bool(size and min(size) > 0)
+    def __init__(self, request: TrackerRequest | None = None) -> None:
+        request = request or TrackerRequest()
+        self.config = config = request.config
+        super().__init__(config.confirm_hits)
+        self.min_score = config.high_score
+        self._same_floor = request.same_floor
+        self._fps = request.fps
+        self._size_known = min(request.size) > 0
+        self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
         self._time = 0.0  # of the last frame, as it says
         self._now = 0.0
         self._dt = 0.0
         self._camera = CameraMotion()
         self._calibration = kalman.Calibration()
-        self._gaps = coasting.GapRecord(self.config.coast_seconds)
-        config = self.config
+        self._gaps = coasting.GapRecord(config.coast_seconds)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
-        if self.config.hungarian:
+        if config.hungarian:
             importlib.import_module("scipy.optimize")  # now, not amid the first contested frame: it takes a second
         self.dropped_boxes = 0
         self.clock_faults = 0
 
+    @override
     def predict(self, frame: Frame) -> TrackView:
-        """Move all tracks to the time of `frame` and return them, with predicted boxes and cached embeddings."""
         self._dt = dt = self._step(frame)
         self._now += dt
         if frame.image is not None and not self._size_known:
@@ -83,8 +75,8 @@ class AppearanceTracker(TemporalTracker):
         self._index, self._time = frame.index, frame.time
         return tracks.view()
 
+    @override
     def update(self, detections: Detections) -> Detections:
-        """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`; coasted rows follow them."""
         self._revisions = []
         self._check_embedding(detections)
         found = self._match(detections)

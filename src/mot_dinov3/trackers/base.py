@@ -1,34 +1,69 @@
-"""What every tracker promises."""
+"""Interface of the trackers, and the request that they are built from."""
 
 from __future__ import annotations
 
+import dataclasses
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackView
+from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerRequest:
+    """All that a tracker is built from: the only argument of its constructor, also of a user's own class.
+
+    Attributes:
+        fps: Frame rate; it stands in where timestamps do not move forward.
+        size: Width and height of the image, 0 where unknown.
+        same_floor: Cosine below which two crops are hardly ever the same object (the embedder's).
+        config: Parameters of ``appearance``, and of a tracker that has none of its own.
+        hybrid: Parameters of ``gallery_hybrid``.
+    """
+
+    fps: float = 30.0
+    size: tuple[int, int] = (0, 0)
+    same_floor: float = 0.5
+    config: TrackerConfig = dataclasses.field(default_factory=TrackerConfig)
+    hybrid: HybridConfig = dataclasses.field(default_factory=HybridConfig)
 
 
 class Tracker(Protocol):
-    """Gives detections their identities; `predict` then `update`, once a frame, empty frames too."""
+    """Gives detections their identities; `predict` then `update`, once a frame, empty frames too.
 
+    A class of one's own derives from it.
+
+    Attributes:
+        keeps_tracks: Whether an id means something beyond its frame.
+        min_score: Score below which no box starts a track: what is worth embedding lies above.
+    """
+
+    keeps_tracks: ClassVar[bool] = True
+    min_score: float = 0.0
+
+    @abstractmethod
     def predict(self, frame: Frame) -> TrackView:
         """Move all tracks to the time of `frame` and return them, with predicted boxes and cached embeddings."""
-        ...
 
+    @abstractmethod
     def update(self, detections: Detections) -> Detections:
         """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`; coasted rows follow them."""
-        ...
 
+    @abstractmethod
     def lost(self) -> TrackView:
         """Return the tracks that are lost right now, for drawing."""
-        ...
 
     @property
+    @abstractmethod
     def revisions(self) -> Sequence[Revision]:
         """Rows of earlier frames whose tentative track the last `update` confirmed."""
-        ...
 
     @property
+    @abstractmethod
     def settled(self) -> int:
         """Index of the first frame that a later revision can still reach; all before it is final."""
-        ...
+
+
+MEMBERS = ("keeps_tracks", "min_score", "predict", "update", "lost", "revisions", "settled")

@@ -15,10 +15,11 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
+from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.lifecycle import TemporalTracker
 
 Array = npt.NDArray[np.float64]
@@ -32,50 +33,9 @@ SURE_FLOOR = 0.4  # least fit of a match of the first round
 HEIGHT_POWER = 2.0  # weight of the heights in that fit (height-modulated IoU, Hybrid-SORT 2308.00783)
 SIZE_SHARPNESS = 10.0  # weight of the squared log ratios of width and height to the observed mean
 CONFIRM_HITS = 2
-PER_30_FPS = 30.0
 TENTATIVE, CONFIRMED = int(TrackState.TENTATIVE), int(TrackState.CONFIRMED)
 LOST, REMOVED = int(TrackState.LOST), int(TrackState.REMOVED)
 NOISE = kalman.Noise(position=0.02, velocity=0.02, measurement=0.05, start_velocity=0.1)
-
-
-@dataclasses.dataclass(frozen=True)
-class HybridConfig(StageConfig):
-    """Options of `HybridTracker`.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-
-    group = "gallery_hybrid tracker parameters (--tracker gallery_hybrid)"
-
-    track_thresh: float = option(0.45, "boxes from this score are matched first and may start tracks", low=0, high=1)
-    match_thresh: float = option(
-        0.8,
-        "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)",
-        low=0,
-        high=1,
-    )
-    track_buffer: int = option(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES", low=0)
-    frame_rate: float = option(
-        30.0,
-        "frame rate by which --track-buffer is scaled; auto: the video's",
-        metavar="FPS",
-        auto=0.0,
-        low=0,
-        high=1000,
-    )
-    per_class: bool = option(False, "track each class by itself: a track never changes its class")
-    max_obs: int = option(
-        30,
-        "observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned",
-        low=1,
-        high=10_000,
-    )
-
-    @property
-    def patience(self) -> float:
-        """Frames for which a lost track is looked for."""
-        return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS
 
 
 class HybridTracker(TemporalTracker):
@@ -84,17 +44,20 @@ class HybridTracker(TemporalTracker):
     A row of negative score is left out: a caller marks rows so that are not to be tracked.
 
     Args:
-        config: All settings.
+        request: Parameters, and the frame rate that stands in where they leave it to the video.
     """
 
-    def __init__(self, config: HybridConfig | None = None) -> None:
+    def __init__(self, request: TrackerRequest | None = None) -> None:
         super().__init__(CONFIRM_HITS)
-        self.config = config or HybridConfig()
+        request = request or TrackerRequest()
+        rate = request.hybrid.frame_rate or request.fps
+        self.config = dataclasses.replace(request.hybrid, frame_rate=rate)
+        self.min_score = self.config.track_thresh
         self._observed = np.zeros((0, self.config.max_obs, 4))  # corner boxes, a ring per track
         self._size = np.zeros((2, 0))  # mean width and height of a track's observed boxes
 
+    @override
     def predict(self, frame: Frame) -> TrackView:
-        """Move all tracks to `frame` and return them."""
         tracks = self._tracks
         steps = max(frame.index - self._index, 1) if self._index >= 0 else 1
         self._index = frame.index
@@ -102,8 +65,8 @@ class HybridTracker(TemporalTracker):
             tracks.motion = kalman.predict(tracks.motion, float(steps), NOISE)
         return tracks.view()
 
+    @override
     def update(self, detections: Detections) -> Detections:
-        """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`."""
         self._revisions = []
         box = detections.xyxy.T.astype(np.float64, order="C")  # (4, n)
         owner = self._associate(detections, box)

@@ -1,4 +1,4 @@
-"""Options of the appearance tracker; the defaults are the one set that all published figures were made with."""
+"""Options of the trackers; the defaults are the one set that all published figures were made with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import functools
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.trackers.kalman import Noise
+
+PER_30_FPS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +113,43 @@ class TrackerConfig(StageConfig):
     def noise(self) -> Noise:
         """The motion filter's noises."""
         return Noise(self.position_noise, self.velocity_noise, self.box_noise, self.start_noise)
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridConfig(StageConfig):
+    """Options of `HybridTracker`.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    group = "gallery_hybrid tracker parameters (--tracker gallery_hybrid)"
+
+    track_thresh: float = option(0.45, "boxes from this score are matched first and may start tracks", low=0, high=1)
+    match_thresh: float = option(
+        0.8,
+        "largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2)",
+        low=0,
+        high=1,
+    )
+    track_buffer: int = option(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES", low=0)
+    frame_rate: float = option(
+        30.0,
+        "frame rate by which --track-buffer is scaled; auto: the video's",
+        metavar="FPS",
+        auto=0.0,
+        low=0,
+        high=1000,
+    )
+    per_class: bool = option(False, "track each class by itself: a track never changes its class")
+    max_obs: int = option(
+        30,
+        "observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned",
+        low=1,
+        high=10_000,
+    )
+
+    @property
+    def patience(self) -> float:
+        """Frames for which a lost track is looked for."""
+        return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import IntArray, Revision, TrackState, TrackView
+from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.track_arrays import Tracks
 
 
-class TemporalTracker:
+class TemporalTracker(Tracker):
     """Holds the tracks, numbers them, and remembers where those without a number yet have been.
 
     Args:
@@ -26,18 +28,18 @@ class TemporalTracker:
         self._births = 0
         self._ids = 0
 
+    @override
     def lost(self) -> TrackView:
-        """Return the tracks that are lost right now, for drawing."""
         return self._tracks.view()[self._tracks.state == TrackState.LOST]
 
     @property
+    @override
     def revisions(self) -> Sequence[Revision]:
-        """Rows of earlier frames whose tentative track the last `update` confirmed."""
         return self._revisions
 
     @property
+    @override
     def settled(self) -> int:
-        """Index of the first frame that a later revision can still reach; all before it is final."""
         young = ~self._tracks.confirmed
         if not np.count_nonzero(young):
             return self._index + 1

@@ -7,25 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState, TrackView
+from mot_dinov3.trackers.base import Tracker, TrackerRequest
 
 
-class PerFrameTracker:
+class PerFrameTracker(Tracker):
     """Gives every detection its own number, ``det_ind``, or its place in the frame where it has none.
 
     A row of negative score is left out: a caller marks rows so that are not to be tracked.
+
+    Args:
+        request: Of which nothing matters.
     """
 
-    def __init__(self) -> None:
+    keeps_tracks = False
+
+    def __init__(self, request: TrackerRequest | None = None) -> None:
         self._frame = -1
 
+    @override
     def predict(self, frame: Frame) -> TrackView:
-        """Return no tracks: nothing is kept."""
         self._frame = frame.index
         return TrackView.empty()
 
+    @override
     def update(self, detections: Detections) -> Detections:
-        """Return the same rows, in order, with `track_id`, `state`, `track_xyxy`."""
         number = np.array([_number(source, row) for row, source in enumerate(detections.extra)], np.int64)
         tracked = detections.score >= 0
         return detections.replace(
@@ -34,18 +41,18 @@ class PerFrameTracker:
             track_xyxy=detections.xyxy,
         )
 
+    @override
     def lost(self) -> TrackView:
-        """Return nothing: nothing is kept."""
         return TrackView.empty()
 
     @property
+    @override
     def revisions(self) -> Sequence[Revision]:
-        """None, ever."""
         return ()
 
     @property
+    @override
     def settled(self) -> int:
-        """Index of the frame after the last one: each is final at once."""
         return self._frame + 1
 
 

@@ -9,7 +9,7 @@ from mot_dinov3.apps.benchmark import contestants as entrants
 from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep, walkers
 from mot_dinov3.apps.benchmark.contestants import Ours, contestants
 from mot_dinov3.core.structures import Detections
-from mot_dinov3.trackers.factory import Scene
+from mot_dinov3.trackers.base import TrackerRequest
 
 
 def test_the_synthetic_scene_keeps_its_walkers_in_the_picture() -> None:
@@ -22,10 +22,10 @@ def test_the_synthetic_scene_keeps_its_walkers_in_the_picture() -> None:
 
 
 def test_every_tracker_meets_every_scene_anew_and_a_first_time_for_nothing() -> None:
-    met: list[tuple[str, int, Scene]] = []
+    met: list[tuple[str, int, TrackerRequest]] = []
 
     def maker(name: str) -> entrants.Racer:
-        def make(scene: Scene) -> entrants.Racer:
+        def make(scene: TrackerRequest) -> entrants.Racer:
             met.append((name, 0, scene))
             return lambda index, rows: rows
 
@@ -40,12 +40,12 @@ def test_every_tracker_meets_every_scene_anew_and_a_first_time_for_nothing() -> 
 
 
 def test_ours_follows_the_walkers() -> None:
-    racer = Ours(Scene(30.0, (1920, 1080), 0.5))
+    racer = Ours(TrackerRequest(30.0, (1920, 1080), 0.5))
     for index, rows in enumerate(walkers(5, 30)):
         found = racer(index, rows)
     assert len(np.unique(found.track_id[found.track_id >= 1])) >= 4
     assert racer.embedded > 0
-    blind = Ours(Scene(30.0, (1920, 1080), 0.5), embed="nothing")
+    blind = Ours(TrackerRequest(30.0, (1920, 1080), 0.5), embed="nothing")
     blind(0, next(walkers(5, 1)))
     assert blind.embedded == 0
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mot_dinov3.apps.benchmark.contestants import Makers, Racer
 from mot_dinov3.core.structures import Detections
-from mot_dinov3.trackers.factory import Scene
+from mot_dinov3.trackers.base import TrackerRequest
 
 OBJECT_COUNTS = (10, 50, 100, 200)
 FRAMES = 150
@@ -42,7 +42,7 @@ def sweep(
     for number in range(passes + 1):
         for count, scene in scenes.items():
             for name, make in makers.items():
-                spent = cpu_ms(make(Scene(30.0, SIZE, 0.5)), scene)
+                spent = cpu_ms(make(TrackerRequest(30.0, SIZE, 0.5)), scene)
                 if number:
                     lowest[name][count] = min(lowest[name][count], spent)
                 tick()

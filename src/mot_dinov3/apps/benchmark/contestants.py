@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,8 @@ from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.sinks.backfill import revised
 from mot_dinov3.trackers.appearance import AppearanceTracker
+from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.factory import Scene
 
 ULTRALYTICS = ("bytetrack", "botsort", "ocsort", "deepocsort", "fasttrack", "tracktrack")
 ROBOFLOW = (
@@ -32,7 +33,7 @@ OURS = "ours"
 Racer = Callable[[int, Detections], Detections]
 """Takes a frame's index and its detections, returns the identified rows."""
 
-Makers = Mapping[str, Callable[[Scene], Racer]]
+Makers = Mapping[str, Callable[[TrackerRequest], Racer]]
 """Name → what makes a fresh tracker for a scene."""
 
 
@@ -43,7 +44,7 @@ def contestants(only: Sequence[str] | None, *, embedded: bool) -> tuple[Makers, 
         only: Names to keep (of a peer's tracker, or ``ours``); None keeps all.
         embedded: The detections carry embeddings: ours comes without them, with all, and with the scheduled ones.
     """
-    makers: dict[str, Callable[[Scene], Racer]] = {OURS: Ours}
+    makers: dict[str, Callable[[TrackerRequest], Racer]] = {OURS: Ours}
     if embedded:
         makers = {f"{OURS}, motion only": functools.partial(Ours, embed="nothing")}
         makers |= {f"{OURS}, all embedded": Ours, OURS: functools.partial(Ours, embed="scheduled")}
@@ -76,9 +77,9 @@ class Ours:
         embed: ``all`` boxes from the high score on, those that are ``scheduled``, or ``nothing``.
     """
 
-    def __init__(self, scene: Scene, *, embed: str = "all") -> None:
+    def __init__(self, scene: TrackerRequest, *, embed: str = "all") -> None:
         config = TrackerConfig(coast=True)  # changes no identity: the rows without coasted boxes are as without it
-        self.tracker = AppearanceTracker(config, fps=scene.fps, size=scene.size, same_floor=scene.same_floor)
+        self.tracker = AppearanceTracker(dataclasses.replace(scene, config=config))
         self.scheduler = EmbeddingScheduler(SchedulerConfig(), min_score=config.high_score)
         self.high_score = config.high_score
         self.embed = embed
@@ -109,7 +110,7 @@ class Ours:
         return self.scheduler.run(plan, detections.replace(embedding=None), view, lambda rows: vectors[rows])
 
 
-def ultralytics_tracker(name: str, scene: Scene) -> Racer:
+def ultralytics_tracker(name: str, scene: TrackerRequest) -> Racer:
     """Return a tracker of Ultralytics with its own settings, without camera motion."""
     import torch
 
@@ -143,7 +144,7 @@ def ultralytics_settings(name: str) -> dict[str, Any]:
     return dict(read(find(f"{name}.yaml")))
 
 
-def roboflow_tracker(name: str, _: Scene) -> Racer:
+def roboflow_tracker(name: str, _: TrackerRequest) -> Racer:
     """Return a tracker of roboflow's `trackers` with its own settings."""
     import supervision
     import trackers

@@ -107,7 +107,7 @@ class Looped(FrameSource):
         """Nothing is open between frames."""
 
 
-class Rewound:
+class Rewound(Detector):
     """A detector that is shown every frame under the number that it has in the source: recorded boxes go by it."""
 
     def __init__(self, detector: Detector, looped: Looped) -> None:

@@ -60,7 +60,7 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
         UsageError: There is no YOLO model or no video that `yolo track` could take, or it is not installed.
     """
     source = config.source.source
-    if config.detector.dets is not None or config.detector.det == "motion" or source is None:
+    if config.detector.chosen()[0] != "yolo" or source is None:
         raise UsageError(
             "--peers compares with 'yolo track', which needs a video and YOLO weights",
             remedy="give --source and --det with weights",
@@ -101,7 +101,7 @@ def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
     """Yield the results of `yolo track`, a frame at a time."""
     with opened_as_data(trust=config.device.trust_weights):
-        model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.det)))
+        model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.chosen()[1])))
     classes = parse_classes(config.detector.classes, {int(c): str(n) for c, n in model.names.items()})
     yield from model.track(
         source=config.source.source,

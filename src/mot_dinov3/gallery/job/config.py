@@ -16,7 +16,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.gallery.config import GalleryConfig
-from mot_dinov3.trackers.byte import HybridConfig
+from mot_dinov3.trackers.config import HybridConfig
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?|\d+")  # whether it is there is asked only where it is used
 GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")

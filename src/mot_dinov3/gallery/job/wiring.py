@@ -32,8 +32,8 @@ from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, Namin
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
-from mot_dinov3.trackers.config import TrackerConfig
-from mot_dinov3.trackers.factory import Scene, build_tracker, keeps_tracks
+from mot_dinov3.trackers.base import TrackerRequest
+from mot_dinov3.trackers.factory import build_tracker, tracker_class
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
 from mot_dinov3.viz import DrawConfig, draw_frame
 
@@ -194,7 +194,7 @@ class GalleryRun:
         built = self._embedder(chosen)
         known = load_gallery(root, built.embedder)
         self.notices += [*built.notices, *known.notices]
-        return built.embedder, Identifier(known, gallery, memory=keeps_tracks(inputs.tracker))
+        return built.embedder, Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
 
     def _embedder(self, chosen: EmbedderConfig) -> BuiltEmbedder:
         """Build what looks; where half precision is not to be had, say so and use the full one."""
@@ -238,22 +238,22 @@ class GalleryRun:
         return Journal(self.paths.json_path, run, self.header, resume=self.config.output.resume)
 
     def _stages(self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None) -> NamingStages:
-        inputs, hybrid = self.config.inputs, self.config.hybrid
-        scene = Scene(self.info.fps, (self.info.width, self.info.height), 0.0)
+        inputs, size = self.config.inputs, (self.info.width, self.info.height)
+        request = TrackerRequest(self.info.fps, size, same_floor=0.0, hybrid=self.config.hybrid)
+        tracker = build_tracker(inputs.tracker, request)
         looker = None
         if embedder is not None and identifier is not None:
-            temporal = keeps_tracks(inputs.tracker)
             looker = Looker(
                 embedder,
                 identifier,
                 self._journal,
-                every=inputs.reid_frequency if temporal else 0,
-                min_score=hybrid.track_thresh if temporal else 0.0,
+                every=inputs.reid_frequency if tracker.keeps_tracks else 0,
+                min_score=tracker.min_score,
             )
         return NamingStages(
             records=self.records,
             pictures=self._pictures,
-            tracker=build_tracker(inputs.tracker, TrackerConfig(), hybrid, scene),
+            tracker=tracker,
             looker=looker,
             classes=self._classes,
             drop_unknown=inputs.filter_gallery,
