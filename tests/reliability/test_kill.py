@@ -357,9 +357,9 @@ def test_report_counts_and_overlays_of_a_resumed_run_are_those_of_the_whole(
     lines = {row["place"]: int(row["in"]) + int(row["out"]) for row in csv.DictReader(counts.splitlines()) if row["in"]}
     assert sum(lines.values()) >= 2, "somebody did cross"
     (resumed, text), (whole, uninterrupted) = page(folder / "r.html"), page(tmp_path / "whole" / "r.html")
-    for part in ("lives", "paths", "presence"):
+    for part in ("timelines", "trajectories", "heatmap"):
         assert resumed["charts"][part] == whole["charts"][part]
-    for part in ("tracks", "pictures"):
+    for part in ("tracks", "crops"):
         assert resumed[part] == whole[part]
     done = [
         {line["name"]: line["y"] for line in data["charts"]["embeddings"]["data"] if line["name"] in EMBEDDINGS}

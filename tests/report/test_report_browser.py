@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import Detections
 from mot_dinov3.report.page import build_page
 from mot_dinov3.viz import track_color
 
-CHARTS = ("lives", "paths", "presence", "latency", "embeddings")
+CHARTS = ("timelines", "trajectories", "heatmap", "latency", "embeddings")
 
 
 def column(page, number):
@@ -46,14 +46,14 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
         box = page.locator(f"#{name} .main-svg").first.bounding_box()
         assert box["width"] > 300, name
         assert box["height"] > 140, name
-    assert page.locator("#lives .bars path").count() > 10
-    assert page.locator("#paths .scatterlayer .js-line").count() > 5
+    assert page.locator("#timelines .bars path").count() > 10
+    assert page.locator("#trajectories .scatterlayer .js-line").count() > 5
     assert page.locator("#embeddings .shapelayer path").count() == 1, "the budget's line"
-    pictures = page.locator("figure img")
-    pictures.last.scroll_into_view_if_needed()
+    crops = page.locator("figure img")
+    crops.last.scroll_into_view_if_needed()
     page.wait_for_selector("figure:last-child img[src]")
-    assert pictures.count() > 5
-    assert pictures.evaluate_all("all => Promise.all(all.map(one => one.decode())).then(() => all[0].naturalWidth)") > 0
+    assert crops.count() > 5
+    assert crops.evaluate_all("all => Promise.all(all.map(one => one.decode())).then(() => all[0].naturalWidth)") > 0
 
     page.click("#tracks th:nth-child(7) button")
     frames = [int(value) for value in column(page, 7)]
@@ -74,7 +74,7 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
 @pytest.mark.slow
 def test_a_long_run_opens_with_a_part_and_shows_all_when_asked(browser, tmp_path):
     path = tmp_path / "report.html"
-    trace = traced(3, portraits=False)
+    trace = traced(3, crops=False)
     for number in range(200):
         box = np.array([[number, 10, number + 20, 60]], np.float32)
         for time in range(5):
@@ -86,11 +86,11 @@ def test_a_long_run_opens_with_a_part_and_shows_all_when_asked(browser, tmp_path
     page.goto(path.as_uri())
     page.wait_for_selector("body[data-ready]")
     drawn = [name for name in CHARTS if page.locator(f"#{name} .main-svg").count()]
-    assert drawn == ["lives"], "only what is in view is drawn"
-    assert page.locator("#lives .ytick").count() == 40
-    page.click("#lives-more")
-    page.wait_for_selector("#lives .ytick:nth-child(150)")
-    assert page.locator("#lives-more").is_hidden()
+    assert drawn == ["timelines"], "only what is in view is drawn"
+    assert page.locator("#timelines .ytick").count() == 40
+    page.click("#timelines-more")
+    page.wait_for_selector("#timelines .ytick:nth-child(150)")
+    assert page.locator("#timelines-more").is_hidden()
 
     assert len(column(page, 1)) == 100
     page.click("#tracks th:nth-child(1) button")
@@ -128,13 +128,13 @@ def test_a_real_run_is_right_to_the_eye(browser, vtest, tmp_path, linked):
     assert main([str(word) for word in given]) == 0
     page = browser.new_page(viewport={"width": 1280, "height": 1180})
     page.goto(path.as_uri())
-    for name in ("lives", "paths"):
+    for name in ("timelines", "trajectories"):
         scroll_to(page, name)
     ids = [int(number) for number in column(page, 1)]
     assert len(ids) >= 8
-    assert page.locator("figure img").count() == len(ids), "a portrait of each"
-    assert page.locator("#paths .imagelayer image").count() == 1, "over the place"
-    assert page.locator("#lives .bars path").count() >= len(ids)
+    assert page.locator("figure img").count() == len(ids), "a crop of each"
+    assert page.locator("#trajectories .imagelayer image").count() == 1, "over the place"
+    assert page.locator("#timelines .bars path").count() >= len(ids)
     assert page.locator(".tile").first.inner_text().split() == ["150", "frames", "15.0", "s", "at", "10", "fps"]
     if "MOT_SCREENSHOTS" in os.environ:
         page.screenshot(path=str(Path(os.environ["MOT_SCREENSHOTS"]) / "report.png"))
@@ -146,6 +146,6 @@ def test_where_people_are_hidden_the_report_shows_none(vtest, tmp_path):
     path = tmp_path / "report.html"
     assert main([str(word) for word in [*vtest, "--end-frame", "20", "--report", path, "--anonymize", "blur"]]) == 0
     text = path.read_text()
-    assert data_of(text)["pictures"] == {}
+    assert data_of(text)["crops"] == {}
     assert "<figure>" not in text
-    assert data_of(text)["charts"]["paths"]["layout"]["images"], "but the place, without them"
+    assert data_of(text)["charts"]["trajectories"]["layout"]["images"], "but the place, without them"

@@ -21,9 +21,9 @@ STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait")
 SLY = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"&<b>"
 
 
-def traced(frames, *, name=None, most=8, portraits=True):
-    """A run in which track k lives from frame 40 k for 300 frames, with a hole; predicted before the hole."""
-    trace = RunTrace(STAGES, VideoInfo("v.mp4", 640, 480, 30.0), beside=("read", "write"))
+def traced(frames, *, name=None, most=8, crops=True):
+    """A run in which track k exists from frame 40 k for 300 frames, with a hole; predicted before the hole."""
+    trace = RunTrace(STAGES, VideoInfo("v.mp4", 640, 480, 30.0), parallel=("read", "write"))
     rng = np.random.default_rng(1)
     image = rng.integers(0, 255, (480, 640, 3), np.uint8)
     for index in range(frames):
@@ -46,10 +46,10 @@ def traced(frames, *, name=None, most=8, portraits=True):
         )
         trace.add_frame(time, detections, latency_ms=30.0, stage_ms={"detect": 20.0, "embed": 5.0, "read": 4.0})
         trace.add_tracks(time, detections)
-        if portraits and index % 10 == 0:
-            trace.portraits.look(image, detections, time)
+        if crops and index % 10 == 0:
+            trace.best_crops.add(image, detections, time)
             if index < 100:
-                trace.scene.look(lambda: image)
+                trace.background.add(lambda: image)
     return trace
 
 
@@ -78,7 +78,7 @@ def data_of(text):
 
 def test_every_chart_is_one_that_plotly_knows():
     charts = data_of(built(traced(500)))["charts"]
-    assert set(charts) == {"latency", "embeddings", "lives", "paths", "presence"}
+    assert set(charts) == {"latency", "embeddings", "timelines", "trajectories", "heatmap"}
     for name, chart in charts.items():
         figure = plotly.graph_objects.Figure(chart)  # validates
         assert len(figure.data) > 0, name
@@ -109,9 +109,9 @@ def test_with_a_fixed_cost_the_time_for_embedding_is_what_it_stands_for():
     assert chart["data"][-1]["y"] == [6.0]
 
 
-def test_lives_are_bars_of_what_was_seen():
+def test_timelines_are_bars_by_observation():
     trace = traced(300)
-    chart = figures.lives(trace.history.longest(1), track_color)
+    chart = figures.timelines(trace.history.longest(1), track_color)
     bars = {bar["name"]: list(zip(bar["base"], bar["x"])) for bar in chart["data"] if bar["type"] == "bar"}
     assert bars == {
         "detected": [(0.0, pytest.approx(141 / 30, abs=1e-3))],
@@ -128,7 +128,7 @@ def test_a_name_cannot_leave_its_place():
     assert "hacked=1</script>" not in text
     assert "<img src=x" not in text
     assert text.count("<script") == text.count("</script>") == 3
-    chart = data_of(text)["charts"]["lives"]
+    chart = data_of(text)["charts"]["timelines"]
     assert not [label for label in chart["layout"]["yaxis"]["ticktext"] if "<" in label]
     assert "&lt;/script&gt;" in text
 
@@ -144,7 +144,7 @@ def test_the_page_may_load_nothing_and_runs_its_own_programs_only():
 
 def test_a_run_without_frames_or_pictures_is_a_page_too():
     empty = RunTrace(STAGES, VideoInfo("dets.json", 0, 0, 30.0))
-    for trace in (empty, traced(50, portraits=False)):
+    for trace in (empty, traced(50, crops=False)):
         text = built(trace, budget_ms=0.0)
         assert 'class="card absent"' in text
         for chart in data_of(text)["charts"].values():
@@ -158,9 +158,9 @@ def test_a_long_run_fits_into_ten_megabytes():
     assert f"The {figures.FIRST_ROWS} longest of 1500 tracks are shown." in text
     data = data_of(text)
     assert len(data["tracks"]) == 1500
-    assert len(data["more"]["lives"]["layout"]["yaxis"]["ticktext"]) == figures.MOST_ROWS
-    assert len(data["pictures"]) == page.MOST_CARDS
-    assert text.count("<figure>") == page.MOST_CARDS
+    assert len(data["more"]["timelines"]["layout"]["yaxis"]["ticktext"]) == figures.MAX_ROWS
+    assert len(data["crops"]) == page.MAX_CARDS
+    assert text.count("<figure>") == page.MAX_CARDS
 
 
 DETS = "\n".join(f"{frame},-1,{100 + 4 * frame},50,40,80,0.9,-1,-1,-1" for frame in range(1, 41))
@@ -173,7 +173,7 @@ def test_recorded_detections_alone_make_a_report(tmp_path, capsys):
     text = path.read_text()
     assert "written     " + str(path) in capsys.readouterr().out
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
-    chart = data_of(text)["charts"]["lives"]
+    chart = data_of(text)["charts"]["timelines"]
     assert chart["data"][0]["base"] == [0.0]
     assert chart["data"][0]["x"] == [pytest.approx(40 / 30, abs=1e-3)]
     assert "<dt>--dets</dt>" in text
@@ -188,7 +188,7 @@ def test_a_linked_run_reports_the_linked_tracks(tmp_path):
     path = tmp_path / "report.html"
     given = ["track", "--dets", str(tmp_path / "det.txt"), "--link", "--report", str(path), "--no-progress"]
     assert main(given) == 0
-    names = [bar["name"] for bar in data_of(path.read_text())["charts"]["lives"]["data"]]
+    names = [bar["name"] for bar in data_of(path.read_text())["charts"]["timelines"]["data"]]
     assert names == ["predicted, no detection", "detected"], "linking has filled the gap"
 
 

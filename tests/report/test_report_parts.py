@@ -10,9 +10,9 @@ import pytest
 from mot_dinov3.core.structures import Detections, Frame, Reason, TrackState, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.report import best_crops, timelines
-from mot_dinov3.report.best_crops import Portraits, Scene, sharpness
-from mot_dinov3.report.bins import PresenceMap, TimeBins
-from mot_dinov3.report.timelines import Path, Seen, TrackHistory
+from mot_dinov3.report.best_crops import BackgroundEstimate, BestCrops, sharpness
+from mot_dinov3.report.bins import Heatmap, TimeBins
+from mot_dinov3.report.timelines import Observation, TrackHistory, Trajectory
 from mot_dinov3.report.trace import RunTrace, TimeSink
 
 
@@ -23,8 +23,8 @@ def rows(*ids, coasted=(), state=TrackState.CONFIRMED, **columns):
     return Detections(boxes, track_id=ids, coasted=flags, state=np.full(n, int(state)), **columns)
 
 
-def spans(life):
-    return [(span.seen, round(span.start, 6), round(span.end, 6)) for span in life.spans]
+def spans(timeline):
+    return [(span.observation, round(span.start, 6), round(span.end, 6)) for span in timeline.spans]
 
 
 class TestTimeBins:
@@ -54,22 +54,22 @@ class TestTimeBins:
         assert (bins.mean == 1).all()
 
 
-class TestPresence:
-    def test_seconds_fall_into_cells_of_the_picture(self):
-        grid = PresenceMap(64, 32, cells=8)
+class TestHeatmap:
+    def test_seconds_fall_into_cells_of_the_image(self):
+        grid = Heatmap(64, 32, cells=8)
         grid.add(np.array([[1, 1], [9, 25], [9, 25]], np.float32), 0.5)
         assert grid.cell == 8
         assert grid.seconds[0, 0] == 0.5
         assert grid.seconds[3, 1] == 1.0
         assert grid.seconds.sum() == 1.5
 
-    def test_who_steps_out_of_the_picture_counts_at_its_border(self):
-        grid = PresenceMap(64, 32, cells=8)
+    def test_who_steps_out_of_the_image_counts_at_its_border(self):
+        grid = Heatmap(64, 32, cells=8)
         grid.add(np.array([[70, -3], [np.nan, 5]], np.float32), 1.0)
         assert grid.seconds[0, 7] == grid.seconds.sum() == 1.0
 
-    def test_a_picture_of_unknown_size_makes_the_cells_grow(self):
-        grid = PresenceMap(0, 0, cells=4)
+    def test_an_image_of_unknown_size_makes_the_cells_grow(self):
+        grid = Heatmap(0, 0, cells=4)
         grid.add(np.array([[9, 1]], np.float32), 1.0)
         grid.add(np.array([[100, 1]], np.float32), 1.0)
         assert grid.cell == 32
@@ -77,139 +77,141 @@ class TestPresence:
 
 
 class TestHistory:
-    def test_a_life_has_no_gaps_and_says_what_was_seen(self):
+    def test_a_timeline_has_no_gaps(self):
         history = TrackHistory(0.1)
         for k, row in enumerate((rows(1), rows(1), rows(1, coasted=[1]), rows(), rows(1))):
             history.add(k / 10, row)
-        life = history.lives[1]
-        expected = [(Seen.DETECTED, 0, 0.2), (Seen.PREDICTED, 0.2, 0.3), (Seen.LOST, 0.3, 0.4)]
-        assert spans(life) == [*expected, (Seen.DETECTED, 0.4, 0.5)]
-        assert (life.first, round(life.last, 6), life.frames, life.again) == (0, 0.5, 3, [])
+        timeline = history.timelines[1]
+        expected = [(Observation.DETECTED, 0, 0.2), (Observation.PREDICTED, 0.2, 0.3), (Observation.LOST, 0.3, 0.4)]
+        assert spans(timeline) == [*expected, (Observation.DETECTED, 0.4, 0.5)]
+        assert (timeline.first, round(timeline.last, 6), timeline.frames, timeline.reidentified) == (0, 0.5, 3, [])
 
-    def test_a_track_is_found_again_after_half_a_second(self):
+    def test_a_track_is_reidentified_after_half_a_second(self):
         history = TrackHistory(0.1)
         for k in range(20):
             history.add(k / 10, rows(1, coasted=[1]) if k in (3, 4) else rows(1) if k < 5 or k > 10 else rows())
-        assert history.lives[1].again == [1.1]
+        assert history.timelines[1].reidentified == [1.1]
 
-    def test_at_a_frame_a_second_one_missing_box_is_no_finding_again_but_two_are(self):
+    def test_at_a_frame_a_second_one_missing_box_is_no_reidentification_but_two_are(self):
         history = TrackHistory(1.0)
         for k, row in enumerate((rows(1), rows(1), rows(1, 2), rows(2), rows(1), rows(), rows(), rows(2))):
             history.add(float(k), row)
-        assert history.lives[1].again == []
-        assert history.lives[2].again == [7.0]
+        assert history.timelines[1].reidentified == []
+        assert history.timelines[2].reidentified == [7.0]
 
-    def test_boxes_between_two_looks_of_the_detector_count_as_detected(self):
-        for followed, seen in ((True, Seen.DETECTED), (False, Seen.PREDICTED)):
-            history = TrackHistory(0.1, followed=followed)
+    def test_boxes_within_a_detection_interval_count_as_detected(self):
+        for interpolated, observation in ((True, Observation.DETECTED), (False, Observation.PREDICTED)):
+            history = TrackHistory(0.1, interpolated=interpolated)
             history.add(0.0, rows(1, coasted=[1]))
-            assert history.lives[1].spans[0].seen == seen
+            assert history.timelines[1].spans[0].observation == observation
 
     def test_class_name_and_score_of_a_track(self):
         history = TrackHistory(0.1)
         for class_id, name, score in ((0, "Anna", 0.5), (2, "Anna", 0.9), (0, None, 0.7)):
             history.add(0.0, rows(4, class_id=[class_id], gallery_id=[name], score=[score]))
-        life = history.lives[4]
-        assert (life.class_id, life.name, life.score) == (0, "Anna", pytest.approx(0.7))
+        timeline = history.timelines[4]
+        assert (timeline.class_id, timeline.name, timeline.score) == (0, "Anna", pytest.approx(0.7))
 
     def test_rows_without_a_track_are_nobodys(self):
         history = TrackHistory(0.1)
         history.add(0.0, rows(-1))
-        assert history.lives == {}
+        assert history.timelines == {}
 
     def test_a_flickering_track_keeps_a_bounded_number_of_spans_without_gaps(self):
         history = TrackHistory(0.1)
         for k in range(500):
             history.add(k / 10, rows(1) if k % 3 else rows())
-        life = history.lives[1]
-        assert timelines.MOST_SPANS / 2 <= len(life.spans) <= timelines.MOST_SPANS
-        assert life.first == 0.1
-        assert life.last == pytest.approx(50)
-        assert all(a.end == b.start and a.seen != b.seen for a, b in zip(life.spans, life.spans[1:]))
+        timeline = history.timelines[1]
+        assert timelines.MAX_SPANS / 2 <= len(timeline.spans) <= timelines.MAX_SPANS
+        assert timeline.first == 0.1
+        assert timeline.last == pytest.approx(50)
+        assert all(
+            a.end == b.start and a.observation != b.observation for a, b in zip(timeline.spans, timeline.spans[1:])
+        )
 
-    def test_a_path_keeps_its_ends_and_a_bounded_number_of_points(self):
-        path = Path()
+    def test_a_trajectory_keeps_its_ends_and_a_bounded_number_of_points(self):
+        trajectory = Trajectory()
         for k in range(5000):
-            path.add(float(k), 1.0)
-        points = path.points()
-        assert len(points) <= timelines.MOST_POINTS + 1
+            trajectory.add(float(k), 1.0)
+        points = trajectory.points()
+        assert len(points) <= timelines.MAX_POINTS + 1
         assert points[0] == (0, 1)
         assert points[-1] == (4999, 1)
         steps = {b[0] - a[0] for a, b in itertools.pairwise(points[:-1])}
         assert len(steps) == 1, "thinned evenly"
 
     def test_the_shortest_tracks_of_a_crowd_are_left_out_and_counted(self, monkeypatch):
-        monkeypatch.setattr(timelines, "MOST_TRACKS", 5)
+        monkeypatch.setattr(timelines, "MAX_TRACKS", 5)
         history = TrackHistory(0.1)
         for k in range(40):
             history.add(k / 10, rows(1000, k + 1))
-        assert 1000 in history.lives
-        assert len(history.lives) <= 2 * 5
-        assert len(history.lives) + history.left_out == 41
+        assert 1000 in history.timelines
+        assert len(history.timelines) <= 2 * 5
+        assert len(history.timelines) + history.left_out == 41
 
 
-class TestPictures:
+class TestImages:
     def test_the_sharpest_crop_wins(self):
         noise = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
         flat = np.full((60, 60, 3), 128, np.uint8)
         box = Detections(np.array([[5, 5, 45, 55]], np.float32), track_id=[3])
-        portraits = Portraits()
+        crops = BestCrops()
         for time, image in ((0.0, flat), (1.0, noise), (2.0, flat)):
-            portraits.look(image, box, time)
-        kept = portraits.found[3]
-        assert kept.looks == 3
+            crops.add(image, box, time)
+        kept = crops.found[3]
+        assert kept.count == 3
         assert sharpness(noise) > sharpness(flat) == 0
-        alone = Portraits()
-        alone.look(noise, box, 0.0)
+        alone = BestCrops()
+        alone.add(noise, box, 0.0)
         assert kept.jpeg == alone.found[3].jpeg
 
-    def test_few_boxes_a_frame_are_looked_at_and_all_in_the_end(self):
+    def test_few_boxes_a_frame_are_cropped_and_all_in_the_end(self):
         image = np.zeros((40, 400, 3), np.uint8)
         crowd = rows(*range(1, 11))
-        portraits = Portraits()
-        portraits.look(image, crowd, 0.0)
-        looks = [portrait.looks for portrait in portraits.found.values()]
-        assert sum(looks) == best_crops.LOOKS_PER_FRAME
+        crops = BestCrops()
+        crops.add(image, crowd, 0.0)
+        counts = [crop.count for crop in crops.found.values()]
+        assert sum(counts) == best_crops.CROPS_PER_FRAME
         for k in range(1, 10):
-            portraits.look(image, crowd, k / 100)
-        assert min(portrait.looks for portrait in portraits.found.values()) == 1
+            crops.add(image, crowd, k / 100)
+        assert min(crop.count for crop in crops.found.values()) == 1
 
-    def test_predicted_tiny_and_outside_boxes_have_no_portrait(self):
+    def test_predicted_tiny_and_outside_boxes_have_no_crop(self):
         image = np.zeros((40, 40, 3), np.uint8)
         boxes = np.array([[0, 0, 30, 30], [0, 0, 3, 3], [50, 50, 90, 90], [5, 5, 30, 30]], np.float32)
         given = Detections(boxes, track_id=[1, 2, 3, -1], coasted=[True, False, False, False])
-        portraits = Portraits()
-        portraits.look(image, given, 0.0)
-        assert portraits.found == {}
+        crops = BestCrops()
+        crops.add(image, given, 0.0)
+        assert crops.found == {}
 
-    def test_the_scene_of_a_fixed_camera_is_without_those_who_pass(self):
+    def test_the_background_of_a_fixed_camera_is_without_those_who_pass(self):
         import cv2
 
-        scene = Scene()
+        background = BackgroundEstimate()
         for k in range(8):
             image = np.full((48, 96, 3), 100, np.uint8)
             image[:, 12 * k : 12 * k + 10] = 255
-            scene.look(image.copy)
-        shown = cv2.imdecode(np.frombuffer(scene.jpeg(), np.uint8), cv2.IMREAD_COLOR)
+            background.add(image.copy)
+        shown = cv2.imdecode(np.frombuffer(background.jpeg(), np.uint8), cv2.IMREAD_COLOR)
         assert abs(shown.astype(int) - 100).max() <= 3
 
-    def test_the_scene_of_a_moving_camera_is_one_of_its_pictures(self):
+    def test_the_background_of_a_moving_camera_is_one_of_its_frames(self):
         import cv2
 
-        scene = Scene()
+        background = BackgroundEstimate()
         for k in range(30):
-            scene.look(np.full((16, 16, 3), 8 * k, np.uint8).copy)
-        shown = cv2.imdecode(np.frombuffer(scene.jpeg(), np.uint8), cv2.IMREAD_COLOR)
+            background.add(np.full((16, 16, 3), 8 * k, np.uint8).copy)
+        shown = cv2.imdecode(np.frombuffer(background.jpeg(), np.uint8), cv2.IMREAD_COLOR)
         assert round(float(shown.mean())) in range(0, 240, 8)
 
-    def test_without_pictures_there_is_no_scene(self):
-        assert Scene().jpeg() == b""
+    def test_without_images_there_is_no_background(self):
+        assert BackgroundEstimate().jpeg() == b""
 
 
 def test_times_go_to_the_frame_in_which_they_were_spent():
     now = [0.0]
     timer = StageTimer(lambda: now[0])
-    trace = RunTrace(["wait", "detect", "read"], VideoInfo("v", 64, 48, 10.0), beside=["read"])
+    trace = RunTrace(["wait", "detect", "read"], VideoInfo("v", 64, 48, 10.0), parallel=["read"])
     sink = TimeSink(trace, timer)
     reasons = np.array([Reason.NEW, Reason.REUSED, Reason.REUSED])
     for index, (detect, rest) in enumerate(((0.020, 0.0), (0.030, 0.010))):

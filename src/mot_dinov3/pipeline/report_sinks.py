@@ -17,7 +17,7 @@ from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary
 from mot_dinov3.report.page import RunFacts, build_page
-from mot_dinov3.report.trace import PictureSink, RunTrace, TimeSink, TrackSink
+from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.sinks.base import Sink
 from mot_dinov3.sinks.files import SummarySink
@@ -69,15 +69,15 @@ class ReportFactory:
         self._path, self._config, self._stages, self._timer = path, config, stages, timer
         self._notices, self._counts = notices, counts
         names = [name for name in STAGES if name != "other"]
-        followed = config.interval.detect_every > 1 and not config.linked.link
-        self._trace = RunTrace(names, stages.source.info, beside=THREADS, followed=followed)
+        interpolated = config.interval.detect_every > 1 and not config.linked.link
+        self._trace = RunTrace(names, stages.source.info, parallel=THREADS, interpolated=interpolated)
         self.times = TimeSink(self._trace, timer)
         self.tracks = TrackSink(self._trace)
 
     def page(self) -> list[Sink]:
         """Return the sinks of images and of the page; put them behind all others."""
         page = SummarySink(self._path, lambda: [printable(self._page())])
-        return [PictureSink(self._trace, self._hidden()), page]
+        return [ImageSink(self._trace, self._hidden()), page]
 
     def _hidden(self) -> Callable[[Frame, Detections], Image] | None:
         """Return what hides people from the report's pictures, where they are hidden."""
@@ -123,7 +123,7 @@ class ReportFactory:
         counts, trace, timer = Counts(), self._trace, self._timer
         counts.frames = int(trace.bins.frames.sum())
         counts.detections = int(trace.total("detections"))
-        counts.tracks = len(trace.history.lives) + trace.history.left_out
+        counts.tracks = len(trace.history.timelines) + trace.history.left_out
         counts.closing_ms = 0.0 if self.times.last is None else 1e3 * (timer.clock() - self.times.last)
         models = (self._stages.detector.info, self._stages.embedder.info)
         return RunSummary(
@@ -132,15 +132,15 @@ class ReportFactory:
 
     def _tiles(self) -> Mapping[str, tuple[str, str]]:
         summary = self._summary()
-        numbers, info, lives = summary.numbers(), self._stages.source.info, self._trace.history.lives.values()
+        numbers, info, timelines = summary.numbers(), self._stages.source.info, self._trace.history.timelines.values()
         seconds = numbers["frames"] / info.fps
-        again = sum(len(life.again) for life in lives)
-        named = {life.name for life in lives if life.name}
+        reidentified = sum(len(track.reidentified) for track in timelines)
+        named = {track.name for track in timelines if track.name}
         share, config = 100 * numbers["share_embedded"], self._config.scheduler
         budget = f"budget {config.embed_budget_ms:g} ms a frame" if config.embed_budget_ms else "no budget set"
         tiles = {
             "frames": (f"{numbers['frames']:,}", f"{seconds:.1f} s at {info.fps:.4g} fps"),
-            "tracks": (f"{numbers['identities']:,}", f"{again} times found again"),
+            "tracks": (f"{numbers['identities']:,}", f"{reidentified} times found again"),
             "detections": (
                 f"{numbers['detections']:,}",
                 f"{numbers['detections'] / max(numbers['frames'], 1):.1f} a frame",

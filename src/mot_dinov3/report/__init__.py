@@ -1,1 +1,1 @@
-"""The report of a run: what came by is gathered while it goes on, bounded in memory, and becomes one HTML page."""
+"""The report of a run: collected while it goes on, in bounded memory, and written as one HTML page."""

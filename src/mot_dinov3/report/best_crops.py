@@ -1,4 +1,4 @@
-"""Pictures of a run: the sharpest crop of every track, and the scene without those who walk through it."""
+"""Images of a report: the sharpest crop of every track, and the background without the objects."""
 
 from __future__ import annotations
 
@@ -10,89 +10,91 @@ import numpy as np
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Image
 
-MOST_PORTRAITS = 400
-LOOKS_PER_FRAME = 2
-PAUSE = 0.4  # s from one look at a track to the next, growing with every look
-LEAST_SIDE = 6  # px
-PORTRAIT = (96, 128)  # largest width and height, px
-SCENE_WIDTH = 960
-SCENE_SAMPLES = 8
-STILL = 8.0  # grey levels by which samples of a fixed camera's scene differ from their median, at most
-MOST_APART = 30  # grey levels; a pixel that somebody covers counts no more than that
+MAX_TRACKS = 400
+CROPS_PER_FRAME = 2
+INTERVAL_S = 0.4  # from one crop of a track to the next, growing with every crop
+MIN_SIDE = 6  # px
+CROP_SIZE = (96, 128)  # largest width and height, px
+BACKGROUND_WIDTH = 960
+BACKGROUND_SAMPLES = 8
+STATIC_DIFFERENCE = 8.0  # grey levels by which samples of a fixed camera differ from their median, at most
+MAX_DIFFERENCE = 30  # grey levels that a covered pixel counts, at most
 
 
 @dataclasses.dataclass
-class Portrait:
-    """The best crop of a track so far: its merit, its JPEG, and when to look again (s) after how many looks."""
+class BestCrop:
+    """The best crop of a track so far: its quality, its JPEG, and when to take the next one (s) after how many."""
 
-    merit: float = -1.0
+    quality: float = -1.0
     jpeg: bytes = b""
     due: float = 0.0
-    looks: int = 0
+    count: int = 0
 
 
-class Portraits:
-    """Keeps the sharpest crop of each track, looking at a few boxes a frame.
+class BestCrops:
+    """Keeps the sharpest crop of each track, from a few boxes of each frame.
 
     Attributes:
-        found: Track id → portrait.
+        found: Track id → best crop.
     """
 
     def __init__(self) -> None:
-        self.found: dict[int, Portrait] = {}
+        self.found: dict[int, BestCrop] = {}
 
-    def look(self, image: Image, rows: Detections, time: float) -> None:
-        """Look at the rows that have waited longest, at `LOOKS_PER_FRAME` of them at most."""
-        place = np.clip(rows.xyxy, 0, [image.shape[1], image.shape[0]] * 2)
-        sizes = place[:, 2:] - place[:, :2]
-        fit = (rows.track_id >= 1) & ~rows.coasted & (sizes >= LEAST_SIDE).all(1)
+    def add(self, image: Image, rows: Detections, time: float) -> None:
+        """Crop the rows that have waited longest, `CROPS_PER_FRAME` of them at most."""
+        clipped = np.clip(rows.xyxy, 0, [image.shape[1], image.shape[0]] * 2)
+        sizes = clipped[:, 2:] - clipped[:, :2]
+        usable = (rows.track_id >= 1) & ~rows.coasted & (sizes >= MIN_SIDE).all(1)
         due = []
-        for row in np.flatnonzero(fit).tolist():
-            portrait = self.found.setdefault(int(rows.track_id[row]), Portrait())
-            if time >= portrait.due:
-                due.append((portrait.due, row, portrait))
+        for row in np.flatnonzero(usable).tolist():
+            best = self.found.setdefault(int(rows.track_id[row]), BestCrop())
+            if time >= best.due:
+                due.append((best.due, row, best))
         due.sort(key=lambda one: one[0])
-        for _, row, portrait in due[:LOOKS_PER_FRAME]:
-            portrait.looks += 1
-            portrait.due = time + PAUSE * portrait.looks
-            self._judge(portrait, image, place[row], _hidden(rows.xyxy, row))
-        if len(self.found) > 2 * MOST_PORTRAITS:
-            self._forget(rows.track_id)
+        for _, row, best in due[:CROPS_PER_FRAME]:
+            best.count += 1
+            best.due = time + INTERVAL_S * best.count
+            _improve(best, image, clipped[row], _occlusion(rows.xyxy, row))
+        if len(self.found) > 2 * MAX_TRACKS:
+            self._prune(rows.track_id)
 
-    def _judge(self, portrait: Portrait, image: Image, box: FloatArray, hidden: float) -> None:
-        import cv2
-
-        x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
-        crop = image[y1:y2, x1:x2]
-        small = fitted(crop, *PORTRAIT)
-        merit = sharpness(small) * float(np.sqrt(crop.shape[0] * crop.shape[1])) * (1 - hidden)
-        if merit > portrait.merit:
-            done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
-            if done:
-                portrait.merit, portrait.jpeg = merit, data.tobytes()
-
-    def _forget(self, present: np.ndarray) -> None:
-        """Keep those who were looked at most, and those who are there now."""
-        most = sorted(self.found, key=lambda track_id: -self.found[track_id].looks)[:MOST_PORTRAITS]
+    def _prune(self, present: np.ndarray) -> None:
+        """Keep the tracks that were cropped most, and those of this frame."""
+        most = sorted(self.found, key=lambda track_id: -self.found[track_id].count)[:MAX_TRACKS]
         keep = {*most, *present.tolist()}
-        self.found = {track_id: portrait for track_id, portrait in self.found.items() if track_id in keep}
+        self.found = {track_id: best for track_id, best in self.found.items() if track_id in keep}
+
+
+def _improve(best: BestCrop, image: Image, box: FloatArray, occlusion: float) -> None:
+    """Replace the crop by that of `box` where it is better: sharper, larger, less occluded."""
+    import cv2
+
+    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+    crop = image[y1:y2, x1:x2]
+    small = shrunk(crop, *CROP_SIZE)
+    quality = sharpness(small) * float(np.sqrt(crop.shape[0] * crop.shape[1])) * (1 - occlusion)
+    if quality > best.quality:
+        done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+        if done:
+            best.quality, best.jpeg = quality, data.tobytes()
 
 
 def sharpness(image: Image) -> float:
-    """Return the variance of the picture's Laplacian, large where edges are sharp (Pech-Pacheco et al., ICPR 2000)."""
+    """Return the variance of the image's Laplacian, large where edges are sharp (Pech-Pacheco et al., ICPR 2000)."""
     import cv2
 
     return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
 
-def _hidden(xyxy: FloatArray, row: int) -> float:
+def _occlusion(xyxy: FloatArray, row: int) -> float:
     """Return the largest IoU of a box with another one of the frame."""
     others: BoolArray = np.arange(len(xyxy)) != row
     return float(boxes.iou(xyxy[row : row + 1], xyxy[others]).max(initial=0))
 
 
-def fitted(image: Image, width: int, height: int) -> Image:
-    """Return the picture made smaller to fit; a small one stays as it is."""
+def shrunk(image: Image, width: int, height: int) -> Image:
+    """Return the image shrunk to fit; a small one stays as it is."""
     import cv2
 
     scale = min(width / image.shape[1], height / image.shape[0], 1.0)
@@ -102,25 +104,25 @@ def fitted(image: Image, width: int, height: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-class Scene:
-    """Keeps a few samples of the picture, spread over the run, and returns what they have in common."""
+class BackgroundEstimate:
+    """Estimates the background as the median of a few frames, spread over the run."""
 
     def __init__(self) -> None:
         self._samples: list[Image] = []
         self._stride = 1
-        self._seen = 0
+        self._count = 0
 
-    def look(self, image: Callable[[], Image]) -> None:
-        """Take a sample now and then; only then is the picture asked for."""
-        if self._seen % self._stride == 0:
-            self._samples.append(fitted(image(), SCENE_WIDTH, 10 * SCENE_WIDTH))
-            if len(self._samples) > SCENE_SAMPLES:
+    def add(self, image: Callable[[], Image]) -> None:
+        """Add a frame; its image is requested only where the frame is sampled."""
+        if self._count % self._stride == 0:
+            self._samples.append(shrunk(image(), BACKGROUND_WIDTH, 10 * BACKGROUND_WIDTH))
+            if len(self._samples) > BACKGROUND_SAMPLES:
                 self._samples = self._samples[::2]
                 self._stride *= 2
-        self._seen += 1
+        self._count += 1
 
     def jpeg(self) -> bytes:
-        """Return the samples' median where the camera stood still, else the middle one; nothing without samples."""
+        """Return the samples' median where the camera stood still, else the middle sample; empty without samples."""
         import cv2
 
         if not self._samples:
@@ -128,6 +130,7 @@ class Scene:
         middle = self._samples[len(self._samples) // 2]
         alike = [sample for sample in self._samples if sample.shape == middle.shape]
         median = np.median(np.stack(alike), axis=0).astype(np.uint8)
-        apart = np.mean([np.abs(sample.astype(np.int16) - median).clip(max=MOST_APART).mean() for sample in alike])
-        _, data = cv2.imencode(".jpg", median if apart < STILL else middle, [cv2.IMWRITE_JPEG_QUALITY, 78])
+        differences = [np.abs(sample.astype(np.int16) - median).clip(max=MAX_DIFFERENCE).mean() for sample in alike]
+        static = np.mean(differences) < STATIC_DIFFERENCE
+        _, data = cv2.imencode(".jpg", median if static else middle, [cv2.IMWRITE_JPEG_QUALITY, 78])
         return data.tobytes()

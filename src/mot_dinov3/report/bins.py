@@ -1,4 +1,4 @@
-"""Sums over time and over the picture, in a number of bins that does not grow with the run."""
+"""Sums over time and over the image, in a number of bins that does not grow with the run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Array = npt.NDArray[np.float64]
 
 
 class TimeBins:
-    """Sums of some quantities per stretch of time; where there are too many stretches, neighbours become one.
+    """Sums of some quantities per interval of time; where there are too many intervals, neighbours are merged.
 
     Args:
         width: Number of quantities.
-        most: Bins to hold at most; an even number.
+        most: Maximum number of bins; an even number.
 
     Attributes:
         span: Frames in a full bin.
@@ -31,7 +31,7 @@ class TimeBins:
         self._peak = np.zeros((most, width))
 
     def add(self, time: float, values: Array) -> None:
-        """Add a frame's `values`, ``(width,)``, that was shown at `time` seconds."""
+        """Add the `values`, ``(width,)``, of a frame that was displayed at `time` seconds."""
         last = self._used - 1
         if last < 0 or self._frames[last] >= self.span:
             if self._used == self._most:
@@ -80,13 +80,13 @@ class TimeBins:
         return np.asarray(self._sums.sum(0))
 
 
-class PresenceMap:
-    """Seconds that objects spent in each cell of a grid over the picture.
+class Heatmap:
+    """Seconds that objects spent in each cell of a grid over the image.
 
-    A picture of unknown size makes do with the same number of cells: where a point lies beyond them, four become one.
+    The grid of an image of unknown size has the same number of cells: where a point lies beyond them, four are merged.
 
     Args:
-        width: Of the picture in pixels; 0 where it is unknown.
+        width: Of the image in pixels; 0 where it is unknown.
         height: The same.
         cells: Cells along the longer side.
     """
@@ -98,7 +98,7 @@ class PresenceMap:
         self.seconds = np.zeros((cells, cells))
 
     def add(self, points: FloatArray, seconds: float) -> None:
-        """Let objects be at `points`, ``(n, 2)`` pixels, for some seconds; those outside are counted at the border."""
+        """Add some seconds at `points`, ``(n, 2)`` pixels; those outside are counted at the border."""
         points = np.clip(points[np.isfinite(points).all(1)], 0, self._last_pixel)
         if not len(points):
             return

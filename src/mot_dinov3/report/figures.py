@@ -1,6 +1,6 @@
-"""The charts of the report, as Plotly describes them: plain dictionaries, drawn by plotly.js in the page.
+"""Charts of the report in Plotly's JSON schema, drawn by plotly.js in the page.
 
-Plotly reads a little HTML in its texts, so every text that comes from a file is escaped here.
+Plotly interprets some HTML in its texts, so every text that comes from a file is escaped here.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.structures import Reason
-from mot_dinov3.report.timelines import Life, Seen, Span
+from mot_dinov3.report.timelines import Observation, TrackSpan, TrackTimeline
 from mot_dinov3.report.trace import RunTrace
 
 Figure = dict[str, Any]
 Color = tuple[int, int, int]
 
-MOST_ROWS = 150  # tracks in the chart of lives
-FIRST_ROWS = 40  # of them, until more are asked for: the chart in view when the page opens
-MOST_PATHS = 150
-LABEL = 28  # characters
+MAX_ROWS = 150  # tracks in the chart of timelines
+FIRST_ROWS = 40  # of them, until the user clicks for more: the chart in view when the page opens
+MAX_TRAJECTORIES = 150
+MAX_LABEL = 28  # characters
 STAGE_COLORS = {
     "wait": "#c7ced9",
     "detect": "#4c78d8",
@@ -47,7 +47,7 @@ _FONT = "Inter, 'Segoe UI', system-ui, -apple-system, 'Helvetica Neue', Arial, s
 def latency(trace: RunTrace) -> Figure:
     """Return milliseconds per frame by stage over time, and the slowest frame of each bin."""
     time = _rounded(trace.bins.start)
-    own = [name for name in trace.stages if name not in trace.beside]
+    own = [name for name in trace.stages if name not in trace.parallel]
     total, stages = np.array(trace.series("latency")), {name: trace.series(name) for name in own}
     stages["other"] = _rounded(np.maximum(total - np.sum([stages[name] for name in own], axis=0), 0))
     data = [
@@ -57,7 +57,7 @@ def latency(trace: RunTrace) -> Figure:
     ]
     if trace.bins.span > 1:
         data.append(_line(time, trace.peaks("latency"), name="slowest frame", color="#475569", dash="dot"))
-    for name in trace.beside:
+    for name in trace.parallel:
         if trace.total(name):
             line = _line(time, trace.series(name), name=f"{name} (own thread)", color="#64748b", dash="dash")
             data.append({**line, "visible": "legendonly"})
@@ -65,12 +65,12 @@ def latency(trace: RunTrace) -> Figure:
 
 
 def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> Figure:
-    """Return rows per frame by what was done for their embedding, and below what that took, with the budget's line.
+    """Return rows per frame by the reason of their embedding, and below the time for it, with a line for the budget.
 
     Args:
         trace: The run.
         budget_ms: Budget per frame, 0 where there is none.
-        cost_ms: Fixed cost per crop that stands in for the clock, or None.
+        cost_ms: Fixed cost per crop in place of measured time, or None.
     """
     time = _rounded(trace.bins.start)
     data = [
@@ -106,21 +106,21 @@ def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> F
     return {"data": data, "layout": layout}
 
 
-def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
-    """Return the tracks' lives as bars: detected, predicted, lost, and where they were found again."""
+def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> Figure:
+    """Return the tracks' timelines as bars: detected, predicted, lost; with marks where they were re-identified."""
     styles = {
-        Seen.LOST: ("lost", 0.14, 1.0),
-        Seen.PREDICTED: ("predicted, no detection", 0.42, 0.45),
-        Seen.DETECTED: ("detected", 0.72, 1.0),
+        Observation.LOST: ("lost", 0.14, 1.0),
+        Observation.PREDICTED: ("predicted, no detection", 0.42, 0.45),
+        Observation.DETECTED: ("detected", 0.72, 1.0),
     }
-    spans: dict[Seen, list[tuple[int, Life, Span]]] = {seen: [] for seen in styles}
-    for row, life in enumerate(shown):
-        for span in life.spans:
-            spans[span.seen].append((row, life, span))
+    spans: dict[Observation, list[tuple[int, TrackTimeline, TrackSpan]]] = {kind: [] for kind in styles}
+    for row, track in enumerate(shown):
+        for span in track.spans:
+            spans[span.observation].append((row, track, span))
     data: list[Figure] = []
-    for seen, (label, width, opacity) in styles.items():
-        mine = spans[seen]
-        paint = "#aab4c3" if seen == Seen.LOST else [css(color(life.track_id)) for _, life, _ in mine]
+    for kind, (label, width, opacity) in styles.items():
+        mine = spans[kind]
+        paint = "#aab4c3" if kind == Observation.LOST else [css(color(track.track_id)) for _, track, _ in mine]
         bars = {
             "type": "bar",
             "orientation": "h",
@@ -130,29 +130,29 @@ def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
             "y": [row for row, _, _ in mine],
             "width": width,
             "marker": {"color": paint, "opacity": opacity, "line": {"width": 0}},
-            "text": [f"{_title(life)}: {span.start:.2f} – {span.end:.2f} s" for _, life, span in mine],
+            "text": [f"{_title(track)}: {span.start:.2f} – {span.end:.2f} s" for _, track, span in mine],
             **{"textposition": "none", "hovertemplate": f"%{{text}}<extra>{label}</extra>"},
         }
         if mine:
             data.append(bars)
-    again = [(row, life, moment) for row, life in enumerate(shown) for moment in life.again]
-    if again:
+    marks = [(row, track, moment) for row, track in enumerate(shown) for moment in track.reidentified]
+    if marks:
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": "found again",
-                "x": [round(moment, 3) for _, _, moment in again],
-                "y": [row for row, _, _ in again],
+                "x": [round(moment, 3) for _, _, moment in marks],
+                "y": [row for row, _, _ in marks],
                 "marker": {"symbol": "diamond", "size": 9, "color": "#111827", "line": {"width": 1.5, "color": "#fff"}},
-                "text": [f"{_title(life)} found again at {moment:.2f} s" for _, life, moment in again],
+                "text": [f"{_title(track)} found again at {moment:.2f} s" for _, track, moment in marks],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
     layout = _layout(max(150, 66 + 19 * len(shown)), x="time in the video (s)", y="")
     layout["yaxis"] |= {
         "tickvals": list(range(len(shown))),
-        "ticktext": [_title(life) for life in shown],
+        "ticktext": [_title(track) for track in shown],
         "range": [len(shown) - 0.4, -0.6],
         **{"gridcolor": "#f2f4f8", "automargin": False, "ticklabelstandoff": 6, "title": {"text": ""}},
         "ticklabeloverflow": "allow",  # else each is measured
@@ -160,25 +160,27 @@ def lives(shown: Sequence[Life], color: Callable[[int], Color]) -> Figure:
     layout |= {"barmode": "overlay", "hovermode": "closest"}
     layout["xaxis"] |= {"side": "top", "rangemode": "tozero"}
     layout["showlegend"] = False
-    longest = max((len(f"{life.track_id} {life.name}"[:LABEL]) for life in shown), default=0)
+    longest = max((len(f"{track.track_id} {track.name}"[:MAX_LABEL]) for track in shown), default=0)
     layout["margin"] |= {"t": 46, "b": 14, "l": 26 + 7 * longest}  # measuring the labels would cost the most of all
     return {"data": data, "layout": layout}
 
 
-def paths(shown: Sequence[Life], trace: RunTrace, scene: str, color: Callable[[int], Color]) -> Figure:
-    """Return where tracks went, over the scene (a data address, or nothing)."""
+def trajectories(
+    shown: Sequence[TrackTimeline], trace: RunTrace, background: str, color: Callable[[int], Color]
+) -> Figure:
+    """Return the trajectories of tracks over the background (a data URL, or an empty string)."""
     data: list[Figure] = []
-    for life in shown:
-        points = life.path.points()
+    for track in shown:
+        points = track.trajectory.points()
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": _title(life),
+                "name": _title(track),
                 "x": [round(x, 1) for x, _ in points],
                 "y": [round(y, 1) for _, y in points],
-                "line": {"color": css(color(life.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6},
-                "hovertemplate": f"{_title(life)}<extra></extra>",
+                "line": {"color": css(color(track.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6},
+                "hovertemplate": f"{_title(track)}<extra></extra>",
             }
         )
     ends = {
@@ -191,12 +193,12 @@ def paths(shown: Sequence[Life], trace: RunTrace, scene: str, color: Callable[[i
         "hovertemplate": "%{text}<extra></extra>",
     }
     data += [ends] if data else []
-    return {"data": data, "layout": _over_scene(trace, scene, faded=0.9)}
+    return {"data": data, "layout": _over_background(trace, background, faded=0.9)}
 
 
-def presence(trace: RunTrace, scene: str) -> Figure:
-    """Return the seconds that objects spent in each part of the picture, over the scene."""
-    seconds, cell = trace.presence.seconds, trace.presence.cell
+def heatmap(trace: RunTrace, background: str) -> Figure:
+    """Return the seconds that objects spent in each part of the image, over the background."""
+    seconds, cell = trace.heatmap.seconds, trace.heatmap.cell
     wide, tall = _size(trace)
     columns, rows = max(1, int(np.ceil(wide / cell))), max(1, int(np.ceil(tall / cell)))
     seconds = seconds[:rows, :columns]
@@ -218,24 +220,24 @@ def presence(trace: RunTrace, scene: str) -> Figure:
         "hovertemplate": "%{z} s<extra></extra>",
         "hoverongaps": False,
     }
-    return {"data": [heat], "layout": _over_scene(trace, scene, faded=0.75)}
+    return {"data": [heat], "layout": _over_background(trace, background, faded=0.75)}
 
 
 def css(color: Color) -> str:
-    """Return a BGR colour as the page writes it."""
+    """Return a BGR colour in CSS notation."""
     return "#{2:02x}{1:02x}{0:02x}".format(*color)
 
 
-def _title(life: Life) -> str:
-    return html.escape(f"{life.track_id} {life.name}".strip()[:LABEL])
+def _title(track: TrackTimeline) -> str:
+    return html.escape(f"{track.track_id} {track.name}".strip()[:MAX_LABEL])
 
 
 def _size(trace: RunTrace) -> tuple[float, float]:
-    """Return width and height of the picture; where unknown, as far as tracks reach."""
+    """Return width and height of the image; where unknown, as far as tracks reach."""
     if trace.info.width:
         return trace.info.width, trace.info.height
-    rows, columns = np.nonzero(trace.presence.seconds)
-    cell = trace.presence.cell
+    rows, columns = np.nonzero(trace.heatmap.seconds)
+    cell = trace.heatmap.cell
     return (int(columns.max(initial=0)) + 1) * cell, (int(rows.max(initial=0)) + 1) * cell
 
 
@@ -286,7 +288,7 @@ def _layout(height: int, *, x: str, y: str) -> Figure:
     }
 
 
-def _over_scene(trace: RunTrace, scene: str, *, faded: float) -> Figure:
+def _over_background(trace: RunTrace, background: str, *, faded: float) -> Figure:
     wide, tall = _size(trace)
     layout = _layout(440, x="", y="")
     hidden: Mapping[str, Any] = {
@@ -299,7 +301,7 @@ def _over_scene(trace: RunTrace, scene: str, *, faded: float) -> Figure:
     layout["xaxis"] = {**hidden, "range": [0, wide]}
     layout["yaxis"] = {**hidden, "range": [tall, 0], "scaleanchor": "x"}
     layout |= {"showlegend": False, "hovermode": "closest", "margin": {"l": 4, "r": 4, "t": 4, "b": 4}}
-    if scene:
+    if background:
         place = {"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": wide, "sizey": tall, "sizing": "stretch"}
-        layout["images"] = [{"source": scene, **place, "opacity": faded, "layer": "below"}]
+        layout["images"] = [{"source": background, **place, "opacity": faded, "layer": "below"}]
     return layout

@@ -1,7 +1,7 @@
-"""The report as one HTML page that needs nothing else: no network, no other file.
+"""The report as one self-contained HTML page: it needs neither a network nor another file.
 
-Whatever comes from a file or a command line is escaped, and a content security policy lets only the page's own two
-programs run, whatever a name may hold.
+All text from a file or a command line is escaped, and a content security policy lets only the page's own two
+programs run.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mot_dinov3.report import figures
-from mot_dinov3.report.timelines import Life
+from mot_dinov3.report.timelines import TrackTimeline
 from mot_dinov3.report.trace import RunTrace
 
-MOST_TABLE_ROWS = 2000
-MOST_CARDS = 120
+MAX_TABLE_ROWS = 2000
+MAX_CARDS = 120
 _STATIC = importlib.resources.files("mot_dinov3.report") / "static"
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFacts:
-    """What the page says beside what was traced.
+    """Facts of a run that the page lists beside the charts.
 
     Attributes:
-        source: What was tracked, as the user wrote it.
-        written: When, ISO 8601.
-        tiles: Label → (value, what it means) of the figures on top.
-        notices: Fallbacks and other things worth knowing.
+        source: The source, as the user wrote it.
+        written: Date and time, ISO 8601.
+        tiles: Label → (value, note) of the numbers on top.
+        notices: Fallbacks and other notices of the run.
         settings: Part → option → (value, differs from the default).
         versions: Program → version.
         tables: Heading → rows of further tables, the first row being their head.
         names: Class id → name.
         budget_ms: The embedding budget, 0 where there is none.
         cost_ms: Fixed cost of a crop, or None.
-        embeds: There is an embedder.
+        embeds: The run has an embedder.
     """
 
     source: str
@@ -59,25 +59,25 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
     """Return the page.
 
     Args:
-        trace: What was gathered.
-        facts: What else there is to say.
+        trace: The collected data.
+        facts: Further facts.
         color: Track id → BGR colour.
-        plotly: plotly.js, the program.
+        plotly: Source code of plotly.js.
     """
     history = trace.history
-    existing = len(history.lives) + history.left_out
-    shown, first = history.longest(figures.MOST_ROWS), history.longest(figures.FIRST_ROWS)
-    scene = _data_address(trace.scene.jpeg())
+    existing = len(history.timelines) + history.left_out
+    shown, first = history.longest(figures.MAX_ROWS), history.longest(figures.FIRST_ROWS)
+    background = _data_url(trace.background.jpeg())
     charts = {
         "latency": figures.latency(trace),
         "embeddings": figures.embeddings(trace, budget_ms=facts.budget_ms, cost_ms=facts.cost_ms),
-        "lives": figures.lives(first, color),
-        "paths": figures.paths(history.longest(figures.MOST_PATHS), trace, scene, color),
-        "presence": figures.presence(trace, scene),
+        "timelines": figures.timelines(first, color),
+        "trajectories": figures.trajectories(history.longest(figures.MAX_TRAJECTORIES), trace, background, color),
+        "heatmap": figures.heatmap(trace, background),
     }
-    table = history.longest(MOST_TABLE_ROWS)
-    jpegs = {track_id: portrait.jpeg for track_id, portrait in trace.portraits.found.items() if portrait.jpeg}
-    cards = [life for life in history.longest(MOST_CARDS) if life.track_id in jpegs]
+    table = history.longest(MAX_TABLE_ROWS)
+    jpegs = {track_id: crop.jpeg for track_id, crop in trace.best_crops.found.items() if crop.jpeg}
+    cards = [track for track in history.longest(MAX_CARDS) if track.track_id in jpegs]
     program, library = _static("page.js"), plotly.replace("</script", "<\\/script")
     parts = {
         "policy": _policy(library, program),
@@ -88,32 +88,32 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "notices": "".join(f"<li>{_text(notice)}</li>" for notice in facts.notices),
         "embedding_note": _embedding_note(facts),
         "embeddings_class": "" if facts.embeds else "absent",
-        "lives_note": _left_out(len(first), existing),
-        "lives_more": f"show {len(shown)}",
-        "paths_note": _left_out(min(figures.MOST_PATHS, existing), existing),
-        "cards": "".join(_card(life, color) for life in cards),
+        "timelines_note": _left_out(len(first), existing),
+        "timelines_more": f"show {len(shown)}",
+        "trajectories_note": _left_out(min(figures.MAX_TRAJECTORIES, existing), existing),
+        "cards": "".join(_card(track, color) for track in cards),
         "cards_class": "" if cards else "absent",
         "cards_note": _left_out(len(cards), existing),
         "table_note": _left_out(len(table), existing),
-        "tables": "".join(_further(title, rows) for title, rows in facts.tables.items()),
+        "tables": "".join(_table(title, rows) for title, rows in facts.tables.items()),
         "settings": "".join(_settings(part, values) for part, values in facts.settings.items()),
         "versions": "".join(_fact(name, version) for name, version in facts.versions.items()),
         "data": _json(
             {
                 "charts": charts,
-                "more": {"lives": figures.lives(shown, color)} if len(shown) > len(first) else {},
-                "pictures": {str(life.track_id): _data_address(jpegs[life.track_id]) for life in cards},
-                "tracks": [_row(life, facts.names, color) for life in table],
+                "more": {"timelines": figures.timelines(shown, color)} if len(shown) > len(first) else {},
+                "crops": {str(track.track_id): _data_url(jpegs[track.track_id]) for track in cards},
+                "tracks": [_row(track, facts.names, color) for track in table],
             }
         ),
         "library": library,
         "program": program,
     }
-    return _filled(_static("page.html"), parts)
+    return _fill_template(_static("page.html"), parts)
 
 
-def _filled(template: str, parts: Mapping[str, str]) -> str:
-    """Put each part in the place of ``{{its_name}}``; what a part holds is not looked into."""
+def _fill_template(template: str, parts: Mapping[str, str]) -> str:
+    """Replace each ``{{name}}`` by its part; placeholders within a part stay."""
     pieces = template.split("{{")
     whole = [pieces[0]]
     for piece in pieces[1:]:
@@ -136,7 +136,7 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _data_address(jpeg: bytes) -> str:
+def _data_url(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
@@ -152,25 +152,25 @@ def _tile(label: str, value: str, note: str) -> str:
     return f'<div class="tile"><b>{_text(value)}</b><span>{_text(label)}</span><small>{_text(note)}</small></div>'
 
 
-def _card(life: Life, color: Callable[[int], figures.Color]) -> str:
-    name = f"<em>{_text(life.name)}</em>" if life.name else ""
+def _card(track: TrackTimeline, color: Callable[[int], figures.Color]) -> str:
+    name = f"<em>{_text(track.name)}</em>" if track.name else ""
     return (
-        f'<figure><div class="frame"><img data-track="{life.track_id}" alt="track {life.track_id}"></div>'
-        f"<figcaption>{_dot(life, color)}<b>{life.track_id}</b> {name}<small>{life.first:.1f} – {life.last:.1f} s"
+        f'<figure><div class="frame"><img data-track="{track.track_id}" alt="track {track.track_id}"></div>'
+        f"<figcaption>{_dot(track, color)}<b>{track.track_id}</b> {name}<small>{track.first:.1f} – {track.last:.1f} s"
         "</small></figcaption></figure>"
     )
 
 
-def _dot(life: Life, color: Callable[[int], figures.Color]) -> str:
-    return f'<i class="dot" style="background:{figures.css(color(life.track_id))}"></i>'
+def _dot(track: TrackTimeline, color: Callable[[int], figures.Color]) -> str:
+    return f'<i class="dot" style="background:{figures.css(color(track.track_id))}"></i>'
 
 
-def _row(life: Life, names: Mapping[int, str], color: Callable[[int], figures.Color]) -> list[str | float]:
-    """Return a track's colour, and what the table's columns say of it."""
-    class_name = names.get(life.class_id, "" if life.class_id < 0 else str(life.class_id))
-    seconds = [round(value, 3) for value in (life.first, life.last, life.last - life.first)]
-    counts: list[str | float] = [life.frames, round(life.score, 3), len(life.again)]
-    return [figures.css(color(life.track_id)), life.track_id, class_name, life.name, *seconds, *counts]
+def _row(track: TrackTimeline, names: Mapping[int, str], color: Callable[[int], figures.Color]) -> list[str | float]:
+    """Return a track's colour and its values of the table's columns."""
+    class_name = names.get(track.class_id, "" if track.class_id < 0 else str(track.class_id))
+    seconds = [round(value, 3) for value in (track.first, track.last, track.last - track.first)]
+    counts: list[str | float] = [track.frames, round(track.score, 3), len(track.reidentified)]
+    return [figures.css(color(track.track_id)), track.track_id, class_name, track.name, *seconds, *counts]
 
 
 def _left_out(shown: int, existing: int) -> str:
@@ -186,7 +186,7 @@ def _embedding_note(facts: RunFacts) -> str:
     return "No budget was set (--embed-budget-ms): every due embedding was refreshed at once."
 
 
-def _further(title: str, rows: Sequence[Sequence[str]]) -> str:
+def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     cells = "".join(f"<th>{_text(cell)}</th>" for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in body)

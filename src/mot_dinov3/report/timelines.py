@@ -1,4 +1,4 @@
-"""What became of every track: when it was seen, predicted or lost, and where it went."""
+"""Timelines of tracks: when each was detected, predicted or lost, and its trajectory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 from mot_dinov3.core.structures import Detections, TrackState
 
-MOST_TRACKS = 2000
-MOST_SPANS = 48
-MOST_POINTS = 96
-AGAIN_AFTER = 0.5  # s without a detection from which seeing a track once more counts as finding it again
+MAX_TRACKS = 2000
+MAX_SPANS = 48
+MAX_POINTS = 96
+REID_AFTER_S = 0.5  # without a detection; the next one counts as a re-identification
 
 
-class Seen(enum.IntEnum):
-    """What is known of a track for a while."""
+class Observation(enum.IntEnum):
+    """State of a track in a span of time."""
 
     DETECTED = 0
     PREDICTED = 1
@@ -26,27 +26,29 @@ class Seen(enum.IntEnum):
 
 
 @dataclasses.dataclass
-class Span:
-    """A stretch of a track's life, in seconds."""
+class TrackSpan:
+    """A part of a track's timeline, in seconds."""
 
-    seen: Seen
+    observation: Observation
     start: float
     end: float
 
 
 @dataclasses.dataclass
-class Life:
-    """One track.
+class TrackTimeline:
+    """The timeline of one track.
 
     Attributes:
-        track_id: Its public number.
+        track_id: Its public id.
         frames: Frames in which it was detected.
         score_sum: Of its detections.
         classes: Detections by class id.
         names: Detections by the name of the known identity.
-        spans: Its life, without gaps, in order.
-        again: Seconds at which it was found again.
-        last_frame: Number of the last frame with a box of it, counted from the run's first.
+        spans: Its parts, without gaps, in order.
+        reidentified: Seconds at which it was re-identified.
+        last_frame: Index of the last frame in which it has a box, counted from the run's first.
+        trajectory: Bottom centres of its boxes.
+        last_detected: Second of its last detection.
     """
 
     track_id: int
@@ -54,10 +56,10 @@ class Life:
     score_sum: float = 0.0
     classes: Counter[int] = dataclasses.field(default_factory=Counter)
     names: Counter[str] = dataclasses.field(default_factory=Counter)
-    spans: list[Span] = dataclasses.field(default_factory=list)
-    again: list[float] = dataclasses.field(default_factory=list)
+    spans: list[TrackSpan] = dataclasses.field(default_factory=list)
+    reidentified: list[float] = dataclasses.field(default_factory=list)
     last_frame: int = -1
-    path: Path = dataclasses.field(default_factory=lambda: Path())
+    trajectory: Trajectory = dataclasses.field(default_factory=lambda: Trajectory())
     last_detected: float = 0.0
 
     @property
@@ -82,119 +84,120 @@ class Life:
 
     @property
     def name(self) -> str:
-        """The known identity it was mostly taken for, or nothing."""
+        """Its most frequent known identity, or an empty string."""
         return self.names.most_common(1)[0][0] if self.names else ""
 
 
-class Path:
-    """Where a track went, thinned to a bounded number of points."""
+class Trajectory:
+    """Points of a track over time, thinned to a bounded number."""
 
     def __init__(self) -> None:
         self._kept = array("f")
         self._last = (0.0, 0.0)
-        self._seen = 0
+        self._count = 0
         self._stride = 1
 
     def add(self, x: float, y: float) -> None:
         """Append a point."""
-        if self._seen % self._stride == 0:
-            if len(self._kept) >= 2 * MOST_POINTS:
+        if self._count % self._stride == 0:
+            if len(self._kept) >= 2 * MAX_POINTS:
                 self._stride *= 2
                 pairs = np.frombuffer(self._kept, np.float32).reshape(-1, 2)
                 self._kept = array("f", pairs[::2].tobytes())
-            if self._seen % self._stride == 0:
+            if self._count % self._stride == 0:
                 self._kept.extend((x, y))
         self._last = (x, y)
-        self._seen += 1
+        self._count += 1
 
     def points(self) -> list[tuple[float, float]]:
-        """Return the points kept, the newest always among them."""
+        """Return the kept points, always with the newest one."""
         kept = [(self._kept[k], self._kept[k + 1]) for k in range(0, len(self._kept), 2)]
-        return [*kept, self._last] if (self._seen - 1) % self._stride else kept
+        return [*kept, self._last] if (self._count - 1) % self._stride else kept
 
 
 class TrackHistory:
-    """Follows what is written about the tracks.
+    """Collects the timelines of all tracks.
 
     Args:
         step: Seconds from a frame to the next.
-        followed: Confirmed boxes without a detection count as detected: they stand between two looks of the detector.
+        interpolated: Confirmed boxes without a detection count as detected: they lie within a detection interval.
 
     Attributes:
-        lives: Track id → its life, the shortest ones left out where there are too many.
-        left_out: Lives that were left out.
+        timelines: Track id → timeline, the shortest ones left out where there are too many.
+        left_out: Number of timelines that were left out.
     """
 
-    def __init__(self, step: float, *, followed: bool = False) -> None:
-        self.lives: dict[int, Life] = {}
+    def __init__(self, step: float, *, interpolated: bool = False) -> None:
+        self.timelines: dict[int, TrackTimeline] = {}
         self.left_out = 0
         self._step = step
-        self._followed = followed
+        self._interpolated = interpolated
         self._frame = -1
 
     def add(self, time: float, rows: Detections) -> None:
-        """Take in a frame's rows, shown at `time` seconds."""
+        """Add a frame's rows, displayed at `time` seconds."""
         self._frame += 1
         rows = rows[rows.track_id >= 1]
-        place = rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
-        detected = ~rows.coasted | (self._followed & (rows.state == TrackState.CONFIRMED))
-        for row, (track_id, seen) in enumerate(zip(rows.track_id.tolist(), detected.tolist())):
-            life = self.lives.get(track_id) or self.lives.setdefault(track_id, Life(track_id))
-            _lengthen(life, Seen.DETECTED if seen else Seen.PREDICTED, time, self._step, self._frame)
-            x1, _, x2, y2 = place[row].tolist()
-            life.path.add((x1 + x2) / 2, y2)
-            if seen:
-                _count(life, rows, row)
-        if len(self.lives) > 2 * MOST_TRACKS:
-            self._forget()
+        boxes = rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
+        detected = ~rows.coasted | (self._interpolated & (rows.state == TrackState.CONFIRMED))
+        for row, (track_id, is_detected) in enumerate(zip(rows.track_id.tolist(), detected.tolist())):
+            timeline = self.timelines.get(track_id) or self.timelines.setdefault(track_id, TrackTimeline(track_id))
+            observation = Observation.DETECTED if is_detected else Observation.PREDICTED
+            _extend(timeline, observation, time, self._step, self._frame)
+            x1, _, x2, y2 = boxes[row].tolist()
+            timeline.trajectory.add((x1 + x2) / 2, y2)
+            if is_detected:
+                _add_detection(timeline, rows, row)
+        if len(self.timelines) > 2 * MAX_TRACKS:
+            self._prune()
 
-    def _forget(self) -> None:
-        """Leave out the shortest lives that are over."""
-        over = [life for life in self.lives.values() if life.last_frame < self._frame]
-        over.sort(key=lambda life: life.frames)
-        for life in over[: len(self.lives) - MOST_TRACKS]:
-            del self.lives[life.track_id]
+    def _prune(self) -> None:
+        """Leave out the shortest timelines that have ended."""
+        ended = [timeline for timeline in self.timelines.values() if timeline.last_frame < self._frame]
+        ended.sort(key=lambda timeline: timeline.frames)
+        for timeline in ended[: len(self.timelines) - MAX_TRACKS]:
+            del self.timelines[timeline.track_id]
             self.left_out += 1
 
-    def longest(self, most: int) -> list[Life]:
-        """Return the lives with the most frames, in the order in which they began."""
-        chosen = sorted(self.lives.values(), key=lambda life: (-life.frames, life.track_id))[:most]
-        return sorted(chosen, key=lambda life: (life.first, life.track_id))
+    def longest(self, most: int) -> list[TrackTimeline]:
+        """Return the timelines with the most frames, in the order of their first box."""
+        chosen = sorted(self.timelines.values(), key=lambda timeline: (-timeline.frames, timeline.track_id))[:most]
+        return sorted(chosen, key=lambda timeline: (timeline.first, timeline.track_id))
 
 
-def _count(life: Life, rows: Detections, row: int) -> None:
-    life.frames += 1
-    life.score_sum += float(rows.score[row])
-    life.classes[int(rows.class_id[row])] += 1
+def _add_detection(timeline: TrackTimeline, rows: Detections, row: int) -> None:
+    timeline.frames += 1
+    timeline.score_sum += float(rows.score[row])
+    timeline.classes[int(rows.class_id[row])] += 1
     if rows.gallery_id[row] is not None:
-        life.names[str(rows.gallery_id[row])] += 1
+        timeline.names[str(rows.gallery_id[row])] += 1
 
 
-def _lengthen(life: Life, seen: Seen, time: float, step: float, frame: int) -> None:
-    """Let the life go on at `time` in the frame with the number `frame`; what lies before without a box was lost."""
-    last = life.spans[-1] if life.spans else None
-    if last is not None and life.last_frame < frame - 1 and time > last.end:
-        life.spans.append(Span(Seen.LOST, last.end, time))
-        last = life.spans[-1]
-    if seen == Seen.DETECTED:
-        if last is not None and time - life.last_detected > max(AGAIN_AFTER, 1.5 * step) + step:
-            life.again.append(time)
-        life.last_detected = time
-    if last is not None and last.seen == seen:
+def _extend(timeline: TrackTimeline, observation: Observation, time: float, step: float, frame: int) -> None:
+    """Extend a timeline to `time`, the frame with the index `frame`; frames before without a box count as lost."""
+    last = timeline.spans[-1] if timeline.spans else None
+    if last is not None and timeline.last_frame < frame - 1 and time > last.end:
+        timeline.spans.append(TrackSpan(Observation.LOST, last.end, time))
+        last = timeline.spans[-1]
+    if observation == Observation.DETECTED:
+        if last is not None and time - timeline.last_detected > max(REID_AFTER_S, 1.5 * step) + step:
+            timeline.reidentified.append(time)
+        timeline.last_detected = time
+    if last is not None and last.observation == observation:
         last.end = max(last.end, time + step)
     else:
         start = time if last is None else last.end
-        life.spans.append(Span(seen, start, max(start, time + step)))
-        if len(life.spans) > MOST_SPANS:
-            _join_shortest(life.spans)
-    life.last_frame = frame
+        timeline.spans.append(TrackSpan(observation, start, max(start, time + step)))
+        if len(timeline.spans) > MAX_SPANS:
+            _merge_shortest(timeline.spans)
+    timeline.last_frame = frame
 
 
-def _join_shortest(spans: list[Span]) -> None:
-    """Give the shortest span between two others to the one before it, and join what is alike then."""
+def _merge_shortest(spans: list[TrackSpan]) -> None:
+    """Merge the shortest inner span into the one before it, and that one into the next where both are equal then."""
     k = min(range(1, len(spans) - 1), key=lambda k: spans[k].end - spans[k].start)
     spans[k - 1].end = spans[k].end
     del spans[k]
-    if k < len(spans) and spans[k].seen == spans[k - 1].seen:
+    if k < len(spans) and spans[k].observation == spans[k - 1].observation:
         spans[k - 1].end = spans[k].end
         del spans[k]

@@ -1,4 +1,4 @@
-"""Gathers a run for its report: one object a concern, each fed by a sink of its own."""
+"""Collects the data of a report during a run: one object a concern, each filled by a sink of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Detections, Frame, Image, Reason, VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.report.best_crops import Portraits, Scene
-from mot_dinov3.report.bins import PresenceMap, TimeBins
+from mot_dinov3.report.best_crops import BackgroundEstimate, BestCrops
+from mot_dinov3.report.bins import Heatmap, TimeBins
 from mot_dinov3.report.timelines import TrackHistory
 from mot_dinov3.sinks.base import Sink
 
@@ -19,38 +19,38 @@ _LATENCY, _DETECTIONS = "latency", "detections"
 
 
 class RunTrace:
-    """What a run did, frame by frame.
+    """Data of a run over time, in bounded memory.
 
     Args:
         stages: Names of the stages whose times are kept.
-        beside: Those among them whose time goes by beside that of the others, in threads.
+        parallel: Those among them that run in threads of their own, in parallel to the others.
         info: The source.
-        followed: See `TrackHistory`.
+        interpolated: See `TrackHistory`.
 
     Attributes:
-        columns: What the bins hold: ``latency`` and the stages in ms, ``detections``, and rows by `REASONS`.
-        bins: Those, over time.
+        columns: Columns of the bins: ``latency`` and the stages in ms, ``detections``, and rows by `REASONS`.
+        bins: These columns over time.
         history: The tracks.
-        presence: Where they were.
-        portraits: Their pictures.
-        scene: The place.
+        heatmap: Seconds of the tracks by position.
+        best_crops: The sharpest crop of each track.
+        background: The background of the frames.
     """
 
     def __init__(
-        self, stages: Sequence[str], info: VideoInfo, *, beside: Sequence[str] = (), followed: bool = False
+        self, stages: Sequence[str], info: VideoInfo, *, parallel: Sequence[str] = (), interpolated: bool = False
     ) -> None:
         self.stages = tuple(stages)
-        self.beside = tuple(beside)
+        self.parallel = tuple(parallel)
         self.columns = (_LATENCY, *self.stages, _DETECTIONS, *(reason.name for reason in REASONS))
         self.info = info
         self.bins = TimeBins(len(self.columns))
-        self.history = TrackHistory(1 / info.fps, followed=followed)
-        self.presence = PresenceMap(info.width, info.height)
-        self.portraits = Portraits()
-        self.scene = Scene()
+        self.history = TrackHistory(1 / info.fps, interpolated=interpolated)
+        self.heatmap = Heatmap(info.width, info.height)
+        self.best_crops = BestCrops()
+        self.background = BackgroundEstimate()
 
     def add_frame(self, time: float, rows: Detections, *, latency_ms: float, stage_ms: Mapping[str, float]) -> None:
-        """Take in what a frame took and what was embedded in it."""
+        """Add the times of a frame and the number of its rows by reason."""
         reasons = np.bincount(rows.reason, minlength=max(Reason) + 1)
         stages = [stage_ms.get(name, 0.0) for name in self.stages]
         detections = float((~rows.coasted).sum())
@@ -58,12 +58,12 @@ class RunTrace:
         self.bins.add(time, np.array(values))
 
     def add_tracks(self, time: float, rows: Detections) -> None:
-        """Take in a frame's final rows."""
+        """Add a frame's final rows."""
         self.history.add(time, rows)
-        mine = rows[(rows.track_id >= 1) & ~rows.coasted]
-        place = mine.xyxy if mine.track_xyxy is None else mine.track_xyxy
-        feet = np.stack([(place[:, 0] + place[:, 2]) / 2, place[:, 3]], axis=1)
-        self.presence.add(feet, 1 / self.info.fps)
+        detected = rows[(rows.track_id >= 1) & ~rows.coasted]
+        boxes = detected.xyxy if detected.track_xyxy is None else detected.track_xyxy
+        feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1)
+        self.heatmap.add(feet, 1 / self.info.fps)
 
     def series(self, column: str) -> list[float]:
         """Return a column's mean per frame over time."""
@@ -79,14 +79,14 @@ class RunTrace:
 
 
 class TimeSink(Sink):
-    """Gathers times and embeddings; put it behind all sinks whose work counts.
+    """Collects stage times and embedding reasons; it belongs behind all sinks whose time counts.
 
     Args:
-        trace: Where they go.
+        trace: Receives them.
         timer: The run's.
 
     Attributes:
-        last: When it took the last frame, on the timer's clock; None before the first.
+        last: Time of the last frame on the timer's clock; None before the first.
     """
 
     stage = None
@@ -101,14 +101,14 @@ class TimeSink(Sink):
     def write(self, frame: Frame, detections: Detections) -> None:
         now, busy = self._timer.clock(), dict(self._timer.stage_ms)
         spent = {name: ms - self._known.get(name, 0.0) for name, ms in busy.items()}
-        own = sum(ms for name, ms in spent.items() if name not in self._trace.beside)
+        own = sum(ms for name, ms in spent.items() if name not in self._trace.parallel)
         latency = own if self.last is None else 1e3 * (now - self.last)
         self._trace.add_frame(frame.time, detections, latency_ms=latency, stage_ms=spent)
         self.last, self._known = now, busy
 
 
 class TrackSink(Sink):
-    """Gathers the tracks; put it where rows are settled."""
+    """Collects the tracks; it belongs where rows are final."""
 
     def __init__(self, trace: RunTrace) -> None:
         self._trace = trace
@@ -118,26 +118,25 @@ class TrackSink(Sink):
         self._trace.add_tracks(frame.time, detections)
 
 
-class PictureSink(Sink):
-    """Gathers pictures, where there are any.
+class ImageSink(Sink):
+    """Collects crops and the background, where frames have images.
 
     Args:
-        trace: Where they go.
-        hidden: Returns the picture of a frame with everybody in it hidden, where that is wanted: portraits are left out
-            then.
+        trace: Receives them.
+        anonymized: Returns the image of a frame with all objects hidden; crops are left out then. None shows them.
     """
 
-    def __init__(self, trace: RunTrace, hidden: Callable[[Frame, Detections], Image] | None = None) -> None:
+    def __init__(self, trace: RunTrace, anonymized: Callable[[Frame, Detections], Image] | None = None) -> None:
         self._trace = trace
-        self._hidden = hidden
+        self._anonymized = anonymized
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
             return
-        hidden = self._hidden
-        if hidden is not None:
-            self._trace.scene.look(lambda: hidden(frame, detections))
+        anonymized = self._anonymized
+        if anonymized is not None:
+            self._trace.background.add(lambda: anonymized(frame, detections))
         else:
-            self._trace.scene.look(frame.pixels)
-            self._trace.portraits.look(frame.image, detections, frame.time)
+            self._trace.background.add(frame.pixels)
+            self._trace.best_crops.add(frame.image, detections, frame.time)

@@ -1,9 +1,9 @@
-// Draws each chart when it comes into view, so that the page opens at once; fills in pictures; sorts and searches the
+// Draws each chart when it comes into view, so that the page opens at once; fills in crops; sorts and searches the
 // table, which shows its first rows only until all are asked for.
 "use strict";
 
 const FIRST_ROWS = 100;
-const { charts, more, pictures, tracks } = JSON.parse(document.getElementById("data").textContent);
+const { charts, more, crops, tracks } = JSON.parse(document.getElementById("data").textContent);
 
 // The library is 5 MB: it stands in the page as text, and becomes a program when the first chart needs it. The page's
 // security policy knows its hash.
@@ -17,13 +17,13 @@ function library() {
 }
 
 function draw(name, { data, layout } = charts[name]) {
-  const look = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   waiting.delete(name);
-  return library().newPlot(name, data, layout, look);
+  return library().newPlot(name, data, layout, options);
 }
 
 function show(image) {
-  image.src = pictures[image.dataset.track];
+  image.src = crops[image.dataset.track];
 }
 
 const waiting = new Set(Object.keys(charts));
