@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 
 from mot_dinov3.core.structures import VideoInfo
@@ -115,3 +116,17 @@ def run_killed(runs: list[tuple[Path, int]], words: list[str], *, number: int, p
     assert done.returncode == 0, done.stderr
     codes: list[int] = json.loads(done.stdout.splitlines()[-1])
     return codes
+
+
+def pictures(path: Path) -> tuple[list[float], list[np.ndarray]]:
+    """Return what a player shows of a video, strictly: damage is an error."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return [frame.time for frame in frames], [frame.to_ndarray(format="gray") for frame in frames]
+
+
+def same_videos(path: Path, whole: Path) -> bool:
+    """Tell whether two videos show the same at the same times, up to what coding anew changes."""
+    (times, shown), (wanted_times, wanted) = pictures(path), pictures(whole)
+    differ = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, wanted)]
+    return times == wanted_times and max(differ) < 3

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
-from crowd import ALL_OUTPUTS, Crowd, run_killed
+from crowd import ALL_OUTPUTS, Crowd, pictures, run_killed, same_videos
 
 from mot_dinov3.cli import main
 from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
@@ -36,20 +35,6 @@ def run(folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 def same_texts(folder: Path, whole: Path) -> bool:
     return all((folder / name).read_bytes() == (whole / name).read_bytes() for name in TEXTS)
-
-
-def pictures(path: Path) -> tuple[list[float], list[np.ndarray]]:
-    """Return what a player shows of a video, strictly: damage is an error."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
-    return [frame.time for frame in frames], [frame.to_ndarray(format="gray") for frame in frames]
-
-
-def same_videos(path: Path, whole: Path) -> bool:
-    """Tell whether two videos show the same at the same times, up to what coding anew changes."""
-    (times, shown), (wanted_times, wanted) = pictures(path), pictures(whole)
-    differ = [np.abs(a.astype(int) - b).mean() for a, b in zip(shown, wanted)]
-    return times == wanted_times and max(differ) < 3
 
 
 def check_parts(folder: Path, killed_at: int) -> int:
