@@ -105,7 +105,7 @@ def test_auto_is_no_number_where_it_means_nothing(tmp_path):
 def test_all_mistakes_of_a_toml_file_are_named_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
         toml(tmp_path, 'cnof = 0.2\nimgsz = "big"\nembed_refresh = true\n')
-    assert "unknown key 'cnof'; did you mean 'conf'?" in caught.value.message
+    assert "unknown option 'cnof'; did you mean 'conf'?" in caught.value.message
     assert "'imgsz' must be a int, got 'big'" in caught.value.message
     assert "'embed_refresh'" in caught.value.message
     assert "run.toml" in caught.value.message

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mot_dinov3
 from mot_dinov3.apps.evaluation import COMBINED, BoxTable, Scores, SequencePair, load_pairs, score
 from mot_dinov3.cli import evaluate
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
@@ -192,6 +193,13 @@ def command(*argv: str) -> argparse.Namespace:
 
 TRUTH = "1,1,10,10,50,50,1,-1,-1,-1"
 TRACK = "1,4,10,10,50,50,1,-1,-1,-1"
+
+
+def test_the_public_function_takes_a_file_several_or_folders(tmp_path: Path):
+    truth, tracks = write(tmp_path / "gt" / "a.txt", TRUTH), write(tmp_path / "found" / "a.txt", TRACK)
+    expected = score(load_pairs([truth], [tracks]))
+    assert mot_dinov3.evaluate(truth, str(tracks)) == mot_dinov3.evaluate([truth], [str(tracks)]) == expected
+    assert mot_dinov3.evaluate(tmp_path / "gt", tmp_path / "found") == expected
 
 
 def test_folders_are_matched_by_name_in_both_layouts(tmp_path: Path):

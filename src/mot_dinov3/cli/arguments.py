@@ -71,7 +71,7 @@ def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:
     """Return the options that the TOML file and the command line name, by key; the command line wins.
 
     Raises:
-        ConfigError: The file cannot be read, or has an unknown key or a value of the wrong type.
+        ConfigError: The file cannot be read, or has an unknown option or a value of the wrong type.
     """
     options = options_of(config)
     values = read_toml(Path(args.config), options) if args.config else {}

@@ -48,9 +48,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the scores and return the exit code."""
-    from mot_dinov3.apps.evaluation import load_pairs, score
+    from mot_dinov3.apps.evaluation import evaluate
 
-    scores = score(load_pairs(args.gt, args.tracks))
+    scores = evaluate(args.gt, args.tracks)
     print(as_json(scores) if args.json else as_table(scores))
     return 0
 

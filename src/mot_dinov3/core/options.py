@@ -233,8 +233,8 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
     """Read option values from a TOML file, strictly.
 
     Raises:
-        ConfigError: The file cannot be read, is no TOML, holds an unknown key or a value of the wrong type; the message
-            names every such key.
+        ConfigError: The file cannot be read, is no TOML, holds an unknown option or a value of the wrong type; the
+            message names all of them.
     """
     try:
         if not path.is_file():
@@ -272,7 +272,7 @@ def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[st
     for key, value in table.items():
         known = by_key.get(key.replace("-", "_"))
         if known is None:
-            problems.append(f"unknown key '{key}'{closest(key.replace('-', '_'), by_key)}")
+            problems.append(f"unknown option '{key}'{closest(key.replace('-', '_'), by_key)}")
         elif known.spec.auto is not None and value == "auto":
             values[known.key] = known.spec.auto
         elif not _fits(known, value):

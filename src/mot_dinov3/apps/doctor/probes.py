@@ -127,7 +127,7 @@ def main_job() -> dict[str, Any]:
 
     import numpy as np
 
-    from mot_dinov3 import Pipeline
+    from mot_dinov3.api import Pipeline
     from mot_dinov3.core.structures import VideoInfo
     from mot_dinov3.video import VideoWriter
 

@@ -1,7 +1,7 @@
 """Scores of tracking results against truth: HOTA, CLEAR and identity metrics."""
 
 from mot_dinov3.apps.evaluation.box_tables import BoxTable, SequencePair, as_table, load_pairs, read_tracks, read_truth
-from mot_dinov3.apps.evaluation.scoring import COMBINED, Scores, score
+from mot_dinov3.apps.evaluation.scoring import COMBINED, Scores, evaluate, score
 
 __all__ = [
     "COMBINED",
@@ -9,6 +9,7 @@ __all__ = [
     "Scores",
     "SequencePair",
     "as_table",
+    "evaluate",
     "load_pairs",
     "read_tracks",
     "read_truth",

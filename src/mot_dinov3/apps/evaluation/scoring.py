@@ -16,13 +16,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.evaluation.box_tables import BoxTable, Float64Array, SequencePair
+from mot_dinov3.apps.evaluation.box_tables import BoxTable, Float64Array, SequencePair, load_pairs
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import BoolArray, IntArray
+
+Paths = str | Path | Sequence[str | Path]
 
 COMBINED = "COMBINED"
 PEDESTRIAN = 1
@@ -52,6 +55,27 @@ class Scores:
     idf1: float
     switches: int
     fragmentations: int
+
+
+def evaluate(truth: Paths, tracks: Paths) -> Mapping[str, Scores]:
+    """Score track files against ground-truth files: the command `evaluate`.
+
+    Args:
+        truth: A file, several, or a folder of sequences: MOTChallenge, CVAT, COCO, track-v1 or CSV.
+        tracks: As many files in the same order, or a folder with the same sequence names.
+
+    Returns:
+        The scores of every sequence by name, and of all together under ``COMBINED``.
+
+    Raises:
+        UsageError: The numbers of files differ, or files and folders are mixed.
+        InputError: A file is missing, broken, or a sequence has no tracks.
+    """
+    return score(load_pairs(_paths(truth), _paths(tracks)))
+
+
+def _paths(given: Paths) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 
 def score(pairs: Sequence[SequencePair]) -> Mapping[str, Scores]:

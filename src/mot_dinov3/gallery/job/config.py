@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.options import StageConfig, option, require
@@ -167,14 +165,3 @@ def check_needs(config: GalleryJobConfig) -> None:
         raise UsageError("--filter-gallery needs a gallery and weights, and there are neither", remedy=give)
     if inputs.tracker == "gallery_only" and not gallery:
         raise UsageError("gallery_only needs a gallery and weights: without them it does nothing", remedy=give)
-
-
-def job_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return option values as the dataclasses take them: lists of classes joined, numpy's numbers as plain ones."""
-    done = {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
-    classes = done.get("classes")
-    if classes is None:
-        done.pop("classes", None)
-    elif not isinstance(classes, str):
-        done["classes"] = ",".join(str(c) for c in (classes if isinstance(classes, (list, tuple, set)) else [classes]))
-    return done

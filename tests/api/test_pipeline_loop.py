@@ -1,19 +1,16 @@
-"""The main job in somebody's own loop: the command's rows, its files, its errors."""
+"""`Pipeline` and `track`: the rows, files and errors of the command."""
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mot_dinov3 import Pipeline
+from mot_dinov3 import Pipeline, track
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError, UsageError, VideoError
-from mot_dinov3.core.options import options_of
-from mot_dinov3.pipeline.config import TrackConfig
 from scenes import write_scene
 
 
@@ -26,10 +23,10 @@ def built_in(video: Path, **options: object) -> Pipeline:
     return Pipeline.from_options(source=video, det="motion", embedder="histogram", **options)  # type: ignore[arg-type]
 
 
-def test_every_option_of_track_is_an_argument() -> None:
-    given = list(inspect.signature(Pipeline.from_options).parameters)
-    beside = {"save_summary"}  # the command writes it; here `summary` returns it
-    assert given == [option.key for option in options_of(TrackConfig) if option.key not in beside]
+def test_track_runs_to_the_end_and_returns_the_summary(video: Path, tmp_path: Path) -> None:
+    summary = track(source=video, det="motion", embedder="histogram", save_json=tmp_path / "tracks.json")
+    assert summary.counts.frames == len(json.loads((tmp_path / "tracks.json").read_text())["frames"]) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["tracks.json"]
 
 
 def test_the_loop_gives_what_the_command_writes(video: Path, tmp_path: Path) -> None:
