@@ -44,7 +44,7 @@ def test_there_and_back_and_what_is_said(convert, tmp_path: Path) -> None:
 def test_yolo_and_its_size(convert, tmp_path: Path) -> None:
     code, _, err = convert("a.txt", "labels", "--to", "yolo")
     assert code == 3
-    assert "does not tell the size of the pictures" in err
+    assert "does not give the size of the images" in err
     assert not (tmp_path / "labels").exists()
     assert convert("a.txt", "run", "--to", "yolo", "--size", "320x240")[0] == 0
     assert sorted(p.name for p in (tmp_path / "run" / "labels").iterdir()) == ["a_1.txt", "a_3.txt"]
@@ -52,7 +52,7 @@ def test_yolo_and_its_size(convert, tmp_path: Path) -> None:
     assert (tmp_path / "b.txt").read_text() == ROWS
     code, _, err = convert("run", "c.txt", "--size", "640x480")
     assert code == 3
-    assert "is for pictures of 320×240, not 640×480" in err
+    assert "is for images of 320×240, not 640×480" in err
 
 
 def test_class_names_fix_the_numbers(convert, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_broken_input_leaves_the_output_as_it_was(convert, tmp_path: Path) -> 
         (
             ["a.txt", "b.json"],
             2,
-            "does not tell which format it should have\n  --to says which: det-v1, track-v1, coco",
+            "is not clear from its name\n  --to says which: det-v1, track-v1, coco",
         ),
         (["a.txt"], 2, "the following arguments are required: OUT"),
         (["a.txt", "b.xml", "--to", "cvta"], 2, "invalid choice: 'cvta'"),
@@ -174,7 +174,7 @@ def test_what_ultralytics_writes_is_read(tmp_path: Path) -> None:
     ultralytics_module()
     from ultralytics.engine.results import Results
 
-    from mot_dinov3.formats.rows import Hints
+    from mot_dinov3.formats.recorded_detections import ReadOptions
     from mot_dinov3.formats.yolo_labels import read_yolo
 
     picture = np.zeros((100, 200, 3), np.uint8)
@@ -186,7 +186,7 @@ def test_what_ultralytics_writes_is_read(tmp_path: Path) -> None:
     ):
         folder = tmp_path / f"{conf}{has_id}" / "labels"
         Results(picture, "clip.mp4", {0: "a", 2: "b"}, boxes=boxes).save_txt(folder / "clip_4.txt", save_conf=conf)
-        rows = read_yolo(folder, Hints(width=200, height=100)).frames[3]
+        rows = read_yolo(folder, ReadOptions(width=200, height=100)).frames[3]
         np.testing.assert_allclose(rows.xyxy, [[10, 20, 50, 80], [0, 0, 200, 100]], atol=1e-3)
         assert rows.class_id.tolist() == [2, 0]
         assert rows.score.tolist() == ([0.625, 0.25] if conf else [1, 1])

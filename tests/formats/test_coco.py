@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.coco import read_coco, write_coco
-from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.rows import Hints
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 
 SMALL: dict[str, Any] = {
     "videos": [{"id": 7, "name": "in.mp4", "width": 320, "height": 240, "fps": 12.5}],
@@ -59,7 +58,7 @@ def changed(*keys: Any, **values: Any) -> dict[str, Any]:
 
 
 def test_frames_tracks_and_classes_of_a_small_file(write, caplog) -> None:
-    recorded = read_coco(write(SMALL), Hints())
+    recorded = read_coco(write(SMALL), ReadOptions())
     assert recorded.video == VideoInfo("in.mp4", 320, 240, 12.5, 0)
     assert (recorded.fps_known, recorded.names, list(recorded.frames)) == (True, {1: "person", 3: "car"}, [0, 2, 3])
     first, second = recorded.frames[0], recorded.frames[2]
@@ -71,9 +70,9 @@ def test_frames_tracks_and_classes_of_a_small_file(write, caplog) -> None:
 
 
 def test_classes_by_the_users_names(write) -> None:
-    assert read_coco(write(SMALL), Hints(names={0: "person", 2: "car"})).frames[2].class_id.tolist() == [2]
+    assert read_coco(write(SMALL), ReadOptions(names={0: "person", 2: "car"})).frames[2].class_id.tolist() == [2]
     with pytest.raises(FormatError, match="the class 'car' is not among"):
-        read_coco(write(SMALL), Hints(names={0: "person"}))
+        read_coco(write(SMALL), ReadOptions(names={0: "person"}))
 
 
 @pytest.mark.parametrize(
@@ -83,12 +82,12 @@ def test_classes_by_the_users_names(write) -> None:
 )
 def test_the_frame_is_told_by_number_or_by_name(write, image, frame: int) -> None:
     document = {"images": [{"id": 1, **image}], "annotations": [], "categories": []}
-    assert list(read_coco(write(document), Hints()).frames) == [frame]
+    assert list(read_coco(write(document), ReadOptions()).frames) == [frame]
 
 
 def test_frames_from_1_are_told_about(write, caplog) -> None:
     document = {"images": [{"id": 1, "frame_id": 1}], "annotations": [], "categories": []}
-    assert list(read_coco(write(document), Hints()).frames) == [1]
+    assert list(read_coco(write(document), ReadOptions()).frames) == [1]
     assert "its first frame is 1" in caplog.text
 
 
@@ -123,7 +122,7 @@ BAD = {
 @pytest.mark.parametrize(("document", "message"), BAD.values(), ids=BAD.keys())
 def test_a_broken_file_is_one_clear_line(write, document: object, message: str) -> None:
     with pytest.raises(FormatError, match=r"a\.json'") as caught:
-        read_coco(write(document), Hints())
+        read_coco(write(document), ReadOptions())
     assert message in caught.value.message
 
 
@@ -140,7 +139,7 @@ keys = st.sampled_from(
 @given(keys, anything)
 def test_any_value_is_read_or_refused(write, key: tuple[str, int, str], value: object) -> None:
     try:
-        recorded = read_coco(write(changed(*key[:2], **{key[2]: value})), Hints())
+        recorded = read_coco(write(changed(*key[:2], **{key[2]: value})), ReadOptions())
     except FormatError:
         return
     assert all(np.isfinite(rows.xyxy).all() for rows in recorded.frames.values())
@@ -150,7 +149,7 @@ def test_nan_is_no_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(changed("annotations", 0, score=float("nan"))))
     with pytest.raises(FormatError, match="NaN is no JSON number"):
-        read_coco(path, Hints())
+        read_coco(path, ReadOptions())
 
 
 def recorded() -> RecordedDetections:
@@ -169,7 +168,7 @@ def recorded() -> RecordedDetections:
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     write_coco(path, recorded(), "now")
-    back, asked = read_coco(path, Hints()), recorded()
+    back, asked = read_coco(path, ReadOptions()), recorded()
     assert (back.video, back.fps_known, back.names) == (asked.video, True, asked.names)
     assert {frame: len(rows) for frame, rows in back.frames.items()} == {0: 0, 1: 2, 2: 0, 3: 1}
     for name in ("xyxy", "score", "class_id", "track_id", "coasted", "gallery_id"):

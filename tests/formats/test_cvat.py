@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.cvat import MAX_GAP, read_cvat
-from mot_dinov3.formats.cvat_writer import class_losses, write_cvat
-from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.rows import Hints
+from mot_dinov3.formats.cvat_writer import count_lost_classes, write_cvat
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 
 EXPORTED = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>
@@ -126,7 +125,7 @@ def box(frame: object, x: float = 10, *, outside: int = 0, width: float = 20, in
 
 
 def test_what_cvat_exports_is_read_as_it_is_meant(write, caplog) -> None:
-    recorded = read_cvat(write(EXPORTED), Hints())
+    recorded = read_cvat(write(EXPORTED), ReadOptions())
     assert recorded.video == VideoInfo("crossing.mp4", 320, 240, 30.0, 8)
     assert (recorded.fps_known, recorded.names) == (False, {0: "car", 1: "person"})
     assert list(recorded.frames) == [0, 1, 2, 6, 7]  # outside from 3, seen again at 6
@@ -138,28 +137,28 @@ def test_what_cvat_exports_is_read_as_it_is_meant(write, caplog) -> None:
 
 
 def test_between_keyframes_the_corners_move_linearly_until_outside(write) -> None:
-    recorded = read_cvat(write(tracks(box(2, 0), box(6, 40), box(8, 80, outside=1), box(10, 5))), Hints())
+    recorded = read_cvat(write(tracks(box(2, 0), box(6, 40), box(8, 80, outside=1), box(10, 5))), ReadOptions())
     assert list(recorded.frames) == [2, 3, 4, 5, 6, 7, 10]
     assert [rows.xyxy[0, 0] for rows in recorded.frames.values()] == [0, 10, 20, 30, 40, 60, 5]
     np.testing.assert_array_equal(recorded.frames[3].xyxy, [[10, 5, 30, 45]])
 
 
 def test_a_mark_of_the_end_without_a_size_moves_nothing(write) -> None:
-    recorded = read_cvat(write(tracks(box(0, 10), box(3, 0, outside=1, width=-5))), Hints())
+    recorded = read_cvat(write(tracks(box(0, 10), box(3, 0, outside=1, width=-5))), ReadOptions())
     assert [rows.xyxy[0, 0] for rows in recorded.frames.values()] == [10, 10, 10]
 
 
 def test_boxes_may_come_in_any_order_and_a_single_keyframe_stays_single(write) -> None:
-    recorded = read_cvat(write(tracks(box(3, 30), box(1, 10))), Hints())
+    recorded = read_cvat(write(tracks(box(3, 30), box(1, 10))), ReadOptions())
     assert [(f, rows.xyxy[0, 0]) for f, rows in recorded.frames.items()] == [(1, 10), (2, 20), (3, 30)]
-    assert list(read_cvat(write(tracks(box(5))), Hints()).frames) == [5]
+    assert list(read_cvat(write(tracks(box(5))), ReadOptions()).frames) == [5]
 
 
 def test_class_names_of_the_user_decide_the_numbers(write) -> None:
     path = write(EXPORTED)
-    assert read_cvat(path, Hints(names={0: "person", 2: "car"})).frames[7].class_id.tolist() == [0, 2]
+    assert read_cvat(path, ReadOptions(names={0: "person", 2: "car"})).frames[7].class_id.tolist() == [0, 2]
     with pytest.raises(FormatError, match=r"annotations\.xml': the class 'car' is not among"):
-        read_cvat(path, Hints(names={0: "person"}))
+        read_cvat(path, ReadOptions(names={0: "person"}))
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]><annotations>&y;</annotations>'
@@ -178,7 +177,7 @@ BAD = {
     "a frame before the first": (tracks(box(-1)), "frame is not a whole number from 0"),
     "a frame beyond any video": (tracks(box(10**12)), "beyond any video"),
     "no size": (tracks(box(0, width=0)), "no positive size"),
-    "beyond any picture": (tracks(box(0, 1e9)), "beyond any picture"),
+    "beyond any image": (tracks(box(0, 1e9)), "beyond any image"),
     "a frame twice": (tracks(box(3), "\n", box(3)), "line 2: frame 3 is on line 1 already"),
     "a track twice": (tracks(box(3)).replace("</ann", '<track id="4" label="x"/></ann'), "track 4 is on line 1"),
     "a gap too long": (tracks(box(0), box(MAX_GAP + 2)), "too many to fill"),
@@ -199,7 +198,7 @@ BAD = {
 @pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD.keys())
 def test_a_broken_file_is_one_clear_line(write, text: str, message: str) -> None:
     with pytest.raises(FormatError, match=r"annotations\.xml'") as caught:
-        read_cvat(write(text), Hints())
+        read_cvat(write(text), ReadOptions())
     assert message in caught.value.message
 
 
@@ -211,14 +210,14 @@ def test_the_number_that_a_track_carries_wins_and_new_tracks_get_new_ones(write,
     with caplog.at_level(logging.WARNING):
         # 7 was split: its second part is another object; '' was drawn by hand; -1 is a box without a track
         text = "".join(track(place, carried) for place, carried in enumerate(["7", "3", "7", "", "-1", "-1"]))
-        recorded = read_cvat(write(f"<annotations>{text}</annotations>"), Hints())
+        recorded = read_cvat(write(f"<annotations>{text}</annotations>"), ReadOptions())
     assert [int(rows.track_id[0]) for rows in recorded.frames.values()] == [7, 3, 8, 9, -1, -1]
     assert "2 tracks were drawn or split off" in caplog.text
 
 
 def test_only_tracks_at_the_top_hold_boxes(write) -> None:
     nested = f'<annotations><note><track id="0" label="p">{box(0)}</track></note>{box(1)}</annotations>'
-    assert read_cvat(write(nested), Hints()).frames == {}
+    assert read_cvat(write(nested), ReadOptions()).frames == {}
 
 
 odd = st.sampled_from(
@@ -235,7 +234,7 @@ def test_any_text_is_read_or_refused(write, changes) -> None:
     for at, length, new in changes:
         text = text[:at] + new + text[at + length :]
     try:
-        recorded = read_cvat(write(text), Hints())
+        recorded = read_cvat(write(text), ReadOptions())
     except FormatError:
         return
     assert all(np.isfinite(rows.xyxy).all() for rows in recorded.frames.values())
@@ -259,7 +258,7 @@ def recorded_of(frames: dict[int, Detections], **more) -> RecordedDetections:
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "out.xml"
     write_cvat(path, recorded_of({3: some(), 4: some()[:1], 9: some()[:1]}), "now")
-    back = read_cvat(path, Hints())
+    back = read_cvat(path, ReadOptions())
     assert back.video == VideoInfo("in.mp4", 320, 240, 12.5, 20)
     assert (back.fps_known, back.names, list(back.frames)) == (True, {2: "car"}, [3, 4, 9])
     rows, asked = back.frames[3], some()
@@ -278,10 +277,10 @@ def test_a_stretch_ends_with_a_mark_unless_the_video_does(tmp_path: Path) -> Non
 
 def test_a_track_has_one_class_and_the_others_are_counted(tmp_path: Path) -> None:
     frames = {f: some()[:1].replace(class_id=np.array([c])) for f, c in ((0, 2), (1, 5), (2, 2))}
-    assert class_losses(frames) == 1
+    assert count_lost_classes(frames) == 1
     path = tmp_path / "out.xml"
     write_cvat(path, recorded_of(frames), "now")
-    assert [int(rows.class_id[0]) for rows in read_cvat(path, Hints()).frames.values()] == [2, 2, 2]
+    assert [int(rows.class_id[0]) for rows in read_cvat(path, ReadOptions()).frames.values()] == [2, 2, 2]
 
 
 corners = st.floats(-1e4, 1e4, width=32)
@@ -298,7 +297,7 @@ def test_any_tracks_come_back_to_the_bit(tmp_path: Path, frames) -> None:
     asked = {frame: rows(sorted(found, key=lambda row: row[2])) for frame, found in sorted(frames.items())}
     path = tmp_path / "out.xml"
     write_cvat(path, recorded_of(asked), "now")
-    back = read_cvat(path, Hints()).frames
+    back = read_cvat(path, ReadOptions()).frames
     assert list(back) == [frame for frame, rows in asked.items() if len(rows)]
     for frame, found in back.items():
         order = np.argsort(found.track_id)

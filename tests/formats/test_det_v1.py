@@ -258,7 +258,7 @@ def test_track_v1_round_trip(write, tmp_path: Path) -> None:
     )
     tracker = tracker_block("appearance", {"max_age": 30}, track_classes=[0])
     header = track_v1_header(
-        carried=recorded.header, created_at_utc="2026-01-01T00:00:00Z", tracker=tracker, more={"fallbacks": []}
+        source_header=recorded.header, created_at_utc="2026-01-01T00:00:00Z", tracker=tracker, more={"fallbacks": []}
     )
     path = tmp_path / "tracked.json"
     with path.open("w") as file:

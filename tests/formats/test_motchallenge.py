@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.detections import read_recorded
-from mot_dinov3.formats.motchallenge import mot_row, mot_rows, read_detections, read_seqinfo, read_tracks
-from mot_dinov3.formats.motchallenge import read_recorded as read_recorded_rows
+from mot_dinov3.formats.format_registry import read_recorded
+from mot_dinov3.formats.motchallenge import (
+    mot_row,
+    mot_rows,
+    read_detections,
+    read_motchallenge,
+    read_seqinfo,
+    read_tracks,
+)
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ BAD_ROWS = {
     "negative height": ("2,-1,10,20,30,-4,0.5", "no positive size"),
     "NaN": ("2,-1,nan,20,30,40,0.5", "not finite"),
     "infinite": ("2,-1,1e999,20,30,40,0.5", "not finite"),
-    "huge": ("2,-1,1e30,20,30,40,0.5", "beyond any picture"),
+    "huge": ("2,-1,1e30,20,30,40,0.5", "beyond any image"),
     "six columns": ("2,-1,10,20,30,40", "6 columns"),
     "a hole": ("2,-1,,20,30,40,0.5", "not made of numbers"),
     "words": ("frame,id,x,y,w,h,conf", "not made of numbers"),
@@ -124,12 +130,12 @@ def test_detections_given_as_tracks(write) -> None:
 
 
 def test_the_first_id_tells_detections_from_tracks(write) -> None:
-    assert read_recorded_rows(write("1,-1,1,2,3,4,0.5\n")).frames[0].track_id.tolist() == [-1]
-    rows = read_recorded_rows(write("2,7,1,2,3,4,-1,3,0.5\n2,0,5,5,3,4,0\n")).frames[1]
+    assert read_motchallenge(write("1,-1,1,2,3,4,0.5\n")).frames[0].track_id.tolist() == [-1]
+    rows = read_motchallenge(write("2,7,1,2,3,4,-1,3,0.5\n2,0,5,5,3,4,0\n")).frames[1]
     assert (rows.track_id.tolist(), rows.score.tolist(), rows.class_id.tolist()) == ([7, 0], [1, 0], [3, -1])
     np.testing.assert_array_equal(rows.xyxy[0], [1, 2, 4, 6])
     with pytest.raises(FormatError, match="frame 2, id 9: the score 37 is not 0…1"):
-        read_recorded_rows(write("1,9,1,2,3,4,1\n2,9,1,2,3,4,37\n"))
+        read_motchallenge(write("1,9,1,2,3,4,1\n2,9,1,2,3,4,37\n"))
 
 
 def test_rows_are_one_based_with_fixed_decimals() -> None:

@@ -10,11 +10,10 @@ import yaml
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.rows import Hints
-from mot_dinov3.formats.yolo_labels import holds, is_yolo, read_yolo, safe_stem, write_yolo
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
+from mot_dinov3.formats.yolo_labels import is_label_folder, is_member, read_yolo, safe_stem, write_yolo
 
-SIZE = Hints(width=200, height=100)
+SIZE = ReadOptions(width=200, height=100)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_frames_from_1_and_parts_of_the_picture(folder) -> None:
     np.testing.assert_array_equal(rows.xyxy, [[0, 0, 50, 50]])
     assert (rows.class_id[0], rows.score[0], rows.track_id[0]) == (2, 0.75, 4)
     assert (recorded.frames[0].score[0], recorded.frames[0].track_id[0]) == (1, -1)
-    assert is_yolo(place)
+    assert is_label_folder(place)
     assert list(read_yolo(place / "labels", SIZE).frames) == [0, 11]
 
 
@@ -73,10 +72,10 @@ def test_where_frames_begin(folder, names, frames) -> None:
 def test_names_and_size_come_from_beside_the_labels(folder) -> None:
     place = folder(a_1="1 .5 .5 .5 .5\n")
     (place / "data.yaml").write_text("train: ../../elsewhere\nnames: [person, car]\nwidth: 20\nheight: 10\nfps: 12\n")
-    recorded = read_yolo(place, Hints())
+    recorded = read_yolo(place, ReadOptions())
     assert (recorded.names, recorded.video.fps, recorded.fps_known) == ({0: "person", 1: "car"}, 12, True)
     np.testing.assert_array_equal(recorded.frames[0].xyxy, [[5, 2.5, 15, 7.5]])
-    with pytest.raises(FormatError, match="is for pictures of 20×10, not 200×100"):
+    with pytest.raises(FormatError, match="is for images of 20×10, not 200×100"):
         read_yolo(place, SIZE)
     (place / "data.yaml").unlink()
     (place / "classes.txt").write_text("cat\ndog\n")
@@ -89,7 +88,7 @@ BAD = {
     "words": ("person .5 .5 .1 .1\n", "line 1: the class is not a finite number: 'person'"),
     "half a class": ("0.5 .5 .5 .1 .1\n", "the class is not a whole number"),
     "NaN": ("0 .5 .5 .1 .1\n0 nan .5 .1 .1\n", "line 2: cx is not a finite number: 'nan'"),
-    "pixels": ("0 100 50 30 40\n", "in pixels, not in parts"),
+    "pixels": ("0 100 50 30 40\n", "in pixels, not relative"),
     "no width": ("0 .5 .5 0 .1\n", "no positive size"),
     "a score of 2": ("0 .5 .5 .1 .1 2 5\n", "the score 2 is not from 0 to 1"),
     "a track twice": ("0 .5 .5 .1 .1 .5 3\n0 .5 .5 .2 .2 .5 3\n", "line 2: track 3 is in frame 0 already"),
@@ -106,8 +105,8 @@ def test_a_broken_line_is_named(folder, text: str, message: str) -> None:
 
 
 def test_broken_folders(folder, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="does not tell the size"):
-        read_yolo(folder(a_1="0 .5 .5 .1 .1\n"), Hints())
+    with pytest.raises(FormatError, match="does not give the size"):
+        read_yolo(folder(a_1="0 .5 .5 .1 .1\n"), ReadOptions())
     with pytest.raises(FormatError, match=r"b_1\.txt' is for the same frame as 'a_1.txt'"):
         read_yolo(folder(b_1="0 .5 .5 .1 .1\n"), SIZE)
     (tmp_path / "run" / "labels" / "b_1.txt").rename(tmp_path / "run" / "labels" / "notes.txt")
@@ -141,8 +140,8 @@ def recorded(path: str = "dir/in.mp4") -> RecordedDetections:
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     write_yolo(tmp_path, recorded(), "now")
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["in_10.txt", "in_2.txt"]
-    assert all(holds(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    back = read_yolo(tmp_path, Hints())
+    assert all(is_member(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    back = read_yolo(tmp_path, ReadOptions())
     assert (back.video, back.names) == (VideoInfo("dir/in.mp4", 320, 240, 12.5), {2: "car"})
     rows, asked = back.frames[1], recorded().frames[1]
     np.testing.assert_allclose(rows.xyxy, asked.xyxy, atol=1e-5)

@@ -27,7 +27,7 @@ from mot_dinov3.cli import main, read_env
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.options import assemble, options_of, read_toml
 from mot_dinov3.formats.det_v1_stream import DetectionStream
-from mot_dinov3.formats.detections import read_recorded
+from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.labelme import read_labels, read_outlines
 from mot_dinov3.formats.motchallenge import read_seqinfo, read_tracks
 from mot_dinov3.formats.track_v1 import read_track_v1
@@ -266,7 +266,7 @@ def test_detections() -> None:
         with contextlib.suppress(MotError), DetectionStream("d.json") as stream:
             for record in stream:
                 assert record.index >= 0
-        with contextlib.suppress(MotError), DetectionStream("d.json", skip_bad=True) as stream:
+        with contextlib.suppress(MotError), DetectionStream("d.json", skip_invalid=True) as stream:
             assert all(record.index >= 0 for record in stream)
         read_recorded("d.json")
 

@@ -12,9 +12,8 @@ from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mot_dinov3.core.structures import VideoInfo
-    from mot_dinov3.formats.format_registry import Format
-    from mot_dinov3.formats.recorded_detections import RecordedDetections
-    from mot_dinov3.formats.rows import Hints
+    from mot_dinov3.formats.format_registry import FileFormat
+    from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 
 NAMES = ("motchallenge", "det-v1", "track-v1", "coco", "cvat", "yolo", "csv")
 NEED_RATE = ("det-v1", "track-v1", "csv")
@@ -75,19 +74,19 @@ def run(args: argparse.Namespace) -> int:
     target = format_registry.FORMATS[name]
     _check_target(args, target)
     video = _video_info(args.video) if args.video else None
-    recorded = format_registry.read_any(args.source, _hints(args, video), name=args.source_format)
+    recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
     recorded = _described(recorded, args, video)
     notices = _notices(recorded, args, video)
     if name in NEED_RATE:
         info, notice = recorded.source_info(None)
         notices.append(notice)
         recorded = dataclasses.replace(recorded, video=info)
-    if lost := format_registry.losses(recorded, name):
+    if lost := format_registry.lost_fields(recorded, name):
         notices.append(f"{name} has no room for: {'; '.join(lost)}")
     _write(
         args.target,
         target,
-        recorded if {"both", "detected"} & target.room else format_registry.shown(recorded),
+        recorded if {"both", "detected"} & target.fields else format_registry.with_track_boxes(recorded),
         now_utc(),
     )
     say_notices(filter(None, notices))
@@ -96,19 +95,19 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _check_target(args: argparse.Namespace, target: Format) -> None:
+def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
     """Refuse what cannot be written, would overwrite what is read, or is there already."""
     from mot_dinov3.core.files import check_output, check_output_folder
 
     path: Path = args.target
     if path.exists() and not args.overwrite:
         raise OutputError(f"output '{path}' exists already", remedy="name a new one, or replace it with --overwrite")
-    if target.holds is not None:
+    if target.is_member is not None:
         if args.source.exists() and (
             path.resolve() == args.source.resolve() or path.resolve() in args.source.resolve().parents
         ):
             raise OutputError(f"output '{path}' holds the source itself", remedy="choose another folder")
-        check_output_folder(path, holds=target.holds)
+        check_output_folder(path, holds=target.is_member)
         return
     for source in (args.source, args.video, args.class_names):
         check_output(path, source=str(source) if source else None)
@@ -121,9 +120,9 @@ def _video_info(source: str) -> VideoInfo:
         return frames.info
 
 
-def _hints(args: argparse.Namespace, video: VideoInfo | None) -> Hints:
+def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOptions:
     from mot_dinov3.formats.class_names import read_class_names
-    from mot_dinov3.formats.rows import Hints
+    from mot_dinov3.formats.recorded_detections import ReadOptions
 
     size = args.size or ((video.width, video.height) if video else (0, 0))
     if args.size and video and args.size != (video.width, video.height):
@@ -132,7 +131,7 @@ def _hints(args: argparse.Namespace, video: VideoInfo | None) -> Hints:
             remedy="leave out --size",
         )
     names = read_class_names(args.class_names) if args.class_names else {}
-    return Hints(width=size[0], height=size[1], names=names)
+    return ReadOptions(width=size[0], height=size[1], names=names)
 
 
 def _described(recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None) -> RecordedDetections:
@@ -153,8 +152,8 @@ def _notices(recorded: RecordedDetections, args: argparse.Namespace, video: Vide
     return []
 
 
-def _write(path: Path, target: Format, recorded: RecordedDetections, created: str) -> None:
+def _write(path: Path, target: FileFormat, recorded: RecordedDetections, created: str) -> None:
     from mot_dinov3.core.files import replacing, replacing_folder
 
-    with (replacing if target.holds is None else replacing_folder)(path) as part:
+    with (replacing if target.is_member is None else replacing_folder)(path) as part:
         target.write(part, recorded, created)

@@ -1,7 +1,8 @@
-"""Opening text files that others made: one clear `FormatError` for whatever is wrong with them."""
+"""Reading text and JSON files of other programs, with a clear `FormatError` for every defect; writing strict JSON."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,16 +13,16 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import FloatArray
 
 MAX_FRAME = 100_000_000
-"""Highest frame number believed: 38 days at 30 fps. A larger one is a broken file, and would be counted up to."""
+"""Highest plausible frame number: 38 days at 30 fps. A larger one is a broken file, and would be counted up to."""
 
 MAX_COORDINATE = 1e7
-"""Largest box coordinate believed, pixels. Far below it float32 still tells neighbouring pixels apart."""
+"""Largest plausible box coordinate, pixels. Far below it float32 still distinguishes neighbouring pixels."""
 
 MAX_BYTES = 1 << 29
-"""Largest text file read whole: a day of detections. Its values take about ten times as much memory."""
+"""Largest text file read at once: a day of detections. Its values take about ten times as much memory."""
 
 MAX_INT = 10**300
-"""Where whole numbers end that can be made a float."""
+"""Bound of the integers that can be converted to a float."""
 
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
@@ -40,6 +41,17 @@ def check_file(path: Path) -> None:
         raise FormatError(f"'{path}' is empty", remedy="write it anew: it was probably never finished")
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn errors of opening and decoding the text file `path` into `FormatError`."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+    except OSError as error:
+        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield ``(number, line)`` of a text file, 1-based, stripped, blank lines left out.
 
@@ -47,33 +59,28 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         FormatError: The file cannot be read, is not UTF-8, or has a line longer than any format here needs.
     """
     check_file(path)
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            number = 0
-            while line := file.readline(_MAX_LINE):
-                number += 1
-                if len(line) == _MAX_LINE:
-                    raise FormatError(f"'{path}', line {number}: longer than {_MAX_LINE} characters")
-                if stripped := line.strip():
-                    yield number, stripped
-    except UnicodeDecodeError as error:
-        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
-    except OSError as error:
-        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
+    with reading(path), path.open(encoding="utf-8-sig") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE):
+            number += 1
+            if len(line) == _MAX_LINE:
+                raise FormatError(f"'{path}', line {number}: longer than {_MAX_LINE} characters")
+            if stripped := line.strip():
+                yield number, stripped
 
 
 def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
-    """Return what a UTF-8 text file holds.
+    """Return the content of a UTF-8 text file.
 
     Args:
         path: The file.
-        largest: Bytes beyond which it is not even opened.
+        largest: Bytes beyond which it is not opened.
 
     Raises:
         FormatError: It cannot be read, is too large or is not UTF-8.
     """
     check_file(path)
-    try:
+    with reading(path):
         size = path.stat().st_size
         if size > largest:
             raise FormatError(
@@ -81,14 +88,10 @@ def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
                 remedy="it is not what it should be; very long recordings can be split, or given as MOTChallenge text",
             )
         return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
-    except OSError as error:
-        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object a file holds; NaN, Infinity and numbers that overflow are errors.
+    """Return the JSON object in a file; NaN, Infinity and numbers that overflow are errors.
 
     Raises:
         FormatError: The file cannot be read or is not one JSON object; the message names the line.
@@ -97,10 +100,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:
-    """Return the JSON object that `text` is; `where` names it in messages.
+    """Return the JSON object in `text`; `where` names it in messages.
 
     Raises:
-        FormatError: It is none.
+        FormatError: It is not one JSON object.
     """
     try:
         value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
@@ -109,7 +112,7 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
             remedy="write it anew: it may have been cut off",
         ) from error
-    except ValueError as error:  # ours from the two hooks, or Python's limit on the digits of an integer
+    except ValueError as error:  # from the two hooks, or Python's limit on the digits of an integer
         raise FormatError(f"{where} is not valid JSON: {error}", remedy="write finite numbers only") from error
     except RecursionError as error:
         raise FormatError(f"{where} is nested too deeply to be what it should be") from error
@@ -119,12 +122,12 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
 
 
 def refuse_constant(constant: str) -> NoReturn:
-    """Raise `ValueError`: NaN and Infinity are no JSON."""
+    """Raise `ValueError`: NaN and Infinity are not JSON."""
     raise ValueError(f"{constant} is no JSON number")
 
 
 def finite(digits: str) -> float:
-    """Return the number; raise `ValueError` where it is too large for one."""
+    """Return a JSON number as a float; raise `ValueError` where it is too large."""
     value = float(digits)
     if math.isinf(value):
         raise ValueError(f"the number {digits[:40]} is too large")
@@ -132,23 +135,23 @@ def finite(digits: str) -> float:
 
 
 def kind_of(value: object) -> str:
-    """Return what JSON calls the type of `value`: ``string``, ``list``, ``null`` and so on."""
+    """Return the name of a value's JSON type: ``string``, ``list``, ``null`` and so on."""
     names = {str: "string", list: "list", dict: "object", bool: "boolean", int: "number", float: "number"}
     return names.get(type(value), "null")
 
 
 def is_number(value: object) -> bool:
-    """Tell whether `value` is a JSON number that a float can hold; a boolean is none."""
+    """Return whether `value` is a JSON number that a float can hold; a boolean is none."""
     return (type(value) is int and -MAX_INT < value < MAX_INT) or (type(value) is float and math.isfinite(value))
 
 
 def has_size(x1: float, y1: float, x2: float, y2: float) -> bool:
-    """Tell whether a box has a positive size, and keeps it when its corners are rounded to float32."""
+    """Return whether a box has a positive size, also when its corners are rounded to float32."""
     return x2 - x1 > 1e-6 * max(1, abs(x2)) and y2 - y1 > 1e-6 * max(1, abs(y2))
 
 
 def too_deep(value: object, depth: int = _MAX_DEPTH) -> bool:
-    """Tell whether `value` is nested so deeply that writing it again could exhaust the stack."""
+    """Return whether `value` is nested so deeply that writing it again could exhaust the stack."""
     if depth == 0:
         return True
     if type(value) is dict:
@@ -158,14 +161,14 @@ def too_deep(value: object, depth: int = _MAX_DEPTH) -> bool:
     return False
 
 
-def shortest(values: FloatArray) -> list[float]:
-    """Return Python floats with the fewest digits that still give the same float32 when read again."""
+def shortest_floats(values: FloatArray) -> list[float]:
+    """Return Python floats with the fewest digits that give the same float32 when read again."""
     return list(map(float, map(str, values)))
 
 
 def shortest_boxes(xyxy: FloatArray) -> list[list[float]]:
-    """Return `shortest` of each of the ``(n, 4)`` boxes."""
-    flat = shortest(xyxy.ravel())
+    """Return `shortest_floats` of each of the ``(n, 4)`` boxes."""
+    flat = shortest_floats(xyxy.ravel())
     return list(map(list, zip(*[iter(flat)] * 4)))
 
 
@@ -180,10 +183,15 @@ def write_document(file: TextIO, header: Mapping[str, Any], frames: Iterable[Map
     for key, value in header.items():
         file.write(f"{dumps(key)}: {dumps(value)},\n ")
     file.write('"frames": [')
-    for number, frame in enumerate(frames):
-        file.write(",\n  " if number else "\n  ")
-        file.write(dumps(frame))
+    write_records(file, frames)
     file.write("\n ]}\n")
+
+
+def write_records(file: TextIO, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write the elements of a JSON list to an open text file, one a line."""
+    for number, record in enumerate(records):
+        file.write(",\n  " if number else "\n  ")
+        file.write(dumps(record))
 
 
 def dumps(value: object) -> str:

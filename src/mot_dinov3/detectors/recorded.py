@@ -9,7 +9,7 @@ from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
-from mot_dinov3.formats.detections import read_recorded
+from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 
 

@@ -1,4 +1,4 @@
-"""Classes that a file tells by name, and the numbers that go with them."""
+"""Class names in files: lists of them, YOLO's ``data.yaml``, and the class numbers that belong to labels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mot_dinov3.core.json_text import kind_of, printable, read_text
 MAX_NAMES_FILE = 1 << 20  # bytes
 MAX_CLASS = 2**31 - 1
 UNNAMED = "object"
-"""What a box without a class is called where a format has no box without one."""
+"""Label of a box without a class in formats where every box has one."""
 
-_REMEDY = "give a name a line, numbered from 0, or YAML with 'names'"
+_REMEDY = "give one name per line, numbered from 0, or YAML with 'names'"
 
 
 def read_class_names(path: Path) -> dict[int, str]:
-    """Return class number → name from a list of names, a name a line, or a YOLO ``data.yaml``.
+    """Return class number → name from a list of names, one per line, or a YOLO ``data.yaml``.
 
     Raises:
         FormatError: It is neither, or has a name twice.
@@ -38,10 +38,10 @@ def read_class_names(path: Path) -> dict[int, str]:
 
 
 def read_yaml(path: Path, text: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds: plain values, never objects.
+    """Return the mapping in a YAML file: plain values, never objects.
 
     Raises:
-        FormatError: It holds something else.
+        FormatError: It is not YAML, or not a mapping.
     """
     import yaml
 
@@ -51,7 +51,7 @@ def read_yaml(path: Path, text: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         raise FormatError(f"'{path}' is not valid YAML: {line}{getattr(error, 'problem', error)}") from error
-    except (ValueError, RecursionError) as error:  # a date or number that Python has not, or nesting without end
+    except (ValueError, RecursionError) as error:  # a date or number that Python cannot hold, or unbounded nesting
         raise FormatError(f"'{path}' cannot be read as YAML: {type(error).__name__}") from error
     if not isinstance(found, dict):
         raise FormatError(f"'{path}' holds no YAML mapping", remedy=_REMEDY)
@@ -62,7 +62,7 @@ def yaml_names(document: Mapping[str, Any], path: Path) -> dict[int, str]:
     """Return the ``names`` of a ``data.yaml``, which may be a list or a mapping; empty where it has none.
 
     Raises:
-        FormatError: They are neither.
+        FormatError: They are neither, or a number or name is invalid.
     """
     names = document.get("names")
     if names is None:
@@ -79,13 +79,13 @@ def yaml_names(document: Mapping[str, Any], path: Path) -> dict[int, str]:
 
 
 def number_labels(labels: Mapping[str, int | None], names: Mapping[int, str]) -> dict[str, int]:
-    """Return a number for each label of a file that tells classes by name.
+    """Return a class number for each label of a file.
 
-    The user's `names` win; then the number that the file itself declares; the others get the lowest free ones, in
-    order.
+    The numbers of the user's `names` win; then those that the file itself declares; the other labels get the lowest
+    free numbers, in order.
 
     Raises:
-        ValueError: A label that `names` lacks.
+        ValueError: `names` lacks a label.
     """
     if names:
         numbers = {name: number for number, name in names.items()}
@@ -99,17 +99,17 @@ def number_labels(labels: Mapping[str, int | None], names: Mapping[int, str]) ->
 
 
 def names_of(numbers: Mapping[str, int]) -> dict[int, str]:
-    """Return class number → name for the classes that have both; a number for a name is none."""
+    """Return class number → name for the classes that have both; a name that is just the number is none."""
     return {number: printable(label) for label, number in numbers.items() if number >= 0 and label != str(number)}
 
 
 def label_of(class_id: int, names: Mapping[int, str]) -> str:
-    """Return what to call a class in a format that has names only."""
+    """Return the label of a class for formats without class numbers."""
     return " ".join(names.get(class_id, "").split()) or (str(class_id) if class_id >= 0 else UNNAMED)
 
 
 def labels_of(class_ids: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
-    """Return class number → label, each label once; `names` first, then the others, by number."""
+    """Return class number → label by number, all of `names` included; equal names get their number added."""
     wanted = sorted({*(c for c in names if c >= 0), *class_ids})
     plain = {class_id: label_of(class_id, names) for class_id in wanted}
     times = Counter(plain.values())

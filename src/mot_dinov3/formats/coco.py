@@ -1,9 +1,10 @@
 """COCO-style video JSON: COCO's images, annotations and categories, with videos, frame numbers and track numbers.
 
-The layout that CocoVID's readers (MMTracking), TAO's (TrackEval) and YouTube-VIS' kin share: an image has ``video_id``
+The layout that the readers of CocoVID (MMTracking), TAO (TrackEval) and YouTube-VIS share: an image has ``video_id``
 and its frame number as ``frame_id`` (CocoVID) or ``frame_index`` (TAO), both from 0; an annotation has ``bbox`` (x, y,
-width, height), ``category_id``, and its track as ``track_id`` (TAO) or ``instance_id`` (CocoVID). What is written has
-both of each. A category's id is the class number plus one, since many readers take 0 for the background.
+width, height), ``category_id``, and its track as ``track_id`` (TAO) or ``instance_id`` (CocoVID). Written files have
+both of each. A category's id is the class number plus one, since many readers take 0 for the background. COCO:
+https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 """
 
 from __future__ import annotations
@@ -12,16 +13,34 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_FRAME, dumps, is_number, kind_of, printable, read_object, shortest
+from mot_dinov3.core.json_text import (
+    MAX_FRAME,
+    dumps,
+    is_number,
+    kind_of,
+    printable,
+    read_object,
+    shortest_floats,
+    write_records,
+)
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import labels_of, names_of, number_labels
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import REMEDY, Corners, Hints, Row, RowCollector, frame_numbers
+from mot_dinov3.formats.recorded_detections import (
+    ASSUMED_FPS,
+    BOX_REMEDY,
+    Corners,
+    ReadOptions,
+    RecordedDetections,
+    Row,
+    RowCollector,
+    frame_numbers,
+    plausible,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +49,8 @@ _FRAME_KEYS = ("frame_id", "frame_index")
 _TRACK_KEYS = ("track_id", "instance_id")
 
 
-def read_coco(path: Path, hints: Hints) -> RecordedDetections:
-    """Read the boxes of one video; annotations marked ``iscrowd`` or ``ignore`` are left out, and counted in the log.
+def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
+    """Read the boxes of one video; annotations marked ``iscrowd`` or ``ignore`` are skipped, and counted in the log.
 
     Raises:
         FormatError: It breaks the format, or holds several videos; the message names the record.
@@ -40,22 +59,21 @@ def read_coco(path: Path, hints: Hints) -> RecordedDetections:
     images = _records(path, document, "images")
     video = _one_video(path, document, images)
     frames = _frames(path, images)
-    classes, names = _classes(path, document, hints)
+    classes, names = _classes(path, document, options)
     rows = RowCollector()
     for frame in frames.values():
-        rows.touch(frame)
-    left_out = 0
+        rows.add_frame(frame)
+    skipped = 0
     for position, record in enumerate(_records(path, document, "annotations")):
         if record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True):
-            left_out += 1
+            skipped += 1
             continue
         try:
-            frame = _known(record, "image_id", frames)
-            rows.add(frame, _row(record, classes))
+            rows.add(_look_up(record, "image_id", frames), _row(record, classes))
         except ValueError as error:
-            raise FormatError(f"'{path}', annotation {position}: {error}", remedy=REMEDY) from error
-    if left_out:
-        log.warning("'%s': %d annotations marked as crowd or to be ignored are left out", path, left_out)
+            raise FormatError(f"'{path}', annotation {position}: {error}", remedy=BOX_REMEDY) from error
+    if skipped:
+        log.warning("'%s': %d annotations marked as crowd or to be ignored are skipped", path, skipped)
     info, fps_known = _video_info(path, video, images)
     return RecordedDetections(str(path), rows.frames(), info, fps_known, names)
 
@@ -72,7 +90,7 @@ def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str
 
 
 def _one_video(path: Path, document: Mapping[str, Any], images: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """Return the record of the file's video, an empty one where it has none, and check the images' videos."""
+    """Return the record of the file's video, empty where it has none, and check the videos of the images."""
     videos = _records(path, document, "videos") if "videos" in document else []
     if len(videos) > 1:
         raise FormatError(f"'{path}' holds {len(videos)} videos", remedy="split it: one file a video")
@@ -105,7 +123,7 @@ def _frames(path: Path, images: list[dict[str, Any]]) -> dict[object, int]:
 
 
 def _frame_number(image: Mapping[str, Any], where: str) -> int:
-    """Return an image's frame: as it says, or the number at the end of its file's name."""
+    """Return an image's frame number: its own, or the number at the end of its file's name."""
     for key in _FRAME_KEYS:
         if key in image:
             if type(image[key]) is not int or not 0 <= image[key] <= MAX_FRAME:
@@ -120,7 +138,7 @@ def _frame_number(image: Mapping[str, Any], where: str) -> int:
     return int(digits[1])
 
 
-def _classes(path: Path, document: Mapping[str, Any], hints: Hints) -> tuple[dict[object, int], dict[int, str]]:
+def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> tuple[dict[object, int], dict[int, str]]:
     """Return category id → class number, and class number → name."""
     labels: dict[object, str] = {}
     declared: dict[str, int | None] = {}
@@ -136,17 +154,17 @@ def _classes(path: Path, document: Mapping[str, Any], hints: Hints) -> tuple[dic
         labels[key] = name
         declared[name] = key if class_id is None else class_id
     try:
-        numbers = number_labels(declared, hints.names)
+        numbers = number_labels(declared, options.names)
     except ValueError as error:
         raise FormatError(f"'{path}': {error}") from error
     return {key: numbers[name] for key, name in labels.items()}, names_of(numbers)
 
 
-def _known(record: Mapping[str, Any], key: str, known: Mapping[object, int]) -> int:
+def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[object, int]) -> int:
     value = record.get(key)
-    if type(value) not in (int, str) or value not in known:
+    if type(value) not in (int, str) or value not in listed:
         raise ValueError(f"{key} {value!r:.40} is not listed")
-    return known[value]
+    return listed[value]
 
 
 def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
@@ -159,7 +177,7 @@ def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
     return Row(
         _corners(record.get("bbox")),
         float(score),
-        _known(record, "category_id", classes),
+        _look_up(record, "category_id", classes),
         _track_id(record),
         record.get("coasted") is True,
         name,
@@ -174,7 +192,7 @@ def _corners(box: object) -> Corners:
 
 
 def _track_id(record: Mapping[str, Any]) -> int:
-    """Return the number of an annotation's track, also where CVAT's COCO export puts it; −1 for none."""
+    """Return an annotation's track number, also from the place that CVAT's COCO export uses; −1 for none."""
     attributes = record.get("attributes")
     places = [(record, _TRACK_KEYS), (attributes if isinstance(attributes, dict) else {}, ("track_id",))]
     for place, keys in places:
@@ -188,16 +206,14 @@ def _track_id(record: Mapping[str, Any]) -> int:
 
 
 def _video_info(path: Path, video: Mapping[str, Any], images: Iterable[Mapping[str, Any]]) -> tuple[VideoInfo, bool]:
-    """Return what is known of the video, and whether the file names its frame rate."""
+    """Return the video's properties, and whether the frame rate is among them."""
     sources = [video, *images]
     width, height = (
         next((s[k] for s in sources if type(s.get(k)) is int and s[k] > 0), 0) for k in ("width", "height")
     )
-    count, fps = (float(video[key]) if is_number(video.get(key)) else 0.0 for key in ("length", "fps"))
+    count, fps = plausible(video.get("length")), plausible(video.get("fps"))
     name = video.get("name") or video.get("file_name") or str(path)
-    rate = fps if 0 < fps <= MAX_FRAME else 0.0
-    frames = int(count) if 0 < count <= MAX_FRAME else 0
-    return VideoInfo(printable(str(name)), width, height, rate or ASSUMED_FPS, frames), rate > 0
+    return VideoInfo(printable(str(name)), width, height, fps or ASSUMED_FPS, int(count)), fps > 0
 
 
 def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
@@ -226,20 +242,14 @@ def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{"info": {dumps({"description": "tracks", "date_created": created})}')
         for key, records in parts.items():
-            _write_list(file, key, records)
+            file.write(f',\n "{key}": [')
+            write_records(file, records)
+            file.write("]")
         file.write("}\n")
 
 
-def _write_list(file: TextIO, key: str, records: Iterable[Mapping[str, Any]]) -> None:
-    file.write(f',\n "{key}": [')
-    for number, record in enumerate(records):
-        file.write(",\n  " if number else "\n  ")
-        file.write(dumps(record))
-    file.write("]")
-
-
 def _category_ids(labels: Mapping[int, str]) -> dict[int, int]:
-    """Return class number → category id: one more; for boxes without a class, the lowest free one from 1."""
+    """Return class number → category id, one more; for boxes without a class, the lowest free id from 1."""
     ids = {class_id: class_id + 1 for class_id in labels if class_id >= 0}
     if -1 in labels:
         ids[-1] = next(number for number in range(1, len(ids) + 2) if number not in ids.values())
@@ -272,14 +282,14 @@ def _annotations(frames: Mapping[int, Detections], categories: Mapping[int, int]
 def _annotation(
     number: int, frame: int, rows: Detections, row: int, categories: Mapping[int, int]
 ) -> Mapping[str, Any]:
-    x1, y1, x2, y2 = shortest(rows.xyxy[row])
+    x1, y1, x2, y2 = shortest_floats(rows.xyxy[row])
     track_id = int(rows.track_id[row])
     record: dict[str, Any] = {"id": number, "image_id": frame + 1, "video_id": 1}
     record["category_id"] = categories[int(rows.class_id[row])]
     if track_id >= 0:
         record |= {"track_id": track_id, "instance_id": track_id}
     record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
-    record["score"] = shortest(rows.score[row : row + 1])[0]
+    record["score"] = shortest_floats(rows.score[row : row + 1])[0]
     if rows.gallery_id[row] is not None:
         record["gallery_id"] = str(rows.gallery_id[row])
     if rows.coasted[row]:

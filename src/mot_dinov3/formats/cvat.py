@@ -1,15 +1,15 @@
-"""Reading CVAT for video 1.1: tracks of boxes as XML, frames from 0.
+"""Reading CVAT for video 1.1: tracks of boxes as XML, frames from 0 (https://docs.cvat.ai/docs/manual/advanced/xml_format).
 
 ``<track id label>`` holds ``<box frame outside occluded keyframe xtl ytl xbr ybr>``; between two boxes of a track the
-corners move linearly, and a box with ``outside="1"`` ends a stretch: CVAT's own meaning (its `TrackManager`). What CVAT
-exports lists every frame; a file with keyframes only, from elsewhere, ends a track with its last box.
+corners move linearly, and a box with ``outside="1"`` ends a segment: CVAT's own meaning (its `TrackManager`). CVAT
+exports every frame; in a file with keyframes only, from another program, a track ends with its last box.
 
-CVAT numbers tracks anew, so that our number of a track travels as an attribute (``track``), as do score, known identity
-and the mark of a predicted box; CVAT keeps attributes that the task's labels have, and drops the others.
+CVAT renumbers tracks, so our number of a track is stored as an attribute (``track``), as are score, known identity and
+the mark of a predicted box; CVAT keeps the attributes that the task's labels define, and drops the others.
 
-The parser is the standard library's expat, used directly: a document type declaration is refused, and with it go entity
-bombs and external entities, which is all that defusedxml would add; and unlike ElementTree it tells the line of what
-is wrong.
+The parser is the standard library's expat, used directly: a document type declaration is refused, and with it entity
+bombs and external entities, which is all that defusedxml would add; and unlike ElementTree it gives the line of a
+defect.
 """
 
 from __future__ import annotations
@@ -23,32 +23,34 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable
+from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable, reading
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import (
-    REMEDY,
+from mot_dinov3.formats.recorded_detections import (
+    ASSUMED_FPS,
+    BOX_REMEDY,
     Corners,
-    Hints,
+    ReadOptions,
+    RecordedDetections,
     Row,
     RowCollector,
     check_box,
     parse_number,
     parse_whole,
+    plausible,
 )
 
 log = logging.getLogger(__name__)
 
 TRACK, SCORE, GALLERY, COASTED = "track", "score", "gallery_id", "coasted"
-"""Attributes of a box in which CVAT carries what it has no place for."""
+"""Attributes of a box for fields that CVAT itself does not have."""
 
 MAX_GAP = 100_000  # frames from one box of a track to the next; more are a broken number
 MAX_DEPTH = 64
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _IN_TRACK, _IN_BOX = "annotations/track", "annotations/track/box"
-_TOLD = {
+_META_KEYS = {
     ("original_size", "width"): "width",
     ("original_size", "height"): "height",
     ("task", "size"): "size",
@@ -57,7 +59,7 @@ _TOLD = {
     ("task", "name"): "task",
     ("meta", "source"): "source",
 }
-"""What is noted of the head, by element: its parent's name and its own."""
+"""Elements of the file's head that are read: the parent's name and the own one → the key they are stored under."""
 
 
 @dataclasses.dataclass
@@ -77,8 +79,8 @@ class _Track:
     boxes: list[_Box] = dataclasses.field(default_factory=list)
 
 
-def read_cvat(path: Path, hints: Hints) -> RecordedDetections:
-    """Read tracks of boxes; other shapes are left out, and counted in the log.
+def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
+    """Read tracks of boxes; other shapes are skipped, and counted in the log.
 
     Raises:
         FormatError: It is no such file or breaks the format; the message names the line.
@@ -86,7 +88,7 @@ def read_cvat(path: Path, hints: Hints) -> RecordedDetections:
     reader = _Reader(path)
     reader.read()
     try:
-        numbers = number_labels(reader.labels, hints.names)
+        numbers = number_labels(reader.labels, options.names)
     except ValueError as error:
         raise FormatError(f"'{path}': {error}", remedy="give the class names of this very file") from error
     rows = RowCollector()
@@ -96,22 +98,18 @@ def read_cvat(path: Path, hints: Hints) -> RecordedDetections:
             try:
                 rows.add(frame, row)
             except ValueError as error:
-                raise FormatError(f"'{path}', line {line}: {error}", remedy=REMEDY) from error
-    fps = reader.fps()
-    size = reader.whole("width"), reader.whole("height")
-    video = VideoInfo(reader.source(), *size, fps or ASSUMED_FPS, reader.whole("size"))
-    _tell(path, reader.skipped)
+                raise FormatError(f"'{path}', line {line}: {error}", remedy=BOX_REMEDY) from error
+    fps = reader.meta_number("frame_rate")  # CVAT itself writes none
+    width, height, count = (int(reader.meta_number(key)) for key in ("width", "height", "size"))
+    video = VideoInfo(reader.source(), width, height, fps or ASSUMED_FPS, count)
+    if reader.skipped:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(reader.skipped.items()))
+        log.warning("'%s': skipped, since only upright boxes are read: %s", path, counts)
     return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers))
 
 
-def _tell(path: Path, skipped: Mapping[str, int]) -> None:
-    if skipped:
-        told = ", ".join(f"{count} {name}" for name, count in sorted(skipped.items()))
-        log.warning("'%s': left out, since only upright boxes are read: %s", path, told)
-
-
 class _Reader:
-    """What expat calls while it reads."""
+    """Handler of expat's events that collects tracks, labels and the file's head."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,32 +136,22 @@ class _Reader:
         if size > MAX_BYTES:
             raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than is read at once")
         try:
-            with self.path.open("rb") as file:
+            with reading(self.path), self.path.open("rb") as file:
                 self._parser.ParseFile(file)
         except expat.ExpatError as error:
             problem = expat.errors.messages.get(error.code, "broken")
             raise FormatError(
                 f"'{self.path}' is not valid XML: line {error.lineno}, column {error.offset + 1}: {problem}",
-                remedy="export it anew: it may have been cut off",
+                remedy="export it again: it may have been cut off",
             ) from error
-        except OSError as error:
-            raise FormatError(f"'{self.path}' cannot be read: {error.strerror or error}") from error
 
-    def whole(self, key: str) -> int:
-        """Return a whole number that the head tells, or 0."""
+    def meta_number(self, key: str) -> float:
+        """Return a number in the file's head, whole unless it is the frame rate; 0 where there is none."""
+        parse = parse_number if key == "frame_rate" else parse_whole
         try:
-            value = parse_whole(self._meta.get(key) or "0", key)
+            return plausible(parse(self._meta.get(key) or "0", key))
         except ValueError as error:
             raise FormatError(f"'{self.path}', <meta>: {error}") from error
-        return value if value <= MAX_FRAME else 0
-
-    def fps(self) -> float:
-        """Return the frame rate that the head tells (CVAT itself tells none), or 0."""
-        try:
-            value = parse_number(self._meta.get("frame_rate") or "0", "frame_rate")
-        except ValueError as error:
-            raise FormatError(f"'{self.path}', <meta>: {error}") from error
-        return value if 0 < value <= MAX_FRAME else 0.0
 
     def source(self) -> str:
         """Return the name of the video."""
@@ -201,20 +189,20 @@ class _Reader:
         self._text.clear()
         parent = self._open[-1] if self._open else ""
         if "meta" in self._open:
-            self._note(tag, parent, text)
+            self._store_meta(tag, parent, text)
         elif tag == "attribute" and "/".join(self._open) == _IN_BOX:
             self.tracks[-1].boxes[-1].attributes[self._attribute] = text
 
-    def _note(self, tag: str, parent: str, text: str) -> None:
-        """Note what the head tells; the labels of skeletons' parts are listed inside others and do not count."""
+    def _store_meta(self, tag: str, parent: str, text: str) -> None:
+        """Store an element of the head; the labels of skeletons' parts, which lie inside others, are no classes."""
         if parent == "label" and "label" not in self._open[:-1]:
             if tag == "name":
                 self._label, self._listed = text, True
                 self.labels.setdefault(text, None)
             elif tag == "class_id":
                 self.labels[self._label] = self._number(text, "class_id", low=-1)
-        elif (parent, tag) in _TOLD:
-            self._meta[_TOLD[parent, tag]] = text
+        elif (parent, tag) in _META_KEYS:
+            self._meta[_META_KEYS[parent, tag]] = text
 
     def _begin_track(self, given: Mapping[str, str]) -> None:
         label = self._get(given, "label", "track").strip()
@@ -235,7 +223,7 @@ class _Reader:
             if not outside:
                 check_box((x1, y1, x2, y2))
         except ValueError as error:
-            self._fail(str(error), REMEDY)
+            self._fail(str(error), BOX_REMEDY)
         if frame > MAX_FRAME:
             self._fail(f"the frame {frame} is beyond any video")
         self.skipped.update(["rotations of boxes"] if turned % 360 else [])
@@ -255,18 +243,18 @@ class _Reader:
 
 
 def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
-    """Return a number for each track: the one its boxes carry, else the file's own.
+    """Return a number for each track: the one in its boxes' attributes, else the file's own.
 
-    Where any track carries a number, a track without one was drawn by hand, and the second one with a number was split
-    off the first: both get new ones.
+    Where any track has an attribute, a track without one was drawn by hand, and the second one with the same number was
+    split off the first: both get new numbers.
     """
-    carried = [_carried(track) for track in tracks]
-    if all(number is None for number in carried):
-        return _own_ids(path, tracks)
-    fresh = max((number for number in carried if number is not None), default=0)
+    stored = [_stored_id(track) for track in tracks]
+    if all(number is None for number in stored):
+        return _file_ids(path, tracks)
+    fresh = max((number for number in stored if number is not None), default=0)
     taken: set[int] = set()
     ids, new = [], 0
-    for number in carried:
+    for number in stored:
         if number is None or (number >= 0 and number in taken):
             fresh, new = max(fresh, 0) + 1, new + 1
             number = fresh
@@ -277,8 +265,8 @@ def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
     return ids
 
 
-def _carried(track: _Track) -> int | None:
-    """Return the number that all boxes of a track carry, −1 for boxes that belong to none, or None."""
+def _stored_id(track: _Track) -> int | None:
+    """Return the number in the attributes of all boxes of a track, −1 for boxes without a track, or None."""
     found = {box.attributes.get(TRACK, "") for box in track.boxes}
     try:
         return parse_whole(found.pop(), TRACK, low=-1) if len(found) == 1 else None
@@ -286,7 +274,7 @@ def _carried(track: _Track) -> int | None:
         return None
 
 
-def _own_ids(path: Path, tracks: list[_Track]) -> list[int]:
+def _file_ids(path: Path, tracks: list[_Track]) -> list[int]:
     seen: dict[int, int] = {}
     for track in tracks:
         if track.number is None:
@@ -302,18 +290,18 @@ def _own_ids(path: Path, tracks: list[_Track]) -> list[int]:
 
 def _rows(path: Path, track: _Track, class_id: int, track_id: int) -> Iterator[tuple[int, int, Row]]:
     """Yield frame, line and row of every visible box of a track, with those between its keyframes."""
-    for box in _between(path, sorted(track.boxes, key=lambda box: box.frame)):
+    for box in _with_interpolated(path, sorted(track.boxes, key=lambda box: box.frame)):
         try:
             score = parse_number(box.attributes.get(SCORE) or "1", SCORE)
         except ValueError as error:
-            raise FormatError(f"'{path}', line {box.line}: {error}", remedy=REMEDY) from error
+            raise FormatError(f"'{path}', line {box.line}: {error}", remedy=BOX_REMEDY) from error
         name = box.attributes.get(GALLERY) or None
         coasted = box.attributes.get(COASTED) == "true"
         yield box.frame, box.line, Row(box.box, score, class_id, track_id, coasted, name)
 
 
-def _between(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
-    """Yield the visible boxes of a track, in order, and those on the line between them."""
+def _with_interpolated(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
+    """Yield the visible boxes of a track, in order, and those interpolated between them."""
     last: _Box | None = None
     for box in boxes:
         if last is not None:
@@ -324,20 +312,20 @@ def _between(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
                 if gap > MAX_GAP:
                     raise FormatError(
                         f"'{path}', line {box.line}: {gap} frames after the box before it, too many to fill",
-                        remedy='end the stretch with a box that has outside="1"',
+                        remedy='end the segment with a box that has outside="1"',
                     )
-                yield from _filled(last, box, gap)
+                yield from _interpolated(last, box, gap)
         if not box.outside:
             yield box
         last = box
 
 
-def _filled(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
+def _interpolated(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
     end = box.box
     if box.outside:
         try:
             check_box(end)
-        except ValueError:  # only a mark of the end: nothing moves towards it
+        except ValueError:  # it only marks the end: nothing moves towards it
             end = last.box
     for step in range(1, gap):
         x1, y1, x2, y2 = (a + (b - a) * step / gap for a, b in zip(last.box, end))

@@ -1,4 +1,4 @@
-"""Writing CVAT for video 1.1, to correct tracks in CVAT (see `cvat` for what the file means)."""
+"""Writing CVAT for video 1.1, to correct tracks in CVAT; `cvat` describes the format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from mot_dinov3.core.json_text import printable, shortest
+from mot_dinov3.core.json_text import printable, shortest_floats
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.class_names import labels_of
 from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))
 """Name, and whether it may differ from frame to frame."""
 
-_Place = tuple[int, int]  # frame, row
+_BoxPosition = tuple[int, int]  # frame, row
 
 
 def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
@@ -26,47 +26,45 @@ def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
 
     Args:
         path: The file.
-        recorded: What to write, with the boxes that are to be seen in `Detections.xyxy`.
+        recorded: Detections to write; the boxes are those of `Detections.xyxy`.
         created: Time of writing, ISO 8601.
     """
-    stretches = _stretches(recorded.frames)
-    classes = [_class_of(recorded.frames, places) for _, places in stretches]
+    tracks = _tracks(recorded.frames)
+    classes = [_class_of(recorded.frames, positions) for _, positions in tracks]
     labels = labels_of(classes, recorded.names)
     count = max(recorded.last_frame + 1, recorded.video.frame_count)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(_head(recorded, labels, count=count, created=created))
-        for (number, places), class_id in zip(stretches, classes):
+        for (number, positions), class_id in zip(tracks, classes):
             file.write(f'  <track id="{number}" label={_quoted(labels[class_id])} source="file">\n')
-            file.writelines(_boxes(recorded.frames, places, count))
+            file.writelines(_boxes(recorded.frames, positions, count))
             file.write("  </track>\n")
         file.write("</annotations>\n")
 
 
-def class_losses(frames: Mapping[int, Detections]) -> int:
-    """Return how many boxes have another class than their track, which in CVAT has one."""
+def count_lost_classes(frames: Mapping[int, Detections]) -> int:
+    """Return the number of boxes with another class than their track, which has only one in CVAT."""
     lost = 0
-    for _, places in _stretches(frames):
-        class_id = _class_of(frames, places)
-        lost += sum(int(frames[frame].class_id[row]) != class_id for frame, row in places)
+    for _, positions in _tracks(frames):
+        class_id = _class_of(frames, positions)
+        lost += sum(int(frames[frame].class_id[row]) != class_id for frame, row in positions)
     return lost
 
 
-def _stretches(frames: Mapping[int, Detections]) -> list[tuple[int, list[_Place]]]:
-    """Return number and places of each track, then of each box without one, which get the numbers after."""
-    tracks: dict[int, list[_Place]] = {}
-    alone: list[_Place] = []
+def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[_BoxPosition]]]:
+    """Return number and boxes of each track, then of each box without a track, numbered after them."""
+    tracks: dict[int, list[_BoxPosition]] = {}
+    untracked: list[_BoxPosition] = []
     for frame, rows in sorted(frames.items()):
         for row, track_id in enumerate(rows.track_id.tolist()):
-            (tracks.setdefault(track_id, []) if track_id >= 0 else alone).append((frame, row))
-    return [
-        *sorted(tracks.items()),
-        *((number, [place]) for number, place in enumerate(alone, max(tracks, default=-1) + 1)),
-    ]
+            (tracks.setdefault(track_id, []) if track_id >= 0 else untracked).append((frame, row))
+    singles = enumerate(untracked, max(tracks, default=-1) + 1)
+    return [*sorted(tracks.items()), *((number, [position]) for number, position in singles)]
 
 
-def _class_of(frames: Mapping[int, Detections], places: list[_Place]) -> int:
+def _class_of(frames: Mapping[int, Detections], positions: list[_BoxPosition]) -> int:
     """Return the class that most boxes of a track have."""
-    return Counter(int(frames[frame].class_id[row]) for frame, row in places).most_common(1)[0][0]
+    return Counter(int(frames[frame].class_id[row]) for frame, row in positions).most_common(1)[0][0]
 
 
 def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int, created: str) -> Iterator[str]:
@@ -80,7 +78,7 @@ def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int
         yield f"      <frame_rate>{video.fps!r}</frame_rate>\n"
     yield "      <labels>\n"
     for class_id, label in labels.items():
-        # CVAT does not read the numbers of classes: they are for whoever reads the file as it is
+        # CVAT does not read the numbers of classes: they are for other readers of the file
         yield f"        <label>\n          <name>{_escaped(label)}</name>\n          <class_id>{class_id}</class_id>\n"
         yield "          <type>rectangle</type>\n          <attributes>\n"
         for attribute, mutable in _ATTRIBUTES:
@@ -94,22 +92,22 @@ def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int
     yield f"    </task>\n    <dumped>{_escaped(created)}</dumped>\n    <source>{name}</source>\n  </meta>\n"
 
 
-def _boxes(frames: Mapping[int, Detections], places: list[_Place], count: int) -> Iterator[str]:
-    """Yield the boxes of a track, and after each stretch the mark of its end, unless the video ends there, too."""
-    following = [frame for frame, _ in places[1:]]
-    for (frame, row), then in zip(places, [*following, count]):
+def _boxes(frames: Mapping[int, Detections], positions: list[_BoxPosition], count: int) -> Iterator[str]:
+    """Yield the boxes of a track, and after each segment the mark of its end, unless the video ends there, too."""
+    next_frames = [*(frame for frame, _ in positions[1:]), count]
+    for (frame, row), next_frame in zip(positions, next_frames):
         yield _box(frame, frames[frame], row)
-        if frame + 1 < then:
+        if frame + 1 < next_frame:
             yield _box(frame + 1, frames[frame], row, outside=True)
 
 
 def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> str:
     coasted = bool(rows.coasted[row])
-    corners = zip(("xtl", "ytl", "xbr", "ybr"), shortest(rows.xyxy[row]))
+    corners = zip(("xtl", "ytl", "xbr", "ybr"), shortest_floats(rows.xyxy[row]))
     given = " ".join(f'{name}="{value!r}"' for name, value in corners)
     attributes = {
         TRACK: str(rows.track_id[row]),
-        SCORE: str(shortest(rows.score[row : row + 1])[0]),
+        SCORE: str(shortest_floats(rows.score[row : row + 1])[0]),
         GALLERY: rows.gallery_id[row] or "",
         COASTED: "true" if coasted else "",
     }

@@ -1,4 +1,4 @@
-"""det-v1: detections of a video as JSON, frame by frame, frames numbered from 0."""
+"""det-v1: detections of a video as JSON, frame by frame, frames numbered from 0; specified in ``docs/formats.md``."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from mot_dinov3.core.json_text import (
     kind_of,
     printable,
     read_object,
-    shortest,
     shortest_boxes,
+    shortest_floats,
     too_deep,
 )
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 
 SCHEMA = "det-v1"
-CARRIED = ("video", "detector", "frames_dir")
+SOURCE_KEYS = ("video", "detector", "frames_dir")
+"""Top-level keys of a file that results made from it keep."""
+
 _MAX_CLASS = 2**31
 
 
 def read_det_v1(path: str | Path) -> RecordedDetections:
-    """Read a det-v1 file; the dict of each detection stays whole in `Detections.extra`.
+    """Read a det-v1 file; the dict of each detection is kept whole in `Detections.extra`.
 
-    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are understood.
+    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are accepted.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
@@ -46,59 +48,59 @@ def read_document(path: Path, schema: str) -> RecordedDetections:
     document = read_object(path)
     video, fps_known, header = parse_header(path, document, schema)
     frames: dict[int, Detections] = {}
-    told = Told()
+    state = ParseState()
     last = -1
     for position, record in enumerate(_list(document, "frames", f"'{path}'")):
-        last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, told=told)
-    return RecordedDetections(str(path), frames, video, fps_known, told.names, header)
+        last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, state=state)
+    return RecordedDetections(str(path), frames, video, fps_known, state.names, header)
 
 
 @dataclasses.dataclass
-class Told:
-    """What the records have told until now.
+class ParseState:
+    """Class names and invalid detections found so far while a file is read.
 
     Attributes:
         names: Class id → class name.
-        skip: Leave out a detection that breaks the format, and count it, in place of an error.
-        skipped: How many were left out.
-        first: Where the first of them is, and what is wrong with it.
+        skip_invalid: Skip and count a detection that breaks the format, in place of an error.
+        skipped: Number of skipped detections.
+        first_problem: Position and defect of the first of them.
     """
 
     names: dict[int, str] = dataclasses.field(default_factory=dict)
-    skip: bool = False
+    skip_invalid: bool = False
     skipped: int = 0
-    first: str = ""
+    first_problem: str = ""
 
-    def refuse(self, problem: str) -> None:
-        """Count a detection that is left out, or raise `FormatError`."""
-        if not self.skip:
+    def reject(self, problem: str) -> None:
+        """Skip a detection, or raise `FormatError`."""
+        if not self.skip_invalid:
             raise FormatError(problem, remedy=_REMEDY)
         self.skipped += 1
-        self.first = self.first or problem
+        self.first_problem = self.first_problem or problem
 
 
 def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[VideoInfo, bool, dict[str, Any]]:
-    """Return what a document says of its video, whether it names the frame rate, and the keys that are carried on."""
+    """Return the video's properties, whether the frame rate is among them, and the keys that results keep."""
     found = document.get("schema_version")
     if found != schema:
         named = f"is '{found}'" if isinstance(found, str) else "is missing" if found is None else "is not a string"
         raise FormatError(f"'{path}' is not {schema}: its schema_version {named}", remedy=f"give a {schema} file")
     video, fps_known = _video(path, document.get("video"))
-    header = {key: document[key] for key in CARRIED if key in document}
+    header = {key: document[key] for key in SOURCE_KEYS if key in document}
     if too_deep(header):
         raise FormatError(f"'{path}': its header is nested too deeply")
     return video, fps_known, header
 
 
-def parse_frame(record: Any, where: str, *, position: int, last: int, told: Told) -> tuple[int, Detections]:
+def parse_frame(record: Any, where: str, *, position: int, last: int, state: ParseState) -> tuple[int, Detections]:
     """Return a frame record's number and its detections.
 
     Args:
-        record: The record, whatever the file holds.
+        record: The record, any JSON value.
         where: The file, quoted, for messages.
-        position: Of the record in its list.
+        position: Index of the record in its list.
         last: Number of the frame before, −1 for none.
-        told: Where class names are noted, and what is left out.
+        state: Collects class names and skipped detections.
 
     Raises:
         FormatError: It breaks the format; the message names frame and detection.
@@ -110,11 +112,11 @@ def parse_frame(record: Any, where: str, *, position: int, last: int, told: Told
             f"{where}: comes {'twice' if number == last else f'after frame {last}'}",
             remedy="write each frame once, in rising order",
         )
-    return number, _frame_detections(_list(record, "detections", where), told, where)
+    return number, _frame_detections(_list(record, "detections", where), state, where)
 
 
 def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
-    """Return what the header says of the video, zeros where it is silent, and whether it names the frame rate."""
+    """Return the video's properties in the header, zeros where it lacks them, and whether it gives the frame rate."""
     if video is None:
         return VideoInfo(str(path), 0, 0, ASSUMED_FPS), False
     if not isinstance(video, dict):
@@ -125,7 +127,7 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
         if value is None:
             continue
         if not is_number(value) or not -1 <= value <= MAX_FRAME:
-            raise FormatError(f"'{path}': video.{key} is not a believable number: {_brief(value)}")
+            raise FormatError(f"'{path}': video.{key} is not a plausible number: {_brief(value)}")
         numbers[key] = max(value, 0)
     name = video.get("path", "")
     if not isinstance(name, str):
@@ -155,7 +157,7 @@ def _frame_number(record: object, where: str) -> int:
     return number
 
 
-def _frame_detections(records: list[Any], told: Told, where: str) -> Detections:
+def _frame_detections(records: list[Any], state: ParseState, where: str) -> Detections:
     """Return the detections of one frame, in file order."""
     if not records:
         return Detections.empty()
@@ -164,11 +166,11 @@ def _frame_detections(records: list[Any], told: Told, where: str) -> Detections:
         try:
             if not isinstance(record, dict):
                 raise ValueError(f"must be an object, not a {kind_of(record)}")
-            columns = _box(record), _score(record), _class_id(record, told.names)
+            columns = _box(record), _score(record), _class_id(record, state.names)
             if too_deep(record):
                 raise ValueError("is nested too deeply")
         except ValueError as error:
-            told.refuse(f"{where}, detection {row}: {error}")
+            state.reject(f"{where}, detection {row}: {error}")
             continue
         kept.append(record)
         xyxy.append(columns[0])
@@ -192,7 +194,7 @@ def _box(record: Mapping[str, Any]) -> list[float]:
     if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
         raise ValueError(f"bbox must be four finite numbers, got {_brief(box)}")
     if max(box) > MAX_COORDINATE or min(box) < -MAX_COORDINATE:
-        raise ValueError(f"bbox lies beyond any picture: {_brief(box)}")
+        raise ValueError(f"bbox lies beyond any image: {_brief(box)}")
     if not has_size(*box):
         raise ValueError(f"bbox has no positive size: {_brief(box)}")
     return box
@@ -218,7 +220,7 @@ def _class_id(record: Mapping[str, Any], names: dict[int, str]) -> int:
 
 
 def _brief(value: object) -> str:
-    """Return `value` for a message, never longer than a line has room for."""
+    """Return `value` for a message, shortened to fit a line."""
     if type(value) is int and abs(value) > 10**40:
         return "a number of more than 40 digits"
     if isinstance(value, (list, dict)) and len(value) > 8:
@@ -260,17 +262,21 @@ def det_v1_header(video: VideoInfo, model: ModelInfo) -> dict[str, Any]:
 
 
 def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
-    """Return the record of frame `index`; a detection that came from a file is handed on as it was."""
+    """Return the record of frame `index`; a detection that was read from a file keeps its fields."""
     records = detection_records(detections, names)
     return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
 
 
 def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return a det-v1 dict a row: every key of the record it came from, or one built from the columns."""
+    """Return one det-v1 dict per row: all keys of the record that it was read from, or those made from the columns."""
     records = []
-    boxes, scores, class_ids = shortest_boxes(detections.xyxy), shortest(detections.score), detections.class_id.tolist()
+    boxes, scores, class_ids = (
+        shortest_boxes(detections.xyxy),
+        shortest_floats(detections.score),
+        detections.class_id.tolist(),
+    )
     for row, source in enumerate(detections.extra):
-        if detections.coasted[row]:  # a predicted box: nothing of a record holds for it
+        if detections.coasted[row]:  # a predicted box: no field of its record is valid for it
             source = None
         record = dict(source) if source is not None else {}
         if "bbox" not in record:

@@ -1,7 +1,7 @@
-"""det-v1 read frame by frame: memory does not grow with the length of the video.
+"""Reading det-v1 frame by frame, in memory that does not grow with the length of the video.
 
-The standard library's scanner decodes one record at a time out of a sliding window of text. It is as fast as reading
-the file whole, and several times faster than incremental parsers that build every value in Python.
+The standard library's scanner decodes one record at a time from a sliding window of text. It is as fast as reading the
+file at once, and several times faster than incremental parsers that build every value in Python.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import check_file, dumps, kind_of
+from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.det_v1 import SCHEMA, Told, parse_frame, parse_header
+from mot_dinov3.formats.det_v1 import SCHEMA, ParseState, parse_frame, parse_header
 
 WINDOW = 1 << 18  # characters read at once
-LARGEST = 1 << 26  # characters of one record; what is longer is no frame
+MAX_RECORD = 1 << 26  # characters of one record; a longer one is no frame
 NEAR = 16  # an error this close to the window's end may come from the cut, not from the file
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 @dataclasses.dataclass(frozen=True)
-class FrameRecord:
-    """One frame of a file.
+class RecordedFrame:
+    """One frame of a det-v1 file.
 
     Attributes:
         index: Its number.
@@ -41,42 +40,39 @@ class FrameRecord:
 
 
 class DetectionStream:
-    """Reads a det-v1 file once, in order. The keys before ``frames`` are read at once, those behind it at the end.
+    """Frames of a det-v1 file, read once in order; keys before ``frames`` are read first, those behind it at the end.
 
     Args:
         path: The file.
-        skip_bad: Leave out detections that break the format, and count them.
+        skip_invalid: Skip and count detections that break the format.
 
     Attributes:
-        told: Class names, and what was left out, as far as records have been read.
-        video: What the file says of its video; zeros where it is silent.
-        fps_known: The file names the frame rate.
-        header: The file's own top-level keys that a result carries on.
+        state: Class names and skipped detections, as far as records have been read.
+        video: Properties of the video in the file; zeros where it lacks them.
+        fps_known: The file gives the frame rate.
+        header: The file's own top-level keys that a result keeps.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
 
-    def __init__(self, path: str | Path, *, skip_bad: bool = False) -> None:
+    def __init__(self, path: str | Path, *, skip_invalid: bool = False) -> None:
         self.path = Path(path)
         check_file(self.path)
-        self.told = Told(skip=skip_bad)
+        self.state = ParseState(skip_invalid=skip_invalid)
         self._keys: dict[str, Any] = {}
-        try:
+        with reading(self.path):
             self._file = self.path.open(encoding="utf-8-sig")
-        except OSError as error:
-            raise FormatError(f"'{self.path}' cannot be read: {error.strerror or error}") from error
         self._text = _Window(self.path, self._file)
         try:
             self._begin()
-            late = "schema_version" not in self._keys
-            told = {"schema_version": SCHEMA, **self._keys} if late else self._keys
-            self.video, self.fps_known, self.header = self._parse_header(told)
+            # a schema_version behind the frames is checked at the end
+            self.video, self.fps_known, self.header = self._parse_header({"schema_version": SCHEMA, **self._keys})
         except BaseException:
             self.close()
             raise
 
-    def __iter__(self) -> Iterator[FrameRecord]:
+    def __iter__(self) -> Iterator[RecordedFrame]:
         """Yield the frames, whose numbers rise."""
         last, position, text = -1, 0, self._text
         while text.peek() != "]":
@@ -84,9 +80,9 @@ class DetectionStream:
                 text.take(",")
             record = text.value()
             where = f"'{self.path}'"
-            last, detections = parse_frame(record, where, position=position, last=last, told=self.told)
+            last, detections = parse_frame(record, where, position=position, last=last, state=self.state)
             keys = {key: value for key, value in record.items() if key not in ("detections", "frame", "frame_index")}
-            yield FrameRecord(last, detections, keys)
+            yield RecordedFrame(last, detections, keys)
             position += 1
         text.take("]")
         self._end()
@@ -145,9 +141,7 @@ class DetectionStream:
     def __enter__(self) -> DetectionStream:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -161,23 +155,19 @@ class _Window:
         self._at = 0
         self._lines = 0  # newlines that have slid out of the window
         self._ended = False
-        # NaN, Infinity and numbers too large for a float (1e999) are left to whoever uses them, who can name the
-        # detection: a check of each number would double the time.
+        # NaN, Infinity and numbers too large for a float (1e999) are left to the parser of the records, which can name
+        # the detection: a check of each number would double the time.
         self._decoder = json.JSONDecoder()
 
     def _more(self, count: int = WINDOW) -> None:
-        try:
+        with reading(self._path):
             read = self._file.read(count)
-        except UnicodeDecodeError as error:
-            raise FormatError(f"'{self._path}' is not UTF-8 text", remedy="save it as UTF-8") from error
-        except OSError as error:
-            raise FormatError(f"'{self._path}' cannot be read: {error.strerror or error}") from error
         self._lines += self._text.count("\n", 0, self._at)
         self._text, self._at = self._text[self._at :] + read, 0
         self._ended = not read
 
     def peek(self) -> str:
-        """Return the next character that is no space, without taking it; empty at the file's end."""
+        """Return the next character that is not white space, without taking it; empty at the file's end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             self._at = space.end() if space else self._at
@@ -186,7 +176,7 @@ class _Window:
             self._more()
 
     def take(self, wanted: str) -> None:
-        """Take the next character, which has to be `wanted`."""
+        """Take the next character; raise `FormatError` unless it is `wanted`."""
         found = self.peek()
         if found != wanted:
             what = f"expected '{wanted}', found '{found}'" if found else f"it ends where '{wanted}' is expected"
@@ -214,7 +204,7 @@ class _Window:
                     f"'{self._path}' is not valid JSON: {self.place(error.pos)}: {error.msg}",
                     remedy="write it anew: it may have been cut off",
                 ) from error
-            except ValueError as error:  # ours from the hooks, or Python's limit on the digits of an integer
+            except ValueError as error:  # Python's limit on the digits of an integer
                 raise FormatError(
                     f"'{self._path}' is not valid JSON: {self.place()}: {error}", remedy="write finite numbers only"
                 ) from error
@@ -227,7 +217,7 @@ class _Window:
             return value
 
     def _is_cut(self, error: json.JSONDecodeError) -> bool:
-        if self._ended or len(self._text) - self._at > LARGEST:
+        if self._ended or len(self._text) - self._at > MAX_RECORD:
             return False
         return error.pos >= len(self._text) - NEAR or error.msg.startswith("Unterminated string")
 

@@ -1,6 +1,6 @@
-"""Every format of boxes and tracks by name: recognised, read, written, and what it has no room for.
+"""Registry of the formats of boxes and tracks: how each is detected, read and written, and which fields it keeps.
 
-What all of them become, and are made from, is `RecordedDetections`.
+All of them are read into, and written from, `RecordedDetections`.
 """
 
 from __future__ import annotations
@@ -16,34 +16,33 @@ from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
 from mot_dinov3.core.json_text import check_file, read_object, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1, tracks_csv, yolo_labels
-from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.rows import Hints, frame_numbers, picture_size
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
-HEAD = 1 << 16  # bytes of a file by which its format is told
-_COLUMNS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.OURS}
-_EVERYTHING = frozenset(("tracks", "loose", "classes", "names", "gallery", "coasted", "video"))
+HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
+_KNOWN_KEYS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.TRACK_KEYS}
+_COMMON_FIELDS = frozenset(("tracks", "untracked", "classes", "names", "gallery", "coasted", "video"))
 
 
 @dataclasses.dataclass(frozen=True)
-class Format:
-    """How a format is read and written.
+class FileFormat:
+    """Reader, writer and fields of a format.
 
     Attributes:
-        read: Takes a path and what the user knows; raises `FormatError` that names file and place.
-        write: Takes the path, what to write, and ``created``, the time, ISO 8601.
-        room: What it can hold beside boxes and scores: ``tracks``, ``loose`` (boxes without a track), ``classes``,
-            ``names`` (of classes), ``gallery`` (known identities), ``sure`` (how sure these are), ``coasted`` (which
-            boxes are predicted), ``video`` (size and frame rate), ``keys`` (a detection's other keys), and which boxes:
-            ``detected``, or ``both`` a detected one and its track's; neither means the track's.
-        endings: Of files that are in no other format.
-        holds: For a format that is a folder, whether a file in it, by its path there, is of the format; else None.
+        read: Takes a path and the user's options; raises a `FormatError` that names file and position.
+        write: Takes the path, the detections, and the time of writing, ISO 8601.
+        fields: Fields beside boxes and scores: ``tracks``, ``untracked`` (boxes without a track), ``classes``,
+            ``names`` (of classes), ``gallery`` (known identities), ``confidence`` (of these), ``coasted`` (which boxes
+            are predicted), ``video`` (size and frame rate), ``keys`` (a detection's other keys), and which boxes:
+            ``detected`` ones, or ``both`` a detected one and its track's; neither means the track's.
+        suffixes: Of files that are in no other format.
+        is_member: For a format that is a folder, whether it has a file of this relative path; else None.
     """
 
-    read: Callable[[Path, Hints], RecordedDetections]
+    read: Callable[[Path, ReadOptions], RecordedDetections]
     write: Callable[[Path, RecordedDetections, str], None]
-    room: frozenset[str]
-    endings: tuple[str, ...] = ()
-    holds: Callable[[Path], bool] | None = None
+    fields: frozenset[str]
+    suffixes: tuple[str, ...] = ()
+    is_member: Callable[[Path], bool] | None = None
 
 
 def _write_mot(path: Path, recorded: RecordedDetections, created: str) -> None:
@@ -82,7 +81,7 @@ def _write_det_v1(path: Path, recorded: RecordedDetections, created: str) -> Non
 
 def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
     header = track_v1.track_v1_header(
-        carried=_det_header(recorded), created_at_utc=created, tracker=track_v1.tracker_block("imported", {})
+        source_header=_det_header(recorded), created_at_utc=created, tracker=track_v1.tracker_block("imported", {})
     )
     frames = (
         track_v1.track_v1_frame(index, recorded.frames.get(index, Detections.empty()), recorded.names)
@@ -92,54 +91,60 @@ def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> N
         write_document(file, header, frames)
 
 
-def _named(read: Callable[[Path], RecordedDetections]) -> Callable[[Path, Hints], RecordedDetections]:
-    """Return the reader of a format whose classes are numbers: the user's names are added to its own."""
+def _with_names(read: Callable[[Path], RecordedDetections]) -> Callable[[Path, ReadOptions], RecordedDetections]:
+    """Return the reader of a format with class numbers, which adds the user's class names to those of the file."""
 
-    def reader(path: Path, hints: Hints) -> RecordedDetections:
+    def reader(path: Path, options: ReadOptions) -> RecordedDetections:
         found = read(path)
-        return dataclasses.replace(found, names={**found.names, **hints.names})
+        return dataclasses.replace(found, names={**found.names, **options.names})
 
     return reader
 
 
-FORMATS: Mapping[str, Format] = {
-    "motchallenge": Format(_named(motchallenge.read_recorded), _write_mot, frozenset(("tracks",)), (".txt",)),
-    "det-v1": Format(
-        _named(det_v1.read_det_v1), _write_det_v1, frozenset(("loose", "classes", "names", "video", "keys", "detected"))
+FORMATS: Mapping[str, FileFormat] = {
+    "motchallenge": FileFormat(
+        _with_names(motchallenge.read_motchallenge), _write_mot, frozenset(("tracks",)), (".txt",)
     ),
-    "track-v1": Format(_named(track_v1.read_track_v1), _write_track_v1, _EVERYTHING | {"both", "keys", "sure"}),
-    "coco": Format(coco.read_coco, coco.write_coco, _EVERYTHING),
-    "cvat": Format(cvat.read_cvat, cvat_writer.write_cvat, _EVERYTHING, (".xml",)),
-    "yolo": Format(
+    "det-v1": FileFormat(
+        _with_names(det_v1.read_det_v1),
+        _write_det_v1,
+        frozenset(("untracked", "classes", "names", "video", "keys", "detected")),
+    ),
+    "track-v1": FileFormat(
+        _with_names(track_v1.read_track_v1), _write_track_v1, _COMMON_FIELDS | {"both", "keys", "confidence"}
+    ),
+    "coco": FileFormat(coco.read_coco, coco.write_coco, _COMMON_FIELDS),
+    "cvat": FileFormat(cvat.read_cvat, cvat_writer.write_cvat, _COMMON_FIELDS, (".xml",)),
+    "yolo": FileFormat(
         yolo_labels.read_yolo,
         yolo_labels.write_yolo,
-        frozenset(("tracks", "loose", "classes", "names", "video")),
-        holds=yolo_labels.holds,
+        frozenset(("tracks", "untracked", "classes", "names", "video")),
+        is_member=yolo_labels.is_member,
     ),
-    "csv": Format(
-        _named(tracks_csv.read_table),
+    "csv": FileFormat(
+        _with_names(tracks_csv.read_tracks_csv),
         _write_csv,
-        frozenset(("tracks", "classes", "names", "gallery", "sure", "coasted")),
+        frozenset(("tracks", "classes", "names", "gallery", "confidence", "coasted")),
         (".csv",),
     ),
 }
 
 
-def recognise(path: Path) -> str:
-    """Return the name of the format that a file or folder is in.
+def detect_format(path: Path) -> str:
+    """Return the name of the format of a file or folder, detected from its content.
 
     Raises:
         FormatError: It is in none of them, or does not exist.
     """
     if path.is_dir():
-        if yolo_labels.is_yolo(path):
+        if yolo_labels.is_label_folder(path):
             return "yolo"
         raise FormatError(
             f"'{path}' is a folder without labels", remedy="name a file in it, or a folder of YOLO labels"
         )
     check_file(path)
     with path.open("rb") as file:
-        head = file.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        head = file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     if head[:1] in (b"{", b"[") or path.suffix.lower() == ".json":
         return _json_format(path, head)
     if head[:1] == b"<" or path.suffix.lower() == ".xml":
@@ -153,7 +158,7 @@ def recognise(path: Path) -> str:
 
 
 def _json_format(path: Path, head: bytes) -> str:
-    """Return the name of a JSON file's format: by its beginning where that tells, else by all its keys."""
+    """Return the name of a JSON file's format: from its beginning where that is enough, else from all its keys."""
     schema = re.search(rb'"schema_version"\s*:\s*"([a-z0-9-]+)"', head)
     if schema and schema[1].decode() in ("det-v1", "track-v1"):
         return schema[1].decode()
@@ -164,7 +169,7 @@ def _json_format(path: Path, head: bytes) -> str:
         return "coco"
     if document.get("schema_version") in ("det-v1", "track-v1"):
         return str(document["schema_version"])
-    if "frames" in document:  # det-v1 without its name: its reader says what is missing
+    if "frames" in document:  # det-v1 without its schema_version: its reader reports what is missing
         return "det-v1"
     raise FormatError(
         f"'{path}' is JSON of none of the formats", remedy=f"--from says which: {', '.join(sorted(FORMATS))}"
@@ -172,33 +177,37 @@ def _json_format(path: Path, head: bytes) -> str:
 
 
 def format_of_output(path: Path) -> str:
-    """Return the name of the format that a file to be written should be in, by its ending.
+    """Return the name of the format of a file to be written, by its suffix.
 
     Raises:
-        UsageError: The ending fits several, or none.
+        UsageError: The suffix fits several, or none.
     """
-    fitting = [name for name, known in FORMATS.items() if path.suffix.lower() in known.endings]
+    fitting = [name for name, known in FORMATS.items() if path.suffix.lower() in known.suffixes]
     if len(fitting) == 1:
         return fitting[0]
-    names = [n for n, known in FORMATS.items() if not known.endings and (known.holds is not None) == (not path.suffix)]
+    names = [
+        name
+        for name, known in FORMATS.items()
+        if not known.suffixes and (known.is_member is not None) == (not path.suffix)
+    ]
     raise UsageError(
-        f"'{path}' does not tell which format it should have", remedy=f"--to says which: {', '.join(names or FORMATS)}"
+        f"the format of '{path}' is not clear from its name", remedy=f"--to says which: {', '.join(names or FORMATS)}"
     )
 
 
-def read_any(path: Path, hints: Hints | None = None, *, name: str | None = None) -> RecordedDetections:
-    """Read a file in the format of that `name`, or in the one that it is recognised to have.
+def read_any(path: Path, options: ReadOptions | None = None, *, name: str | None = None) -> RecordedDetections:
+    """Read a file in the format `name`, or in the one detected from its content.
 
     Raises:
-        FormatError: It breaks the format; the message names file and place.
+        FormatError: It breaks the format; the message names file and position.
         UnknownNameError: There is no format of that name.
     """
-    name = name or recognise(path)
+    name = name or detect_format(path)
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
-    hints = hints or Hints()
-    found = FORMATS[name].read(path, hints)
-    width, height = picture_size(path, found.video.width, found.video.height, hints)
+    options = options or ReadOptions()
+    found = FORMATS[name].read(path, options)
+    width, height = image_size(path, found.video.width, found.video.height, options)
     for index, rows in found.frames.items():
         ids, times = np.unique(rows.track_id[rows.track_id >= 0], return_counts=True)
         if (times > 1).any():
@@ -208,8 +217,25 @@ def read_any(path: Path, hints: Hints | None = None, *, name: str | None = None)
     return dataclasses.replace(found, video=dataclasses.replace(found.video, width=width, height=height))
 
 
-def shown(recorded: RecordedDetections) -> RecordedDetections:
-    """Return the same with the tracks' smoothed boxes in place of the detected ones, for formats with one box a row."""
+def read_recorded(path: str | Path) -> RecordedDetections:
+    """Read the boxes of a file in any of the `FORMATS`, without their tracks.
+
+    Raises:
+        FormatError: The file breaks its format.
+    """
+    path = Path(path)
+    name = detect_format(path)
+    if name == "motchallenge":
+        return motchallenge.read_detections(path)
+    if name == "det-v1":
+        return det_v1.read_det_v1(path)
+    found = read_any(path, name=name)
+    frames = {index: track_v1.without_tracks(rows) for index, rows in found.frames.items()}
+    return dataclasses.replace(found, frames=frames)
+
+
+def with_track_boxes(recorded: RecordedDetections) -> RecordedDetections:
+    """Return the tracks' smoothed boxes in place of the detected ones, for formats with one box per row."""
     frames = {
         index: rows if rows.track_xyxy is None else rows.replace(xyxy=rows.track_xyxy, track_xyxy=None)
         for index, rows in recorded.frames.items()
@@ -217,34 +243,37 @@ def shown(recorded: RecordedDetections) -> RecordedDetections:
     return dataclasses.replace(recorded, frames=frames)
 
 
-def losses(recorded: RecordedDetections, name: str) -> list[str]:
-    """Return what the format of that `name` has no room for, each counted; empty where it holds everything."""
-    room, frames = FORMATS[name].room, recorded.frames.values()
+def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
+    """Return descriptions, with counts, of the fields that the format `name` cannot keep."""
+    kept, frames = FORMATS[name].fields, recorded.frames.values()
     tracked = _count(frames, lambda rows: rows.track_id >= 0)
     counts = {
         "tracks": ("the tracks of {} boxes", tracked),
-        "loose": ("{} boxes without a track, left out", _count(frames, lambda rows: rows.track_id < 0)),
+        "untracked": ("{} boxes without a track, left out", _count(frames, lambda rows: rows.track_id < 0)),
         "classes": ("the classes of {} boxes", _count(frames, lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
-        "gallery": ("the known identities of {} boxes", _count(frames, _are_named)),
-        "sure": ("how sure {} known identities are", _count(frames, lambda rows: np.isfinite(rows.gallery_distance))),
+        "gallery": ("the known identities of {} boxes", _count(frames, _are_identified)),
+        "confidence": (
+            "the confidence of {} known identities",
+            _count(frames, lambda rows: np.isfinite(rows.gallery_distance)),
+        ),
         "coasted": ("the mark of {} predicted boxes", _count(frames, lambda rows: rows.coasted)),
         "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),
         "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", _count(frames, _differ)),
         "keys": ("further keys of {} detections", _count(frames, _have_keys)),
     }
     if name == "motchallenge" and not tracked:
-        counts.pop("loose")
-    if "gallery" not in room:
-        counts.pop("sure")
-    if "detected" in room:
+        counts.pop("untracked")
+    if "gallery" not in kept:
+        counts.pop("confidence")
+    if "detected" in kept:
         counts.pop("both")
     if name == "det-v1":  # it has no box where nothing was detected
         counts["coasted"] = ("{} predicted boxes, left out", counts["coasted"][1])
-    lost = [text.format(count) for kind, (text, count) in counts.items() if kind not in room and count]
-    if name == "yolo" and (bare := _count(frames, lambda rows: rows.class_id < 0)):
-        lost.append(f"{bare} boxes without a class, written as class 0")
-    if name == "cvat" and (changed := cvat_writer.class_losses(recorded.frames)):
+    lost = [text.format(count) for field, (text, count) in counts.items() if field not in kept and count]
+    if name == "yolo" and (unclassified := _count(frames, lambda rows: rows.class_id < 0)):
+        lost.append(f"{unclassified} boxes without a class, written as class 0")
+    if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):
         lost.append(f"the classes of {changed} boxes that differ from their track's")
     return lost
 
@@ -253,7 +282,7 @@ def _count(frames: Iterable[Detections], which: Callable[[Detections], np.ndarra
     return sum(int(np.count_nonzero(which(rows))) for rows in frames)
 
 
-def _are_named(rows: Detections) -> np.ndarray:
+def _are_identified(rows: Detections) -> np.ndarray:
     return np.array([name is not None for name in rows.gallery_id], np.bool_)
 
 
@@ -264,4 +293,4 @@ def _differ(rows: Detections) -> np.ndarray:
 
 
 def _have_keys(rows: Detections) -> np.ndarray:
-    return np.array([record is not None and bool(record.keys() - _COLUMNS) for record in rows.extra], np.bool_)
+    return np.array([record is not None and bool(record.keys() - _KNOWN_KEYS) for record in rows.extra], np.bool_)

@@ -1,4 +1,8 @@
-"""Keypoints as CSV tables: our long one, Annolid's tracking table, DeepLabCut's wide one."""
+"""Keypoints as CSV tables: a long one of this program, Annolid's tracking table, and DeepLabCut's wide table.
+
+The long table has one row per keypoint and frame. Annolid: https://github.com/healthonrails/annolid; DeepLabCut:
+https://deeplabcut.github.io/DeepLabCut (``scorer``, ``individuals``, ``bodyparts``, ``coords``).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ SCORER = "mot-dinov3"
 
 
 def long_rows(frame: int, time: float, keypoints: Keypoints) -> Iterator[tuple[str, ...]]:
-    """Yield a row of `LONG_COLUMNS` for every keypoint of a frame; a lost one has NaN for coordinates."""
+    """Yield a row of `LONG_COLUMNS` for every keypoint of a frame; the coordinates of lost ones are NaN."""
     for row, name in enumerate(keypoints.name):
         x, y = keypoints.xy[row]
         yield (
@@ -50,10 +54,10 @@ def long_rows(frame: int, time: float, keypoints: Keypoints) -> Iterator[tuple[s
 
 
 class LongTable:
-    """The long table while it grows: every frame is on disk as soon as it is written.
+    """Writes a long table; every frame is on disk as soon as it is written.
 
     Args:
-        path: Where; an earlier file is replaced.
+        path: The file; an earlier one is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +80,7 @@ def read_long(path: Path) -> Iterator[tuple[int, float, Keypoints]]:
     """Yield frame, time and keypoints of a long table, in its order.
 
     Raises:
-        FormatError: It is no such table; the message names the line.
+        FormatError: It is not such a table; the message names the line.
     """
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
@@ -111,7 +115,7 @@ def _frame_of(path: Path, line: int, rows: Sequence[Sequence[str]]) -> tuple[int
 
 
 def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:
-    """Yield rows of Annolid's tracking table: instances with box and mask first, then points.
+    """Yield rows of Annolid's tracking table: instances with box and mask first, then keypoints.
 
     Args:
         frame: Its number.
@@ -123,7 +127,7 @@ def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Ite
         score = float(np.mean(keypoints.score[rows])) if rows else 1.0
         corners = np.vstack(polygons)
         (x1, y1), (x2, y2) = corners.min(0), corners.max(0)
-        mask = _filled(polygons, size)
+        mask = _mask_of(polygons, size)
         ys, xs = np.nonzero(mask)
         cx, cy = (xs.mean(), ys.mean()) if len(xs) else corners.mean(0)
         box = (f"{v:.2f}" for v in (x1, y1, x2, y2, cx, cy))
@@ -140,7 +144,7 @@ def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Ite
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
-    """Return COCO's compressed run-length text of a ``(h, w)`` mask: columns first, background first."""
+    """Return COCO's compressed run-length encoding of a ``(h, w)`` mask: by columns, the background first."""
     flat = mask.T.reshape(-1).astype(np.int8)
     changes = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], changes, [len(flat)]])).tolist()
@@ -149,7 +153,7 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
     for i, count in enumerate(counts):
         value = int(count) - (int(counts[i - 2]) if i > 2 else 0)
         more = True
-        while more:
+        while more:  # five bits a character, the lowest first, the sixth says that more follow
             low = value & 0x1F
             value >>= 5
             more = value != -1 if low & 0x10 else value != 0
@@ -157,7 +161,7 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
     return "".join(text)
 
 
-def _filled(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def _mask_of(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     import cv2
 
     canvas = np.zeros((size[1], size[0]), np.uint8)
@@ -166,7 +170,7 @@ def _filled(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) 
 
 
 def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
-    """Write a DeepLabCut table: three header rows, four where there are several animals, one row a frame.
+    """Write a DeepLabCut table: three header rows, four where there are several animals, then one row per frame.
 
     Args:
         file: Open text file.
@@ -180,8 +184,8 @@ def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
             headed = True
         cells: list[str] = []
         for (x, y), score in zip(keypoints.xy, keypoints.score):
-            found = bool(np.isfinite(x))
-            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if found else ["", "", "0.0000"]
+            is_found = bool(np.isfinite(x))
+            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if is_found else ["", "", "0.0000"]
         writer.writerow([str(number), *cells])
 
 

@@ -1,7 +1,8 @@
-"""LabelMe and Annolid annotation files: shapes in, shapes out, and who wrote a file.
+"""LabelMe and Annolid annotation files of video frames, read and written, and whether a person has edited one.
 
-A file that we write carries a digest of its shapes. One without a digest, or whose shapes no longer fit it, was made
-or edited by a person: it is input, and never overwritten.
+The format is LabelMe's JSON (https://github.com/wkentaro/labelme) with the additions of Annolid
+(https://github.com/healthonrails/annolid). A file that this program writes contains a digest of its shapes. One without
+a digest, or whose shapes no longer match it, was made or edited by a person: it is input, and never overwritten.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats.labelme_shapes import Points, Shape, outline_shapes, point_shapes, read_shape
 
 VERSION = "5.5.0"
-OURS = "mot_dinov3"  # key in `otherData`
+OWN_KEY = "mot_dinov3"  # in `otherData`
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFrame:
-    """What a person labelled in one frame.
+    """Labels of a person in one frame.
 
     Attributes:
-        path: File it came from.
+        path: File they were read from.
         frame: 0-based number.
-        shapes: Its points and outlines.
-        notices: What could not be read.
+        shapes: Points and outlines.
+        notices: Shapes that could not be read, and other warnings.
     """
 
     path: Path
@@ -41,7 +42,7 @@ class LabelledFrame:
 
 
 def frame_path(folder: Path, stem: str, frame: int) -> Path:
-    """Return the file of a frame: ``<stem>_000000123.json``."""
+    """Return the path of a frame's file: ``<stem>_000000123.json``."""
     return folder / f"{stem}_{frame:09d}.json"
 
 
@@ -57,9 +58,9 @@ def frame_files(folder: Path, stem: str) -> dict[int, Path]:
 
 
 def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[LabelledFrame]:
-    """Return what a person labelled for a video, in frame order; what we wrote ourselves is left out.
+    """Return the frames of a video that a person has labelled, in order; generated files are skipped.
 
-    Read are the frame files and ``<stem>_annotations.ndjson``; a frame file wins over the same frame there.
+    Reads the frame files and ``<stem>_annotations.ndjson``; a frame file wins over the same frame there.
 
     Args:
         folder: The video's result folder.
@@ -67,24 +68,24 @@ def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[Labelled
         size: Width and height of the video's frames.
 
     Raises:
-        FormatError: A file cannot be read, or is of another picture size.
+        FormatError: A file cannot be read, or is for another image size.
     """
     found = {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
     for frame, path in frame_files(folder, stem).items():
         found[frame] = path, _shallow(read_object(path), f"'{path}'")
     labelled = []
     for frame, (path, content) in sorted(found.items()):
-        if not is_ours(content):
+        if not is_generated(content):
             labelled.append(read_frame(path, frame, content, size))
     return labelled
 
 
 def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
-    """Return the outlines in a frame file that we wrote, by instance; none where the file is not ours or gone."""
+    """Return the outlines in a generated frame file, by instance; empty where it was edited or does not exist."""
     if not path.is_file():
         return {}
     content = _shallow(read_object(path), f"'{path}'")
-    shapes = content.get("shapes") if is_ours(content) else None
+    shapes = content.get("shapes") if is_generated(content) else None
     found: dict[str, tuple[Points, ...]] = {}
     for raw in shapes if isinstance(shapes, list) else ():
         shape = read_shape(raw)
@@ -94,31 +95,31 @@ def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
 
 
 def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return `content`, which is walked through by calls within calls, unless that could exhaust the stack."""
+    """Return `content`; raise `FormatError` where it is nested so deeply that walking it could exhaust the stack."""
     if too_deep(content):
         raise FormatError(f"{where} is nested too deeply to be what it should be")
     return content
 
 
-def is_ours(content: Mapping[str, Any]) -> bool:
-    """Tell whether a frame file is as we wrote it."""
+def is_generated(content: Mapping[str, Any]) -> bool:
+    """Return whether a frame file is unchanged since this program wrote it."""
     other = content.get("otherData")
-    signed = other.get(OURS) if isinstance(other, dict) else None
+    signed = other.get(OWN_KEY) if isinstance(other, dict) else None
     written = signed.get("digest") if isinstance(signed, dict) else None
     return bool(written) and written == digest(content.get("shapes"))
 
 
 def digest(shapes: object) -> str:
-    """Return a digest of a file's shapes: the same however the file was formatted in between."""
+    """Return a digest of a file's shapes that does not depend on its formatting; empty for values never written."""
     try:
         text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    except OverflowError:  # a whole number too large for a float: not of ours
+    except OverflowError:  # a whole number too large for a float: this program writes none
         return ""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _plain(value: object) -> object:
-    """Return `value` with what a mere re-save changes taken out: number types, empty fields LabelMe adds."""
+    """Return `value` without the changes of saving it again: number types, and the empty fields that LabelMe adds."""
     if type(value) in (float, int):  # first and by exact type: an outline holds hundreds of them
         return round(float(value), 3)  # type: ignore[arg-type]
     if isinstance(value, list):
@@ -143,7 +144,7 @@ def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
 
 
 def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[int, int]) -> LabelledFrame:
-    """Return what a person's frame file holds.
+    """Return the labels in a person's frame file.
 
     Args:
         path: The file, for messages.
@@ -152,12 +153,12 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         size: Width and height of the video's frames.
 
     Raises:
-        FormatError: It is of another picture size.
+        FormatError: It is for another image size.
     """
     written = content.get("imageWidth"), content.get("imageHeight")
     if all(is_number(v) for v in written) and written != size:
         raise FormatError(
-            f"'{path}' (frame {frame}) is for pictures of {written[0]}×{written[1]}, the video has {size[0]}×{size[1]}",
+            f"'{path}' (frame {frame}) is for images of {written[0]}×{written[1]}, the video has {size[0]}×{size[1]}",
             remedy="the labels belong to another video, or to a resized copy of it",
         )
     shapes = content.get("shapes", [])
@@ -167,7 +168,7 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
     for number, raw in enumerate(shapes):
         shape = read_shape(raw)
         if isinstance(shape, str):
-            notices.append(f"'{path.name}', shape {number}: {shape}; left out")
+            notices.append(f"'{path.name}', shape {number}: {shape}; skipped")
             continue
         outside = shape.is_point and not (0 <= shape.points[0, 0] <= size[0] and 0 <= shape.points[0, 1] <= size[1])
         if outside:
@@ -181,7 +182,7 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
 
 
 def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Return the LabelMe document of one of our frames, digest included; lost points have no shape."""
+    """Return the LabelMe document of a tracked frame, digest included; lost points have no shape."""
     shapes = [*outline_shapes(keypoints), *point_shapes(keypoints)]
     return {
         "version": VERSION,
@@ -191,5 +192,5 @@ def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[
         "imageData": None,
         "imageHeight": size[1],
         "imageWidth": size[0],
-        "otherData": {OURS: {"digest": digest(shapes), "frame": frame}},
+        "otherData": {OWN_KEY: {"digest": digest(shapes), "frame": frame}},
     }

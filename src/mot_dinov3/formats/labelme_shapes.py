@@ -1,4 +1,4 @@
-"""The shapes in LabelMe and Annolid files, one by one: JSON to points and outlines, and back."""
+"""Single shapes in LabelMe and Annolid files: JSON to points and outlines, and back."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Shape:
     """A labelled point or outline.
 
     Attributes:
-        label: As written.
+        label: As written in the file.
         points: ``(n, 2)`` float64 pixels: one row for a point, three or more for an outline.
-        group_id: Number that the file's author gave, or None.
+        group_id: LabelMe's number of the group, or None.
         instance: Explicit instance label, or "".
-        display: What Annolid shows for it, or "".
+        display: Annolid's display label, or "".
     """
 
     label: str
@@ -40,12 +40,12 @@ class Shape:
 
     @property
     def is_point(self) -> bool:
-        """Whether it is a point, not an outline."""
+        """True for a point, false for an outline."""
         return len(self.points) == 1
 
 
 def read_shape(raw: object) -> Shape | str:
-    """Return a shape, or what is wrong with it."""
+    """Return a shape, or a description of its defect."""
     if not isinstance(raw, dict) or not isinstance(raw.get("label"), str) or not raw["label"].strip():
         return "no label"
     try:
@@ -71,7 +71,7 @@ def read_shape(raw: object) -> Shape | str:
 
 
 def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | None:
-    """Return a point as one row, anything else as the corners of its outline, or None where it makes no sense."""
+    """Return a point as one row, any other shape as the corners of its outline, or None where it is invalid."""
     if kind == "point":
         return points[:1]
     if kind == "polygon":
@@ -88,7 +88,7 @@ def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | N
 
 
 def _mask_outline(box: Points, encoded: object) -> Points | None:
-    """Return the largest outline of a LabelMe mask: a PNG in base64, its corner at the box's."""
+    """Return the largest outline of a LabelMe mask: a PNG in base64, placed at the corner of its box."""
     if not isinstance(encoded, str):
         return None
     import cv2
@@ -110,7 +110,7 @@ def outline_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
     groups = dict(zip(keypoints.instance, keypoints.group_id.tolist()))
     for name, polygons in keypoints.outlines.items():
         for polygon in polygons:
-            yield _written(name, polygon, groups.get(name), "polygon") | {"instance_label": name}
+            yield _shape_record(name, polygon, groups.get(name), "polygon") | {"instance_label": name}
 
 
 def point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
@@ -120,7 +120,7 @@ def point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
         if state == PointState.LOST or not np.isfinite(keypoints.xy[row]).all():
             continue
         seen = state == PointState.VISIBLE
-        shape = _written(name, keypoints.xy[row : row + 1], int(keypoints.group_id[row]), "point")
+        shape = _shape_record(name, keypoints.xy[row : row + 1], int(keypoints.group_id[row]), "point")
         yield shape | {
             "flags": {"occluded": not seen},
             "instance_label": keypoints.instance[row],
@@ -132,7 +132,7 @@ def point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
         }
 
 
-def _written(label: str, points: Points, group_id: int | None, kind: str) -> dict[str, Any]:
+def _shape_record(label: str, points: Points, group_id: int | None, kind: str) -> dict[str, Any]:
     rounded: Sequence[Sequence[float]] = np.round(points, 2).tolist()
     return {
         "label": label,

@@ -1,4 +1,9 @@
-"""MOTChallenge text: ``frame,id,x,y,w,h,conf,-1,-1,-1``, frame and id from 1 in the file, frames from 0 in here."""
+"""MOTChallenge text: one box a line, ``frame,id,x,y,w,h,conf,-1,-1,-1``.
+
+The format of https://motchallenge.net/instructions: detections (``det.txt``, id −1), results, and ground truth, whose
+column 7 is a flag (0: ignore). Frames count from 1 in the file and from 0 in this program. Ground truth with nine
+columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility, with ten (2D MOT 2015) in world coordinates.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +24,6 @@ from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetectio
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
-"""Truth with nine columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility; with ten (2D MOT 2015) in
-world coordinates."""
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
 _MAX_ID = 2**53
 MAX_SEQINFO = 1 << 16  # bytes
@@ -28,14 +31,14 @@ MAX_SEQINFO = 1 << 16  # bytes
 
 @dataclasses.dataclass(frozen=True)
 class TrackTable:
-    """Boxes with identities as a file lists them, row by row; for scoring, so in the file's own precision.
+    """Boxes with identities row by row, in the file's own precision for scoring.
 
     Attributes:
         path: The file.
         frame: ``(n,)`` int64, 0-based.
         track_id: ``(n,)`` int64 ≥ 0.
         xywh: ``(n, 4)`` float64 top-left corner and size, pixels.
-        value: ``(n,)`` float64, column 7: a result's confidence, a truth's flag (0: ignore).
+        value: ``(n,)`` float64, column 7: a result's confidence, a ground truth's flag (0: ignore).
         class_id: ``(n,)`` int64, −1 where the file has no classes.
         visibility: ``(n,)`` float64 in 0…1, 1 where the file has none.
     """
@@ -55,7 +58,7 @@ class TrackTable:
 def read_detections(path: str | Path) -> RecordedDetections:
     """Read a ``det.txt``: column 7 is the score; classes are unknown.
 
-    What the sequence's seqinfo.ini, one folder above the file's, says of the video is taken over.
+    Properties of the video are read from the sequence's seqinfo.ini, one folder above that of the file.
 
     Raises:
         FormatError: A row breaks the format, its box has no size or its score is not 0…1; the message names the line.
@@ -65,7 +68,7 @@ def read_detections(path: str | Path) -> RecordedDetections:
     for number, line in read_lines(path):
         values = _numbers(line, path, number)
         if not 0 <= values[6] <= 1:
-            # Squashing unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
+            # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
             _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
         rows.setdefault(int(values[0]) - 1, []).append(values)
     frames = {}
@@ -76,15 +79,15 @@ def read_detections(path: str | Path) -> RecordedDetections:
 
 
 def _sequence(path: Path) -> tuple[VideoInfo, bool]:
-    """Return what the seqinfo.ini one folder above the file's says of the video, and whether it tells the rate."""
+    """Return the video's properties in the seqinfo.ini one folder above the file's, and whether it gives the rate."""
     seqinfo = path.absolute().parent.parent / "seqinfo.ini"
     return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
 
 
-def read_recorded(path: Path) -> RecordedDetections:
-    """Read detections, or tracks with their numbers: the id of the first row tells which; −1 means detections.
+def read_motchallenge(path: Path) -> RecordedDetections:
+    """Read detections, where the id of the first row is −1, or else tracks.
 
-    A track's value in column 7 that is −1 stands for no score, and is read as 1.
+    A value of −1 in column 7 of a track means that it has no score, and is read as 1.
 
     Raises:
         FormatError: A row breaks the format; the message names the line.
@@ -118,7 +121,7 @@ def read_recorded(path: Path) -> RecordedDetections:
 
 
 def read_tracks(path: str | Path) -> TrackTable:
-    """Read a tracker's result or a truth; rows may come in any order.
+    """Read a tracker's result or a ground truth; rows may come in any order.
 
     Raises:
         FormatError: A row breaks the format, or an identity comes twice in a frame; the message names the line.
@@ -158,7 +161,7 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
     if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
         _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
     if max(abs(x), abs(y), abs(w), abs(h)) > MAX_COORDINATE:
-        _fail(path, number, "its box lies beyond any picture", "correct the row or remove it")
+        _fail(path, number, "its box lies beyond any image", "correct the row or remove it")
     if not has_size(x, y, x + w, y + h):
         _fail(path, number, f"its box has no positive size ({w:g} × {h:g})", "correct the row or remove it")
     return values
@@ -169,10 +172,10 @@ def _fail(path: Path, number: int, message: str, remedy: str) -> NoReturn:
 
 
 def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
-    """Return what a seqinfo.ini says of its sequence, zeros where it is silent, and whether it names the frame rate.
+    """Return the video's properties in a seqinfo.ini, zeros where it lacks them, and whether it gives the frame rate.
 
     Raises:
-        FormatError: It is no such file, or a number in it is none.
+        FormatError: It is no such file, or a value is not a number.
     """
     text = read_text(path, largest=MAX_SEQINFO)
     parser = configparser.ConfigParser(interpolation=None)
@@ -190,7 +193,7 @@ def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
 
 
 def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:
-    """Return one line, without its end, for frame `index` (from 0) and the ``(4,)`` xyxy `box`; id −1 for none."""
+    """Return one line, without its newline, for frame `index` (from 0) and the ``(4,)`` xyxy `box`; id −1 for none."""
     x1, y1, x2, y2 = box.tolist()
     x, y = round(x1, 2) + 0.0, round(y1, 2) + 0.0  # + 0.0 makes a negative zero a plain one
     return f"{index + 1},{track_id},{x:.2f},{y:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},-1,-1,-1"

@@ -1,4 +1,4 @@
-"""track-v1: the detections of det-v1 with the identities a tracker gave them."""
+"""track-v1: the detections of det-v1 with the identities of a tracker; specified in ``docs/formats.md``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import numpy as np
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import is_number
-from mot_dinov3.core.structures import Detections, TrackState
-from mot_dinov3.formats.det_v1 import CARRIED, detection_records, read_document
+from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
-from mot_dinov3.formats.recorded_detections import RecordedDetections
+from mot_dinov3.formats.det_v1 import SOURCE_KEYS, detection_records, read_document
+from mot_dinov3.formats.recorded_detections import RecordedDetections, recorded_states
 
 SCHEMA = "track-v1"
-OURS = frozenset(("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted"))
+TRACK_KEYS = frozenset(
+    ("track_id", "gallery_id", "track_bbox", "gallery_distance", "gallery_margin", "embedded", "coasted")
+)
 _NUMBERS = ("gallery_distance", "gallery_margin")
 
 
 def track_v1_header(
     *,
-    carried: Mapping[str, Any],
+    source_header: Mapping[str, Any],
     created_at_utc: str,
     tracker: Mapping[str, Any],
     more: Mapping[str, Any] | None = None,
@@ -32,13 +34,13 @@ def track_v1_header(
     """Return all top-level keys but ``frames``, in the order of the format.
 
     Args:
-        carried: A det-v1 header or `RecordedDetections.header`, whose ``video`` and ``detector`` are handed on.
+        source_header: A det-v1 header or `RecordedDetections.header`, whose ``video`` and ``detector`` are kept.
         created_at_utc: Time of the run, ISO 8601; given, so that equal runs write equal files.
         tracker: What `tracker_block` returns.
-        more: Further keys of ours (``fallbacks``, ``summary``), which a reader may ignore.
+        more: Further keys (``fallbacks``, ``summary``), which a reader may ignore.
     """
     header: dict[str, Any] = {"schema_version": SCHEMA, "parent_schema_version": PARENT_SCHEMA}
-    header |= {key: carried[key] for key in CARRIED[:2] if key in carried}
+    header |= {key: source_header[key] for key in SOURCE_KEYS[:2] if key in source_header}
     header |= {"created_at_utc": created_at_utc, "tracker": dict(tracker)}
     return header | dict(more or {})
 
@@ -56,7 +58,7 @@ def tracker_block(
 
 
 def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
-    """Return the record of frame `index`: the detections in order, then the coasted boxes where there are any.
+    """Return the record of frame `index`: the detections in order, then the predicted boxes where there are any.
 
     Each detection keeps every key of its input record; ``track_id`` (a string) and ``track_bbox`` are there for rows
     that belong to a track, ``gallery_id`` and its numbers for identified ones, ``coasted`` only for rows where nothing
@@ -67,15 +69,15 @@ def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str])
 
 
 def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return a track-v1 dict a row (see `track_v1_frame`)."""
+    """Return one track-v1 dict per row (see `track_v1_frame`)."""
     smoothed = None if detections.track_xyxy is None else np.round(detections.track_xyxy.astype(float), 2).tolist()
     known = [None if name is None else str(name) for name in detections.gallery_id]
     numbers = {key: np.round(getattr(detections, key).astype(float), 4).tolist() for key in _NUMBERS}
     fresh, coasted = detections.fresh.tolist(), detections.coasted.tolist()
     records = detection_records(detections, names)
     for row, (record, track_id) in enumerate(zip(records, detections.track_id.tolist())):
-        if not OURS.isdisjoint(record):
-            for key in OURS:
+        if not TRACK_KEYS.isdisjoint(record):
+            for key in TRACK_KEYS:
                 record.pop(key, None)
         if track_id >= 0:
             record["track_id"] = str(track_id)
@@ -91,16 +93,16 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
 
 
 def without_tracks(detections: Detections) -> Detections:
-    """Return the rows that were detected, as they were before they were tracked: without our keys."""
+    """Return the detected rows as they were before tracking: without the keys that track-v1 adds."""
     rows = detections[~detections.coasted]
-    plain = [None if r is None else {key: v for key, v in r.items() if key not in OURS} for r in rows.extra]
+    plain = [None if r is None else {key: v for key, v in r.items() if key not in TRACK_KEYS} for r in rows.extra]
     extra = np.empty(len(plain), np.object_)
     extra[:] = plain
     return Detections(rows.xyxy, rows.score, rows.class_id, extra=extra)
 
 
 def read_track_v1(path: str | Path) -> RecordedDetections:
-    """Read a track-v1 file back into detections with their identities.
+    """Read a track-v1 file: detections with their identities.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
@@ -122,10 +124,9 @@ def _with_tracks(detections: Detections, where: str) -> Detections:
             smoothed[row] = np.clip(box, -1e9, 1e9)
     track_id = np.array(ids, np.int64)
     coasted = np.array([r.get("coasted") is True for r in detections.extra], np.bool_)
-    tracked = np.where(coasted, int(TrackState.LOST), int(TrackState.CONFIRMED))
     return detections.replace(
         track_id=track_id,
-        state=np.where(track_id >= 0, tracked, int(TrackState.NONE)),
+        state=recorded_states(track_id, coasted),
         fresh=np.array([r.get("embedded") is True for r in detections.extra], np.bool_),
         coasted=coasted,
         track_xyxy=smoothed,

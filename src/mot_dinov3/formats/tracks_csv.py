@@ -1,4 +1,4 @@
-"""Tracks as a CSV table: one row a box, for spreadsheets and data frames."""
+"""Tracks as a CSV table with one row per box, for spreadsheets and data frames; specified in ``docs/formats.md``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import printable, read_lines
 from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import REMEDY, Row, RowCollector, parse_number, parse_whole
+from mot_dinov3.formats.recorded_detections import (
+    ASSUMED_FPS,
+    BOX_REMEDY,
+    RecordedDetections,
+    Row,
+    RowCollector,
+    parse_number,
+    parse_whole,
+)
 
 TRACK_COLUMNS = (
     "frame",
@@ -35,7 +42,7 @@ TRACK_COLUMNS = (
 )
 
 _CORNERS = ("x1", "y1", "x2", "y2")
-_NEEDED = ("frame", "track_id", *_CORNERS)
+_REQUIRED = ("frame", "track_id", *_CORNERS)
 
 
 def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
@@ -64,13 +71,13 @@ def _number(value: float) -> str:
 
 
 def csv_line(row: Sequence[str]) -> str:
-    """Return one CSV line with its end."""
+    """Return one line of CSV with its newline."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
     return text.getvalue()
 
 
-def read_table(path: Path) -> RecordedDetections:
+def read_tracks_csv(path: Path) -> RecordedDetections:
     """Read a table of tracks that `track_rows` wrote; columns may be missing or come in another order.
 
     Raises:
@@ -78,10 +85,10 @@ def read_table(path: Path) -> RecordedDetections:
     """
     lines = read_lines(path)
     header = next(csv.reader([next(lines, (1, ""))[1]]))
-    missing = [name for name in _NEEDED if name not in header]
+    missing = [name for name in _REQUIRED if name not in header]
     if missing:
         raise FormatError(
-            f"'{path}', line 1: the column '{missing[0]}' is missing", remedy=f"needed: {', '.join(_NEEDED)}"
+            f"'{path}', line 1: the column '{missing[0]}' is missing", remedy=f"needed: {', '.join(_REQUIRED)}"
         )
     rows = RowCollector()
     names: dict[int, str] = {}
@@ -94,7 +101,7 @@ def read_table(path: Path) -> RecordedDetections:
             row = _row(record)
             rows.add(parse_whole(record["frame"], "the frame"), row)
         except ValueError as error:
-            raise FormatError(f"'{path}', line {number}: {error}", remedy=REMEDY) from error
+            raise FormatError(f"'{path}', line {number}: {error}", remedy=BOX_REMEDY) from error
         if record.get("class_name") and row.class_id >= 0:
             names.setdefault(row.class_id, printable(record["class_name"]))
     return RecordedDetections(str(path), rows.frames(), VideoInfo(str(path), 0, 0, ASSUMED_FPS), names=names)

@@ -1,9 +1,10 @@
-"""YOLO labels: a text file a frame, ``class cx cy w h [score] [track]``, parts of the picture's size.
+"""YOLO labels: one text file per frame, ``class cx cy w h [score] [track]``, relative to the image size.
 
-As Ultralytics writes them with ``save_txt``: ``labels/<stem>_<frame>.txt``, frames from 1, and no file for a frame
-without boxes. ``data.yaml`` beside ``labels/`` names the classes; ours also tells size and frame rate, which
-Ultralytics does not read. Folders from CVAT (``frame_000000.txt``) count frames from 0. Six numbers a line are
-ambiguous: the sixth is a track where all of a folder are whole and none comes twice in a frame, else a score.
+The format of Ultralytics' ``save_txt`` (https://docs.ultralytics.com/datasets/detect): ``labels/<stem>_<frame>.txt``,
+frames from 1, and no file for a frame without boxes. ``data.yaml`` beside ``labels/`` names the classes; one that this
+program writes also gives size and frame rate, which Ultralytics does not read. Folders from CVAT
+(``frame_000000.txt``) count frames from 0. Six numbers a line are ambiguous: the sixth is a track where all of a folder
+are whole and none comes twice in a frame, else a score.
 """
 
 from __future__ import annotations
@@ -16,11 +17,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_FRAME, is_number, printable, read_lines, read_text, shortest
+from mot_dinov3.core.json_text import MAX_FRAME, printable, read_lines, read_text, shortest_floats
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import MAX_CLASS, read_class_names, read_yaml, yaml_names
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import REMEDY, Hints, Row, RowCollector, parse_number, parse_whole, picture_size
+from mot_dinov3.formats.recorded_detections import (
+    ASSUMED_FPS,
+    BOX_REMEDY,
+    ReadOptions,
+    RecordedDetections,
+    Row,
+    RowCollector,
+    image_size,
+    parse_number,
+    parse_whole,
+    plausible,
+)
 
 LABELS = "labels"
 DATA = "data.yaml"
@@ -30,32 +41,32 @@ _NAME_FILES = (DATA, "data.yml", "classes.txt", "obj.names")
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]{1,9})\.txt")
 _CVAT = re.compile(r"frame_[0-9]{6}\.txt")
 _LAYOUT = (
-    "each line is: class, centre x and y, width, height, all but the class parts of 1; then a score, a track or both"
+    "each line is: class, centre x and y, width, height, all but the class from 0 to 1; then a score, a track or both"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """One line, its numbers as text: what the sixth means is only known when all have been seen."""
+    """One line, its numbers as text: the meaning of the sixth is only known when all lines have been read."""
 
     path: Path
     number: int
     fields: tuple[str, ...]
 
 
-def read_yolo(folder: Path, hints: Hints) -> RecordedDetections:
+def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     """Read a folder of labels, or one that has them in ``labels/``.
 
     Raises:
-        FormatError: It is no such folder, a line breaks the format, or nobody knows the size of the pictures; the
-            message names file and line.
+        FormatError: It is no such folder, a line breaks the format, or the size of the images is unknown; the message
+            names file and line.
     """
     files = _files(folder)
     data = _data(folder)
-    width, height = picture_size(folder, _whole(data, "width"), _whole(data, "height"), hints)
+    width, height = image_size(folder, _whole(data, "width"), _whole(data, "height"), options)
     if not width or not height:
         raise FormatError(
-            f"'{folder}' does not tell the size of the pictures, which its boxes are parts of",
+            f"'{folder}' does not give the size of the images, to which its boxes are relative",
             remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
         )
     lines = {frame: list(_lines(path)) for frame, path in files.items()}
@@ -66,22 +77,20 @@ def read_yolo(folder: Path, hints: Hints) -> RecordedDetections:
             try:
                 rows.add(frame, _row(line.fields, tracks, (width, height)))
             except ValueError as error:
-                _fail(line, str(error), REMEDY)
-    fps = data.get("fps") if is_number(data.get("fps")) else 0
-    rate = float(fps) if fps and 0 < fps <= MAX_FRAME else 0.0
-    name = data.get("video")
-    video = VideoInfo(printable(name) if isinstance(name, str) else str(folder), width, height, rate or ASSUMED_FPS)
-    names = dict(hints.names) or data["names"]
-    return RecordedDetections(str(folder), rows.frames(), video, rate > 0, names)
+                _fail(line, str(error), BOX_REMEDY)
+    fps, name = plausible(data.get("fps")), data.get("video")
+    video = VideoInfo(printable(name) if isinstance(name, str) else str(folder), width, height, fps or ASSUMED_FPS)
+    names = dict(options.names) or data["names"]
+    return RecordedDetections(str(folder), rows.frames(), video, fps > 0, names)
 
 
-def is_yolo(folder: Path) -> bool:
-    """Tell whether a folder looks like one of labels."""
+def is_label_folder(folder: Path) -> bool:
+    """Return whether a folder contains text files like labels."""
     return any(True for place in (folder / LABELS, folder) if place.is_dir() for _ in place.glob("*.txt"))
 
 
-def holds(inner: Path) -> bool:
-    """Tell whether `inner`, the path of a file in a folder that `write_yolo` fills, is one that it writes."""
+def is_member(inner: Path) -> bool:
+    """Return whether `write_yolo` writes a file of this path in its folder."""
     return inner == Path(DATA) or (inner.parent == Path(LABELS) and _NUMBERED.fullmatch(inner.name) is not None)
 
 
@@ -113,7 +122,7 @@ def _files(folder: Path) -> dict[int, Path]:
 
 
 def _data(folder: Path) -> dict[str, Any]:
-    """Return what stands beside the labels about them; the paths in it are not followed."""
+    """Return the description beside the labels, ``data.yaml`` or a list of names; paths in it are not followed."""
     for place in (folder, folder.parent) if folder.name == LABELS else (folder,):
         for name in _NAME_FILES:
             path = place / name
@@ -147,7 +156,7 @@ def _fail(line: _Line, message: str, remedy: str) -> NoReturn:
 
 
 def _sixth_is_track(lines: Mapping[int, list[_Line]]) -> bool:
-    """Tell whether a line of six numbers ends in a track: all are whole, and no two of a frame the same."""
+    """Return whether a line of six numbers ends in a track: all are whole, and no two of a frame the same."""
     if any(len(line.fields) == 7 for of_frame in lines.values() for line in of_frame):
         return False
     for of_frame in lines.values():
@@ -163,7 +172,7 @@ def _row(fields: tuple[str, ...], tracks: bool, size: tuple[int, int]) -> Row:
         raise ValueError(f"the class {class_id} is too large")
     cx, cy, w, h = (parse_number(text, name) for text, name in zip(fields[1:5], ("cx", "cy", "w", "h")))
     if max(abs(cx), abs(cy), w, h) > 10:
-        raise ValueError("its box is given in pixels, not in parts of the picture")
+        raise ValueError("its box is in pixels, not relative to the image size")
     score = 1.0 if len(fields) == 5 or (len(fields) == 6 and tracks) else parse_number(fields[5], "the score")
     has_track = len(fields) == 7 or (len(fields) == 6 and tracks)
     width, height = size
@@ -176,18 +185,18 @@ def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None
 
     Args:
         folder: The folder, which is there.
-        recorded: What to write; its video tells the size of the pictures.
+        recorded: Detections to write; its video gives the size of the images.
         created: Time of writing, ISO 8601.
 
     Raises:
-        FormatError: The size of the pictures is unknown.
+        FormatError: The size of the images is unknown.
     """
     import yaml
 
     video = recorded.video
     if not video.width or not video.height:
         raise FormatError(
-            f"'{recorded.path}' does not tell the size of the pictures, which YOLO's boxes are parts of",
+            f"'{recorded.path}' does not give the size of the images, to which YOLO's boxes are relative",
             remedy="give --size WxH or --video FILE",
         )
     labels = folder / LABELS
@@ -203,21 +212,21 @@ def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None
     (folder / DATA).write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     for frame, rows in recorded.frames.items():
         if len(rows):
-            text = "".join(_written(rows, row, (video.width, video.height)) for row in range(len(rows)))
+            text = "".join(_line(rows, row, (video.width, video.height)) for row in range(len(rows)))
             (labels / f"{stem}_{frame + 1}.txt").write_text(text, encoding="utf-8", newline="\n")
 
 
 def safe_stem(path: str) -> str:
-    """Return a name for files, made from that of a video, which others may have chosen: it leads out of no folder."""
+    """Return a name for files, made from that of a video, which others may have chosen: it stays within its folder."""
     stem = re.sub(r"[^\w.-]+", "_", Path(path.replace("\\", "/")).stem).strip(".")
     return stem[:100] or "frame"
 
 
-def _written(rows: Detections, row: int, size: tuple[int, int]) -> str:
+def _line(rows: Detections, row: int, size: tuple[int, int]) -> str:
     x1, y1, x2, y2 = (float(v) for v in rows.xyxy[row])
     width, height = size
     parts = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
     numbers = " ".join(f"{part:.9f}" for part in parts)
     track_id = int(rows.track_id[row])
     ending = f" {track_id}" if track_id >= 0 else ""
-    return f"{max(int(rows.class_id[row]), 0)} {numbers} {shortest(rows.score[row : row + 1])[0]}{ending}\n"
+    return f"{max(int(rows.class_id[row]), 0)} {numbers} {shortest_floats(rows.score[row : row + 1])[0]}{ending}\n"

@@ -185,7 +185,7 @@ class SinkFactory:
         config, info = self.config, self.stages.embedder.info
         settings = {"embedder": info.name, "embedder_weights": info.weights, **dataclasses.asdict(config.tracker)}
         return track_v1.track_v1_header(
-            carried=self._detection_header(),
+            source_header=self._detection_header(),
             created_at_utc=now_utc(),
             tracker=track_v1.tracker_block(config.choice.tracker, settings),
             more={"notices": self.all_notices(), **({} if self.count is None else {"counts": self.count.records()})},

@@ -116,7 +116,7 @@ def read_truth(path: Path) -> BoxTable:
     Raises:
         FormatError: It breaks its format, or names a class that MOTChallenge does not have.
     """
-    name = format_registry.recognise(path)
+    name = format_registry.detect_format(path)
     if name != "motchallenge":
         return _read_other(path, name)
     table = motchallenge.read_tracks(path)
@@ -142,7 +142,7 @@ def read_tracks(path: Path) -> BoxTable:
     if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
         logger.warning("'%s' is empty: scored as a result without tracks", path)
         return as_table({}, path)
-    name = format_registry.recognise(path)
+    name = format_registry.detect_format(path)
     if name != "motchallenge":
         table = _read_other(path, name)
         return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))

@@ -61,7 +61,7 @@ class LabelStore:
 
     def _read(self, path: Path, number: int) -> LabelledFrame | None:
         content = read_object(path)
-        return None if labelme.is_ours(content) else labelme.read_frame(path, number, content, self.paths.size)
+        return None if labelme.is_generated(content) else labelme.read_frame(path, number, content, self.paths.size)
 
     def labels(self) -> Labels:
         """Return the resolved labels; none where no point is labelled yet."""
@@ -130,7 +130,7 @@ class LabelStore:
         path = self.path(number)
         content = read_object(path) if path.is_file() else {}
         shapes = content.get("shapes")
-        return shapes if isinstance(shapes, list) and not labelme.is_ours(content) else []
+        return shapes if isinstance(shapes, list) and not labelme.is_generated(content) else []
 
     def path(self, number: int) -> Path:
         """Return the file of a frame."""
@@ -186,10 +186,10 @@ class LabelStore:
         content = read_object(path) if path.is_file() else {}
         fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": [], "imagePath": image}
         fresh |= {"imageData": None, "imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
-        if not content or labelme.is_ours(content):
+        if not content or labelme.is_generated(content):
             return fresh
         if isinstance(content.get("otherData"), dict):
-            content["otherData"].pop(labelme.OURS, None)
+            content["otherData"].pop(labelme.OWN_KEY, None)
         return {**fresh, **content}
 
     def _groups(self, shapes: Sequence[LabelShape]) -> dict[str, int]:

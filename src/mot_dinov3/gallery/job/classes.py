@@ -50,9 +50,9 @@ def check_words(classes: ClassFilter, path: Path) -> list[str]:
     missing = classes.words - names.keys()
     if not missing:
         return []
-    with DetectionStream(path, skip_bad=True) as records:
+    with DetectionStream(path, skip_invalid=True) as records:
         for _ in records:
-            names |= {name.casefold(): name for name in records.told.names.values()}
+            names |= {name.casefold(): name for name in records.state.names.values()}
             if not missing - names.keys():
                 return []
     notices = []

@@ -13,7 +13,7 @@ from mot_dinov3.core.json_text import MAX_FRAME, dumps
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.formats.det_v1_stream import DetectionStream, FrameRecord
+from mot_dinov3.formats.det_v1_stream import DetectionStream, RecordedFrame
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import NoJournal
@@ -143,7 +143,7 @@ class NamingPipeline:
         self.timer = timer
         self.frames = self.tracked = 0
         self._alive = False
-        self._held: dict[int, tuple[FrameRecord, Detections]] = {}
+        self._held: dict[int, tuple[RecordedFrame, Detections]] = {}
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Take frames until the end, or until `tick` says so; return whether the end was reached.
@@ -170,14 +170,14 @@ class NamingPipeline:
         """Return the records that are held, as they are known now."""
         return [self._line(record, rows) for record, rows in self._held.values()]
 
-    def _moments(self) -> Iterator[tuple[Frame, FrameRecord | None]]:
+    def _moments(self) -> Iterator[tuple[Frame, RecordedFrame | None]]:
         """Yield every frame with its record, None where the file has none for it."""
         records = iter(self.stages.records)
         if self.stages.pictures is None:
             return self._without_pictures(records)
         return self._with_pictures(records, self.stages.pictures)
 
-    def _without_pictures(self, records: Iterator[FrameRecord]) -> Iterator[tuple[Frame, FrameRecord | None]]:
+    def _without_pictures(self, records: Iterator[RecordedFrame]) -> Iterator[tuple[Frame, RecordedFrame | None]]:
         fps, last, total = self.stages.records.video.fps, -1, self.stages.video.frame_count
         for record in self.timer.frames(records):
             if record.index >= total:  # a header may be wrong, or silent
@@ -192,8 +192,8 @@ class NamingPipeline:
             last = record.index
 
     def _with_pictures(
-        self, records: Iterator[FrameRecord], pictures: FrameSource
-    ) -> Iterator[tuple[Frame, FrameRecord | None]]:
+        self, records: Iterator[RecordedFrame], pictures: FrameSource
+    ) -> Iterator[tuple[Frame, RecordedFrame | None]]:
         upcoming, index = next(records, None), -1
         for frame in self.timer.frames(pictures):
             index = frame.index
@@ -212,7 +212,7 @@ class NamingPipeline:
             remedy="give the detections of this very video",
         )
 
-    def _step(self, frame: Frame, record: FrameRecord | None) -> Detections:
+    def _step(self, frame: Frame, record: RecordedFrame | None) -> Detections:
         stages, stage = self.stages, self.timer.stage
         rows = Detections.empty() if record is None else record.detections
         with stage("track"):
@@ -230,7 +230,7 @@ class NamingPipeline:
         with stage("identify"):
             return stages.looker.identify(frame, rows)
 
-    def _hold(self, record: FrameRecord, rows: Detections) -> None:
+    def _hold(self, record: RecordedFrame, rows: Detections) -> None:
         self.frames += 1
         self._held[record.index] = (record, rows.replace(track_id=rows.track_id.copy()))
         for revision in self.stages.tracker.revisions:
@@ -253,7 +253,7 @@ class NamingPipeline:
         named = np.array([name is not None for name in rows.gallery_id], np.bool_)
         return rows[named | ~self.stages.classes.tracked(rows)]
 
-    def _line(self, record: FrameRecord, rows: Detections) -> str:
+    def _line(self, record: RecordedFrame, rows: Detections) -> str:
         rows = self._kept(rows)
         tracked = self.stages.classes.tracked(rows)
         written: list[Any] = track_records(rows, self.stages.classes.names)

@@ -68,7 +68,7 @@ class GalleryRun:
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             skip = config.inputs.skip_bad_boxes
-            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, skip_bad=skip))
+            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, skip_invalid=skip))
             if self.complete:
                 return
             self.notices += check_words(self._classes, self.records.path)
@@ -99,9 +99,9 @@ class GalleryRun:
             raise
         if self._pictures is not None:
             self.notices += self._pictures.notices
-        if told := self.records.told.skipped:
-            left = "detection was" if told == 1 else "detections were"
-            self.notices.append(f"{told} {left} left out, the first: {self.records.told.first}")
+        if skipped := self.records.state.skipped:
+            left = "detection was" if skipped == 1 else "detections were"
+            self.notices.append(f"{skipped} {left} left out, the first: {self.records.state.first_problem}")
         if whole and self.config.inputs.classes.strip() and not self.pipeline.tracked:
             self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
         return whole
@@ -123,7 +123,7 @@ class GalleryRun:
         inputs = self.config.inputs
         chosen: list[Any] = [*sorted(self._classes.ids), *sorted(self._classes.words)]
         return track_v1_header(
-            carried=self.records.header,
+            source_header=self.records.header,
             created_at_utc=self.created,
             tracker=tracker_block(
                 inputs.tracker,
@@ -281,5 +281,5 @@ class GalleryRun:
         self.stopped = True
 
     def _draw(self, frame: Frame, detections: Detections) -> Image:
-        names = {**self.records.told.names, **self._classes.names}
+        names = {**self.records.state.names, **self._classes.names}
         return draw_frame(frame.pixels(), detections, lost=TrackView.empty(), names=names, config=DrawConfig())

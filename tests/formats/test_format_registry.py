@@ -11,10 +11,24 @@ import pytest
 from mot_dinov3.cli.convert import NAMES
 from mot_dinov3.core.errors import FormatError, UnknownNameError, UsageError
 from mot_dinov3.core.structures import Detections, TrackState, VideoInfo
-from mot_dinov3.formats.detections import read_recorded
-from mot_dinov3.formats.format_registry import FORMATS, format_of_output, losses, read_any, recognise, shown
-from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.rows import MAX_ROWS, Hints, Row, RowCollector, frame_numbers, parse_number
+from mot_dinov3.formats.format_registry import (
+    FORMATS,
+    detect_format,
+    format_of_output,
+    lost_fields,
+    read_any,
+    read_recorded,
+    with_track_boxes,
+)
+from mot_dinov3.formats.recorded_detections import (
+    MAX_ROWS,
+    ReadOptions,
+    RecordedDetections,
+    Row,
+    RowCollector,
+    frame_numbers,
+    parse_number,
+)
 
 ENDING = {"motchallenge": "txt", "csv": "csv", "cvat": "xml", "yolo": ""}
 
@@ -34,7 +48,7 @@ def tracked() -> RecordedDetections:
 
 def written(name: str, folder: Path, recorded: RecordedDetections) -> Path:
     path = folder / f"out.{ENDING.get(name, 'json')}".rstrip(".")
-    if FORMATS[name].holds is not None:
+    if FORMATS[name].is_member is not None:
         path.mkdir()
     FORMATS[name].write(path, recorded, "2026-01-01T00:00:00Z")
     return path
@@ -45,30 +59,30 @@ def test_the_command_offers_all_formats() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_a_format_has_room_for_comes_back_and_the_rest_is_counted(tmp_path: Path, name: str) -> None:
-    asked, room = tracked(), FORMATS[name].room
+def test_fields_that_a_format_keeps_come_back_and_the_others_are_counted(tmp_path: Path, name: str) -> None:
+    asked, kept = tracked(), FORMATS[name].fields
     path = written(name, tmp_path, asked)
-    assert recognise(path) == name
-    back = read_any(path, Hints())
+    assert detect_format(path) == name
+    back = read_any(path, ReadOptions())
     assert [frame for frame, rows in back.frames.items() if len(rows)] == [1, 3]
     for frame, rows in asked.frames.items():
         order = np.argsort(back.frames[frame].xyxy[:, 0])
         found = back.frames[frame][order]
         np.testing.assert_allclose(found.xyxy, rows.xyxy, atol=1e-5)
         np.testing.assert_array_equal(found.score, rows.score)
-        assert found.track_id.tolist() == (rows.track_id.tolist() if "tracks" in room else [-1] * len(rows))
-        assert found.class_id.tolist() == (rows.class_id.tolist() if "classes" in room else [-1] * len(rows))
-    assert back.names == (asked.names if "names" in room else {})
+        assert found.track_id.tolist() == (rows.track_id.tolist() if "tracks" in kept else [-1] * len(rows))
+        assert found.class_id.tolist() == (rows.class_id.tolist() if "classes" in kept else [-1] * len(rows))
+    assert back.names == (asked.names if "names" in kept else {})
     size = (back.video.width, back.video.height, back.fps_known, back.video.fps)
-    assert size == ((320, 240, True, 12.5) if "video" in room else (0, 0, False, 30))
-    lost = " / ".join(losses(asked, name))
-    assert ("the tracks of 3 boxes" in lost) == ("tracks" not in room)
-    assert ("the classes of 3 boxes" in lost) == ("classes" not in room)
-    assert ("the names of 2 classes" in lost) == ("names" not in room)
-    assert ("frame rate and size" in lost) == ("video" not in room)
+    assert size == ((320, 240, True, 12.5) if "video" in kept else (0, 0, False, 30))
+    lost = " / ".join(lost_fields(asked, name))
+    assert ("the tracks of 3 boxes" in lost) == ("tracks" not in kept)
+    assert ("the classes of 3 boxes" in lost) == ("classes" not in kept)
+    assert ("the names of 2 classes" in lost) == ("names" not in kept)
+    assert ("frame rate and size" in lost) == ("video" not in kept)
 
 
-def test_losses_are_counted_box_by_box() -> None:
+def test_lost_fields_are_counted_box_by_box() -> None:
     extra = np.empty(3, np.object_)
     extra[:] = [{"bbox": [1, 2, 3, 4], "score": 1, "keypoints": [[1, 2, 3]]}, {"score": 1, "track_id": "3"}, None]
     rows = Detections(
@@ -81,24 +95,24 @@ def test_losses_are_counted_box_by_box() -> None:
         extra=extra,
     )
     recorded = RecordedDetections("a", {0: rows, 5: rows[:1]}, VideoInfo("a", 0, 0, 30.0))
-    assert losses(recorded, "track-v1") == []
-    assert losses(recorded, "coco") == [
-        "how sure 2 known identities are",
+    assert lost_fields(recorded, "track-v1") == []
+    assert lost_fields(recorded, "coco") == [
+        "the confidence of 2 known identities",
         "the detected boxes of 1 tracked ones, whose smoothed ones are written",
         "further keys of 2 detections",
     ]
-    assert losses(recorded, "motchallenge")[:3] == [
+    assert lost_fields(recorded, "motchallenge")[:3] == [
         "1 boxes without a track, left out",
         "the known identities of 2 boxes",
         "the mark of 1 predicted boxes",
     ]
-    assert losses(recorded, "det-v1") == [
+    assert lost_fields(recorded, "det-v1") == [
         "the tracks of 3 boxes",
         "the known identities of 2 boxes",
         "1 predicted boxes, left out",
     ]
-    assert losses(recorded, "yolo")[-1] == "4 boxes without a class, written as class 0"
-    np.testing.assert_array_equal(shown(recorded).frames[0].xyxy[2], [1, 0, 9, 9])
+    assert lost_fields(recorded, "yolo")[-1] == "4 boxes without a class, written as class 0"
+    np.testing.assert_array_equal(with_track_boxes(recorded).frames[0].xyxy[2], [1, 0, 9, 9])
 
 
 def test_detections_alone_are_a_det_txt(tmp_path: Path) -> None:
@@ -106,7 +120,7 @@ def test_detections_alone_are_a_det_txt(tmp_path: Path) -> None:
     recorded = RecordedDetections("a", {1: rows}, VideoInfo("a", 0, 0, 30.0))
     path = written("motchallenge", tmp_path, recorded)
     assert path.read_text().splitlines()[0].startswith("2,-1,1.25,2.50,29.00,38.00,0.5000")
-    assert losses(recorded, "motchallenge") == ["the classes of 2 boxes"]
+    assert lost_fields(recorded, "motchallenge") == ["the classes of 2 boxes"]
     np.testing.assert_array_equal(read_any(path).frames[1].score, [0.5, 0.75])
 
 
@@ -131,7 +145,7 @@ def test_predicted_boxes_are_no_detections(tmp_path: Path) -> None:
     assert len(read_recorded(path).frames[0]) == 1
 
 
-def test_json_is_told_by_its_keys_wherever_they_stand(tmp_path: Path) -> None:
+def test_json_is_detected_by_its_keys_wherever_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     filler = {"info": "x" * 100_000}
     for document, name in (
@@ -141,10 +155,10 @@ def test_json_is_told_by_its_keys_wherever_they_stand(tmp_path: Path) -> None:
         ({"frames": []}, "det-v1"),
     ):
         path.write_text(json.dumps(document))
-        assert recognise(path) == name
+        assert detect_format(path) == name
     path.write_text(json.dumps(filler))
     with pytest.raises(FormatError, match="none of the formats") as caught:
-        recognise(path)
+        detect_format(path)
     assert "cvat, det-v1" not in caught.value.message
     assert "--from says which: coco, csv, cvat" in caught.value.remedy
 
@@ -158,7 +172,7 @@ def test_what_is_no_format(tmp_path: Path) -> None:
         (tmp_path / "b", "exist"),
     ):
         with pytest.raises(FormatError, match=message):
-            recognise(place)
+            detect_format(place)
     with pytest.raises(UnknownNameError, match="unknown format 'coc'; did you mean 'coco'"):
         read_any(path, name="coc")
 
@@ -170,7 +184,7 @@ def test_the_ending_of_an_output_may_fit_several_formats() -> None:
         "csv",
     ]
     for name, names in (("a.json", "det-v1, track-v1, coco"), ("folder", "yolo")):
-        with pytest.raises(UsageError, match=f"'{name}' does not tell") as caught:
+        with pytest.raises(UsageError, match=f"the format of '{name}' is not clear") as caught:
             format_of_output(Path(name))
         assert caught.value.remedy == f"--to says which: {names}"
 
@@ -184,14 +198,14 @@ def test_a_track_twice_in_a_frame_is_an_error_in_any_format(tmp_path: Path) -> N
 
 def test_a_size_that_the_file_contradicts(tmp_path: Path) -> None:
     path = written("det-v1", tmp_path, tracked())
-    with pytest.raises(FormatError, match="is for pictures of 320×240, not 640×480"):
-        read_any(path, Hints(width=640, height=480))
-    assert read_any(path, Hints(names={5: "bus"})).names == {0: "person", 2: "car", 5: "bus"}
+    with pytest.raises(FormatError, match="is for images of 320×240, not 640×480"):
+        read_any(path, ReadOptions(width=640, height=480))
+    assert read_any(path, ReadOptions(names={5: "bus"})).names == {0: "person", 2: "car", 5: "bus"}
 
 
 def test_there_is_an_end_to_the_boxes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ROWS >= 1_000_000
-    monkeypatch.setattr("mot_dinov3.formats.rows.MAX_ROWS", 2)
+    monkeypatch.setattr("mot_dinov3.formats.recorded_detections.MAX_ROWS", 2)
     rows = RowCollector()
     rows.add(0, Row((0, 0, 1, 1)))
     rows.add(0, Row((0, 0, 1, 1)))

@@ -43,7 +43,7 @@ def test_any_window_gives_the_same_frames(
         for record in read:
             assert record.detections.extra.tolist() == whole.frames[record.index].extra.tolist()
         assert read[2].keys == {"file": "000004.jpg", "mood": "good"}
-        assert reader.told.names == whole.names
+        assert reader.state.names == whole.names
         assert (reader.video.fps, reader.fps_known) == (12.5, True)
 
 

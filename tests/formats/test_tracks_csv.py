@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_table, track_rows
+from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_tracks_csv, track_rows
 
 
 def test_a_row_per_tracked_box_with_names_quoted() -> None:
@@ -61,7 +61,7 @@ def test_a_recognised_row_says_whom_how_far_and_how_surely() -> None:
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('x2,y2,frame,track_id,x1,y1,class_id,class_name\n9,8,3,2,1,1,4,"a, b"\n\n9,8,3,5,1,1,,\n')
-    recorded = read_table(path)
+    recorded = read_tracks_csv(path)
     rows = recorded.frames[3]
     np.testing.assert_array_equal(rows.xyxy, [[1, 1, 9, 8]] * 2)
     assert (rows.track_id.tolist(), rows.class_id.tolist(), rows.score.tolist()) == ([2, 5], [4, -1], [1, 1])
@@ -83,5 +83,5 @@ def test_a_broken_table_is_one_clear_line(tmp_path: Path, text: str, message: st
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(FormatError, match=r"t\.csv', line") as caught:
-        read_table(path)
+        read_tracks_csv(path)
     assert message in caught.value.message
