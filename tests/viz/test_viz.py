@@ -1,4 +1,4 @@
-"""Drawing: what changes in the picture, and what must not."""
+"""Drawing: what changes in the frame, and what must not."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def has_color(image: Image, track_id: int) -> np.ndarray:
     return (image == track_color(track_id)).all(2)
 
 
-def test_nothing_to_draw_leaves_the_picture_as_it_is() -> None:
+def test_nothing_to_draw_leaves_the_image_as_it_is() -> None:
     assert not changed(draw(Detections.empty())).any()
 
 
-def test_the_given_picture_is_not_touched() -> None:
+def test_the_given_image_is_not_touched() -> None:
     image = blank()
     out = draw_frame(image, rows((50, 60, 100, 160)), lost=TrackView.empty(), names=PERSON, config=THIN)
     assert (image == GREY).all()
@@ -144,7 +144,7 @@ def test_boxes_that_are_no_boxes_or_lie_outside_are_harmless() -> None:
     assert not changed(draw(rows(*boxes))).any()
 
 
-def test_sizes_follow_the_picture_unless_given() -> None:
+def test_sizes_follow_the_image_unless_given() -> None:
     def ink(scale: int, config: DrawConfig) -> int:
         image = blank(200 * scale, 300 * scale)
         found = rows(tuple(v * scale for v in (50, 60, 150, 160)))  # type: ignore[arg-type]
@@ -161,9 +161,9 @@ def test_impossible_sizes_are_refused(values: dict[str, float]) -> None:
         DrawConfig(**values)  # type: ignore[arg-type]
 
 
-def test_a_contact_sheet_holds_each_picture_in_reading_order() -> None:
-    pictures = [np.full((90, 160, 3), value, np.uint8) for value in (10, 60, 110)]
-    sheet = contact_sheet(pictures, columns=2, width=344, gap=8)
+def test_a_contact_sheet_holds_each_image_in_reading_order() -> None:
+    images = [np.full((90, 160, 3), value, np.uint8) for value in (10, 60, 110)]
+    sheet = contact_sheet(images, columns=2, width=344, gap=8)
     assert sheet.shape == (8 + 2 * 98, 344, 3)
     assert sheet[50, 80, 0] == 10
     assert sheet[50, 250, 0] == 60

@@ -11,7 +11,7 @@ from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCounter
 from mot_dinov3.pipeline.regions import Region
-from mot_dinov3.viz import Hud, Mark, Trails, draw_hud, draw_marks, draw_rows, hide
+from mot_dinov3.viz import HudStats, RegionOverlay, Trails, anonymize, draw_hud, draw_regions, draw_rows
 
 FADING = 0.1  # weight of the newest frame in the mean by which the picture tells the fps
 
@@ -32,7 +32,7 @@ class HudMeter:
         self._pace = 0.0
         self._embed = timer.stage_ms.get("embed", 0.0)
 
-    def read(self, detections: Detections, lost: TrackView) -> Hud:
+    def read(self, detections: Detections, lost: TrackView) -> HudStats:
         """Return the state in this frame; call it once a frame."""
         embed, cost = self._timer.stage_ms.get("embed", 0.0), self._scheduler.embed_cost_ms
         spent: float | None = None if self._afterwards else embed - self._embed
@@ -40,7 +40,7 @@ class HudMeter:
             spent = cost * int(detections.fresh.sum())
         self._embed = embed
         tracked = detections[detections.track_id >= 1]
-        return Hud(
+        return HudStats(
             fps=None if self._afterwards else self._fps(),
             embed_ms=spent,
             budget_ms=self._scheduler.embed_budget_ms,
@@ -90,11 +90,13 @@ class FrameDrawer:
         """Return the frame's picture with all that is asked for drawn into a copy of it."""
         canvas = np.ascontiguousarray(frame.pixels()).copy()
         lost = self._lost()
-        hide(canvas, detections, lost, self._draw.anonymize)
+        anonymize(canvas, detections, lost, self._draw.anonymize)
         if self._regions:
             self._counter.add(detections)
             counts = self._counter.counts()
-            draw_marks(canvas, [Mark(count.region.points, f"{count.region.name}  {count.text()}") for count in counts])
+            draw_regions(
+                canvas, [RegionOverlay(count.region.points, f"{count.region.name}  {count.text()}") for count in counts]
+            )
         self._trails.draw(canvas, detections)
         draw_rows(canvas, detections, lost=lost, names=self._names, config=self._draw)
         if self._draw.hud:

@@ -21,7 +21,7 @@ from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.sinks.base import Sink
 from mot_dinov3.sinks.files import SummarySink
-from mot_dinov3.viz import hide, track_color
+from mot_dinov3.viz import anonymize, track_color
 
 PROGRAMS = (
     "torch",
@@ -87,7 +87,7 @@ class ReportFactory:
 
         def hidden(frame: Frame, detections: Detections) -> Image:
             canvas = frame.pixels().copy()
-            hide(
+            anonymize(
                 canvas, detections, TrackView.empty() if self._config.linked.link else self._stages.tracker.lost(), how
             )
             return canvas

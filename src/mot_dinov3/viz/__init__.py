@@ -1,21 +1,21 @@
-"""Draws what is known of a frame, and decides nothing."""
+"""Drawing on frames: boxes, labels, trails, regions and the HUD."""
 
-from mot_dinov3.viz.colors import Color, track_color
 from mot_dinov3.viz.frame import DrawConfig, contact_sheet, draw_frame, draw_rows, label_of
-from mot_dinov3.viz.overlays import Hud, Mark, Trails, draw_hud, draw_marks, hide
+from mot_dinov3.viz.overlays import HudStats, RegionOverlay, Trails, anonymize, draw_hud, draw_regions
+from mot_dinov3.viz.style import Color, track_color
 
 __all__ = [
     "Color",
     "DrawConfig",
-    "Hud",
-    "Mark",
+    "HudStats",
+    "RegionOverlay",
     "Trails",
+    "anonymize",
     "contact_sheet",
     "draw_frame",
     "draw_hud",
-    "draw_marks",
+    "draw_regions",
     "draw_rows",
-    "hide",
     "label_of",
     "track_color",
 ]

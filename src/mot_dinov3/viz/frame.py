@@ -1,4 +1,4 @@
-"""Draws a frame: boxes and labels. It decides nothing; what there is to see, the rows and tracks say."""
+"""Drawing of boxes and labels on a frame, and contact sheets of frames."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from mot_dinov3.core import boxes
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
-from mot_dinov3.viz.colors import GREY, Color, track_color
-from mot_dinov3.viz.label_placement import Box, Label, Pen, draw_labels
+from mot_dinov3.viz.label_placement import Box, Label, draw_labels
+from mot_dinov3.viz.style import GREY, Color, Pen, track_color
 
 _MAX_SIDE = 32767
-REASONS = {
+REASON_NAMES = {
     Reason.NEW: "new",
     Reason.WEAK_IOU: "weak IoU",
     Reason.CROWDED: "crowded",
@@ -28,7 +28,7 @@ REASONS = {
 
 @dataclasses.dataclass(frozen=True)
 class DrawConfig(StageConfig):
-    """What the drawn picture shows, and how large."""
+    """Contents of drawn frames, and sizes of lines and text."""
 
     group = "drawing"
 
@@ -55,7 +55,7 @@ class DrawConfig(StageConfig):
 def draw_frame(
     image: Image, detections: Detections, *, lost: TrackView, names: Mapping[int, str], config: DrawConfig
 ) -> Image:
-    """Return a copy of `image` with what is known of the frame drawn into it.
+    """Return a copy of `image` with boxes and labels.
 
     Tracked rows get a box in their track's colour and a label, dotted where the row is coasted; rows of tentative
     tracks a thin grey box; other rows nothing. The box is the track's smoothed one where there is one. A label is
@@ -64,9 +64,9 @@ def draw_frame(
     Args:
         image: ``(h, w, 3)`` uint8 BGR; stays as it is.
         detections: The rows of the frame.
-        lost: Tracks that are lost now; drawn dashed where the config wants it.
+        lost: Tracks that are lost now; drawn dashed with `draw_lost`.
         names: Class id → name; empty where unknown.
-        config: What to draw, and how large.
+        config: Contents and sizes.
     """
     canvas = np.ascontiguousarray(image).copy()
     draw_rows(canvas, detections, lost=lost, names=names, config=config)
@@ -76,27 +76,27 @@ def draw_frame(
 def draw_rows(
     canvas: Image, detections: Detections, *, lost: TrackView, names: Mapping[int, str], config: DrawConfig
 ) -> None:
-    """Draw into `canvas` what `draw_frame` draws into a copy."""
-    pen = Pen.for_picture(canvas, line=config.line_thickness, scale=config.font_scale)
-    place = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
-    visible = boxes.usable(place)
+    """Draw boxes and labels into `canvas`; see `draw_frame`."""
+    pen = Pen.for_image(canvas, line=config.line_thickness, scale=config.font_scale)
+    xyxy = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
+    visible = boxes.usable(xyxy)
     labels: list[Label] = []
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
-        _rectangle(canvas, corners(place[row]), GREY, 1)
+        _draw_rectangle(canvas, corners(xyxy[row]), GREY, 1)
     if config.draw_lost:
         coasted = np.isin(lost.track_id, detections.track_id)  # has a row of its own
         for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1) & ~coasted):
             number = int(lost.track_id[row])
             label = Label(f"ID {number} lost", corners(lost.xyxy[row]), track_color(number))
-            _dashed(canvas, label.box, label.color, pen=pen, dash=6)
+            _draw_dashed(canvas, label.box, label.color, pen=pen, dash=6)
             labels.append(label)
     tracked = np.flatnonzero(visible & (detections.track_id >= 0))
     for row in tracked[np.argsort(detections.track_id[tracked], kind="stable")]:  # so that labels do not jump
-        color, box = track_color(int(detections.track_id[row])), corners(place[row])
+        color, box = track_color(int(detections.track_id[row])), corners(xyxy[row])
         if detections.coasted[row]:
-            _dashed(canvas, box, color, pen=pen, dash=1)
+            _draw_dashed(canvas, box, color, pen=pen, dash=1)
         else:
-            _rectangle(canvas, box, color, pen.line)
+            _draw_rectangle(canvas, box, color, pen.line)
         labels.append(Label(label_of(detections, int(row), names, reasons=config.reasons), box, color))
     draw_labels(canvas, labels, pen)  # after all boxes: no line crosses a label
 
@@ -104,7 +104,7 @@ def draw_rows(
 def label_of(detections: Detections, row: int, names: Mapping[int, str], *, reasons: bool = False) -> str:
     """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``, ``ID 7 Anna`` (recognised).
 
-    With `reasons` it tells why the row was embedded or not: ``ID 7 * crowded``.
+    With `reasons`, the reason why the row was embedded or not follows: ``ID 7 * crowded``.
     """
     words = [f"ID {int(detections.track_id[row])}"]
     if detections.gallery_id[row] is not None:
@@ -114,16 +114,16 @@ def label_of(detections: Detections, row: int, names: Mapping[int, str], *, reas
         words.append(names[class_id])
     if detections.fresh[row]:
         words.append("*")
-    if reasons and detections.reason[row] in REASONS:
-        words.append(REASONS[Reason(detections.reason[row])])
+    if reasons and detections.reason[row] in REASON_NAMES:
+        words.append(REASON_NAMES[Reason(detections.reason[row])])
     return " ".join(words)
 
 
 def contact_sheet(images: Sequence[Image], *, columns: int = 2, width: int = 1280, gap: int = 8) -> Image:
-    """Return the pictures side by side on white, `columns` in a row, the sheet `width` pixels wide.
+    """Return the images side by side on white, `columns` in a row, the sheet `width` pixels wide.
 
     Raises:
-        ConfigError: There is no picture or no column, or the sheet is too narrow for them.
+        ConfigError: There is no image or no column, or the sheet is too narrow for them.
     """
     import cv2
 
@@ -149,14 +149,14 @@ def corners(box: FloatArray) -> Box:
     return x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)
 
 
-def _rectangle(canvas: Image, box: Box, color: Color, line: int) -> None:
+def _draw_rectangle(canvas: Image, box: Box, color: Color, line: int) -> None:
     import cv2
 
     cv2.rectangle(canvas, box[:2], box[2:], color, line)
 
 
-def _dashed(canvas: Image, box: Box, color: Color, *, pen: Pen, dash: int) -> None:
-    """Draw a box whose sides are broken: `dash` times the line's width drawn, a gap of equal length or more."""
+def _draw_dashed(canvas: Image, box: Box, color: Color, *, pen: Pen, dash: int) -> None:
+    """Draw a dashed box: dashes of `dash` times the line's width, gaps of equal length or more."""
     height, width = canvas.shape[:2]
     before, after = pen.line // 2, pen.line - pen.line // 2
     period = pen.line * (2 * dash if dash > 1 else 3)

@@ -6,37 +6,13 @@ import dataclasses
 import unicodedata
 from collections.abc import Sequence
 
-import numpy as np
-
 from mot_dinov3.core.structures import Image
-from mot_dinov3.viz.colors import Color, ink_on
+from mot_dinov3.viz.style import Color, Pen, text_color
 
 Box = tuple[int, int, int, int]
 """First and last column and row: x1, y1, x2, y2."""
 
 FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, so that this module imports without cv2
-SMALLEST = 0.35
-AT_PAL = 0.42  # size of the font in a picture of 768×576
-GROWTH = 0.6  # larger pictures are looked at on larger screens, but not as much larger
-
-
-@dataclasses.dataclass(frozen=True)
-class Pen:
-    """Sizes in pixels that go with a picture."""
-
-    line: int
-    scale: float
-    stroke: int
-    pad: int
-
-    @classmethod
-    def for_picture(cls, image: Image, *, line: int = 0, scale: float = 0.0) -> Pen:
-        """Return the pen for a picture; 0 stands for the size that suits it."""
-        # The sizes follow the diagonal, so that portrait and landscape pictures look alike.
-        diagonal = float(np.hypot(*image.shape[:2]))
-        line = line or max(1, round(diagonal / 480))
-        scale = scale or max(SMALLEST, AT_PAL * (diagonal / 960) ** GROWTH)
-        return cls(line, scale, max(1, round(scale * 1.6)), max(2, round(5 * scale)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +52,7 @@ def draw_plate(canvas: Image, text: str, plate: Box, color: Color, *, pen: Pen) 
     _, below = cv2.getTextSize(text, FONT, pen.scale, pen.stroke)
     cv2.rectangle(canvas, plate[:2], plate[2:], color, -1)
     at = plate[0] + pen.pad, plate[3] + 1 - pen.pad - below // 2
-    cv2.putText(canvas, text, at, FONT, pen.scale, ink_on(color), pen.stroke, cv2.LINE_AA)
+    cv2.putText(canvas, text, at, FONT, pen.scale, text_color(color), pen.stroke, cv2.LINE_AA)
 
 
 def _touches(box: Box, width: int, height: int) -> bool:

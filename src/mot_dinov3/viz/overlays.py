@@ -1,4 +1,4 @@
-"""What lies over or under the boxes: trails, hidden people, counting lines and zones, and the run's state."""
+"""Overlays on frames: anonymised boxes, trails, counting lines and zones, and the HUD."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy.typing as npt
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, FloatArray, Image, TrackView
-from mot_dinov3.viz.colors import BLACK, WHITE, Color, track_color
-from mot_dinov3.viz.label_placement import Pen, ascii_text, draw_plate, plate_size
+from mot_dinov3.viz.label_placement import ascii_text, draw_plate, plate_size
+from mot_dinov3.viz.style import BLACK, WHITE, Color, Pen, track_color
 
 MARGIN = 0.06  # of a box's size, by which more than the box is hidden: boxes cut off hair and shoes
-MARK: Color = (64, 200, 255)
+REGION_COLOR: Color = (64, 200, 255)
 
 
-def hide(canvas: Image, detections: Detections, lost: TrackView, how: str) -> None:
+def anonymize(canvas: Image, detections: Detections, lost: TrackView, method: str) -> None:
     """Make every box of `canvas` unrecognisable, in place.
 
     Args:
         canvas: ``(h, w, 3)`` uint8 BGR.
         detections: The frame's rows, tracked or not; both the detected and the track's box are hidden.
-        lost: Tracks that are lost now: they may well be there.
-        how: ``blur``, ``pixelate``, or ``none``.
+        lost: Tracks that are lost now: the objects may be visible.
+        method: ``blur``, ``pixelate``, or ``none``.
     """
-    if how == "none":
+    if method == "none":
         return
     import supervision
 
-    places = [detections.xyxy, lost.xyxy]
+    sources = [detections.xyxy, lost.xyxy]
     if detections.track_xyxy is not None:
-        places.append(detections.track_xyxy)
-    xyxy = np.concatenate(places)
+        sources.append(detections.track_xyxy)
+    xyxy = np.concatenate(sources)
     xyxy = _widened(xyxy[boxes.usable(xyxy)], canvas)
     if len(xyxy):
-        annotator: Any = supervision.BlurAnnotator() if how == "blur" else supervision.PixelateAnnotator()
+        annotator: Any = supervision.BlurAnnotator() if method == "blur" else supervision.PixelateAnnotator()
         annotator.annotate(canvas, supervision.Detections(xyxy))
 
 
 def _widened(xyxy: FloatArray, canvas: Image) -> FloatArray:
-    """Return whole pixels around the boxes, with a margin, those within the picture."""
+    """Return whole-pixel boxes with a margin, clipped to the image."""
     height, width = canvas.shape[:2]
     more = MARGIN * np.tile(xyxy[:, 2:] - xyxy[:, :2], 2) * np.array([-1, -1, 1, 1])
     wide = np.clip(xyxy + more, -1e6, 1e6)
@@ -51,10 +51,10 @@ def _widened(xyxy: FloatArray, canvas: Image) -> FloatArray:
 
 
 class Trails:
-    """Draws where tracks were lately, in their colours.
+    """Draws the recent trajectories of tracks in their colours.
 
     Args:
-        frames: How many frames back.
+        frames: Length of a trail in frames; 0 draws nothing.
     """
 
     def __init__(self, frames: int) -> None:
@@ -62,20 +62,20 @@ class Trails:
         self._annotator: Any = None
 
     def draw(self, canvas: Image, detections: Detections) -> None:
-        """Take in a frame's rows, and draw into `canvas`; 0 frames draw nothing."""
+        """Add a frame's rows, and draw the trails into `canvas`."""
         if self._frames == 0:
             return
         import supervision
 
         rows, annotator = _shown(detections), self._ready()
-        annotator.thickness = Pen.for_picture(canvas).line
+        annotator.thickness = Pen.for_image(canvas).line
         if len(rows):
             paint = [supervision.Color(*reversed(track_color(number))) for number in rows.track_id.tolist()]
             annotator.color = supervision.ColorPalette(paint)
         annotator.annotate(canvas, rows.to_supervision(), custom_color_lookup=np.arange(len(rows)))
 
     def skip(self, detections: Detections) -> None:
-        """Take in the rows of a frame that is not drawn."""
+        """Add the rows of a frame that is not drawn."""
         if self._frames:
             self._ready().trace.put(_shown(detections).to_supervision())
 
@@ -89,14 +89,14 @@ class Trails:
 
 
 def _shown(detections: Detections) -> Detections:
-    """Return the rows of tracks that are drawn, with the boxes that are drawn."""
+    """Return the rows of tracks, with the boxes that are drawn."""
     rows = detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
     return rows[(rows.track_id >= 1) & boxes.usable(rows.xyxy)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
-    """A line or a zone, and what it says.
+class RegionOverlay:
+    """A counting line or zone with its text.
 
     Attributes:
         points: ``(k, 2)`` pixels; two are a line.
@@ -107,31 +107,31 @@ class Mark:
     text: str
 
 
-def draw_marks(canvas: Image, marks: Sequence[Mark]) -> None:
+def draw_regions(canvas: Image, regions: Sequence[RegionOverlay]) -> None:
     """Draw lines and zones with their texts."""
     import cv2
 
-    pen = Pen.for_picture(canvas)
+    pen = Pen.for_image(canvas)
     height, width = canvas.shape[:2]
-    for mark in marks:
-        points = np.rint(mark.points).astype(np.int32)
+    for region in regions:
+        points = np.rint(region.points).astype(np.int32)
         cv2.polylines(canvas, [points], len(points) > 2, BLACK, pen.line + 2, cv2.LINE_AA)
-        cv2.polylines(canvas, [points], len(points) > 2, MARK, pen.line, cv2.LINE_AA)
-        wide, tall = plate_size(mark.text, pen)
+        cv2.polylines(canvas, [points], len(points) > 2, REGION_COLOR, pen.line, cv2.LINE_AA)
+        wide, tall = plate_size(region.text, pen)
         x, y = points.mean(0) if len(points) == 2 else (points[:, 0].min(), points[:, 1].min())
         x0, y0 = max(0, min(int(x), width - wide)), max(0, min(int(y), height - tall))
-        draw_plate(canvas, mark.text, (x0, y0, x0 + wide - 1, y0 + tall - 1), MARK, pen=pen)
+        draw_plate(canvas, region.text, (x0, y0, x0 + wide - 1, y0 + tall - 1), REGION_COLOR, pen=pen)
 
 
 @dataclasses.dataclass(frozen=True)
-class Hud:
-    """The run's state in a frame.
+class HudStats:
+    """Numbers of the HUD in a frame.
 
     Attributes:
-        fps: Frames per second of late; None where it means nothing.
-        embed_ms: What embedding took in this frame; None where it is unknown.
-        budget_ms: What it may take; 0 for no limit.
-        backlog: Rows whose embedding is due and was put off.
+        fps: Recent frames per second; None where unknown.
+        embed_ms: Time of embedding in this frame; None where unknown.
+        budget_ms: Its budget; 0 for no limit.
+        backlog: Rows whose due embedding was deferred.
         active: Tracks with a box.
         lost: Tracks without.
     """
@@ -144,7 +144,7 @@ class Hud:
     lost: int
 
     def lines(self) -> list[str]:
-        """Return what is written."""
+        """Return the lines of text."""
         limit = f" of {self.budget_ms:g}" if self.budget_ms else ""
         return [
             *([] if self.fps is None else [f"{self.fps:5.1f} fps"]),
@@ -154,12 +154,12 @@ class Hud:
         ]
 
 
-def draw_hud(canvas: Image, hud: Hud) -> None:
-    """Write the run's state at the top left, on a darkened plate."""
+def draw_hud(canvas: Image, stats: HudStats) -> None:
+    """Write the HUD at the top left, on a darkened plate."""
     import cv2
 
-    pen = Pen.for_picture(canvas)
-    lines = [ascii_text(line.strip()) for line in hud.lines()]
+    pen = Pen.for_image(canvas)
+    lines = [ascii_text(line.strip()) for line in stats.lines()]
     sizes = [plate_size(line, pen) for line in lines]
     step = max(tall for _, tall in sizes)
     wide, tall = max(width for width, _ in sizes) + 2 * pen.pad, step * len(lines) + 2 * pen.pad
