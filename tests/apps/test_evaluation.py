@@ -220,7 +220,7 @@ def test_a_sequence_without_tracks_is_named(tmp_path: Path):
 
 def test_pairs_must_be_complete(tmp_path: Path):
     truth = write(tmp_path / "gt.txt", TRUTH)
-    with pytest.raises(UsageError, match="2 truth files but 1 track"):
+    with pytest.raises(UsageError, match="2 ground truth files but 1 track"):
         load_pairs([truth, truth], [truth])
     with pytest.raises(UsageError, match="one folder each"):
         load_pairs([tmp_path], [truth])

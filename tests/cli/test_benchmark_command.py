@@ -40,7 +40,7 @@ def test_as_text_it_is_the_summary(scene: Scene, capsys: pytest.CaptureFixture[s
     assert benchmark(scene, "--no-video", "--end-frame", "10") == 0
     out = capsys.readouterr().out
     assert "frames      10, 20 detections" in out
-    assert "MB at most" in out
+    assert "MB peak" in out
     assert "written" not in out
 
 

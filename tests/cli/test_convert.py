@@ -37,7 +37,7 @@ def test_there_and_back_and_what_is_said(convert, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert json.loads((tmp_path / "c.json").read_text())["video"]["fps"] == 12.5
     code, _, err = convert("c.json", "d.txt")
-    assert err == "notice: motchallenge has no room for: frame rate and size of the video\n"
+    assert err == "notice: motchallenge cannot store: frame rate and size of the video\n"
     assert (tmp_path / "d.txt").read_text() == ROWS
 
 

@@ -85,7 +85,7 @@ def test_a_click_beside_the_picture_is_refused(tmp_path: Path, capsys: pytest.Ca
     video = scene.write_video(tmp_path / "v.mp4", 2)
     words = ["similarity", "--video", str(video), "--point", "999,5", "--output", str(tmp_path / "s.png")]
     assert main([*words, "--backend", "gradient"]) == 3
-    assert "outside the picture of 192×128" in capsys.readouterr().err
+    assert "outside the image of 192×128" in capsys.readouterr().err
     assert main(["similarity", "--video", str(video), "--pca", "--backend", "gradient", "--output", words[-1]]) == 0
 
 

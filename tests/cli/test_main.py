@@ -91,7 +91,7 @@ def test_a_file_that_is_called_like_an_option_stays_a_file_where_files_are_taken
         (["model=yolov8n.pt"], "unknown option '--model'; did you mean '--det'?"),
         (["cnof=0.2"], "unknown option '--cnof'; did you mean '--conf'?"),
         (["in.mp4"], "mot-dinov3 --source FILE"),
-        (["track", "in.mp4"], "a video is named with --source"),
+        (["track", "in.mp4"], "give the video with --source"),
         (["batch", "in"], "--out-dir is missing"),
     ],
 )

@@ -30,20 +30,20 @@ from mot_dinov3.core.errors import (
 )
 
 COMMANDS = {
-    "track": "detect, embed on a budget, track, draw: the main job",
-    "detect": "detections only, to det-v1 JSON",
-    "gallery": "track from recorded detections, and name known identities",
-    "keypoints": "follow labelled body parts through a video",
-    "similarity": "cosine heatmap of a clicked patch",
+    "track": "detect, embed within a budget, track and draw",
+    "detect": "detections only, as det-v1 JSON",
+    "gallery": "track precomputed detections and identify known objects",
+    "keypoints": "track labelled body parts through a video",
+    "similarity": "cosine heatmap of a selected patch",
     "export": "embedder weights to TorchScript, ONNX, OpenVINO, TensorRT, TFLite",
     "convert": "boxes and tracks from one format to another: CVAT, COCO, YOLO, MOTChallenge and back",
-    "evaluate": "score tracks against truth: HOTA, MOTA, IDF1",
-    "studio": "local web page: build galleries, label keypoints, look at similarity",
-    "benchmark": "stage times, the budget kept, memory, side by side with peers",
-    "batch": "many videos, a folder of results each, here or on a Ray cluster",
-    "demo": "make a short clip with known truth, run the main job on it, print scores",
-    "doctor": "versions, device, codecs, models: what works, what does not, and the fix",
-    "completion": "let bash, zsh or fish complete commands, options, names and files",
+    "evaluate": "score tracks against ground truth: HOTA, MOTA, IDF1",
+    "studio": "local web page: build galleries, label keypoints, view similarity",
+    "benchmark": "stage times, budget overrun, memory, comparison with baselines",
+    "batch": "many videos, one result folder each, locally or on a Ray cluster",
+    "demo": "generate a short clip with ground truth, track it, print scores",
+    "doctor": "check versions, device, codecs and models, and suggest fixes",
+    "completion": "shell completion for bash, zsh and fish",
 }
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes
@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
                 message = f"unknown option '{unknown}'{suggestion(unknown, known)}"
             else:
                 message = f"unexpected '{unknown}'{suggestion(unknown, known)}"
-                remedy = f"a video is named with --source\n{remedy}" if "--source" in known else remedy
+                remedy = f"give the video with --source\n{remedy}" if "--source" in known else remedy
         raise UsageError(message, remedy=remedy)
 
 
@@ -132,8 +132,8 @@ def command_parser(name: str) -> Parser:
     subparsers = Parser(prog=PROGRAM).add_subparsers(parser_class=Parser)
     importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
     parser = subparsers.choices[name]
-    parser.add_argument("--debug", action="store_true", help="log in detail; show tracebacks")
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    parser.add_argument("--debug", action="store_true", help="verbose logging; show tracebacks")
+    parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
     parser.usage = parser.usage or f"{parser.prog} [options]"
     return parser
 
@@ -189,8 +189,8 @@ def overview() -> str:
     rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
     return (
         f"usage: {PROGRAM} [command] [options]\n\n"
-        f"Track many objects in a video and keep who is who.\n\ncommands (none means track):\n{rows}\n\n"
+        f"Multi-object tracking in video that preserves object identities.\n\ncommands (default: track):\n{rows}\n\n"
         f"{PROGRAM} COMMAND --help lists a command's options. For example:\n"
         f"  {PROGRAM} --source in.mp4 --classes 0 --output outputs/tracked.mp4\n\n"
-        "exit codes: 0 done, 1 bug, 2 usage, 3 input, 4 model, 130 interrupted, 143 terminated"
+        "exit codes: 0 success, 1 internal error, 2 usage, 3 input, 4 model, 130 interrupted, 143 terminated"
     )

@@ -12,7 +12,9 @@ from mot_dinov3.core.options import Option, help_of, options_of, read_toml
 
 def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
     """Add an option for every field of a command's config class, grouped by stage, and ``--config``."""
-    parser.add_argument("--config", metavar="FILE.toml", help="option values; the command line wins")
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="TOML file of option values; the command line takes precedence"
+    )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for option in options_of(config):
         if option.group not in groups:

@@ -23,10 +23,10 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "batch",
         usage="%(prog)s INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [options of track]",
-        description="Run track on many videos, each in a process of its own with a result folder of its own. Names of "
-        "outputs (--output, --save-json, …) are names inside that folder; {name} in any other option stands for the "
-        "video's name: --dets 'dets/{name}.json'. DIR/batch.json holds the state of each video, DIR/index.html shows "
-        "them all; --resume runs what is not done.",
+        description="Run track on many videos, each in a separate process with its own result folder. Names of outputs "
+        "(--output, --save-json, …) are names inside this folder; {name} in any other option is replaced by "
+        "the name of the video: --dets 'dets/{name}.json'. DIR/batch.json contains the state of each video, "
+        "DIR/index.html lists all results; --resume runs the remaining videos.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         missing = manifest.missing(plan.jobs)
         videos = [manifest.videos[job.name] for job in plan.jobs]
         if len(missing) < len(videos):
-            say_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were done"])
+            say_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
         caught = work_off(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))

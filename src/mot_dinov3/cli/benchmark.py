@@ -59,16 +59,16 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "benchmark",
         usage="%(prog)s --source PATH [options] | --association",
-        description="Measure the main job on a source: stage times, frames per second, memory, share of boxes "
-        "embedded, time to the first frame. The video is drawn and encoded as track does it, and thrown away.",
+        description="Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
+        "time to first frame. The video is drawn and encoded as in track, and discarded.",
         allow_abbrev=False,
     )
-    what = parser.add_argument_group("what to measure (one of these, else the main job as it is)")
+    what = parser.add_argument_group("measurement (one of these; default: a run of track)")
     modes = what.add_mutually_exclusive_group()
+    modes.add_argument("--budget", type=budgets, metavar="MS,…", help="overrun of these budgets by refreshes")
     modes.add_argument(
-        "--budget", type=budgets, metavar="MS,…", help="how these budgets hold: what refreshes take beyond them"
+        "--peers", action="store_true", help="comparison with 'yolo track' on the same frames, alternately"
     )
-    modes.add_argument("--peers", action="store_true", help="beside 'yolo track', on the same frames in turns")
     modes.add_argument(
         "--association", action="store_true", help="the association step at 10 to 200 objects; no source"
     )
@@ -146,14 +146,14 @@ def _association(*, progress: bool) -> Report:
     say_notices(notices)
     with progress_bar(len(makers) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
         times = sweep(makers, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
-    title = f"association step, CPU ms a frame on one thread (lowest median of {PASSES} passes), synthetic objects"
+    title = f"association step, CPU ms/frame on one thread (lowest median of {PASSES} passes), synthetic objects"
     return {"association_ms": times, "notices": notices}, [title, "", *as_lines(times)]
 
 
 def _run_report(measured: Measured) -> Report:
     peak = round(measured.peak_mb, 1)
     lines = [line for line in measured.summary.lines() if not line.startswith("written")]
-    return {**measured.summary.numbers(), "peak_mb": peak}, [*lines, f"memory      {peak:.0f} MB at most"]
+    return {**measured.summary.numbers(), "peak_mb": peak}, [*lines, f"memory      {peak:.0f} MB peak"]
 
 
 def _budget_report(kept: list[Adherence]) -> Report:
@@ -167,9 +167,9 @@ def _budget_report(kept: list[Adherence]) -> Report:
         for one in kept
     ]
     lines = [
-        "what a frame's refreshes took beyond what the budget had left for them: ms, and crops at that frame's cost",
+        "overrun of the remaining budget by the refreshes of a frame: ms, and crops at the cost of that frame",
         "",
-        "| budget ms | frames with refreshes | refreshed | put off | " + " | ".join(names) + " |",
+        "| budget ms | frames with refreshes | refreshed | deferred | " + " | ".join(names) + " |",
         "| --- " * (4 + len(names)) + "|",
     ]
     for one in kept:
@@ -182,9 +182,10 @@ def _budget_report(kept: list[Adherence]) -> Report:
 def _peers_report(paces: Mapping[str, Pace]) -> Report:
     numbers = {name: {**dataclasses.asdict(pace), "fps": pace.fps} for name, pace in paces.items()}
     lines = [
-        "medians over blocks of frames, taken in turns; 'times ours' is the median ratio of a pair of blocks",
+        "medians over blocks of frames, measured alternately; 'relative to ours' is the median ratio of a "
+        "pair of blocks",
         "",
-        "| | ms a frame | fps | CPU ms a frame | times ours |",
+        "| | ms/frame | fps | CPU ms/frame | relative to ours |",
         "| --- " * 5 + "|",
         *(
             f"| {name} | {pace.wall_ms:.1f} | {pace.fps:.1f} | {pace.cpu_ms:.1f} | {pace.slower:.2f} |"

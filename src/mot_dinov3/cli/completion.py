@@ -21,13 +21,13 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "completion",
         usage="%(prog)s bash|zsh|fish",
-        description="Print a script with which your shell completes commands, options, names and files. For this "
-        f'session: eval "$({PROGRAM} completion bash)"; for all to come, put that line into ~/.bashrc. zsh: the same '
+        description="Print a shell script that completes commands, options, names and files. For this "
+        f'session: eval "$({PROGRAM} completion bash)"; permanently: put this line into ~/.bashrc. zsh: the same '
         f"with zsh, after compinit, in ~/.zshrc. fish: {PROGRAM} completion fish > "
         f"~/.config/fish/completions/{PROGRAM}.fish",
         allow_abbrev=False,
     )
-    parser.add_argument("shell", choices=SHELLS, help="the shell that is to read the script")
+    parser.add_argument("shell", choices=SHELLS, help="shell of the script")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,27 +25,26 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "convert",
         usage="%(prog)s IN OUT [options]",
-        description="Convert boxes and tracks from one format to another, to correct them in another program and to "
-        f"get them back. Formats: {', '.join(NAMES)}; yolo is a folder. What a format has no room for is counted "
-        "and said.",
+        description="Convert boxes and tracks between formats, for correction in annotation tools. Formats: "
+        f"{', '.join(NAMES)}; yolo is a folder. Lost fields are counted and reported.",
         allow_abbrev=False,
     )
     parser.add_argument("source", metavar="IN", type=Path, help="file, or folder of YOLO labels, to read")
     parser.add_argument("target", metavar="OUT", type=Path, help="file, or folder of YOLO labels, to write")
     parser.add_argument(
-        "--from", dest="source_format", choices=NAMES, help="format of IN (default: as its content says)"
+        "--from", dest="source_format", choices=NAMES, help="format of IN (default: detected from the content)"
     )
-    parser.add_argument("--to", dest="target_format", choices=NAMES, help="format of OUT (default: as its ending says)")
-    parser.add_argument("--video", metavar="PATH", help="the video, which tells size, frame rate and length")
-    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, where IN does not tell it")
-    parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: as --video or IN tells it)")
+    parser.add_argument("--to", dest="target_format", choices=NAMES, help="format of OUT (default: from the extension)")
+    parser.add_argument("--video", metavar="PATH", help="the video, for image size, frame rate and length")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="image size, if IN does not contain it")
+    parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: from --video or IN)")
     parser.add_argument(
         "--class-names",
         type=Path,
         metavar="FILE",
-        help="numbers and names of the classes: a name a line, from 0, or a YOLO data.yaml",
+        help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         notices.append(notice)
         recorded = dataclasses.replace(recorded, video=info)
     if lost := format_registry.lost_fields(recorded, name):
-        notices.append(f"{name} has no room for: {'; '.join(lost)}")
+        notices.append(f"{name} cannot store: {'; '.join(lost)}")
     _write(
         args.target,
         target,
@@ -101,7 +100,9 @@ def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
 
     path: Path = args.target
     if path.exists() and not args.overwrite:
-        raise OutputError(f"output '{path}' exists already", remedy="name a new one, or replace it with --overwrite")
+        raise OutputError(
+            f"output '{path}' exists already", remedy="choose another path, or replace it with --overwrite"
+        )
     if target.is_member is not None:
         if args.source.exists() and (
             path.resolve() == args.source.resolve() or path.resolve() in args.source.resolve().parents

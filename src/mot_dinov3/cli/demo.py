@@ -40,14 +40,14 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to `subparsers`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "demo",
-        description="Compose a clip of people whose identities are known, run the main job on it, print the scores, "
-        "and write demo.mp4, demo.jpg (four frames) and demo.json. Uses YOLO and DINO when they can be had, else "
-        "what is built in.",
+        description="Generate a clip of people with ground truth, track it, print the scores, and write demo.mp4, "
+        "demo.jpg (four frames) and demo.json. Uses YOLO and DINO if they are available, else the built-in "
+        "parts.",
         allow_abbrev=False,
     )
     add_config_options(parser, DemoConfig)
     add_cpu_option(parser)
-    parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="where to write (default outputs)")
+    parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="output folder (default outputs)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the clip (default {SECONDS:g})")
 
 

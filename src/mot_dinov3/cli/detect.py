@@ -23,12 +23,12 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "detect",
         usage="%(prog)s --source PATH [options]",
-        description="Find objects and write them as det-v1 JSON, to track them later.",
+        description="Detect objects and write them as det-v1 JSON, to track them later.",
         allow_abbrev=False,
     )
     add_config_options(parser, DetectConfig)
     add_cpu_option(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: standard output)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to `subparsers`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "doctor",
-        description="Try every part in a process of its own: versions, device, codecs, models at hand, the main job "
-        "without weights on a clip made on the spot. Nothing is fetched or sent. Exits 0 when that job can run.",
+        description="Check every part in a separate process: versions, device, codecs, local models, and tracking "
+        "without weights on a generated clip. Nothing is downloaded or sent. Exits with 0 if tracking works.",
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -19,11 +19,11 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to `subparsers`, what `argparse.ArgumentParser.add_subparsers` returned."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "evaluate",
-        help="score tracks against truth: HOTA, MOTA, IDF1, ID switches",
-        description="Score tracks against truth: HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches (IDSW) and "
-        "fragmentations (Frag), per sequence and combined, by TrackEval's metrics and MOTChallenge's rules: truth "
-        "whose column 7 is 0 is ignored; with a class column (MOT16 and later) only pedestrians count, and boxes on "
-        "distractors are left out.",
+        help="score tracks against ground truth: HOTA, MOTA, IDF1, ID switches",
+        description="Score tracks against ground truth: HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches (IDSW) "
+        "and fragmentations (Frag), per sequence and combined, by TrackEval's metrics and MOTChallenge's rules: "
+        "ground truth whose column 7 is 0 is ignored; with a class column (MOT16 and later) only pedestrians "
+        "are evaluated, and boxes on distractors are ignored.",
     )
     parser.add_argument(
         "--gt",
@@ -31,8 +31,8 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="truth: MOTChallenge, CVAT, COCO, track-v1 or CSV files, or one folder with <sequence>.txt (.xml, .json, "
-        ".csv) or <sequence>/gt/gt.txt",
+        help="ground truth: MOTChallenge, CVAT, COCO, track-v1 or CSV files, or one folder with <sequence>.txt "
+        "(.xml, .json, .csv) or <sequence>/gt/gt.txt",
     )
     parser.add_argument(
         "--tracks",
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="tracks in the same formats, in the order of --gt, or one folder with such files",
+        help="tracks in the same formats, in the order of --gt, or one folder of such files",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run)

@@ -18,15 +18,19 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "export",
         usage="%(prog)s --weights W [--include FORMAT ...] [options]",
-        description="Write an embedder's weights in other forms, each loaded again and compared with its source. All "
-        "take ImageNet-normalised RGB and serve wherever weights are named: --reid-weights, --embedder osnet "
-        "--embed-model. A format that fails does not keep the others from being made; the exit code tells.",
+        description="Export an embedder's weights to other formats; each file is loaded again and compared with its "
+        "source. All take ImageNet-normalised RGB and are accepted by --reid-weights and by --embedder osnet "
+        "--embed-model. If a format fails, the others are still written, and the exit code is not 0.",
         allow_abbrev=False,
     )
     add_config_options(parser, ExportOptions)
     include = next(action for action in parser._actions if action.dest == "include")
     include.nargs = "+"
-    for name, what in (("formats", "formats and what they lack"), ("reid-models", "names"), ("reid-weights", "names")):
+    for name, what in (
+        ("formats", "formats and their missing requirements"),
+        ("reid-models", "names"),
+        ("reid-weights", "names"),
+    ):
         parser.add_argument(f"--list-{name}", action="store_true", help=f"print the {what} and exit")
 
 

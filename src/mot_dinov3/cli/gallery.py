@@ -21,9 +21,9 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "gallery",
         usage="%(prog)s --dets-json FILE --video PATH [options]",
-        description="Track a video from recorded detections and name the identities of a gallery "
-        "(<gallery>/<identity>/*.jpg). Frames count from 0. Nothing is written unless asked for. Memory does not grow "
-        "with the video's length.",
+        description="Track a video from precomputed detections and identify the tracks with a gallery "
+        "(<gallery>/<identity>/*.jpg). Frames count from 0. Files are written only by the options below. "
+        "Memory does not grow with the length of the video.",
         allow_abbrev=False,
     )
     add_config_options(parser, GalleryJobConfig)
@@ -63,5 +63,5 @@ def summary(job: GalleryRun) -> list[str]:
     return [
         f"frames      {stats['frames']}, {stats['fps']:.1f} fps (ms a frame: {stages})",
         f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings",
-        *(f"written     {name}" for name in written or ["nothing: --json, --frames or --save-video write"]),
+        *(f"written     {name}" for name in written or ["nothing: use --json, --frames or --save-video"]),
     ]

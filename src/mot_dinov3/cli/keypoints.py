@@ -17,10 +17,10 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "keypoints",
         usage="%(prog)s --video PATH [options]",
-        description="Follow the points that a person labelled with LabelMe or Annolid, forward, backward and between "
-        "labelled frames. The labels are <stem>_#########.json in the video's result folder; results are written "
-        "there. Frames count from 0, ranges are half-open. An interrupted run goes on where it stopped; a corrected "
-        "frame re-runs only the frames between it and its labelled neighbours.",
+        description="Track points labelled with LabelMe or Annolid forward, backward and between labelled frames. The "
+        "labels are <stem>_#########.json in the result folder of the video; results are written there. "
+        "Frames count from 0, ranges are half-open. An interrupted run resumes where it stopped; after a "
+        "correction only the frames between the corrected one and its labelled neighbours are recomputed.",
         allow_abbrev=False,
     )
     add_config_options(parser, KeypointsOptions)

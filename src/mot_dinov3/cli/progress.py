@@ -39,7 +39,7 @@ def stop_signals() -> Iterator[list[int]]:
     def note(number: int, _: FrameType | None) -> None:
         caught.append(number)
         restore()
-        print("stopping after this frame; once more to stop at once", file=sys.stderr)
+        print("stopping after this frame; press again to stop immediately", file=sys.stderr)
 
     for number in previous:
         signal.signal(number, note)

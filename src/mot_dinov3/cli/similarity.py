@@ -17,9 +17,9 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "similarity",
         usage="%(prog)s (--image FILE | --video PATH --frame N) --point X,Y [options]",
-        description="Show how similar every place of a picture is to a clicked one: raw cosines with their scale, the "
-        "best place and the second best one marked. With --pca, the three main components of the descriptors instead. "
-        "An --output that ends in .mp4 shows all frames from --on-frame on.",
+        description="Show the cosine similarity of every patch of an image to a selected one, with its scale; the two "
+        "best matches are marked. With --pca, show the three principal components of the descriptors "
+        "instead. An --output with the extension .mp4 shows all frames from --on-frame on.",
         allow_abbrev=False,
     )
     add_config_options(parser, SimilarityOptions)

@@ -17,9 +17,10 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "studio",
         usage="%(prog)s [--video PATH] [--gallery-root DIR] [options]",
-        description="Serve a page, for this computer only, to build a gallery of known identities, to label and "
-        "correct keypoints, and to look at similarity. It reads and writes only below the --root folders and the "
-        "folders of the paths given. On another computer: forward the port, ssh -L 8000:127.0.0.1:8000 that-computer.",
+        description="Serve a web page, for this computer only, to build a gallery of known identities, to label and "
+        "correct keypoints, and to view similarity. It reads and writes only below the --root folders and "
+        "the folders of the given paths. From another computer, forward the port: ssh -L 8000:127.0.0.1:8000 "
+        "that-computer.",
         allow_abbrev=False,
     )
     add_config_options(parser, StudioOptions)
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder that the page may read and write in; may be given several times (default: the current one)",
+        help="folder that the page may read and write; may be given several times (default: the current folder)",
     )
 
 

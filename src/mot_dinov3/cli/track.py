@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "track",
         usage="%(prog)s --source PATH [options]",
-        description="Detect, embed on a budget, track, draw. Frames count from 0, ranges are half-open. The same input "
-        "and options give the same output, but for a wall-clock --embed-budget-ms.",
+        description="Detect, embed within a budget, track, draw. Frames count from 0, ranges are half-open. The same "
+        "input and options give the same output, except with a wall-clock --embed-budget-ms.",
         allow_abbrev=False,
     )
     add_config_options(parser, TrackConfig)

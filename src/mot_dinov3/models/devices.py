@@ -26,7 +26,7 @@ class DeviceChoice(StageConfig):
     group = "device"
 
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
 
     def notices(self) -> tuple[str, ...]:
         """Return what a user of models that run here should be told."""

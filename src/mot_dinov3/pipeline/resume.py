@@ -26,7 +26,7 @@ from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray
 from mot_dinov3.sinks.base import Sink
 
-REMEDY = "repeat the very same command with --resume, or leave --resume out to begin anew"
+REMEDY = "repeat the same command with --resume, or leave --resume out to begin anew"
 BEGIN_ANEW = "leave --resume out to begin anew"
 
 

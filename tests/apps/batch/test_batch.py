@@ -110,7 +110,7 @@ def test_only_what_is_missing_runs_again(tmp_path):
 
 
 def test_one_batch_at_a_time_works_in_a_folder(tmp_path):
-    with alone_in(tmp_path), pytest.raises(OutputError, match="another batch is at work"), alone_in(tmp_path):
+    with alone_in(tmp_path), pytest.raises(OutputError, match="another batch is running"), alone_in(tmp_path):
         pass
     with alone_in(tmp_path):  # free again
         pass
@@ -123,12 +123,12 @@ def test_one_batch_at_a_time_works_in_a_folder(tmp_path):
         (["in", "twin"], 2, "two inputs would share the result folder 'A'"),
         (["nowhere.mp4"], 3, "input 'nowhere.mp4' does not exist"),
         (["rtsp://camera/1"], 3, "is an address"),
-        (["dets"], 3, "holds neither videos nor images"),
+        (["dets"], 3, "contains neither videos nor images"),
         (["in", "--source", "x.mp4"], 2, "--source is given"),
         (["in", "--dets", "dets/a.json"], 2, "is one file for 2 videos"),
         (["in", "--dets", "{name}.json"], 3, "'a.json' does not exist"),
-        (["in", "--save-json", "/tmp/t.json"], 2, "leaves the video's result folder"),
-        (["in", "--save-mot", "../t.txt"], 2, "leaves the video's result folder"),
+        (["in", "--save-json", "/tmp/t.json"], 2, "is outside the video's result folder"),
+        (["in", "--save-mot", "../t.txt"], 2, "is outside the video's result folder"),
         (["in", "--save-mot", "t.txt", "--save-csv", "t.txt"], 2, "two outputs have the same name"),
         (["in", "--conf", "7"], 2, "conf must be between 0 and 1"),
         (["in", "--workers", "0"], 2, "workers must be at least 1"),
@@ -181,7 +181,7 @@ def test_two_videos_and_a_broken_one_then_resume(scene, capsys):
     assert all((Path("out") / link).exists() for link in links)
 
     assert main(words) == 2
-    assert "holds a batch already" in capsys.readouterr().err
+    assert "already contains a batch" in capsys.readouterr().err
     assert main([*words, "--resume", "--conf", "0.5"]) == 2
     assert "--conf=0.5 is new" in capsys.readouterr().err
 
@@ -190,7 +190,7 @@ def test_two_videos_and_a_broken_one_then_resume(scene, capsys):
     shutil.copy(scene.video, "in/broken.mp4")
     assert main([*words, "--resume"]) == 0
     said = capsys.readouterr()
-    assert "1 of 3 videos were done" in said.err
+    assert "1 of 3 videos were completed" in said.err
     assert "3: 3 done" in said.out
     assert Path("out/a/t.txt").stat().st_mtime_ns == before
     assert Path("out/b/t.txt").read_bytes() == Path("out/broken/t.txt").read_bytes() == Path("out/a/t.txt").read_bytes()
@@ -207,7 +207,7 @@ def test_options_that_were_refused_may_be_others_the_next_time(scene, capsys):
     assert Path("out/a/t.txt").stat().st_size
     capsys.readouterr()
     assert main([*words, "--embedder", "histogram"]) == 2
-    assert "begun with other options" in capsys.readouterr().err
+    assert "started with other options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_healthy_installation_has_nothing_to_fix() -> None:
     [
         ("transformers", {"dinov3": False}, WARNING, "too old", "--dinov3-edge"),
         ("video", {"encoders": ["mpeg4"]}, WARNING, "no H.264", "--only-binary av"),
-        ("models", {"hub_models": {"facebook/dinov2-base": False}}, WARNING, "not yet", "DINOV3_LOCATION"),
+        ("models", {"hub_models": {"facebook/dinov2-base": False}}, WARNING, "not cached", "DINOV3_LOCATION"),
         ("numbers", {"error": "ValueError: numpy.dtype size changed"}, FAILED, "size changed", "another NumPy"),
         ("pictures", {"error": "ImportError: libGL.so.1: cannot open"}, FAILED, "libGL", "headless"),
         ("torch", {"error": "RuntimeError: operator torchvision::nms does not exist"}, FAILED, "nms", "a pair"),
@@ -79,7 +79,7 @@ def test_what_does_not_work_comes_with_the_fix(
 
 def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(checks, "GPU_NODES", (str(tmp_path),))
-    assert "CPU alone" in findings()["torch"].text
+    assert "CPU only" in findings()["torch"].text
     assert "cannot use the GPU" in findings(torch={"built_for_cuda": "13.0"})["torch"].text
     working = findings(torch={"built_for_cuda": "13.0", "cuda": ["Tesla T4"]})["torch"]
     assert (working.state, "runs on Tesla T4" in working.text) == (OK, True)

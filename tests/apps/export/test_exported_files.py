@@ -105,7 +105,7 @@ def test_one_format_that_fails_leaves_the_others_and_what_was_there(
     assert main([*words, "--include", "onnx", "tflite"]) == 4
     said = capsys.readouterr().err
     assert "format 'onnx' cannot be made of this network: no such operator\n" in said
-    assert "format 'tflite' is not what it should be: cosine error" in said
+    assert "format 'tflite' is not accurate: cosine error" in said
     assert (folder / "person.torchscript").read_text() == "an earlier one"
     assert set(json.loads((folder / "export_meta.json").read_text())["failed"]) == {"onnx", "tflite"}
     assert sorted(path.name for path in folder.iterdir()) == ["export_meta.json", "person.torchscript"]
@@ -134,9 +134,9 @@ def test_what_is_no_torch_network_is_refused(
 ) -> None:
     script = exported.artefacts[0].path
     assert main(["export", "--weights", str(script), "--out-dir", str(tmp_path)]) == 4
-    assert "is no torch network that can be exported (torchscript)" in capsys.readouterr().err
+    assert "is not a torch network that can be exported (torchscript)" in capsys.readouterr().err
     assert main(["export", "--weights", "any", "--embedder", "histogram", "--out-dir", str(tmp_path)]) == 4
-    assert "is no torch network" in capsys.readouterr().err
+    assert "is not a torch network" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def build_gallery(page: Any, boxes: list[list[float]]) -> None:
         tab.click("#take-track")
         page.says(f"saved for {name}")
         tab.click("#name-track")
-        page.says(f"is {name} now")
+        page.says(f"is now {name}")
 
 
 def label_and_follow(page: Any) -> None:

@@ -128,7 +128,7 @@ def test_tracked_boxes_are_taken_named_and_checked(
         tab.click("#take-track")
         page.says(f"4 crops of track {number} saved for {name}")
         tab.click("#name-track")
-        page.says(f"Track {number} is {name} now")
+        page.says(f"Track {number} is now {name}")
     tab.keyboard.press("Enter")  # the box itself
     page.says("Saved bob_00004.jpg")
     assert counts(tab) == {"anna": 4, "bob": 5}
@@ -140,7 +140,7 @@ def test_tracked_boxes_are_taken_named_and_checked(
     odd = root / "anna" / "anna_00009.jpg"
     odd.write_bytes((root / "bob" / "bob_00000.jpg").read_bytes())
     tab.click("#check")
-    tab.wait_for_selector("#check-result:has-text('looks more like bob')")
+    tab.wait_for_selector("#check-result:has-text('is more similar to bob')")
     tab.locator("#check-result .thumb").first.hover()
     tab.locator("#check-result .thumb button").first.click()
     page.says("is in the trash")

@@ -160,7 +160,7 @@ def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(store: La
         ({"kind": "circle"}, "point or a polygon"),
         ({"name": ""}, "needs a name"),
         ({"instance": "a/b"}, "slash"),
-        ({"points": [[1, 2], [3, 4]]}, "one place"),
+        ({"points": [[1, 2], [3, 4]]}, "one position"),
         ({"points": [[101, 2]]}, "outside"),
         ({"points": [[float("nan"), 2]]}, "outside"),
         ({"points": [["1", 2]]}, "two numbers"),

@@ -17,20 +17,20 @@ class BatchConfig(StageConfig):
 
     group = "batch processing"
 
-    out_dir: str = option("", "folder of the results; in it a folder per video, named after it", metavar="DIR")
-    engine: str = option("local", "processes of this computer, or tasks on a Ray cluster", choices=ENGINES)
+    out_dir: str = option("", "result folder; contains one folder per video, with its name", metavar="DIR")
+    engine: str = option("local", "processes on this computer, or tasks on a Ray cluster", choices=ENGINES)
     workers: int | None = option(
         None,
-        "videos at a time (default: 1 with local, as many as the cluster has room for with ray)",
+        "videos processed at the same time (default: 1 with local, limited by the cluster with ray)",
         metavar="N",
         low=1,
     )
-    ray_address: str = option("auto", "the running cluster: auto or HOST:PORT (--engine ray)", metavar="ADDRESS")
+    ray_address: str = option("auto", "address of the Ray cluster: auto or HOST:PORT (--engine ray)", metavar="ADDRESS")
     cpus_per_video: float = option(
-        1.0, "what Ray sets aside for a video (--engine ray)", metavar="X", above=0, high=1e6
+        1.0, "CPUs that Ray reserves per video (--engine ray)", metavar="X", above=0, high=1e6
     )
     gpus_per_video: float = option(
-        0.0, "share of a GPU that Ray sets aside for a video (--engine ray); 0: it sees none", metavar="X", low=0
+        0.0, "share of a GPU that Ray reserves per video (--engine ray); 0: no GPU", metavar="X", low=0
     )
 
     @override

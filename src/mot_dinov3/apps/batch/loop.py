@@ -30,7 +30,7 @@ def alone_in(out_dir: Path) -> Iterator[None]:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(folder)
-        raise OutputError(f"another batch is at work in '{out_dir}'", remedy="wait for its end") from error
+        raise OutputError(f"another batch is running in '{out_dir}'", remedy="wait until it has finished") from error
     try:
         yield
     finally:
@@ -107,5 +107,5 @@ def summary(videos: list[VideoState]) -> list[str]:
     lines = [f"videos      {len(videos)}: {told}"]
     lines += [f"{video.state:<11} {video.name}: {video.message}" for video in videos if video.state == FAILED]
     if counts[WAITING] and any(video.exit_code == ModelError.exit_code for video in videos):
-        lines.append("notice      a model that cannot be used fails for all: the videos that wait were not begun")
+        lines.append("notice      an unusable model fails for all videos: the waiting videos were not started")
     return lines

@@ -99,13 +99,16 @@ def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
     """
     path = plan.out_dir / MANIFEST
     if path.exists() and not resume:
-        raise OutputError(f"'{plan.out_dir}' holds a batch already", remedy="--resume goes on; or another --out-dir")
+        raise OutputError(
+            f"'{plan.out_dir}' already contains a batch",
+            remedy="continue it with --resume, or choose another --out-dir",
+        )
     before = read_manifest(plan.out_dir) if path.exists() else Manifest(plan.out_dir, plan.options, [])
     begun = [video for video in before.videos.values() if video.state != WAITING and video.exit_code not in REFUSED]
     if begun and (difference := changed(before.options, plan.options)):
         raise UsageError(
-            f"the batch in '{plan.out_dir}' was begun with other options: {difference}",
-            remedy="repeat the very same command with --resume, or choose another --out-dir",
+            f"the batch in '{plan.out_dir}' was started with other options: {difference}",
+            remedy="repeat the same command with --resume, or choose another --out-dir",
         )
     for job in plan.jobs:
         known = before.videos.get(job.name)
@@ -128,10 +131,12 @@ def read_manifest(out_dir: Path) -> Manifest:
     path = out_dir / MANIFEST
     document = read_object(path)
     if document.get("schema_version") != SCHEMA:
-        raise FormatError(f"'{path}' is no manifest of a batch (schema_version {SCHEMA})", remedy="move it away")
+        raise FormatError(
+            f"'{path}' is not a batch manifest (schema_version {SCHEMA})", remedy="move it to another folder"
+        )
     options, videos = document.get("options"), document.get("videos")
     if not (isinstance(options, list) and all(isinstance(word, str) for word in options)):
-        raise FormatError(f"'{path}': options must be a list of texts")
+        raise FormatError(f"'{path}': options must be a list of strings")
     if not isinstance(videos, list):
         raise FormatError(f"'{path}': videos must be a list")
     return Manifest(out_dir, options, [_state(path, row, video) for row, video in enumerate(videos)])
@@ -141,7 +146,7 @@ def _state(path: Path, row: int, video: Any) -> VideoState:
     texts = ("name", "source", "state", "message")
     whole = isinstance(video, dict) and all(isinstance(video.get(key), str) for key in texts)
     if not whole or video["state"] not in STATES:
-        raise FormatError(f"'{path}', video {row}: name, source, state and message must be texts")
+        raise FormatError(f"'{path}', video {row}: name, source, state and message must be strings")
     code, seconds = video.get("exit_code"), video.get("seconds")
     if not (code is None or type(code) is int) or type(seconds) not in (int, float):
         raise FormatError(f"'{path}', video {row}: exit_code and seconds must be numbers")

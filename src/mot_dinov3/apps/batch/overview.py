@@ -26,7 +26,7 @@ COLUMNS = (
     "embedded",
     "seconds",
     "files",
-    "what went wrong",
+    "error",
 )
 SHOWN = (".html", ".mp4", ".json", ".txt", ".csv")  # a link's order among the others is its ending's here
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -96,8 +96,8 @@ def _tiles(videos: Sequence[VideoState], numbers: Sequence[dict[str, float]]) ->
         "videos": f"{len(videos):,}",
         **{state: f"{count:,}" for state, count in states.items() if count},
         "frames": f"{frames:,.0f}",
-        "identities, each video's own": f"{identities:,.0f}",
-        "hours of work": f"{sum(video.seconds for video in videos) / 3600:.2f}",
+        "identities, summed over videos": f"{identities:,.0f}",
+        "hours of processing": f"{sum(video.seconds for video in videos) / 3600:.2f}",
     }
     return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for label, value in tiles.items())
 

@@ -43,7 +43,7 @@ def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
                 remedy="rename one, or run them as two batches with different --out-dir",
             )
         if name in (MANIFEST, OVERVIEW):
-            raise UsageError(f"the result folder of '{path}' would take the place of '{name}'", remedy="rename it")
+            raise UsageError(f"the result folder of '{path}' would replace '{name}'", remedy="rename it")
         found[name] = path
     return found
 
@@ -51,7 +51,10 @@ def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
 def _videos_in(text: str) -> list[Path]:
     path = Path(text)
     if "://" in text:
-        raise InputError(f"input '{text}' is an address", remedy="a batch takes files and folders; track takes it")
+        raise InputError(
+            f"input '{text}' is an address",
+            remedy="a batch accepts files and folders only; process an address with track",
+        )
     if path.is_file():
         return [path.resolve()]
     if not path.is_dir():
@@ -64,7 +67,7 @@ def _videos_in(text: str) -> list[Path]:
         return [path.resolve()]
     videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
     if not videos:
-        raise InputError(f"folder '{text}' holds neither videos nor images", remedy="folders inside it are not entered")
+        raise InputError(f"folder '{text}' contains neither videos nor images", remedy="subfolders are not searched")
     return videos
 
 
@@ -80,7 +83,7 @@ def batch_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {option.key: option for option in options_of(TrackConfig)}
     if "source" in values:
-        raise UsageError("--source is given, but a batch takes its videos as plain arguments")
+        raise UsageError("--source is given, but a batch takes its videos as positional arguments")
     return {key: value for key, value in values.items() if key in known and key not in PER_RUN}
 
 
@@ -99,7 +102,7 @@ def plan_jobs(videos: Mapping[str, Path], options: Mapping[str, Any], out_dir: P
     if dets and len(videos) > 1 and NAME not in dets:
         raise UsageError(
             f"--dets '{dets}' is one file for {len(videos)} videos",
-            remedy=f"let {NAME} stand for each video's name: --dets 'dets/{NAME}.json'",
+            remedy=f"use {NAME} for the name of each video: --dets 'dets/{NAME}.json'",
         )
     return [_job(name, video, options, out_dir / name) for name, video in videos.items()]
 
@@ -134,8 +137,8 @@ def _inside(option: Option, values: Mapping[str, Any], folder: Path) -> str | No
         return None
     if Path(given).is_absolute() or ".." in Path(given).parts or not Path(given).name:
         raise UsageError(
-            f"{option.flag} '{given}' leaves the video's result folder",
-            remedy=f"in a batch it is a name inside that folder, for example {option.flag} tracked{Path(given).suffix}",
+            f"{option.flag} '{given}' is outside the video's result folder",
+            remedy=f"in a batch it is a name inside this folder, for example {option.flag} tracked{Path(given).suffix}",
         )
     return str(folder / given)
 
@@ -168,8 +171,8 @@ def check_room(jobs: Sequence[VideoJob], known: Iterable[str]) -> None:
     for job in jobs:
         if job.name not in mine and any(Path(job.folder).iterdir()):
             raise OutputError(
-                f"result folder '{job.folder}' is not empty, and no batch of this folder has made it",
-                remedy="choose another --out-dir, or move the folder away",
+                f"result folder '{job.folder}' is not empty and was not created by a batch in this folder",
+                remedy="choose another --out-dir, or move the folder elsewhere",
             )
 
 

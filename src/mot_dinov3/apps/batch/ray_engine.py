@@ -50,7 +50,7 @@ class RayEngine:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise UsageError(
                 f"Ray cannot be reached at '{config.ray_address}': {why}",
-                remedy="start a cluster (ray start --head), give its --ray-address, or take --engine local",
+                remedy="start a cluster (ray start --head), give its address with --ray-address, or use --engine local",
             ) from error
         self.workers = config.workers or self._room(config)
         resources = {"num_cpus": config.cpus_per_video, "num_gpus": config.gpus_per_video}
@@ -65,8 +65,8 @@ class RayEngine:
             self.close()
             found = ", ".join(f"{there.get(kind, 0):g} {kind}" for kind in asked)
             raise UsageError(
-                f"the Ray cluster has {found}, and a video asks for {asked['CPU']:g} CPU, {asked['GPU']:g} GPU",
-                remedy="lower --cpus-per-video or --gpus-per-video; with --workers N it is waited for",
+                f"the Ray cluster has {found}, and a video requires {asked['CPU']:g} CPU, {asked['GPU']:g} GPU",
+                remedy="lower --cpus-per-video or --gpus-per-video; with --workers N the batch waits for them",
             )
         return room
 
@@ -88,7 +88,7 @@ class RayEngine:
             return VideoResult(EXIT_INTERRUPTED, "interrupted")
         except errors.RayError as error:
             return VideoResult(
-                EXIT_BUG, f"Ray gave it up: {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+                EXIT_BUG, f"Ray abandoned it: {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
             )
         return result
 

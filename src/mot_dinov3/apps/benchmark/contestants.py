@@ -52,7 +52,7 @@ def contestants(only: Sequence[str] | None, *, embedded: bool) -> tuple[Makers, 
     notices = []
     for package, (names, make) in packages.items():
         if absent := missing(package):
-            notices.append(f"the trackers of {package} are left out: {absent} is not installed")
+            notices.append(f"the trackers of {package} are skipped: {absent} is not installed")
             continue
         makers |= {f"{package} {name}": functools.partial(make, name) for name in names}
     kept = {

@@ -47,7 +47,7 @@ def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
     if frames < 2:
         raise UsageError(f"--memory needs at least 2 frames, got {frames}", remedy="for example: --memory 20000")
     if config.source.source is None:
-        raise UsageError("--memory reads the source again and again, and there is none", remedy="give --source")
+        raise UsageError("--memory reads the source repeatedly, and no source is given", remedy="give --source")
     job = build_tracking(config)
     stages, timer = job.loop.stages, job.loop.timer
     stages.source.close()

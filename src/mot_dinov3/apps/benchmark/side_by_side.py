@@ -66,7 +66,7 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
             remedy="give --source and --det with weights",
         )
     if config.source.start_frame:
-        raise UsageError("--peers starts at the first frame: 'yolo track' cannot skip any", remedy="use --end-frame")
+        raise UsageError("--peers starts at the first frame: 'yolo track' cannot skip frames", remedy="use --end-frame")
     if absent := missing("ultralytics"):
         raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
     with _ours(config, tick) as ours:
@@ -160,6 +160,8 @@ def paces(blocks: Mapping[str, list[tuple[float, ...]]]) -> dict[str, Pace]:
     """
     wall = {name: np.array([cost[0] for cost in costs]) for name, costs in blocks.items()}
     if not len(wall[OURS]):
-        raise UsageError(f"the video is too short to compare: {2 * BLOCK} frames are the least", remedy="a longer one")
+        raise UsageError(
+            f"the video is too short to compare: {2 * BLOCK} frames are the minimum", remedy="give a longer video"
+        )
     cpu = {name: float(np.median([cost[1] for cost in costs])) for name, costs in blocks.items()}
     return {name: Pace(float(np.median(ms)), cpu[name], float(np.median(ms / wall[OURS]))) for name, ms in wall.items()}

@@ -25,10 +25,10 @@ SECONDS = 180.0
 
 REINSTALL = "bash setup.sh cpu --yes (t4_gpu for an NVIDIA GPU)"
 FIXES = (
-    (r"libGL\.so|libgthread|libGL ", "apt-get install libgl1 libglib2.0-0, or take opencv-python-headless instead"),
+    (r"libGL\.so|libgthread|libGL ", "apt-get install libgl1 libglib2.0-0, or use opencv-python-headless instead"),
     (
         r"numpy\.dtype size changed|_ARRAY_API|compiled using NumPy 1|numpy\.core\.multiarray",
-        "a library was built for another NumPy: pip install -U numpy and that library, or anew: " + REINSTALL,
+        "a library was built for another NumPy: pip install -U numpy and that library, or reinstall: " + REINSTALL,
     ),
     (
         r"torchvision::nms|operator torchvision|undefined symbol.*(torch|c10)",
@@ -90,7 +90,7 @@ def run_probe(name: str) -> dict[str, Any]:
     if done.returncode < 0:
         return {
             "error": f"ended by signal {-done.returncode}",
-            "remedy": "a library was built for another processor, or is damaged: " + REINSTALL,
+            "remedy": "a library was built for another CPU, or is damaged: " + REINSTALL,
         }
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return {"error": lines[-1][:300] if lines else f"ended with code {done.returncode}"}
@@ -113,7 +113,7 @@ def _video(found: Mapping[str, Any]) -> Iterator[Finding]:
     if "libx264" in found["encoders"] and "h264" in found["decoders"]:
         yield Finding("video", OK, text)
     else:
-        fix = "take PyAV's own wheel, whose FFmpeg has H.264: pip install --force-reinstall --only-binary av av"
+        fix = "use PyAV's own wheel, whose FFmpeg has H.264: pip install --force-reinstall --only-binary av av"
         yield Finding("video", WARNING, text + "; no H.264", fix)
 
 
@@ -128,12 +128,13 @@ def _pictures(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _main_job(found: Mapping[str, Any]) -> Iterator[Finding]:
-    text = f"the main job runs without weights: {found['frames']} frames read, tracked and written as H.264"
+    text = f"tracking without weights works: {found['frames']} frames read, tracked and written as H.264"
     if found["frames"] == probes.FRAMES and found["tracked"]:
         yield Finding("main_job", OK, text)
     else:
-        text = f"the main job lost what it should follow ({found['frames']} frames, {found['tracked']} boxes)"
-        yield Finding("main_job", FAILED, text, "please report it, with this whole text", 1)
+        text = "tracking without weights lost the objects of the test clip "
+        text += f"({found['frames']} frames, {found['tracked']} boxes)"
+        yield Finding("main_job", FAILED, text, "please report it with this complete output", 1)
 
 
 def _torch(found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -142,9 +143,9 @@ def _torch(found: Mapping[str, Any]) -> Iterator[Finding]:
     driver = shutil.which("nvidia-smi") is not None or any(Path(node).exists() for node in GPU_NODES)
     if driver and not found["built_for_cuda"]:
         fix = "bash setup.sh t4_gpu --yes installs a torch for it"
-        yield Finding("torch", WARNING, f"{text}; there is a GPU, and this torch is for the CPU alone", fix)
+        yield Finding("torch", WARNING, f"{text}; a GPU is present, but this torch build supports the CPU only", fix)
     elif found["built_for_cuda"] and driver and not found["cuda"]:
-        fix = "update the driver, or take a torch for an older CUDA (TORCH_CHANNEL=… bash setup.sh t4_gpu)"
+        fix = "update the driver, or install a torch for an older CUDA (TORCH_CHANNEL=… bash setup.sh t4_gpu)"
         yield Finding("torch", WARNING, f"{text}; its CUDA {found['built_for_cuda']} cannot use the GPU", fix)
     else:
         yield Finding("torch", OK, text)
@@ -152,10 +153,10 @@ def _torch(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _transformers(found: Mapping[str, Any]) -> Iterator[Finding]:
     if found["dinov3"]:
-        yield Finding("transformers", OK, f"transformers {found['transformers']}, which knows DINOv3")
+        yield Finding("transformers", OK, f"transformers {found['transformers']}, which supports DINOv3")
     else:
         fix = "pip install -U transformers huggingface_hub, or bash setup.sh cpu --dinov3-edge"
-        yield Finding("transformers", WARNING, f"transformers {found['transformers']} is too old to know DINOv3", fix)
+        yield Finding("transformers", WARNING, f"transformers {found['transformers']} is too old for DINOv3", fix)
 
 
 def _plain(name: str) -> Callable[[Mapping[str, Any]], Iterator[Finding]]:
@@ -171,15 +172,15 @@ def _models(found: Mapping[str, Any]) -> Iterator[Finding]:
     missing = [model for model, there in found["hub_models"].items() if not there]
     dino = found["dino_folder"] or any("dino" in model for model in here)
     text = f"in {found['hub_cache']}: {', '.join(here) or 'none of the default models'}"
-    text += f"; not yet: {', '.join(missing)}" if missing else ""
+    text += f"; not cached: {', '.join(missing)}" if missing else ""
     text += f"; DINOV3_LOCATION={found['dino_folder']}" if found["dino_folder"] else ""
-    text += "; the hub is switched off (HF_HUB_OFFLINE)" if found["offline"] else ""
+    text += "; the hub is disabled (HF_HUB_OFFLINE)" if found["offline"] else ""
     token = "a token is set" if found["token"] else "no token (gated models, DINOv3 among them, need HF_TOKEN in .env)"
-    fix = "" if dino else "they are fetched at first use; without a network: --embed-model FOLDER, or DINOV3_LOCATION"
+    fix = "" if dino else "they are downloaded at first use; offline: --embed-model FOLDER, or DINOV3_LOCATION"
     yield Finding("models", OK if dino else WARNING, f"{text}; {token}", fix)
     weights = ", ".join(found["weights"])
-    fix = "" if weights else "yolov8n.pt is fetched at first use; without a network put it into models/"
-    text = f"weights at hand: {weights or 'none'}; converted networks in {found['networks']}"
+    fix = "" if weights else "yolov8n.pt is downloaded at first use; offline: put it into models/"
+    text = f"local weights: {weights or 'none'}; converted networks in {found['networks']}"
     yield Finding("weights", OK if weights else WARNING, text, fix)
 
 
@@ -196,8 +197,8 @@ JUDGES: dict[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
     "models": _models,
 }
 OPTIONAL = {
-    "openvino": ("pip install 'mot-dinov3[fast]'", "networks run faster on a CPU with it"),
-    "onnxruntime": ("pip install 'mot-dinov3[onnx]'", ".onnx weights need it"),
+    "openvino": ("pip install 'mot-dinov3[fast]'", "it runs networks faster on a CPU"),
+    "onnxruntime": ("pip install 'mot-dinov3[onnx]'", "required for .onnx weights"),
 }
 
 

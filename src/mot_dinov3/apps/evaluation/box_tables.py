@@ -68,10 +68,10 @@ def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePa
     if len(truth) == len(tracks) == 1 and truth[0].is_dir() and tracks[0].is_dir():
         files = _match_folders(truth[0], tracks[0])
     elif any(path.is_dir() for path in [*truth, *tracks]):
-        raise UsageError("truth and tracks must both be files, or one folder each")
+        raise UsageError("ground truth and tracks must both be files, or one folder each")
     elif len(truth) != len(tracks):
         raise UsageError(
-            f"{len(truth)} truth files but {len(tracks)} track files",
+            f"{len(truth)} ground truth files but {len(tracks)} track files",
             remedy="give them in pairs: --gt A_gt.txt B_gt.txt --tracks A.txt B.txt",
         )
     else:
@@ -84,14 +84,14 @@ def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
     found |= {path.stem: path for ending in _ENDINGS for path in truth.glob(f"*.{ending}")}
     if not found:
         raise InputError(
-            f"no truth in folder '{truth}'", remedy="it should hold <sequence>.txt or <sequence>/gt/gt.txt"
+            f"no ground truth in folder '{truth}'", remedy="it must contain <sequence>.txt or <sequence>/gt/gt.txt"
         )
     results = {path.stem: path for ending in _ENDINGS for path in tracks.glob(f"*.{ending}")}
     missing = sorted(found.keys() - results.keys())
     if missing:
         raise InputError(f"no tracks in folder '{tracks}' for {', '.join(missing)}", remedy="name them <sequence>.txt")
     for name in sorted(results.keys() - found.keys()):
-        logger.warning("'%s' is not scored: there is no truth of that name", results[name])
+        logger.warning("'%s' is not scored: there is no ground truth with this name", results[name])
     return {name: (found[name], results[name]) for name in sorted(found)}
 
 
@@ -126,7 +126,8 @@ def read_truth(path: Path) -> BoxTable:
         row = unknown[0]
         raise FormatError(
             f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: class {table.class_id[row]} is unknown",
-            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; leave out columns 8 and 9 to have none",
+            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; to evaluate without classes, remove "
+            "columns 8 and 9",
         )
     return BoxTable(table.frame, table.track_id, table.xywh, table.value != 0, table.class_id if has_classes else None)
 

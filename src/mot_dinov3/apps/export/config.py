@@ -55,29 +55,29 @@ class ExportConfig(StageConfig):
         UsageError: No weights, or no such format.
     """
 
-    group = "what to export, and how"
+    group = "export"
 
     weights: str = option(
-        "", f"weights, looked up under --models-dir too, or an embedder: {', '.join(DEFAULT_MODELS)}", metavar="W"
+        "", f"weights, also searched for in --models-dir, or an embedder: {', '.join(DEFAULT_MODELS)}", metavar="W"
     )
-    embedder: str = option("", "embedder that --weights are the model of (default osnet)", metavar="NAME")
+    embedder: str = option("", "embedder that the --weights belong to (default osnet)", metavar="NAME")
     include: str = option("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
-    out_dir: str = option("models/exports", "folder of the run folders", metavar="DIR")
+    out_dir: str = option("models/exports", "parent folder of the run folders", metavar="DIR")
     run_name: str | None = option(None, "name of the run folder and its files (default: the weights')", metavar="NAME")
     device: str = option("cpu", "where the network runs while it is exported; engine needs cuda")
     half: bool = option(
-        False, "half precision of the weights (torchscript, openvino, tflite), of all inside (onnx, engine)"
+        False, "half precision of the weights (torchscript, openvino, tflite) or of the whole network (onnx, engine)"
     )
     batch_size: int | None = option(
-        None, "pictures that the network takes at once (default: any number; tflite 1)", metavar="N", low=1, high=4096
+        None, "images per batch (default: any number; tflite 1)", metavar="N", low=1, high=4096
     )
     optimize: bool = option(False, "optimise torchscript for mobile CPUs")
-    dynamic: bool = option(False, "leave height and width open too")
+    dynamic: bool = option(False, "also make height and width dynamic")
     simplify: bool = option(False, "simplify the onnx graph with onnxslim")
-    opset: int = option(18, "version of the onnx operators", low=OPSETS[0], high=OPSETS[1])
-    verbose: bool = option(False, "let TensorRT tell in detail what it does")
-    models_dir: str = option("models", "folder where weights are looked up by name", metavar="DIR")
-    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    opset: int = option(18, "version of the ONNX operator set", low=OPSETS[0], high=OPSETS[1])
+    verbose: bool = option(False, "verbose output of TensorRT")
+    models_dir: str = option("models", "folder that is searched for weights by name", metavar="DIR")
+    trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
 
     @override
     def check(self) -> None:
@@ -95,7 +95,7 @@ class ExportConfig(StageConfig):
         if self.optimize and "torchscript" not in self.formats:
             raise ConfigError("--optimize is for torchscript", remedy="add it: --include torchscript")
         if self.optimize and (self.half or self.device != "cpu"):
-            raise ConfigError("--optimize is for mobile CPUs: neither --half nor another --device goes with it")
+            raise ConfigError("--optimize is for mobile CPUs: it cannot be combined with --half or another --device")
         if self.simplify and not {"onnx", "engine"} & set(self.formats):
             raise ConfigError("--simplify is for onnx and engine", remedy="add it: --include onnx")
 

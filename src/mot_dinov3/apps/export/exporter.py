@@ -134,7 +134,7 @@ def _load(job: ExportConfig) -> _Network:
     kind = str(built.info.details.get("kind", built.info.name))
     if not isinstance(extractor, NetworkExtractor) or not isinstance(runtime, TorchRuntime) or kind == "torchscript":
         raise ModelError(
-            f"'{job.weights}' is no torch network that can be exported ({kind})",
+            f"'{job.weights}' is not a torch network that can be exported ({kind})",
             remedy="give the .pt or .pth checkpoint, or one of the embedders " + ", ".join(DEFAULT_MODELS),
         )
     import torch
@@ -180,12 +180,12 @@ def _make(name: str, job: ExportConfig, network: _Network, folder: Path) -> Arte
                 log.debug("format '%s'", name, exc_info=True)
                 raise ModelError(
                     f"format '{name}' cannot be made of this network: {first_line(error)}",
-                    remedy="choose another format; --debug shows the whole story",
+                    remedy="choose another format; --debug shows the details",
                 ) from error
             worst, limit = _cosine_error(name, part, network), LIMITS[job.half]
             if not worst <= limit:
                 raise ModelError(
-                    f"format '{name}' is not what it should be: cosine error {worst:.2g}, more than {limit:g}",
+                    f"format '{name}' is not accurate: cosine error {worst:.2g}, more than {limit:g}",
                     remedy="choose another format, or leave out --half" if job.half else "choose another format",
                 )
             _remove(path)

@@ -172,7 +172,7 @@ def write_engine(source: Source, path: Path) -> None:
         write_onnx(source, graph)
         if not parser.parse(graph.read_bytes()):
             problems = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
-            raise ModelError(f"TensorRT does not take the network: {problems[:300]}")
+            raise ModelError(f"TensorRT does not accept the network: {problems[:300]}")
     settings = builder.create_builder_config()
     if source.open_sides:
         profile = builder.create_optimization_profile()
@@ -180,7 +180,7 @@ def write_engine(source: Source, path: Path) -> None:
         settings.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, settings)
     if plan is None:
-        raise ModelError("TensorRT could not build the engine", remedy="--verbose shows what it says")
+        raise ModelError("TensorRT could not build the engine", remedy="--verbose shows its output")
     path.write_bytes(plan)
 
 

@@ -46,7 +46,7 @@ def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str | 
     site = headers.get("sec-fetch-site", "same-origin")
     arriving = method == "GET" and path == "/" and headers.get("sec-fetch-dest", "document") == "document"
     if site not in ("same-origin", "none") and not arriving:
-        return "a page elsewhere may not use the studio"
+        return "a page of another site may not use the studio"
     if method not in ("GET", "HEAD") and not headers.get("content-type", "").startswith("application/json"):
         return "only JSON is accepted"
     return ""
@@ -100,7 +100,7 @@ class Roots:
         if not self.holds(path):
             allowed = ", ".join(str(f) for f in self.folders)
             raise OutsideRootsError(
-                f"'{text}' is outside of the folders that the studio was given",
-                remedy=f"it was given: {allowed}; start it with --root FOLDER for another",
+                f"'{text}' is outside the folders of the studio",
+                remedy=f"its folders are: {allowed}; add another with --root FOLDER",
             )
         return path.resolve()

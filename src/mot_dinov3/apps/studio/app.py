@@ -83,7 +83,7 @@ async def _body(request: HttpRequest) -> dict[str, Any]:
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise InputError("the request is no JSON object")
+        raise InputError("the request is not a JSON object")
     return values
 
 

@@ -19,12 +19,14 @@ class StudioConfig(StageConfig):
         ConfigError: A value is out of range.
     """
 
-    group = "what to open, and where"
+    group = "studio"
 
     video: str | None = option(None, "video, or folder of images, to open", metavar="PATH")
-    gallery_root: str | None = option(None, "gallery to open; made at the first save where missing", metavar="DIR")
+    gallery_root: str | None = option(
+        None, "gallery to open; created at the first save if it does not exist", metavar="DIR"
+    )
     tracks: str | None = option(None, "track-v1 file whose boxes can be clicked", metavar="FILE.json")
-    port: int = option(0, "port to listen on; 0 takes a free one", metavar="N", low=0, high=65535)
+    port: int = option(0, "port to listen on; 0: any free port", metavar="N", low=0, high=65535)
     host: str = option("127.0.0.1", "address to listen on; any but this computer's own needs the token that is printed")
     browser: bool = option(True, "open the page in the browser")
 

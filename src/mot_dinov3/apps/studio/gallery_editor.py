@@ -34,7 +34,7 @@ def usable_name(name: str) -> str:
     if name.startswith(".") or name.endswith(".") or len(name) > MAX_NAME or re.search(r'[<>:"|?*]', name):
         raise InputError(
             f"identity {name!r} cannot be used as the name of a folder",
-            remedy=f'leave out < > : " | ? *, a dot at either end, and take at most {MAX_NAME} characters',
+            remedy=f'leave out < > : " | ? *, a dot at either end, and use at most {MAX_NAME} characters',
         )
     return name
 
@@ -152,7 +152,7 @@ class GalleryEditor:
 
     def _move(self, source: Path, target: Path) -> None:
         if not source.is_file():
-            raise InputError(f"'{source.name}' is gone already", remedy="reload the page")
+            raise InputError(f"'{source.name}' no longer exists", remedy="reload the page")
         with files.writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(self._free_path(target))

@@ -161,7 +161,8 @@ class LabelStore:
         """
         if revision != self.revision(number):
             raise ConflictError(
-                f"frame {number} was changed elsewhere meanwhile", remedy="go to another frame and back, and try again"
+                f"frame {number} was changed elsewhere in the meantime",
+                remedy="go to another frame and back, and try again",
             )
         check_unique(shapes)
         paths, path = self.paths, self.path(number)

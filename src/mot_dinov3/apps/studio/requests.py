@@ -46,7 +46,7 @@ class Request:
         """Return a text; a missing one is an error where there is no default."""
         value = self._values.get(name, default)
         if not isinstance(value, str) or "\0" in value or len(value) > 4096:
-            raise InputError(f"'{name}' must be a text")
+            raise InputError(f"'{name}' must be a string")
         return value
 
     def whole(self, name: str, default: int | None = None, *, low: int = 0, high: int = 2**31 - 1) -> int:
@@ -89,5 +89,5 @@ def jpeg(image: Image, quality: int) -> bytes:
 
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
-        raise InputError("the picture cannot be encoded")
+        raise InputError("the frame cannot be encoded")
     return data.tobytes()

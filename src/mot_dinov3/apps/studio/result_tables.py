@@ -111,7 +111,7 @@ class ResultTable:
         except FileNotFoundError:
             return []
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"'{path}' is not a review list", remedy="follow the points again") from error
+            raise FormatError(f"'{path}' is not a review list", remedy="track the points again") from error
 
 
 def _read_columns(path: Path) -> _Columns:
@@ -122,7 +122,7 @@ def _read_columns(path: Path) -> _Columns:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         if tuple(next(reader, ())) != LONG_COLUMNS:
-            raise FormatError(f"'{path}' is not a keypoint table", remedy="follow the points again")
+            raise FormatError(f"'{path}' is not a keypoint table", remedy="track the points again")
         for row in reader:
             try:
                 frame, _, instance, _, name, x, y, score, state, source = row

@@ -65,7 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"port {port} of '{host}' cannot be listened on: {error.strerror or error}",
-            remedy="--port 0 takes a free one; --host is an address of this computer",
+            remedy="--port 0 selects a free one; --host is an address of this computer",
         ) from error
     return listener
 
@@ -87,4 +87,4 @@ def _check_given(config: StudioConfig, roots: Sequence[str]) -> None:
         if path and not Path(path).expanduser().exists():
             raise InputError(f"{option} '{path}' does not exist", remedy="check the path")
     if config.gallery_root and Path(config.gallery_root).expanduser().is_file():
-        raise InputError(f"--gallery-root '{config.gallery_root}' is a file", remedy="name a folder, new or not")
+        raise InputError(f"--gallery-root '{config.gallery_root}' is a file", remedy="give a new or an existing folder")

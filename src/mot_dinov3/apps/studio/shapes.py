@@ -45,7 +45,7 @@ class LabelShape:
         points = raw.get("points")
         fewest = 1 if kind == "point" else 3
         if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_SHAPES):
-            raise InputError(f"{kind} '{name or instance}' needs {'one place' if fewest == 1 else 'three corners'}")
+            raise InputError(f"{kind} '{name or instance}' needs {'one position' if fewest == 1 else 'three corners'}")
         places = [_point(point, size, name or instance) for point in points]
         origin = raw.get("origin", -1)
         return cls(kind, instance, name, places, origin if type(origin) is int else -1)
@@ -55,16 +55,16 @@ def _name(value: object, what: str) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
         raise InputError(f"{what} needs a name of at most {MAX_NAME} printable characters")
     if "/" in value or "\\" in value:
-        raise InputError(f"name '{value}' holds a slash", remedy="choose a name without")
+        raise InputError(f"name '{value}' contains a slash", remedy="choose a name without a slash")
     return value.strip()
 
 
 def _point(point: object, size: tuple[int, int], name: str) -> list[float]:
     if not isinstance(point, list) or len(point) != 2 or not all(type(v) in (int, float) for v in point):
-        raise InputError(f"'{name}' needs two numbers for each place")
+        raise InputError(f"'{name}' needs two numbers for each point")
     x, y = (float(v) for v in point)
     if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= size[0] and 0 <= y <= size[1]):
-        raise InputError(f"'{name}' at {x:g}, {y:g} is outside the picture of {size[0]}×{size[1]}")
+        raise InputError(f"'{name}' at {x:g}, {y:g} is outside the image of {size[0]}×{size[1]}")
     return [round(x, 2), round(y, 2)]
 
 

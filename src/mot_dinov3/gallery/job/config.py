@@ -37,11 +37,11 @@ class GalleryInputConfig(StageConfig):
     reid_frequency: int = option(10, "frames after which a track is compared with the gallery again", low=1)
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
     half: bool = option(False, "embed in half precision (GPU only; elsewhere a notice is given)")
-    trust_weights: bool = option(False, "open weights files that are more than data and may run code (.pt, .pth)")
+    trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
     skip_bad_boxes: bool = option(
         False, "leave out detections that cannot be used, and count them (default: an error names the first)"
     )
-    models_dir: str = option("models", "folder where weights are looked up by name", metavar="DIR")
+    models_dir: str = option("models", "folder that is searched for weights by name", metavar="DIR")
 
     @override
     def check(self) -> None:
@@ -63,7 +63,7 @@ class GalleryOutputConfig(StageConfig):
     json: bool = option(False, "write tracked.json (track-v1)")
     frames: bool = option(False, "write every drawn frame as frames/%06d.jpg")
     save_video: str | None = option(None, "write the drawn video as NAME.mp4", metavar="NAME")
-    out_dir: str = option("out", "folder of the run folders", metavar="DIR")
+    out_dir: str = option("out", "parent folder of the run folders", metavar="DIR")
     run_name: str | None = option(None, "name of the run folder (default: the video's name)", metavar="NAME")
     display: bool = option(False, "show the frames in a window (q ends the run)")
     save_fps: float | None = option(

@@ -161,7 +161,7 @@ def _point(text: str | None, image: Image) -> npt.NDArray[np.float64]:
         raise UsageError(f"--point must be X,Y in pixels, got '{text or ''}'") from None
     height, width = image.shape[:2]
     if not (0 <= x < width and 0 <= y < height):
-        raise InputError(f"point ({x:g}, {y:g}) is outside the picture of {width}×{height}")
+        raise InputError(f"point ({x:g}, {y:g}) is outside the image of {width}×{height}")
     return np.array([x, y])
 
 

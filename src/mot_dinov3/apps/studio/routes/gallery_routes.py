@@ -67,10 +67,10 @@ def _crop_path(studio: Studio, request: Request) -> Path:
     root = studio.roots.check(request.text("root"))
     identity, file = request.text("identity"), request.text("file")
     if "/" in identity + file or "\\" in identity + file:
-        raise InputError(f"'{identity}/{file}' is not a picture of the gallery")
+        raise InputError(f"'{identity}/{file}' is not an image of the gallery")
     path = studio.roots.check(str(root / identity / file))
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        raise InputError(f"there is no picture '{identity}/{file}'", remedy="reload the page")
+        raise InputError(f"there is no image '{identity}/{file}'", remedy="reload the page")
     return root / identity / file
 
 
@@ -81,7 +81,7 @@ def save_crop(studio: Studio, request: Request) -> dict[str, Any]:
     crop = _crop(image, request.numbers("box", 4))
     with studio.writing:
         path = editor.save(identity, [jpeg(crop, CROP_QUALITY)])[0]
-    advice = "It looks blurred: another frame may show more." if crop_quality.sharpness(crop) < BLURRED else ""
+    advice = "The crop is blurred: another frame may be sharper." if crop_quality.sharpness(crop) < BLURRED else ""
     return {"file": path.name, "advice": advice, **_overview(studio, editor)}
 
 
@@ -166,7 +166,7 @@ def add_track_crops(studio: Studio, request: Request) -> Job:
             saved = editor.save(identity, [jpeg(crops[i], CROP_QUALITY) for i in chosen.tolist()])
         return {"saved": len(saved), **_overview(studio, editor)}
 
-    title = f"Looking for the best crops of track {track}"
+    title = f"Searching for the best crops of track {track}"
     return studio.jobs.start("take", title, work, subject=f"{editor.root}|{identity}|{track}", wait_s=0.2)
 
 
@@ -178,7 +178,7 @@ def check_gallery(studio: Studio, request: Request) -> Job:
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the embedder"
         built = embedder()
-        job.message = "embedding the pictures"
+        job.message = "embedding the images"
         job.check(0, 0)
         return _check_results(studio, editor.root, built)
 

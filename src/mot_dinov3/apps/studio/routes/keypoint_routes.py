@@ -56,7 +56,7 @@ def save(studio: Studio, request: Request) -> dict[str, Any]:
     image = frames.image(number)
     with studio.writing:
         if studio.jobs.busy("keypoints", str(labels.paths.folder)):
-            raise ConflictError("the points are being followed right now", remedy="wait, or cancel that, then save")
+            raise ConflictError("the points are being tracked", remedy="wait or cancel it, then save")
         labels.save(
             number,
             shapes,
@@ -85,7 +85,7 @@ def track(studio: Studio, request: Request) -> Job:
         return {"summary": run.summary()}
 
     with studio.writing:
-        return studio.jobs.start("keypoints", "Following the points", work, subject=folder)
+        return studio.jobs.start("keypoints", "Tracking the points", work, subject=folder)
 
 
 def frames_to_track(labels: LabelStore, frames: int) -> int:

@@ -38,7 +38,7 @@ def similarity(studio: Studio, request: Request) -> Job:
     clicked, on = request.whole("frame"), request.whole("on")
     x, y = request.numbers("place", 2)
     if not (0 <= x < frames.info.width and 0 <= y < frames.info.height):
-        raise InputError(f"point ({x:g}, {y:g}) is outside the picture of {frames.info.width}×{frames.info.height}")
+        raise InputError(f"point ({x:g}, {y:g}) is outside the image of {frames.info.width}×{frames.info.height}")
     side = request.whole("side", 448, low=64, high=2048)
     wanted = backend_job(studio, request)
     stamp = file_stamp(path)
@@ -52,7 +52,7 @@ def similarity(studio: Studio, request: Request) -> Job:
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the model"
         choice = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
-        job.message = "describing the frame"
+        job.message = "computing the descriptors"
         job.check(0, 2)
         first = described(clicked, choice)
         job.check(1, 2)

@@ -9,7 +9,7 @@ export class ApiError extends Error {
 }
 
 async function answer(response) {
-  const body = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
+  const body = await response.json().catch(() => ({ error: `the server responded with ${response.status}` }));
   if (!response.ok) throw new ApiError(body.error, body.remedy || "", response.status);
   return body;
 }
@@ -19,7 +19,7 @@ async function reach(address, options) {
     return await fetch(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("the studio does not answer", "is it still running in the terminal?", 0);
+    throw new ApiError("the studio does not respond", "is it still running in the terminal?", 0);
   }
 }
 

@@ -8,9 +8,9 @@ import { $, attempt, choose, el, marked, watch } from "./ui.js";
 import { View } from "./view.js";
 
 const KINDS = { video: "video", gallery: "folder", tracks: "tracks", results: "results" };
-const NAMES = { video: "choose …", gallery: "choose …", tracks: "none", results: "beside the video" };
+const NAMES = { video: "choose …", gallery: "choose …", tracks: "none", results: "next to the video" };
 const KEYS = [["space", "play, pause"], ["← →", "1 frame; with Shift 10"], ["Home End", "first, last frame"], ["wheel, + −", "zoom"], ["0", "fit"],
-  ["right drag, Alt drag", "move the picture"], ["?", "this help"]];
+  ["right drag, Alt drag", "move the frame"], ["?", "this help"]];
 
 class Studio {
   constructor(start) {
@@ -188,8 +188,8 @@ class Studio {
   }
 }
 
-const TITLES = { video: "Choose a video", gallery: "Choose the folder of the gallery", tracks: "Choose a tracked.json whose boxes can be clicked",
-  results: "The folder of the labels and results" };
+const TITLES = { video: "Choose a video", gallery: "Choose the gallery folder", tracks: "Choose a tracked.json whose boxes can be clicked",
+  results: "Choose the folder of labels and results" };
 
 function clock(seconds) {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];

@@ -50,7 +50,7 @@ export class Gallery {
     const { info } = this.studio.player;
     const [width, height] = found?.size ?? [0, 0];
     if (info && width && (width !== info.width || height !== info.height)) {
-      toast(`The tracks are for pictures of ${width}×${height}, the video has ${info.width}×${info.height}: they belong to another video.`, { bad: true });
+      toast(`The tracks are for frames of ${width}×${height}, the video has ${info.width}×${info.height}: they belong to another video.`, { bad: true });
       this.tracks = [];
     }
     await this.frame();
@@ -140,7 +140,7 @@ export class Gallery {
   async remove(identity, file) {
     const answer = await attempt(() => post("/api/gallery/delete", { root: this.root, identity, file }));
     if (!answer) return;
-    toast(`${file} is in the trash; Undo brings it back.`);
+    toast(`${file} is in the trash; Undo restores it.`);
     this.take_over(answer);
   }
 
@@ -161,7 +161,7 @@ export class Gallery {
     const { tracks } = this.studio.state;
     const answer = await attempt(() => post("/api/tracks/name", { tracks, track: this.track, identity: this.chosen }));
     if (!answer) return;
-    toast(`Track ${this.track} is ${this.chosen} now, in ${answer.written}.`);
+    toast(`Track ${this.track} is now ${this.chosen} in ${answer.written}.`);
     this.tracks = answer.tracks;
     await this.frame();
     this.refresh();
@@ -189,15 +189,15 @@ export class Gallery {
 
   hint() {
     if (!this.studio.player.info) return "First, **choose a video**.";
-    if (!this.root) return "Now **choose the gallery folder** at the top: a new one is fine.";
+    if (!this.root) return "Now **choose the gallery folder** at the top, an existing or a new one.";
     const [box, name] = [this.tool.box, this.chosen];
-    if (!name) return box ? "Who is this? Type a **name** on the right and press Enter." : "Type the **name** of somebody you see, on the right, and press Enter.";
+    if (!name) return box ? "Type the **name** of this identity on the right and press Enter." : "Type the **name** of an identity on the right and press Enter.";
     if (box) return `Press **Enter** to save this crop for **${name}**, or drag the box's corners first.`;
     if (this.said) {
       const more = this.identities.length > 1 ? "" : ", or type the next **name**";
-      return `Saved. Move to another moment and draw **${name}** again, seen differently${more}.`;
+      return `Saved. Go to another frame and draw **${name}** again in another pose${more}.`;
     }
-    return `Drag a box around **${name}** in the picture${this.boxes.length ? ", or click a tracked box" : ""}.`;
+    return `Drag a box around **${name}** in the frame${this.boxes.length ? ", or click a tracked box" : ""}.`;
   }
 
   refresh() {
@@ -254,16 +254,16 @@ export class Gallery {
 
   showCheck({ rows, names, between, notices }) {
     const bad = rows.filter((row) => row.verdict === "wrong" || row.verdict === "doubtful");
-    const words = { wrong: "looks more like", doubtful: "looks much like" };
+    const words = { wrong: "is more similar to", doubtful: "is very similar to" };
     const lines = bad.map((row) =>
       el("tr", {}, el("td", {}, this.thumb(row.identity, row, row.verdict)),
         el("td", {}, el("b", {}, row.identity), ` ${words[row.verdict]} `, el("b", {}, row.like),
           el("div.dim", {}, `${row.file}: ${row.own?.toFixed(3)} to its own, ${row.other?.toFixed(3)} to ${row.like_file}`))));
     const cell = (value) => el("td", {}, value === null ? "–" : value.toFixed(2));
-    const matrix = names.length > 8 ? null : el("table.matrix", { title: "nearest distance between two identities; mean within one on the diagonal" },
+    const matrix = names.length > 8 ? null : el("table.matrix", { title: "smallest distance between two identities; diagonal: mean distance within an identity" },
       el("tr", {}, el("th", {}, ""), names.map((name) => el("th", {}, name))),
       between.map((line, i) => el("tr", {}, el("th", {}, names[i]), line.map(cell))));
-    const verdict = bad.length ? `${bad.length} of ${rows.length} crops look doubtful:` : `All ${rows.length} crops are nearest to their own identity.`;
+    const verdict = bad.length ? `${bad.length} of ${rows.length} crops may have a wrong identity:` : `All ${rows.length} crops are nearest to their own identity.`;
     $("#check-result").replaceChildren(
       ...notices.map((text) => el("p.dim", {}, text)), el("p", {}, verdict), el("div.scroll", {}, el("table", {}, lines)), ...(matrix ? [matrix] : []),
     );
@@ -294,7 +294,7 @@ export class Gallery {
   }
 
   help() {
-    return [["1 … 9", "pick an identity"], ["drag", "draw a box; drag its corners, edges or inside to adjust"], ["Shift drag", "draw a new box inside the old one"],
-      ["click", "take a tracked box"], ["Enter", "save the crop"], ["Esc", "drop the box"], ["Ctrl Z", "undo"]];
+    return [["1 … 9", "select an identity"], ["drag", "draw a box; drag its corners, edges or inside to adjust"], ["Shift drag", "draw a new box inside the old one"],
+      ["click", "select a tracked box"], ["Enter", "save the crop"], ["Esc", "discard the box"], ["Ctrl Z", "undo"]];
   }
 }

@@ -208,7 +208,7 @@ export class Keypoints {
   remove() {
     if (!this.chosen) return;
     if (this.chosen.source !== "human") {
-      toast("This point was tracked, not labelled: drag it where it belongs instead.", { bad: true });
+      toast("This point was tracked, not labelled: drag it to its correct position instead.", { bad: true });
       return;
     }
     this.remember();
@@ -246,7 +246,7 @@ export class Keypoints {
 
   addPair(pair) {
     if (!/^[^:,]+:[^:,]+$/.test(pair)) {
-      toast("A pair is two names with a colon between, for example paw1:paw2.", { bad: true });
+      toast("A pair is two names separated by a colon, for example paw1:paw2.", { bad: true });
       return;
     }
     this.extra.push(pair);
@@ -267,7 +267,7 @@ export class Keypoints {
       this.drafts.delete(n);
       if (this.shown.frame === n) [this.shown, this.chosen, this.history] = [answer, null, []];
       this.know(answer.overview);
-      toast(items.length ? `Saved the labels of frame ${n}.` : `Frame ${n} is no longer a labelled one.`);
+      toast(items.length ? `Saved the labels of frame ${n}.` : `Frame ${n} is no longer labelled.`);
     }
     this.changed();
     this.strip.set({ labelled: this.overview.labelled });
@@ -301,14 +301,14 @@ export class Keypoints {
     const { mode, open } = this.tool;
     const labelled = this.items().filter((item) => item.source === "human").length;
     if (this.drafts.size && mode !== "polygon") {
-      const rest = mode === "point" && this.name ? `Click on **${this.name}**, or drag what is there. ` : "Drag what is there. ";
+      const rest = mode === "point" && this.name ? `Click on **${this.name}**, or drag a point. ` : "Drag a point. ";
       return `${rest}**Ctrl S** saves.`;
     }
-    if (mode === "polygon") return open.length ? "Click corner by corner; **Enter** or a click on the first corner closes it." : `Click around **${this.instance || FIRST}**, corner by corner.`;
+    if (mode === "polygon") return open.length ? "Click each corner; **Enter** or a click on the first corner closes the outline." : `Click around **${this.instance || FIRST}**, one corner at a time.`;
     if (!this.allNames().length) return "Type the **name of a point** on the right, for example nose, and press Enter.";
-    if (this.overview.tracked) return "Step through the video; **drag** a point that is wrong, save, and follow again: only what that touches is done anew.";
-    if (labelled) return "Label more, or press **Follow the points**.";
-    return `Click on **${this.name}**${this.instance ? ` of **${this.instance}**` : ""} in the picture.`;
+    if (this.overview.tracked) return "Step through the video; **drag** a wrong point, save, and track again: only the affected frames are recomputed.";
+    if (labelled) return "Label more frames, or press **Track the points**.";
+    return `Click on **${this.name}**${this.instance ? ` of **${this.instance}**` : ""} in the frame.`;
   }
 
   color(instance) {
@@ -339,7 +339,7 @@ export class Keypoints {
     );
     $("#review").replaceChildren(...this.overview.review.map(({ frame, urgency, keypoints }) => el(
       "tr.go", { data: { frame }, onclick: (event) => this.visit(event, frame) }, el("td", {}, `frame ${frame}`), el("td.dim", {}, urgency.toFixed(2)), el("td", {}, keypoints))));
-    if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, "A list of doubtful frames, after following.")));
+    if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, "Uncertain frames are listed here after tracking.")));
     this.strip.set({ instance: this.instance, labelled: this.overview.labelled });
     this.studio.view.canvas.dataset.items = this.shown.frame;
     this.studio.say();
@@ -395,7 +395,7 @@ export class Keypoints {
   }
 
   help() {
-    return [["P, O, V", "point, outline, move"], ["1 … 9", "pick an animal or object"], ["click", "set the point, go on to the next"], ["drag", "move a point or a corner"],
+    return [["P, O, V", "point, outline, move"], ["1 … 9", "select an instance"], ["click", "set the point, select the next"], ["drag", "move a point or a corner"],
       ["Enter", "close an outline"], ["Del", "delete a label"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
   }
 }

@@ -63,7 +63,7 @@ export class Similarity {
     $("#high").textContent = found.high.toFixed(3);
     const row = (name, { place, value }) => [el("dt", {}, name), el("dd.mono", {}, `${value.toFixed(3)} at ${place.map((v) => v.toFixed(1)).join(", ")}`)];
     $("#peaks").replaceChildren(...row("best", found.best), ...row("second", found.rival), el("dt", {}, "under the mouse"), el("dd.mono", { id: "under" }, "–"),
-      el("dt", {}, "frame"), el("dd.mono", {}, `${found.frame}, clicked in ${this.asked.frame}`), el("dt", {}, "model"), el("dd.mono", {}, found.model));
+      el("dt", {}, "frame"), el("dd.mono", {}, `${found.frame}, selected in ${this.asked.frame}`), el("dt", {}, "model"), el("dd.mono", {}, found.model));
     $("#similar-result").dataset.frame = found.frame;
     this.studio.view.redraw();
   }
@@ -122,8 +122,8 @@ export class Similarity {
 
   hint() {
     if (!this.studio.player.info) return "First, **choose a video**.";
-    if (!this.asked) return "**Click** anywhere in the picture: what looks like that place lights up.";
-    return "Click elsewhere, or **go to another frame** to compare with that one.";
+    if (!this.asked) return "**Click** a point in the frame to show its similarity to all other patches.";
+    return "Click another point, or **go to another frame** to compare with that one.";
   }
 
   key() {
@@ -131,7 +131,7 @@ export class Similarity {
   }
 
   help() {
-    return [["click", "compare that place with everything"]];
+    return [["click", "compare the patch with all others"]];
   }
 }
 

@@ -46,7 +46,7 @@ export class Strip {
     const across = (frame) => LEFT + (frame / Math.max(this.last, 1)) * (canvas.clientWidth - LEFT);
     if (!rows.length) {
       context.fillStyle = "#94a0b0";
-      context.fillText("Score of every point over time: after Follow the points", 12, 20);
+      context.fillText("Score of every point over time, after tracking", 12, 20);
     }
     rows.forEach((row, i) => this.row(context, row, 5 + i * ROW, across));
     context.fillStyle = "#4cc2ff";

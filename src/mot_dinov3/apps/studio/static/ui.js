@@ -85,8 +85,8 @@ async function follow(job, onCancelled) {
 
 const TITLES = {
   video: "Choose a video, or a folder of images",
-  folder: "Choose the folder for the gallery: an existing one, or a new one",
-  results: "Choose the folder of labels and results; None is the one beside the video",
+  folder: "Choose the folder for the gallery: an existing or a new one",
+  results: "Choose the folder of labels and results; None: the folder next to the video",
   tracks: "Choose a tracked.json",
 };
 
@@ -115,7 +115,7 @@ export function choose(kind, start) {
         const folders = found.folders.map((item) => entry("▸", item, () => show(item.path)));
         const files = found.files.map((item) => entry("•", item, () => finish(item.path)));
         list.replaceChildren(...up, ...folders, ...files);
-        if (!list.children.length) list.append(el("li.dim", {}, "nothing here"));
+        if (!list.children.length) list.append(el("li.dim", {}, "empty folder"));
         take.hidden = !found.path || (!ofFolders && !(kind === "video" && found.images));
         take.textContent = kind === "video" ? `Use these ${found.images} images` : "Use this folder";
       });
