@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import python_api
 from mkdocs.structure.files import File, Files
 
 from mot_dinov3.cli import COMMANDS, Parser
@@ -27,6 +28,7 @@ def on_files(files: Files, config: Any) -> Files:
     for name, place in BROUGHT.items():
         files.append(File.generated(config, name, content=inside((ROOT / place).read_text(encoding="utf-8"))))
     files.append(File.generated(config, "cli.md", content=cli_page()))
+    files.append(File.generated(config, "python.md", content=python_api.page()))
     return files
 
 

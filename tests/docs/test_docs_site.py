@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import mot_dinov3
 from mot_dinov3.cli import COMMANDS, main
 
 
@@ -32,7 +33,16 @@ def site(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(site: Path) -> None:
     pages = {path.relative_to(site).parts[0] for path in site.rglob("index.html")}
-    assert {"how-it-works", "recipes", "cli", "formats", "troubleshooting", "results", "contributing"} <= pages
+    assert {
+        "how-it-works",
+        "recipes",
+        "cli",
+        "formats",
+        "troubleshooting",
+        "results",
+        "contributing",
+        "python",
+    } <= pages
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert re.findall(r'<(?:script|img)[^>]+src="https?://', text) == [], path
@@ -51,6 +61,13 @@ def test_every_option_of_every_command_has_its_row(site: Path, capsys: pytest.Ca
         assert told, command
         section = page.partition(f'<h2 id="{command}')[2].partition("<h2 id=")[0]
         assert [option for option in sorted(told) if f"<code>{option}</code>" not in section] == [], command
+
+
+def test_every_public_name_is_on_the_page_of_the_python_api(site: Path) -> None:
+    page = re.sub(r"<[^>]+>", "", (site / "python" / "index.html").read_text(encoding="utf-8"))
+    assert [name for name in mot_dinov3.__all__ if name not in page and name != "__version__"] == []
+    for text in ("Pipeline.from_options", "Detections.to_supervision", "An unknown option", "GatedModelError"):
+        assert text in page
 
 
 def test_the_pages_name_only_what_exists(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:

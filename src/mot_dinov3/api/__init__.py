@@ -38,11 +38,11 @@ _RENAMED = {"save_json_flag": "json", "save_frames": "frames"}  # keyword of `tr
 class Pipeline:
     """Tracks a source while it is iterated: ``for frame, detections in Pipeline.from_options(source="in.mp4"): …``.
 
-    Whoever leaves the loop early stops the run: its files are finished with the frames so far, once the iterator is
-    closed. With ``link`` the rows are those of the first pass; only the files are linked.
+    Leaving the loop early stops the run: its files are finished with the frames so far, once the iterator is closed.
+    With ``link`` the rows are those of the first pass; only the files are linked.
 
     Args:
-        config: All options of the main job.
+        config: All options of tracking.
 
     Attributes:
         config: As given.
@@ -79,7 +79,7 @@ class Pipeline:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known of the source."""
+        """Size, frame rate and length of the source."""
         return self._run.loop.stages.source.info
 
     @property
@@ -89,15 +89,15 @@ class Pipeline:
 
     @property
     def notices(self) -> list[str]:
-        """What a user should be told, a line each: fallbacks taken, damage found until now."""
+        """Messages for the user: fallbacks taken, damage found until now."""
         return self._run.all_notices()
 
     def summary(self) -> RunSummary:
-        """Return what the run has cost and found until now; its `lines` are what the command prints."""
+        """Return the summary of the run until now."""
         return self._run.summary()
 
     def __iter__(self) -> Iterator[tuple[Frame, Detections]]:
-        """Yield each frame with its finished rows: with a track, without one, and coasted ones.
+        """Yield each frame with its finished rows: tracked, untracked and coasted ones.
 
         Raises:
             UsageError: It was iterated before: a run reads its source once.
@@ -152,14 +152,14 @@ class PackedPayload:
 
 
 class _Packer:
-    """Packs lines as they come."""
+    """Compresses the records of a run, `PACKED` lines at a time."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._lines: list[str] = []
 
     def take(self, number: int, line: str) -> None:
-        """Take the record of a frame."""
+        """Append the record of a frame."""
         self._lines.append(line)
         if len(self._lines) == PACKED:
             self._pack()
@@ -169,7 +169,7 @@ class _Packer:
         self._lines = []
 
     def parts(self) -> list[bytes]:
-        """Return all of them."""
+        """Return all records, compressed."""
         if self._lines:
             self._pack()
         return self._parts
@@ -177,11 +177,11 @@ class _Packer:
 
 @dataclasses.dataclass(frozen=True)
 class TrackResult:
-    """What `track_video` found.
+    """The result of `track_gallery`.
 
     Attributes:
-        payload: The whole track-v1 document. It is kept packed, and built when it is first asked for.
-        paths: What was written, all None unless asked for: ``run_dir``, ``json_path``, ``video_path``, ``frames_dir``.
+        payload: The whole track-v1 document; kept compressed until it is first used.
+        paths: The files written, all None unless asked for: ``run_dir``, ``json_path``, ``video_path``, ``frames_dir``.
         stats: ``frames``, ``fps``, ``stage_ms`` (ms a frame by stage), ``embeddings``, ``identities``, ``notices``.
     """
 

@@ -24,7 +24,7 @@ class TrackOptions(TypedDict, total=False):
 
     # detector
     det: str | Path | None
-    """weights file, official model's name, rtdetr:HUB_ID, or 'motion' (no weights, fixed camera) (default yolov8n.pt)."""
+    """YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class (default yolov8n.pt)."""
     dets: str | Path | None
     """recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO."""
     conf: float | None
