@@ -12,11 +12,11 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
-from mot_dinov3.trackers import appearance_model, association, coasting, kalman, reid
+from mot_dinov3.trackers import appearance_model, kalman
+from mot_dinov3.trackers.association import Association, SimilarityScales, assign, reid_candidates
 from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.camera_motion import CameraMotion
-from mot_dinov3.trackers.lifecycle import TemporalTracker
-from mot_dinov3.trackers.matching import Matching
+from mot_dinov3.trackers.lifecycle import GapStatistics, TemporalTracker, coasting_limit, predicted_boxes
 
 log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
@@ -39,7 +39,6 @@ class AppearanceTracker(TemporalTracker):
         self.config = config = request.config
         super().__init__(config.confirm_hits)
         self.min_score = config.high_score
-        self._same_floor = request.same_floor
         self._fps = request.fps
         self._size_known = min(request.size) > 0
         self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
@@ -47,8 +46,8 @@ class AppearanceTracker(TemporalTracker):
         self._now = 0.0
         self._dt = 0.0
         self._camera = CameraMotion()
-        self._calibration = kalman.Calibration()
-        self._gaps = coasting.GapRecord(config.coast_seconds)
+        self._scales = SimilarityScales(kalman.Calibration(), request.same_floor)
+        self._gaps = GapStatistics(config.coast_seconds)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
         if config.hungarian:
@@ -110,7 +109,7 @@ class AppearanceTracker(TemporalTracker):
                 remedy="use one embedder for the whole run",
             )
 
-    def _match(self, detections: Detections) -> Matching:
+    def _match(self, detections: Detections) -> Association:
         score = np.minimum(np.maximum(detections.score.astype(np.float64), 0.0), 1.0)
         good = boxes.usable(detections.xyxy) & np.isfinite(score)
         bad = len(good) - np.count_nonzero(good)
@@ -122,11 +121,11 @@ class AppearanceTracker(TemporalTracker):
         if not self._size_known and bad < len(good):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
-        found = Matching(tracks, detections, score, config, calibration=self._calibration, same_floor=self._same_floor)
+        found = Association(tracks, detections, score, config, self._scales)
         found.run(tracks.confirmed & (self._now - tracks.seen <= config.lost_seconds + TOLERANCE))
         return found
 
-    def _absorb(self, found: Matching, detections: Detections) -> None:
+    def _absorb(self, found: Association, detections: Detections) -> None:
         """Let the matched tracks take in their boxes."""
         tracks, config = self._tracks, self.config
         public = tracks.confirmed
@@ -141,15 +140,15 @@ class AppearanceTracker(TemporalTracker):
         measured = found.centre.take(place, axis=1)
         spread = kalman.deviation(measured, config.noise)
         surprise, _ = kalman.innovation2(tracks.motion, measured, spread)
-        self._calibration.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
+        self._scales.calibration.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
         if np.count_nonzero(found.doubtful):
             # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
             spread[:, found.doubtful[place]] *= config.contest_noise
         tracks.matched[:] = found.taken
         tracks.correct(measured, spread)
-        self._note(owner, rows, found, detections)
+        self._record(owner, rows, found, detections)
 
-    def _start(self, found: Matching, detections: Detections) -> None:
+    def _start(self, found: Association, detections: Detections) -> None:
         """Start a tentative track at each good box that nobody owns and no live track covers."""
         config, tracks = self.config, self._tracks
         fresh = (found.owner < 0) & (found.score >= config.new_score)
@@ -164,12 +163,12 @@ class AppearanceTracker(TemporalTracker):
         rows = np.flatnonzero(fresh)
         if not len(rows):
             return
-        found.owner[rows] = owner = self._bear(kalman.start(found.centre.take(rows, axis=1), config.noise))
+        found.owner[rows] = owner = self._spawn(kalman.start(found.centre.take(rows, axis=1), config.noise))
         tracks.begun[owner] = self._now
-        self._note(owner, rows, found, detections)
+        self._record(owner, rows, found, detections)
 
-    def _note(self, owner: IntArray, rows: IntArray, found: Matching, detections: Detections) -> None:
-        """Write down what the boxes `rows` say of the tracks `owner` beyond their place."""
+    def _record(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
+        """Write down the boxes `rows` of the tracks `owner`, beyond their place."""
         tracks, score = self._tracks, found.score.take(rows)
         tracks.hits[owner] += 1
         tracks.seen[owner] = self._now
@@ -178,10 +177,10 @@ class AppearanceTracker(TemporalTracker):
             tracks.vote(owner, detections.class_id[rows], score)
         else:
             tracks.class_id[owner] = detections.class_id.take(rows)
-        self._remember(owner, rows, found, detections)
+        self._update_embeddings(owner, rows, found, detections)
         self._confirm(owner, rows)
 
-    def _remember(self, owner: IntArray, rows: IntArray, found: Matching, detections: Detections) -> None:
+    def _update_embeddings(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         tracks, config = self._tracks, self.config
         if detections.embedding is None:
             return
@@ -199,7 +198,7 @@ class AppearanceTracker(TemporalTracker):
         tracks.embedding = embedding
         tracks.embedded_frame[owner] = self._index
 
-    def _proven(self, owner: IntArray) -> IntArray:
+    def _ready(self, owner: IntArray) -> IntArray:
         """Return those of some tentative tracks that are to be confirmed: matched often, or with a sure box."""
         proven = self._tracks.hits[owner] >= self.config.confirm_hits
         if self.config.confirm_score:
@@ -207,15 +206,15 @@ class AppearanceTracker(TemporalTracker):
         return owner[proven]
 
     def _recover(self, young: IntArray) -> None:
-        """Let tracks that are about to be confirmed take over the ids of lost tracks that look the same.
+        """Let tracks that are about to be confirmed take over the ids of lost tracks of the same appearance.
 
-        A few boxes tell more of somebody's looks than the first one, half hidden as it often is.
+        A few boxes show an object better than the first one, which is often half occluded.
         """
         tracks = self._tracks
         if not self.config.recovery:
             return
-        pairs = reid.reunions(tracks, young, self._now, self.config, self._same_floor)
-        chosen = association.assign(pairs, 0.0, optimal=self.config.hungarian)
+        pairs = reid_candidates(tracks, young, self._now, self.config, self._scales.same_floor)
+        chosen = assign(pairs, 0.0, optimal=self.config.hungarian)
         tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
         tracks.seen[chosen.track] = -np.inf  # its time has come
 
@@ -247,7 +246,7 @@ class AppearanceTracker(TemporalTracker):
         outside = (centre < 0) | (centre > self._size[:, None])
         return np.asarray(outside[0] | outside[1])
 
-    def _label(self, found: Matching, detections: Detections) -> Detections:
+    def _label(self, found: Association, detections: Detections) -> Detections:
         """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""
         tracks, config = self._tracks, self.config
         owned = (found.owner >= 0).nonzero()[0]
@@ -275,7 +274,7 @@ class AppearanceTracker(TemporalTracker):
         if self._gaps.trust < config.coast_trust:
             return None
         recent = tracks.state == LOST
-        recent &= self._now - tracks.seen <= coasting.limit(config.coast_seconds, self._dt)
+        recent &= self._now - tracks.seen <= coasting_limit(config.coast_seconds, self._dt)
         if not np.count_nonzero(recent):
             return None
-        return coasting.predicted(tracks, np.flatnonzero(recent & ~self._outside()))
+        return predicted_boxes(tracks, np.flatnonzero(recent & ~self._outside()))

@@ -1,4 +1,4 @@
-"""How a track remembers what it looks like: one running mean of unit embeddings."""
+"""Appearance of tracks: one running mean of unit embeddings each, and similarity on the embedder's scale."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray
     return found.astype(np.float64)
 
 
-def likeness(cosine: Array, same_floor: float) -> Array:
-    """Return cosines on the embedder's own scale: 0 = hardly ever the same object, 1 = the same picture."""
+def similarity(cosine: Array, same_floor: float) -> Array:
+    """Return cosines on the embedder's own scale: 0 = hardly ever the same object, 1 = the same image."""
     return np.asarray((cosine - same_floor) / max(1.0 - same_floor, 1e-6))
 
 
 def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array:
-    """Return ``(n,)`` how much of the old embedding stays.
+    """Return the ``(n,)`` EMA momentum: the share of the old embedding that stays.
 
     A sure box counts more (Deep OC-SORT 2302.11813): the share falls from 1 at the score `low` to `ema` at score 1.
     After frames without an embedding the old one is out of date, so its share is raised to a power (2409.06617).

@@ -1,4 +1,4 @@
-"""Who can be whom, and who is: candidate pairs, their similarity, the assignment. Pure functions.
+"""Association of one frame: candidate pairs of tracks and boxes, their similarity, the assignment, in rounds.
 
 A scene of 200 tracks and 200 boxes has 40,000 pairs, of which a few hundred touch. Everything here works on the list of
 those few: `Pairs` holds track row, box row and a similarity for each.
@@ -11,9 +11,16 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, IntArray
+from mot_dinov3.trackers import appearance_model, kalman
+from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.lifecycle import Tracks
 
 Array = npt.NDArray[np.float64]
+
+FIT_RANGE = 10.0  # log-likelihoods beyond ± this say no more than this
+AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
+START_REACH = 1.0  # body heights that a prediction may be off at once
 
 _OUTWARD = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])  # corners → (−w, −h, w, h)
 
@@ -152,3 +159,162 @@ def _greedy(pairs: Pairs) -> Pairs:
         taken.append(best)
         pairs = pairs[~np.isin(pairs.track, best.track) & ~np.isin(pairs.box, best.box)]
     return Pairs(*(np.concatenate([getattr(p, name) for p in taken]) for name in ("track", "box", "value")))
+
+
+@dataclasses.dataclass(frozen=True)
+class SimilarityScales:
+    """Scales on which motion and appearance of this stream are compared.
+
+    Attributes:
+        calibration: Statistics of how far boxes are from predictions.
+        same_floor: The embedder's, see `Embedder`.
+    """
+
+    calibration: kalman.Calibration
+    same_floor: float
+
+
+class Association:
+    """Assigns the boxes of one frame to tracks, in rounds from the surest matches to the boldest.
+
+    Args:
+        tracks: All tracks, predicted to the frame's time.
+        detections: The frame's rows.
+        score: ``(n,)`` of the rows, in 0…1; −1 marks a row that takes no part.
+        config: The tracker's settings.
+        scales: Of the similarities of motion and of appearance.
+
+    Attributes:
+        box: ``(4, n)`` corner boxes, float64.
+        centre: ``(4, n)`` the same as centre boxes.
+        score: As given.
+        owner: ``(n,)`` row of the track each box belongs to, −1 none.
+        taken: ``(m,)`` bool: the track has found its box.
+        doubtful: ``(n,)`` bool: a track that is left without a box wanted this one almost as much as its owner.
+    """
+
+    def __init__(
+        self,
+        tracks: Tracks,
+        detections: Detections,
+        score: Array,
+        config: TrackerConfig,
+        scales: SimilarityScales,
+    ) -> None:
+        self.box = detections.xyxy.T.astype(np.float64, order="C")
+        absent = score < 0
+        if np.count_nonzero(absent):
+            self.box[:, absent] = 0.0
+        self.centre = kalman.centre_boxes(self.box)
+        self.score = score
+        self.owner = np.full(len(score), -1, np.int64)
+        self.taken = np.zeros(len(tracks), np.bool_)
+        self.doubtful = np.zeros(len(score), np.bool_)
+        self._tracks = tracks
+        self._detections = detections
+        self._config = config
+        self._calibration, self._same_floor = scales.calibration, scales.same_floor
+        self._pairs = self._candidates()
+
+    def run(self, sought: BoolArray) -> None:
+        """Match all rounds.
+
+        Args:
+            sought: ``(m,)`` bool: the confirmed track is alive, or lost not too long ago.
+        """
+        config, tracks = self._config, self._tracks
+        high = self.score >= config.high_score
+        low = (self.score >= config.low_score) & ~high
+        # Round 1: boxes of high score, by overlap, motion and appearance.
+        first = self._fused(self._free(sought, high))
+        self._settle(first, config.match_floor)
+        if config.contest_noise > 1 and np.count_nonzero(self.taken) < len(self.taken):
+            self.doubtful = contested(first, self.owner, ~self.taken, config.contest_margin)
+        # Round 2: boxes of low score continue tracks that were matched in the last frame (ByteTrack 2110.06864).
+        if config.low_match and np.count_nonzero(low):
+            self._settle(self._free(sought & tracks.matched, low), config.low_floor)
+        # Round 3: what is left of the high scores may belong to tentative tracks.
+        tentative = ~tracks.confirmed
+        if np.count_nonzero(tentative):
+            self._settle(self._fused(self._free(tentative, high)), config.tentative_floor)
+
+    def _candidates(self) -> Pairs:
+        """Return the pairs whose boxes touch when both have grown by the prediction's uncertainty."""
+        config, tracks = self._config, self._tracks
+        predicted, motion = tracks.corners, tracks.motion
+        share = np.minimum(config.growth * np.sqrt(motion[kalman.PP, 1]) / motion[kalman.POS, 3], 1.0)
+        t, b = touching(grow(predicted, 2 * share), self.box)
+        if config.class_mode == "per-class":
+            same = tracks.class_id[t] == self._detections.class_id[b]
+            t, b = t[same], b[same]
+        share = share.take(t)
+        track = grow(predicted.take(t, axis=1), share)
+        return Pairs(t, b, overlap(track, grow(self.box.take(b, axis=1), share), config.height_power))
+
+    def _free(self, tracks: BoolArray, rows: BoolArray) -> Pairs:
+        """Return the candidate pairs of these tracks and boxes that are not settled yet."""
+        tracks, rows = tracks & ~self.taken, rows & (self.owner < 0)
+        return self._pairs[tracks.take(self._pairs.track) & rows.take(self._pairs.box)]
+
+    def _settle(self, pairs: Pairs, floor: float) -> None:
+        chosen = assign(pairs, floor, optimal=self._config.hungarian)
+        self.owner[chosen.box] = chosen.track
+        self.taken[chosen.track] = True
+
+    def _fused(self, pairs: Pairs) -> Pairs:
+        """Return the pairs valued by overlap, score, motion and, where a box has been embedded now, appearance."""
+        config, value = self._config, pairs.value
+        if config.score_fusion:
+            value = value * self.score.take(pairs.box)
+        if config.likelihood:
+            value = value + config.likelihood * self._fit(pairs)
+        if config.lost_penalty:
+            value = value - config.lost_penalty * ~self._tracks.matched.take(pairs.track)
+        if config.appearance and self._detections.embedding is not None and np.count_nonzero(self._detections.fresh):
+            value = value + config.appearance * self._similarity(pairs, self._detections.embedding)
+        return Pairs(pairs.track, pairs.box, value)
+
+    def _fit(self, pairs: Pairs) -> Array:
+        """Return how well boxes fit the predictions, in −0.5…0.5: it tells apart what overlaps about equally."""
+        motion, measured = self._tracks.motion.take(pairs.track, axis=2), self.centre.take(pairs.box, axis=1)
+        spread = kalman.deviation(measured, self._config.noise)
+        fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
+        return np.asarray(np.minimum(np.maximum(fit, -FIT_RANGE), FIT_RANGE) / (2 * FIT_RANGE))
+
+    def _similarity(self, pairs: Pairs, embedding: FloatArray) -> Array:
+        """Return the appearance similarity in −1…1; 0, the embedder's floor, where the box was not embedded now."""
+        known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
+        compared = pairs[known]
+        cosine = appearance_model.cosine(self._tracks.embedding, embedding, compared.track, compared.box)
+        similarity = np.maximum(appearance_model.similarity(cosine, self._same_floor), -1.0)
+        if compared is pairs:
+            return similarity
+        value = np.zeros(len(pairs))
+        value[known] = similarity
+        return value
+
+
+def reid_candidates(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, same_floor: float) -> Pairs:
+    """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
+
+    A track that takes over an id has begun after the loss, and nothing is faster than `recovery_speed`. The longer ago
+    the loss, the more similar they must be; a pair's value is by how much its similarity (0 = the embedder's floor, 1 =
+    the same image) exceeds the required one.
+    """
+    known = tracks.embedded_frame >= 0
+    young = np.where(known[young], young, -1)
+    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
+    track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
+    cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[young_row])
+    similar = appearance_model.similarity(cosine, same_floor)
+    age = now - tracks.seen[track]
+    value = similar - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
+    reachable = _distance(tracks, track, young[young_row]) <= START_REACH + config.recovery_speed * age
+    after = tracks.begun[young[young_row]] > tracks.seen[track]
+    return Pairs(track, young_row, value)[reachable & after & (value > 0)]
+
+
+def _distance(tracks: Tracks, a: IntArray, b: IntArray) -> npt.NDArray[np.float64]:
+    """Return ``(k,)`` distances of centres, in body heights of `b`."""
+    place = tracks.motion[kalman.POS]
+    return np.asarray(np.hypot(*(place[:2, a] - place[:2, b])) / place[3, b])

@@ -147,19 +147,19 @@ class HybridTracker(TemporalTracker):
         tracks, who = self._tracks, owner.take(rows)
         measured = kalman.centre_boxes(box).take(tracks.places(who, rows), axis=1)
         tracks.correct(measured, kalman.deviation(measured, NOISE))
-        self._note(who, rows, detections, box)
+        self._record(who, rows, detections, box)
 
     def _start(self, owner: IntArray, detections: Detections, box: Array) -> None:
         """Start a tentative track at each sure box that nobody owns."""
         rows = ((owner < 0) & (detections.score >= self.config.track_thresh + NEW_ABOVE)).nonzero()[0]
         if not len(rows):
             return
-        owner[rows] = who = self._bear(kalman.start(kalman.centre_boxes(box.take(rows, axis=1)), NOISE))
+        owner[rows] = who = self._spawn(kalman.start(kalman.centre_boxes(box.take(rows, axis=1)), NOISE))
         self._observed = np.concatenate([self._observed, np.zeros((len(rows), *self._observed.shape[1:]))])
         self._size = np.concatenate([self._size, np.zeros((2, len(rows)))], axis=1)
-        self._note(who, rows, detections, box)
+        self._record(who, rows, detections, box)
 
-    def _note(self, who: IntArray, rows: IntArray, detections: Detections, box: Array) -> None:
+    def _record(self, who: IntArray, rows: IntArray, detections: Detections, box: Array) -> None:
         """Write down the boxes `rows` as the tracks' newest, and confirm the tracks that have proven themselves."""
         tracks = self._tracks
         self._observe(who, box.take(rows, axis=1))

@@ -1,20 +1,158 @@
-"""What trackers that carry tracks from frame to frame have in common: births, public ids, and whom they revise."""
+"""Life cycle of tracks: tracks as arrays, spawning, confirmation and ids, and predicted boxes of lost tracks."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import IntArray, Revision, TrackState, TrackView
+from mot_dinov3.core.structures import (
+    BoolArray,
+    Detections,
+    FloatArray,
+    IntArray,
+    Revision,
+    TrackState,
+    TrackView,
+)
+from mot_dinov3.trackers import kalman
 from mot_dinov3.trackers.base import Tracker
-from mot_dinov3.trackers.track_arrays import Tracks
+
+Array = npt.NDArray[np.float64]
+
+VOTE_KEPT = 0.95  # share of a track's votes that each further one leaves
+_AXIS = {"motion": 2}  # axis along which a column's tracks lie, where it is not the first
+GAP_MEMORY = 200.0  # gaps after which the record has half forgotten
+GAP_PRIOR = 8.0  # gaps that are taken to have stayed open before any was seen
+TOLERANCE = 1e-6  # s, for sums of frame times
+
+
+@dataclasses.dataclass
+class Tracks:
+    """All tracks a tracker holds. Columns are changed in place; rows come and go through `keep` and `add`.
+
+    Attributes:
+        key: ``(m,)`` number of the track in order of spawning, the stable handle.
+        track_id: ``(m,)`` public id, −1 until confirmed.
+        state: ``(m,)`` int64 of `TrackState`.
+        hits: ``(m,)`` matches so far, the first box included.
+        matched: ``(m,)`` bool: matched in the last frame.
+        begun: ``(m,)`` time of the first box, s.
+        seen: ``(m,)`` time of the last match, s.
+        motion: ``(5, 4, m)`` filter state, see `kalman`: the one column whose last axis counts the tracks.
+        score: ``(m,)`` score of the last box.
+        class_id: ``(m,)`` class of the last box, or the voted one.
+        embedding: ``(m, d)`` unit rows, zero where there is none; d = 0 until the first embedding arrives. It is never
+            changed, but exchanged: views of the tracks share it.
+        embedded_frame: ``(m,)`` index of the frame of the last fresh embedding, −1 never.
+        votes: ``(m, c)`` faded scores of the boxes of each class, c = 0 unless classes are voted.
+        trail: ``(m, confirm_hits, 2)`` frame and row of a tentative track's boxes, −1 where there is none.
+    """
+
+    key: IntArray
+    track_id: IntArray
+    state: IntArray
+    hits: IntArray
+    matched: BoolArray
+    begun: Array
+    seen: Array
+    motion: Array
+    score: Array
+    class_id: IntArray
+    embedding: FloatArray
+    embedded_frame: IntArray
+    votes: Array
+    trail: IntArray
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @classmethod
+    def none(cls, trail: int) -> Tracks:
+        """Return no tracks yet; a tentative one will remember its last `trail` boxes."""
+        row, real = np.zeros(0, np.int64), np.zeros(0)
+        flag, motion = np.zeros(0, np.bool_), np.zeros((5, 4, 0))
+        embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))
+        places = np.zeros((0, trail, 2), np.int64)
+        return cls(row, row, row, row, flag, real, real, motion, real, row, embedding, row, votes, places)
+
+    def spawned(self, keys: IntArray, motion: Array) -> Tracks:
+        """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
+        n = len(keys)
+        fresh = Tracks(*(np.zeros((n, *column.shape[1:]), column.dtype) for column in vars(self).values()))
+        fresh.key, fresh.motion = keys, motion  # the only one whose shape above is wrong
+        fresh.state[:] = int(TrackState.TENTATIVE)
+        for column in (fresh.track_id, fresh.class_id, fresh.embedded_frame, fresh.trail):
+            column[:] = -1
+        return fresh
+
+    def keep(self, rows: BoolArray) -> None:
+        """Forget all tracks but these."""
+        for name, column in vars(self).items():
+            setattr(self, name, column.compress(rows, axis=_AXIS.get(name, 0)))
+
+    def add(self, others: Tracks) -> None:
+        """Append new tracks."""
+        for name, column in vars(self).items():
+            setattr(self, name, np.concatenate([column, getattr(others, name)], axis=_AXIS.get(name, 0)))
+
+    def places(self, owner: IntArray, rows: IntArray) -> IntArray:
+        """Return ``(m,)`` the row that each track was matched with; any row for the others."""
+        place = np.zeros(len(self), np.int64)
+        place[owner] = rows
+        return place
+
+    def correct(self, boxes: Array, deviation: Array) -> None:
+        """Let the matched tracks take in measured centre boxes.
+
+        Args:
+            boxes: ``(4, m)`` a box for each track; those of tracks that were not matched are left out.
+            deviation: ``(4, m)`` standard deviation of the measurement, px.
+        """
+        self.motion = np.where(self.matched, kalman.update(self.motion, boxes, deviation), self.motion)
+
+    def widen(self, dim: int) -> None:
+        """Make room for embeddings of length `dim`."""
+        self.embedding = np.zeros((len(self), dim), np.float32)
+
+    def vote(self, rows: IntArray, class_id: IntArray, score: Array) -> None:
+        """Let boxes vote for their tracks' classes; older votes fade, so that a real change wins in the end."""
+        missing = int(class_id.max(initial=-1)) + 2 - self.votes.shape[1]  # class −1, unknown, has column 0
+        if missing > 0:
+            self.votes = np.pad(self.votes, ((0, 0), (0, missing)))
+        self.votes[rows] *= VOTE_KEPT
+        self.votes[rows, class_id + 1] += score
+        self.class_id[rows] = self.votes[rows].argmax(axis=1) - 1
+
+    @property
+    def confirmed(self) -> BoolArray:
+        """``(m,)`` bool: has a public id (confirmed or lost)."""
+        return self.track_id >= 0
+
+    @property
+    def corners(self) -> Array:
+        """``(4, m)`` float64 corner boxes where the motion filter sees the tracks now."""
+        return kalman.corner_boxes(self.motion[kalman.POS])
+
+    def view(self) -> TrackView:
+        """Return what the other stages may see of the tracks, as they are now."""
+        return TrackView(
+            key=self.key.copy(),
+            track_id=self.track_id.copy(),
+            state=self.state.copy(),
+            xyxy=np.ascontiguousarray(self.corners.T, np.float32),
+            matched=self.matched.copy(),
+            embedding=self.embedding if self.embedding.shape[1] else None,
+            embedded_frame=self.embedded_frame.copy(),
+            class_id=self.class_id.copy(),
+        )
 
 
 class TemporalTracker(Tracker):
-    """Holds the tracks, numbers them, and remembers where those without a number yet have been.
+    """A tracker that carries tracks from frame to frame: spawns, confirms and numbers them.
 
     Args:
         confirm_hits: Matches that confirm a track.
@@ -25,7 +163,7 @@ class TemporalTracker(Tracker):
         self._index = -1  # of the frame that was predicted last
         self._revisions: list[Revision] = []
         self._confirm_hits = confirm_hits
-        self._births = 0
+        self._spawned = 0
         self._ids = 0
 
     @override
@@ -46,17 +184,17 @@ class TemporalTracker(Tracker):
         past = self._tracks.trail[young, :, 0]
         return int(past[past >= 0].min(initial=self._index + 1))
 
-    def _bear(self, motion: npt.NDArray[np.float64]) -> IntArray:
+    def _spawn(self, motion: npt.NDArray[np.float64]) -> IntArray:
         """Add tentative tracks with these motions; return their rows."""
         new = np.arange(motion.shape[2])
         rows = len(self._tracks) + new
-        self._tracks.add(self._tracks.born(self._births + new, motion))
-        self._births += len(new)
+        self._tracks.add(self._tracks.spawned(self._spawned + new, motion))
+        self._spawned += len(new)
         self._tracks.matched[rows] = True
         return rows
 
     def _confirm(self, owner: IntArray, rows: IntArray) -> None:
-        """Give public ids to tentative tracks with enough matches, in order of birth, and revise their past rows.
+        """Give public ids to tentative tracks with enough matches, in order of spawning, and revise their past rows.
 
         Args:
             owner: ``(k,)`` tracks that have been matched in this frame.
@@ -70,7 +208,7 @@ class TemporalTracker(Tracker):
         slot = np.minimum(tracks.hits[owner], self._confirm_hits) - 1
         tracks.trail[owner, slot, 0] = self._index
         tracks.trail[owner, slot, 1] = rows
-        chosen = self._proven(owner)
+        chosen = self._ready(owner)
         if not len(chosen):
             return
         chosen.sort()
@@ -83,9 +221,64 @@ class TemporalTracker(Tracker):
         real = (past[:, 0] >= 0) & (past[:, 0] < self._index)
         self._revisions += [Revision(f, row, i) for (f, row), i in zip(past[real].tolist(), ids[real].tolist())]
 
-    def _proven(self, owner: IntArray) -> IntArray:
+    def _ready(self, owner: IntArray) -> IntArray:
         """Return those of some tentative tracks that are to be confirmed."""
         return owner[self._tracks.hits[owner] >= self._confirm_hits]
 
     def _recover(self, young: IntArray) -> None:
         """Let tracks that are about to be confirmed take over the ids of lost ones."""
+
+
+class GapStatistics:
+    """Counts how many of a stream's gaps (frames in which a confirmed track finds no box) closed in time.
+
+    Args:
+        seconds: A gap has closed in time when the boxes predicted within it are no older than this, or than two frames.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._closed = 0.0
+        self._open = 0.0
+
+    def observe(self, waited: npt.NDArray[np.float64], dt: float, back: BoolArray) -> None:
+        """Take in one frame.
+
+        Args:
+            waited: ``(m,)`` seconds since each confirmed track was last seen, before this frame's matches.
+            dt: Seconds since the last frame.
+            back: ``(m,)`` bool: matched in this frame.
+        """
+        longest = coasting_limit(self._seconds, dt)
+        gap = waited - dt  # age of the last box that could have been predicted
+        running = gap > TOLERANCE
+        if not np.count_nonzero(running):
+            return
+        closed = float((running & back & (gap <= longest)).sum())
+        late = running & (gap > longest) & (gap - dt <= longest)
+        fade = 0.5 ** ((closed + late.sum()) / GAP_MEMORY)
+        self._closed, self._open = fade * self._closed + closed, fade * self._open + float(late.sum())
+
+    @property
+    def trust(self) -> float:
+        """Share of the gaps that closed in time, 0…1; low while few have been seen."""
+        return self._closed / (self._closed + self._open + GAP_PRIOR)
+
+
+def coasting_limit(seconds: float, dt: float) -> float:
+    """Return for how long predicted boxes are shown: `seconds`, but two frames at low frame rates."""
+    return max(seconds, 2 * dt) + TOLERANCE
+
+
+def predicted_boxes(tracks: Tracks, rows: IntArray) -> Detections:
+    """Return the chosen tracks' predicted boxes as coasted rows."""
+    xyxy = np.ascontiguousarray(tracks.corners.take(rows, axis=1).T, np.float32)
+    return Detections(
+        xyxy,
+        score=tracks.score[rows].astype(np.float32),
+        class_id=tracks.class_id[rows],
+        track_id=tracks.track_id[rows],
+        state=tracks.state[rows],
+        coasted=np.ones(len(rows), np.bool_),
+        track_xyxy=xyxy,
+    )

@@ -5,7 +5,7 @@ import pytest
 from tracking_scene import boxes, feed, ids, person, tracker
 
 from mot_dinov3.core.structures import Detections, TrackState
-from mot_dinov3.trackers.coasting import GapRecord
+from mot_dinov3.trackers.lifecycle import GapStatistics
 
 
 def flicker(frames: int, every: int, people: int = 4) -> list[Detections]:
@@ -67,7 +67,7 @@ def test_not_where_people_who_vanish_stay_away() -> None:
 
 
 def test_record_counts_gaps_by_hand() -> None:
-    record = GapRecord(0.1)
+    record = GapStatistics(0.1)
     dt = 0.05
     assert record.trust == 0.0
     # Seen without a break (waited one step): no gap.
