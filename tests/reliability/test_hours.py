@@ -1,8 +1,9 @@
-"""Hours of video: 60,000 frames of a looped clip, thousands of short-lived tracks, and memory that stays put."""
+"""Hours of video: thousands of frames of a looped clip, hundreds of short-lived tracks, and memory that stays put."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,10 @@ import pytest
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import VideoWriter
 
-FRAMES, SETTLED, LEAST_TRACKS = 60_000, 2_000, 1_000
+# A slope shows in minutes what a total shows in hours; docs/reliability.py measures the longer run.
+FRAMES = 60_000 if "MOT_RELIABILITY_TABLE" in os.environ else 12_000
+SETTLED = 2_000
+BYTES_PER_FRAME = 200  # 25 are measured, of which 8 are the latency that is kept for the summary
 WIDTH, HEIGHT, LOOP, OBJECTS = 96, 64, 240, 8
 
 LOOPED = """
@@ -108,14 +112,15 @@ def test_memory_and_state_stay_bounded(tmp_path: Path, reliability: Callable[[st
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     early, late = json.loads(done.stdout.splitlines()[-1])
-    assert late["tracks"] > LEAST_TRACKS
+    assert late["tracks"] > FRAMES / 40
     grown = late["mib"] - early["mib"]
-    assert grown < 20
+    assert grown * 2**20 < BYTES_PER_FRAME * (FRAMES - SETTLED)
     for name, count in late["most"].items():
         assert count <= 1.5 * early["most"][name] + 5, name
     ms = 1e3 * (late["cpu_s"] - early["cpu_s"]) / (FRAMES - SETTLED)
     reliability(
-        "60,000 frames, gallery, JSON and MOT written: resident memory and state stay what they were at frame 2,000",
+        f"{FRAMES:,} frames, gallery, JSON and MOT written: resident memory and state stay what they were at frame "
+        f"{SETTLED:,}",
         f"{late['tracks']} tracks started and ended; {early['mib']:.0f} MiB at frame {SETTLED:,}, {grown:+.1f} MiB at "
         f"the end; at most {', '.join(f'{count} {name}' for name, count in late['most'].items())}; {ms:.2f} ms of "
         "processor time a frame",
