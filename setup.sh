@@ -13,7 +13,8 @@ usage: bash setup.sh cpu|t4_gpu [options]
 
   --yes             answer yes to questions about packages, but never to one that needs root
   --demo            then track a generated clip: outputs/demo.{mp4,jpg,json}
-  --test            also install the test packages, then run all checks and tests
+  --test            also install the test packages, then run all checks and tests (about 5 minutes on 2 cores)
+  --quick-test      the same without the slow tests (about a minute)
   --extras a,b      also install these extras of pyproject.toml; later calls add to earlier ones
   --dinov3-stable   install the released transformers (the default)
   --dinov3-edge     install transformers from its repository, for a model that the release does not support
@@ -120,7 +121,7 @@ add_extras() {
 }
 
 parse() {
-  TARGET="" YES=0 DEMO=0 TEST=0 DRY_RUN=0 EXTRAS="" TRANSFORMERS=""
+  TARGET="" YES=0 DEMO=0 TEST="" DRY_RUN=0 EXTRAS="" TRANSFORMERS=""
   while [ $# -gt 0 ]; do
     case "$1" in
       cpu | t4_gpu)
@@ -129,7 +130,8 @@ parse() {
         ;;
       --yes) YES=1 ;;
       --demo) DEMO=1 ;;
-      --test) TEST=1 && add_extras test ;;
+      --test) TEST=all && add_extras test ;;
+      --quick-test) TEST="${TEST:-quick}" && add_extras test ;;
       --extras)
         [ $# -ge 2 ] || die "--extras requires names; valid: $(known_extras)" 2
         add_extras "$2" && shift
@@ -414,7 +416,11 @@ run_checks() { # the one list of checks; pytest last, so that its summary ends t
   [ "$DRY_RUN" = 1 ] || mkdir -p "$HOME"
   # one thread each: the two workers would fight for the cores
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-  run "$VENV_PYTHON" -m pytest -n 2
+  if [ "$TEST" = quick ]; then
+    run "$VENV_PYTHON" -m pytest -n 2 -m "not slow"
+  else
+    run "$VENV_PYTHON" -m pytest -n 2
+  fi
 }
 
 main() {
@@ -431,8 +437,8 @@ main() {
     check
   fi
   if [ "$DEMO" = 1 ]; then run "$VENV_PYTHON" cli.py demo; fi
-  if [ "$TEST" = 1 ]; then run_checks; fi
-  if [ "$DEMO$TEST" = 00 ]; then say "ready: . .venv/bin/activate, then: python cli.py --help"; fi
+  if [ -n "$TEST" ]; then run_checks; fi
+  if [ "$DEMO$TEST" = 0 ]; then say "ready: . .venv/bin/activate, then: python cli.py --help"; fi
 }
 
 main "$@"

@@ -106,6 +106,13 @@ def test_the_tests_come_last_after_every_check(checkout: Path) -> None:
     assert [next(n for n in names if n in command) for command in commands[-5:]] == names
 
 
+def test_quick_tests_are_the_same_checks_without_the_slow_tests(checkout: Path) -> None:
+    quick, whole = planned(checkout, "cpu", "--quick-test"), planned(checkout, "cpu", "--test")
+    assert quick == [*whole[:-1], f"{whole[-1]} -m 'not slow'"]
+    for words in (["--test", "--quick-test"], ["--quick-test", "--test"]):
+        assert planned(checkout, "cpu", *words) == whole
+
+
 def test_the_order_of_the_words_is_free(checkout: Path) -> None:
     assert planned(checkout, "--test", "cpu", "--yes") == planned(checkout, "cpu", "--test", "--yes")
 
