@@ -11,7 +11,7 @@ import pytest
 from mot_dinov3.core.errors import OutputLostError
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.sinks.backfill import IdBackfill
+from mot_dinov3.sinks.base import IdBackfill
 from mot_dinov3.sinks.config import OutputConfig
 from mot_dinov3.sinks.display import VideoSink
 from mot_dinov3.sinks.files import JsonSink, TextSink

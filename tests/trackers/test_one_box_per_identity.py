@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.sinks.backfill import IdBackfill
+from mot_dinov3.sinks.base import IdBackfill
 from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig

@@ -53,6 +53,8 @@ class RecordedDetector(Detector):
         found = self.recorded.frames.get(frame.index)
         if found is None:
             return Detections.empty()
+        if self._classes is None and not self._conf:
+            return found
         keep = keep_classes(found.class_id, self._classes) & (found.score >= np.float32(self._conf))
         return found if keep.all() else found[keep]
 

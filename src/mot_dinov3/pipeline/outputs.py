@@ -23,8 +23,7 @@ from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.pipeline.report_sinks import ReportFactory
 from mot_dinov3.pipeline.resume import ResumeSink
 from mot_dinov3.pipeline.run_identity import resume_notice
-from mot_dinov3.sinks.backfill import IdBackfill
-from mot_dinov3.sinks.base import CompositeSink, Sink
+from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink
 from mot_dinov3.sinks.display import VideoSink
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
 from mot_dinov3.video import VideoWriter

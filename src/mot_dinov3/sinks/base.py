@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import deque
 from collections.abc import Sequence
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.core.structures import Detections, Frame, TrackState
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.trackers.base import Tracker
 
 
 class Sink:
@@ -60,3 +63,51 @@ class CompositeSink(Sink):
     def abort(self) -> None:
         for sink in self._sinks:
             sink.abort()
+
+
+class IdBackfill(Sink):
+    """Holds the last few frames until no id of their rows can change any more.
+
+    File sinks stand behind it: a tentative track has no id yet, and once it is confirmed, its rows in a file begin with
+    its first box.
+
+    Args:
+        sink: Where settled frames go.
+        tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
+    """
+
+    stage = None
+
+    def __init__(self, sink: Sink, tracker: Tracker) -> None:
+        self._sink = sink
+        self._tracker = tracker
+        self._held: deque[tuple[Frame, Detections]] = deque()
+
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        self._held.append((dataclasses.replace(frame, image=None), detections))
+        for revision in self._tracker.revisions:
+            place = next(k for k, (frame, _) in enumerate(self._held) if frame.index == revision.frame_index)
+            earlier, rows = self._held[place]
+            self._held[place] = earlier, revised(rows, revision.row, revision.track_id)
+        settled = self._tracker.settled
+        while self._held and self._held[0][0].index < settled:
+            self._sink.write(*self._held.popleft())
+
+    @override
+    def close(self) -> None:
+        while self._held:
+            self._sink.write(*self._held.popleft())
+        self._sink.close()
+
+    @override
+    def abort(self) -> None:
+        self._sink.abort()
+
+
+def revised(rows: Detections, row: int, track_id: int) -> Detections:
+    """Return the rows with `row` given to a track; its own predicted box in that frame, if drawn, was a mistake."""
+    ids, state = rows.track_id.copy(), rows.state.copy()
+    ids[row], state[row] = track_id, TrackState.CONFIRMED
+    mistaken = rows.coasted & (rows.track_id == track_id)
+    return rows.replace(track_id=ids, state=state)[~mistaken]

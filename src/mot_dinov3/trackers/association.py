@@ -302,6 +302,9 @@ def reid_candidates(tracks: Tracks, young: IntArray, now: float, config: Tracker
     the same image) exceeds the required one.
     """
     known = tracks.embedded_frame >= 0
+    if not np.count_nonzero(known):
+        none = np.zeros(0, np.int64)
+        return Pairs(none, none, np.zeros(0))
     young = np.where(known[young], young, -1)
     lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
     track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mot_dinov3.core.structures import Detections, Frame, TrackView
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
-from mot_dinov3.sinks.backfill import revised
+from mot_dinov3.sinks.base import revised
 from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig

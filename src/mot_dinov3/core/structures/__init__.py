@@ -5,10 +5,9 @@ have them; `Frame.index` is 0-based.
 """
 
 from mot_dinov3.core.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from mot_dinov3.core.structures.detections import Detections, Reason
+from mot_dinov3.core.structures.detections import Detections, Reason, Revision, TrackState, TrackView
 from mot_dinov3.core.structures.frames import Frame, ModelInfo, VideoInfo
 from mot_dinov3.core.structures.points import Keypoints, PointSource, PointState
-from mot_dinov3.core.structures.tracks import Revision, TrackState, TrackView
 
 __all__ = [
     "BoolArray",

@@ -1,4 +1,4 @@
-"""The boxes of a frame, with all that the stages find out about them."""
+"""The boxes of a frame with the results of all stages, and the tracks as other stages see them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ import numpy.typing as npt
 
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures.arrays import BoolArray, FloatArray, IntArray
-from mot_dinov3.core.structures.tracks import TrackState
+
+
+class TrackState(enum.IntEnum):
+    """State of a track; NONE marks a detection that belongs to no track."""
+
+    NONE = 0
+    TENTATIVE = 1
+    CONFIRMED = 2
+    LOST = 3
+    REMOVED = 4
 
 
 class Reason(enum.IntEnum):
-    """Why a row was, or was not, embedded in this frame (the scheduler's verdict)."""
+    """Reason why a row was, or was not, embedded in this frame: the decision of the scheduler."""
 
     NONE = 0
     NEW = 1
@@ -60,7 +69,7 @@ _BESIDE = (
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """The boxes of one frame with all that the stages found out about them, row by row.
+    """The boxes of one frame with the results of all stages, row by row.
 
     Columns left out are filled with their neutral value, so that every column of a finished object is an array of
     ``n`` rows, but for `embedding` and `track_xyxy`, which are None until a stage sets them. Index it with a boolean
@@ -230,3 +239,52 @@ class Detections:
                 columns = [np.zeros((len(p), *shape), np.float32) if c is None else c for p, c in zip(parts, columns)]
             joined[name] = np.concatenate(columns) if known else None
         return cls._of_settled(joined)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackView:
+    """The tracks a tracker holds right now, as the other stages may see them: read-only, row by row.
+
+    Index it with a boolean mask to get the same struct with fewer rows.
+
+    Attributes:
+        key: ``(m,)`` int64: the tracker's own handle, unique in a run, also of tracks without a public id yet.
+        track_id: ``(m,)`` int64: public id ≥ 1, −1 while tentative.
+        state: ``(m,)`` int64 of `TrackState`.
+        xyxy: ``(m, 4)`` float32 boxes predicted for the current frame.
+        matched: ``(m,)`` bool: the track was matched in the last frame (it is *live*).
+        embedding: ``(m, d)`` float32 cached unit rows (all zero: none yet), or None while no track has one.
+        embedded_frame: ``(m,)`` int64: index of the frame in which an embedding of it was last computed, −1 never.
+        class_id: ``(m,)`` int64.
+    """
+
+    key: IntArray
+    track_id: IntArray
+    state: IntArray
+    xyxy: FloatArray
+    matched: BoolArray
+    embedding: FloatArray | None
+    embedded_frame: IntArray
+    class_id: IntArray
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def __getitem__(self, rows: BoolArray) -> TrackView:
+        chosen: dict[str, Any] = {name: None if c is None else c[rows] for name, c in self.__dict__.items()}
+        return TrackView(**chosen)
+
+    @classmethod
+    def empty(cls) -> TrackView:
+        """Return the view of a tracker that holds nothing."""
+        none = np.zeros(0, np.int64)
+        return cls(none, none, none, np.zeros((0, 4), np.float32), np.zeros(0, np.bool_), None, none, none)
+
+
+@dataclasses.dataclass(frozen=True)
+class Revision:
+    """A row of an earlier frame that turned out to belong to a track: its tentative track has been confirmed since."""
+
+    frame_index: int
+    row: int
+    track_id: int
