@@ -37,32 +37,32 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing, print how it ended, and return the exit code."""
+    """Run the remaining videos, print the summary, and return the exit code."""
     values = option_values(args, BatchOptions)
     if not values.get("out_dir"):
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
     config = assemble(BatchOptions, values)
-    from mot_dinov3.apps.batch.loop import alone_in, exit_code, summary
+    from mot_dinov3.apps.batch.loop import exclusive_lock, exit_code, summary
     from mot_dinov3.apps.batch.manifest import open_manifest
     from mot_dinov3.apps.batch.overview import write_overview
     from mot_dinov3.apps.batch.plan import make_plan
     from mot_dinov3.core.timing import now_utc
 
     plan = make_plan(args.inputs, values, config.batch.out_dir)
-    with alone_in(plan.out_dir):
+    with exclusive_lock(plan.out_dir):
         manifest = open_manifest(plan, resume=config.output.resume)
         missing = manifest.missing(plan.jobs)
         videos = [manifest.videos[job.name] for job in plan.jobs]
         if len(missing) < len(videos):
             say_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
-        caught = work_off(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
+        caught = run_missing(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
     return 128 + caught if caught else exit_code(videos)
 
 
-def work_off(missing: list[VideoJob], manifest: Manifest, config: BatchConfig, *, shown: bool) -> int:
-    """Run videos under a progress bar; return the number of a signal that ended it, or 0."""
+def run_missing(missing: list[VideoJob], manifest: Manifest, config: BatchConfig, *, shown: bool) -> int:
+    """Run videos with a progress bar; return the number of the signal that stopped it, or 0."""
     from mot_dinov3.apps.batch.engines import open_engine
     from mot_dinov3.apps.batch.loop import BatchRun
 

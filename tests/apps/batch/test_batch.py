@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.apps.batch.loop import BatchRun, alone_in, exit_code
+from mot_dinov3.apps.batch.loop import BatchRun, exclusive_lock, exit_code
 from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, Manifest, VideoState
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
 from mot_dinov3.cli import main
@@ -110,9 +110,10 @@ def test_only_what_is_missing_runs_again(tmp_path):
 
 
 def test_one_batch_at_a_time_works_in_a_folder(tmp_path):
-    with alone_in(tmp_path), pytest.raises(OutputError, match="another batch is running"), alone_in(tmp_path):
+    refused = pytest.raises(OutputError, match="another batch is running")
+    with exclusive_lock(tmp_path), refused, exclusive_lock(tmp_path):
         pass
-    with alone_in(tmp_path):  # free again
+    with exclusive_lock(tmp_path):  # free again
         pass
 
 

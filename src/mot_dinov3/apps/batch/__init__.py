@@ -1,1 +1,1 @@
-"""Many videos: each is a run of the main job in a process of its own, with a folder of its own."""
+"""Batch processing: each video is a run of `track` in a separate process, with its own result folder."""

@@ -13,7 +13,7 @@ ENGINES = ("local", "ray")
 
 @dataclasses.dataclass(frozen=True)
 class BatchConfig(StageConfig):
-    """Where the results of many videos go, and what runs them."""
+    """Result folder of a batch, and the engine that runs it."""
 
     group = "batch processing"
 
@@ -47,4 +47,4 @@ class _BatchPart:
 
 @dataclasses.dataclass(frozen=True)
 class BatchOptions(TrackConfig, _BatchPart):
-    """All that `batch` takes: its own options first, then those of tracking."""
+    """All options of `batch`: its own ones first, then those of tracking."""

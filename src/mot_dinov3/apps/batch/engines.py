@@ -1,14 +1,16 @@
-"""What runs the videos of a batch: processes of this computer, or tasks on a Ray cluster."""
+"""Engines that run the videos of a batch: processes of this computer, or tasks on a Ray cluster."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from mot_dinov3.apps.batch.config import BatchConfig
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
+from mot_dinov3.core.compat import override
 from mot_dinov3.models.openvino import usable_cpus
 
 
@@ -16,34 +18,34 @@ class Engine(Protocol):
     """Runs `run_video`, several at a time.
 
     Attributes:
-        workers: How many.
+        workers: Number of videos at a time.
     """
 
     workers: int
 
     def submit(self, job: VideoJob) -> Any:
-        """Start a video and return its task, something hashable."""
+        """Start a video and return its task, a hashable object."""
         ...
 
     def finished(self, tasks: Sequence[Any], seconds: float) -> Sequence[Any]:
-        """Return those of `tasks` that have ended, after waiting for one at most so long."""
+        """Return the ended ones of `tasks`, after waiting for one for at most `seconds`."""
         ...
 
     def result(self, task: Any) -> VideoResult:
-        """Return how an ended task ended."""
+        """Return the result of an ended task."""
         ...
 
     def stop(self, tasks: Sequence[Any], number: int) -> None:
-        """Hand on a signal to all tasks: they finish their frame and their files."""
+        """Pass a signal to all tasks: they finish their frame and their files."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; what still runs is killed."""
+        """Release all resources; tasks that still run are killed."""
         ...
 
 
-class LocalEngine:
-    """Threads that each watch one process.
+class LocalEngine(Engine):
+    """Threads that each wait for one process.
 
     Args:
         workers: Videos at a time; the processor's threads are divided among them.
@@ -55,47 +57,37 @@ class LocalEngine:
         self._pool = concurrent.futures.ThreadPoolExecutor(workers)
         self._signal = 0
 
+    @override
     def submit(self, job: VideoJob) -> concurrent.futures.Future[VideoResult]:
-        """Start a video."""
-        return self._pool.submit(run_video, dataclasses.replace(job, threads=self._threads), self._stopped)
+        return self._pool.submit(run_video, dataclasses.replace(job, threads=self._threads), lambda: self._signal)
 
-    def _stopped(self) -> int:
-        return self._signal
-
+    @override
     def finished(self, tasks: Sequence[Any], seconds: float) -> Sequence[Any]:
-        """Return those that have ended."""
         return list(concurrent.futures.wait(tasks, seconds, concurrent.futures.FIRST_COMPLETED).done)
 
-    def result(self, task: concurrent.futures.Future[VideoResult]) -> VideoResult:
-        """Return how it ended."""
-        return task.result()
+    @override
+    def result(self, task: Any) -> VideoResult:
+        result: VideoResult = task.result()
+        return result
 
+    @override
     def stop(self, tasks: Sequence[Any], number: int) -> None:
-        """Have the threads hand on the signal."""
         self._signal = number
 
+    @override
     def close(self) -> None:
-        """Kill what still runs."""
-        import signal
-
         self._signal = signal.SIGKILL
         self._pool.shutdown()
 
 
 def open_engine(config: BatchConfig) -> Engine:
-    """Open what `config` asks for.
+    """Open the engine that `config` names.
 
     Raises:
-        UsageError: Ray is not installed, cannot be reached, or has not what a video asks for.
+        UsageError: Ray is not installed, cannot be reached, or lacks the resources for a video.
     """
-    makers: dict[str, Callable[[], Engine]] = {
-        "local": lambda: LocalEngine(config.workers or 1),
-        "ray": lambda: _ray(config),
-    }
-    return makers[config.engine]()
-
-
-def _ray(config: BatchConfig) -> Engine:
+    if config.engine == "local":
+        return LocalEngine(config.workers or 1)
     from mot_dinov3.apps.batch.ray_engine import RayEngine
 
     return RayEngine(config)

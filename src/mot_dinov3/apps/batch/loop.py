@@ -1,4 +1,4 @@
-"""The loop of a batch: hands out videos, notes how they end, and never lets one take others with it."""
+"""The loop of a batch: starts videos and records their results; a failed video does not affect the others."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ POLL_SECONDS = 0.2
 
 
 @contextmanager
-def alone_in(out_dir: Path) -> Iterator[None]:
-    """Keep other batches out of a folder.
+def exclusive_lock(out_dir: Path) -> Iterator[None]:
+    """Lock a result folder against other batches.
 
     Raises:
-        OutputError: One is at work there.
+        OutputError: Another batch is running there.
     """
     folder = os.open(out_dir, os.O_RDONLY)
     try:
@@ -38,12 +38,12 @@ def alone_in(out_dir: Path) -> Iterator[None]:
 
 
 class BatchRun:
-    """A batch at work.
+    """A running batch.
 
     Args:
-        manifest: The states; saved at every change.
-        jobs: What is to be run.
-        engine: What runs it.
+        manifest: States of the videos; saved at every change.
+        jobs: The videos to run.
+        engine: Runs them.
     """
 
     def __init__(self, manifest: Manifest, jobs: list[VideoJob], engine: Engine) -> None:
@@ -54,38 +54,38 @@ class BatchRun:
         self._no_model = False
 
     def run(self, stopped: Callable[[], int], tick: Callable[[VideoState], None]) -> None:
-        """Run everything; a model that cannot be used ends it early, since it would fail for all.
+        """Run all videos; an unusable model ends the batch early, since it would fail for all.
 
         Args:
-            stopped: Returns the number of a signal that the process got, 0 for none.
-            tick: Is told of every video that has ended.
+            stopped: Returns the number of a signal that the process received, 0 for none.
+            tick: Called with every video that has ended.
         """
         for job in self._waiting:
             self.manifest.videos[job.name].state = WAITING
         self.manifest.save()
-        handed_on = False
+        passed_on = False
         while True:
             number = stopped()
-            if number and not handed_on:
+            if number and not passed_on:
                 self._engine.stop(list(self._running), number)
-                handed_on = True
+                passed_on = True
             elif not number:
-                self._hand_out()
+                self._start_waiting()
             if not self._running:
                 return
             for task in self._engine.finished(list(self._running), POLL_SECONDS):
-                tick(self._take(task))
+                tick(self._finish(task))
 
-    def _hand_out(self) -> None:
+    def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self._engine.workers and not self._no_model:
             job = self._waiting.popleft()
             self.manifest.videos[job.name].state = RUNNING
             self.manifest.save()
             self._running[self._engine.submit(job)] = job
 
-    def _take(self, task: Any) -> VideoState:
+    def _finish(self, task: Any) -> VideoState:
         video = self.manifest.videos[self._running.pop(task).name]
-        video.take(self._engine.result(task))
+        video.finish(self._engine.result(task))
         self._no_model |= video.exit_code == ModelError.exit_code
         self.manifest.save()
         return video
@@ -101,10 +101,10 @@ def exit_code(videos: list[VideoState]) -> int:
 
 
 def summary(videos: list[VideoState]) -> list[str]:
-    """Return how a batch ended, as a person reads it."""
+    """Return the lines of a batch's summary."""
     counts = {state: sum(video.state == state for video in videos) for state in (DONE, FAILED, INTERRUPTED, WAITING)}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    lines = [f"videos      {len(videos)}: {told}"]
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"videos      {len(videos)}: {states}"]
     lines += [f"{video.state:<11} {video.name}: {video.message}" for video in videos if video.state == FAILED]
     if counts[WAITING] and any(video.exit_code == ModelError.exit_code for video in videos):
         lines.append("notice      an unusable model fails for all videos: the waiting videos were not started")

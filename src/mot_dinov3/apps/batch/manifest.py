@@ -1,4 +1,4 @@
-"""The record of a batch: which video is in which state, on disk before and after every change."""
+"""Manifest of a batch: the state of every video, on disk before and after every change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.apps.batch.plan import MANIFEST, Plan, changed, check_room
+from mot_dinov3.apps.batch.plan import MANIFEST, BatchPlan, check_result_folders, option_differences
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import (
@@ -23,24 +23,22 @@ from mot_dinov3.core.errors import (
 from mot_dinov3.core.json_text import read_object
 
 SCHEMA = "batch-v1"
-REFUSED = (
-    UsageError.exit_code,
-    ModelError.exit_code,
-)  # before any frame: other options contradict nothing that is there
+# Refused before the first frame: such a video has no results that other options could contradict.
+REFUSED = (UsageError.exit_code, ModelError.exit_code)
 WAITING, RUNNING, DONE, FAILED, INTERRUPTED = STATES = ("waiting", "running", "done", "failed", "interrupted")
 
 
 @dataclasses.dataclass
 class VideoState:
-    """What is known of one video.
+    """State of one video.
 
     Attributes:
-        name: Its name, and its folder's.
+        name: Its name, and that of its folder.
         source: The video.
         state: One of `STATES`.
         exit_code: Of its last run, or None.
-        message: What went wrong.
-        seconds: How long its last run took.
+        message: Error message of its last run.
+        seconds: Duration of its last run.
     """
 
     name: str
@@ -50,18 +48,18 @@ class VideoState:
     message: str = ""
     seconds: float = 0.0
 
-    def take(self, result: VideoResult) -> None:
-        """Note how a run ended."""
+    def finish(self, result: VideoResult) -> None:
+        """Record the result of a run."""
         interrupted = result.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
         self.state = DONE if result.exit_code == EXIT_OK else INTERRUPTED if interrupted else FAILED
         self.exit_code, self.message, self.seconds = result.exit_code, result.message, result.seconds
 
 
 class Manifest:
-    """The states of all videos of a folder, kept in its ``batch.json``.
+    """States of all videos of a result folder, saved in its ``batch.json``.
 
     Attributes:
-        options: The main job's options of the batch.
+        options: Tracking options of the batch.
         videos: Name → state, in order.
     """
 
@@ -71,7 +69,7 @@ class Manifest:
         self.videos = {video.name: video for video in videos}
 
     def save(self) -> None:
-        """Replace the file."""
+        """Write the file."""
         document = {
             "schema_version": SCHEMA,
             "options": list(self.options),
@@ -81,7 +79,7 @@ class Manifest:
             part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
     def missing(self, jobs: Sequence[VideoJob]) -> list[VideoJob]:
-        """Return the jobs that are not done, or whose files are not all there any more."""
+        """Return the jobs that are not done, or whose files are no longer complete."""
         return [
             job
             for job in jobs
@@ -89,12 +87,12 @@ class Manifest:
         ]
 
 
-def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
-    """Return the manifest of a batch: that of its folder where it is to go on, else a new one.
+def open_manifest(plan: BatchPlan, *, resume: bool) -> Manifest:
+    """Return the manifest of a batch: that of its folder where it is resumed, else a new one.
 
     Raises:
-        OutputError: The folder holds a batch, or other things, and nothing is said of going on.
-        UsageError: The batch to go on with has other options, or another video of the same name.
+        OutputError: The folder contains a batch or other files, and `resume` is off.
+        UsageError: The batch to resume has other options, or another video of the same name.
         FormatError: Its manifest is damaged.
     """
     path = plan.out_dir / MANIFEST
@@ -104,8 +102,8 @@ def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
             remedy="continue it with --resume, or choose another --out-dir",
         )
     before = read_manifest(plan.out_dir) if path.exists() else Manifest(plan.out_dir, plan.options, [])
-    begun = [video for video in before.videos.values() if video.state != WAITING and video.exit_code not in REFUSED]
-    if begun and (difference := changed(before.options, plan.options)):
+    started = [video for video in before.videos.values() if video.state != WAITING and video.exit_code not in REFUSED]
+    if started and (difference := option_differences(before.options, plan.options)):
         raise UsageError(
             f"the batch in '{plan.out_dir}' was started with other options: {difference}",
             remedy="repeat the same command with --resume, or choose another --out-dir",
@@ -117,16 +115,16 @@ def open_manifest(plan: Plan, *, resume: bool) -> Manifest:
                 f"'{job.name}' of the batch in '{plan.out_dir}' is '{known.source}', not '{job.source}'",
                 remedy="choose another --out-dir",
             )
-    check_room(plan.jobs, before.videos)
-    news = [VideoState(job.name, job.source) for job in plan.jobs if job.name not in before.videos]
-    return Manifest(plan.out_dir, plan.options, [*before.videos.values(), *news])
+    check_result_folders(plan.jobs, before.videos)
+    added = [VideoState(job.name, job.source) for job in plan.jobs if job.name not in before.videos]
+    return Manifest(plan.out_dir, plan.options, [*before.videos.values(), *added])
 
 
 def read_manifest(out_dir: Path) -> Manifest:
     """Read the manifest of `out_dir`.
 
     Raises:
-        FormatError: It cannot be read, or is none.
+        FormatError: It cannot be read, or is not a manifest.
     """
     path = out_dir / MANIFEST
     document = read_object(path)
@@ -150,5 +148,4 @@ def _state(path: Path, row: int, video: Any) -> VideoState:
     code, seconds = video.get("exit_code"), video.get("seconds")
     if not (code is None or type(code) is int) or type(seconds) not in (int, float):
         raise FormatError(f"'{path}', video {row}: exit_code and seconds must be numbers")
-    told = {key: video[key] for key in texts}
-    return VideoState(**told, exit_code=code, seconds=float(seconds))
+    return VideoState(**{key: video[key] for key in texts}, exit_code=code, seconds=float(seconds))

@@ -1,4 +1,4 @@
-"""One page over all videos of a batch: what became of each, its numbers, and links to its files."""
+"""Overview page of a batch: state, numbers and links to the files of every video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = (
     "files",
     "error",
 )
-SHOWN = (".html", ".mp4", ".json", ".txt", ".csv")  # a link's order among the others is its ending's here
+SUFFIX_ORDER = (".html", ".mp4", ".json", ".txt", ".csv")  # order of the links by suffix
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 PAGE = """<!doctype html>
 <html lang="en">
@@ -60,8 +60,8 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) ->
 
     Args:
         out_dir: Folder of the batch.
-        videos: What became of each.
-        written: When, ISO 8601.
+        videos: Their states.
+        written: Date and time, ISO 8601.
     """
     path = out_dir / OVERVIEW
     style = (importlib.resources.files("mot_dinov3.report") / "static" / "page.css").read_text(encoding="utf-8")
@@ -69,8 +69,8 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) ->
     page = PAGE.format(
         policy=POLICY,
         style=style,
-        title=_text(out_dir.name),
-        written=_text(written),
+        title=_escape(out_dir.name),
+        written=_escape(written),
         tiles=_tiles(videos, numbers),
         head="".join(f"<th>{column}</th>" for column in COLUMNS),
         rows="\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
@@ -81,7 +81,7 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) ->
 
 
 def read_numbers(path: Path) -> dict[str, float]:
-    """Return the plain numbers of a run's summary; none where there is no summary yet."""
+    """Return the numbers of a run's summary; none where there is no summary yet."""
     try:
         found = read_object(path)
     except FormatError:
@@ -103,23 +103,23 @@ def _tiles(videos: Sequence[VideoState], numbers: Sequence[dict[str, float]]) ->
 
 
 def _row(out_dir: Path, video: VideoState, numbers: dict[str, float]) -> str:
-    cells = [_text(video.name), f'<span class="{video.state}">{video.state}</span>']
+    cells = [_escape(video.name), f'<span class="{video.state}">{video.state}</span>']
     cells += [f"{numbers[key]:,.0f}" if key in numbers else "" for key in ("frames", "detections", "identities")]
     cells.append(f"{numbers['fps']:.1f}" if "fps" in numbers else "")
     cells.append(f"{100 * numbers['share_embedded']:.0f} %" if "share_embedded" in numbers else "")
-    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), _text(video.message)]
+    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), _escape(video.message)]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _links(out_dir: Path, video: VideoState) -> str:
     folder = out_dir / video.name
     whole = [p for p in folder.rglob("*") if p.is_file() and ".part" not in p.suffixes] if folder.is_dir() else []
-    order = {suffix: place for place, suffix in enumerate(SHOWN)}
+    order = {suffix: rank for rank, suffix in enumerate(SUFFIX_ORDER)}
     found = sorted((p.name == LOG, order.get(p.suffix, len(order)), p.relative_to(out_dir).as_posix()) for p in whole)
     return " ".join(
-        f'<a href="{quote(place)}">{_text(place.removeprefix(video.name + "/"))}</a>' for _, _, place in found
+        f'<a href="{quote(path)}">{_escape(path.removeprefix(video.name + "/"))}</a>' for _, _, path in found
     )
 
 
-def _text(value: Any) -> str:
+def _escape(value: Any) -> str:
     return html.escape(str(value))

@@ -1,4 +1,4 @@
-"""Which runs a batch consists of: inputs to jobs, and all that can be refused before the first of them starts."""
+"""Plan of a batch: the videos to run, with all checks that are possible before the first one starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mot_dinov3.video.open import VIDEO_SUFFIXES
 
 MANIFEST, OVERVIEW, SUMMARY = "batch.json", "index.html", "summary.json"
 NAME = "{name}"
-PER_RUN = ("source", "resume")  # what every run is given by the batch
+PER_RUN = ("source", "resume")  # set by the batch for every run
 
 
 def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
@@ -28,8 +28,8 @@ def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
     An input is a video file, a folder of images (one video), or a folder of video files (each of them).
 
     Raises:
-        InputError: One does not exist, is an address, or is a folder with neither.
-        UsageError: There are none, or two have the same name.
+        InputError: One does not exist, is an address, or is a folder without videos or images.
+        UsageError: There are no videos, or two have the same name.
     """
     if not inputs:
         raise UsageError("no input: name videos, or folders of them", remedy="for example: batch *.mp4 --out-dir out")
@@ -60,12 +60,12 @@ def _videos_in(text: str) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"input '{text}' does not exist", remedy="name video files or folders")
     try:
-        inside = sorted((p for p in path.resolve().iterdir() if not p.name.startswith(".")), key=_natural)
+        entries = sorted((p for p in path.resolve().iterdir() if not p.name.startswith(".")), key=_natural)
     except OSError as error:
         raise InputError(f"folder '{text}' cannot be read: {error.strerror}") from error
-    if any(p.suffix.lower() in SUFFIXES for p in inside):
+    if any(p.suffix.lower() in SUFFIXES for p in entries):
         return [path.resolve()]
-    videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    videos = [p for p in entries if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
     if not videos:
         raise InputError(f"folder '{text}' contains neither videos nor images", remedy="subfolders are not searched")
     return videos
@@ -76,10 +76,10 @@ def _natural(path: Path) -> Any:
 
 
 def batch_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `values` that are the main job's, as every video gets them; ``{name}`` is filled in later.
+    """Return the tracking options among `values`, the same for every video; ``{name}`` is replaced later.
 
     Raises:
-        UsageError: One of them cannot hold for a batch.
+        UsageError: `--source` is among them.
     """
     known = {option.key: option for option in options_of(TrackConfig)}
     if "source" in values:
@@ -88,15 +88,15 @@ def batch_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan_jobs(videos: Mapping[str, Path], options: Mapping[str, Any], out_dir: Path) -> list[VideoJob]:
-    """Return a job per video, checked as far as it can be without opening it.
+    """Return a job per video, checked as far as possible without opening it.
 
     Args:
         videos: Name → video.
-        options: The main job's option values by key.
+        options: Values of the tracking options by key.
         out_dir: Folder of the result folders.
 
     Raises:
-        MotError: Options that cannot be used, recorded detections that are missing, outputs that cannot be written.
+        MotError: Options are invalid, precomputed detections are missing, or outputs cannot be written.
     """
     dets = options.get("dets")
     if dets and len(videos) > 1 and NAME not in dets:
@@ -108,8 +108,8 @@ def plan_jobs(videos: Mapping[str, Path], options: Mapping[str, Any], out_dir: P
 
 
 def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> VideoJob:
-    values = {key: _filled(value, name) for key, value in options.items()} | {"source": str(video)}
-    values |= {option.key: _inside(option, values, folder) for option in _output_options()}
+    values = {key: _fill_name(value, name) for key, value in options.items()} | {"source": str(video)}
+    values |= {option.key: _output_path(option, values, folder) for option in _output_options()}
     recorded = values.get("record", True)
     values = {key: value for key, value in values.items() if value is not None} | ({"resume": True} if recorded else {})
     config = assemble(TrackConfig, values)
@@ -119,15 +119,15 @@ def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> Vi
     for path in (*config.output.files(), folder / LOG):
         files.check_output(path, within=folder.parent)
     written = tuple(str(path) for path in config.output.files())
-    return VideoJob(name, str(video), str(folder), words=words_of(values), files=written, cwd=str(Path.cwd()))
+    return VideoJob(name, str(video), str(folder), words=command_line(values), files=written, cwd=str(Path.cwd()))
 
 
 def _output_options() -> list[Option]:
     return [option for option in options_of(TrackConfig) if option.stage == "output" and option.type is str]
 
 
-def _inside(option: Option, values: Mapping[str, Any], folder: Path) -> str | None:
-    """Return where an output lies in the video's folder; None where it is not asked for."""
+def _output_path(option: Option, values: Mapping[str, Any], folder: Path) -> str | None:
+    """Return the path of an output in the video's folder; None where it is not wanted."""
     given = values.get(option.key)
     if given is None and option.key == "output":
         given = Path(option.default).name if values.get("video", True) else None
@@ -143,41 +143,41 @@ def _inside(option: Option, values: Mapping[str, Any], folder: Path) -> str | No
     return str(folder / given)
 
 
-def _filled(value: Any, name: str) -> Any:
+def _fill_name(value: Any, name: str) -> Any:
     if isinstance(value, tuple):
         return tuple(text.replace(NAME, name) for text in value)
     return value.replace(NAME, name) if isinstance(value, str) else value
 
 
-def words_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return option values by key as the words of a command line of `track`."""
+def command_line(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return option values by key as the arguments of `track`."""
     flags = {option.key: option for option in options_of(TrackConfig)}
-    return tuple(word for key, value in values.items() for word in _words(flags[key].flag, value))
+    return tuple(word for key, value in values.items() for word in _option_words(flags[key].flag, value))
 
 
-def _words(flag: str, value: Any) -> Iterable[str]:
+def _option_words(flag: str, value: Any) -> Iterable[str]:
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag.removeprefix('--')}"]
     return [f"{flag}={one}" for one in (value if isinstance(value, tuple) else (value,))]
 
 
-def check_room(jobs: Sequence[VideoJob], known: Iterable[str]) -> None:
-    """Refuse to write among what this batch has not written.
+def check_result_folders(jobs: Sequence[VideoJob], listed: Iterable[str]) -> None:
+    """Check that result folders of new videos are empty.
 
     Raises:
-        OutputError: A result folder holds something, and no manifest knows it.
+        OutputError: One contains files, and the manifest does not list its video.
     """
-    mine = set(known)
+    known = set(listed)
     for job in jobs:
-        if job.name not in mine and any(Path(job.folder).iterdir()):
+        if job.name not in known and any(Path(job.folder).iterdir()):
             raise OutputError(
                 f"result folder '{job.folder}' is not empty and was not created by a batch in this folder",
                 remedy="choose another --out-dir, or move the folder elsewhere",
             )
 
 
-def changed(before: Sequence[str], now: Sequence[str]) -> str:
-    """Return what differs between two lists of options, as a person reads it; empty where nothing does."""
+def option_differences(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return the differences between two lists of options as text; empty where there are none."""
     return ", ".join(
         [
             *(f"{word} is new" for word in now if word not in before),
@@ -187,12 +187,12 @@ def changed(before: Sequence[str], now: Sequence[str]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """A batch before it starts.
 
     Attributes:
         out_dir: Folder of the result folders.
-        options: The main job's options, the same for every video.
+        options: Tracking options, the same for every video.
         jobs: All runs, in order.
     """
 
@@ -201,9 +201,9 @@ class Plan:
     jobs: tuple[VideoJob, ...]
 
 
-def make_plan(inputs: Sequence[str], values: Mapping[str, Any], out_dir: str) -> Plan:
-    """Plan a batch of `inputs` with the main job's option `values`: makes folders, refuses what cannot be done."""
+def make_plan(inputs: Sequence[str], values: Mapping[str, Any], out_dir: str) -> BatchPlan:
+    """Plan a batch of `inputs` with the option `values`: makes folders, and checks all that can be checked."""
     options, folder = batch_options(values), Path(out_dir).absolute()
     files.check_output(folder / MANIFEST)
     jobs = plan_jobs(find_videos(inputs), options, folder)
-    return Plan(folder, words_of(options), tuple(jobs))
+    return BatchPlan(folder, command_line(options), tuple(jobs))

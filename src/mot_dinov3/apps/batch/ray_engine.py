@@ -1,4 +1,4 @@
-"""The videos of a batch as tasks on a Ray cluster that is already running."""
+"""Engine that runs the videos of a batch as tasks on a running Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from mot_dinov3.apps.batch.config import BatchConfig
+from mot_dinov3.apps.batch.engines import Engine
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, UsageError
 
-RETRIES = 3  # of a task whose worker or node was lost; it goes on from what the lost one left
-KNOCK_SECONDS = 10.0
+RETRIES = 3  # of a task whose worker or node was lost; it resumes the lost run
+CONNECT_SECONDS = 10.0
 
 
-def _knock(address: str) -> None:
-    """Connect to ``HOST:PORT`` and hang up: Ray itself would try for minutes where nobody listens."""
+def _check_reachable(address: str) -> None:
+    """Connect to ``HOST:PORT`` and disconnect: Ray itself would retry for minutes where nothing listens."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
-class RayEngine:
-    """`run_video` as tasks.
+class RayEngine(Engine):
+    """`run_video` as Ray tasks.
 
     The project has to be installed on every node, and inputs and results have to lie under the same paths there.
 
     Args:
-        config: Address, and what is set aside for a video.
+        config: Address, and the resources that are reserved per video.
 
     Raises:
         UsageError: Ray is not installed, cannot be reached, or has no room for a video.
@@ -44,7 +46,7 @@ class RayEngine:
             ) from error
         self._ray = ray
         try:
-            _knock(config.ray_address)
+            _check_reachable(config.ray_address)
             ray.init(address=config.ray_address, log_to_driver=False, logging_level="ERROR")
         except (OSError, OverflowError, RuntimeError, ValueError) as error:  # Ray's ConnectionError is an OSError
             why = next(iter(str(error).splitlines()), type(error).__name__)
@@ -52,35 +54,35 @@ class RayEngine:
                 f"Ray cannot be reached at '{config.ray_address}': {why}",
                 remedy="start a cluster (ray start --head), give its address with --ray-address, or use --engine local",
             ) from error
-        self.workers = config.workers or self._room(config)
+        self.workers = config.workers or self._capacity(config)
         resources = {"num_cpus": config.cpus_per_video, "num_gpus": config.gpus_per_video}
         self._task = ray.remote(run_video).options(max_retries=RETRIES, **resources)
 
-    def _room(self, config: BatchConfig) -> int:
-        """Return how many videos the cluster has room for at a time."""
-        asked = {"CPU": config.cpus_per_video, "GPU": config.gpus_per_video}
-        there = self._ray.cluster_resources()
-        room = min(int(there.get(kind, 0) / amount) for kind, amount in asked.items() if amount)
-        if room < 1:
+    def _capacity(self, config: BatchConfig) -> int:
+        """Return the number of videos that the cluster can run at a time."""
+        wanted = {"CPU": config.cpus_per_video, "GPU": config.gpus_per_video}
+        available = self._ray.cluster_resources()
+        capacity = min(int(available.get(kind, 0) / amount) for kind, amount in wanted.items() if amount)
+        if capacity < 1:
             self.close()
-            found = ", ".join(f"{there.get(kind, 0):g} {kind}" for kind in asked)
+            found = ", ".join(f"{available.get(kind, 0):g} {kind}" for kind in wanted)
             raise UsageError(
-                f"the Ray cluster has {found}, and a video requires {asked['CPU']:g} CPU, {asked['GPU']:g} GPU",
+                f"the Ray cluster has {found}, and a video requires {wanted['CPU']:g} CPU, {wanted['GPU']:g} GPU",
                 remedy="lower --cpus-per-video or --gpus-per-video; with --workers N the batch waits for them",
             )
-        return room
+        return capacity
 
+    @override
     def submit(self, job: VideoJob) -> Any:
-        """Start a video."""
         return self._task.remote(job)
 
+    @override
     def finished(self, tasks: Sequence[Any], seconds: float) -> Sequence[Any]:
-        """Return those that have ended."""
         done: list[Any] = self._ray.wait(list(tasks), num_returns=1, timeout=seconds)[0]
         return done
 
+    @override
     def result(self, task: Any) -> VideoResult:
-        """Return how it ended; a task that Ray gave up is a failed video."""
         errors = self._ray.exceptions
         try:
             result: VideoResult = self._ray.get(task)
@@ -92,11 +94,11 @@ class RayEngine:
             )
         return result
 
+    @override
     def stop(self, tasks: Sequence[Any], number: int) -> None:
-        """Cancel the tasks: each hands that on to its process and waits for it."""
-        for task in tasks:
+        for task in tasks:  # each passes that on to its process and waits for it
             self._ray.cancel(task)
 
+    @override
     def close(self) -> None:
-        """Leave the cluster, which goes on."""
-        self._ray.shutdown()
+        self._ray.shutdown()  # of this client; the cluster keeps running

@@ -1,4 +1,4 @@
-"""One video of a batch: a process of its own that runs the main job, whatever engine asked for it."""
+"""One video of a batch: a separate process that runs `track`, for any engine."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from mot_dinov3.core.errors import EXIT_INTERRUPTED, EXIT_OK, MotError
 
 LOG = "log.txt"
 POLL_SECONDS = 0.2
-LOG_TAIL = 1 << 16  # bytes of a log in which the last error is looked for
+LOG_TAIL = 1 << 16  # bytes of a log that are searched for the last error
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoJob:
-    """What one run needs.
+    """Input of one run.
 
     Attributes:
         name: The video's name in the batch.
         source: The video.
-        folder: Where its results go.
-        words: Options of `track`.
-        files: What the run is going to write.
-        cwd: Folder to run in, to which relative paths refer.
-        threads: Processor threads for its networks; 0 leaves that to them.
+        folder: Its result folder.
+        words: Arguments of `track`.
+        files: Files that the run writes.
+        cwd: Working directory, to which relative paths refer.
+        threads: CPU threads for its networks; 0 is their default.
     """
 
     name: str
@@ -46,12 +46,12 @@ class VideoJob:
 
 @dataclasses.dataclass(frozen=True)
 class VideoResult:
-    """How one run ended.
+    """Result of one run.
 
     Attributes:
         exit_code: Of the process; 128 + signal where one killed it.
-        message: What went wrong, in a line; empty where nothing did.
-        seconds: How long it took.
+        message: Error message of one line; empty where it succeeded.
+        seconds: Duration.
     """
 
     exit_code: int
@@ -59,20 +59,15 @@ class VideoResult:
     seconds: float = 0.0
 
 
-def never() -> int:
-    """Return that nobody asked to stop."""
-    return 0
+def run_video(job: VideoJob, stopped: Callable[[], int] = lambda: 0) -> VideoResult:
+    """Run one video to its end, in a separate process; its output goes to ``log.txt`` in its folder.
 
-
-def run_video(job: VideoJob, stopped: Callable[[], int] = never) -> VideoResult:
-    """Run one video to its end, in a process of its own; what it says goes to ``log.txt`` in its folder.
-
-    A second call for the same video waits until the first one's process has ended, even where whoever started it is
-    gone, and goes on from what it left.
+    A second call for the same video waits until the first one's process has ended, even where the process that
+    started it is gone, and resumes its run.
 
     Args:
         job: The run.
-        stopped: Returns the number of a signal to hand on to the process, 0 for none.
+        stopped: Returns the number of a signal to pass to the process, 0 for none.
     """
     began = time.monotonic()
     try:
@@ -88,16 +83,16 @@ def _run(job: VideoJob, stopped: Callable[[], int]) -> tuple[int, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
     with log:
-        if not _alone(log, stopped):
+        if not _lock(log, stopped):
             return EXIT_INTERRUPTED, "interrupted"
         start = path.stat().st_size
         code = _wait(_start(job, log), stopped)
         code = 128 - code if code < 0 else code
-    return code, "" if code == EXIT_OK else _said(path, start, code)
+    return code, "" if code == EXIT_OK else _last_error(path, start, code)
 
 
-def _alone(log: IO[bytes], stopped: Callable[[], int]) -> bool:
-    """Wait until no other process writes this log; tell whether that came before being stopped."""
+def _lock(log: IO[bytes], stopped: Callable[[], int]) -> bool:
+    """Wait until no other process writes this log; return False where a stop was requested before."""
     while True:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the process inherits it with its output
@@ -116,30 +111,30 @@ def _start(job: VideoJob, log: IO[bytes]) -> subprocess.Popen[bytes]:
     if job.threads:
         environment.setdefault("OMP_NUM_THREADS", str(job.threads))
     words = [sys.executable, "-m", "mot_dinov3", "track", *job.words, "--no-progress"]
-    # A session of its own: Ctrl-C on a terminal reaches the batch alone, which hands it on.
+    # A session of its own: Ctrl-C on a terminal reaches the batch alone, which passes it on.
     return subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=job.cwd, env=environment, start_new_session=True
     )
 
 
 def _wait(process: subprocess.Popen[bytes], stopped: Callable[[], int]) -> int:
-    handed_on = 0
+    passed_on = 0
     try:
         while True:
             try:
                 return process.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
-                if (number := stopped()) and number != handed_on:
+                if (number := stopped()) and number != passed_on:
                     process.send_signal(number)
-                    handed_on = number
+                    passed_on = number
     except BaseException:  # a cancelled Ray task: the frame is finished, and all files, before the task ends
         process.send_signal(signal.SIGTERM)  # Ray's workers block SIGINT, and so does what they start
         process.wait()
         raise
 
 
-def _said(path: Path, start: int, code: int) -> str:
-    """Return the last error that the process logged, or how it ended without one."""
+def _last_error(path: Path, start: int, code: int) -> str:
+    """Return the last error that the process logged, or else how it ended."""
     with path.open("rb") as log:
         log.seek(max(start, path.stat().st_size - LOG_TAIL))
         lines = log.read().decode("utf-8", "replace").splitlines()
