@@ -73,7 +73,7 @@ def test_nothing_is_overwritten_unless_asked_for(convert, tmp_path: Path) -> Non
     (tmp_path / "run" / "holiday.jpg").write_text("mine")
     code, _, err = convert("a.txt", "run", "--to", "yolo", "--size", "9x9", "--overwrite")
     assert (code, (tmp_path / "run" / "holiday.jpg").read_text()) == (2, "mine")
-    assert "holds other files" in err
+    assert "contains other files" in err
 
 
 def test_a_broken_input_leaves_the_output_as_it_was(convert, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_broken_input_leaves_the_output_as_it_was(convert, tmp_path: Path) -> 
         (
             ["a.txt", "b.json"],
             2,
-            "is not clear from its name\n  --to says which: det-v1, track-v1, coco",
+            "is not clear from its name\n  specify it with --to: det-v1, track-v1, coco",
         ),
         (["a.txt"], 2, "the following arguments are required: OUT"),
         (["a.txt", "b.xml", "--to", "cvta"], 2, "invalid choice: 'cvta'"),

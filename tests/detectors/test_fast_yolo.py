@@ -81,7 +81,7 @@ def test_it_says_what_it_is(fast: BuiltDetector) -> None:
 def test_a_network_without_a_fast_path_runs_in_torch_and_says_so(segmenter: Path) -> None:
     built = build(segmenter, "auto", imgsz=64)
     assert built.detector.info.details["backend"] == "ultralytics"
-    assert any("its head is of the kind Segment" in notice for notice in built.notices)
+    assert any("its head is Segment" in notice for notice in built.notices)
 
 
 def test_without_openvino_torch_runs_and_says_how_to_go_faster(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_unknown_class_name(recorded: RecordedDetections) -> None:
 
 def test_classes_of_a_file_without_any() -> None:
     unknown = RecordedDetections("det.txt", {0: rows(0.5, class_id=-1)}, VIDEO)
-    with pytest.raises(ConfigError, match=r"'det\.txt' does not tell the class"):
+    with pytest.raises(ConfigError, match=r"'det\.txt' does not contain the class"):
         RecordedDetector(unknown, DetectorConfig(classes="0"))
 
 

@@ -86,7 +86,7 @@ def test_imgsz_is_the_size_that_the_model_sees(rtdetr: Path, frame: Frame) -> No
 def test_a_size_that_the_model_was_not_built_for_is_told(rtdetr: Path, tmp_path: Path) -> None:
     folder = with_config(rtdetr, tmp_path / "fixed", anchor_image_size=[64, 64])
     assert detector(folder, imgsz=64).info.details["imgsz"] == 64
-    with pytest.raises(ConfigError, match="does not take pictures of 96×96") as caught:
+    with pytest.raises(ConfigError, match="does not accept images of 96×96") as caught:
         detector(folder, imgsz=90)
     assert "leave --imgsz out" in caught.value.remedy
 
@@ -97,7 +97,7 @@ def test_an_unknown_class_is_told(rtdetr: Path) -> None:
 
 
 def test_openvino_is_refused(rtdetr: Path) -> None:
-    with pytest.raises(UsageError, match="torch alone"):
+    with pytest.raises(UsageError, match="torch only"):
         RtdetrDetector(DetectorRequest(DetectorConfig(), DeviceConfig("cpu", accel="openvino"), str(rtdetr)))
 
 
@@ -115,7 +115,7 @@ def with_config(rtdetr: Path, folder: Path, **changed: object) -> Path:
 
 
 def test_another_kind_of_model_is_refused_in_a_detectors_words(rtdetr: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="of the kind 'vit'") as caught:
+    with pytest.raises(ModelError, match="of type 'vit'") as caught:
         detector(with_config(rtdetr, tmp_path / "other", model_type="vit"))
     assert "--det rtdetr:" in caught.value.remedy
     with pytest.raises(UnsupportedModelError) as unknown:

@@ -118,7 +118,7 @@ def test_weights_are_those_that_were_published(server: None, caplog: pytest.LogC
         assert caplog.records == []
         assert weights.find_weights("yolo11m.pt").exists()
     assert "'yolo11m.pt'" in caplog.text
-    assert "not checked" in caplog.text
+    assert "not verified" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["yolov8n.pt", "yolo11s.pt"])
@@ -126,7 +126,9 @@ def test_other_weights_than_were_published_are_refused(
     server: None, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(weights, "PUBLISHED", {"yolov8n.pt": "0" * 64})
-    with pytest.raises(ModelError, match=f"'{name}' are not what Ultralytics published: SHA-256 {DIGEST}") as caught:
+    with pytest.raises(
+        ModelError, match=f"'{name}' differ from those published by Ultralytics: SHA-256 {DIGEST}"
+    ) as caught:
         build_detector(DetectorConfig(det=name), device=CPU, fallback_open=True)
     assert not isinstance(caught.value, UnreachableModelError)  # never a reason to fall back in silence
     assert list(weights.weights_cache().iterdir()) == []

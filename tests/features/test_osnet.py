@@ -200,7 +200,7 @@ def surplus(tensors: dict[str, Any]) -> str:
 
 def other_network(tensors: dict[str, Any]) -> str:
     tensors["state_dict"] = {"layer1.weight": tensors["state_dict"]["module.fc.0.bias"]}
-    return "of no architecture that is known here"
+    return "of an unknown architecture"
 
 
 def half_an_osnet(tensors: dict[str, Any]) -> str:
@@ -334,7 +334,7 @@ def test_a_damaged_onnx_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"none\.pt' does not exist here"):
+    with pytest.raises(ModelError, match=r"none\.pt' does not exist"):
         build(tmp_path / "none.pt")
 
 

@@ -233,9 +233,9 @@ def test_an_architecture_unknown_to_transformers_is_unsupported(checkpoints: Pat
 
 
 def test_a_model_of_another_kind_is_named(checkpoints: Path) -> None:
-    with pytest.raises(ModelError, match="of the kind 'clip'"):
+    with pytest.raises(ModelError, match="of type 'clip'"):
         build("dino", checkpoints / "clip")
-    with pytest.raises(ModelError, match="of the kind 'dinov2'"):
+    with pytest.raises(ModelError, match="of type 'dinov2'"):
         build("resnet", checkpoints / "dinov2")
 
 

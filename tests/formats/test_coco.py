@@ -99,7 +99,7 @@ BAD = {
     "two videos": (changed(videos=[{"id": 7}, {"id": 8}]), "holds 2 videos"),
     "an image twice": (changed("images", 1, id=100), "images, record 1: the id 100 is taken"),
     "a frame twice": (changed("images", 1, frame_id=2), "images, record 1: frame 2 is record 0 already"),
-    "no frame": (changed("images", 1, frame_id=None, file_name="a.jpg"), "record 1: does not tell its frame"),
+    "no frame": (changed("images", 1, frame_id=None, file_name="a.jpg"), "record 1: has no frame number"),
     "frame before the first": (changed("images", 1, frame_id=-1), "record 1: frame_id must be a whole number from 0"),
     "frame of half": (changed("images", 1, frame_id=0.5), "record 1: frame_id must be a whole number from 0"),
     "unknown image": (changed("annotations", 0, image_id=9), "annotation 0: image_id 9 is not listed"),
@@ -148,7 +148,7 @@ def test_any_value_is_read_or_refused(write, key: tuple[str, int, str], value: o
 def test_nan_is_no_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(changed("annotations", 0, score=float("nan"))))
-    with pytest.raises(FormatError, match="NaN is no JSON number"):
+    with pytest.raises(FormatError, match="NaN is not a JSON number"):
         read_coco(path, ReadOptions())
 
 

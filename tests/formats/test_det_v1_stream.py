@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[list[Any] | Callable[[Path], None], str]] = {
     ),
     "truncated": (text(lambda t: t[: len(t) // 2]), "not valid JSON: line 1"),
     "cut at the end": (text(lambda t: t[:-1]), "it ends where ',' is expected"),
-    "something follows": (text(lambda t: t + "{}"), "something follows"),
+    "unexpected data": (text(lambda t: t + "{}"), "unexpected data"),
     "no frames": (text(lambda t: '{"schema_version": "det-v1"}'), "has no 'frames'"),
     "frames is no list": (text(lambda t: '{"schema_version": "det-v1", "frames": {}}'), "'frames' must be a list"),
     "another schema": (text(lambda t: t.replace("det-v1", "det-v9")), "its schema_version is 'det-v9'"),

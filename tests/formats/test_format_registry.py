@@ -102,14 +102,14 @@ def test_lost_fields_are_counted_box_by_box() -> None:
         "further keys of 2 detections",
     ]
     assert lost_fields(recorded, "motchallenge")[:3] == [
-        "1 boxes without a track, left out",
+        "1 boxes without a track, skipped",
         "the known identities of 2 boxes",
         "the mark of 1 predicted boxes",
     ]
     assert lost_fields(recorded, "det-v1") == [
         "the tracks of 3 boxes",
         "the known identities of 2 boxes",
-        "1 predicted boxes, left out",
+        "1 predicted boxes, skipped",
     ]
     assert lost_fields(recorded, "yolo")[-1] == "4 boxes without a class, written as class 0"
     np.testing.assert_array_equal(with_track_boxes(recorded).frames[0].xyxy[2], [1, 0, 9, 9])
@@ -157,10 +157,10 @@ def test_json_is_detected_by_its_keys_wherever_they_stand(tmp_path: Path) -> Non
         path.write_text(json.dumps(document))
         assert detect_format(path) == name
     path.write_text(json.dumps(filler))
-    with pytest.raises(FormatError, match="none of the formats") as caught:
+    with pytest.raises(FormatError, match="an unknown format") as caught:
         detect_format(path)
     assert "cvat, det-v1" not in caught.value.message
-    assert "--from says which: coco, csv, cvat" in caught.value.remedy
+    assert "specify it with --from: coco, csv, cvat" in caught.value.remedy
 
 
 def test_what_is_no_format(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_the_ending_of_an_output_may_fit_several_formats() -> None:
     for name, names in (("a.json", "det-v1, track-v1, coco"), ("folder", "yolo")):
         with pytest.raises(UsageError, match=f"the format of '{name}' is not clear") as caught:
             format_of_output(Path(name))
-        assert caught.value.remedy == f"--to says which: {names}"
+        assert caught.value.remedy == f"specify it with --to: {names}"
 
 
 def test_a_track_twice_in_a_frame_is_an_error_in_any_format(tmp_path: Path) -> None:

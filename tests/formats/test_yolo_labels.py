@@ -110,10 +110,10 @@ def test_broken_folders(folder, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"b_1\.txt' is for the same frame as 'a_1.txt'"):
         read_yolo(folder(b_1="0 .5 .5 .1 .1\n"), SIZE)
     (tmp_path / "run" / "labels" / "b_1.txt").rename(tmp_path / "run" / "labels" / "notes.txt")
-    with pytest.raises(FormatError, match=r"notes\.txt' does not end in a frame's number"):
+    with pytest.raises(FormatError, match=r"notes\.txt' does not end with a frame number"):
         read_yolo(tmp_path / "run", SIZE)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FormatError, match="holds no labels"):
+    with pytest.raises(FormatError, match="contains no labels"):
         read_yolo(tmp_path / "empty", SIZE)
 
 

@@ -65,7 +65,7 @@ def test_auto_takes_bf16_where_the_cpu_multiplies_in_it(
 @pytest.mark.usefixtures("cards")
 def test_an_old_card_takes_fp16() -> None:
     assert resolve_precision("auto", "cuda:0") == "fp16"
-    with pytest.raises(UsageError, match="'bf16' is not to be had on cuda:0") as caught:
+    with pytest.raises(UsageError, match="'bf16' is not available on cuda:0") as caught:
         resolve_precision("bf16", "cuda:0")
     assert caught.value.remedy == "valid here: auto, fp32, fp16"
 

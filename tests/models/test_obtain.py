@@ -130,7 +130,7 @@ def test_what_fails_its_check_is_not_used_and_that_is_said_once(weights: Path, s
 def test_where_all_precisions_fail_there_is_no_network(weights: Path, store: NetworkStore) -> None:
     obtained = obtain(Recipe(weights, lambda: Verdict(False, "wrong")), ["fp32"], store=store)
     assert obtained.network is None
-    assert obtained.notices[-1] == "'weights.pt' runs in torch, without the fast path"
+    assert obtained.notices[-1] == "'weights.pt' runs in torch instead of OpenVINO"
 
 
 def test_what_cannot_be_converted_says_why(weights: Path, store: NetworkStore) -> None:
@@ -140,7 +140,7 @@ def test_what_cannot_be_converted_says_why(weights: Path, store: NetworkStore) -
 
     obtained = obtain(Strange(weights), ["fp32"], store=store)
     assert obtained.network is None
-    assert obtained.notices == ("'weights.pt' runs in torch, without the fast path: its head is strange",)
+    assert obtained.notices == ("'weights.pt' runs in torch instead of OpenVINO: its head is strange",)
 
 
 def test_a_folder_that_cannot_be_written_is_one_notice(weights: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_one_notice(weights: Path, tmp_path: 
     assert obtained.network is not None
     assert obtained.network.run(PICTURES)[0].shape == (2, 3)
     assert len(obtained.notices) == 1
-    assert "cannot be kept" in obtained.notices[0]
+    assert "cannot be cached" in obtained.notices[0]
 
 
 def test_a_full_disk_is_one_notice(weights: Path, store: NetworkStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,4 +224,4 @@ def test_lines_may_stand_in_a_configuration_file(tmp_path, dets, capsys):
     assert "line 2: nobody" in capsys.readouterr().out
     config.write_text('line = "250,0,250,200"\n')
     assert main(["track", "--dets", str(dets), "--config", str(config), "--no-progress"]) == 2
-    assert "list of texts" in capsys.readouterr().err
+    assert "list of strings" in capsys.readouterr().err

@@ -43,5 +43,5 @@ def test_each_call_returns_when_the_device_has_finished() -> None:
 
 def test_a_picture_is_needed_only_where_a_row_is_embedded() -> None:
     embed = embeds_rows(Late(), Frame(7, 0.0), DETECTIONS)
-    with pytest.raises(MotError, match="frame 7 has no picture"):
+    with pytest.raises(MotError, match="frame 7 has no image"):
         embed(np.array([0]))

@@ -382,7 +382,7 @@ def test_numbers_that_are_not_finite_are_named_wherever_they_stand(scene: Scene,
     with pytest.raises(FormatError, match="frame 4: a number is not finite"):
         mot_dinov3.track_video(dets_json=changed(scene, tmp_path / "d.json", odd_probability), video=scene.video)
     header = changed(scene, tmp_path / "e.json", lambda d: d.update(detector={"conf_thresh": float("inf")}))
-    with pytest.raises(FormatError, match="its header holds a number that is not finite"):
+    with pytest.raises(FormatError, match="its header contains a number that is not finite"):
         mot_dinov3.track_video(dets_json=header, video=scene.video)
 
 
@@ -407,7 +407,7 @@ def test_half_precision_is_left_out_with_a_notice_where_it_is_not_to_be_had(
         dets_json=scene.dets, video=scene.video, gallery=people, reid_weights=tmp_path / "osnet.pt", half=True,
         device="cpu", reid_frequency=30,
     )  # fmt: skip
-    assert "--half is left out: precision 'fp16' is not to be had on cpu" in result.stats["notices"][0]
+    assert "--half is left out: precision 'fp16' is not available on cpu" in result.stats["notices"][0]
     assert result.stats["embeddings"] > 0
 
 

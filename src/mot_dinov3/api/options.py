@@ -26,11 +26,11 @@ class TrackOptions(TypedDict, total=False):
     det: str | Path | None
     """YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class (default yolov8n.pt)."""
     dets: str | Path | None
-    """recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO."""
+    """precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO."""
     conf: float | None
-    """lowest score (default 0.3; recorded detections: no limit) (between 0 and 1)."""
+    """confidence threshold (default 0.3; precomputed detections: no limit) (between 0 and 1)."""
     imgsz: int | None
-    """longer side of the picture the detector sees, in pixels (default 960; rtdetr: the model's own) (at least 1)."""
+    """longer side of the detector's input image, in pixels (default 960; rtdetr: the model's own) (at least 1)."""
     classes: str | int | Sequence[int | str] | None
     """class ids or names to keep, e.g. "0" or "person,car" (empty: all)."""
     detect_every: int | None
@@ -40,45 +40,45 @@ class TrackOptions(TypedDict, total=False):
     motion_method: Literal["mog2", "knn"] | None
     """background model of --det motion (default mog2)."""
     motion_side: int | None
-    """shorter side of the reduced picture the background model sees, in pixels (default 288, at least 32)."""
+    """shorter side of the background model's input image, in pixels (default 288, at least 32)."""
     motion_history: int | None
-    """frames the background model remembers (default 1000, at least 1)."""
+    """history length of the background model, in frames (default 1000, at least 1)."""
     motion_threshold: float | None
-    """squared distance from the background, in variances, that is motion (default 25.0, above 0)."""
+    """squared distance from the background, in variances, above which a pixel is foreground (default 25.0, above 0)."""
     motion_min_area: float | None
-    """smallest object, as a share of the picture's area (default 0.0005, between 0 and 1)."""
+    """smallest object, as a share of the frame area (default 0.0005, between 0 and 1)."""
     motion_warm_up: int | None
-    """first frames, in which only the background is learned (default 5, at least 0)."""
+    """number of first frames that only train the background model (default 5, at least 0)."""
 
     # device
     device: str | int | None
     """auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)."""
     trust_weights: bool | None
-    """open weights files that are more than data and may run code (.pt, .pth) (default off)."""
+    """allow weights files that contain code, which may run (.pt, .pth) (default off)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None
     """number format of the networks (default auto)."""
     accel: Literal["auto", "torch", "openvino"] | None
-    """what runs the networks on a CPU: OpenVINO where it is installed, or torch (default auto)."""
+    """runtime of the networks on a CPU: OpenVINO if installed, or torch (default auto)."""
 
     # embedder
     embedder: str | None
-    """what embeds the crops: dino, clip, resnet, osnet, histogram, none, or your own package.module:Class (default dino)."""
+    """embedder of the crops: dino, clip, resnet, osnet, histogram, none, or a custom package.module:Class (default dino)."""
     dinov3: str | Path | None
     """model of the dino embedder, hub id or folder (default facebook/dinov3-vitb16-pretrain-lvd1689m)."""
     embed_model: str | Path | None
-    """model of any embedder: hub id, folder or file; wins over --dinov3."""
+    """model of any embedder: hub id, folder or file; takes precedence over --dinov3."""
     fallback_open: bool | None
-    """use facebook/dinov2-base, then histogram, where the model is not to be had (default off)."""
+    """use facebook/dinov2-base, then histogram, if the model is not available (default off)."""
     crop_pad: float | None
-    """share of its size by which a box is widened on each side before it is cut out (default 0.12, between 0 and 1)."""
+    """padding of a box on each side before it is cropped, as a share of its size (default 0.12, between 0 and 1)."""
     crop_square: bool | None
-    """cut square crops (default: on for dino, clip and resnet, off for osnet and histogram)."""
+    """use square crops (default: on for dino, clip and resnet, off for osnet and histogram)."""
     crop_size: str | None
     """input size of the network (default: the model's own)."""
     pooling: Literal["cls", "mean"] | None
-    """which tokens a DINO embedding is made of (default cls)."""
+    """tokens that form a DINO embedding (default cls)."""
     embed_batch: int | None
-    """crops that go through the network at once, at most (default 32, at least 1)."""
+    """largest batch of crops (default 32, at least 1)."""
 
     # embedding scheduler
     embed_refresh: int | None
@@ -290,11 +290,11 @@ class GalleryOptions(TypedDict, total=False):
     half: bool | None
     """embed in half precision (GPU only; elsewhere a notice is given) (default off)."""
     trust_weights: bool | None
-    """open weights files that are more than data and may run code (.pt, .pth) (default off)."""
+    """allow weights files that contain code, which may run (.pt, .pth) (default off)."""
     skip_bad_boxes: bool | None
     """leave out detections that cannot be used, and count them (default: an error names the first) (default off)."""
     models_dir: str | Path | None
-    """folder where weights are looked up by name (default models)."""
+    """folder that is searched for weights by name (default models)."""
 
     # gallery_hybrid tracker parameters (--tracker gallery_hybrid)
     track_thresh: float | None
@@ -330,7 +330,7 @@ class GalleryOptions(TypedDict, total=False):
     save_video: str | bool | None
     """write the drawn video as NAME.mp4."""
     out_dir: str | Path | None
-    """folder of the run folders (default out)."""
+    """parent folder of the run folders (default out)."""
     run_name: str | None
     """name of the run folder (default: the video's name)."""
     display: bool | None

@@ -56,12 +56,12 @@ def _check_links(path: Path, within: Path | None) -> None:
         if name.is_symlink() and name.resolve().parent != folder:
             raise OutputError(
                 f"output '{name}' is a link that leads out of its folder, to '{name.resolve()}'",
-                remedy="remove the link, or name the file that is meant",
+                remedy="remove the link, or give the path of the file itself",
             )
     if within is not None and not folder.is_relative_to(within.resolve()):
         raise OutputError(
-            f"output '{path}' would leave the folder '{within}' for '{folder}'",
-            remedy="a folder on the way to it is a link: remove it, or choose another place",
+            f"output '{path}' would be outside the folder '{within}' for '{folder}'",
+            remedy="a parent folder is a link: remove it, or choose another path",
         )
 
 
@@ -80,7 +80,7 @@ def lost(path: Path, error: OSError) -> OutputLostError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return OutputLostError(
         f"output '{path}' could not be written: {error.strerror or error}",
-        remedy="free some disk space, or choose another place" if full else "check that the folder still exists",
+        remedy="free some disk space, or choose another path" if full else "check that the folder still exists",
     )
 
 
@@ -136,10 +136,12 @@ def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
         OutputError: There is a file of that name, or a folder with anything else in it.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise OutputError(f"output '{path}' is not a folder", remedy="name a new folder")
+        raise OutputError(f"output '{path}' is not a folder", remedy="give a new folder")
     others = [inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path))]
     if others:
-        raise OutputError(f"output folder '{path}' holds other files, like '{others[0]}'", remedy="name a new folder")
+        raise OutputError(
+            f"output folder '{path}' contains other files, such as '{others[0]}'", remedy="give a new folder"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -38,7 +38,7 @@ def check_file(path: Path) -> None:
     if not path.is_file():
         raise FormatError(f"'{path}' is not a regular file")
     if path.stat().st_size == 0:
-        raise FormatError(f"'{path}' is empty", remedy="write it anew: it was probably never finished")
+        raise FormatError(f"'{path}' is empty", remedy="create it again: it was probably not completed")
 
 
 @contextlib.contextmanager
@@ -84,8 +84,9 @@ def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
         size = path.stat().st_size
         if size > largest:
             raise FormatError(
-                f"'{path}' is {size / 1e6:.0f} MB large, more than is read at once ({largest / 1e6:.0f} MB)",
-                remedy="it is not what it should be; very long recordings can be split, or given as MOTChallenge text",
+                f"'{path}' is {size / 1e6:.0f} MB large, more than the limit ({largest / 1e6:.0f} MB)",
+                remedy="it is probably not such a file; very long recordings can be split, or given as MOTChallenge "
+                "text",
             )
         return path.read_bytes().decode("utf-8-sig")
 
@@ -110,12 +111,12 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
-            remedy="write it anew: it may have been cut off",
+            remedy="create it again: it may be truncated",
         ) from error
     except ValueError as error:  # from the two hooks, or Python's limit on the digits of an integer
         raise FormatError(f"{where} is not valid JSON: {error}", remedy="write finite numbers only") from error
     except RecursionError as error:
-        raise FormatError(f"{where} is nested too deeply to be what it should be") from error
+        raise FormatError(f"{where} is nested too deeply") from error
     if not isinstance(value, dict):
         raise FormatError(f"{where} holds a JSON {kind_of(value)}, not an object")
     return value
@@ -123,7 +124,7 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
 
 def refuse_constant(constant: str) -> NoReturn:
     """Raise `ValueError`: NaN and Infinity are not JSON."""
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def finite(digits: str) -> float:

@@ -241,7 +241,7 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
             why = "it is not a file" if path.exists() else "it does not exist"
             raise ConfigError(f"configuration '{path}' cannot be read: {why}")
         if path.stat().st_size > MAX_TOML:
-            raise ConfigError(f"configuration '{path}' is too large to be one (more than {MAX_TOML} bytes)")
+            raise ConfigError(f"configuration '{path}' is too large (more than {MAX_TOML} bytes)")
         table = _toml_loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
@@ -276,7 +276,7 @@ def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[st
         elif known.spec.auto is not None and value == "auto":
             values[known.key] = known.spec.auto
         elif not _fits(known, value):
-            wanted = "list of texts" if known.type is tuple else known.type.__name__
+            wanted = "list of strings" if known.type is tuple else known.type.__name__
             wanted += "" if known.spec.auto is None else " or 'auto'"
             problems.append(f"'{key}' must be a {wanted}, got {reprlib.repr(value)}")
         else:

@@ -40,7 +40,7 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
             f"{kind} '{name}' cannot be loaded: {error}",
-            remedy="give it as package.module:Class, importable from where you run the program",
+            remedy="give it as package.module:Class, importable from the current folder",
         ) from error
 
 
@@ -54,7 +54,9 @@ def check_members(kind: str, name: str, made: object, members: Iterable[str], *,
     """Raise `UsageError` where a user's own class lacks what its base class `base` has."""
     missing = [member for member in members if not hasattr(made, member)]
     if missing:
-        raise UsageError(f"{kind} '{name}' is none: it has no {', '.join(missing)}", remedy=f"derive it from {base}")
+        raise UsageError(
+            f"{kind} '{name}' is not an embedder: it has no {', '.join(missing)}", remedy=f"derive it from {base}"
+        )
 
 
 def check_name(kind: str, registry: Mapping[str, str], name: str) -> None:

@@ -40,14 +40,14 @@ class DetectorConfig(StageConfig):
         "recorded (with --dets); or your own package.module:Class",
     )
     dets: str | None = option(
-        None, "recorded detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
+        None, "precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
     )
     conf: float | None = option(
-        None, f"lowest score (default {DEFAULT_CONF}; recorded detections: no limit)", low=0, high=1
+        None, f"confidence threshold (default {DEFAULT_CONF}; precomputed detections: no limit)", low=0, high=1
     )
     imgsz: int | None = option(
         None,
-        f"longer side of the picture the detector sees, in pixels (default {DEFAULT_IMGSZ}; rtdetr: the model's own)",
+        f"longer side of the detector's input image, in pixels (default {DEFAULT_IMGSZ}; rtdetr: the model's own)",
         low=1,
     )
     classes: str = option("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")

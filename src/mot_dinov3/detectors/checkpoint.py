@@ -45,7 +45,7 @@ def opened_as_data(*, trust: bool) -> Iterator[None]:
     own = getattr(tasks, "torch_safe_load", None)
     if own is None:
         raise ModelError(
-            "this release of ultralytics cannot be handed a checkpoint", remedy="pip install -U ultralytics"
+            "this release of ultralytics cannot load a checkpoint from memory", remedy="pip install -U ultralytics"
         )
 
     def load(weight: str | Path, *_: Any, **__: Any) -> tuple[dict[str, Any], str]:
@@ -93,5 +93,5 @@ def _method(owner: Any, name: str) -> Any:
 
     layer = owner if isinstance(owner, type) else type(owner)
     if not issubclass(layer, torch.nn.Module) or not str(name).startswith("forward"):
-        raise pickle.UnpicklingError("GLOBAL builtins.getattr is not to be called by a file")
+        raise pickle.UnpicklingError("GLOBAL builtins.getattr may not be called by a file")
     return getattr(owner, name)

@@ -35,7 +35,7 @@ def _class_id(entry: str, names: Mapping[int, str], ids: Mapping[str, int]) -> i
     known = ", ".join(f"{class_id} {names[class_id]}" for class_id in sorted(names))
     raise ConfigError(
         f"classes: unknown class '{entry}'{closest(entry.casefold(), ids)}",
-        remedy=f"valid: {known}" if names else "the class names are not known here: give ids, numbers from 0",
+        remedy=f"valid: {known}" if names else "the class names are unknown: give ids, numbers from 0",
     )
 
 

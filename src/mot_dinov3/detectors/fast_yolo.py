@@ -156,7 +156,7 @@ class YoloRecipe:
         network, names = load_network(self.weights, trust=self._trust)
         head = network.model[-1]
         if type(head).__name__ not in ("Detect", "v10Detect"):
-            raise ConversionError(f"its head is of the kind {type(head).__name__}, not Detect")
+            raise ConversionError(f"its head is {type(head).__name__}, not Detect")
         facts = {
             "names": {str(class_id): name for class_id, name in names.items()},
             "strides": [int(stride) for stride in head.stride],

@@ -42,13 +42,13 @@ class MotionConfig(StageConfig):
     group = "motion detector (--det motion)"
 
     motion_method: str = option("mog2", "background model of --det motion", choices=("mog2", "knn"))
-    motion_side: int = option(288, "shorter side of the reduced picture the background model sees, in pixels", low=32)
-    motion_history: int = option(1000, "frames the background model remembers", low=1)
+    motion_side: int = option(288, "shorter side of the background model's input image, in pixels", low=32)
+    motion_history: int = option(1000, "history length of the background model, in frames", low=1)
     motion_threshold: float = option(
-        25.0, "squared distance from the background, in variances, that is motion", above=0
+        25.0, "squared distance from the background, in variances, above which a pixel is foreground", above=0
     )
-    motion_min_area: float = option(0.0005, "smallest object, as a share of the picture's area", low=0, high=1)
-    motion_warm_up: int = option(5, "first frames, in which only the background is learned", low=0)
+    motion_min_area: float = option(0.0005, "smallest object, as a share of the frame area", low=0, high=1)
+    motion_warm_up: int = option(5, "number of first frames that only train the background model", low=0)
 
 
 class MotionDetector(Detector):

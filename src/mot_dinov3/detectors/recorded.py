@@ -61,12 +61,12 @@ class RecordedDetector(Detector):
     @override
     def check_against(self, video: VideoInfo, frames_read: int | None) -> str:
         said, last = self.recorded.video, self.recorded.last_frame
-        remedy = "give the detections of this very video"
+        remedy = "give the detections of this video"
         if 0 not in (said.width, said.height, video.width, video.height):
             ours, theirs = (said.width, said.height), (video.width, video.height)
             if ours != theirs:
                 raise FormatError(
-                    f"'{self.recorded.path}' is for pictures of {ours[0]}×{ours[1]}, '{video.path}' has "
+                    f"'{self.recorded.path}' is for images of {ours[0]}×{ours[1]}, '{video.path}' has "
                     f"{theirs[0]}×{theirs[1]}",
                     remedy=remedy,
                 )
@@ -77,7 +77,7 @@ class RecordedDetector(Detector):
                 remedy=remedy,
             )
         if frames_read is None and said.frame_count and video.frame_count and said.frame_count != video.frame_count:
-            return f"'{self.recorded.path}' speaks of {said.frame_count} frames, '{video.path}' of {video.frame_count}"
+            return f"'{self.recorded.path}' has {said.frame_count} frames, '{video.path}' of {video.frame_count}"
         return ""
 
 
@@ -86,7 +86,7 @@ def _classes_of(recorded: RecordedDetections, wanted: str) -> tuple[int, ...] | 
     present = {int(c) for rows in recorded.frames.values() for c in np.unique(rows.class_id)} if wanted else set()
     if present == {-1}:
         raise ConfigError(
-            f"classes '{wanted}': '{recorded.path}' does not tell the class of any detection",
+            f"classes '{wanted}': '{recorded.path}' does not contain the class of any detection",
             remedy="leave out --classes",
         )
     # A file only tells the classes that it has, so that an id it lacks is no mistake: there was nobody to detect.

@@ -47,7 +47,7 @@ class RtdetrDetector(Detector):
     def __init__(self, request: DetectorRequest) -> None:
         model, config, device = request.model, request.config, request.device
         if device.accel == "openvino":
-            raise UsageError(f"rtdetr:{model} runs in torch alone", remedy="leave --accel to auto")
+            raise UsageError(f"rtdetr:{model} runs in torch only", remedy="leave --accel to auto")
         self._device = resolve_device(device.device)
         # Which queries win is decided by small differences, and boxes come out in the format computed in, bf16's of
         # which lie on a grid of several pixels: `auto` keeps fp32.
@@ -94,8 +94,8 @@ class RtdetrDetector(Detector):
                 self._network(pixel_values=torch.zeros((1, 3, *size), device=self._device))
         except (RuntimeError, ValueError, AssertionError) as error:
             raise ConfigError(
-                f"imgsz {imgsz}: model '{model}' does not take pictures of {size[1]}×{size[0]} pixels",
-                remedy="leave --imgsz out: the model has a size of its own",
+                f"imgsz {imgsz}: model '{model}' does not accept images of {size[1]}×{size[0]} pixels",
+                remedy="leave --imgsz out: the model has a fixed size",
             ) from error
 
     def _decode(self, logits: FloatArray, cxcywh: FloatArray, size: tuple[int, int]) -> Detections:

@@ -92,8 +92,8 @@ def find_weights(name: str) -> Path:
     from_official = official_weights()
     if name not in from_official:
         raise ModelError(
-            f"detector weights '{name}' are neither a file here nor an official model{closest(name, from_official)}",
-            remedy="name a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
+            f"detector weights '{name}' are neither a local file nor an official model{closest(name, from_official)}",
+            remedy="give a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
         )
     return download(name)
 
@@ -132,8 +132,8 @@ def download(name: str) -> Path:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachableModelError(
-            f"detector weights '{name}' are not here and could not be fetched: {reason}",
-            remedy=f"put {name} into models/ or name its path (--det PATH); or --det motion, which needs no weights",
+            f"detector weights '{name}' are not available locally and could not be downloaded: {reason}",
+            remedy=f"put {name} into models/, give its path (--det PATH), or use --det motion, which needs no weights",
         ) from error
     return target
 
@@ -146,18 +146,18 @@ def _copy(response: Any, part: Any) -> str:
         digest.update(chunk)
     expected = response.headers.get("Content-Length")
     if expected is not None and part.tell() != int(expected):
-        raise OSError(f"the connection broke off after {part.tell()} of {expected} bytes")
+        raise OSError(f"the connection was lost after {part.tell()} of {expected} bytes")
     return digest.hexdigest()
 
 
 def _check_digest(name: str, found: str) -> None:
     published = PUBLISHED.get(name) or _listed_digest(name)
     if published is None:
-        log.warning("the digest of '%s' is not published or cannot be asked for: the file is not checked", name)
+        log.warning("the digest of '%s' is not published or cannot be retrieved: the file is not verified", name)
     elif found != published:
         raise ModelError(
-            f"detector weights '{name}' are not what Ultralytics published: SHA-256 {found}, not {published}",
-            remedy="try again from another network, or fetch the file yourself and name its path (--det PATH)",
+            f"detector weights '{name}' differ from those published by Ultralytics: SHA-256 {found}, not {published}",
+            remedy="try again from another network, or download the file and give its path (--det PATH)",
         )
 
 

@@ -45,7 +45,7 @@ class YoloDetector(Detector):
         self._model, self.names = _load(weights, self._device, trust)
         if self._model.task not in _TASKS_WITH_BOXES:
             raise ModelError(
-                f"detector weights '{weights}' are for the task '{self._model.task}', which finds no boxes",
+                f"detector weights '{weights}' are for the task '{self._model.task}', which has no boxes",
                 remedy=f"give weights for one of: {', '.join(_TASKS_WITH_BOXES)}",
             )
         self._classes = parse_classes(config.classes, self.names)
@@ -112,7 +112,7 @@ def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     """
     model, names = _load(weights, "cpu", trust)
     if getattr(model.model, "model", None) is None:
-        raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights that end in .pt")
+        raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights with the extension .pt")
     network = model.model.eval().float()
     if "nms" in vars(_predictor_defaults()) and hasattr(network, "end2end"):
         network.end2end = False  # as the predictor has it where `nms` is left at its default
@@ -146,7 +146,7 @@ def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"detector weights '{weights}' cannot be loaded: {reason[:200]}",
-            remedy="they may be cut off, or not be an Ultralytics model: fetch or export them again",
+            remedy="they may be truncated, or not an Ultralytics model: download or export them again",
         ) from error
 
 

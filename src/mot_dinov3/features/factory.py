@@ -49,24 +49,24 @@ class EmbedderConfig(StageConfig):
     group = "embedder"
 
     embedder: str = option(
-        "dino", f"what embeds the crops: {', '.join(EMBEDDERS)}, or your own package.module:Class", metavar="NAME"
+        "dino", f"embedder of the crops: {', '.join(EMBEDDERS)}, or a custom package.module:Class", metavar="NAME"
     )
     dinov3: str | None = option(
         None, f"model of the dino embedder, hub id or folder (default {DEFAULT_MODELS['dino']})", metavar="MODEL_ID"
     )
     embed_model: str | None = option(
-        None, "model of any embedder: hub id, folder or file; wins over --dinov3", metavar="MODEL"
+        None, "model of any embedder: hub id, folder or file; takes precedence over --dinov3", metavar="MODEL"
     )
-    fallback_open: bool = option(False, f"use {OPEN_DINO}, then {LAST_RESORT}, where the model is not to be had")
+    fallback_open: bool = option(False, f"use {OPEN_DINO}, then {LAST_RESORT}, if the model is not available")
     crop_pad: float = option(
-        0.12, "share of its size by which a box is widened on each side before it is cut out", low=0, high=1
+        0.12, "padding of a box on each side before it is cropped, as a share of its size", low=0, high=1
     )
     crop_square: bool | None = option(
-        None, "cut square crops (default: on for dino, clip and resnet, off for osnet and histogram)"
+        None, "use square crops (default: on for dino, clip and resnet, off for osnet and histogram)"
     )
     crop_size: str | None = option(None, "input size of the network (default: the model's own)", metavar="HxW")
-    pooling: str = option("cls", "which tokens a DINO embedding is made of", choices=("cls", "mean"))
-    embed_batch: int = option(32, "crops that go through the network at once, at most", low=1)
+    pooling: str = option("cls", "tokens that form a DINO embedding", choices=("cls", "mean"))
+    embed_batch: int = option(32, "largest batch of crops", low=1)
 
     @override
     def check(self) -> None:
@@ -80,7 +80,7 @@ class EmbedderConfig(StageConfig):
         if self.embedder == "osnet" and not self.embed_model:
             raise ConfigError(
                 "the osnet embedder needs weights",
-                remedy="name them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
+                remedy="give them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
             )
 
     def size(self) -> tuple[int, int] | None:

@@ -185,7 +185,7 @@ class NetworkRecipe:
         wanted = unit_rows(self._original().extract(crops))
         given = unit_rows(VinoExtractor(network, *facts["size"]).extract(crops))
         least = float(np.einsum("nd,nd->n", wanted, given).min())
-        return Verdict(least >= LEAST_COSINE, f"the cosine to the original's embedding is {least:.4f} at worst")
+        return Verdict(least >= LEAST_COSINE, f"the cosine to the original embedding is {least:.4f} at minimum")
 
     def _original(self) -> NetworkExtractor:
         loaded = self.loaded()

@@ -56,7 +56,7 @@ class NetworkExtractor:
             raise ModelError(f"model '{name}' does not run on {size} input: {reason}") from error
         if rows.ndim != 2 or len(rows) != 1 or not np.isfinite(rows).all():
             raise ModelError(
-                f"model '{name}' gives no usable embedding for {size} input (shape {rows.shape}, "
+                f"model '{name}' returns no usable embedding for {size} input (shape {rows.shape}, "
                 f"{'finite' if np.isfinite(rows).all() else 'not finite'})",
                 remedy="the weights are damaged, or they are not an embedding network",
             )

@@ -46,7 +46,7 @@ class OsnetEmbedder(CropEmbedder):
         if not request.model:
             raise ConfigError(
                 "the osnet embedder needs weights",
-                remedy="name them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
+                remedy="give them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
             )
         path = find_local(request.model)
         if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
@@ -131,7 +131,7 @@ def _safe_tensors(path: Path) -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelError(
-            f"weights '{path}' cannot be read: {first_line(error)}", remedy="the file is damaged; fetch it again"
+            f"weights '{path}' cannot be read: {first_line(error)}", remedy="the file is damaged; download it again"
         ) from error
 
 

@@ -42,5 +42,5 @@ def shortest(whole: TorchRuntime, precisions: Sequence[str], pixels: FloatArray)
         least = float(np.einsum("nd,nd->n", wanted, unit_rows(rows)).min())
         if np.isfinite(rows).all() and least >= LEAST_COSINE:
             return shorter, precision
-        log.info("in %s the cosine to the embedding in fp32 is %.4f at worst", precision, least)
+        log.info("in %s the cosine to the embedding in fp32 is %.4f at minimum", precision, least)
     return whole, "fp32"

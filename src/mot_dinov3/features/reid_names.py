@@ -50,6 +50,6 @@ def find_weights(name: str, folder: Path) -> str:
             return str(path)
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
     raise ModelError(
-        f"weights '{name}' do not exist here, nor under '{folder}'",
-        remedy=f"there are: {', '.join(there[:20])}" if there else "give the path of an existing file, or --models-dir",
+        f"weights '{name}' do not exist, neither here nor in '{folder}'",
+        remedy=f"available: {', '.join(there[:20])}" if there else "give the path of an existing file, or --models-dir",
     )

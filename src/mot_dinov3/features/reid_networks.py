@@ -36,9 +36,9 @@ def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
     if "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors:
         return _resnet(path, tensors)
     named = architecture_in(path.stem)
-    said = f"no {named}, as its name says" if named else "of no architecture that is known here"
+    said = f"no {named}, as its name says" if named else "of an unknown architecture"
     raise ModelError(
-        f"weights '{path}' are {said}: they hold no tensor {' or '.join(STEMS)}",
+        f"weights '{path}' are {said}: they contain no tensor {' or '.join(STEMS)}",
         remedy=f"known: {', '.join(ARCHITECTURES)}\ngive another network as .onnx, TorchScript or OpenVINO",
     )
 
@@ -56,7 +56,7 @@ def _state_dict(path: Path, content: Any) -> Tensors:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ModelError(f"weights '{path}' hold no state dict of tensors", remedy="give a checkpoint's state dict")
+        raise ModelError(f"weights '{path}' contain no state dict of tensors", remedy="give a checkpoint's state dict")
     plain = {str(name).removeprefix("module."): value for name, value in content.items()}
     wrapper = next((w for w in WRAPPERS if any(w + stem in plain for stem in STEMS)), "")
     plain = {name.removeprefix(wrapper): value for name, value in plain.items() if name.startswith(wrapper)}
@@ -72,8 +72,8 @@ def _osnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
         feature = tensors["fc.0.weight"].shape[0]
     except KeyError as error:
         raise ModelError(
-            f"weights '{path}' are not an OSNet: they hold no tensor {error}",
-            remedy="for another network give it as .onnx, TorchScript or OpenVINO",
+            f"weights '{path}' are not an OSNet: they contain no tensor {error}",
+            remedy="give another network as .onnx, TorchScript or OpenVINO",
         ) from error
     channels = (stem, stages[0], stages[1], stages[2])
     instance = _instance_norms(tensors)
@@ -136,5 +136,5 @@ def _fill(network: nn.Module, tensors: Tensors, path: Path, name: str) -> None:
         problems = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
         raise ModelError(
             f"weights '{path}' do not fit {name}: {problems}"[:400],
-            remedy=f"these load: {', '.join(ARCHITECTURES)}\ngive a variant of one as .onnx or TorchScript",
+            remedy=f"supported: {', '.join(ARCHITECTURES)}\ngive a variant of one as .onnx or TorchScript",
         ) from error

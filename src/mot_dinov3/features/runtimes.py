@@ -38,7 +38,7 @@ class OnnxRuntime:
         cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         if device.device not in ("auto", "cpu") and not cuda:
             raise UsageError(
-                f"device '{device.device}' is not to be had for '{path}': this onnxruntime runs on the CPU only",
+                f"device '{device.device}' is not available for '{path}': this onnxruntime runs on the CPU only",
                 remedy="valid here: auto, cpu",
             )
         self.device = "cuda" if cuda and device.device != "cpu" else "cpu"
@@ -82,7 +82,7 @@ class OpenVinoRuntime:
             raise missing_extra(path, "openvino", "fast") from error
         self.precision = "fp32" if precision == "auto" else resolve_precision(precision, "cpu")
         if self.precision not in openvino.HINTS:
-            raise UsageError(f"precision '{precision}' is not to be had for '{path}'", remedy="valid here: fp32, bf16")
+            raise UsageError(f"precision '{precision}' is not available for '{path}'", remedy="valid here: fp32, bf16")
         try:
             self._network = core.compile_model(str(network_file(path)), "CPU", openvino.options(self.precision))
             port = self._network.input()
@@ -158,7 +158,7 @@ def network_file(path: Path) -> Path:
     if len(files) != 1:
         raise ModelError(
             f"folder '{path}' holds {len(files)} .xml files, not one OpenVINO network",
-            remedy="name the .xml file itself, or a folder that an export to OpenVINO wrote",
+            remedy="give the .xml file itself, or a folder written by an export to OpenVINO",
         )
     return files[0]
 
@@ -167,7 +167,7 @@ def picture_shape(path: Path, shape: Sequence[object]) -> tuple[int | None, tupl
     """Return batch size and ``(height, width)`` of an input, None where open; raise unless it takes RGB pictures."""
     sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
     if len(sides) != 4 or sides[1] not in (3, None):
-        raise ModelError(f"model '{path}' does not take (n, 3, height, width) pictures: its input is {list(shape)}")
+        raise ModelError(f"model '{path}' does not take (n, 3, height, width) images: its input is {list(shape)}")
     height, width = sides[2], sides[3]
     return sides[0], (height, width) if height and width else None
 
@@ -191,4 +191,4 @@ def damaged(path: Path, error: BaseException) -> ModelError:
     """Build the error for a file that its runtime refuses."""
     text = str(error).strip()
     reason = text.splitlines()[0][:200] if text else type(error).__name__
-    return ModelError(f"model '{path}' cannot be run: {reason}", remedy="the file is damaged or of another kind")
+    return ModelError(f"model '{path}' cannot be run: {reason}", remedy="the file is damaged or has another format")

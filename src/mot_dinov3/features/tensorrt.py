@@ -31,7 +31,7 @@ def load_tensorrt(what: str) -> Any:
     import torch
 
     if not torch.cuda.is_available():
-        raise ModelError(f"{what} needs an NVIDIA GPU, and torch finds none here", remedy=REMEDY)
+        raise ModelError(f"{what} requires an NVIDIA GPU, and torch finds none", remedy=REMEDY)
     return tensorrt
 
 
@@ -60,8 +60,8 @@ class TensorRtRuntime:
         engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise ModelError(
-                f"model '{path}' is no engine that TensorRT {tensorrt.__version__} can run on this GPU",
-                remedy="an engine fits one version and one kind of GPU: export it anew, here",
+                f"model '{path}' is not an engine that TensorRT {tensorrt.__version__} can run on this GPU",
+                remedy="an engine is specific to a version and a GPU model: export it again on this machine",
             )
         names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
@@ -87,7 +87,7 @@ class TensorRtRuntime:
 
         pixels = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
         if not self._context.set_input_shape(self._input, tuple(pixels.shape)):
-            raise damaged(self._path, ValueError(f"it does not take input of shape {tuple(pixels.shape)}"))
+            raise damaged(self._path, ValueError(f"it does not accept input of shape {tuple(pixels.shape)}"))
         features = torch.empty(tuple(self._context.get_tensor_shape(self._output)), device=self.device)
         self._context.set_tensor_address(self._input, pixels.data_ptr())
         self._context.set_tensor_address(self._output, features.data_ptr())

@@ -93,7 +93,7 @@ def _one_video(path: Path, document: Mapping[str, Any], images: list[dict[str, A
     """Return the record of the file's video, empty where it has none, and check the videos of the images."""
     videos = _records(path, document, "videos") if "videos" in document else []
     if len(videos) > 1:
-        raise FormatError(f"'{path}' holds {len(videos)} videos", remedy="split it: one file a video")
+        raise FormatError(f"'{path}' holds {len(videos)} videos", remedy="split it: one file per video")
     known = videos[0].get("id") if videos else None
     for position, image in enumerate(images):
         if "video_id" in image and image["video_id"] != known:
@@ -118,7 +118,7 @@ def _frames(path: Path, images: list[dict[str, Any]]) -> dict[object, int]:
         if other != position:
             raise FormatError(f"{where}: frame {frames[key]} is record {other} already")
     if first and min(first) == 1 and any("frame_id" in image for image in images):
-        log.warning("'%s': its first frame is 1; frames count from 0 there, so it is the video's second", path)
+        log.warning("'%s': its first frame is 1; frames count from 0, so it is the second frame of the video", path)
     return frames
 
 
@@ -133,7 +133,7 @@ def _frame_number(image: Mapping[str, Any], where: str) -> int:
     digits = re.search(r"([0-9]{1,9})\.[^.]*$", name) if isinstance(name, str) else None
     if digits is None or int(digits[1]) > MAX_FRAME:
         raise FormatError(
-            f"{where}: does not tell its frame", remedy="give it a frame_id, or a file_name that ends in its number"
+            f"{where}: has no frame number", remedy="give it a frame_id, or a file_name that ends with its number"
         )
     return int(digits[1])
 

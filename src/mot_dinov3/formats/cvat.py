@@ -90,7 +90,7 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
     try:
         numbers = number_labels(reader.labels, options.names)
     except ValueError as error:
-        raise FormatError(f"'{path}': {error}", remedy="give the class names of this very file") from error
+        raise FormatError(f"'{path}': {error}", remedy="give the class names of this file") from error
     rows = RowCollector()
     ids = _track_ids(path, reader.tracks)
     for track, track_id in zip(reader.tracks, ids):
@@ -134,7 +134,7 @@ class _Reader:
         check_file(self.path)
         size = self.path.stat().st_size
         if size > MAX_BYTES:
-            raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than is read at once")
+            raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than the limit")
         try:
             with reading(self.path), self.path.open("rb") as file:
                 self._parser.ParseFile(file)
@@ -261,7 +261,7 @@ def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
         taken.add(number)
         ids.append(number)
     if new:
-        log.warning("'%s': %d tracks were drawn or split off, and got new numbers up to %d", path, new, fresh)
+        log.warning("'%s': %d tracks were drawn or split off, and got new IDs up to %d", path, new, fresh)
     return ids
 
 

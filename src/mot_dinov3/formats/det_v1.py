@@ -110,7 +110,7 @@ def parse_frame(record: Any, where: str, *, position: int, last: int, state: Par
     if number <= last:
         raise FormatError(
             f"{where}: comes {'twice' if number == last else f'after frame {last}'}",
-            remedy="write each frame once, in rising order",
+            remedy="write each frame once, in ascending order",
         )
     return number, _frame_detections(_list(record, "detections", where), state, where)
 
@@ -138,7 +138,7 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
 
 def _list(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
     if key not in record:
-        raise FormatError(f"{where}: has no '{key}'", remedy=f"add a list '{key}', empty where there is nothing")
+        raise FormatError(f"{where}: has no '{key}'", remedy=f"add a list '{key}', which may be empty")
     value = record[key]
     if not isinstance(value, list):
         raise FormatError(f"{where}: '{key}' must be a list, not a {kind_of(value)}")

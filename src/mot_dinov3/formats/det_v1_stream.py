@@ -101,13 +101,13 @@ class DetectionStream:
                     raise FormatError(f"'{self.path}': 'frames' must be a list, not a {kind_of(text.value())}")
                 text.take("[")
                 return
-        raise FormatError(f"'{self.path}': has no 'frames'", remedy="add a list 'frames', empty where there is nothing")
+        raise FormatError(f"'{self.path}': has no 'frames'", remedy="add a list 'frames', which may be empty")
 
     def _key(self) -> str:
         """Read a key, and its value unless it is ``frames``."""
         key = self._text.value()
         if not isinstance(key, str) or key in self._keys:
-            problem = f"has the key '{key}' twice" if isinstance(key, str) else "has a key that is no string"
+            problem = f"has the key '{key}' twice" if isinstance(key, str) else "has a key that is not a string"
             raise FormatError(f"'{self.path}': {problem}")
         self._text.take(":")
         self._keys[key] = None if key == "frames" else self._text.value()
@@ -121,7 +121,7 @@ class DetectionStream:
             self._key()
         text.take("}")
         if text.peek():
-            raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: something follows the document")
+            raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: unexpected data after the document")
         self.video, self.fps_known, self.header = self._parse_header(self._keys)
 
     def _parse_header(self, keys: Mapping[str, Any]) -> tuple[VideoInfo, bool, dict[str, Any]]:
@@ -130,7 +130,7 @@ class DetectionStream:
             dumps(found[2])
         except ValueError as error:
             raise FormatError(
-                f"'{self.path}': its header holds a number that is not finite", remedy="write finite numbers only"
+                f"'{self.path}': its header contains a number that is not finite", remedy="write finite numbers only"
             ) from error
         return found
 
@@ -182,7 +182,7 @@ class _Window:
             what = f"expected '{wanted}', found '{found}'" if found else f"it ends where '{wanted}' is expected"
             raise FormatError(
                 f"'{self._path}' is not valid JSON: {self.place()}: {what}",
-                remedy="write it anew: it may have been cut off",
+                remedy="create it again: it may be truncated",
             )
         self._at += 1
 
@@ -202,14 +202,14 @@ class _Window:
                     continue
                 raise FormatError(
                     f"'{self._path}' is not valid JSON: {self.place(error.pos)}: {error.msg}",
-                    remedy="write it anew: it may have been cut off",
+                    remedy="create it again: it may be truncated",
                 ) from error
             except ValueError as error:  # Python's limit on the digits of an integer
                 raise FormatError(
                     f"'{self._path}' is not valid JSON: {self.place()}: {error}", remedy="write finite numbers only"
                 ) from error
             except RecursionError as error:
-                raise FormatError(f"'{self._path}' is nested too deeply to be what it should be") from error
+                raise FormatError(f"'{self._path}' is nested too deeply") from error
             if end == len(self._text) and not self._ended and not isinstance(value, (dict, list, str)):
                 self._more()  # a number may go on behind the window
                 continue

@@ -172,7 +172,7 @@ def _json_format(path: Path, head: bytes) -> str:
     if "frames" in document:  # det-v1 without its schema_version: its reader reports what is missing
         return "det-v1"
     raise FormatError(
-        f"'{path}' is JSON of none of the formats", remedy=f"--from says which: {', '.join(sorted(FORMATS))}"
+        f"'{path}' is JSON of an unknown format", remedy=f"specify it with --from: {', '.join(sorted(FORMATS))}"
     )
 
 
@@ -191,7 +191,8 @@ def format_of_output(path: Path) -> str:
         if not known.suffixes and (known.is_member is not None) == (not path.suffix)
     ]
     raise UsageError(
-        f"the format of '{path}' is not clear from its name", remedy=f"--to says which: {', '.join(names or FORMATS)}"
+        f"the format of '{path}' is not clear from its name",
+        remedy=f"specify it with --to: {', '.join(names or FORMATS)}",
     )
 
 
@@ -249,7 +250,7 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     tracked = _count(frames, lambda rows: rows.track_id >= 0)
     counts = {
         "tracks": ("the tracks of {} boxes", tracked),
-        "untracked": ("{} boxes without a track, left out", _count(frames, lambda rows: rows.track_id < 0)),
+        "untracked": ("{} boxes without a track, skipped", _count(frames, lambda rows: rows.track_id < 0)),
         "classes": ("the classes of {} boxes", _count(frames, lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
         "gallery": ("the known identities of {} boxes", _count(frames, _are_identified)),
@@ -269,7 +270,7 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     if "detected" in kept:
         counts.pop("both")
     if name == "det-v1":  # it has no box where nothing was detected
-        counts["coasted"] = ("{} predicted boxes, left out", counts["coasted"][1])
+        counts["coasted"] = ("{} predicted boxes, skipped", counts["coasted"][1])
     lost = [text.format(count) for field, (text, count) in counts.items() if field not in kept and count]
     if name == "yolo" and (unclassified := _count(frames, lambda rows: rows.class_id < 0)):
         lost.append(f"{unclassified} boxes without a class, written as class 0")

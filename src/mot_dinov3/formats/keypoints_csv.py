@@ -85,7 +85,7 @@ def read_long(path: Path) -> Iterator[tuple[int, float, Keypoints]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         if tuple(next(reader, ())) != LONG_COLUMNS:
-            raise FormatError(f"'{path}' is not a keypoint table", remedy="delete it to begin anew")
+            raise FormatError(f"'{path}' is not a keypoint table", remedy="delete it to start from the beginning")
         rows: list[list[str]] = []
         for row in reader:
             if rows and row[:1] != rows[0][:1]:
@@ -111,7 +111,9 @@ def _frame_of(path: Path, line: int, rows: Sequence[Sequence[str]]) -> tuple[int
         )
         return int(frame[0]), float(time[0]), keypoints
     except (ValueError, KeyError) as error:
-        raise FormatError(f"'{path}', before line {line}: cannot be read", remedy="delete it to begin anew") from error
+        raise FormatError(
+            f"'{path}', before line {line}: cannot be read", remedy="delete it to start from the beginning"
+        ) from error
 
 
 def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:

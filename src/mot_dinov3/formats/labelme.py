@@ -97,7 +97,7 @@ def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
 def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
     """Return `content`; raise `FormatError` where it is nested so deeply that walking it could exhaust the stack."""
     if too_deep(content):
-        raise FormatError(f"{where} is nested too deeply to be what it should be")
+        raise FormatError(f"{where} is nested too deeply")
     return content
 
 
@@ -176,7 +176,9 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
             notices.append(f"'{path.name}', shape {number}: point '{shape.label}' ({x:g}, {y:g}) is outside the frame")
             continue
         if re.search(r"[/\\]", shape.label + shape.instance):
-            notices.append(f"'{path.name}', shape {number}: label '{shape.label}' holds a path separator; kept as text")
+            notices.append(
+                f"'{path.name}', shape {number}: label '{shape.label}' contains a path separator; kept as text"
+            )
         read.append(shape)
     return LabelledFrame(path, frame, tuple(read), tuple(notices))
 

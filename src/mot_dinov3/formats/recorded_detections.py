@@ -62,7 +62,7 @@ class RecordedDetections:
             return dataclasses.replace(info, fps=fps), ""
         if self.fps_known:
             return info, ""
-        return info, f"'{self.path}' does not tell its frame rate: {ASSUMED_FPS:g} fps assumed (--fps sets it)"
+        return info, f"'{self.path}' has no frame rate: {ASSUMED_FPS:g} fps assumed (--fps sets it)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ class RowCollector:
             raise ValueError(f"the score {row.score:g} is not from 0 to 1")
         if row.track_id >= 0:
             if row.track_id > MAX_ID:
-                raise ValueError(f"the track number {row.track_id} is too large")
+                raise ValueError(f"the track ID {row.track_id} is too large")
             if (frame, row.track_id) in self._seen:
                 raise ValueError(f"track {row.track_id} is in frame {frame} already")
             self._seen.add((frame, row.track_id))
@@ -212,7 +212,7 @@ def image_size(path: Path, width: int, height: int, options: ReadOptions) -> tup
     if 0 not in size and 0 not in given and size != given:
         raise FormatError(
             f"'{path}' is for images of {width}×{height}, not {options.width}×{options.height}",
-            remedy="give the video and the size that belong to this very file",
+            remedy="give the video and the size of this file",
         )
     return size if 0 not in size else given
 

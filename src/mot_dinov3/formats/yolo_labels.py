@@ -97,7 +97,7 @@ def is_member(inner: Path) -> bool:
 def _files(folder: Path) -> dict[int, Path]:
     """Return frame number → file, rising."""
     if not folder.is_dir():
-        raise FormatError(f"'{folder}' is not a folder", remedy="give the folder that holds the labels")
+        raise FormatError(f"'{folder}' is not a folder", remedy="give the folder of the labels")
     inner = folder / LABELS
     place = inner if inner.is_dir() else folder
     root = folder.resolve()
@@ -105,18 +105,20 @@ def _files(folder: Path) -> dict[int, Path]:
     with os.scandir(place) as entries:
         names = sorted(entry.name for entry in entries if entry.name.endswith(".txt") and entry.name not in _NAME_FILES)
     if not names:
-        raise FormatError(f"'{place}' holds no labels, <name>_<frame>.txt", remedy="give the folder that holds them")
+        raise FormatError(
+            f"'{place}' contains no labels, <name>_<frame>.txt", remedy="give the folder that contains them"
+        )
     if len(names) > MAX_FILES:
         raise FormatError(f"'{place}' holds {len(names)} files, more than {MAX_FILES}")
     for name in names:
         path, number = place / name, _NUMBERED.fullmatch(name)
         if number is None or int(number[1]) > MAX_FRAME:
-            raise FormatError(f"'{path}' does not end in a frame's number", remedy="name it <name>_<frame>.txt")
+            raise FormatError(f"'{path}' does not end with a frame number", remedy="name it <name>_<frame>.txt")
         if not path.resolve().is_relative_to(root):
             raise FormatError(f"'{path}' is a link that leads out of '{folder}'", remedy="copy the file itself")
         other = found.setdefault(int(number[1]), path)
         if other != path:
-            raise FormatError(f"'{path}' is for the same frame as '{other.name}'", remedy="one folder holds one video")
+            raise FormatError(f"'{path}' is for the same frame as '{other.name}'", remedy="use one folder per video")
     first = 0 if 0 in found or all(map(_CVAT.fullmatch, names)) else 1
     return {number - first: found[number] for number in sorted(found)}
 

@@ -46,8 +46,8 @@ DAMAGE = (
 """What unpicklers raise for broken files."""
 
 SAFER = (
-    "safer formats hold no code: .safetensors, .onnx, or an OpenVINO folder\n"
-    "or, only where you trust whoever made the file: --trust-weights"
+    "safer formats hold no code: .safetensors, .onnx, or an OpenVINO folder\nor, only if you trust the author "
+    "of the file: --trust-weights"
 )
 # Operators of TorchScript that reach files or libraries; all others only compute.
 _SCRIPT_REACHES_OUT = re.compile(
@@ -90,7 +90,7 @@ def open_checkpoint(
     except UntrustedModelError as error:
         if not trust:
             raise
-        log.warning("%s; it is opened all the same, and may run code (--trust-weights)", error.message)
+        log.warning("%s; it is opened because of --trust-weights, and may run code", error.message)
     return as_code(path) if as_code is not None else _open_as_code(path)
 
 
@@ -109,7 +109,7 @@ def _open_as_data(path: Path, allow: Allow) -> Any:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if named:
             raise _untrusted(path, [named[1]]) from error
-        raise _unreadable(path, "it is no plain checkpoint, or asks for more than tensors") from error
+        raise _unreadable(path, "it is not a plain checkpoint, or contains more than tensors") from error
     except DAMAGE as error:
         raise _unreadable(path, first_line(error)) from error
 
@@ -137,7 +137,7 @@ def _untrusted(path: Path, names: Iterable[str]) -> UntrustedModelError:
     shown = list(names)
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return UntrustedModelError(
-        f"weights '{path}' are not just data: they name {', '.join(shown[:3])}{more}, which could run code",
+        f"weights '{path}' are not just data: they refer to {', '.join(shown[:3])}{more}, which could run code",
         remedy=SAFER,
     )
 
@@ -145,7 +145,7 @@ def _untrusted(path: Path, names: Iterable[str]) -> UntrustedModelError:
 def _unreadable(path: Path, reason: str) -> ModelError:
     return ModelError(
         f"weights '{path}' cannot be read: {reason}",
-        remedy="the file is damaged, or not a plain torch checkpoint; fetch or export it again",
+        remedy="the file is damaged, or not a plain torch checkpoint; download or export it again",
     )
 
 
@@ -174,7 +174,7 @@ def open_script(path: Path, *, trust: bool = False) -> Any:
         if reaches and not trust:
             raise _untrusted(path, reaches)
         if reaches:
-            log.warning("weights '%s' name %s and are opened (--trust-weights)", path, ", ".join(reaches))
+            log.warning("weights '%s' refer to %s and are opened (--trust-weights)", path, ", ".join(reaches))
         with without_warning(SCRIPTS_GO):
             return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except DAMAGE as error:
@@ -185,7 +185,7 @@ class _NoCall(type):
     """The class of shells: an object comes of `__new__` alone."""
 
     def __call__(cls, *args: object, **options: object) -> Any:
-        raise pickle.UnpicklingError(f"GLOBAL {cls.__module__}.{cls.__qualname__} is not to be called by a file")
+        raise pickle.UnpicklingError(f"GLOBAL {cls.__module__}.{cls.__qualname__} may not be called by a file")
 
 
 @functools.cache

@@ -109,7 +109,7 @@ def obtain(recipe: Recipe, precisions: Sequence[str], *, store: NetworkStore | N
         held = _hold(recipe, store)
         return _first_good(recipe, precisions, held, store)
     except ConversionError as error:
-        return Obtained(None, "", {}, (f"'{recipe.name}' runs in torch, without the fast path: {error}",))
+        return Obtained(None, "", {}, (f"'{recipe.name}' runs in torch instead of OpenVINO: {error}",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _hold(recipe: Recipe, store: NetworkStore) -> _Held:
     entry = store.find(key)
     if entry is not None:
         return _Held(entry.facts, entry.network, entry)
-    log.info("'%s' is converted for OpenVINO, once", recipe.name)
+    log.info("converting '%s' for OpenVINO (first use only)", recipe.name)
     made = recipe.convert()
 
     def write(path: Path) -> None:
@@ -136,7 +136,9 @@ def _hold(recipe: Recipe, store: NetworkStore) -> _Held:
     try:
         kept = store.keep(key, write, made.facts)
     except OSError as error:
-        reason = f"converted networks cannot be kept in '{store.folder}' and are made anew at every start: {error}"
+        reason = (
+            f"converted networks cannot be cached in '{store.folder}' and are converted again at every start: {error}"
+        )
         return _Held(made.facts, made.model, None, (reason,))
     return _Held(made.facts, kept.network, kept)
 
@@ -159,7 +161,7 @@ def _first_good(recipe: Recipe, precisions: Sequence[str], held: _Held, store: N
         if verdict is not None:
             failed.append(f"'{recipe.name}' is not run in OpenVINO's {precision}: {verdict.figure}")
             news += [] if known else failed[-1:]
-    failed.append(f"'{recipe.name}' runs in torch, without the fast path")
+    failed.append(f"'{recipe.name}' runs in torch instead of OpenVINO")
     return Obtained(None, "", {}, (*held.notices, *failed))
 
 

@@ -78,7 +78,7 @@ class NetworkStore:
             whole = False
         if not whole:
             if folder.exists():
-                log.info("converted network '%s' is broken; it is made anew", folder)
+                log.info("converted network '%s' is damaged; converting again", folder)
             self.drop(key)
             return None
         _touch(folder)
@@ -125,7 +125,7 @@ class NetworkStore:
             part.write_text(json.dumps({**manifest, "verdicts": verdicts}), encoding="utf-8")
             part.replace(path)
         except OSError as error:
-            log.info("the check of '%s' cannot be kept: %s", entry.folder, error)
+            log.info("the check result of '%s' cannot be cached: %s", entry.folder, error)
         return dataclasses.replace(entry, verdicts=verdicts)
 
     def drop(self, key: str) -> None:
@@ -145,7 +145,7 @@ class NetworkStore:
                     self.drop(folder.name)
                     total -= sizes[folder]
         except OSError as error:  # another run deletes, too
-            log.debug("old converted networks stay: %s", error)
+            log.debug("old converted networks cannot be removed: %s", error)
 
 
 def content_hash(files: Iterable[Path]) -> str:

@@ -30,7 +30,7 @@ class DeviceChoice(StageConfig):
 
     def notices(self) -> tuple[str, ...]:
         """Return what a user of models that run here should be told."""
-        return ("--trust-weights: the weights files were allowed to run code",) if self.trust_weights else ()
+        return ("--trust-weights: the weights files may have run code",) if self.trust_weights else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DeviceConfig(DeviceChoice):
 
     precision: str = option("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
     accel: str = option(
-        "auto", "what runs the networks on a CPU: OpenVINO where it is installed, or torch", choices=ACCELERATORS
+        "auto", "runtime of the networks on a CPU: OpenVINO if installed, or torch", choices=ACCELERATORS
     )
 
 
@@ -80,7 +80,7 @@ def plan_run(config: DeviceConfig) -> Plan:
     native = tuple(dict.fromkeys(p for p in tried if p == "fp32" or _has_bf16()))
     if config.accel == "openvino" and not native:
         raise UsageError(
-            f"precision '{precision}' is not to be had in OpenVINO on this CPU", remedy="valid here: auto, fp32"
+            f"precision '{precision}' is not available in OpenVINO on this CPU", remedy="valid here: auto, fp32"
         )
     return Plan(device, native)
 
@@ -102,7 +102,9 @@ def resolve_device(name: str) -> str:
     for index in range(cuda):
         valid |= {str(index): f"cuda:{index}", f"cuda:{index}": f"cuda:{index}"}
     if name not in valid:
-        raise UsageError(f"device '{name}' is not to be had here", remedy=f"valid here: auto, {', '.join(valid)}")
+        raise UsageError(
+            f"device '{name}' is not available on this machine", remedy=f"valid here: auto, {', '.join(valid)}"
+        )
     return valid[name]
 
 
@@ -115,7 +117,7 @@ def resolve_precision(name: str, device: str) -> str:
     fast, valid = _precisions(device)
     if name != "auto" and name not in valid:
         raise UsageError(
-            f"precision '{name}' is not to be had on {device}", remedy=f"valid here: auto, {', '.join(valid)}"
+            f"precision '{name}' is not available on {device}", remedy=f"valid here: auto, {', '.join(valid)}"
         )
     return fast if name == "auto" else name
 

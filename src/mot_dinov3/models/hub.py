@@ -153,7 +153,7 @@ def token() -> str | None:
         value = os.environ.get(name, "").strip()
         if not re.fullmatch(r"[\x21-\x7e]*", value):
             # Sent as it is, the HTTP library would quote it in its own error message.
-            raise ModelError(f"{name} is not a token: it holds blanks or characters beyond ASCII") from None
+            raise ModelError(f"{name} is not a token: it contains blanks or non-ASCII characters") from None
         if value:
             return value
     return None
@@ -221,7 +221,7 @@ def not_plain(what: str) -> ModelError:
     """Build the error for a pickle that is damaged, or holds more than tensors: nothing in it was run."""
     return ModelError(
         f"{what} cannot be read as plain tensors",
-        remedy="the file is damaged, or holds code; fetch it again, or convert it to safetensors",
+        remedy="the file is damaged, or contains code; download it again, or convert it to safetensors",
     )
 
 
@@ -243,7 +243,7 @@ def _is_path(model: str) -> bool:
 
 def _missing(name: str) -> ModelError:
     return ModelError(
-        f"model '{name}' does not exist here",
+        f"model '{name}' does not exist",
         remedy=f"give the path of an existing file or folder, or put it into {MODELS}/",
     )
 
@@ -261,7 +261,7 @@ def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -
     http_error: Any = errors.HfHubHTTPError.__bases__[0]
     try:
         wanted = _wanted(repo, client.files(repo, revision))
-        log.info("fetching %s from the hub", repo)
+        log.info("downloading %s from the hub", repo)
         return client.download(repo, revision, wanted)
     except (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError, RuntimeError) as error:
         raise translate(repo, revision, error, advice) from error
@@ -274,8 +274,8 @@ def _wanted(repo: str, files: list[str]) -> list[str]:
         if weights:
             return [name for name in files if name in CONFIGS] + weights
     raise ModelError(
-        f"model '{repo}' holds no weights that can be loaded",
-        remedy="a model for transformers has model.safetensors (or pytorch_model.bin) beside its config.json",
+        f"model '{repo}' contains no weights that can be loaded",
+        remedy="a model for transformers has model.safetensors (or pytorch_model.bin) next to its config.json",
     )
 
 
@@ -291,7 +291,7 @@ def translate(repo: str, revision: str | None, error: BaseException, advice: Adv
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
         return ModelError(
             f"model '{repo}' does not exist on Hugging Face, or is private",
-            remedy="check its spelling; a private model needs a token that may see it (HF_TOKEN in .env)",
+            remedy="check its spelling; a private model requires a token with access to it (HF_TOKEN in .env)",
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelError(f"model '{repo}' has no revision '{revision}' on Hugging Face", remedy="check its spelling")
@@ -300,7 +300,7 @@ def translate(repo: str, revision: str | None, error: BaseException, advice: Adv
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
         return ModelError(
             f"model '{repo}' could not be stored: {error.strerror}",
-            remedy="free some disk space, or point HF_HOME to a folder that can be written",
+            remedy="free some disk space, or set HF_HOME to a writable folder",
         )
     reason = f"HTTP {status}" if status else type(error).__name__
     return UnreachableModelError(

@@ -79,7 +79,7 @@ def read_config(folder: Path, model: str, families: Collection[str], *, advice: 
     """
     raw = read_json(folder / "config.json")
     if raw is None:
-        raise ModelError(f"model '{model}' has no config.json", remedy="give a folder in the hub's own format")
+        raise ModelError(f"model '{model}' has no config.json", remedy="give a folder in the hub's format")
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -88,8 +88,8 @@ def read_config(folder: Path, model: str, families: Collection[str], *, advice: 
         raise unsupported(model, f"transformers {transformers.__version__} does not know '{family}'", advice)
     if family not in families:
         raise ModelError(
-            f"model '{model}' is of the kind '{family}', not {' or '.join(families)}",
-            remedy=f"choose what fits the model, or {advice.another}",
+            f"model '{model}' is of type '{family}', not {' or '.join(families)}",
+            remedy=f"choose an embedder that fits the model, or {advice.another}",
         )
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -127,7 +127,7 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"the weights of model '{model}' cannot be loaded: {_first_line(error)}",
-            remedy="they are missing, damaged or of another model; fetch them again",
+            remedy="they are missing, damaged or of another model; download them again",
         ) from error
     missing = [name for name in report["missing_keys"] if not name.endswith(UNUSED)]
     misfits = sorted([*missing, *(str(entry[0]) for entry in report["mismatched_keys"])])
@@ -135,7 +135,7 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
         shown = ", ".join(misfits[:3]) or str(report["error_msgs"][0])[:200]
         raise ModelError(
             f"the weights of model '{model}' do not fit its config: {len(misfits)} tensors missing or wrong ({shown})",
-            remedy="the folder mixes two models, or its download is incomplete; fetch it again",
+            remedy="the folder mixes two models, or its download is incomplete; download it again",
         )
     return loaded
 
@@ -170,7 +170,7 @@ def read_preprocessing(
             height, width, _triple(raw.get("image_mean") or mean), _triple(raw.get("image_std") or std), scale
         )
     except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"'{path}' cannot be used: {_first_line(error)}", remedy="fetch the model again") from error
+        raise ModelError(f"'{path}' cannot be used: {_first_line(error)}", remedy="download the model again") from error
 
 
 def fit_to_patches(preprocessing: Preprocessing, size: tuple[int, int] | None, patch: int) -> tuple[int, int]:
@@ -186,7 +186,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     try:
         return read_object(path)
     except FormatError as error:
-        raise ModelError(error.message, remedy="fetch the model again") from error
+        raise ModelError(error.message, remedy="download the model again") from error
 
 
 def _sides(size: Any, default: int) -> tuple[int, int]:

@@ -36,7 +36,9 @@ def photographs() -> tuple[Image, Image]:
 
     spec = importlib.util.find_spec("ultralytics")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError("photographs come with ultralytics, which is not installed", remedy="run setup.sh")
+        raise InputError(
+            "the sample photographs are part of ultralytics, which is not installed", remedy="run setup.sh"
+        )
     assets = Path(next(iter(spec.submodule_search_locations))) / "assets"
     pictures = []
     for name, shape in (("bus.jpg", (1080, 810)), ("zidane.jpg", (720, 1280))):

@@ -76,4 +76,4 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_weights_that_do_not_exist_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--weights", "nowhere.pt", "--out-dir", str(tmp_path)]) == 4
-    assert "weights 'nowhere.pt' do not exist here" in capsys.readouterr().err
+    assert "weights 'nowhere.pt' do not exist, neither here nor in" in capsys.readouterr().err

@@ -46,7 +46,7 @@ class Frame:
     def pixels(self) -> Image:
         """Return the picture, or raise `MotError` where the run has none."""
         if self.image is None:
-            raise MotError(f"frame {self.index} has no picture: this stage needs one")
+            raise MotError(f"frame {self.index} has no image: this stage requires one")
         return self.image
 
 
