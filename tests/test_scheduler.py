@@ -158,7 +158,7 @@ def test_twenty_due_at_five_ms_under_twenty_ms_run_at_most_four():
     result = run(scheduler, device, row, view_of(row))
     assert result.fresh.sum() == 4
     assert scheduler.stats.backlog == 16
-    assert scheduler.stats.worst_overshoot_ms == pytest.approx(0)
+    assert scheduler.stats.worst_overrun_ms == pytest.approx(0)
 
 
 def test_before_any_measurement_one_crop_is_admitted_first():
@@ -206,7 +206,7 @@ def test_overshoot_is_at_most_one_chunks_error():
     scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=40), clock=device.clock)
     scheduler.ms_per_crop = 5.0
     run(scheduler, device, row, view_of(row))
-    assert scheduler.stats.worst_overshoot_ms <= scheduler.CHUNK * 30.0 - scheduler.CHUNK * 5.0
+    assert scheduler.stats.worst_overrun_ms <= scheduler.CHUNK * 30.0 - scheduler.CHUNK * 5.0
 
 
 def test_crops_that_take_twice_as_long_as_expected_keep_the_budget():
@@ -215,7 +215,7 @@ def test_crops_that_take_twice_as_long_as_expected_keep_the_budget():
     scheduler = EmbeddingScheduler(SchedulerConfig(embed_budget_ms=100), clock=device.clock)
     scheduler.ms_per_crop = 5.0
     run(scheduler, device, row, view_of(row))
-    assert scheduler.stats.worst_overshoot_ms == 0
+    assert scheduler.stats.worst_overrun_ms == 0
     assert max(len(batch) for batch in device.rows) == scheduler.CHUNK
 
 
@@ -228,9 +228,9 @@ def test_every_frame_with_refreshes_tells_what_it_took_beyond_its_budget():
     scheduler.ms_per_crop = 16.0
     run(scheduler, device, row, view_of(row))
     run(scheduler, device, row, view_of(row, embedded=np.full(20, 100)), 100)  # nothing due
-    assert list(scheduler.stats.overshoot_ms) == pytest.approx([12, 0])
-    assert list(scheduler.stats.overshoot_crops) == pytest.approx([0.75, 0])
-    assert scheduler.stats.worst_overshoot_ms == pytest.approx(12)
+    assert list(scheduler.stats.overrun_ms) == pytest.approx([12, 0])
+    assert list(scheduler.stats.overrun_crops) == pytest.approx([0.75, 0])
+    assert scheduler.stats.worst_overrun_ms == pytest.approx(12)
 
 
 def test_zero_budget_is_unlimited():

@@ -141,9 +141,9 @@ class SchedulerStats:
         reused: Rows that reused a cached embedding without being due.
         deferred: Due rows put off, summed over frames.
         backlog: Due rows that the last frame put off.
-        overshoot_ms: What the refreshes of a frame took beyond what they had been given, of each frame with both
+        overrun_ms: What the refreshes of a frame took beyond what they had been given, of each frame with both
             refreshes and a budget; 0 where they kept to it.
-        overshoot_crops: The same in crops of that frame's own cost.
+        overrun_crops: The same in crops of that frame's own cost.
     """
 
     computed: dict[Reason, int] = dataclasses.field(
@@ -152,13 +152,13 @@ class SchedulerStats:
     reused: int = 0
     deferred: int = 0
     backlog: int = 0
-    overshoot_ms: array[float] = dataclasses.field(default_factory=lambda: array("d"))
-    overshoot_crops: array[float] = dataclasses.field(default_factory=lambda: array("d"))
+    overrun_ms: array[float] = dataclasses.field(default_factory=lambda: array("d"))
+    overrun_crops: array[float] = dataclasses.field(default_factory=lambda: array("d"))
 
     @property
-    def worst_overshoot_ms(self) -> float:
+    def worst_overrun_ms(self) -> float:
         """Most that the refreshes of one frame took beyond what they had been given."""
-        return max(self.overshoot_ms, default=0.0)
+        return max(self.overrun_ms, default=0.0)
 
     @property
     def total(self) -> int:
@@ -253,8 +253,8 @@ class EmbeddingScheduler:
         self._unmeasured = self._unmeasured + 1 if waits else 0
         if done:
             beyond = max(spent - allowance, 0.0)
-            self.stats.overshoot_ms.append(beyond)
-            self.stats.overshoot_crops.append(beyond * done / spent if beyond else 0.0)
+            self.stats.overrun_ms.append(beyond)
+            self.stats.overrun_crops.append(beyond * done / spent if beyond else 0.0)
         return done
 
     def _affordable(self, left_ms: float) -> int:

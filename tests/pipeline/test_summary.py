@@ -19,7 +19,7 @@ def test_the_lines_hold_the_run():
     counts = Counts()
     for _ in range(20):
         counts.add(Detections(np.zeros((2, 4)), track_id=[3, -1], coasted=[False, True]))
-    stats = SchedulerStats(reused=10, deferred=2, backlog=1, overshoot_ms=array("d", [0.0, 1.25, 0.5]))
+    stats = SchedulerStats(reused=10, deferred=2, backlog=1, overrun_ms=array("d", [0.0, 1.25, 0.5]))
     stats.computed[Reason.NEW] = 4
     text = "\n".join(
         RunSummary(
@@ -35,7 +35,7 @@ def test_the_lines_hold_the_run():
         "detect        8.00 ms  72.7 %",
         "4 computed (0.20 a frame, 20.0 % of detections), 12 reused",
         "critical: new 4, weak IoU 0, crowded 0   refresh: 0",
-        "deferred 2, backlog at the end 1, worst budget overshoot 1.2 ms",
+        "deferred 2, backlog at the end 1, worst budget overrun 1.2 ms",
         "ultralytics y.pt (cpu fp32)",
         "fell back",
         "o.mp4",

@@ -161,8 +161,8 @@ def _budget_report(kept: list[Adherence]) -> Report:
     numbers = [
         {
             **dataclasses.asdict(one),
-            "overshoot_ms": dict(zip(names, one.overshoot_ms)),
-            "overshoot_crops": dict(zip(names, one.overshoot_crops)),
+            "overshoot_ms": dict(zip(names, one.overrun_ms)),
+            "overshoot_crops": dict(zip(names, one.overrun_crops)),
         }
         for one in kept
     ]
@@ -173,7 +173,7 @@ def _budget_report(kept: list[Adherence]) -> Report:
         "| --- " * (4 + len(names)) + "|",
     ]
     for one in kept:
-        over = [f"{ms:.1f} ms, {crops:.2f}" for ms, crops in zip(one.overshoot_ms, one.overshoot_crops)]
+        over = [f"{ms:.1f} ms, {crops:.2f}" for ms, crops in zip(one.overrun_ms, one.overrun_crops)]
         cells = [f"{one.budget_ms:g}", str(one.frames), str(one.refreshed), str(one.deferred), *over]
         lines.append("| " + " | ".join(cells) + " |")
     return {"budgets": numbers}, lines

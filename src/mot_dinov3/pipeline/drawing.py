@@ -1,47 +1,48 @@
-"""Draws a frame of a run, with all that lies over and under the boxes."""
+"""Drawing of a run's frames: boxes and labels, trails, lines and zones, the HUD."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCounter
-from mot_dinov3.pipeline.regions import Region
-from mot_dinov3.viz import HudStats, RegionOverlay, Trails, anonymize, draw_hud, draw_regions, draw_rows
+from mot_dinov3.scheduler import SchedulerConfig
+from mot_dinov3.viz import DrawConfig, HudStats, RegionOverlay, Trails, anonymize, draw_hud, draw_regions, draw_rows
 
-FADING = 0.1  # weight of the newest frame in the mean by which the picture tells the fps
+FADING = 0.1  # weight of the newest frame in the mean of seconds per frame
 
 
 class HudMeter:
-    """Measures what the HUD tells.
+    """Measures the numbers of the HUD.
 
     Args:
-        config: All options.
+        scheduler: The embedding budget, and its fixed cost where there is one.
         timer: The run's.
+        second_pass: Frames are drawn after the last one was tracked: neither rate nor time are the frame's then.
     """
 
-    def __init__(self, config: TrackConfig, timer: StageTimer) -> None:
-        self._scheduler = config.scheduler
-        self._afterwards = config.linked.link  # drawn when all is over: neither its pace nor its time is the frame's
+    def __init__(self, scheduler: SchedulerConfig, timer: StageTimer, *, second_pass: bool) -> None:
+        self._scheduler = scheduler
+        self._second_pass = second_pass
         self._timer = timer
         self._last: float | None = None
-        self._pace = 0.0
+        self._mean = 0.0
         self._embed = timer.stage_ms.get("embed", 0.0)
 
     def read(self, detections: Detections, lost: TrackView) -> HudStats:
         """Return the state in this frame; call it once a frame."""
         embed, cost = self._timer.stage_ms.get("embed", 0.0), self._scheduler.embed_cost_ms
-        spent: float | None = None if self._afterwards else embed - self._embed
+        spent: float | None = None if self._second_pass else embed - self._embed
         if cost is not None:
             spent = cost * int(detections.fresh.sum())
         self._embed = embed
         tracked = detections[detections.track_id >= 1]
         return HudStats(
-            fps=None if self._afterwards else self._fps(),
+            fps=None if self._second_pass else self._fps(),
             embed_ms=spent,
             budget_ms=self._scheduler.embed_budget_ms,
             backlog=int((detections.reason == Reason.DEFERRED).sum()),
@@ -55,56 +56,49 @@ class HudMeter:
         if last is None:
             return None
         took = now - last
-        self._pace = took if self._pace == 0 else self._pace + FADING * (took - self._pace)
-        return 1 / self._pace if self._pace > 0 else None
+        self._mean = took if self._mean == 0 else self._mean + FADING * (took - self._mean)
+        return 1 / self._mean if self._mean > 0 else None
 
 
+@dataclasses.dataclass(frozen=True)
 class FrameDrawer:
     """Draws the frames of a run in order.
 
-    Args:
-        config: All options.
-        regions: Lines and zones to show.
-        lost: Tells which tracks are lost in the frame being drawn.
-        fps: Frames per second of the source.
+    Attributes:
+        config: Style of boxes and labels, and whom to hide.
         names: Class id → name, of the classes that labels tell apart.
-        timer: The run's.
+        lost: Returns the tracks that are lost in the frame being drawn.
+        trails: Paths of the tracks so far.
+        counter: Counts at the lines and zones that are shown; None where there are none.
+        hud: Measures the numbers shown in the corner; None where they are not shown.
     """
 
-    def __init__(
-        self,
-        config: TrackConfig,
-        regions: Sequence[Region],
-        *,
-        lost: Callable[[], TrackView],
-        fps: float,
-        names: Mapping[int, str],
-        timer: StageTimer,
-    ) -> None:
-        self._draw, self._regions, self._lost, self._names = config.draw, regions, lost, names
-        self._trails = Trails(round(config.draw.trails * fps))
-        self._counter = RegionCounter(regions, fps)
-        self._hud = HudMeter(config, timer)
+    config: DrawConfig
+    names: Mapping[int, str]
+    lost: Callable[[], TrackView]
+    trails: Trails
+    counter: RegionCounter | None = None
+    hud: HudMeter | None = None
 
     def __call__(self, frame: Frame, detections: Detections) -> Image:
-        """Return the frame's picture with all that is asked for drawn into a copy of it."""
+        """Return a copy of the frame's image with everything that is asked for drawn into it."""
         canvas = np.ascontiguousarray(frame.pixels()).copy()
-        lost = self._lost()
-        anonymize(canvas, detections, lost, self._draw.anonymize)
-        if self._regions:
-            self._counter.add(detections)
-            counts = self._counter.counts()
+        lost = self.lost()
+        anonymize(canvas, detections, lost, self.config.anonymize)
+        if self.counter is not None:
+            self.counter.add(detections)
+            counts = self.counter.counts()
             draw_regions(
                 canvas, [RegionOverlay(count.region.points, f"{count.region.name}  {count.text()}") for count in counts]
             )
-        self._trails.draw(canvas, detections)
-        draw_rows(canvas, detections, lost=lost, names=self._names, config=self._draw)
-        if self._draw.hud:
-            draw_hud(canvas, self._hud.read(detections, lost))
+        self.trails.draw(canvas, detections)
+        draw_rows(canvas, detections, lost=lost, names=self.names, config=self.config)
+        if self.hud is not None:
+            draw_hud(canvas, self.hud.read(detections, lost))
         return canvas
 
     def skip(self, frame: Frame, detections: Detections) -> None:
         """Take in a frame that is not drawn, because an earlier run has drawn it."""
-        self._trails.skip(detections)
-        if self._regions:
-            self._counter.add(detections)
+        self.trails.skip(detections)
+        if self.counter is not None:
+            self.counter.add(detections)

@@ -1,4 +1,4 @@
-"""Where frames and boxes come from: source and detector, and the two alone as `detect` runs them."""
+"""Inputs of a run: source and detector, which are all that `detect` runs."""
 
 from __future__ import annotations
 
@@ -31,36 +31,60 @@ SAMPLE_STEP = 5  # frames from one to the next, so that they differ
 
 
 @dataclasses.dataclass(frozen=True)
-class Input:
-    """Where frames and boxes come from."""
+class DetectionRun:
+    """A detector over a source, ready to go.
+
+    Attributes:
+        source: Frames.
+        detector: Frame → boxes.
+        notices: Messages for the user.
+        check_end: Gets the number of frames of a source that was read to its end, and may still refuse them.
+    """
 
     source: FrameSource
     detector: Detector
     notices: tuple[str, ...]
-    at_end: Callable[[int], None]
+    check_end: Callable[[int], None] | None = None
+
+    def header(self) -> Mapping[str, Any]:
+        """Return the det-v1 header."""
+        return detection_header(self.detector, self.source.info)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield a det-v1 record per frame."""
+        with self.source as frames:
+            for frame in frames:
+                yield det_v1.det_v1_frame(frame.index, self.detector.detect(frame), self.detector.names)
 
 
 def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
-    """Open a source that is decoded by a thread of its own, whose work is the stage ``read``."""
+    """Open a source that is decoded on a background thread, whose work is the stage ``read``."""
     return PrefetchSource(open_source(config), busy=functools.partial(timer.stage, "read"))
 
 
-def open_input(
+def build_detection(
     config: TrackConfig | DetectConfig,
     *,
     fallback_open: bool = False,
     timer: StageTimer | None = None,
     check: Callable[[VideoInfo], None] = lambda _: None,
-) -> Input:
-    """Open source and detector; recorded detections alone make a source without pictures.
+) -> DetectionRun:
+    """Open source and detector; precomputed detections alone make a source without images.
 
-    `check` may refuse the source before weights are loaded.
+    Args:
+        config: Options of source and detector.
+        fallback_open: See `build_detector`.
+        timer: Counts decoding.
+        check: May refuse the source before weights are loaded.
+
+    Raises:
+        MotError: Source, detector or detections cannot be used.
     """
     source = config.source
     if source.source is None:
-        blank = _open_blank(source, config.detector, config.device)
-        check(blank.source.info)
-        return blank
+        run = _without_images(source, config.detector, config.device)
+        check(run.source.info)
+        return run
     frames = open_ahead(source, timer or StageTimer())
     try:
         check(frames.info)
@@ -76,11 +100,11 @@ def open_input(
         frames.close()
         raise
 
-    def at_end(frames_read: int) -> None:
+    def check_end(frames_read: int) -> None:
         if source.end_frame is None:
             built.detector.check_against(frames.info, frames_read)
 
-    return Input(frames, built.detector, (*built.notices, *filter(None, [notice])), at_end)
+    return DetectionRun(frames, built.detector, (*built.notices, *filter(None, [notice])), check_end)
 
 
 def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
@@ -89,53 +113,28 @@ def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
     if name is None or not (Path(name).is_file() or Path(name).is_dir()):
         return Samples()
 
-    def pictures() -> Iterator[Image]:
+    def images() -> Iterator[Image]:
         try:
             with open_source(config) as frames:
                 for frame in itertools.islice(frames, 0, SAMPLE_STEP * SAMPLE_COUNT, SAMPLE_STEP):
                     yield frame.pixels()
-        except InputError as error:  # the run itself will come to it, and say it where it matters
+        except InputError as error:  # the run itself will reach and report it
             log.debug("no more samples: %s", error.message)
 
-    return Samples(pictures, f"{info.width}x{info.height}")
+    return Samples(images, f"{info.width}x{info.height}")
 
 
-def _open_blank(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> Input:
+def _without_images(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> DetectionRun:
     if detector.dets is None:
         raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
     recorded = open_recorded(DetectorRequest(detector, device, detector.dets))
     info, notice = recorded.recorded.source_info(source.fps)
     frames = FramelessSource(info, source, list(filter(None, [notice])))
-    return Input(frames, recorded, recorded.notices, lambda _: None)
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectionRun:
-    """A detector over a source, ready to go."""
-
-    source: FrameSource
-    detector: Detector
-    notices: tuple[str, ...]
-
-    def header(self) -> Mapping[str, Any]:
-        """Return the det-v1 header."""
-        return detection_header(self.detector, self.source.info)
-
-    def records(self) -> Iterator[Mapping[str, Any]]:
-        """Yield a det-v1 record per frame."""
-        with self.source as frames:
-            for frame in frames:
-                yield det_v1.det_v1_frame(frame.index, self.detector.detect(frame), self.detector.names)
-
-
-def build_detection(config: DetectConfig) -> DetectionRun:
-    """Build what `detect` runs."""
-    opened = open_input(config)
-    return DetectionRun(opened.source, opened.detector, opened.notices)
+    return DetectionRun(frames, recorded, recorded.notices)
 
 
 def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:
-    """Return the det-v1 header of a detector's boxes; recorded ones hand on their own."""
+    """Return the det-v1 header of a detector's boxes; precomputed ones have their own."""
     if detector.header:
         return {"schema_version": det_v1.SCHEMA, **detector.header}
     return det_v1.det_v1_header(info, detector.info)

@@ -21,7 +21,7 @@ from mot_dinov3.features.base import Embedder, look
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
 from mot_dinov3.pipeline.second_pass import LinkedPass
-from mot_dinov3.scheduler import EmbeddingScheduler
+from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
@@ -53,6 +53,11 @@ class Stages:
     journal: ResumeJournal | None = None
     keep_boxes: bool = True
     check_end: Callable[[int], None] | None = None
+
+    @property
+    def scheduler_stats(self) -> SchedulerStats:
+        """Sums over the run's embeddings, all zero without a scheduler."""
+        return SchedulerStats() if self.scheduler is None else self.scheduler.stats
 
 
 class Counts:

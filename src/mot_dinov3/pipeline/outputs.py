@@ -14,9 +14,9 @@ from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.formats import det_v1, track_v1, tracks_csv
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.counting import CountSink
+from mot_dinov3.pipeline.counting import CountSink, RegionCounter
 from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator
-from mot_dinov3.pipeline.drawing import FrameDrawer
+from mot_dinov3.pipeline.drawing import FrameDrawer, HudMeter
 from mot_dinov3.pipeline.inputs import detection_header
 from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.pipeline.regions import Region
@@ -28,6 +28,7 @@ from mot_dinov3.sinks.display import VideoSink
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.threads import ThreadedWriter
+from mot_dinov3.viz import Trails
 
 
 def check_files(config: TrackConfig) -> None:
@@ -153,10 +154,9 @@ class SinkFactory:
         if name is None:
             return None
         return ReportFactory(
-            Path(name),
             self.config,
-            stages=self.stages,
-            timer=self.timer,
+            self.stages,
+            self.timer,
             notices=lambda: [*self.all_notices(), *resume_notice(self.stages.journal)],
             counts=lambda: [] if self.count is None else self.count.table(),
         )
@@ -170,7 +170,12 @@ class SinkFactory:
             kept = writer.continue_from(journal.finished_bytes)
         behind = ThreadedWriter(writer, busy=functools.partial(self.timer.stage, "write"))
         draw = FrameDrawer(
-            config, self.regions, lost=lost, fps=source.info.fps, names=self.shown_names, timer=self.timer
+            config.draw,
+            self.shown_names,
+            lost,
+            Trails(round(config.draw.trails * source.info.fps)),
+            RegionCounter(self.regions, source.info.fps) if self.regions else None,
+            HudMeter(config.scheduler, self.timer, second_pass=config.linked.link) if config.draw.hud else None,
         )
         return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 

@@ -18,7 +18,6 @@ from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
-from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.sinks.base import Sink
 from mot_dinov3.sinks.files import SummarySink
 from mot_dinov3.viz import anonymize, track_color
@@ -44,7 +43,6 @@ class ReportFactory:
     """Makes the sinks of a report.
 
     Args:
-        path: The page.
         config: All options, which the page lists.
         stages: The live parts.
         timer: The run's.
@@ -58,15 +56,14 @@ class ReportFactory:
 
     def __init__(
         self,
-        path: Path,
         config: TrackConfig,
-        *,
         stages: Stages,
         timer: StageTimer,
+        *,
         notices: Callable[[], Sequence[str]],
         counts: Callable[[], Sequence[Sequence[str]]],
     ) -> None:
-        self._path, self._config, self._stages, self._timer = path, config, stages, timer
+        self._config, self._stages, self._timer = config, stages, timer
         self._notices, self._counts = notices, counts
         names = [name for name in STAGES if name != "other"]
         interpolated = config.interval.detect_every > 1 and not config.linked.link
@@ -76,7 +73,7 @@ class ReportFactory:
 
     def page(self) -> list[Sink]:
         """Return the sinks of images and of the page; put them behind all others."""
-        page = SummarySink(self._path, lambda: [printable(self._page())])
+        page = SummarySink(Path(str(self._config.output.report)), lambda: [printable(self._page())])
         return [ImageSink(self._trace, self._hidden()), page]
 
     def _hidden(self) -> Callable[[Frame, Detections], Image] | None:
@@ -126,9 +123,7 @@ class ReportFactory:
         counts.tracks = len(trace.history.timelines) + trace.history.left_out
         counts.closing_ms = 0.0 if self.times.last is None else 1e3 * (timer.clock() - self.times.last)
         models = (self._stages.detector.info, self._stages.embedder.info)
-        return RunSummary(
-            counts, timer, self._stages.scheduler.stats if self._stages.scheduler else SchedulerStats(), models, (), ()
-        )
+        return RunSummary(counts, timer, self._stages.scheduler_stats, models, (), ())
 
     def _tiles(self) -> Mapping[str, tuple[str, str]]:
         summary = self._summary()

@@ -100,7 +100,7 @@ class RunSummary:
             "share_embedded": stats.total / max(self.counts.detections, 1),
             "refreshed": stats.computed[Reason.REFRESH],
             "deferred": stats.deferred,
-            "worst_overshoot_ms": stats.worst_overshoot_ms,
+            "worst_overshoot_ms": stats.worst_overrun_ms,
             "models": [_model(info) for info in self.models],
             "notices": list(self.notices),
         }
@@ -123,7 +123,7 @@ class RunSummary:
             f"{stats.reused + stats.deferred} reused",
             f"  critical: {critical}   refresh: {stats.computed[Reason.REFRESH]}",
             f"  deferred {stats.deferred}, backlog at the end {stats.backlog}, "
-            f"worst budget overshoot {stats.worst_overshoot_ms:.1f} ms",
+            f"worst budget overrun {stats.worst_overrun_ms:.1f} ms",
         ]
 
 

@@ -21,7 +21,7 @@ from mot_dinov3.linking import Tracklets, link
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
-from mot_dinov3.pipeline.inputs import open_ahead, open_input
+from mot_dinov3.pipeline.inputs import build_detection, open_ahead
 from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
 from mot_dinov3.pipeline.regions import Region, check_regions, read_regions
@@ -29,7 +29,7 @@ from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
 from mot_dinov3.pipeline.run_identity import is_live, model_facts, open_journal, resume_notice
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
-from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
+from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.factory import build_tracker, tracker_class
 from mot_dinov3.video import FrameSource
@@ -71,7 +71,7 @@ class TrackingRun:
         return RunSummary(
             counts=self.loop.counts,
             timer=self.loop.timer,
-            embeddings=SchedulerStats() if stages.scheduler is None else stages.scheduler.stats,
+            embeddings=stages.scheduler_stats,
             models=(stages.detector.info, stages.embedder.info),
             notices=self.all_notices(),
             files=[str(path) for path in self.files],
@@ -173,7 +173,7 @@ def _check_gallery(config: TrackConfig) -> None:
 
 def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None) -> TrackingRun:
     timer = StageTimer()
-    opened = open_input(
+    opened = build_detection(
         config,
         fallback_open=config.embedder.fallback_open,
         timer=timer,
@@ -187,7 +187,7 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
         gallery = _gallery(config, built.embedder)
         notices = (*opened.notices, *built.notices, *(() if gallery is None else gallery.notices))
         stages = _stages(config, opened.source, opened.detector, built.embedder)
-        stages = dataclasses.replace(stages, gallery=gallery, journal=journal, check_end=opened.at_end)
+        stages = dataclasses.replace(stages, gallery=gallery, journal=journal, check_end=opened.check_end)
         makes = SinkFactory(
             config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions
         )

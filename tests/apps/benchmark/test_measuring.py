@@ -59,13 +59,13 @@ def test_a_video_of_less_than_two_blocks_says_so() -> None:
 
 def test_overshoot_is_told_by_percentiles() -> None:
     stats = SchedulerStats(deferred=7)
-    stats.overshoot_ms = array("d", [0.0] * 98 + [2.0, 10.0])
-    stats.overshoot_crops = array("d", [0.0] * 98 + [0.5, 2.0])
+    stats.overrun_ms = array("d", [0.0] * 98 + [2.0, 10.0])
+    stats.overrun_crops = array("d", [0.0] * 98 + [0.5, 2.0])
     kept = adherence(20.0, stats, 150)
     assert (kept.budget_ms, kept.frames, kept.refreshed, kept.deferred) == (20, 100, 150, 7)
-    assert kept.overshoot_ms == pytest.approx((0, 0, 2.08, 10))
-    assert kept.overshoot_crops == pytest.approx((0, 0, 0.515, 2))
-    assert adherence(5.0, SchedulerStats(), 0).overshoot_ms == (0, 0, 0, 0)
+    assert kept.overrun_ms == pytest.approx((0, 0, 2.08, 10))
+    assert kept.overrun_crops == pytest.approx((0, 0, 0.515, 2))
+    assert adherence(5.0, SchedulerStats(), 0).overrun_ms == (0, 0, 0, 0)
 
 
 def test_a_looped_source_is_one_long_video() -> None:

@@ -52,16 +52,16 @@ class Adherence:
         frames: Frames with refreshes.
         refreshed: Embeddings refreshed.
         deferred: Refreshes put off, summed over frames.
-        overshoot_ms: p50, p95, p99 and maximum of what a frame's refreshes took beyond what they had been given.
-        overshoot_crops: The same in crops of that frame's own cost.
+        overrun_ms: p50, p95, p99 and maximum of what a frame's refreshes took beyond what they had been given.
+        overrun_crops: The same in crops of that frame's own cost.
     """
 
     budget_ms: float
     frames: int
     refreshed: int
     deferred: int
-    overshoot_ms: tuple[float, ...]
-    overshoot_crops: tuple[float, ...]
+    overrun_ms: tuple[float, ...]
+    overrun_crops: tuple[float, ...]
 
 
 def keep_budgets(config: TrackConfig, budgets_ms: Sequence[float], tick: Tick) -> Iterator[Adherence]:
@@ -74,12 +74,12 @@ def keep_budgets(config: TrackConfig, budgets_ms: Sequence[float], tick: Tick) -
 
 def adherence(budget_ms: float, stats: SchedulerStats, refreshed: int) -> Adherence:
     """Return how a run kept to its budget, by its scheduler's records."""
-    over = [tuple(np.percentile(beyond or [0.0], PERCENTILES).tolist()) for beyond in _overshoots(stats)]
-    return Adherence(budget_ms, len(stats.overshoot_ms), refreshed, stats.deferred, over[0], over[1])
+    over = [tuple(np.percentile(beyond or [0.0], PERCENTILES).tolist()) for beyond in _overruns(stats)]
+    return Adherence(budget_ms, len(stats.overrun_ms), refreshed, stats.deferred, over[0], over[1])
 
 
-def _overshoots(stats: SchedulerStats) -> tuple[list[float], list[float]]:
-    return stats.overshoot_ms.tolist(), stats.overshoot_crops.tolist()
+def _overruns(stats: SchedulerStats) -> tuple[list[float], list[float]]:
+    return stats.overrun_ms.tolist(), stats.overrun_crops.tolist()
 
 
 def peak_mb() -> float:
