@@ -22,7 +22,7 @@ import numpy as np
 from race import judge, scene_of, track
 from recordings import Recording, dropped, embedded_boxes, load
 
-from mot_dinov3.apps.benchmark.contestants import Ours
+from mot_dinov3.apps.benchmark.baselines import OwnTracker
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 
 ALL = "all"
@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 def tracked(recording: Recording, setting: str) -> tuple[float, float, float, float]:
     """Track the recording under a setting; return HOTA, IDF1, switches and the share embedded."""
-    racer = Ours(scene_of(recording), embed="all" if setting == ALL else "scheduled")
+    racer = OwnTracker(scene_of(recording), embed="all" if setting == ALL else "scheduled")
     if setting != ALL:
         racer.scheduler = EmbeddingScheduler(SchedulerConfig(**SETTINGS[setting]), min_score=racer.high_score)
     track(racer, recording)

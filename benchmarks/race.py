@@ -41,8 +41,8 @@ from pathlib import Path
 import numpy as np
 from recordings import Recording, add_options, embedded_boxes, load, strained
 
-from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep
-from mot_dinov3.apps.benchmark.contestants import OURS, Makers, Ours, Racer, contestants
+from mot_dinov3.apps.benchmark.association_cost import markdown_table, sweep
+from mot_dinov3.apps.benchmark.baselines import OURS, OwnTracker, TrackerFactories, TrackerStep, tracker_factories
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.linking import Tracklets, link
@@ -63,7 +63,7 @@ class Result:
 
     rows: list[Detections]
     ms: list[float]
-    racer: Racer
+    racer: TrackerStep
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_NUM_THREADS": "1"})
     if args.association:
         timed = {name: make for name, make in racers(args.only, embedded=True).items() if name != OURS}
-        print(*as_lines(sweep(timed)), sep="\n")  # ours without the scheduler
+        print(*markdown_table(sweep(timed)), sep="\n")  # ours without the scheduler
         return
     recordings = list(load(args))
     if args.video:
@@ -108,7 +108,9 @@ def parse() -> argparse.Namespace:
 # --- scores -----------------------------------------------------------------------------------------------------------
 
 
-def race(name: str, make: Callable[[TrackerRequest], Racer], runs: list[list[Recording]]) -> dict[str, list[float]]:
+def race(
+    name: str, make: Callable[[TrackerRequest], TrackerStep], runs: list[list[Recording]]
+) -> dict[str, list[float]]:
     """Return the table's rows of one tracker: medians over the runs, ours with and without coasted boxes and linked."""
     variants: dict[str, list[Scores]] = {}
     ms: list[float] = []
@@ -122,7 +124,7 @@ def race(name: str, make: Callable[[TrackerRequest], Racer], runs: list[list[Rec
             variants.setdefault(", with coasted boxes", []).append(judge(recordings, everything))
             after = [linked(recording, rows) for recording, rows in zip(recordings, seen)]
             variants.setdefault(", linked", []).append(judge(recordings, after))
-    ours = [result.racer for result in results if isinstance(result.racer, Ours)]
+    ours = [result.racer for result in results if isinstance(result.racer, OwnTracker)]
     if sum(racer.embedded for racer in ours):
         share = sum(racer.embedded for racer in ours) / sum(racer.boxes for racer in ours)
         name = f"{name.split(',')[0]}, {share:.0%} embedded"
@@ -132,9 +134,9 @@ def race(name: str, make: Callable[[TrackerRequest], Racer], runs: list[list[Rec
     }
 
 
-def racers(only: Sequence[str] | None, *, embedded: bool) -> Makers:
+def racers(only: Sequence[str] | None, *, embedded: bool) -> TrackerFactories:
     """Return a maker per tracker; say which peers are not installed."""
-    makers, notices = contestants(only, embedded=embedded)
+    makers, notices = tracker_factories(only, embedded=embedded)
     for notice in notices:
         print(notice, file=sys.stderr)
     return makers
@@ -145,7 +147,7 @@ def scene_of(recording: Recording) -> TrackerRequest:
     return TrackerRequest(recording.fps, recording.size, recording.same_floor)
 
 
-def track(racer: Racer, recording: Recording) -> Result:
+def track(racer: TrackerStep, recording: Recording) -> Result:
     """Run a tracker over a recording and time each frame."""
     result = Result([], [], racer)
     for index, detections in enumerate(recording.frames):
@@ -153,7 +155,7 @@ def track(racer: Racer, recording: Recording) -> Result:
         rows = racer(index, detections)
         result.ms.append(1e3 * (time.perf_counter() - start))
         result.rows.append(rows)
-    return dataclasses.replace(result, rows=racer.history) if isinstance(racer, Ours) else result
+    return dataclasses.replace(result, rows=racer.history) if isinstance(racer, OwnTracker) else result
 
 
 def judge(recordings: list[Recording], results: list[list[Detections]]) -> Scores:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from mot_dinov3.apps.benchmark.association_cost import walkers
+from mot_dinov3.apps.benchmark.association_cost import synthetic_walkers
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_table_has_our_rows_online_and_linked(
 
 
 def test_boxes_are_dropped_by_seed(race: ModuleType, tmp_path: Path):
-    frames = list(walkers(20, 10))
+    frames = list(synthetic_walkers(20, 10))
     recording = race.Recording("scene", 30.0, (1920, 1080), frames, None)
     recordings = sys.modules["recordings"]
     first, again, other = (recordings.dropped(recording, 0.3, seed).frames for seed in (1, 1, 2))

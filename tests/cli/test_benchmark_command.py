@@ -65,13 +65,13 @@ def test_memory_is_read_while_the_source_begins_again(scene: Scene, capsys: pyte
 def test_the_association_step_needs_no_source(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mot_dinov3.apps.benchmark import association_cost, contestants
+    from mot_dinov3.apps.benchmark import association_cost, baselines
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(association_cost, "OBJECT_COUNTS", (3,))
     monkeypatch.setattr(association_cost, "PASSES", 1)
-    monkeypatch.setattr(contestants, "ULTRALYTICS", ())
-    monkeypatch.setattr(contestants, "ROBOFLOW", ())
+    monkeypatch.setattr(baselines, "ULTRALYTICS", ())
+    monkeypatch.setattr(baselines, "ROBOFLOW", ())
     assert main(["benchmark", "--association", "--json", "--no-progress"]) == 0
     found = json.loads(capsys.readouterr().out)["association_ms"]
     assert set(found) == {"ours, motion only", "ours, all embedded"}

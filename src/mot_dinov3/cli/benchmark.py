@@ -1,4 +1,4 @@
-"""`benchmark`: what a run costs, whether the budget holds, and how peers do on the same frames."""
+"""`benchmark`: cost of a run, budget overrun, memory, and comparison with baselines."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
-    from mot_dinov3.apps.benchmark.memory import Growth
-    from mot_dinov3.apps.benchmark.runs import Adherence, Measured
-    from mot_dinov3.apps.benchmark.side_by_side import Pace
+    from mot_dinov3.apps.benchmark.memory import MemoryGrowth
+    from mot_dinov3.apps.benchmark.runs import BudgetOverrun, MeasuredRun
+    from mot_dinov3.apps.benchmark.side_by_side import Speed
 
 Report = tuple[dict[str, Any], list[str]]
-"""What was measured, for programs and for people."""
+"""A result as JSON and as text."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
-    """What `benchmark` takes of `track`'s options."""
+class BenchmarkOptions:
+    """The options of `track` that `benchmark` takes."""
 
     source: SourceConfig
     detector: DetectorConfig
@@ -77,7 +77,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--no-video", action="store_true", help="do not draw and encode")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_config_options(parser, BenchmarkConfig)
+    add_config_options(parser, BenchmarkOptions)
     add_cpu_option(parser)
 
 
@@ -110,7 +110,7 @@ def _again_with_one_thread(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, folder: Path) -> Report:
-    values = option_values(args, BenchmarkConfig)
+    values = option_values(args, BenchmarkOptions)
     if args.no_video:
         values["video"] = False
     elif values.get("source"):
@@ -129,34 +129,34 @@ def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[
     from mot_dinov3.apps.benchmark import memory, runs, side_by_side
 
     if args.budget:
-        return lambda config, _, tick: _budget_report(list(runs.keep_budgets(config, args.budget, tick)))
+        return lambda config, _, tick: _budget_report(list(runs.measure_budgets(config, args.budget, tick)))
     if args.peers:
         return lambda config, folder, tick: _peers_report(side_by_side.compare(config, folder, tick))
     if args.memory is not None:
-        return lambda config, _, tick: _memory_report(memory.watch_memory(config, args.memory, tick))
+        return lambda config, _, tick: _memory_report(memory.measure_memory(config, args.memory, tick))
     return lambda config, _, tick: _run_report(runs.measure(config, tick))
 
 
 def _association(*, progress: bool) -> Report:
-    from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, as_lines, sweep
-    from mot_dinov3.apps.benchmark.contestants import OURS, contestants
+    from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, markdown_table, sweep
+    from mot_dinov3.apps.benchmark.baselines import OURS, tracker_factories
 
-    makers, notices = contestants(None, embedded=True)
-    makers = {name: make for name, make in makers.items() if name != OURS}  # ours without the scheduler
+    factories, notices = tracker_factories(None, embedded=True)
+    factories = {name: make for name, make in factories.items() if name != OURS}  # ours without the scheduler
     say_notices(notices)
-    with progress_bar(len(makers) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
-        times = sweep(makers, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
+    with progress_bar(len(factories) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
+        times = sweep(factories, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
     title = f"association step, CPU ms/frame on one thread (lowest median of {PASSES} passes), synthetic objects"
-    return {"association_ms": times, "notices": notices}, [title, "", *as_lines(times)]
+    return {"association_ms": times, "notices": notices}, [title, "", *markdown_table(times)]
 
 
-def _run_report(measured: Measured) -> Report:
+def _run_report(measured: MeasuredRun) -> Report:
     peak = round(measured.peak_mb, 1)
     lines = [line for line in measured.summary.lines() if not line.startswith("written")]
     return {**measured.summary.numbers(), "peak_mb": peak}, [*lines, f"memory      {peak:.0f} MB peak"]
 
 
-def _budget_report(kept: list[Adherence]) -> Report:
+def _budget_report(kept: list[BudgetOverrun]) -> Report:
     names = ("p50", "p95", "p99", "max")
     numbers = [
         {
@@ -179,8 +179,8 @@ def _budget_report(kept: list[Adherence]) -> Report:
     return {"budgets": numbers}, lines
 
 
-def _peers_report(paces: Mapping[str, Pace]) -> Report:
-    numbers = {name: {**dataclasses.asdict(pace), "fps": pace.fps} for name, pace in paces.items()}
+def _peers_report(speeds: Mapping[str, Speed]) -> Report:
+    numbers = {name: {**dataclasses.asdict(speed), "fps": speed.fps} for name, speed in speeds.items()}
     lines = [
         "medians over blocks of frames, measured alternately; 'relative to ours' is the median ratio of a "
         "pair of blocks",
@@ -188,14 +188,14 @@ def _peers_report(paces: Mapping[str, Pace]) -> Report:
         "| | ms/frame | fps | CPU ms/frame | relative to ours |",
         "| --- " * 5 + "|",
         *(
-            f"| {name} | {pace.wall_ms:.1f} | {pace.fps:.1f} | {pace.cpu_ms:.1f} | {pace.slower:.2f} |"
-            for name, pace in paces.items()
+            f"| {name} | {speed.wall_ms:.1f} | {speed.fps:.1f} | {speed.cpu_ms:.1f} | {speed.slower:.2f} |"
+            for name, speed in speeds.items()
         ),
     ]
     return {"peers": numbers}, lines
 
 
-def _memory_report(growth: Growth) -> Report:
+def _memory_report(growth: MemoryGrowth) -> Report:
     samples = {frame: round(mb, 1) for frame, mb in growth.samples.items()}
     first, last = min(samples), max(samples)
     lines = [f"frame {frame:>8}   {mb:8.1f} MB" for frame, mb in samples.items()]

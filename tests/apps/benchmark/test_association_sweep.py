@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.benchmark import contestants as entrants
-from mot_dinov3.apps.benchmark.association_cost import as_lines, sweep, walkers
-from mot_dinov3.apps.benchmark.contestants import Ours, contestants
+from mot_dinov3.apps.benchmark import baselines
+from mot_dinov3.apps.benchmark.association_cost import markdown_table, sweep, synthetic_walkers
+from mot_dinov3.apps.benchmark.baselines import OwnTracker, tracker_factories
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.base import TrackerRequest
 
 
 def test_the_synthetic_scene_keeps_its_walkers_in_the_picture() -> None:
-    frames = list(walkers(50, 40))
+    frames = list(synthetic_walkers(50, 40))
     assert 0.9 < np.mean([len(rows) for rows in frames]) / 50 < 1
     for rows in frames:
         assert (rows.xyxy.min() > -20) & (rows.xyxy[:, 2].max() < 1960) & (rows.xyxy[:, 3].max() < 1120)
@@ -24,8 +24,8 @@ def test_the_synthetic_scene_keeps_its_walkers_in_the_picture() -> None:
 def test_every_tracker_meets_every_scene_anew_and_a_first_time_for_nothing() -> None:
     met: list[tuple[str, int, TrackerRequest]] = []
 
-    def maker(name: str) -> entrants.Racer:
-        def make(scene: TrackerRequest) -> entrants.Racer:
+    def maker(name: str) -> baselines.TrackerStep:
+        def make(scene: TrackerRequest) -> baselines.TrackerStep:
             met.append((name, 0, scene))
             return lambda index, rows: rows
 
@@ -40,31 +40,31 @@ def test_every_tracker_meets_every_scene_anew_and_a_first_time_for_nothing() -> 
 
 
 def test_ours_follows_the_walkers() -> None:
-    racer = Ours(TrackerRequest(30.0, (1920, 1080), 0.5))
-    for index, rows in enumerate(walkers(5, 30)):
+    racer = OwnTracker(TrackerRequest(30.0, (1920, 1080), 0.5))
+    for index, rows in enumerate(synthetic_walkers(5, 30)):
         found = racer(index, rows)
     assert len(np.unique(found.track_id[found.track_id >= 1])) >= 4
     assert racer.embedded > 0
-    blind = Ours(TrackerRequest(30.0, (1920, 1080), 0.5), embed="nothing")
-    blind(0, next(walkers(5, 1)))
+    blind = OwnTracker(TrackerRequest(30.0, (1920, 1080), 0.5), embed="nothing")
+    blind(0, next(synthetic_walkers(5, 1)))
     assert blind.embedded == 0
 
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = entrants.importlib.util.find_spec
-    monkeypatch.setattr(entrants.importlib.util, "find_spec", lambda name: None if name == "trackers" else real(name))
-    makers, notices = contestants(None, embedded=True)
+    real = baselines.importlib.util.find_spec
+    monkeypatch.setattr(baselines.importlib.util, "find_spec", lambda name: None if name == "trackers" else real(name))
+    makers, notices = tracker_factories(None, embedded=True)
     assert "the trackers of trackers are skipped: trackers is not installed" in notices
     assert "ours, motion only" in makers
     assert not any(name.startswith("trackers") for name in makers)
-    assert list(contestants(["ours"], embedded=False)[0]) == ["ours"]
+    assert list(tracker_factories(["ours"], embedded=False)[0]) == ["ours"]
 
 
 def test_a_peers_rows_come_in_our_form() -> None:
-    rows = entrants.identified(np.array([[0, 0, 5, 5]]), np.array([3]))
+    rows = baselines.identified(np.array([[0, 0, 5, 5]]), np.array([3]))
     assert isinstance(rows, Detections)
     assert rows.track_id.tolist() == [3]
 
 
 def test_the_table_has_a_row_a_tracker() -> None:
-    assert as_lines({"ours": {10: 0.25, 50: 0.4}})[2:] == ["| ours | 0.25 | 0.40 |"]
+    assert markdown_table({"ours": {10: 0.25, 50: 0.4}})[2:] == ["| ours | 0.25 | 0.40 |"]

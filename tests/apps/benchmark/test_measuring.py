@@ -1,4 +1,4 @@
-"""What is read off a run: turns, ratios, overshoot, memory over a source that begins again."""
+"""What is read off a run: turns, ratios, overrun, memory over a source that begins again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mot_dinov3.apps.benchmark.memory import Growth, Looped, Rewound
-from mot_dinov3.apps.benchmark.runs import adherence, peak_mb
-from mot_dinov3.apps.benchmark.side_by_side import alternate, paces
+from mot_dinov3.apps.benchmark.memory import LoopedDetector, LoopedSource, MemoryGrowth
+from mot_dinov3.apps.benchmark.runs import budget_overrun, peak_mb
+from mot_dinov3.apps.benchmark.side_by_side import alternate, speeds
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.scheduler import SchedulerStats
@@ -34,7 +34,7 @@ class Work:
             yield index
 
 
-def test_contestants_take_turns_and_the_first_round_does_not_count() -> None:
+def test_runs_take_turns_and_the_first_round_does_not_count() -> None:
     work = Work()
     runs = {
         "ours": work.frames("o", [9.0, 9.0] + [0.010] * 5),
@@ -47,32 +47,34 @@ def test_contestants_take_turns_and_the_first_round_does_not_count() -> None:
 
 
 def test_ratios_are_of_pairs_of_blocks() -> None:
-    found = paces({"ours": [(10.0, 20.0), (40.0, 30.0), (20.0, 40.0)], "peer": [(30.0, 9.0), (80.0, 9.0), (80.0, 9.0)]})
+    found = speeds(
+        {"ours": [(10.0, 20.0), (40.0, 30.0), (20.0, 40.0)], "peer": [(30.0, 9.0), (80.0, 9.0), (80.0, 9.0)]}
+    )
     assert (found["ours"].wall_ms, found["ours"].cpu_ms, found["ours"].slower, found["ours"].fps) == (20, 30, 1, 50)
     assert (found["peer"].wall_ms, found["peer"].slower) == (80, 3)
 
 
 def test_a_video_of_less_than_two_blocks_says_so() -> None:
     with pytest.raises(UsageError, match="too short"):
-        paces({"ours": [], "peer": []})
+        speeds({"ours": [], "peer": []})
 
 
-def test_overshoot_is_told_by_percentiles() -> None:
+def test_overrun_is_told_by_percentiles() -> None:
     stats = SchedulerStats(deferred=7)
     stats.overrun_ms = array("d", [0.0] * 98 + [2.0, 10.0])
     stats.overrun_crops = array("d", [0.0] * 98 + [0.5, 2.0])
-    kept = adherence(20.0, stats, 150)
+    kept = budget_overrun(20.0, stats, 150)
     assert (kept.budget_ms, kept.frames, kept.refreshed, kept.deferred) == (20, 100, 150, 7)
     assert kept.overrun_ms == pytest.approx((0, 0, 2.08, 10))
     assert kept.overrun_crops == pytest.approx((0, 0, 0.515, 2))
-    assert adherence(5.0, SchedulerStats(), 0).overrun_ms == (0, 0, 0, 0)
+    assert budget_overrun(5.0, SchedulerStats(), 0).overrun_ms == (0, 0, 0, 0)
 
 
 def test_a_looped_source_is_one_long_video() -> None:
     def opened() -> FramelessSource:
         return FramelessSource(VideoInfo("v", 10, 10, 5.0, 9), SourceConfig(source="v", start_frame=6), [])
 
-    looped = Looped(opened, opened(), 8)
+    looped = LoopedSource(opened, opened(), 8)
     seen = [(frame.index, looped.original, frame.time) for frame in looped]
     assert [index for index, *_ in seen] == list(range(8))
     assert [original for _, original, _ in seen] == [6, 7, 8, 6, 7, 8, 6, 7]
@@ -90,11 +92,11 @@ def test_a_detector_sees_the_numbers_of_the_source() -> None:
             return Detections([[0, 0, 1 + frame.index, 1]])  # type: ignore[arg-type]
 
     source = FramelessSource(VideoInfo("v", 10, 10, 5.0, 2), SourceConfig(source="v"), [])
-    looped = Looped(lambda: FramelessSource(source.info, SourceConfig(source="v"), []), source, 5)
-    detector = Rewound(Asked(), looped)
+    looped = LoopedSource(lambda: FramelessSource(source.info, SourceConfig(source="v"), []), source, 5)
+    detector = LoopedDetector(Asked(), looped)
     assert [float(detector.detect(frame).xyxy[0, 2]) for frame in looped] == [1, 2, 1, 2, 1]
 
 
 def test_growth_is_from_the_first_sample_to_the_last() -> None:
-    assert Growth({1000: 200.0, 2000: 230.0, 3000: 204.5}).grown_mb == 4.5
+    assert MemoryGrowth({1000: 200.0, 2000: 230.0, 3000: 204.5}).grown_mb == 4.5
     assert peak_mb() > 10

@@ -1,1 +1,1 @@
-"""What a run costs: stage times, the budget kept, memory, the association step, side by side with peers."""
+"""Benchmarks: stage times, budget overrun, memory, the association step, and comparison with baselines."""

@@ -1,4 +1,4 @@
-"""What the association step costs at several numbers of objects."""
+"""CPU time of the association step at several numbers of objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mot_dinov3.apps.benchmark.contestants import Makers, Racer
+from mot_dinov3.apps.benchmark.baselines import TrackerFactories, TrackerStep
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.base import TrackerRequest
 
@@ -18,7 +18,7 @@ SIZE = (1920, 1080)
 
 
 def sweep(
-    makers: Makers,
+    factories: TrackerFactories,
     counts: Sequence[int] = OBJECT_COUNTS,
     *,
     frames: int = FRAMES,
@@ -27,21 +27,21 @@ def sweep(
 ) -> dict[str, dict[int, float]]:
     """Return for each tracker and number of objects the CPU milliseconds of a frame's association step.
 
-    Trackers and numbers take turns, so that what disturbs the machine for a while disturbs all alike. A first pass is
-    thrown away (imports, caches); of the others' medians the lowest counts, the one least disturbed.
+    Trackers and numbers take turns, so that a disturbance of the machine affects all alike. The first pass is
+    discarded (imports, caches); of the others' medians the lowest counts, the least disturbed one.
 
     Args:
-        makers: The trackers.
+        factories: The trackers.
         counts: Numbers of objects.
-        frames: Length of each scene; the first third, in which tracks are born, is left out.
-        passes: How many count.
+        frames: Length of each scene; the first third, in which tracks start, is left out.
+        passes: Number of passes that count.
         tick: Called after each tracker's turn.
     """
-    scenes = {count: list(walkers(count, frames)) for count in counts}
-    lowest: dict[str, dict[int, float]] = {name: dict.fromkeys(counts, np.inf) for name in makers}
+    scenes = {count: list(synthetic_walkers(count, frames)) for count in counts}
+    lowest: dict[str, dict[int, float]] = {name: dict.fromkeys(counts, np.inf) for name in factories}
     for number in range(passes + 1):
         for count, scene in scenes.items():
-            for name, make in makers.items():
+            for name, make in factories.items():
                 spent = cpu_ms(make(TrackerRequest(30.0, SIZE, 0.5)), scene)
                 if number:
                     lowest[name][count] = min(lowest[name][count], spent)
@@ -49,45 +49,45 @@ def sweep(
     return lowest
 
 
-def walkers(count: int, frames: int, *, seed: int = 0) -> Iterator[Detections]:
-    """Yield the detections of `count` walkers on a 1920 × 1080 picture: they turn back at its edges, 5 % are missed.
+def synthetic_walkers(count: int, frames: int, *, seed: int = 0) -> Iterator[Detections]:
+    """Yield the detections of `count` walkers in a 1920 × 1080 image: they turn back at its edges, 5 % are missed.
 
     Every walker has a 512-d appearance of its own, to which each frame adds noise.
     """
     rng = np.random.default_rng(seed)
     size = np.stack([rng.uniform(40, 80, count), rng.uniform(100, 200, count)], axis=1)
     room = np.array(SIZE, np.float64) - size
-    place, speed = rng.uniform(0, 1, (count, 2)) * room, rng.normal(0, 4, (count, 2))
+    position, speed = rng.uniform(0, 1, (count, 2)) * room, rng.normal(0, 4, (count, 2))
     own = rng.normal(size=(count, 512))
     for _ in range(frames):
-        place += speed
-        speed = np.where((place < 0) | (place > room), -speed, speed)
-        place = np.clip(place, 0, room)
-        corner = place + rng.normal(0, 1.5, place.shape)
+        position += speed
+        speed = np.where((position < 0) | (position > room), -speed, speed)
+        position = np.clip(position, 0, room)
+        corner = position + rng.normal(0, 1.5, position.shape)
         boxes = np.concatenate([corner, corner + size * np.exp(rng.normal(0, 0.02, size.shape))], axis=1)
-        seen = rng.permutation(np.flatnonzero(rng.random(count) > 0.05))
+        detected = rng.permutation(np.flatnonzero(rng.random(count) > 0.05))
         score = np.clip(rng.normal(0.75, 0.15, count), 0.1, 0.99)
-        look = own + rng.normal(0, 0.3, own.shape)
-        look /= np.linalg.norm(look, axis=1, keepdims=True)
+        embedding = own + rng.normal(0, 0.3, own.shape)
+        embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
         yield Detections(
-            boxes[seen].astype(np.float32),
-            score=score[seen].astype(np.float32),
-            class_id=np.zeros(len(seen), np.int64),
-            embedding=look[seen].astype(np.float32),
+            boxes[detected].astype(np.float32),
+            score=score[detected].astype(np.float32),
+            class_id=np.zeros(len(detected), np.int64),
+            embedding=embedding[detected].astype(np.float32),
         )
 
 
-def cpu_ms(racer: Racer, frames: Sequence[Detections]) -> float:
-    """Return the median CPU milliseconds of a frame; the first third, in which tracks are born, is left out."""
+def cpu_ms(step: TrackerStep, frames: Sequence[Detections]) -> float:
+    """Return the median CPU milliseconds of a frame; the first third, in which tracks start, is left out."""
     spent = []
     for index, rows in enumerate(frames):
         start = time.process_time()
-        racer(index, rows)
+        step(index, rows)
         spent.append(1e3 * (time.process_time() - start))
     return float(np.median(spent[len(spent) // 3 :]))
 
 
-def as_lines(times: Mapping[str, Mapping[int, float]]) -> list[str]:
+def markdown_table(times: Mapping[str, Mapping[int, float]]) -> list[str]:
     """Return the times as the lines of a Markdown table."""
     counts = list(next(iter(times.values()), {}))
     lines = ["| tracker | " + " | ".join(f"N={n}" for n in counts) + " |", "| --- " * (len(counts) + 1) + "|"]

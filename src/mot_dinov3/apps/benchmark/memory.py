@@ -1,4 +1,4 @@
-"""What a run of many hours does to memory: the main job over a source that begins again whenever it ends."""
+"""Memory of a run of many hours: tracking over a source that starts again whenever it ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mot_dinov3.pipeline.inputs import open_ahead
 from mot_dinov3.pipeline.wiring import build_tracking
 from mot_dinov3.video import FrameSource
 
-EARLY = 1000  # frames after which everything that is allocated once has been
+WARM_UP = 1000  # frames after which everything that is allocated once has been
 
 
 @dataclasses.dataclass(frozen=True)
-class Growth:
-    """How memory grew over a long run.
+class MemoryGrowth:
+    """Growth of memory over a long run.
 
     Attributes:
         samples: Frame → resident memory after it, MiB.
@@ -38,11 +38,11 @@ class Growth:
         return values[-1] - values[0]
 
 
-def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
-    """Run over the source again and again until `frames` frames have passed, reading the resident memory on the way.
+def measure_memory(config: TrackConfig, frames: int, tick: Tick) -> MemoryGrowth:
+    """Run over the source repeatedly for `frames` frames, and sample the resident memory.
 
     Raises:
-        UsageError: There are too few frames to see anything, or no source that could be read again.
+        UsageError: There are too few frames, or there is no source.
     """
     if frames < 2:
         raise UsageError(f"--memory needs at least 2 frames, got {frames}", remedy="for example: --memory 20000")
@@ -51,32 +51,32 @@ def watch_memory(config: TrackConfig, frames: int, tick: Tick) -> Growth:
     job = build_tracking(config)
     stages, timer = job.loop.stages, job.loop.timer
     stages.source.close()
-    looped = Looped(functools.partial(open_ahead, config.source, timer), stages.source, frames)
-    again = dataclasses.replace(stages, source=looped, detector=Rewound(stages.detector, looped), check_end=None)
-    step = min(EARLY, frames // 2)
+    looped = LoopedSource(functools.partial(open_ahead, config.source, timer), stages.source, frames)
+    again = dataclasses.replace(stages, source=looped, detector=LoopedDetector(stages.detector, looped), check_end=None)
+    step = min(WARM_UP, frames // 2)
     samples: dict[int, float] = {}
     job.loop.stages = again
 
-    def look() -> bool:
+    def sample() -> bool:
         if looped.passed % step == 0 or looped.passed == frames:
             samples[looped.passed] = resident_mb()
         return tick()
 
-    job.loop.run(stop=look)
-    return Growth(samples)
+    job.loop.run(stop=sample)
+    return MemoryGrowth(samples)
 
 
-class Looped(FrameSource):
-    """A source read again from its start whenever it ends, as one long video.
+class LoopedSource(FrameSource):
+    """A source that starts again whenever it ends, as one long video.
 
     Args:
         open_again: Opens the source.
-        like: The source, for what is known of it.
-        frames: Frames after which it ends for good.
+        like: The source, for its information.
+        frames: Total number of frames.
 
     Attributes:
         passed: Frames so far.
-        original: Index that the last frame has in the source itself.
+        original: Index of the last frame in the source itself.
     """
 
     def __init__(self, open_again: Callable[[], FrameSource], like: FrameSource, frames: int) -> None:
@@ -89,7 +89,6 @@ class Looped(FrameSource):
 
     @override
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames, numbered from 0, on one clock."""
         offset = 0.0
         while True:
             with self._open() as source:
@@ -107,21 +106,21 @@ class Looped(FrameSource):
         """Nothing is open between frames."""
 
 
-class Rewound(Detector):
-    """A detector that is shown every frame under the number that it has in the source: recorded boxes go by it."""
+class LoopedDetector(Detector):
+    """A detector that receives every frame with its index in the source, which recorded detections require."""
 
-    def __init__(self, detector: Detector, looped: Looped) -> None:
+    def __init__(self, detector: Detector, looped: LoopedSource) -> None:
         self._detector = detector
         self._looped = looped
         self.info, self.names = detector.info, detector.names
 
+    @override
     def detect(self, frame: Frame) -> Detections:
-        """Return the detector's boxes."""
         return self._detector.detect(dataclasses.replace(frame, index=self._looped.original))
 
 
 def resident_mb() -> float:
-    """Return the memory that the process has now, MiB; where the system does not tell, the most it ever had."""
+    """Return the resident memory of the process, MiB; its peak where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

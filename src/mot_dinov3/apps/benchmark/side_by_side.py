@@ -1,4 +1,4 @@
-"""Our main job and ``yolo track`` on the same frames in the same run, block by block in turns."""
+"""Our tracking and ``yolo track`` on the same frames in the same run, in alternate blocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.benchmark.contestants import OURS, missing, ultralytics_settings
+from mot_dinov3.apps.benchmark.baselines import OURS, missing, ultralytics_settings
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
@@ -24,18 +24,18 @@ from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.wiring import build_tracking
 
-BLOCK = 20  # frames: long against what a queue of pictures holds, short against what disturbs a machine
+BLOCK = 20  # frames: long compared with a queue of frames, short compared with disturbances of the machine
 Clocks = tuple[Callable[[], float], Callable[[], float]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Pace:
-    """How fast one contestant was.
+class Speed:
+    """Speed of one tracker.
 
     Attributes:
         wall_ms: Milliseconds a frame, median over the blocks.
         cpu_ms: The process's CPU milliseconds a frame in its blocks, likewise.
-        slower: How many times ours it took, wall time, median over the blocks: what disturbs a pair disturbs both.
+        slower: Wall time relative to ours, median over pairs of blocks: a disturbance affects both of a pair.
     """
 
     wall_ms: float
@@ -48,13 +48,13 @@ class Pace:
         return 1e3 / self.wall_ms if self.wall_ms else 0.0
 
 
-def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> dict[str, Pace]:
-    """Race ours against the settings of `yolo track`.
+def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> dict[str, Speed]:
+    """Compare our speed with that of `yolo track`.
 
     Args:
-        config: What ours does; the peers get its source, weights, thresholds, picture size and device.
-        folder: Where a peer's settings are written.
-        tick: Called after each frame of each contestant.
+        config: Our options; the baselines get its source, weights, thresholds, image size and device.
+        folder: Folder for a baseline's settings.
+        tick: Called after each frame of each tracker.
 
     Raises:
         UsageError: There is no YOLO model or no video that `yolo track` could take, or it is not installed.
@@ -74,7 +74,7 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
         for name, settings in yolo_settings(folder).items():
             runs[name] = _until(_yolo_track(config, settings), config.source.end_frame, tick)
         blocks = alternate(runs, block=BLOCK)
-    return paces(blocks)
+    return speeds(blocks)
 
 
 def yolo_settings(folder: Path) -> dict[str, str]:
@@ -125,10 +125,10 @@ def _until(frames: Iterator[object], end: int | None, tick: Callable[[], object]
 def alternate(
     runs: Mapping[str, Iterator[object]], *, block: int, clocks: Clocks = (time.perf_counter, time.process_time)
 ) -> dict[str, list[tuple[float, ...]]]:
-    """Let the contestants take `block` frames in turns and return what each whole block cost, in ms a frame.
+    """Let the runs take `block` frames in turns and return the cost of each whole block, in ms/frame.
 
-    Who begins changes from round to round. The first round, which loads and warms up, does not count. It ends with the
-    round in which somebody runs out of frames.
+    The run that starts changes from round to round. The first round, which loads and warms up, does not count. The
+    last round is the one in which a run has no more frames.
 
     Args:
         runs: Name → its frames; taking one does a frame's work.
@@ -152,11 +152,11 @@ def alternate(
         rounds += 1
 
 
-def paces(blocks: Mapping[str, list[tuple[float, ...]]]) -> dict[str, Pace]:
-    """Return each contestant's pace from what its blocks cost.
+def speeds(blocks: Mapping[str, list[tuple[float, ...]]]) -> dict[str, Speed]:
+    """Return each run's speed from the costs of its blocks.
 
     Raises:
-        UsageError: The video was over before a block had been counted.
+        UsageError: The video ended before a block was counted.
     """
     wall = {name: np.array([cost[0] for cost in costs]) for name, costs in blocks.items()}
     if not len(wall[OURS]):
@@ -164,4 +164,6 @@ def paces(blocks: Mapping[str, list[tuple[float, ...]]]) -> dict[str, Pace]:
             f"the video is too short to compare: {2 * BLOCK} frames are the minimum", remedy="give a longer video"
         )
     cpu = {name: float(np.median([cost[1] for cost in costs])) for name, costs in blocks.items()}
-    return {name: Pace(float(np.median(ms)), cpu[name], float(np.median(ms / wall[OURS]))) for name, ms in wall.items()}
+    return {
+        name: Speed(float(np.median(ms)), cpu[name], float(np.median(ms / wall[OURS]))) for name, ms in wall.items()
+    }

@@ -1,4 +1,4 @@
-"""Our tracker and the installed peers behind one door: detections of a frame in, identified rows out."""
+"""Our tracker and the installed baselines behind one interface: detections of a frame in, identified rows out."""
 
 from __future__ import annotations
 
@@ -30,51 +30,51 @@ ROBOFLOW = (
 )
 OURS = "ours"
 
-Racer = Callable[[int, Detections], Detections]
+TrackerStep = Callable[[int, Detections], Detections]
 """Takes a frame's index and its detections, returns the identified rows."""
 
-Makers = Mapping[str, Callable[[TrackerRequest], Racer]]
-"""Name → what makes a fresh tracker for a scene."""
+TrackerFactories = Mapping[str, Callable[[TrackerRequest], TrackerStep]]
+"""Name → factory of a fresh tracker for a scene."""
 
 
-def contestants(only: Sequence[str] | None, *, embedded: bool) -> tuple[Makers, list[str]]:
-    """Return a maker per tracker, ours and those whose package is installed, and a notice per missing package.
+def tracker_factories(only: Sequence[str] | None, *, embedded: bool) -> tuple[TrackerFactories, list[str]]:
+    """Return a factory per tracker, ours and those whose package is installed, and a notice per missing package.
 
     Args:
-        only: Names to keep (of a peer's tracker, or ``ours``); None keeps all.
-        embedded: The detections carry embeddings: ours comes without them, with all, and with the scheduled ones.
+        only: Names to keep (of a baseline, or ``ours``); None keeps all.
+        embedded: The detections have embeddings: ours is listed without them, with all, and with the scheduled ones.
     """
-    makers: dict[str, Callable[[TrackerRequest], Racer]] = {OURS: Ours}
+    factories: dict[str, Callable[[TrackerRequest], TrackerStep]] = {OURS: OwnTracker}
     if embedded:
-        makers = {f"{OURS}, motion only": functools.partial(Ours, embed="nothing")}
-        makers |= {f"{OURS}, all embedded": Ours, OURS: functools.partial(Ours, embed="scheduled")}
+        factories = {f"{OURS}, motion only": functools.partial(OwnTracker, embed="nothing")}
+        factories |= {f"{OURS}, all embedded": OwnTracker, OURS: functools.partial(OwnTracker, embed="scheduled")}
     packages = {"ultralytics": (ULTRALYTICS, ultralytics_tracker), "trackers": (ROBOFLOW, roboflow_tracker)}
     notices = []
     for package, (names, make) in packages.items():
         if absent := missing(package):
             notices.append(f"the trackers of {package} are skipped: {absent} is not installed")
             continue
-        makers |= {f"{package} {name}": functools.partial(make, name) for name in names}
+        factories |= {f"{package} {name}": functools.partial(make, name) for name in names}
     kept = {
         name: make
-        for name, make in makers.items()
+        for name, make in factories.items()
         if not only or name.split()[-1] in only or (name.startswith(OURS) and OURS in only)
     }
     return kept, notices
 
 
 def missing(package: str) -> str:
-    """Return what is not installed of `package` and what its trackers need, the empty text where nothing is missing."""
+    """Return the first package that the trackers of `package` lack, or an empty string."""
     needed = {"ultralytics": ("ultralytics", "lap"), "trackers": ("trackers", "supervision")}[package]
     return next((name for name in needed if importlib.util.find_spec(name) is None), "")
 
 
-class Ours:
-    """Our tracker with its defaults; `history` holds all frames' rows, corrected by what became known later.
+class OwnTracker:
+    """Our tracker with its defaults; `history` holds the rows of all frames, with later revisions applied.
 
     Args:
-        scene: What it is going to see.
-        embed: ``all`` boxes from the high score on, those that are ``scheduled``, or ``nothing``.
+        scene: Rate and size of the video.
+        embed: ``all`` boxes from the high score on, the ``scheduled`` ones, or ``nothing``.
     """
 
     def __init__(self, scene: TrackerRequest, *, embed: str = "all") -> None:
@@ -110,11 +110,11 @@ class Ours:
         return self.scheduler.run(plan, detections.replace(embedding=None), view, lambda rows: vectors[rows])
 
 
-def ultralytics_tracker(name: str, scene: TrackerRequest) -> Racer:
+def ultralytics_tracker(name: str, scene: TrackerRequest) -> TrackerStep:
     """Return a tracker of Ultralytics with its own settings, without camera motion."""
     import torch
 
-    ultralytics_module()  # so that its import installs nothing and calls nobody
+    ultralytics_module()  # prevents its import from installing packages and from network access
     from ultralytics.engine.results import Boxes
     from ultralytics.trackers.track import TRACKER_MAP
     from ultralytics.utils import IterableSimpleNamespace
@@ -123,12 +123,12 @@ def ultralytics_tracker(name: str, scene: TrackerRequest) -> Racer:
     settings = {**ultralytics_settings(name), "gmc_method": "none", "device": "cpu"}
     tracker: Any = TRACKER_MAP[settings["tracker_type"]](args=IterableSimpleNamespace(**settings))
     width, height = scene.size
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
 
     def step(_: int, detections: Detections) -> Detections:
         classes = np.zeros((len(detections), 1), np.float32)
         boxes = np.concatenate([detections.xyxy, detections.score[:, None], classes], axis=1)
-        rows = np.asarray(tracker.update(Boxes(boxes, picture.shape[:2]), picture), np.float32).reshape(-1, 8)
+        rows = np.asarray(tracker.update(Boxes(boxes, image.shape[:2]), image), np.float32).reshape(-1, 8)
         return identified(rows[:, :4], rows[:, 4])
 
     return step
@@ -144,7 +144,7 @@ def ultralytics_settings(name: str) -> dict[str, Any]:
     return dict(read(find(f"{name}.yaml")))
 
 
-def roboflow_tracker(name: str, _: TrackerRequest) -> Racer:
+def roboflow_tracker(name: str, _: TrackerRequest) -> TrackerStep:
     """Return a tracker of roboflow's `trackers` with its own settings."""
     import supervision
     import trackers
@@ -161,6 +161,6 @@ def roboflow_tracker(name: str, _: TrackerRequest) -> Racer:
 
 
 def identified(xyxy: npt.NDArray[Any], ids: npt.NDArray[Any]) -> Detections:
-    """Return a peer's rows in our form."""
+    """Return a baseline's rows as `Detections`."""
     corners = np.asarray(xyxy, np.float32).reshape(-1, 4)
     return Detections(corners, track_id=ids, track_xyxy=corners)
