@@ -23,16 +23,16 @@ from acceleration import random_vit_s
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.fast_yolo import CONFIDENT, YoloRecipe, halved
+from mot_dinov3.detectors.fast_yolo import CONFIDENT, YoloConversion, to_half
 from mot_dinov3.detectors.yolo import YoloDetector
 from mot_dinov3.features.base import CropEmbedder, crop_windows, cut
 from mot_dinov3.features.device_crops import DeviceExtractor
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.loading import sample_crops
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import shortest
+from mot_dinov3.features.precision import lowest_safe_precision
+from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.sample_images import Samples
 from mot_dinov3.video import SourceConfig, open_source
 
 IMGSZ = 960
@@ -85,7 +85,7 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
             there.prepare(image, windows)
             spent["opencv"] += between - start
             spent["torch"] += time.process_time() - between
-    _, precision = shortest(here.runtime, ("bf16", "fp16"), here.preprocessing.batch(sample_crops()))
+    _, precision = lowest_safe_precision(here.runtime, ("bf16", "fp16"), here.preprocessing.batch(sample_crops()))
     print(
         f"{name}: cosine {min(cosines):.5f} at worst of {len(cosines)} crops, which take "
         f"{spent['torch'] / spent['opencv']:.1f} times as long as with OpenCV; runs in {precision}"
@@ -95,9 +95,9 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
 def boxes(args: argparse.Namespace) -> None:
     """Compare boxes."""
     weights, config = args.shared / "models/yolov8n.pt", DetectorConfig(conf=CONFIDENT / 2, imgsz=IMGSZ)
-    recipe = YoloRecipe(weights, IMGSZ, Samples(), trust=False)
+    spec = YoloConversion(weights, IMGSZ, Samples(), trust=False)
     original = YoloDetector(weights, config, device="cpu")
-    others = {p: halved(recipe, config, device="cpu", precision=p, checked=False) for p in ("fp32", "fp16", "bf16")}
+    others = {p: to_half(spec, config, device="cpu", precision=p, checked=False) for p in ("fp32", "fp16", "bf16")}
     apart: dict[str, list[float]] = {precision: [] for precision in others}
     for video in ("videos/people_1080p.mp4", "tracking/vtest.avi"):
         for frame in pictures(args.shared / "data" / video, args):

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
+from mot_dinov3.models.sample_images import photographs
+
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
-from mot_dinov3.detectors.fast_yolo import found_again
+from mot_dinov3.detectors.fast_yolo import matched_boxes
 from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.sample_images import photographs
 from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -94,8 +95,8 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(shared: Path, mon
 def test_found_again_means_near_and_of_the_same_class() -> None:
     sure = Detections(np.array([[0, 0, 10, 10]] * 4, np.float32) + 20 * np.arange(4)[:, None], class_id=np.arange(4))
     there = Detections(sure.xyxy + np.array([[0.9], [1.1], [0.0], [-1.0]], np.float32), class_id=np.array([0, 1, 7, 3]))
-    assert found_again(sure, there).tolist() == [True, False, False, True]
-    assert found_again(sure, there[:0]).tolist() == [False] * 4
+    assert matched_boxes(sure, there).tolist() == [True, False, False, True]
+    assert matched_boxes(sure, there[:0]).tolist() == [False] * 4
 
 
 @pytest.mark.slow
@@ -116,7 +117,7 @@ def test_the_same_boxes_in_a_real_video(shared: Path, precision: str, share: flo
             sure = original.detect(frame)
             sure = sure[sure.score >= 0.5]
             total += len(sure)
-            found += int(found_again(sure, built.detector.detect(frame)).sum())
+            found += int(matched_boxes(sure, built.detector.detect(frame)).sum())
     assert total > 50
     assert found >= share * total
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mot_dinov3.models.sample_images import photographs
 
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors import fast_yolo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
-from mot_dinov3.detectors.heads import TorchRaw
+from mot_dinov3.detectors.heads import TorchHead
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.sample_images import photographs
 
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]
 
@@ -97,7 +97,7 @@ def test_only_cells_above_the_threshold_leave_the_device() -> None:
 
     picture = np.zeros((1, 32, 32, 3), np.uint8)
     picture[..., 2] = 255  # red, which comes first in what a network is given
-    raw = TorchRaw(Cells(), device="cpu", precision="fp32").find(picture, 0.75)
+    raw = TorchHead(Cells(), device="cpu", precision="fp32").find(picture, 0.75)
     assert raw.cells.tolist() == [1, 2]
     np.testing.assert_allclose(raw.distances, [[2, 1, 1, 1], [3, 2, 2, 2]])
     np.testing.assert_allclose(raw.logits, [[1, -2], [-4, 3]])

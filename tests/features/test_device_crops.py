@@ -23,10 +23,9 @@ from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.histogram import HistogramEmbedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import shortest
-from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.features.precision import lowest_safe_precision
+from mot_dinov3.models.devices import DeviceConfig, upload
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
-from mot_dinov3.models.upload import upload
 from mot_dinov3.testing import check_embedder
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -168,7 +167,7 @@ PIXELS = np.random.default_rng(0).random((6, 3, 8, 8), np.float32)
 def test_the_first_precision_that_gives_the_same_is_taken(module: torch.nn.Module, precision: str) -> None:
     whole = TorchRuntime(module, device="cpu", precision="fp32")
     before = whole.run(PIXELS)
-    runtime, found = shortest(whole, ("fp16", "bf16", "fp32"), PIXELS)
+    runtime, found = lowest_safe_precision(whole, ("fp16", "bf16", "fp32"), PIXELS)
     assert found == precision
     assert next(runtime.module.parameters()).dtype == {"fp16": torch.float16, "bf16": torch.bfloat16}.get(
         precision, torch.float32
@@ -189,7 +188,7 @@ def test_what_turns_the_embeddings_is_not_taken() -> None:
             return (pixels.mean((2, 3)) + self.base) - self.base
 
     whole = TorchRuntime(Differences(), device="cpu", precision="fp32")
-    assert shortest(whole, ("bf16",), PIXELS)[1] == "fp32"
+    assert lowest_safe_precision(whole, ("bf16",), PIXELS)[1] == "fp32"
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
@@ -219,7 +218,7 @@ def real_osnet(shared: Path) -> tuple[NetworkExtractor, TorchRuntime]:
 def test_the_real_osnet_takes_fp16_because_bf16_turns_it(shared: Path) -> None:
     extractor, runtime = real_osnet(shared)
     crops = extractor.preprocessing.batch(loading.sample_crops())
-    assert shortest(runtime, ("bf16", "fp16", "fp32"), crops)[1] == "fp16"
+    assert lowest_safe_precision(runtime, ("bf16", "fp16", "fp32"), crops)[1] == "fp16"
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.models import devices
-from mot_dinov3.models.devices import DeviceConfig, Plan, plan_run, resolve_device, resolve_precision
+from mot_dinov3.models.devices import DeviceConfig, DevicePlan, plan_run, resolve_device, resolve_precision
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_auto_tries_bf16_then_fp32_and_never_int8() -> None:
     assert plan_run(DeviceConfig("cpu")).openvino == ("bf16", "fp32")
     assert plan_run(DeviceConfig("cpu", precision="fp32")).openvino == ("fp32",)
     assert plan_run(DeviceConfig("cpu", precision="bf16", accel="openvino")).openvino == ("bf16",)
-    assert plan_run(DeviceConfig("cpu", accel="torch")) == Plan("cpu")
+    assert plan_run(DeviceConfig("cpu", accel="torch")) == DevicePlan("cpu")
 
 
 @pytest.mark.usefixtures("modern")
@@ -122,7 +122,7 @@ def test_openvino_that_is_asked_for_and_missing_names_the_extra(monkeypatch: pyt
 
 @pytest.mark.usefixtures("cards")
 def test_a_card_is_not_for_openvino() -> None:
-    assert plan_run(DeviceConfig("cuda")) == Plan("cuda:0")
+    assert plan_run(DeviceConfig("cuda")) == DevicePlan("cuda:0")
     with pytest.raises(UsageError, match="runs on the CPU, not on cuda:0"):
         plan_run(DeviceConfig("cuda", accel="openvino"))
 

@@ -125,6 +125,12 @@ def closest(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, short enough for a message."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UnknownNameError:
     """Build the error for a `name` that is not among the `valid` ones of its `kind`."""
     names = sorted(valid)

@@ -15,9 +15,9 @@ from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import entry_point, split_reference
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import OPEN_DETECTOR
-from mot_dinov3.models.sample_images import Samples
 
 if TYPE_CHECKING:
     from mot_dinov3.detectors.motion import MotionConfig

@@ -23,7 +23,7 @@ OFFSET = 7680.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
+class Letterbox:
     """How a picture lies in the network's input.
 
     Attributes:
@@ -64,7 +64,7 @@ class Fit:
 
 
 @functools.lru_cache(maxsize=64)
-def fit(picture: tuple[int, int], imgsz: int, stride: int) -> Fit:
+def fit(picture: tuple[int, int], imgsz: int, stride: int) -> Letterbox:
     """Return how a ``(width, height)`` picture lies in the smallest input of whole strides with `imgsz` as longer side.
 
     Args:
@@ -77,7 +77,9 @@ def fit(picture: tuple[int, int], imgsz: int, stride: int) -> Fit:
     inner = (max(round(picture[0] * ratio), 1), max(round(picture[1] * ratio), 1))
     across, down = ((side - length) % stride / 2 for length in inner)
     left, top = round(across - 0.1), round(down - 0.1)
-    return Fit(inner[1] + top + round(down + 0.1), inner[0] + left + round(across + 0.1), inner, left, top, picture)
+    return Letterbox(
+        inner[1] + top + round(down + 0.1), inner[0] + left + round(across + 0.1), inner, left, top, picture
+    )
 
 
 @dataclasses.dataclass(frozen=True)

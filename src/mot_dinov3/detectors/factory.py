@@ -9,8 +9,8 @@ from mot_dinov3.core.registry import check_members, resolve
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import MEMBERS, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.motion import MotionConfig, MotionDetector
+from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.sample_images import Samples
 
 
 @dataclasses.dataclass(frozen=True)

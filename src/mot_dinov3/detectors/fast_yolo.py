@@ -12,18 +12,17 @@ import numpy as np
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.errors import UsageError, first_line
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
-from mot_dinov3.detectors.heads import RawNetwork, TorchRaw, VinoRaw
+from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
 from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector, load_network
-from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain
+from mot_dinov3.models.conversion import CheckResult, ConversionError, Converted, Samples, convert_cached, photographs
 from mot_dinov3.models.devices import is_gpu, plan_run
-from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
-from mot_dinov3.models.sample_images import Samples, photographs
+from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +47,7 @@ _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, a
 
 
 @dataclasses.dataclass(frozen=True)
-class Origin:
+class ModelSource:
     """What a network is, for messages and files.
 
     Attributes:
@@ -69,16 +68,16 @@ class FastYolo(Detector):
 
     Args:
         network: The network.
-        facts: What `YoloRecipe.raw` found.
+        facts: What `YoloConversion.raw` found.
         config: Threshold, picture size and classes.
-        origin: What it is.
+        source: What it is.
 
     Raises:
         ConfigError: A class that the model does not know.
     """
 
     def __init__(
-        self, network: RawNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, origin: Origin
+        self, network: HeadNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, source: ModelSource
     ) -> None:
         self.names: Mapping[int, str] = {int(class_id): name for class_id, name in facts["names"].items()}
         self._network = network
@@ -88,14 +87,14 @@ class FastYolo(Detector):
         self._imgsz = config.side
         self._classes = parse_classes(config.classes, self.names)
         details = {
-            "backend": origin.backend,
+            "backend": source.backend,
             "classes": None if self._classes is None else list(self._classes),
             "conf_thresh": self._conf,
             "imgsz": self._imgsz,
             "task": "detect",
         }
         self.info = ModelInfo(
-            "ultralytics", str(origin.weights), origin.device, origin.precision, details, origin.backend
+            "ultralytics", str(source.weights), source.device, source.precision, details, source.backend
         )
 
     @override
@@ -124,7 +123,7 @@ class FastYolo(Detector):
         return rows[suppress(xyxy[rows], class_id[rows], score[rows], iou=IOU)][:MAX_DETECTIONS]
 
 
-class YoloRecipe:
+class YoloConversion:
     """How an Ultralytics checkpoint becomes a converted network.
 
     Args:
@@ -176,41 +175,43 @@ class YoloRecipe:
         """
         network, facts = self.raw()
         try:
-            return Converted(convert(network, Pixels((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts)
+            return Converted(
+                convert(network, Normalization((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts
+            )
         except RuntimeError as error:
-            raise ConversionError(f"OpenVINO cannot convert it: {str(error).strip().splitlines()[0]}") from error
+            raise ConversionError(f"OpenVINO cannot convert it: {first_line(error)}") from error
 
-    def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
+    def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
         """Compare a converted network's boxes with those of Ultralytics' own predictor.
 
         bf16 moves sides by about 0.2 % of a box's length, most where the picture's edge hides them: whether that is
         less than a pixel depends on the source.
         """
-        return self.compare(VinoRaw(network), facts, "cpu")
+        return self.compare(OpenVinoHead(network), facts, "cpu")
 
-    def compare(self, network: RawNetwork, facts: Mapping[str, Any], device: str) -> Verdict:
+    def compare(self, network: HeadNetwork, facts: Mapping[str, Any], device: str) -> CheckResult:
         """Compare a network's boxes with those of Ultralytics' own predictor, in fp32 on `device`."""
         config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
         original = YoloDetector(self.weights, config, device=device, trust=self._trust)
-        other = FastYolo(network, facts, config, origin=Origin(self.weights, "", device, ""))
+        other = FastYolo(network, facts, config, source=ModelSource(self.weights, "", device, ""))
         total = found = 0
-        for picture in itertools.chain(self._samples.pictures(), photographs()):
+        for picture in itertools.chain(self._samples.images(), photographs()):
             if total >= ENOUGH:
                 break
             frame = Frame(0, 0.0, picture)
             sure = original.detect(frame)
             sure = sure[sure.score >= CONFIDENT]
             total += len(sure)
-            found += int(found_again(sure, other.detect(frame)).sum())
+            found += int(matched_boxes(sure, other.detect(frame)).sum())
         passed = total > 0 and found >= SHARE * total
-        return Verdict(passed, f"{found} of {total} confident boxes are within {TOLERANCE:g} px of the original's")
+        return CheckResult(passed, f"{found} of {total} confident boxes are within {TOLERANCE:g} px of the original's")
 
 
-def halved(recipe: YoloRecipe, config: DetectorConfig, *, device: str, precision: str, checked: bool) -> FastYolo:
+def to_half(spec: YoloConversion, config: DetectorConfig, *, device: str, precision: str, checked: bool) -> FastYolo:
     """Return a detector that computes in half precision in torch.
 
     Args:
-        recipe: Where its network comes from.
+        spec: Where its network comes from.
         config: Threshold, picture size and classes.
         device: Where it runs.
         precision: ``bf16`` or ``fp16``.
@@ -221,16 +222,16 @@ def halved(recipe: YoloRecipe, config: DetectorConfig, *, device: str, precision
         ConfigError: A class that the model does not know.
         ModelError: It cannot be loaded.
     """
-    module, facts = recipe.raw()
+    module, facts = spec.raw()
     try:
-        network = TorchRaw(module, device=device, precision=precision)
+        network = TorchHead(module, device=device, precision=precision)
         network.find(np.zeros((1, *_EXAMPLE, 3), np.uint8), 0.0)
-        verdict = recipe.compare(network, facts, device) if checked else Verdict(True, "")
+        verdict = spec.compare(network, facts, device) if checked else CheckResult(True, "")
     except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
-        raise ConversionError(f"it does not run in {precision}: {str(error).strip().splitlines()[0]}") from error
+        raise ConversionError(f"it does not run in {precision}: {first_line(error)}") from error
     if not verdict.passed:
         raise ConversionError(f"in {precision}, {verdict.figure}")
-    return FastYolo(network, facts, config, origin=Origin(recipe.weights, "torch", device, precision))
+    return FastYolo(network, facts, config, source=ModelSource(spec.weights, "torch", device, precision))
 
 
 def open_yolo(request: DetectorRequest) -> Detector:
@@ -257,25 +258,25 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
         return YoloDetector(weights, config, device=device.device), ()
     plan = plan_run(device)
     notices = plan.notices
-    recipe = YoloRecipe(weights, config.side, request.samples, trust=device.trust_weights)
+    spec = YoloConversion(weights, config.side, request.samples, trust=device.trust_weights)
     if plan.openvino:
-        obtained = obtain(recipe, plan.openvino)
-        notices += obtained.notices
-        if obtained.network is not None:
-            origin = Origin(weights, "openvino", "cpu", obtained.precision)
-            return FastYolo(VinoRaw(obtained.network), obtained.facts, config, origin=origin), notices
+        result = convert_cached(spec, plan.openvino)
+        notices += result.notices
+        if result.network is not None:
+            source = ModelSource(weights, "openvino", "cpu", result.precision)
+            return FastYolo(OpenVinoHead(result.network), result.facts, config, source=source), notices
     # In torch, half precision is for GPUs, and fp16 the better half: as fast as bf16, and boxes an eighth as far off.
     auto = device.precision == "auto"
     precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
     if precision != "fp32":
         try:
-            return halved(recipe, config, device=plan.device, precision=precision, checked=auto), notices
+            return to_half(spec, config, device=plan.device, precision=precision, checked=auto), notices
         except ConversionError as error:
             notices += (f"'{weights}' runs in fp32: {error}",)
     return YoloDetector(weights, config, device=plan.device, trust=device.trust_weights), notices
 
 
-def found_again(sure: Detections, there: Detections) -> BoolArray:
+def matched_boxes(sure: Detections, there: Detections) -> BoolArray:
     """Return which rows of `sure` have one of their class in `there` whose sides are nearly the same."""
     apart = np.abs(sure.xyxy[:, None] - there.xyxy[None]).max(axis=2, initial=0.0)
     same = sure.class_id[:, None] == there.class_id[None]

@@ -13,14 +13,14 @@ import numpy as np
 
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.models.devices import torch_dtype
-from mot_dinov3.models.openvino import VinoNetwork
+from mot_dinov3.models.openvino import OpenVinoNetwork
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclasses.dataclass(frozen=True)
-class Raw:
+class HeadOutput:
     """What a head's convolutions give for the cells that may hold something.
 
     Attributes:
@@ -34,36 +34,36 @@ class Raw:
     logits: FloatArray
 
 
-class RawNetwork(Protocol):
+class HeadNetwork(Protocol):
     """Runs a network."""
 
-    def find(self, picture: Image, least: float) -> Raw:
+    def find(self, picture: Image, least: float) -> HeadOutput:
         """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`."""
         ...
 
 
-class VinoRaw:
+class OpenVinoHead:
     """A converted network.
 
     Args:
         network: It; it gives raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
     """
 
-    def __init__(self, network: VinoNetwork) -> None:
+    def __init__(self, network: OpenVinoNetwork) -> None:
         self._network = network
 
-    def find(self, picture: Image, least: float) -> Raw:
+    def find(self, picture: Image, least: float) -> HeadOutput:
         """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`."""
         distances, logits = self._network.run(picture)
         cells = np.flatnonzero(logits[0].max(axis=0) > least)
-        return Raw(cells, distances[0].T[cells], logits[0][:, cells])
+        return HeadOutput(cells, distances[0].T[cells], logits[0][:, cells])
 
 
-class TorchRaw:
-    """A network in torch, its weights held in the number format that it computes in.
+class TorchHead:
+    """A network in torch, its weights stored in the number format that it computes in.
 
     Args:
-        network: As `VinoRaw` describes it, for normalised ``(n, 3, h, w)`` RGB; it is changed in place.
+        network: As `OpenVinoHead` describes it, for normalised ``(n, 3, h, w)`` RGB; it is changed in place.
         device: ``cpu``, ``mps`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16``.
     """
@@ -76,18 +76,18 @@ class TorchRaw:
         module = network.eval().to(self._device, self._dtype)
         self._network = module.to(memory_format=torch.channels_last)
 
-    def find(self, picture: Image, least: float) -> Raw:
+    def find(self, picture: Image, least: float) -> HeadOutput:
         """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`.
 
         Only those cells leave the device, and the picture goes there as bytes.
         """
         import torch
 
-        from mot_dinov3.models.upload import upload
+        from mot_dinov3.models.devices import upload
 
         with torch.inference_mode():
             pixels = upload(picture, self._device).flip(-1).permute(0, 3, 1, 2)
             distances, logits = self._network(pixels.to(self._dtype, memory_format=torch.channels_last) / 255)
             cells = (logits[0].amax(0).float() > least).nonzero()[:, 0]
             found = (cells, distances[0].T[cells].float(), logits[0][:, cells].float())
-            return Raw(*(tensor.cpu().numpy() for tensor in found))
+            return HeadOutput(*(tensor.cpu().numpy() for tensor in found))

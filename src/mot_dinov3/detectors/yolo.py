@@ -10,7 +10,7 @@ import numpy as np
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
-from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
@@ -143,9 +143,8 @@ def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]
             remedy="install it, or give the weights in another format (.pt, .onnx)",
         ) from error
     except _load_errors(weights) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"detector weights '{weights}' cannot be loaded: {reason[:200]}",
+            f"detector weights '{weights}' cannot be loaded: {first_line(error)}",
             remedy="they may be truncated, or not an Ultralytics model: download or export them again",
         ) from error
 

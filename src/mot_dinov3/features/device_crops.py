@@ -15,8 +15,8 @@ import torch
 
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
+from mot_dinov3.models.devices import upload
 from mot_dinov3.models.pretrained import Preprocessing
-from mot_dinov3.models.upload import upload
 
 
 class DeviceExtractor(NetworkExtractor):

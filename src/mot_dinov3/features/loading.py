@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mot_dinov3.core.errors import first_line
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.base import EmbedderRequest, Extractor, cut
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import LEAST_COSINE, shortest
-from mot_dinov3.models.conversion import ConversionError, Converted, Verdict, obtain
-from mot_dinov3.models.devices import Plan, gpu_precisions, is_gpu, plan_run, resolve_precision
-from mot_dinov3.models.openvino import Pixels, VinoNetwork, convert
+from mot_dinov3.features.precision import LEAST_COSINE, lowest_safe_precision
+from mot_dinov3.models.conversion import CheckResult, ConversionError, Converted, convert_cached, photographs
+from mot_dinov3.models.devices import DevicePlan, gpu_precisions, is_gpu, plan_run, resolve_precision
+from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
-from mot_dinov3.models.sample_images import photographs
 
 if TYPE_CHECKING:
     import torch
@@ -95,21 +95,23 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
         UsageError: The device, the precision or OpenVINO is not to be had.
     """
     plan = plan_run(request.device)
-    recipe = NetworkRecipe(source, request)
+    spec = EmbedderConversion(source, request)
     if not plan.openvino:
-        return _in_torch(recipe, plan, request, plan.notices)
-    obtained = obtain(recipe, plan.openvino)
-    notices = (*plan.notices, *obtained.notices)
-    if obtained.network is None:
-        return _in_torch(recipe, plan, request, notices)
-    facts = obtained.facts
+        return _in_torch(spec, plan, request, plan.notices)
+    result = convert_cached(spec, plan.openvino)
+    notices = (*plan.notices, *result.notices)
+    if result.network is None:
+        return _in_torch(spec, plan, request, notices)
+    facts = result.facts
     details = {"kind": facts["kind"], "size": facts["size"], **source.details}
-    info = ModelInfo(source.name, request.model, "cpu", obtained.precision, details, "openvino")
-    return OpenedNetwork(VinoExtractor(obtained.network, *facts["size"]), info, notices)
+    info = ModelInfo(source.name, request.model, "cpu", result.precision, details, "openvino")
+    return OpenedNetwork(OpenVinoExtractor(result.network, *facts["size"]), info, notices)
 
 
-def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notices: tuple[str, ...]) -> OpenedNetwork:
-    loaded, wanted, source = recipe.loaded(), request.device.precision, recipe.source
+def _in_torch(
+    spec: EmbedderConversion, plan: DevicePlan, request: EmbedderRequest, notices: tuple[str, ...]
+) -> OpenedNetwork:
+    loaded, wanted, source = spec.loaded(), request.device.precision, spec.source
     prepared = loaded.preprocessing
     on_gpu = is_gpu(plan.device)
     if wanted == "auto" and plan.device == "cpu" and source.torch_precision:
@@ -118,7 +120,7 @@ def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notic
     runtime = TorchRuntime(loaded.module, device=plan.device, precision=precision, channels_last=loaded.channels_last)
     extractor = NetworkExtractor(request.model, prepared, runtime)
     if on_gpu and wanted == "auto":
-        runtime, precision = shortest(runtime, gpu_precisions(plan.device), prepared.batch(sample_crops()))
+        runtime, precision = lowest_safe_precision(runtime, gpu_precisions(plan.device), prepared.batch(sample_crops()))
     if on_gpu:
         from mot_dinov3.features.device_crops import DeviceExtractor
 
@@ -128,7 +130,7 @@ def _in_torch(recipe: NetworkRecipe, plan: Plan, request: EmbedderRequest, notic
     return OpenedNetwork(extractor, info, notices)
 
 
-class NetworkRecipe:
+class EmbedderConversion:
     """How an embedder's network is converted, and checked on crops of photographs.
 
     Args:
@@ -176,16 +178,16 @@ class NetworkRecipe:
         try:
             model = convert(loaded.module, _pixels(prepared), example=size, size=size)
         except RuntimeError as error:
-            raise ConversionError(f"OpenVINO cannot convert it: {str(error).strip().splitlines()[0]}") from error
+            raise ConversionError(f"OpenVINO cannot convert it: {first_line(error)}") from error
         return Converted(model, {"kind": loaded.kind, "size": list(size)})
 
-    def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
+    def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
         """Compare its embeddings of crops with those of the original."""
         crops = sample_crops()
         wanted = unit_rows(self._original().extract(crops))
-        given = unit_rows(VinoExtractor(network, *facts["size"]).extract(crops))
+        given = unit_rows(OpenVinoExtractor(network, *facts["size"]).extract(crops))
         least = float(np.einsum("nd,nd->n", wanted, given).min())
-        return Verdict(least >= LEAST_COSINE, f"the cosine to the original embedding is {least:.4f} at minimum")
+        return CheckResult(least >= LEAST_COSINE, f"the cosine to the original embedding is {least:.4f} at minimum")
 
     def _original(self) -> NetworkExtractor:
         loaded = self.loaded()
@@ -193,7 +195,7 @@ class NetworkRecipe:
         return NetworkExtractor(self.name, loaded.preprocessing, runtime)
 
 
-class VinoExtractor:
+class OpenVinoExtractor:
     """An `Extractor` made of a converted network, which prepares the pixels itself.
 
     Args:
@@ -202,7 +204,7 @@ class VinoExtractor:
         width: Pixels of its input.
     """
 
-    def __init__(self, network: VinoNetwork, height: int, width: int) -> None:
+    def __init__(self, network: OpenVinoNetwork, height: int, width: int) -> None:
         self._network = network
         self._size = (height, width)
 
@@ -230,8 +232,8 @@ def sample_crops() -> list[Image]:
     return near + [np.ascontiguousarray(crop[::FAR, ::FAR]) for crop in near]
 
 
-def _pixels(prepared: Preprocessing) -> Pixels:
+def _pixels(prepared: Preprocessing) -> Normalization:
     red, green, blue = (value / prepared.scale for value in prepared.mean)
     mean = (red, green, blue)
     red, green, blue = (value / prepared.scale for value in prepared.std)
-    return Pixels(mean, (red, green, blue))
+    return Normalization(mean, (red, green, blue))

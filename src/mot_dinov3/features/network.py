@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.models.devices import torch_dtype
 from mot_dinov3.models.pretrained import Preprocessing
@@ -52,8 +52,7 @@ class NetworkExtractor:
         try:
             rows = self.extract([np.full((64, 32, 3), 128, np.uint8)])
         except (RuntimeError, ValueError, IndexError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"model '{name}' does not run on {size} input: {reason}") from error
+            raise ModelError(f"model '{name}' does not run on {size} input: {first_line(error)}") from error
         if rows.ndim != 2 or len(rows) != 1 or not np.isfinite(rows).all():
             raise ModelError(
                 f"model '{name}' returns no usable embedding for {size} input (shape {rows.shape}, "

@@ -7,12 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.core.errors import ConfigError, ModelError
+from mot_dinov3.core.errors import ConfigError, ModelError, first_line
 from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
 from mot_dinov3.features.network import NetworkExtractor, Runtime
-from mot_dinov3.models.checkpoints import first_line, open_checkpoint, open_script
+from mot_dinov3.models.checkpoints import open_checkpoint, open_script
 from mot_dinov3.models.hub import find_local
 from mot_dinov3.models.pretrained import Preprocessing
 

@@ -1,6 +1,6 @@
-"""The shortest number format in which a network on a GPU still gives the same embeddings.
+"""The lowest_safe_precision number format in which a network on a GPU still gives the same embeddings.
 
-The weights are held in it, so that none is converted while a frame waits, as autocast would do. What that costs a
+The weights are stored in it, so that none is converted while a frame waits, as autocast would do. What that costs a
 network is not known beforehand (OSNet turns by 0.002 in bf16, a large activation is infinite in fp16), so it is tried.
 """
 
@@ -21,7 +21,9 @@ LEAST_COSINE = 0.999
 log = logging.getLogger(__name__)
 
 
-def shortest(whole: TorchRuntime, precisions: Sequence[str], pixels: FloatArray) -> tuple[TorchRuntime, str]:
+def lowest_safe_precision(
+    whole: TorchRuntime, precisions: Sequence[str], pixels: FloatArray
+) -> tuple[TorchRuntime, str]:
     """Return a network in the first precision whose embeddings are those of fp32, and that precision.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core.errors import ModelError, UsageError
+from mot_dinov3.core.errors import ModelError, UsageError, first_line
 from mot_dinov3.core.structures import FloatArray
 from mot_dinov3.models import openvino
 from mot_dinov3.models.devices import DeviceConfig, resolve_precision
@@ -84,7 +84,7 @@ class OpenVinoRuntime:
         if self.precision not in openvino.HINTS:
             raise UsageError(f"precision '{precision}' is not available for '{path}'", remedy="valid here: fp32, bf16")
         try:
-            self._network = core.compile_model(str(network_file(path)), "CPU", openvino.options(self.precision))
+            self._network = core.compile_model(str(network_file(path)), "CPU", openvino.compile_options(self.precision))
             port = self._network.input()
         except RuntimeError as error:
             raise damaged(path, error) from error
@@ -189,6 +189,6 @@ def missing_extra(path: Path, package: str, extra: str) -> ModelError:
 
 def damaged(path: Path, error: BaseException) -> ModelError:
     """Build the error for a file that its runtime refuses."""
-    text = str(error).strip()
-    reason = text.splitlines()[0][:200] if text else type(error).__name__
-    return ModelError(f"model '{path}' cannot be run: {reason}", remedy="the file is damaged or has another format")
+    return ModelError(
+        f"model '{path}' cannot be run: {first_line(error)}", remedy="the file is damaged or has another format"
+    )

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import Image, IntArray
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.models.checkpoints import first_line, open_checkpoint
+from mot_dinov3.models.checkpoints import open_checkpoint
 
 WEIGHTS = "cutie-base-mega.pth"
 PROJECT = "https://github.com/hkchengrex/Cutie"

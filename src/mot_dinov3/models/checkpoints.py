@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.compat import PROTOCOL_MAY_LACK, SCRIPTS_GO, without_warning
-from mot_dinov3.core.errors import ModelError, UntrustedModelError
+from mot_dinov3.core.errors import ModelError, UntrustedModelError, first_line
 
 Allow = Callable[[str], object | None]
 """Returns what stands for a name (``module.Class``) in a checkpoint, or None for what has no business there."""
@@ -147,12 +147,6 @@ def _unreadable(path: Path, reason: str) -> ModelError:
         f"weights '{path}' cannot be read: {reason}",
         remedy="the file is damaged, or not a plain torch checkpoint; download or export it again",
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, short enough for a message."""
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def open_script(path: Path, *, trust: bool = False) -> Any:

@@ -1,18 +1,24 @@
-"""From a recipe to a network that runs: found in the store or converted, checked in each precision, or given up."""
+"""Conversion of torch networks to OpenVINO: cached, checked against the original in each precision, or given up."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot_dinov3.models.conversion_cache import Entry, NetworkStore, content_hash
-from mot_dinov3.models.openvino import VinoNetwork, openvino_module
+import numpy as np
+
+from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.structures import Image
+from mot_dinov3.models.conversion_cache import CacheEntry, ConversionCache, content_hash
+from mot_dinov3.models.openvino import OpenVinoNetwork, openvino_module
 
 FORMAT = 1
 """To be counted up when entries made by an older version of this code must not be used any more."""
@@ -21,12 +27,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """Whether a converted network does what the original does.
+class CheckResult:
+    """Outcome of comparing a converted network with the original.
 
     Attributes:
         passed: Whether it may be used.
-        figure: What was measured, in words.
+        figure: The measurement, in words.
     """
 
     passed: bool
@@ -35,11 +41,11 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """What a conversion gives.
+    """A converted network.
 
     Attributes:
         model: An `openvino.Model`.
-        facts: What is to be known of it without the original, plain JSON values.
+        facts: Properties of the original that its use needs, plain JSON values.
     """
 
     model: Any
@@ -47,16 +53,16 @@ class Converted:
 
 
 class ConversionError(Exception):
-    """A network that has no fast path; the message says why. It never leaves this package and its recipes."""
+    """A network that has no fast path; the message says why. Callers fall back to torch."""
 
 
-class Recipe(Protocol):
-    """What makes a network.
+class ConversionSpec(Protocol):
+    """A network to be converted.
 
     Attributes:
         name: The model, for messages.
-        files: All that its content depends on.
-        options: What else it depends on (input size, pooling, …), plain JSON values.
+        files: Files that its content depends on.
+        options: Further parameters that it depends on (input size, pooling, …), plain JSON values.
         libraries: Distributions whose versions matter beside OpenVINO's.
         situation: What the outcome of its check depends on, beside the network and the precision.
     """
@@ -65,8 +71,9 @@ class Recipe(Protocol):
     files: Sequence[Path]
     options: Mapping[str, Any]
     libraries: Sequence[str]
-    situation: str
+    situation: str = ""
 
+    @abstractmethod
     def convert(self) -> Converted:
         """Load the original and convert it.
 
@@ -74,106 +81,107 @@ class Recipe(Protocol):
             ConversionError: It has no fast path.
             MotError: It cannot be loaded at all.
         """
-        ...
 
-    def check(self, network: VinoNetwork, facts: Mapping[str, Any]) -> Verdict:
-        """Compare a converted network with the original on real pictures."""
-        ...
+    @abstractmethod
+    def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
+        """Compare a converted network with the original on real images."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Obtained:
+class ConversionResult:
     """A network that may be used, or the reason why there is none.
 
     Attributes:
-        network: It, or None.
-        precision: What it computes in; empty where there is none.
-        facts: What its conversion found worth knowing.
-        notices: What the user should be told, a line each.
+        network: The compiled network, or None.
+        precision: Number format that it computes in; empty where there is none.
+        facts: See `Converted`.
+        notices: Lines for the user.
     """
 
-    network: VinoNetwork | None
+    network: OpenVinoNetwork | None
     precision: str
     facts: Mapping[str, Any]
     notices: tuple[str, ...]
 
 
-def obtain(recipe: Recipe, precisions: Sequence[str], *, store: NetworkStore | None = None) -> Obtained:
-    """Return the converted network of `recipe` in the first of `precisions` that passes its check.
+def convert_cached(
+    spec: ConversionSpec, precisions: Sequence[str], *, cache: ConversionCache | None = None
+) -> ConversionResult:
+    """Return the converted network of `spec` in the first of `precisions` that passes its check.
 
     Raises:
         MotError: The original cannot be loaded.
     """
-    store = store or NetworkStore()
+    cache = cache or ConversionCache()
     try:
-        held = _hold(recipe, store)
-        return _first_good(recipe, precisions, held, store)
+        return _first_passing(spec, precisions, _load_or_convert(spec, cache), cache)
     except ConversionError as error:
-        return Obtained(None, "", {}, (f"'{recipe.name}' runs in torch instead of OpenVINO: {error}",))
+        return ConversionResult(None, "", {}, (f"'{spec.name}' runs in torch instead of OpenVINO: {error}",))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Held:
+class _StoredNetwork:
     """A network on disk (`entry`), or only in memory (`model`), where nothing can be written."""
 
     facts: Mapping[str, Any]
     model: Any
-    entry: Entry | None
+    entry: CacheEntry | None
     notices: tuple[str, ...] = ()
 
 
-def _hold(recipe: Recipe, store: NetworkStore) -> _Held:
-    key = recipe_key(recipe)
-    entry = store.find(key)
+def _load_or_convert(spec: ConversionSpec, cache: ConversionCache) -> _StoredNetwork:
+    key = cache_key(spec)
+    entry = cache.find(key)
     if entry is not None:
-        return _Held(entry.facts, entry.network, entry)
-    log.info("converting '%s' for OpenVINO (first use only)", recipe.name)
-    made = recipe.convert()
+        return _StoredNetwork(entry.facts, entry.network, entry)
+    log.info("converting '%s' for OpenVINO (first use only)", spec.name)
+    made = spec.convert()
 
     def write(path: Path) -> None:
         openvino_module().save_model(made.model, path, compress_to_fp16=False)
 
     try:
-        kept = store.keep(key, write, made.facts)
+        kept = cache.keep(key, write, made.facts)
     except OSError as error:
         reason = (
-            f"converted networks cannot be cached in '{store.folder}' and are converted again at every start: {error}"
+            f"converted networks cannot be cached in '{cache.folder}' and are converted again at every start: {error}"
         )
-        return _Held(made.facts, made.model, None, (reason,))
-    return _Held(made.facts, kept.network, kept)
+        return _StoredNetwork(made.facts, made.model, None, (reason,))
+    return _StoredNetwork(made.facts, kept.network, kept)
 
 
-def _first_good(recipe: Recipe, precisions: Sequence[str], held: _Held, store: NetworkStore) -> Obtained:
+def _first_passing(
+    spec: ConversionSpec, precisions: Sequence[str], stored: _StoredNetwork, cache: ConversionCache
+) -> ConversionResult:
     failed: list[str] = []
-    news: list[str] = []  # said once, when the check is made: from then on the precision of the model tells
-    entry = held.entry
+    news: list[str] = []  # reported once, when the check is made: from then on the precision of the model tells
+    entry = stored.entry
     for precision in precisions:
-        case = f"{precision} {recipe.situation}".strip()
-        known = entry.verdicts.get(case) if entry else None
-        verdict, network = (Verdict(**known) if known else None), None
-        if verdict is None or verdict.passed:
-            network = _compile(held, precision)
-        if verdict is None and network is not None:
-            verdict = recipe.check(network, held.facts)
-            entry = store.judge(entry, case, dataclasses.asdict(verdict)) if entry else None
-        if verdict is not None and verdict.passed and network is not None:
-            return Obtained(network, precision, held.facts, (*held.notices, *news))
-        if verdict is not None:
-            failed.append(f"'{recipe.name}' is not run in OpenVINO's {precision}: {verdict.figure}")
-            news += [] if known else failed[-1:]
-    failed.append(f"'{recipe.name}' runs in torch instead of OpenVINO")
-    return Obtained(None, "", {}, (*held.notices, *failed))
+        case = f"{precision} {spec.situation}".strip()
+        known = entry.checks.get(case) if entry else None
+        check = CheckResult(**known) if known else None
+        if check is None or check.passed:
+            network = _compile(stored, precision)
+            if check is None:
+                check = spec.check(network, stored.facts)
+                entry = cache.record_check(entry, case, dataclasses.asdict(check)) if entry else None
+            if check.passed:
+                return ConversionResult(network, precision, stored.facts, (*stored.notices, *news))
+        failed.append(f"'{spec.name}' is not run in OpenVINO's {precision}: {check.figure}")
+        news += [] if known else failed[-1:]
+    failed.append(f"'{spec.name}' runs in torch instead of OpenVINO")
+    return ConversionResult(None, "", {}, (*stored.notices, *failed))
 
 
-def _compile(held: _Held, precision: str) -> VinoNetwork:
-    blobs = held.entry.blobs() if held.entry else None
+def _compile(stored: _StoredNetwork, precision: str) -> OpenVinoNetwork:
+    folder = stored.entry.compiled() if stored.entry else None
     try:
-        if blobs is not None:
+        if folder is not None:
             try:
-                return VinoNetwork(held.model, precision, blobs=blobs)
+                return OpenVinoNetwork(stored.model, precision, compiled=folder)
             except RuntimeError as error:  # what was compiled is broken, or does not fit on the disk
-                log.info("'%s' is not used: %s", blobs, error)
-        return VinoNetwork(held.model, precision)
+                log.info("'%s' is not used: %s", folder, error)
+        return OpenVinoNetwork(stored.model, precision)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()
         raise ConversionError(
@@ -181,10 +189,10 @@ def _compile(held: _Held, precision: str) -> VinoNetwork:
         ) from error
 
 
-def recipe_key(recipe: Recipe) -> str:
-    """Return the name of a recipe's network: a hash of its files, its options and the versions of what made it."""
-    versions = {name: _version(name) for name in ("openvino", "torch", *recipe.libraries)}
-    parts = [FORMAT, content_hash(recipe.files), recipe.options, versions]
+def cache_key(spec: ConversionSpec) -> str:
+    """Return the key of a network in the cache: a hash of its files, its options and the versions of what made it."""
+    versions = {name: _version(name) for name in ("openvino", "torch", *spec.libraries)}
+    parts = [FORMAT, content_hash(spec.files), spec.options, versions]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
@@ -193,3 +201,40 @@ def _version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Images like those that a network will see, to check its conversion on.
+
+    Attributes:
+        images: Reads them.
+        situation: What distinguishes them from other samples: their size.
+    """
+
+    images: Callable[[], Iterable[Image]] = tuple
+    situation: str = "photographs"
+
+
+def photographs() -> tuple[Image, Image]:
+    """Return ``bus.jpg`` and ``zidane.jpg`` of the installed ultralytics package, which is not imported.
+
+    Raises:
+        InputError: The package or its images are not there.
+    """
+    import cv2
+
+    spec = importlib.util.find_spec("ultralytics")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            "the sample photographs are part of ultralytics, which is not installed", remedy="run setup.sh"
+        )
+    assets = Path(next(iter(spec.submodule_search_locations))) / "assets"
+    images = []
+    for name, shape in (("bus.jpg", (1080, 810)), ("zidane.jpg", (720, 1280))):
+        image = cv2.imread(str(assets / name))
+        if image is None or image.shape[:2] != shape:
+            size = f"{shape[1]}×{shape[0]}"
+            raise InputError(f"'{assets / name}', {size} pixels, is missing", remedy="reinstall ultralytics")
+        images.append(image.astype(np.uint8))
+    return images[0], images[1]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mot_dinov3.core.errors import first_line
 from mot_dinov3.core.files import cache_dir, part_path
 
 LIMIT = 4 << 30
@@ -29,31 +30,31 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A converted network that was found whole.
 
     Attributes:
         folder: Where it is.
-        facts: What whoever converted it wants to know of it without the original, plain JSON values.
-        verdicts: Precision and situation → what the check said.
+        facts: Properties of the original that its use needs, plain JSON values.
+        checks: Precision and situation → `CheckResult` as plain JSON values.
     """
 
     folder: Path
     facts: Mapping[str, Any]
-    verdicts: Mapping[str, Mapping[str, Any]]
+    checks: Mapping[str, Mapping[str, Any]]
 
     @property
     def network(self) -> Path:
         """The network's file."""
         return self.folder / NETWORK
 
-    def blobs(self) -> Path | None:
-        """Return the folder for what OpenVINO compiled, or None where nothing can be written."""
+    def compiled(self) -> Path | None:
+        """Return the folder for compiled networks, or None where nothing can be written."""
         return self.folder / "compiled" if os.access(self.folder, os.W_OK | os.X_OK) else None
 
 
-class NetworkStore:
-    """Finds and keeps converted networks.
+class ConversionCache:
+    """Converted networks on disk.
 
     Args:
         folder: Where; None for the user's cache folder.
@@ -64,13 +65,13 @@ class NetworkStore:
         self.folder = cache_dir() / "networks" if folder is None else folder
         self._limit = limit
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> CacheEntry | None:
         """Return the entry of `key`, or None where there is none or a broken one, which is deleted if it can be."""
         folder = self.folder / key
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             whole = all(content_hash([folder / name]) == manifest["sha256"][name] for name in (NETWORK, WEIGHTS))
-            entry = Entry(folder, manifest["facts"], manifest["verdicts"])
+            entry = CacheEntry(folder, manifest["facts"], manifest["verdicts"])
         except FileNotFoundError:
             whole = False
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -84,7 +85,7 @@ class NetworkStore:
         _touch(folder)
         return entry
 
-    def keep(self, key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Entry:
+    def keep(self, key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> CacheEntry:
         """Store a network and return its entry.
 
         Args:
@@ -101,7 +102,7 @@ class NetworkStore:
             try:
                 write(made / NETWORK)
             except RuntimeError as error:  # how OpenVINO says that a file cannot be written
-                raise OSError(str(error).strip().splitlines()[0]) from error
+                raise OSError(first_line(error)) from error
             sums = {name: content_hash([made / name]) for name in (NETWORK, WEIGHTS)}
             manifest = {"sha256": sums, "facts": dict(facts), "verdicts": {}}
             (made / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -113,20 +114,20 @@ class NetworkStore:
         finally:
             shutil.rmtree(made, ignore_errors=True)
         self._shrink(keep=key)
-        return Entry(self.folder / key, facts, {})
+        return CacheEntry(self.folder / key, facts, {})
 
-    def judge(self, entry: Entry, case: str, verdict: Mapping[str, Any]) -> Entry:
-        """Return the entry with a verdict more, written down where that is possible."""
-        verdicts = {**entry.verdicts, case: verdict}
+    def record_check(self, entry: CacheEntry, case: str, check: Mapping[str, Any]) -> CacheEntry:
+        """Return the entry with one more check, written to disk where that is possible."""
+        checks = {**entry.checks, case: check}
         path = entry.folder / MANIFEST
         part = part_path(path)
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            part.write_text(json.dumps({**manifest, "verdicts": verdicts}), encoding="utf-8")
+            part.write_text(json.dumps({**manifest, "verdicts": checks}), encoding="utf-8")
             part.replace(path)
         except OSError as error:
             log.info("the check result of '%s' cannot be cached: %s", entry.folder, error)
-        return dataclasses.replace(entry, verdicts=verdicts)
+        return dataclasses.replace(entry, checks=checks)
 
     def drop(self, key: str) -> None:
         """Delete an entry, as far as that is possible."""

@@ -1,4 +1,4 @@
-"""Which device and which precision a model runs with. torch is imported only when asked."""
+"""Devices and precisions that models run with. torch is imported only when asked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import StageConfig, option
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 ACCELERATORS = ("auto", "torch", "openvino")
@@ -44,8 +45,8 @@ class DeviceConfig(DeviceChoice):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """How a torch network is to be run.
+class DevicePlan:
+    """Device and runtime of a torch network.
 
     Attributes:
         device: ``cpu``, ``mps`` or ``cuda:N``.
@@ -58,7 +59,7 @@ class Plan:
     notices: tuple[str, ...] = ()
 
 
-def plan_run(config: DeviceConfig) -> Plan:
+def plan_run(config: DeviceConfig) -> DevicePlan:
     """Return how torch networks are to be run with `config`.
 
     Raises:
@@ -67,7 +68,7 @@ def plan_run(config: DeviceConfig) -> Plan:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     if config.accel == "torch" or (config.accel == "auto" and device != "cpu"):
-        return Plan(device)
+        return DevicePlan(device)
     if device != "cpu":
         raise UsageError(
             f"--accel openvino runs on the CPU, not on {device}", remedy="add --cpu, or leave --accel to auto"
@@ -75,14 +76,16 @@ def plan_run(config: DeviceConfig) -> Plan:
     if importlib.util.find_spec("openvino") is None:
         if config.accel == "openvino":
             raise UsageError("--accel openvino needs OpenVINO, which is not installed", remedy=EXTRA)
-        return Plan(device, notices=(f"OpenVINO is not installed; networks run faster on this CPU with it: {EXTRA}",))
+        return DevicePlan(
+            device, notices=(f"OpenVINO is not installed; networks run faster on this CPU with it: {EXTRA}",)
+        )
     tried = (precision, "fp32") if config.precision == "auto" else (precision,)
     native = tuple(dict.fromkeys(p for p in tried if p == "fp32" or _has_bf16()))
     if config.accel == "openvino" and not native:
         raise UsageError(
             f"precision '{precision}' is not available in OpenVINO on this CPU", remedy="valid here: auto, fp32"
         )
-    return Plan(device, native)
+    return DevicePlan(device, native)
 
 
 def resolve_device(name: str) -> str:
@@ -143,6 +146,21 @@ def gpu_precisions(device: str) -> tuple[str, ...]:
     bf16 comes first, because nothing overflows in it; fp16 is as fast and rounds to an eighth of its steps.
     """
     return tuple(dict.fromkeys((resolve_precision("auto", device), "fp16", "fp32")))
+
+
+def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array on a device; the copy to a GPU goes on while the caller does.
+
+    torch keeps the page-locked memory for the next array, and hands it out again only when the copy is done.
+    """
+    import numpy as np
+    import torch
+
+    kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
+    cuda = device.type == "cuda"
+    buffer = torch.empty(array.shape, dtype=kind, pin_memory=cuda)
+    buffer.numpy()[...] = array
+    return buffer.to(device, non_blocking=cuda)
 
 
 def _may_have_gpu() -> bool:

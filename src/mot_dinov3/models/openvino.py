@@ -1,4 +1,4 @@
-"""OpenVINO, loaded so that it keeps to itself, and networks that run in it."""
+"""OpenVINO: the package without its telemetry, conversion of torch modules, and compiled networks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _core() -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pixels:
+class Normalization:
     """How a network wants its input made from ``(n, h, w, 3)`` uint8 BGR pictures; OpenVINO does it inside the network.
 
     Attributes:
@@ -64,14 +64,16 @@ class Pixels:
     std: tuple[float, float, float]
 
 
-def convert(module: torch.nn.Module, pixels: Pixels, *, example: tuple[int, int], size: tuple[int, int] | None) -> Any:
+def convert(
+    module: torch.nn.Module, pixels: Normalization, *, example: tuple[int, int], size: tuple[int, int] | None
+) -> Any:
     """Return the `openvino.Model` of a torch module that takes ``(n, 3, h, w)`` normalised pictures.
 
     The model takes ``(n, h, w, 3)`` uint8 BGR pictures, any number of them.
 
     Args:
         module: In evaluation mode, float32, on the CPU.
-        pixels: What its input is made of.
+        pixels: Normalization of its input.
         example: ``(height, width)`` of the input that it is traced with.
         size: ``(height, width)`` of every input; None for any.
 
@@ -99,12 +101,12 @@ def convert(module: torch.nn.Module, pixels: Pixels, *, example: tuple[int, int]
     return steps.build()
 
 
-def options(precision: str, blobs: Path | None = None) -> dict[str, Any]:
+def compile_options(precision: str, compiled: Path | None = None) -> dict[str, Any]:
     """Return what a network is compiled with.
 
     Args:
         precision: A key of `HINTS`.
-        blobs: Folder where the compiled network is kept for the next start; None for none.
+        compiled: Folder where the compiled network is kept for the next start; None for none.
     """
     chosen: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -113,7 +115,7 @@ def options(precision: str, blobs: Path | None = None) -> dict[str, Any]:
         # Decoding and encoding have threads of their own: a network pinned to a core would wait for them there.
         "ENABLE_CPU_PINNING": False,
     }
-    return chosen | ({"CACHE_DIR": str(blobs)} if blobs is not None else {})
+    return chosen | ({"CACHE_DIR": str(compiled)} if compiled is not None else {})
 
 
 def usable_cpus() -> int:
@@ -121,21 +123,21 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class VinoNetwork:
+class OpenVinoNetwork:
     """A compiled network.
 
     Args:
         model: An `openvino.Model`, or the path of one.
         precision: A key of `HINTS`.
-        blobs: Folder where the compiled network is kept for the next start; None for none.
+        compiled: Folder where the compiled network is kept for the next start; None for none.
 
     Raises:
         RuntimeError: It cannot be read or compiled.
     """
 
-    def __init__(self, model: Any, precision: str, *, blobs: Path | None = None) -> None:
+    def __init__(self, model: Any, precision: str, *, compiled: Path | None = None) -> None:
         source = str(model) if isinstance(model, Path) else model
-        self._request = core().compile_model(source, "CPU", options(precision, blobs)).create_infer_request()
+        self._request = core().compile_model(source, "CPU", compile_options(precision, compiled)).create_infer_request()
         self._outputs = len(self._request.model_outputs)
 
     def run(self, pictures: np.ndarray) -> Sequence[np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.errors import FormatError, ModelError
+from mot_dinov3.core.errors import FormatError, ModelError, first_line
 from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.models.hub import EMBEDDER, Advice, not_plain, unsupported
@@ -94,7 +94,7 @@ def read_config(folder: Path, model: str, families: Collection[str], *, advice: 
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"model '{model}' has an unusable config.json: {_first_line(error)}") from error
+        raise ModelError(f"model '{model}' has an unusable config.json: {first_line(error)}") from error
 
 
 def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
@@ -126,7 +126,7 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
         raise not_plain(f"the weights of model '{model}'") from error
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, safetensors.SafetensorError) as error:
         raise ModelError(
-            f"the weights of model '{model}' cannot be loaded: {_first_line(error)}",
+            f"the weights of model '{model}' cannot be loaded: {first_line(error)}",
             remedy="they are missing, damaged or of another model; download them again",
         ) from error
     missing = [name for name in report["missing_keys"] if not name.endswith(UNUSED)]
@@ -170,7 +170,7 @@ def read_preprocessing(
             height, width, _triple(raw.get("image_mean") or mean), _triple(raw.get("image_std") or std), scale
         )
     except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"'{path}' cannot be used: {_first_line(error)}", remedy="download the model again") from error
+        raise ModelError(f"'{path}' cannot be used: {first_line(error)}", remedy="download the model again") from error
 
 
 def fit_to_patches(preprocessing: Preprocessing, size: tuple[int, int] | None, patch: int) -> tuple[int, int]:
@@ -221,8 +221,3 @@ def _quiet() -> Iterator[None]:
         log.set_verbosity(verbosity)
         if bar:
             log.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

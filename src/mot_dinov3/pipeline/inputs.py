@@ -17,8 +17,8 @@ from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.recorded import open_recorded
 from mot_dinov3.formats import det_v1
+from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.sample_images import Samples
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.video import FrameSource, SourceConfig, open_source
 from mot_dinov3.video.source import FramelessSource

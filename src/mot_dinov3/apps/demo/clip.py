@@ -18,7 +18,7 @@ from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.files import replacing
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Image, IntArray, VideoInfo
 from mot_dinov3.formats.motchallenge import mot_rows
-from mot_dinov3.models.sample_images import photographs
+from mot_dinov3.models.conversion import photographs
 
 FPS = 15.0
 LENGTH = 20.0

@@ -96,7 +96,7 @@ def models() -> dict[str, Any]:
 
     from mot_dinov3.detectors.weights import weights_cache
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
-    from mot_dinov3.models.conversion_cache import NetworkStore
+    from mot_dinov3.models.conversion_cache import ConversionCache
     from mot_dinov3.models.hub import HuggingFaceHub, is_complete, token
 
     def cached(model: str) -> bool:
@@ -113,7 +113,7 @@ def models() -> dict[str, Any]:
         "hub_models": {model: cached(model) for model in wanted},
         "dino_folder": os.environ.get(DINO_FOLDER, ""),
         "weights": sorted(str(p) for f in (Path("models"), weights_cache()) if f.is_dir() for p in f.glob("[!.]*.*")),
-        "networks": str(NetworkStore().folder),
+        "networks": str(ConversionCache().folder),
     }
 
 

@@ -16,13 +16,12 @@ import numpy as np
 
 from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportOptions
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import ModelError, MotError, UsageError
+from mot_dinov3.core.errors import ModelError, MotError, UsageError, first_line
 from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.factory import DEFAULT_MODELS, EmbedderConfig, build_embedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.features.reid_names import find_weights
-from mot_dinov3.models.checkpoints import first_line
 from mot_dinov3.models.devices import DeviceConfig
 
 if TYPE_CHECKING:
