@@ -30,9 +30,9 @@ import numpy as np
 import mot_dinov3
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.formats.det_v1 import read_det_v1
 from mot_dinov3.formats.motchallenge import read_detections, read_tracks
+from mot_dinov3.models.weights import ultralytics_module
 from mot_dinov3.trackers.byte import HybridTracker
 
 OBJECTS = (50, 100, 200)

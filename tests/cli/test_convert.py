@@ -11,7 +11,7 @@ import pytest
 
 from mot_dinov3.apps.evaluation import COMBINED, load_pairs, score
 from mot_dinov3.cli import main
-from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.models.weights import ultralytics_module
 
 ROWS = "1,7,10.00,20.00,30.00,40.00,0.5000,-1,-1,-1\n3,7,11.50,20.00,30.00,40.00,0.2500,-1,-1,-1\n"
 

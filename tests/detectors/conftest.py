@@ -48,7 +48,7 @@ def rtdetr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def segmenter(tmp_path: Path) -> Path:
     """The weights of a YOLO whose head is of another kind than those that can be taken apart."""
-    from mot_dinov3.detectors.weights import ultralytics_module
+    from mot_dinov3.models.weights import ultralytics_module
 
     (tmp_path / "tiny.yaml").write_text(
         "nc: 3\nscales: {n: [0.33, 0.125, 64]}\n"

@@ -15,8 +15,8 @@ from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import DEFAULT_MODELS, Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.factory import build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.weights import ultralytics_module
 from mot_dinov3.testing import check_detector, sample_clip
 
 CPU = DeviceConfig("cpu", precision="fp32", accel="torch")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.detectors.decoding import Head, candidates, fit, suppress
-from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.models.weights import ultralytics_module
 
 
 def test_a_picture_lies_in_the_middle_of_whole_strides() -> None:

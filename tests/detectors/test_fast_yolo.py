@@ -11,14 +11,13 @@ import pytest
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
-from mot_dinov3.models.sample_images import photographs
-
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.fast_yolo import matched_boxes
-from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.models.conversion import photographs
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.weights import ultralytics_module
 from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.video import SourceConfig, open_source
 

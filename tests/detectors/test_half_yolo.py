@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mot_dinov3.models.sample_images import photographs
 
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors import fast_yolo
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import BuiltDetector, build_detector
 from mot_dinov3.detectors.heads import TorchHead
+from mot_dinov3.models.conversion import photographs
 from mot_dinov3.models.devices import DeviceConfig
 
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]

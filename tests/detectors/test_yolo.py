@@ -11,8 +11,8 @@ import pytest
 from mot_dinov3.core.errors import ConfigError, ModelError
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.detectors.yolo import YoloDetector
+from mot_dinov3.models.weights import ultralytics_module
 
 TINY = """
 nc: 3

@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import constants, errors
 
 from mot_dinov3.core.errors import GatedModelError, ModelError, UnreachableModelError
+from mot_dinov3.core.timing import within
 from mot_dinov3.models import hub
 
 SECRET = "hf_VerySecretTokenOfMine"
@@ -241,8 +242,8 @@ def test_the_real_client_sends_the_token_and_reads_the_answer(monkeypatch: pytes
 def test_a_call_that_hangs_is_given_up() -> None:
     hangs = threading.Event()
     with pytest.raises(TimeoutError, match="no answer"):
-        hub.within(0.01, hangs.wait)
+        within(0.01, hangs.wait)
     hangs.set()
-    assert hub.within(10, lambda: 7) == 7
+    assert within(10, lambda: 7) == 7
     with pytest.raises(KeyError):
-        hub.within(10, lambda: {}["x"])
+        within(10, lambda: {}["x"])

@@ -19,10 +19,10 @@ from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
-from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.gallery.job.classes import class_filter
 from mot_dinov3.gallery.job.config import GalleryInputConfig, GalleryJobConfig, GalleryOutputConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
+from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at
 
@@ -446,12 +446,12 @@ def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: P
 def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").touch()
     (tmp_path / "fast.engine").touch()
-    assert find_weights(str(tmp_path / "net.onnx"), Path("nowhere")) == str(tmp_path / "net.onnx")
-    assert find_weights("net", tmp_path) == str(tmp_path / "net.onnx")
+    assert find_reid_weights(str(tmp_path / "net.onnx"), Path("nowhere")) == str(tmp_path / "net.onnx")
+    assert find_reid_weights("net", tmp_path) == str(tmp_path / "net.onnx")
     with pytest.raises(MotError, match="do not exist") as caught:
-        find_weights("other.pt", tmp_path)
+        find_reid_weights("other.pt", tmp_path)
     assert "net.onnx" in caught.value.remedy
-    assert find_weights("fast", tmp_path) == str(tmp_path / "fast.engine")
+    assert find_reid_weights("fast", tmp_path) == str(tmp_path / "fast.engine")
 
 
 def test_resume_needs_json() -> None:

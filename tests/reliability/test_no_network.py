@@ -114,7 +114,7 @@ def test_without_yolo_ultralytics_is_never_imported(tmp_path: Path) -> None:
 def test_no_dependency_reports(tmp_path: Path) -> None:
     code = """
 import mot_dinov3
-from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.models.weights import ultralytics_module
 ultralytics_module()
 from huggingface_hub import constants
 from ultralytics.utils.events import events

@@ -19,11 +19,11 @@ from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.checkpoint import allow_layer
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.detectors.yolo import YoloDetector, network_layers
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.models.checkpoints import open_checkpoint, open_script
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.weights import ultralytics_module
 
 CANARY = "canary"
 

@@ -79,7 +79,7 @@ def _names() -> Mapping[str, Sequence[str]]:
     from mot_dinov3.detectors import DETECTORS
     from mot_dinov3.detectors.base import DEFAULT_MODELS
     from mot_dinov3.features.factory import EMBEDDERS
-    from mot_dinov3.features.reid_names import WEIGHTS
+    from mot_dinov3.features.osnet import WEIGHTS
     from mot_dinov3.trackers import TRACKERS
 
     return {

@@ -10,7 +10,7 @@ from mot_dinov3.apps.export import FORMATS, ExportOptions, export
 from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
-from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
+from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 
 
 def add_parser(subparsers: Any) -> None:

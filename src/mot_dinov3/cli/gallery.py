@@ -10,7 +10,7 @@ from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
-from mot_dinov3.features.reid_names import ARCHITECTURES, WEIGHTS
+from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.trackers import TRACKERS

@@ -1,9 +1,11 @@
-"""Where the time goes: a stage timer with an injected clock, and when the process began."""
+"""Stage timer with an injected clock, the start of the process, and calls with a time limit."""
 
 from __future__ import annotations
 
 import datetime
 import os
+import queue
+import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -95,3 +97,27 @@ def now_utc() -> str:
     now = datetime.datetime.now(datetime.timezone.utc)
     moment = datetime.datetime.fromtimestamp(int(fixed), datetime.timezone.utc) if fixed else now
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, or raise what it raises.
+
+    Raises:
+        TimeoutError: It did neither within `seconds`; its daemon thread is left behind.
+    """
+    outcome: queue.SimpleQueue[tuple[bool, T | BaseException]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put((True, call()))
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread, which raises it
+            outcome.put((False, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        done, result = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if not done:
+        raise result  # type: ignore[misc]
+    return result  # type: ignore[return-value]

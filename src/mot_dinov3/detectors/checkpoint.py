@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.checkpoints import Inert, open_checkpoint, plain_value, shell
+from mot_dinov3.models.weights import ultralytics_module
 
 _NETWORKS = ("torch.nn.modules", "ultralytics.nn.modules", "ultralytics.nn.tasks")
 _RENAMED = {

@@ -18,11 +18,11 @@ from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig, De
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
-from mot_dinov3.detectors.weights import find_weights
 from mot_dinov3.detectors.yolo import YoloDetector, load_network
 from mot_dinov3.models.conversion import CheckResult, ConversionError, Converted, Samples, convert_cached, photographs
 from mot_dinov3.models.devices import is_gpu, plan_run
 from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
+from mot_dinov3.models.weights import find_detector_weights
 
 if TYPE_CHECKING:
     import torch
@@ -242,7 +242,7 @@ def open_yolo(request: DetectorRequest) -> Detector:
         ConfigError: A class that the model does not know.
         UsageError: The device does not exist here, or has no such precision.
     """
-    detector, notices = _open(find_weights(request.model), request)
+    detector, notices = _open(find_detector_weights(request.model), request)
     detector.notices = (*request.device.notices(), *notices)
     return detector
 

@@ -15,9 +15,9 @@ from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
-from mot_dinov3.detectors.weights import ultralytics_module
 from mot_dinov3.models.checkpoints import DAMAGE
 from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.models.weights import ultralytics_module
 
 _TASKS_WITH_BOXES = ("detect", "segment", "pose", "obb")
 _IOU = 0.7

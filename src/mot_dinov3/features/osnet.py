@@ -13,11 +13,41 @@ from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
 from mot_dinov3.features.network import NetworkExtractor, Runtime
 from mot_dinov3.models.checkpoints import open_checkpoint, open_script
-from mot_dinov3.models.hub import find_local
 from mot_dinov3.models.pretrained import Preprocessing
+from mot_dinov3.models.weights import find_local
 
 if TYPE_CHECKING:
     import torch
+
+WIDTHS = {
+    (64, 256, 384, 512): "x1_0",
+    (48, 192, 288, 384): "x0_75",
+    (32, 128, 192, 256): "x0_5",
+    (16, 64, 96, 128): "x0_25",
+}
+"""Channels of an OSNet's stem and stages, and what its authors call them."""
+
+RESNETS: dict[tuple[int | bool, ...], str] = {
+    (2, 2, 2, 2, 1, 64, False): "resnet18",
+    (3, 4, 6, 3, 1, 64, False): "resnet34",
+    (3, 4, 6, 3, 1, 64, True): "resnet50",
+    (3, 4, 23, 3, 1, 64, True): "resnet101",
+    (3, 8, 36, 3, 1, 64, True): "resnet152",
+    (3, 4, 6, 3, 32, 4, True): "resnext50_32x4d",
+    (3, 4, 6, 3, 1, 128, True): "wide_resnet50_2",
+}
+"""Blocks of the four stages, groups, width of a group, and whether the blocks are bottlenecks."""
+
+ARCHITECTURES = (
+    *(f"osnet_{variant}{width}" for variant in ("", "ibn_", "ain_") for width in WIDTHS.values()),
+    *RESNETS.values(),
+    "resnet50_fc512",
+)
+"""Architectures whose checkpoints load."""
+
+TRAINED_ON = ("msmt17", "market1501", "dukemtmcreid")
+WEIGHTS = tuple(f"{name}_{data}.pt" for name in ARCHITECTURES if "osnet_x" in name for data in TRAINED_ON)
+"""Published weights, by the names they are known under."""
 
 SIZE_NOTE = "imgsz"  # file in a TorchScript archive
 SIZE = (256, 128)  # height × width that person re-identification networks are trained with

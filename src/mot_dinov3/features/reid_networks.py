@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from mot_dinov3.core.errors import ModelError
+from mot_dinov3.features.osnet import ARCHITECTURES, RESNETS, WIDTHS
 from mot_dinov3.features.osnet_network import AFTER, BEFORE, STEM, OSNet
-from mot_dinov3.features.reid_names import ARCHITECTURES, RESNETS, WIDTHS
 
 Tensors = dict[str, torch.Tensor]
 

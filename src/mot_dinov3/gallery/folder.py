@@ -16,7 +16,7 @@ import numpy as np
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.models.hub import find_local
+from mot_dinov3.models.weights import find_local
 from mot_dinov3.video.images import SUFFIXES, natural_key, read_image
 
 MIN_SIDE = 10  # pixels; a smaller picture shows nobody

@@ -8,12 +8,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import queue
 import re
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from mot_dinov3.core.errors import (
     FormatError,
@@ -23,8 +20,9 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
 )
 from mot_dinov3.core.json_text import read_object
+from mot_dinov3.core.timing import within
+from mot_dinov3.models.weights import local_path, missing_model
 
-MODELS = Path("models")  # in the working directory
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 OPEN_MODEL = "facebook/dinov2-base"
 OPEN_DETECTOR = "PekingU/rtdetr_v2_r18vd"
@@ -32,8 +30,6 @@ CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 REQUEST_SECONDS = 4.0  # for the hub to answer one small request
 PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addresses, has no limit of its own
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,18 +103,6 @@ class HuggingFaceHub:
         return Path(folder)
 
 
-def find_local(name: str) -> Path:
-    """Return the existing file or folder that `name` means, looked up as written, then in ``models/``.
-
-    Raises:
-        ModelError: There is none.
-    """
-    path = _local(name)
-    if path is None:
-        raise _missing(name)
-    return path
-
-
 def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBEDDER) -> Path:
     """Return the folder of a transformers model, fetching it where it is not local.
 
@@ -132,14 +116,14 @@ def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBE
         UnreachableModelError: It is not local, and the hub does not answer.
         ModelError: No such folder or model, or one without weights that can be loaded.
     """
-    path = _local(model)
+    path = local_path(model)
     if path is not None:
         if not path.is_dir():
             raise ModelError(f"model '{model}' is a file", remedy="give a folder with config.json and safetensors")
         return path
     match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", model)
     if match is None or _is_path(model):
-        raise _missing(model)
+        raise missing_model(model)
     return _fetch(match[1], match[2], client or HuggingFaceHub(), advice)
 
 
@@ -157,30 +141,6 @@ def token() -> str | None:
         if value:
             return value
     return None
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns, or raise what it raises.
-
-    Raises:
-        TimeoutError: It did neither within `seconds`; its daemon thread is left behind.
-    """
-    outcome: queue.SimpleQueue[tuple[bool, T | BaseException]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            outcome.put((True, call()))
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread, which raises it
-            outcome.put((False, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        done, result = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
-    if not done:
-        raise result  # type: ignore[misc]
-    return result  # type: ignore[return-value]
 
 
 def is_complete(folder: Path) -> bool:
@@ -225,27 +185,12 @@ def not_plain(what: str) -> ModelError:
     )
 
 
-def _local(name: str) -> Path | None:
-    """Return what exists under `name`: as written, in ``models/``, or there under the last part of a hub id."""
-    if not name.strip():
-        return None
-    places = [Path(name).expanduser(), MODELS / name, MODELS / Path(name).name]
-    return next((place for place in places if place.exists()), None)
-
-
 def _is_path(model: str) -> bool:
     """Return whether `model`, which does not exist here, can only have been meant as a path."""
     path = Path(model)
     weights = path.suffix in (".pt", ".pth", ".onnx", ".xml", ".safetensors", ".bin", ".torchscript")
     in_a_folder = path.parent != Path() and path.parent.is_dir()
     return weights or in_a_folder or model.startswith(".")
-
-
-def _missing(name: str) -> ModelError:
-    return ModelError(
-        f"model '{name}' does not exist",
-        remedy=f"give the path of an existing file or folder, or put it into {MODELS}/",
-    )
 
 
 def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import Detections, Frame, TrackView
-from mot_dinov3.detectors.weights import ultralytics_module
+from mot_dinov3.models.weights import ultralytics_module
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.sinks.base import revised
 from mot_dinov3.trackers.appearance import AppearanceTracker

@@ -19,8 +19,8 @@ from mot_dinov3.core.errors import UsageError
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
-from mot_dinov3.detectors.weights import find_weights, ultralytics_module
 from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.models.weights import find_detector_weights, ultralytics_module
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.wiring import build_tracking
 
@@ -101,7 +101,7 @@ def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
     """Yield the results of `yolo track`, a frame at a time."""
     with opened_as_data(trust=config.device.trust_weights):
-        model: Any = ultralytics_module().YOLO(str(find_weights(config.detector.chosen()[1])))
+        model: Any = ultralytics_module().YOLO(str(find_detector_weights(config.detector.chosen()[1])))
     classes = parse_classes(config.detector.classes, {int(c): str(n) for c, n in model.names.items()})
     yield from model.track(
         source=config.source.source,

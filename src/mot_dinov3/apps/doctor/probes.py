@@ -71,7 +71,7 @@ def transformers() -> dict[str, Any]:
 
 def ultralytics() -> dict[str, Any]:
     """Load Ultralytics."""
-    from mot_dinov3.detectors.weights import ultralytics_module
+    from mot_dinov3.models.weights import ultralytics_module
 
     return {"ultralytics": ultralytics_module().__version__}
 
@@ -94,10 +94,10 @@ def models() -> dict[str, Any]:
     """List which default models are here, without asking any network."""
     from huggingface_hub import constants, errors, get_token
 
-    from mot_dinov3.detectors.weights import weights_cache
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
     from mot_dinov3.models.conversion_cache import ConversionCache
     from mot_dinov3.models.hub import HuggingFaceHub, is_complete, token
+    from mot_dinov3.models.weights import weights_cache
 
     def cached(model: str) -> bool:
         try:

@@ -21,8 +21,8 @@ from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.factory import DEFAULT_MODELS, EmbedderConfig, build_embedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.weights import find_reid_weights
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.export.writers import Source
@@ -125,7 +125,7 @@ def _load(job: ExportConfig) -> _Network:
 
     embedder, model = job.network
     if model and embedder == "osnet":
-        model = find_weights(model, Path(job.models_dir))
+        model = find_reid_weights(model, Path(job.models_dir))
     device = DeviceConfig(device=job.device, precision="fp32", accel="torch", trust_weights=job.trust_weights)
     built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device).embedder
     extractor = getattr(built, "extractor", None)

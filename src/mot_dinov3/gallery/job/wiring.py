@@ -20,7 +20,6 @@ from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, Vide
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
-from mot_dinov3.features.reid_names import find_weights
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
@@ -30,6 +29,7 @@ from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_need
 from mot_dinov3.gallery.job.journal import Journal, NoJournal
 from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, NamingStages
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
 from mot_dinov3.trackers.base import TrackerRequest
@@ -189,7 +189,7 @@ class GalleryRun:
         list_identities(root)
         name = inputs.embedder or "osnet"
         # Gallery pictures are used whole, so crops are cut without a margin (measured: 53 against 38 % named right).
-        model = None if inputs.reid_weights is None else find_weights(inputs.reid_weights, Path(inputs.models_dir))
+        model = None if inputs.reid_weights is None else find_reid_weights(inputs.reid_weights, Path(inputs.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
         built = self._embedder(chosen)
         known = load_gallery(root, built.embedder)

@@ -11,13 +11,13 @@ from typing import Any
 
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.registry import resolve
-from mot_dinov3.detectors.weights import find_weights, weights_cache
 from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
 from mot_dinov3.keypoints.backends.counted import CountedBackend
 from mot_dinov3.keypoints.config import MODEL, KeypointJobConfig
 from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
+from mot_dinov3.models.weights import find_detector_weights, weights_cache
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def build_backend(job: KeypointJobConfig, device: DeviceChoice) -> BackendChoice
             return BackendChoice(_backend(name, model, weights, device), tuple(notices))
     weights = None
     if name == "convnet":
-        weights = find_weights(job.weights or SMALL_DETECTOR)
+        weights = find_detector_weights(job.weights or SMALL_DETECTOR)
     return BackendChoice(_backend(name, model, weights, device), tuple(notices))
 
 

@@ -1,4 +1,4 @@
-"""Detector weights: found locally, or fetched into the cache folder."""
+"""Weights: looked up by path or name, and official detector weights fetched into the cache folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import http.client
 import json
 import logging
 import os
-import queue
 import tempfile
-import threading
 import types
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import ModelError, UnreachableModelError, closest
 from mot_dinov3.core.files import cache_dir
+from mot_dinov3.core.timing import within
+
+MODELS = Path("models")  # in the working directory
+REID_ENDINGS = ("", ".pt", ".pth", ".safetensors", ".torchscript", ".onnx", "_openvino_model", ".engine", ".tflite")
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where Ultralytics publishes its weights."""
@@ -72,8 +73,54 @@ def ultralytics_module() -> types.ModuleType:
     return ultralytics
 
 
-def find_weights(name: str) -> Path:
-    """Return the local path of detector weights; an official model that is not here is fetched into the cache.
+def first_existing(*places: Path) -> Path | None:
+    """Return the first of several paths that exists, or None."""
+    return next((place for place in places if place.exists()), None)
+
+
+def find_local(name: str) -> Path:
+    """Return the existing file or folder that `name` means, looked up as written, then in ``models/``.
+
+    Raises:
+        ModelError: There is none.
+    """
+    path = local_path(name)
+    if path is None:
+        raise missing_model(name)
+    return path
+
+
+def local_path(name: str) -> Path | None:
+    """Return what exists under `name`: as written, in ``models/``, or there under the last part of a hub id."""
+    return first_existing(Path(name).expanduser(), MODELS / name, MODELS / Path(name).name) if name.strip() else None
+
+
+def missing_model(name: str) -> ModelError:
+    """Build the error for a model that is neither here nor a hub id."""
+    return ModelError(
+        f"model '{name}' does not exist",
+        remedy=f"give the path of an existing file or folder, or put it into {MODELS}/",
+    )
+
+
+def find_reid_weights(name: str, folder: Path) -> str:
+    """Return the weights' path: as written, or by name under `folder`, with or without its ending.
+
+    Raises:
+        ModelError: There is no such file or folder.
+    """
+    path = first_existing(Path(name).expanduser(), *(folder / f"{name}{ending}" for ending in REID_ENDINGS))
+    if path is not None:
+        return str(path)
+    there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    raise ModelError(
+        f"weights '{name}' do not exist, neither here nor in '{folder}'",
+        remedy=f"available: {', '.join(there[:20])}" if there else "give the path of an existing file, or --models-dir",
+    )
+
+
+def find_detector_weights(name: str) -> Path:
+    """Return the local path of detector weights; official ones that are not here are fetched into the cache.
 
     A name without a folder is looked up in the working directory, in ``models/`` and in the cache.
 
@@ -86,9 +133,9 @@ def find_weights(name: str) -> Path:
         return path
     if path.name != name:
         raise ModelError(f"detector weights '{name}' do not exist", remedy="check the path")
-    for folder in (Path("models"), weights_cache()):
-        if (folder / name).exists():
-            return folder / name
+    found = first_existing(MODELS / name, weights_cache() / name)
+    if found is not None:
+        return found
     from_official = official_weights()
     if name not in from_official:
         raise ModelError(
@@ -176,19 +223,4 @@ def _listed_digest(name: str) -> str | None:
 
 def _open(url: str) -> Any:
     """Open `url`, giving up after a few seconds even where the name look-up hangs, which no socket timeout covers."""
-    answers: queue.Queue[Any] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
-        except (OSError, http.client.HTTPException) as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=_CONNECT_SECONDS)
-    except queue.Empty:
-        raise urllib.error.URLError(f"no answer within {_CONNECT_SECONDS:g} s") from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    return within(_CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=_STALL_SECONDS))

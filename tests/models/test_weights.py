@@ -14,9 +14,9 @@ import pytest
 from loopback import serving
 from mot_dinov3.core.errors import FormatError, ModelError, UnreachableModelError
 from mot_dinov3.core.files import cache_dir
-from mot_dinov3.detectors import weights
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.models import weights
 from mot_dinov3.models.devices import DeviceConfig
 
 CPU = DeviceConfig(device="cpu")
@@ -75,12 +75,12 @@ def test_a_relative_xdg_folder_is_ignored(monkeypatch: pytest.MonkeyPatch) -> No
 def test_local_files_come_first() -> None:
     weights.weights_cache().mkdir(parents=True)
     (weights.weights_cache() / "a.pt").touch()
-    assert weights.find_weights("a.pt") == weights.weights_cache() / "a.pt"
+    assert weights.find_detector_weights("a.pt") == weights.weights_cache() / "a.pt"
     Path("models").mkdir()
     Path("models/a.pt").touch()
-    assert weights.find_weights("a.pt") == Path("models/a.pt")
+    assert weights.find_detector_weights("a.pt") == Path("models/a.pt")
     Path("a.pt").touch()
-    assert weights.find_weights("a.pt") == Path("a.pt")
+    assert weights.find_detector_weights("a.pt") == Path("a.pt")
 
 
 @pytest.mark.parametrize("name", ["models/yolov8n.pt", "./yolov8n.pt", "/nowhere/yolov8n.pt"])
@@ -96,7 +96,7 @@ def test_a_name_that_is_no_official_model() -> None:
 
 
 def test_official_weights_are_fetched_into_the_cache(server: None) -> None:
-    path = weights.find_weights("yolov8n.pt")
+    path = weights.find_detector_weights("yolov8n.pt")
     assert path == weights.weights_cache() / "yolov8n.pt"
     assert path.read_bytes() == b"0123456789"
     assert list(path.parent.iterdir()) == [path]
@@ -106,17 +106,17 @@ def test_official_weights_are_fetched_into_the_cache(server: None) -> None:
 @pytest.mark.parametrize(("name", "reason"), [("yolov8s.pt", "Not Found"), ("yolov8m.pt", "10 of 99 bytes")])
 def test_a_failed_download_leaves_nothing(server: None, name: str, reason: str) -> None:
     with pytest.raises(UnreachableModelError, match=reason):
-        weights.find_weights(name)
+        weights.find_detector_weights(name)
     assert list(weights.weights_cache().iterdir()) == []
 
 
 def test_weights_are_those_that_were_published(server: None, caplog: pytest.LogCaptureFixture) -> None:
     """By the digest we know (yolov8n), by the release's listing (yolo11n), or not at all, which is said."""
     with caplog.at_level(logging.WARNING):
-        assert weights.find_weights("yolov8n.pt").exists()
-        assert weights.find_weights("yolo11n.pt").exists()
+        assert weights.find_detector_weights("yolov8n.pt").exists()
+        assert weights.find_detector_weights("yolo11n.pt").exists()
         assert caplog.records == []
-        assert weights.find_weights("yolo11m.pt").exists()
+        assert weights.find_detector_weights("yolo11m.pt").exists()
     assert "'yolo11m.pt'" in caplog.text
     assert "not verified" in caplog.text
 
