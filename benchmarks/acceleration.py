@@ -109,8 +109,8 @@ def osnet(shared: Path) -> None:
     with torch.inference_mode():
         ms = paired(
             {
-                "fast": lambda: fast.embed_pictures(eight),
-                "torch": lambda: torch_fp32.embed_pictures(eight),
+                "fast": lambda: fast.embed_images(eight),
+                "torch": lambda: torch_fp32.embed_images(eight),
                 "published": lambda: published(batch),
                 "product": lambda: square @ square,
             }
@@ -145,7 +145,7 @@ def dino() -> None:
     left = torch.randn(tokens, 4 * width).bfloat16()
     right = torch.randn(4 * width, width).bfloat16()
     eight = crops()
-    ms = paired({"fast": lambda: fast.embed_pictures(eight), "product": lambda: [left @ right for _ in range(20)]})
+    ms = paired({"fast": lambda: fast.embed_images(eight), "product": lambda: [left @ right for _ in range(20)]})
     ideal = ms["product"] / 20 * flops / (2 * tokens * 4 * width * width)
     print(
         f"DINOv3 ViT-S in {fast.info.precision}: {ms['fast'] / 8:.1f} ms a crop, "

@@ -53,8 +53,8 @@ class Batchwise(HistogramEmbedder):
 
 
 class Careless(HistogramEmbedder):
-    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
-        return super().embed_pictures([p if p.size else np.zeros((1, 1, 3), np.uint8) for p in pictures])
+    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
+        return super().embed_images([p if p.size else np.zeros((1, 1, 3), np.uint8) for p in pictures])
 
 
 def test_a_sound_embedder_passes_by_name_by_reference_and_as_a_class() -> None:

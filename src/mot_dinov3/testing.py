@@ -226,7 +226,7 @@ def _promise(kept: bool | np.bool_, promise: str) -> None:
 
 
 def _says_what_it_is(embedder: Embedder) -> None:
-    _has(embedder, ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize"))
+    _has(embedder, ("info", "dim", "same_floor", "embed", "embed_images", "synchronize"))
     _promise(bool(embedder.info.name), "info.name must say what it is")
     _promise(isinstance(embedder.dim, int) and embedder.dim >= 0, f"dim must be a whole number, got {embedder.dim!r}")
     _promise(-1 <= embedder.same_floor < 1, f"same_floor must be a cosine below 1, got {embedder.same_floor!r}")
@@ -265,16 +265,16 @@ def _looks_at_each_crop_alone(embedder: Embedder, single: Embedder) -> None:
 
 def _takes_whole_pictures(embedder: Embedder) -> None:
     picture = sample_picture()
-    rows = embedder.embed_pictures([picture, picture[:40, :60], picture[:1, :1]])
-    _unit(embedder, rows, 3, "embed_pictures with pictures of different sizes")
-    _unit(embedder, embedder.embed_pictures([]), 0, "embed_pictures without pictures")
+    rows = embedder.embed_images([picture, picture[:40, :60], picture[:1, :1]])
+    _unit(embedder, rows, 3, "embed_images with pictures of different sizes")
+    _unit(embedder, embedder.embed_images([]), 0, "embed_images without pictures")
     if not embedder.dim:
         return
     try:
-        embedder.embed_pictures([picture, picture[:0]])
+        embedder.embed_images([picture, picture[:0]])
     except InputError:
         return
-    _promise(False, "embed_pictures must raise InputError for a picture without pixels")
+    _promise(False, "embed_images must raise InputError for a picture without pixels")
 
 
 def _unit(embedder: Embedder, rows: FloatArray | npt.NDArray[np.generic], count: int, what: str) -> None:

@@ -72,7 +72,7 @@ def test_it_says_what_it_is(embedder: Embedder, case: tuple[str, str | None]) ->
 
 
 def test_whole_pictures_are_taken_whole(embedder: Embedder, picture: np.ndarray) -> None:
-    rows = embedder.embed_pictures([picture, picture[:40, :60], picture[:1, :1]])
+    rows = embedder.embed_images([picture, picture[:40, :60], picture[:1, :1]])
     assert_unit(rows, 3, embedder)
     everything = np.array([[0, 0, 120, 90]], np.float32)
     if not embedder.dim or embedder.info.name in ("osnet", "histogram"):  # neither squares, and nothing is left to pad
@@ -82,7 +82,7 @@ def test_whole_pictures_are_taken_whole(embedder: Embedder, picture: np.ndarray)
 def test_a_picture_without_pixels_is_named(embedder: Embedder, picture: np.ndarray) -> None:
     if embedder.dim:
         with pytest.raises(InputError, match="picture 1 of 2"):
-            embedder.embed_pictures([picture, picture[:0]])
+            embedder.embed_images([picture, picture[:0]])
 
 
 def test_bf16_is_close_to_fp32(

@@ -27,19 +27,19 @@ def test_same_clothes_are_alike_whatever_the_size_and_background(histogram: Embe
     red_blue = person((20, 20, 200), (200, 30, 30))
     far, elsewhere = red_blue[::2, ::2], person((20, 20, 200), (200, 30, 30), background=230)
     other = person((40, 180, 40), (30, 30, 30))
-    rows = histogram.embed_pictures([red_blue, far, elsewhere, other])
+    rows = histogram.embed_images([red_blue, far, elsewhere, other])
     cosine = rows @ rows.T
     assert cosine[0, 1] > 0.95
     assert cosine[0, 2] > cosine[0, 3] + 0.2
 
 
 def test_where_a_colour_is_matters(histogram: Embedder) -> None:
-    rows = histogram.embed_pictures([person((20, 20, 200), (200, 30, 30)), person((200, 30, 30), (20, 20, 200))])
+    rows = histogram.embed_images([person((20, 20, 200), (200, 30, 30)), person((200, 30, 30), (20, 20, 200))])
     assert rows[0] @ rows[1] < 0.5
 
 
 def test_red_is_one_colour_on_both_ends_of_the_circle(histogram: Embedder) -> None:
-    rows = histogram.embed_pictures([person((8, 0, 200), (8, 0, 200)), person((0, 8, 200), (0, 8, 200))])
+    rows = histogram.embed_images([person((8, 0, 200), (8, 0, 200)), person((0, 8, 200), (0, 8, 200))])
     assert rows[0] @ rows[1] > 0.99
 
 
@@ -56,7 +56,7 @@ def gallery_cosines(embedder: Embedder, shared: Path) -> tuple[np.ndarray, np.nd
     import cv2
 
     files = sorted((shared / "data/gallery/crops_pets09_s2l1").glob("*/*.*"))
-    rows = embedder.embed_pictures([cv2.imread(str(file)) for file in files])
+    rows = embedder.embed_images([cv2.imread(str(file)) for file in files])
     who = np.array([file.parent.name for file in files])
     first, second = np.triu_indices(len(files), 1)
     cosine, same = (rows @ rows.T)[first, second], who[first] == who[second]

@@ -59,14 +59,14 @@ def test_folding_the_normalisation_changes_nothing(osnet_tensors: Tensors, check
     batch = pictures(2)
     with torch.inference_mode():
         wanted = plain(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()
-    rows = build(checkpoints / "osnet.pt", crop_size="64x32").embed_pictures(batch)
+    rows = build(checkpoints / "osnet.pt", crop_size="64x32").embed_images(batch)
     np.testing.assert_allclose(rows, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5)
 
 
 def test_published_weights_agree_in_both_formats(shared: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     people = gallery(shared)[::10]
-    rows = [build(shared / f"models/osnet_x0_25_msmt17.{kind}").embed_pictures(people) for kind in ("pt", "onnx")]
+    rows = [build(shared / f"models/osnet_x0_25_msmt17.{kind}").embed_images(people) for kind in ("pt", "onnx")]
     assert rows[0].shape == (len(people), 512)
     assert np.einsum("nd,nd->n", *rows).min() > 0.999
 
@@ -75,7 +75,7 @@ def test_published_weights_agree_in_both_formats(shared: Path) -> None:
 def test_people_of_the_gallery_are_told_apart(shared: Path) -> None:
     embedder = build(shared / "models/osnet_x0_25_msmt17.pt")
     files = gallery_files(shared)
-    rows = embedder.embed_pictures(gallery(shared))
+    rows = embedder.embed_images(gallery(shared))
     who = np.array([file.parent.name for file in files])
     first, second = np.triu_indices(len(files), 1)
     cosine, is_same = (rows @ rows.T)[first, second], who[first] == who[second]
@@ -111,7 +111,7 @@ def mean_colour_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_mean_colours(embedder: Embedder) -> None:
     colours = np.array([[200, 10, 30], [5, 250, 90], [60, 70, 220]], np.uint8)
-    rows = embedder.embed_pictures([np.broadcast_to(colour, (20, 10, 3)) for colour in colours])
+    rows = embedder.embed_images([np.broadcast_to(colour, (20, 10, 3)) for colour in colours])
     rgb = (colours[:, ::-1] / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(rows, rgb / np.linalg.norm(rgb, axis=1, keepdims=True), atol=1e-4)
 
@@ -282,7 +282,7 @@ def test_resnets_are_read_from_their_tensors_and_pooled(name: str, dim: int, tmp
 
     with torch.inference_mode():
         wanted = network(torch.from_numpy(Preprocessing(64, 32).batch(batch))).numpy()
-    np.testing.assert_allclose(embedder.embed_pictures(batch), wanted / np.linalg.norm(wanted), atol=1e-4)
+    np.testing.assert_allclose(embedder.embed_images(batch), wanted / np.linalg.norm(wanted), atol=1e-4)
 
 
 def test_a_reduced_resnet_keeps_its_last_stage_large(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_dino_takes_the_cls_token_or_the_mean_of_patches_alone(
     network = transformers.AutoModel.from_pretrained(checkpoints / folder)
     tokens = reference(network, tensor(picture, MEAN, STD)).last_hidden_state
     assert tokens.shape[1] >= first_patch + 1
-    assert_same_direction(build("dino", checkpoints / folder).embed_pictures([picture]), tokens[:, 0])
+    assert_same_direction(build("dino", checkpoints / folder).embed_images([picture]), tokens[:, 0])
     by_mean = build("dino", checkpoints / folder, pooling="mean")
-    assert_same_direction(by_mean.embed_pictures([picture]), tokens[:, first_patch:].mean(1))
+    assert_same_direction(by_mean.embed_images([picture]), tokens[:, first_patch:].mean(1))
 
 
 def test_clip_gives_the_projected_picture_embedding(checkpoints: Path) -> None:
@@ -76,7 +76,7 @@ def test_clip_gives_the_projected_picture_embedding(checkpoints: Path) -> None:
     wanted = network.visual_projection(tower).detach()
     embedder = build("clip", checkpoints / "clip")
     assert embedder.dim == 24
-    assert_same_direction(embedder.embed_pictures([picture]), wanted)
+    assert_same_direction(embedder.embed_images([picture]), wanted)
 
 
 def test_resnet_gives_pooled_features_of_what_its_processor_makes(checkpoints: Path) -> None:
@@ -88,7 +88,7 @@ def test_resnet_gives_pooled_features_of_what_its_processor_makes(checkpoints: P
     assert tuple(pixels.shape) == (1, 3, 64, 64)
     network = transformers.ResNetModel.from_pretrained(checkpoints / "resnet")
     assert_same_direction(
-        build("resnet", checkpoints / "resnet").embed_pictures([picture]), reference(network, pixels).pooler_output
+        build("resnet", checkpoints / "resnet").embed_images([picture]), reference(network, pixels).pooler_output
     )
 
 
@@ -107,7 +107,7 @@ def test_person_shaped_input_interpolates_position_embeddings(checkpoints: Path,
     else:
         network = transformers.AutoModel.from_pretrained(checkpoints / folder)
         wanted = reference(network, tensor(picture, MEAN, STD)).last_hidden_state[:, 0]
-    assert_same_direction(embedder.embed_pictures([picture]), wanted)
+    assert_same_direction(embedder.embed_images([picture]), wanted)
 
 
 def test_a_size_between_patches_is_brought_to_whole_ones(checkpoints: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_declared_processor_is_obeyed(checkpoints: Path, tmp_path: Path) -> No
     pixels = tensor(picture, np.full(3, 0.5), np.array([0.5, 0.25, 0.125]))
     network = transformers.AutoModel.from_pretrained(tmp_path / "m")
     wanted = reference(network, pixels).last_hidden_state[:, 0]
-    assert_same_direction(build("dino", tmp_path / "m").embed_pictures([picture]), wanted)
+    assert_same_direction(build("dino", tmp_path / "m").embed_images([picture]), wanted)
 
 
 def test_crops_are_square_for_vits_unless_told_otherwise(checkpoints: Path, picture: np.ndarray) -> None:
@@ -139,7 +139,7 @@ def test_crops_are_square_for_vits_unless_told_otherwise(checkpoints: Path, pict
     square = np.array([[20, 10, 80, 70]], np.float32)
     default, off = (build("dino", checkpoints / "dinov2", crop_pad=0.0, crop_square=c) for c in (None, False))
     np.testing.assert_array_equal(default.embed(picture, tall), default.embed(picture, square))
-    np.testing.assert_array_equal(off.embed(picture, tall), off.embed_pictures([picture[10:70, 40:60]]))
+    np.testing.assert_array_equal(off.embed(picture, tall), off.embed_images([picture[10:70, 40:60]]))
 
 
 def edited(checkpoints: Path, target: Path, name: str, edit: Any) -> Path:
@@ -202,8 +202,8 @@ def test_pickled_weights_load_as_data_only(checkpoints: Path, tmp_path: Path, pi
     shutil.copytree(checkpoints / "dinov2", folder)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    rows = build("dino", folder).embed_pictures([picture])
-    np.testing.assert_allclose(rows, build("dino", checkpoints / "dinov2").embed_pictures([picture]), atol=1e-6)
+    rows = build("dino", folder).embed_images([picture])
+    np.testing.assert_allclose(rows, build("dino", checkpoints / "dinov2").embed_images([picture]), atol=1e-6)
     torch.save({"layernorm.weight": Malicious(tmp_path / "ran")}, folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot be read as plain tensors"):
         build("dino", folder)

@@ -26,9 +26,9 @@ class ColourEmbedder:
 
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
         boxes = np.clip(xyxy, 0, None).astype(int)
-        return self.embed_pictures([image[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes])
+        return self.embed_images([image[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes])
 
-    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
+    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
         self.batches.append(len(pictures))
         mean = np.array([p.reshape(-1, 3).mean(axis=0) + 1e-3 for p in pictures], np.float32)
         return mean / np.linalg.norm(mean, axis=1, keepdims=True)

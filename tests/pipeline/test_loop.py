@@ -24,7 +24,7 @@ class Late:
         self.queued += len(xyxy)
         return xyxy / np.linalg.norm(xyxy, axis=1, keepdims=True)
 
-    def embed_pictures(self, pictures: object) -> FloatArray:
+    def embed_images(self, pictures: object) -> FloatArray:
         raise NotImplementedError
 
     def synchronize(self) -> None:

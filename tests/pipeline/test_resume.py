@@ -73,7 +73,7 @@ class Random(Embedder):
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
         return self.rng.random((len(xyxy), 8), np.float32)
 
-    def embed_pictures(self, pictures: object) -> FloatArray:
+    def embed_images(self, pictures: object) -> FloatArray:
         raise NotImplementedError
 
     def synchronize(self) -> None:

@@ -34,7 +34,7 @@ class Embedder(Protocol):
         """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is survived."""
         ...
 
-    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
+    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
         """Return ``(n, dim)`` float32 unit rows for whole BGR pictures (a gallery's), without padding or squaring."""
         ...
 
@@ -141,7 +141,7 @@ class CropEmbedder:
 
         return embed
 
-    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
+    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
         """Return ``(n, dim)`` float32 unit rows for whole BGR pictures, without padding or squaring.
 
         Raises:

@@ -156,7 +156,7 @@ def _construct(
         locate=find,
     )
     embedder = kind(request)
-    wanted = ("info", "dim", "same_floor", "embed", "embed_pictures", "synchronize")
+    wanted = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
     check_members("embedder", name, embedder, wanted, base="mot_dinov3.features.base.Embedder")
     return embedder
 

@@ -26,7 +26,7 @@ class NoEmbedder:
         """Return ``(n, 0)`` float32."""
         return np.zeros((len(xyxy), 0), np.float32)
 
-    def embed_pictures(self, pictures: Sequence[Image]) -> FloatArray:
+    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
         """Return ``(n, 0)`` float32."""
         return np.zeros((len(pictures), 0), np.float32)
 

@@ -113,7 +113,7 @@ def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> Known
     refused: list[str] = []
     missing = {digest: path for digest, path in zip(digests, paths) if digest not in known}
     for pictures in _batches(missing, refused, root):
-        rows = embedder.embed_pictures([image for _, image in pictures])
+        rows = embedder.embed_images([image for _, image in pictures])
         known |= {digest: row for (digest, _), row in zip(pictures, rows)}
     embedder.synchronize()
     notices = [_notice(f"gallery '{root}': {len(refused)} left out", refused)] if refused else []

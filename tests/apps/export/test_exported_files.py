@@ -50,7 +50,7 @@ def load(path: Path, **options: Any) -> Embedder:
 
 
 def cosines(one: Embedder, other: Embedder) -> np.ndarray:
-    return np.einsum("nd,nd->n", one.embed_pictures(PICTURES), other.embed_pictures(PICTURES))
+    return np.einsum("nd,nd->n", one.embed_images(PICTURES), other.embed_images(PICTURES))
 
 
 def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, exported: ExportResult) -> None:
@@ -180,7 +180,7 @@ def test_a_transformer_is_exported_with_its_own_size(tmp_path: Path) -> None:
     for artefact in result.artefacts:
         embedder = load(artefact.path)
         assert embedder.dim == 32
-        assert embedder.embed_pictures(PICTURES).shape == (4, 32)
+        assert embedder.embed_images(PICTURES).shape == (4, 32)
 
 
 @pytest.mark.slow

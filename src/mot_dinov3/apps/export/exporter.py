@@ -203,7 +203,7 @@ def _cosine_error(name: str, path: Path, network: _Network) -> float:
     where = source.device if name in ("torchscript", "engine") else "auto"
     # Our own archive may hold operators (of a mobile CPU) that are not waved through in a stranger's.
     device = DeviceConfig(device=where, precision="fp32", accel="torch", trust_weights=True)
-    rows = build_embedder(config, device=device).embedder.embed_pictures(network.pictures)
+    rows = build_embedder(config, device=device).embedder.embed_images(network.pictures)
     if rows.shape != network.rows.shape:
         raise ModelError(f"format '{name}' gives embeddings of length {rows.shape[1]}, not {network.rows.shape[1]}")
     return max(float(1 - np.einsum("nd,nd->n", rows, network.rows, dtype=np.float64).min()), 0.0)

@@ -160,7 +160,7 @@ def add_track_crops(studio: Studio, request: Request) -> Job:
         if not crops:
             raise InputError(f"track {track} has no box that is large enough")
         sharp = np.array(weight) * [crop_quality.sharpness(crop) for crop in crops]
-        chosen = crop_quality.select_diverse(sharp, embedder().embed_pictures(crops), count)
+        chosen = crop_quality.select_diverse(sharp, embedder().embed_images(crops), count)
         job.check(len(candidates), len(candidates))
         with studio.writing:
             saved = editor.save(identity, [jpeg(crops[i], CROP_QUALITY) for i in chosen.tolist()])
