@@ -24,7 +24,8 @@ line on stderr, the remedy below it, and the exit code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -135,3 +136,24 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UnknownNameError
     """Build the error for a `name` that is not among the `valid` ones of its `kind`."""
     names = sorted(valid)
     return UnknownNameError(f"unknown {kind} '{name}'{closest(name, names)}", remedy=f"valid: {', '.join(names)}")
+
+
+def run_checks(*checks: Callable[[], Any]) -> list[Any]:
+    """Run all checks, also after one that fails, and return their results.
+
+    Raises:
+        MotError: The one that a check raised; of several, the first one's kind, with all messages and remedies.
+    """
+    results, problems = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except MotError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        remedies = dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
+        message = "; ".join(problem.message for problem in problems)
+        raise type(problems[0])(message, remedy="\n".join(remedies)) from problems[0]
+    return results

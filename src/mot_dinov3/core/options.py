@@ -9,6 +9,7 @@ that names all mistakes at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import reprlib
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from mot_dinov3.core.errors import ConfigError, UsageError, closest
+from mot_dinov3.core.errors import ConfigError, closest, run_checks
 
 MAX_TOML = 1 << 20  # bytes
 MAX_NUMBER = 1 << 62  # larger whole numbers overflow in the libraries that they are handed to
@@ -205,28 +206,9 @@ def assemble(config: type[C], values: Mapping[str, Any]) -> C:
     for known in options_of(config):
         if known.key in values:
             by_stage.setdefault(known.stage, {})[known.key] = values[known.key]
-    parts: dict[str, Any] = {}
-    problems: list[UsageError] = []
-    for part, stage in typing.get_type_hints(config).items():
-        try:
-            parts[part] = stage(**by_stage.get(part, {}))
-        except UsageError as error:
-            problems.append(error)
-    raise_together(problems)
-    return config(**parts)
-
-
-def raise_together(problems: Sequence[UsageError]) -> None:
-    """Raise the one problem, or all of them as one error; nothing where there is none.
-
-    Raises:
-        UsageError: Every message and every remedy, each once.
-    """
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        remedies = dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
-        raise ConfigError("; ".join(problem.message for problem in problems), remedy="\n".join(remedies))
+    stages = typing.get_type_hints(config)
+    built = run_checks(*(functools.partial(stage, **by_stage.get(part, {})) for part, stage in stages.items()))
+    return config(**dict(zip(stages, built)))
 
 
 def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:

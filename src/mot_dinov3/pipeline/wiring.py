@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
+from mot_dinov3.core.errors import OutputLostError, UsageError, run_checks
 from mot_dinov3.core.files import journal_path, part_path
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
@@ -108,23 +108,9 @@ def check(config: TrackConfig) -> tuple[Region, ...]:
     Raises:
         MotError: Something cannot be used; where several things cannot, the message names all of them.
     """
-    regions: tuple[Region, ...] = ()
-    problems: list[MotError] = []
-
-    def read() -> None:
-        nonlocal regions
-        regions = read_regions(config.count)
-
-    for step in (check_files, _check_live, _check_device, _check_tracker, _check_gallery, lambda _: read()):
-        try:
-            step(config)
-        except MotError as error:
-            problems.append(error)
-    if len(problems) > 1:
-        remedies = "\n".join(dict.fromkeys(p.remedy for p in problems if p.remedy))
-        raise type(problems[0])("; ".join(p.message for p in problems), remedy=remedies) from problems[0]
-    if problems:
-        raise problems[0]
+    steps = (check_files, _check_live, _check_device, _check_tracker, _check_gallery)
+    results = run_checks(*(functools.partial(step, config) for step in steps), lambda: read_regions(config.count))
+    regions: tuple[Region, ...] = results[-1]
     return regions
 
 

@@ -1,4 +1,4 @@
-"""One configuration out of the stages' own dataclasses."""
+"""Options: ranges, defaults, TOML, and one configuration out of the stages' own dataclasses."""
 
 from __future__ import annotations
 
