@@ -1,19 +1,19 @@
-"""What surrounds a YOLO network, by hand and beside Ultralytics' own."""
+"""Pre- and postprocessing of YOLO, by hand and beside Ultralytics' own."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mot_dinov3.detectors.decoding import Head, candidates, fit, suppress
+from mot_dinov3.detectors.decoding import HeadLayout, candidates, letterbox, suppress
 from mot_dinov3.models.weights import ultralytics_module
 
 
 def test_a_picture_lies_in_the_middle_of_whole_strides() -> None:
     # 768×576 at 960: 1.25 times as large, 960×720; 720 is 22.5 strides, so 8 grey rows above and below.
-    fitted = fit((768, 576), 960, 32)
+    fitted = letterbox((768, 576), 960, 32)
     assert (fitted.height, fitted.width, fitted.inner, fitted.left, fitted.top) == (736, 960, (960, 720), 0, 8)
-    placed = fitted.place(np.full((576, 768, 3), 200, np.uint8))
+    placed = fitted.apply(np.full((576, 768, 3), 200, np.uint8))
     assert placed.shape == (1, 736, 960, 3)
     assert (placed[0, :8] == 114).all()
     assert (placed[0, 8:728] == 200).all()
@@ -21,10 +21,10 @@ def test_a_picture_lies_in_the_middle_of_whole_strides() -> None:
 
 
 def test_boxes_go_back_into_the_picture_and_end_at_its_edges() -> None:
-    fitted = fit((768, 576), 960, 32)
+    fitted = letterbox((768, 576), 960, 32)
     xyxy = np.array([[0, 8, 960, 728], [100, 108, 200, 208], [-50, 0, 2000, 736]], np.float32)
     wanted = [[0, 0, 768, 576], [80, 80, 160, 160], [0, 0, 768, 576]]
-    np.testing.assert_allclose(fitted.back(xyxy), wanted, atol=1e-3)
+    np.testing.assert_allclose(fitted.to_image(xyxy), wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize("picture", [(768, 576), (1280, 720), (33, 1000), (1000, 33), (1, 5), (960, 960), (961, 545)])
@@ -36,11 +36,11 @@ def test_the_letterbox_is_ultralytics_own(picture: tuple[int, int], imgsz: int) 
     image = np.random.default_rng(0).integers(0, 256, (picture[1], picture[0], 3), dtype=np.uint8)
     side = -(-imgsz // 32) * 32
     wanted = augment.LetterBox((side, side), auto=True, stride=32)(image=image)
-    np.testing.assert_array_equal(fit(picture, imgsz, 32).place(image)[0], wanted)
+    np.testing.assert_array_equal(letterbox(picture, imgsz, 32).apply(image)[0], wanted)
 
 
 def test_a_distance_is_the_mean_of_its_bins() -> None:
-    head = Head((8, 16), 3, False)
+    head = HeadLayout((8, 16), 3, False)
     raw = np.zeros((2, 12), np.float32)
     raw[0, 2::3] = 50.0  # all weight on bin 2: two strides to every side
     # 32×16 pixels: eight cells of stride 8, two of stride 16. Equal weights mean bin 1: one stride to every side.
@@ -51,7 +51,7 @@ def test_a_distance_is_the_mean_of_its_bins() -> None:
 
 
 def test_a_distance_may_be_given_directly() -> None:
-    boxes = Head((8,), 1, True).decode(np.array([[0.5, 0.25, 1, 2]], np.float32), np.array([0]), 8, 8)
+    boxes = HeadLayout((8,), 1, True).decode(np.array([[0.5, 0.25, 1, 2]], np.float32), np.array([0]), 8, 8)
     assert boxes.tolist() == [[0, 2, 12, 20]]
 
 

@@ -14,14 +14,13 @@ pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
 from mot_dinov3.models.conversion import (
     CheckResult,
-    ConversionError,
     ConversionSpec,
     Converted,
     cache_key,
     convert_cached,
 )
 from mot_dinov3.models.conversion_cache import ConversionCache
-from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
+from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
 
 GOOD = CheckResult(True, "the same")
 IMAGES = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)

@@ -30,7 +30,7 @@ DEFAULT_MODELS = {"yolo": "yolov8n.pt", "rtdetr": OPEN_DETECTOR}
 
 @dataclasses.dataclass(frozen=True)
 class DetectorConfig(StageConfig):
-    """What finds the objects."""
+    """Options of the detector."""
 
     group = "detector"
 
@@ -74,6 +74,16 @@ class DetectorConfig(StageConfig):
                 return name, model
         return "yolo", self.det
 
+    def reported(self, backend: str, classes: tuple[int, ...] | None, **more: Any) -> dict[str, Any]:
+        """Return the parameters that files tell of a detector, as `ModelInfo.details`."""
+        kept = None if classes is None else list(classes)
+        return {"backend": backend, "classes": kept, "conf_thresh": self.threshold, **more}
+
+    @property
+    def threshold(self) -> float:
+        """The confidence threshold of a detector that computes scores."""
+        return DEFAULT_CONF if self.conf is None else self.conf
+
     @property
     def side(self) -> int:
         """The wanted longer side in pixels, for a detector without one of its own."""
@@ -103,7 +113,7 @@ class Detector(Protocol):
     """Finds objects in one frame at a time, frames coming in order. A class of one's own derives from it.
 
     Attributes:
-        info: What is loaded.
+        info: The loaded model.
         names: Class id → class name; empty where unknown.
         notices: Lines for the user: fallbacks taken.
         header: Top-level keys of det-v1 that precomputed detections hand on.

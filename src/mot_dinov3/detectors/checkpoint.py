@@ -1,4 +1,4 @@
-"""What an Ultralytics checkpoint may name, and how the package is handed one that was opened as data."""
+"""Ultralytics checkpoints, opened as data before the package sees them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RENAMED = {
     "ultralytics.nn.modules.block.Silence": "torch.nn.modules.linear.Identity",
     "ultralytics.nn.tasks.YOLOv10DetectionModel": "ultralytics.nn.tasks.DetectionModel",
 }
-# Left behind by training: losses, a classifier's picture transforms. Nothing here uses them.
+# Left behind by training: losses, a classifier's image transforms. Nothing here uses them.
 _UNUSED = ("ultralytics.utils.loss", "ultralytics.utils.tal", "ultralytics.yolo.utils.loss", "torchvision.transforms")
 _SETTINGS = ("ultralytics.utils.IterableSimpleNamespace", "ultralytics.yolo.utils.IterableSimpleNamespace")
 

@@ -1,4 +1,4 @@
-"""What surrounds a YOLO network: the picture fitted into its input, and boxes read from its head's raw output.
+"""Pre- and postprocessing of a YOLO network: letterboxing, decoding of its head's raw output, suppression.
 
 The numbers agree with those of Ultralytics' own predictor: same letterbox, same decoding, same suppression. Only what
 passes the threshold is ever decoded.
@@ -13,26 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.core.structures import FloatArray, Image, IntArray
 
 GREY = 114
-"""What Ultralytics fills the margins with."""
+"""Value of the margins, as in Ultralytics."""
 
 OFFSET = 7680.0
-"""By how much boxes of different classes are moved apart, so that none suppresses another's."""
+"""Pixels by which boxes of different classes are moved apart, so that none suppresses another's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Letterbox:
-    """How a picture lies in the network's input.
+    """Placement of a resized image in the network's input, with grey margins.
 
     Attributes:
         height: Pixels of the input.
         width: Pixels of the input.
-        inner: ``(width, height)`` of the resized picture.
+        inner: ``(width, height)`` of the resized image.
         left: Margin in pixels.
         top: Margin in pixels.
-        picture: ``(width, height)`` of the picture.
+        size: ``(width, height)`` of the image.
     """
 
     height: int
@@ -40,13 +40,13 @@ class Letterbox:
     inner: tuple[int, int]
     left: int
     top: int
-    picture: tuple[int, int]
+    size: tuple[int, int]
 
-    def place(self, image: Image) -> Image:
-        """Return the ``(1, height, width, 3)`` input for a picture."""
+    def apply(self, image: Image) -> Image:
+        """Return the ``(1, height, width, 3)`` input for an image."""
         import cv2
 
-        if self.inner != self.picture:
+        if self.inner != self.size:
             image = np.asarray(cv2.resize(image, self.inner, interpolation=cv2.INTER_LINEAR), np.uint8)
         right = self.width - self.inner[0] - self.left
         bottom = self.height - self.inner[1] - self.top
@@ -55,41 +55,39 @@ class Letterbox:
             image = np.asarray(cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(GREY,) * 3), np.uint8)
         return image[None]
 
-    def back(self, xyxy: FloatArray) -> FloatArray:
-        """Return boxes of the input as boxes of the picture, cut off at its edges."""
-        gain = np.array([self.inner[0] / self.picture[0], self.inner[1] / self.picture[1]] * 2, np.float32)
+    def to_image(self, xyxy: FloatArray) -> FloatArray:
+        """Return boxes of the input as boxes of the image, clipped at its edges."""
+        gain = np.array([self.inner[0] / self.size[0], self.inner[1] / self.size[1]] * 2, np.float32)
         margin = np.array([self.left, self.top] * 2, np.float32)
-        limit = np.array(self.picture * 2, np.float32)
+        limit = np.array(self.size * 2, np.float32)
         return np.clip((xyxy - margin) / gain, 0, limit)
 
 
 @functools.lru_cache(maxsize=64)
-def fit(picture: tuple[int, int], imgsz: int, stride: int) -> Letterbox:
-    """Return how a ``(width, height)`` picture lies in the smallest input of whole strides with `imgsz` as longer side.
+def letterbox(size: tuple[int, int], imgsz: int, stride: int) -> Letterbox:
+    """Return the placement of an image in the smallest input of whole strides with `imgsz` as longer side.
 
     Args:
-        picture: Pixels.
+        size: ``(width, height)`` of the image.
         imgsz: Longer side of the input, in pixels; rounded up to whole strides.
         stride: The network's largest.
     """
     side = max(math.ceil(imgsz / stride), 1) * stride
-    ratio = min(side / picture[1], side / picture[0])
-    inner = (max(round(picture[0] * ratio), 1), max(round(picture[1] * ratio), 1))
+    ratio = min(side / size[1], side / size[0])
+    inner = (max(round(size[0] * ratio), 1), max(round(size[1] * ratio), 1))
     across, down = ((side - length) % stride / 2 for length in inner)
     left, top = round(across - 0.1), round(down - 0.1)
-    return Letterbox(
-        inner[1] + top + round(down + 0.1), inner[0] + left + round(across + 0.1), inner, left, top, picture
-    )
+    return Letterbox(inner[1] + top + round(down + 0.1), inner[0] + left + round(across + 0.1), inner, left, top, size)
 
 
 @dataclasses.dataclass(frozen=True)
-class Head:
-    """What is known of a detection head.
+class HeadLayout:
+    """Levels, bins and training of a detection head.
 
     Attributes:
         strides: Pixels of the input per cell, for each level.
         bins: Bins of each side's distance (DFL); 1 where it is given directly.
-        end_to_end: Whether the network has learned to give each object one box, so that none need be suppressed.
+        end_to_end: Whether the network is trained to give each object one box, so that no suppression is needed.
     """
 
     strides: tuple[int, ...]
@@ -131,7 +129,7 @@ def grid(strides: tuple[int, ...], height: int, width: int) -> tuple[FloatArray,
 def least_logit(conf: float) -> float:
     """Return a logit below which no score passes `conf`: a sigmoid keeps the order, so that it need not be computed.
 
-    Rounding is left to a second look.
+    The exact score is compared later: this only leaves a margin for rounding.
     """
     return -math.inf if conf <= 0 else math.inf if conf >= 1 else math.log(conf / (1 - conf)) - 1e-3
 
@@ -166,8 +164,3 @@ def suppress(xyxy: FloatArray, class_id: IntArray, score: FloatArray, *, iou: fl
     scores: Any = score  # OpenCV's own types know only lists
     kept = cv2.dnn.NMSBoxes(rects, scores, 0.0, iou)
     return np.asarray(kept, np.int64).reshape(-1)
-
-
-def wanted(class_id: IntArray, classes: tuple[int, ...] | None) -> BoolArray:
-    """Return which rows are of one of the `classes`; None means all."""
-    return np.ones(len(class_id), np.bool_) if classes is None else np.isin(class_id, classes)

@@ -1,4 +1,4 @@
-"""YOLO without Ultralytics' predictor, and the same boxes: in OpenVINO on a CPU, in half precision on a GPU."""
+"""YOLO without Ultralytics' predictor, with the same boxes: in OpenVINO on a CPU, in half precision on a GPU."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError, first_line
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.classes import parse_classes
-from mot_dinov3.detectors.decoding import Head, candidates, fit, least_logit, suppress, wanted
+from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
+from mot_dinov3.detectors.classes import keep_classes, parse_classes
+from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
 from mot_dinov3.detectors.yolo import YoloDetector, load_network
-from mot_dinov3.models.conversion import CheckResult, ConversionError, Converted, Samples, convert_cached, photographs
+from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, Samples, convert_cached, photographs
 from mot_dinov3.models.devices import is_gpu, plan_run
-from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
+from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
 from mot_dinov3.models.weights import find_detector_weights
 
 if TYPE_CHECKING:
@@ -32,29 +32,29 @@ IOU = 0.7
 
 MAX_DETECTIONS = 300
 MAX_CANDIDATES = 30000
-"""How many boxes Ultralytics suppresses among, at most."""
+"""Boxes that enter suppression at most, as in Ultralytics."""
 
 CONFIDENT = 0.5
-"""Score from which a box of the original must be found again by the converted network."""
+"""Score from which a box of the original must be matched by one of the converted network."""
 TOLERANCE = 1.0
-"""Pixels by which its sides may differ."""
+"""Pixels by which the sides of matched boxes may differ."""
 SHARE = 0.99
-"""Of the confident boxes that must be found again."""
+"""Share of the confident boxes that must be matched."""
 ENOUGH = 200
-"""Confident boxes after which no further picture is looked at."""
+"""Confident boxes after which no further image is compared."""
 
 _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, and not square
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSource:
-    """What a network is, for messages and files.
+    """Origin and runtime of a network, for messages and files.
 
     Attributes:
-        weights: Where it came from.
-        backend: What runs it.
-        device: Where it runs.
-        precision: What it computes in.
+        weights: File that it was read from.
+        backend: Runtime.
+        device: ``cpu``, ``mps`` or ``cuda:N``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
     """
 
     weights: Path
@@ -68,9 +68,9 @@ class FastYolo(Detector):
 
     Args:
         network: The network.
-        facts: What `YoloConversion.raw` found.
-        config: Threshold, picture size and classes.
-        source: What it is.
+        facts: See `YoloConversion.load`.
+        config: Threshold, input size and classes.
+        source: Origin and runtime.
 
     Raises:
         ConfigError: A class that the model does not know.
@@ -81,18 +81,12 @@ class FastYolo(Detector):
     ) -> None:
         self.names: Mapping[int, str] = {int(class_id): name for class_id, name in facts["names"].items()}
         self._network = network
-        self._head = Head(tuple(facts["strides"]), facts["bins"], facts["end_to_end"])
+        self._head = HeadLayout(tuple(facts["strides"]), facts["bins"], facts["end_to_end"])
         self._stride = facts["stride"]
-        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        self._conf = config.threshold
         self._imgsz = config.side
         self._classes = parse_classes(config.classes, self.names)
-        details = {
-            "backend": source.backend,
-            "classes": None if self._classes is None else list(self._classes),
-            "conf_thresh": self._conf,
-            "imgsz": self._imgsz,
-            "task": "detect",
-        }
+        details = config.reported(source.backend, self._classes, imgsz=self._imgsz, task="detect")
         self.info = ModelInfo(
             "ultralytics", str(source.weights), source.device, source.precision, details, source.backend
         )
@@ -100,36 +94,36 @@ class FastYolo(Detector):
     @override
     def detect(self, frame: Frame) -> Detections:
         image = frame.pixels()
-        fitted = fit((image.shape[1], image.shape[0]), self._imgsz, self._stride)
-        raw = self._network.find(fitted.place(image), least_logit(self._conf))
+        fitted = letterbox((image.shape[1], image.shape[0]), self._imgsz, self._stride)
+        raw = self._network.find(fitted.apply(image), least_logit(self._conf))
         rows, class_id, score = candidates(raw.logits, self._conf, each_class=self._head.end_to_end)
         if not len(rows):
             return Detections.empty()
         xyxy = self._head.decode(raw.distances[rows], raw.cells[rows], fitted.height, fitted.width)
         kept = self._keep(xyxy, class_id, score)
-        xyxy = fitted.back(xyxy[kept])
+        xyxy = fitted.to_image(xyxy[kept])
         detections = Detections(xyxy, score[kept], class_id[kept])
-        usable = boxes.usable(xyxy)  # cut off at the picture's edge, nothing of a box may be left
+        usable = boxes.usable(xyxy)  # clipped at the image's edge, nothing of a box may be left
         return detections if usable.all() else detections[usable]
 
     def _keep(self, xyxy: FloatArray, class_id: IntArray, score: FloatArray) -> IntArray:
-        """Return the rows that are told of, best first."""
+        """Return the rows to output, best first."""
         if self._head.end_to_end:
             best = np.argsort(-score, kind="stable")[:MAX_DETECTIONS]
-            return best[wanted(class_id[best], self._classes)]
-        rows = np.flatnonzero(wanted(class_id, self._classes))
+            return best[keep_classes(class_id[best], self._classes)]
+        rows = np.flatnonzero(keep_classes(class_id, self._classes))
         if len(rows) > MAX_CANDIDATES:
             rows = rows[np.argsort(-score[rows], kind="stable")[:MAX_CANDIDATES]]
         return rows[suppress(xyxy[rows], class_id[rows], score[rows], iou=IOU)][:MAX_DETECTIONS]
 
 
-class YoloConversion:
-    """How an Ultralytics checkpoint becomes a converted network.
+class YoloConversion(ConversionSpec):
+    """Conversion of an Ultralytics checkpoint.
 
     Args:
         weights: The checkpoint.
         imgsz: Longer side of the input, in pixels, at which the conversion is checked.
-        samples: Gives pictures to check it on: of the very source, where it can be read twice.
+        samples: Images to check it on: of the very source, where it can be read twice.
         trust: Open it even if it is more than data.
     """
 
@@ -145,8 +139,8 @@ class YoloConversion:
         self._samples = samples
         self._trust = trust
 
-    def raw(self) -> tuple[torch.nn.Module, dict[str, Any]]:
-        """Load the checkpoint; return its network up to the head's raw output, and what is to be known of it.
+    def load(self) -> tuple[torch.nn.Module, dict[str, Any]]:
+        """Load the checkpoint; return its network up to the head's raw output, and the facts that decoding needs.
 
         Raises:
             ConversionError: Its head is of another kind.
@@ -166,25 +160,17 @@ class YoloConversion:
         network.model[-1] = raw_head(head)
         return network, facts
 
+    @override
     def convert(self) -> Converted:
-        """Load the checkpoint and convert its network up to the head's raw output.
+        network, facts = self.load()
+        pixels = Normalization((0.0,) * 3, (255.0,) * 3)
+        return Converted(convert(network, pixels, example=_EXAMPLE, size=None), facts)
 
-        Raises:
-            ConversionError: Its head is of another kind.
-            ModelError: It cannot be loaded.
-        """
-        network, facts = self.raw()
-        try:
-            return Converted(
-                convert(network, Normalization((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts
-            )
-        except RuntimeError as error:
-            raise ConversionError(f"OpenVINO cannot convert it: {first_line(error)}") from error
-
+    @override
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
         """Compare a converted network's boxes with those of Ultralytics' own predictor.
 
-        bf16 moves sides by about 0.2 % of a box's length, most where the picture's edge hides them: whether that is
+        bf16 moves sides by about 0.2 % of a box's length, most where the image's edge hides them: whether that is
         less than a pixel depends on the source.
         """
         return self.compare(OpenVinoHead(network), facts, "cpu")
@@ -195,10 +181,10 @@ class YoloConversion:
         original = YoloDetector(self.weights, config, device=device, trust=self._trust)
         other = FastYolo(network, facts, config, source=ModelSource(self.weights, "", device, ""))
         total = found = 0
-        for picture in itertools.chain(self._samples.images(), photographs()):
+        for image in itertools.chain(self._samples.images(), photographs()):
             if total >= ENOUGH:
                 break
-            frame = Frame(0, 0.0, picture)
+            frame = Frame(0, 0.0, image)
             sure = original.detect(frame)
             sure = sure[sure.score >= CONFIDENT]
             total += len(sure)
@@ -211,26 +197,26 @@ def to_half(spec: YoloConversion, config: DetectorConfig, *, device: str, precis
     """Return a detector that computes in half precision in torch.
 
     Args:
-        spec: Where its network comes from.
-        config: Threshold, picture size and classes.
-        device: Where it runs.
+        spec: Loads and checks its network.
+        config: Threshold, input size and classes.
+        device: ``cpu``, ``mps`` or ``cuda:N``.
         precision: ``bf16`` or ``fp16``.
-        checked: Whether it has to give the boxes that it gives in fp32.
+        checked: Whether its boxes must be those of fp32.
 
     Raises:
         ConversionError: Its head is of another kind, it does not run so, or it does not give the same boxes.
         ConfigError: A class that the model does not know.
         ModelError: It cannot be loaded.
     """
-    module, facts = spec.raw()
+    module, facts = spec.load()
     try:
         network = TorchHead(module, device=device, precision=precision)
         network.find(np.zeros((1, *_EXAMPLE, 3), np.uint8), 0.0)
-        verdict = spec.compare(network, facts, device) if checked else CheckResult(True, "")
+        check = spec.compare(network, facts, device) if checked else CheckResult(True, "")
     except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
         raise ConversionError(f"it does not run in {precision}: {first_line(error)}") from error
-    if not verdict.passed:
-        raise ConversionError(f"in {precision}, {verdict.figure}")
+    if not check.passed:
+        raise ConversionError(f"in {precision}, {check.figure}")
     return FastYolo(network, facts, config, source=ModelSource(spec.weights, "torch", device, precision))
 
 
@@ -248,7 +234,7 @@ def open_yolo(request: DetectorRequest) -> Detector:
 
 
 def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str, ...]]:
-    """Return the detector, and what the user should be told of the way it runs."""
+    """Return the detector, and notices about its runtime."""
     config, device = request.config, request.device
     if weights.suffix.lower() != ".pt":  # exported: they bring their own runtime and their own number format
         if device.precision not in ("auto", "fp32"):

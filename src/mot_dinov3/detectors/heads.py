@@ -1,18 +1,20 @@
-"""What runs a YOLO network up to its head's raw output: OpenVINO, or torch in any number format.
+"""YOLO networks up to their head's raw output: in OpenVINO, or in torch in any number format.
 
 In half precision torch must not go further: between 512 and 1024 pixels, bf16 knows every fourth, fp16 every half one.
-What follows, `decoding` does in fp32.
+Decoding follows in fp32.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
-from mot_dinov3.models.devices import torch_dtype
+from mot_dinov3.models.devices import torch_dtype, upload
 from mot_dinov3.models.openvino import OpenVinoNetwork
 
 if TYPE_CHECKING:
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class HeadOutput:
-    """What a head's convolutions give for the cells that may hold something.
+    """Output of a head's convolutions for the cells that may contain an object.
 
     Attributes:
-        cells: ``(k,)`` their numbers, level after level, row after row.
+        cells: ``(k,)`` indices, level after level, row after row.
         distances: ``(k, 4 · bins)``: left, top, right, bottom.
         logits: ``(classes, k)``.
     """
@@ -35,32 +37,32 @@ class HeadOutput:
 
 
 class HeadNetwork(Protocol):
-    """Runs a network."""
+    """A network up to its head's convolutions."""
 
-    def find(self, picture: Image, least: float) -> HeadOutput:
-        """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`."""
-        ...
+    @abstractmethod
+    def find(self, image: Image, least: float) -> HeadOutput:
+        """Return the output for a ``(1, h, w, 3)`` uint8 BGR image, in cells with a logit above `least`."""
 
 
-class OpenVinoHead:
+class OpenVinoHead(HeadNetwork):
     """A converted network.
 
     Args:
-        network: It; it gives raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
+        network: Gives raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
     """
 
     def __init__(self, network: OpenVinoNetwork) -> None:
         self._network = network
 
-    def find(self, picture: Image, least: float) -> HeadOutput:
-        """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`."""
-        distances, logits = self._network.run(picture)
+    @override
+    def find(self, image: Image, least: float) -> HeadOutput:
+        distances, logits = self._network.run(image)
         cells = np.flatnonzero(logits[0].max(axis=0) > least)
         return HeadOutput(cells, distances[0].T[cells], logits[0][:, cells])
 
 
-class TorchHead:
-    """A network in torch, its weights stored in the number format that it computes in.
+class TorchHead(HeadNetwork):
+    """A network in torch, its weights held in the number format that it computes in.
 
     Args:
         network: As `OpenVinoHead` describes it, for normalised ``(n, 3, h, w)`` RGB; it is changed in place.
@@ -76,17 +78,13 @@ class TorchHead:
         module = network.eval().to(self._device, self._dtype)
         self._network = module.to(memory_format=torch.channels_last)
 
-    def find(self, picture: Image, least: float) -> HeadOutput:
-        """Return what is found in a ``(1, h, w, 3)`` uint8 BGR picture, in cells with a logit above `least`.
-
-        Only those cells leave the device, and the picture goes there as bytes.
-        """
+    @override
+    def find(self, image: Image, least: float) -> HeadOutput:
         import torch
 
-        from mot_dinov3.models.devices import upload
-
+        # Only those cells leave the device, and the image goes there as bytes.
         with torch.inference_mode():
-            pixels = upload(picture, self._device).flip(-1).permute(0, 3, 1, 2)
+            pixels = upload(image, self._device).flip(-1).permute(0, 3, 1, 2)
             distances, logits = self._network(pixels.to(self._dtype, memory_format=torch.channels_last) / 255)
             cells = (logits[0].amax(0).float() > least).nonzero()[:, 0]
             found = (cells, distances[0].T[cells].float(), logits[0][:, cells].float())

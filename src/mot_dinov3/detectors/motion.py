@@ -1,4 +1,4 @@
-"""Moving things in front of a still camera, without weights: background subtraction, then pieces made into objects.
+"""Motion detector for fixed cameras, without weights: background subtraction, then blobs joined and cut into objects.
 
 The background model is Zivkovic's mixture of Gaussians ("Improved adaptive Gaussian mixture model for background
 subtraction", ICPR 2004) or Zivkovic and van der Heijden's nearest neighbours (2006), as OpenCV has them. What follows
@@ -19,16 +19,16 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, Image, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorRequest
+from mot_dinov3.detectors.base import Detector, DetectorRequest
 from mot_dinov3.detectors.classes import parse_classes
 
 _SHADOW = 127
 _REACH = 0.1
-"""Share of the picture's height over which objects count as equally far away."""
+"""Share of the image's height over which objects count as equally far away."""
 _UNSURE = 0.65
 """Score of a box where no usual size is known: enough to start a track."""
 _GAP = 3
-"""Pixels of the reduced picture, up and down, over which pieces hang together."""
+"""Pixels of the reduced image, up and down, over which pieces hang together."""
 _MEMORY = 400
 """Boxes remembered to learn the usual size from."""
 _ENOUGH = 15
@@ -37,7 +37,7 @@ _ENOUGH = 15
 
 @dataclasses.dataclass(frozen=True)
 class MotionConfig(StageConfig):
-    """How background subtraction finds objects. Lengths are pixels of the reduced picture."""
+    """Options of the motion detector. Lengths are pixels of the reduced image."""
 
     group = "motion detector (--det motion)"
 
@@ -67,12 +67,12 @@ class MotionDetector(Detector):
         config = request.config
         self.names: Mapping[int, str] = {0: "object"}
         parse_classes(config.classes, self.names)
-        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        self._conf = config.threshold
         self._motion = request.motion or MotionConfig()
         self._model = _background_model(self._motion)
         self._sizes: UsualSizes | None = None
         self._seen = 0
-        details = {"backend": "opencv", "classes": None, "conf_thresh": self._conf, "imgsz": self._motion.motion_side}
+        details = config.reported("opencv", None, imgsz=self._motion.motion_side)
         self.info = ModelInfo("motion", details=details)
 
     @override
@@ -104,7 +104,7 @@ def _background_model(config: MotionConfig) -> Any:
 
 
 def _reduced(image: Image, side: int) -> tuple[Image, FloatArray]:
-    """Return the picture made smaller, and the ``(4,)`` factors that lead boxes back."""
+    """Return the image made smaller, and the ``(4,)`` factors that lead boxes back."""
     import cv2
 
     height, width = image.shape[:2]
@@ -131,7 +131,7 @@ def _blobs(mask: BoolArray) -> FloatArray:
     above = np.ones((2 * _GAP + 1, 1), np.uint8)  # objects break between head, body and legs, and stand side by side
     _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(mask.astype(np.uint8), above))
     x, y, w, h = stats[1:, :4].T.astype(np.float32)
-    height = mask.shape[0]  # what the dilation added is taken off again, but for where the picture had cut it off
+    height = mask.shape[0]  # what the dilation added is taken off again, but for where the image had cut it off
     top, bottom = np.where(y > 0, y + _GAP, y), np.where(y + h < height, y + h - _GAP, y + h)
     return np.stack([x, top, x + w, bottom], axis=1)
 
@@ -180,7 +180,7 @@ def objects(mask: BoolArray, blobs: FloatArray, sizes: UsualSizes, min_area: flo
 
 
 def _usual(mask: BoolArray, box: FloatArray, sizes: UsualSizes) -> tuple[float, float] | None:
-    """Return the usual size at the feet of `box`; None where the picture's lower edge hides how near they are."""
+    """Return the usual size at the feet of `box`; None where the image's lower edge hides how near they are."""
     return None if box[3] >= mask.shape[0] - 1 else sizes.at(box[3])
 
 

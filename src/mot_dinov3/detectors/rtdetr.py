@@ -15,21 +15,21 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorRequest
+from mot_dinov3.detectors.base import Detector, DetectorRequest
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.models.devices import resolve_device, resolve_precision, torch_dtype
 from mot_dinov3.models.hub import DETECTOR, locate
 from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
 
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine", "rf_detr", "lw_detr", "deimv2")
-"""Architectures whose head gives a score of its own to each class, and boxes as shares of the picture."""
+"""Architectures whose head gives a score of its own to each class, and boxes as shares of the image."""
 
 SIDE = 640  # input where no processor is declared
 STRIDE = 32
 
 
 class RtdetrDetector(Detector):
-    """Runs an RT-DETR, RT-DETRv2, D-FINE, RF-DETR, LW-DETR or DEIMv2 model of transformers, one picture at a time.
+    """Runs an RT-DETR, RT-DETRv2, D-FINE, RF-DETR, LW-DETR or DEIMv2 model of transformers, one image at a time.
 
     Zhao et al.: DETRs Beat YOLOs on Real-time Object Detection, CVPR 2024; Robinson et al.: RF-DETR, 2025. No
     suppression follows: each query answers for one object, and keeps its best class among the wanted ones.
@@ -62,14 +62,9 @@ class RtdetrDetector(Detector):
             self._try(model, config.imgsz)
         self.names: Mapping[int, str] = {int(key): str(name) for key, name in raw.id2label.items()}
         self._classes = parse_classes(config.classes, self.names)
-        self._conf = DEFAULT_CONF if config.conf is None else config.conf
-        details = {
-            "backend": "transformers",
-            "classes": None if self._classes is None else list(self._classes),
-            "conf_thresh": self._conf,
-            "imgsz": max(self._preprocessing.height, self._preprocessing.width),
-            "task": "detect",
-        }
+        self._conf = config.threshold
+        imgsz = max(self._preprocessing.height, self._preprocessing.width)
+        details = config.reported("transformers", self._classes, imgsz=imgsz, task="detect")
         self.info = ModelInfo(raw.model_type, model, self._device, self._precision, details, "torch")
 
     @override
@@ -85,7 +80,7 @@ class RtdetrDetector(Detector):
         return self._decode(logits, shares * np.array([width, height, width, height], np.float32), (width, height))
 
     def _try(self, model: str, imgsz: int) -> None:
-        """Run the network once on a picture of the wanted size, which it may have been built to refuse."""
+        """Run the network once on a image of the wanted size, which it may have been built to refuse."""
         import torch
 
         size = self._preprocessing.height, self._preprocessing.width

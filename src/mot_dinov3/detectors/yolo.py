@@ -12,7 +12,7 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
 from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
-from mot_dinov3.detectors.base import DEFAULT_CONF, Detector, DetectorConfig
+from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.models.checkpoints import DAMAGE
@@ -26,11 +26,11 @@ _MAX_DETECTIONS = 300
 
 
 class YoloDetector(Detector):
-    """Runs an Ultralytics model on one picture at a time, in fp32.
+    """Runs an Ultralytics model on one image at a time, in fp32.
 
     Args:
         weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
-        config: Threshold, picture size and classes.
+        config: Threshold, image size and classes.
         device: As the user names it.
         trust: Open a checkpoint even if it is more than data.
 
@@ -49,15 +49,9 @@ class YoloDetector(Detector):
                 remedy=f"give weights for one of: {', '.join(_TASKS_WITH_BOXES)}",
             )
         self._classes = parse_classes(config.classes, self.names)
-        self._conf = DEFAULT_CONF if config.conf is None else config.conf
+        self._conf = config.threshold
         self._imgsz = config.side
-        details = {
-            "backend": "ultralytics",
-            "classes": None if self._classes is None else list(self._classes),
-            "conf_thresh": self._conf,
-            "imgsz": self._imgsz,
-            "task": self._model.task,
-        }
+        details = config.reported("ultralytics", self._classes, imgsz=self._imgsz, task=self._model.task)
         runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file's own: its name tells
         self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details, runtime)
 
@@ -79,7 +73,7 @@ class YoloDetector(Detector):
             return Detections.empty()
         xyxy = _array(found.xyxy)
         detections = Detections(xyxy, np.clip(_array(found.conf), 0, 1), _array(found.cls).astype(np.int64))
-        usable = boxes.usable(xyxy)  # the package cuts boxes off at the picture's edge, where nothing may be left
+        usable = boxes.usable(xyxy)  # the package cuts boxes off at the image's edge, where nothing may be left
         return detections if usable.all() else detections[usable]
 
 
@@ -134,7 +128,7 @@ def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]
             model = yolo(str(weights))
         if model.task in _TASKS_WITH_BOXES:
             model.overrides["device"] = device  # exported formats are only opened when something asks, like the names
-            silence(SCRIPTS_GO)  # it opens them again with the first picture
+            silence(SCRIPTS_GO)  # it opens them again with the first image
             return model, {int(class_id): str(name) for class_id, name in model.names.items()}
         return model, {}
     except ImportError as error:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.core.errors import first_line
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.base import EmbedderRequest, Extractor, cut
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.features.precision import LEAST_COSINE, lowest_safe_precision
-from mot_dinov3.models.conversion import CheckResult, ConversionError, Converted, convert_cached, photographs
+from mot_dinov3.models.conversion import CheckResult, Converted, convert_cached, photographs
 from mot_dinov3.models.devices import DevicePlan, gpu_precisions, is_gpu, plan_run, resolve_precision
 from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
@@ -175,10 +174,7 @@ class EmbedderConversion:
         loaded = self.loaded()
         prepared = loaded.preprocessing
         size = (prepared.height, prepared.width)
-        try:
-            model = convert(loaded.module, _pixels(prepared), example=size, size=size)
-        except RuntimeError as error:
-            raise ConversionError(f"OpenVINO cannot convert it: {first_line(error)}") from error
+        model = convert(loaded.module, _pixels(prepared), example=size, size=size)
         return Converted(model, {"kind": loaded.kind, "size": list(size)})
 
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:

@@ -18,7 +18,7 @@ import numpy as np
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.models.conversion_cache import CacheEntry, ConversionCache, content_hash
-from mot_dinov3.models.openvino import OpenVinoNetwork, openvino_module
+from mot_dinov3.models.openvino import ConversionError, OpenVinoNetwork, openvino_module
 
 FORMAT = 1
 """To be counted up when entries made by an older version of this code must not be used any more."""
@@ -50,10 +50,6 @@ class Converted:
 
     model: Any
     facts: Mapping[str, Any]
-
-
-class ConversionError(Exception):
-    """A network that has no fast path; the message says why. Callers fall back to torch."""
 
 
 class ConversionSpec(Protocol):

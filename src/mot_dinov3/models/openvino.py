@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mot_dinov3.core.errors import first_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -53,7 +55,7 @@ def _core() -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """How a network wants its input made from ``(n, h, w, 3)`` uint8 BGR pictures; OpenVINO does it inside the network.
+    """How a network wants its input made from ``(n, h, w, 3)`` uint8 BGR images; OpenVINO does it inside the network.
 
     Attributes:
         mean: Subtracted per channel (RGB), of pixels in 0…255.
@@ -64,12 +66,16 @@ class Normalization:
     std: tuple[float, float, float]
 
 
+class ConversionError(Exception):
+    """A network that OpenVINO cannot run; the message says why. Callers fall back to torch."""
+
+
 def convert(
     module: torch.nn.Module, pixels: Normalization, *, example: tuple[int, int], size: tuple[int, int] | None
 ) -> Any:
-    """Return the `openvino.Model` of a torch module that takes ``(n, 3, h, w)`` normalised pictures.
+    """Return the `openvino.Model` of a torch module that takes ``(n, 3, h, w)`` normalised images.
 
-    The model takes ``(n, h, w, 3)`` uint8 BGR pictures, any number of them.
+    The model takes ``(n, h, w, 3)`` uint8 BGR images, any number of them.
 
     Args:
         module: In evaluation mode, float32, on the CPU.
@@ -78,19 +84,22 @@ def convert(
         size: ``(height, width)`` of every input; None for any.
 
     Raises:
-        RuntimeError: Something in it cannot be traced or converted.
+        ConversionError: Something in it cannot be traced or converted.
     """
     import torch
 
     ov = openvino_module()
     height, width = size or (-1, -1)
     # Not inference_mode: what a network computes once and keeps would be unusable outside of it.
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TracerWarning, and that tracing itself is to be replaced some day
-        picture = torch.zeros(2, 3, *example)
-        module(picture)  # a first call may fill caches, which the trace must find filled
-        traced = torch.jit.trace(module, picture, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        model = ov.convert_model(traced, example_input=picture, input=[-1, 3, height, width])
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TracerWarning, and that tracing itself is to be replaced some day
+            image = torch.zeros(2, 3, *example)
+            module(image)  # a first call may fill caches, which the trace must find filled
+            traced = torch.jit.trace(module, image, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+            model = ov.convert_model(traced, example_input=image, input=[-1, 3, height, width])
+    except RuntimeError as error:
+        raise ConversionError(f"OpenVINO cannot convert it: {first_line(error)}") from error
     steps = ov.preprocess.PrePostProcessor(model)
     tensor = steps.input().tensor()
     tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
@@ -140,9 +149,9 @@ class OpenVinoNetwork:
         self._request = core().compile_model(source, "CPU", compile_options(precision, compiled)).create_infer_request()
         self._outputs = len(self._request.model_outputs)
 
-    def run(self, pictures: np.ndarray) -> Sequence[np.ndarray]:
-        """Return all outputs for ``(n, h, w, 3)`` uint8 BGR pictures; they hold until the next call."""
-        tensor = openvino_module().Tensor(np.ascontiguousarray(pictures), shared_memory=True)
+    def run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        """Return all outputs for ``(n, h, w, 3)`` uint8 BGR images; they hold until the next call."""
+        tensor = openvino_module().Tensor(np.ascontiguousarray(images), shared_memory=True)
         self._request.set_input_tensor(tensor)
         self._request.infer()
         return [self._request.get_output_tensor(i).data for i in range(self._outputs)]
