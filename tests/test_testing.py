@@ -68,9 +68,9 @@ def test_a_sound_embedder_passes_by_name_by_reference_and_as_a_class() -> None:
     [
         (Double, "float32"),
         (Long, "length 1"),
-        (Blind, "that differ"),
-        (Painter, "leave the picture"),
-        (Shuffler, "order of the boxes|odd boxes"),
+        (Blind, "different crops"),
+        (Painter, "change the image"),
+        (Shuffler, "order of the boxes|invalid boxes"),
         (Batchwise, "batch size"),
         (Careless, "without pixels"),
         (lambda request: object(), "must have 'info'"),

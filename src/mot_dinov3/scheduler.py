@@ -34,9 +34,9 @@ class SchedulerConfig(StageConfig):
 
     group = "embedding scheduler"
 
-    embed_refresh: int = option(5, "a stable track's embedding is due again after this many frames", low=1)
+    embed_refresh: int = option(5, "refresh interval of a stable track's embedding, in frames", low=1)
     embed_iou_gate: float = option(
-        0.6, "IoU with exactly one live track from which its embedding is reused", low=0, high=1
+        0.6, "IoU with exactly one active track from which its embedding is reused", low=0, high=1
     )
     embed_overlap_thr: float = option(
         0.2, "IoU with another detection above which a box counts as crowded", low=0, high=1
@@ -47,10 +47,12 @@ class SchedulerConfig(StageConfig):
         choices=("always", "ambiguous"),
     )
     embed_budget_ms: float = option(
-        0.0, "ms per frame that refreshes may take besides critical work; 0 is unlimited (> 0: runs may differ)", low=0
+        0.0,
+        "budget for refreshes in ms per frame, in addition to critical boxes; 0: unlimited (> 0: runs may differ)",
+        low=0,
     )
     embed_cost_ms: float | None = option(
-        None, "fixed cost per crop in place of the clock: the same run every time", above=0
+        None, "fixed cost per crop in ms instead of the clock: reproducible runs", above=0
     )
 
 

@@ -238,12 +238,12 @@ def _gives_unit_rows(embedder: Embedder) -> None:
     rows = embedder.embed(picture, BOXES)
     embedder.synchronize()
     _unit(embedder, rows, len(BOXES), "embed")
-    _promise(np.array_equal(picture, before), "embed must leave the picture as it is")
-    _promise(np.array_equal(embedder.embed(picture, BOXES), rows), "the same twice must be the same to the bit")
+    _promise(np.array_equal(picture, before), "embed must not change the image")
+    _promise(np.array_equal(embedder.embed(picture, BOXES), rows), "the same input must give bit-identical rows")
     _unit(embedder, embedder.embed(picture, np.zeros((0, 4), np.float32)), 0, "embed without boxes")
     if embedder.dim:
         alike = (rows @ rows.T)[~np.eye(len(rows), dtype=bool)].max()
-        _promise(alike < 1 - CLOSE, "crops that differ must get vectors that differ")
+        _promise(alike < 1 - CLOSE, "different crops must have different vectors")
 
 
 def _survives_any_box(embedder: Embedder) -> None:
@@ -252,13 +252,13 @@ def _survives_any_box(embedder: Embedder) -> None:
     rows = embedder.embed(sample_picture(), np.array([*odd, BOXES[0]], np.float32))
     _unit(embedder, rows, 7, "embed with boxes that are NaN, inverted, empty or outside")
     alone = embedder.embed(sample_picture(), BOXES[:1])
-    _promise(np.allclose(rows[6:], alone, atol=CLOSE), "odd boxes must not change the rows of good ones")
+    _promise(np.allclose(rows[6:], alone, atol=CLOSE), "invalid boxes must not change the rows of valid ones")
 
 
 def _looks_at_each_crop_alone(embedder: Embedder, single: Embedder) -> None:
     rows = embedder.embed(sample_picture(), BOXES)
     turned = embedder.embed(sample_picture(), BOXES[::-1])[::-1]
-    _promise(np.allclose(turned, rows, atol=CLOSE), "rows must come in the order of the boxes")
+    _promise(np.allclose(turned, rows, atol=CLOSE), "rows must be in the order of the boxes")
     one_by_one = single.embed(sample_picture(), BOXES)
     _promise(np.allclose(one_by_one, rows, atol=CLOSE), "a row must not depend on the batch size")
 

@@ -81,7 +81,7 @@ def test_a_run_is_iterated_once(video: Path) -> None:
         ({"conf": "0.3"}, ConfigError, "'conf' must be a float"),
         ({"conf": 7.0}, ConfigError, "conf must be between 0 and 1"),
         ({"line": 5}, ConfigError, "'line' must be"),
-        ({"video": True}, UsageError, "does not say where"),
+        ({"video": True}, UsageError, "needs an output file"),
         ({"det": "no_such.pt"}, Exception, "no_such.pt"),
     ],
     ids=lambda value: str(value)[:20],

@@ -206,7 +206,7 @@ def test_output_equal_to_source_is_refused(scene, capsys):
 def test_pictures_that_are_not_there_cannot_be_asked_for(scene, capsys):
     assert main(["--dets", str(scene.dets), "--output", "x.mp4"]) == 2
     assert main(["--dets", str(scene.dets), "--embedder", "histogram"]) == 2
-    assert capsys.readouterr().err.count("needs pictures") == 2
+    assert capsys.readouterr().err.count("needs frames") == 2
 
 
 def test_a_truncated_video_is_tracked_as_far_as_it_goes(scene, capsys):

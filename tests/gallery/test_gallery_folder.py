@@ -67,7 +67,7 @@ def test_a_broken_cache_or_one_that_cannot_be_written_is_no_failure(
     known = load_gallery(root, ColourEmbedder())
     assert known.names == ("anna", "bob")
     (notice,) = known.notices
-    assert "cannot be kept beside it" in notice
+    assert "cannot be cached next to it" in notice
     assert notice.endswith("Permission denied")
     assert not list(root.glob(".embeddings-*"))
 
@@ -90,7 +90,7 @@ def test_an_empty_gallery_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is empty"):
         load_gallery(tmp_path, ColourEmbedder())
     write_picture(tmp_path / "anna" / "a.png", RED, (3, 3))
-    with pytest.raises(InputError, match="none of its pictures"):
+    with pytest.raises(InputError, match="none of its images"):
         load_gallery(tmp_path, ColourEmbedder())
 
 

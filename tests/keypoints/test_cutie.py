@@ -269,7 +269,7 @@ def test_other_weights_are_refused(weights: Path) -> None:
     with pytest.raises(ModelError, match="1 of its tensors"):
         load_cutie(weights, "cpu")
     torch.save({"layer.weight": torch.ones(3, 2), "layer.bias": torch.zeros(3)}, weights)
-    with pytest.raises(ModelError, match="does not hold Cutie's weights"):
+    with pytest.raises(ModelError, match="does not contain Cutie's weights"):
         load_cutie(weights, "cpu")
     torch.save(Code(), weights)
     with pytest.raises(UntrustedModelError):

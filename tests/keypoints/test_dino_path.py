@@ -103,7 +103,7 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_says_that_it_goes_on_without_weights() -> None:
     choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
     assert choice.backend.info.name == "gradient"
-    assert choice.notices[0].startswith("backend gradient: DINO is not at hand")
+    assert choice.notices[0].startswith("backend gradient: DINO is not available")
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_points_of_nothing_are_one_instance_and_told_where_there_are_outlines() 
     assert owners(sorted_out([point("nose", 5), point("tail", 9)])) == {"instance": ["nose", "tail"]}
     labels = sorted_out([box("m", 0), point("nose", 5), point("tail", 90)])
     assert owners(labels) == {"m": ["nose"], "instance": ["tail"]}
-    assert any("no clear instance" in notice and "tail" in notice for notice in labels.notices)
+    assert any("without a clear instance" in notice and "tail" in notice for notice in labels.notices)
 
 
 def test_combined_labels_lose_their_instance_s_name() -> None:

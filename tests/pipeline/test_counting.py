@@ -157,7 +157,7 @@ def test_a_file_of_zones_that_holds_none_is_refused(tmp_path, content, says):
 def test_what_leaves_the_picture_is_refused():
     info = VideoInfo("v", 200, 150, 10.0)
     check_regions((LINE, SQUARE), info)
-    with pytest.raises(UsageError, match=r"zone 'far' leaves the picture: \(201, 0\) is not within 200×150"):
+    with pytest.raises(UsageError, match=r"zone 'far' leaves the frame: \(201, 0\) is not within 200×150"):
         check_regions((LINE, Region("far", np.array([[0.0, 0], [201, 0], [9, 9]]))), info)
 
 
@@ -197,9 +197,9 @@ def test_counts_go_to_summary_json_csv_and_report(tmp_path, dets, capsys):
     ("words", "code", "says"),
     [
         (["--line", "1,2,3"], 2, "four numbers"),
-        (["--line", "0,0,99999,5"], 2, "leaves the picture"),
+        (["--line", "0,0,99999,5"], 2, "leaves the frame"),
         (["--zone", "missing.json"], 3, "does not exist"),
-        (["--save-counts", "c.csv"], 2, "nothing to save"),
+        (["--save-counts", "c.csv"], 2, "requires a line or a zone"),
         (["--anonymize", "mask"], 2, "invalid choice"),
     ],
 )

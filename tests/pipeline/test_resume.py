@@ -202,12 +202,12 @@ def test_a_new_run_begins_anew(tmp_path: Path) -> None:
 def test_a_record_that_somebody_changed_is_one_clear_error(tmp_path: Path, line: dict) -> None:
     path = tmp_path / "r"
     path.write_text(json.dumps({"run": RUN}) + "\n" + json.dumps(line) + "\n")
-    with pytest.raises(UsageError, match=r"goes on with|not what a run writes|on record as embedded") as caught:
+    with pytest.raises(UsageError, match=r"continues with|not a valid record|embeddings of more") as caught:
         steps(ResumeJournal(path, RUN, resume=True), Guessing(1), range(2))
-    assert "leave --resume out" in caught.value.remedy
+    assert "omit --resume" in caught.value.remedy
 
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r").write_text('{"frame": 0}\n')
-    with pytest.raises(UsageError, match="no record"):
+    with pytest.raises(UsageError, match="not a resume journal"):
         ResumeJournal(tmp_path / "r", RUN, resume=True)

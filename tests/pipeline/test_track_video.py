@@ -335,7 +335,7 @@ def test_a_misspelt_class_is_an_error_and_an_absent_one_a_notice(scene: Scene, t
                 del row["class_name"]
 
     dets = changed(scene, tmp_path / "d.json", nameless)
-    with pytest.raises(ConfigError, match="names no classes"):
+    with pytest.raises(ConfigError, match="contains no class names"):
         mot_dinov3.track_video(dets_json=dets, video=scene.video, classes="box")
 
 
@@ -371,7 +371,7 @@ def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, t
     frames = result.payload["frames"]
     assert [row["bbox"] for row in frames[3]["detections"]] == boxes_at(3)
     assert frames[5]["detections"] == []
-    assert "5 detections were left out, the first: " in result.stats["notices"][0]
+    assert "5 detections were skipped, the first: " in result.stats["notices"][0]
     assert "frame 3, detection 1" in result.stats["notices"][0]
 
 
@@ -407,17 +407,17 @@ def test_half_precision_is_left_out_with_a_notice_where_it_is_not_to_be_had(
         dets_json=scene.dets, video=scene.video, gallery=people, reid_weights=tmp_path / "osnet.pt", half=True,
         device="cpu", reid_frequency=30,
     )  # fmt: skip
-    assert "--half is left out: precision 'fp16' is not available on cpu" in result.stats["notices"][0]
+    assert "--half is ignored: precision 'fp16' is not available on cpu" in result.stats["notices"][0]
     assert result.stats["embeddings"] > 0
 
 
 def test_another_picture_size_is_an_error_and_another_count_a_notice(scene: Scene, tmp_path: Path) -> None:
     wrong = changed(scene, tmp_path / "d.json", lambda d: d["video"].update(width=99))
-    with pytest.raises(FormatError, match="pictures of 99×"):
+    with pytest.raises(FormatError, match="images of 99×"):
         mot_dinov3.track_video(dets_json=wrong, video=scene.video)
     count = changed(scene, tmp_path / "e.json", lambda d: d["video"].update(frame_count=7))
     result = mot_dinov3.track_video(dets_json=count, video=scene.video)
-    assert "speaks of 7 frames" in result.stats["notices"][0]
+    assert "has 7 frames" in result.stats["notices"][0]
 
 
 def test_a_screen_is_asked_for_before_anything_else(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

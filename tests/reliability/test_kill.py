@@ -147,7 +147,7 @@ def test_killed_twice_interrupted_and_complete(
     assert journal_of(folder / "t.mp4").read_bytes() == record
     # Ctrl-C while catching up: nothing finished is replaced by less
     assert run_killed([(folder, 30)], [*words, "--resume"], number=signal.SIGINT) == [130]
-    assert "--resume goes on from there" in (folder / "said.txt").read_text()
+    assert "--resume continues from there" in (folder / "said.txt").read_text()
     assert not (folder / "t.mp4").exists()
     # Ctrl-C beyond: finished as far as it came, and still to be gone on with
     assert run_killed([(folder, 84)], [*words, "--resume"], number=signal.SIGTERM) == [143]
@@ -266,7 +266,7 @@ def test_resuming_what_never_began_begins(crowd: Crowd, tmp_path: Path, monkeypa
     assert run(tmp_path / "run", words, monkeypatch) == 0
     assert "frames      10" in capsys.readouterr().out
     assert main(["--source", "rtsp://127.0.0.1:9/x", "--det", "motion", "--embedder", "none", "--resume"]) == 2
-    assert "is live" in capsys.readouterr().err
+    assert "is a live source" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ def test_a_source_that_disappears(tmp_path: Path, capsys, reliability: Reliabili
         assert main([*words, "--output", "t.mp4", "--save-json", "t.json"]) == 3
     said = capsys.readouterr().err
     assert "cannot be read: No such file" in one_line(said)
-    assert "what was done so far is in t.part.mp4, t.json.part.jsonl" in said
+    assert "the partial output is in t.part.mp4, t.json.part.jsonl" in said
     assert unharmed(tmp_path)
     with av.open("t.part.mp4") as container:
         played = sum(1 for _ in container.decode(video=0))
@@ -186,7 +186,7 @@ def test_a_stream_that_stalls_comes_back_or_is_told(
         try:
             assert main([*words, "--reconnect-seconds", "0"]) == 3
             said = capsys.readouterr().err
-            assert re.search(r"stalled: nothing came for 0\.3 s", one_line(said))
+            assert re.search(r"stalled: no data for 0\.3 s", one_line(said))
             assert unharmed(tmp_path)
             stalling.seen = 0
             assert main([*words, "--end-frame", "120"]) == 0
@@ -195,7 +195,7 @@ def test_a_stream_that_stalls_comes_back_or_is_told(
     said = capsys.readouterr()
     document = json.loads((tmp_path / "t.json").read_text())
     assert len(document["frames"]) == 120
-    gaps = [notice for notice in document["notices"] if "came back after" in notice]
+    gaps = [notice for notice in document["notices"] if "was reconnected after" in notice]
     assert gaps
     assert all(gap in said.err + said.out for gap in gaps)
     assert "secret" not in (tmp_path / "t.json").read_text() + said.err + said.out

@@ -69,7 +69,7 @@ def test_a_live_stream_goes_on_after_a_gap(sent: bytes) -> None:
     np.testing.assert_allclose(np.delete(times, 9), 0.1, atol=1e-3)
     assert times[9] == pytest.approx(3.5, abs=1e-3), "what was missed is missing in the frames' times"
     (told,) = source.notices
-    assert "lost after frame 9 and came back after 3.5 s (3 tries)" in told
+    assert "lost after frame 9 and was reconnected after 3.5 s (3 tries)" in told
     assert "secret" not in told
 
 
@@ -82,7 +82,7 @@ def test_a_stream_that_stays_away_is_an_error_in_the_end(sent: bytes) -> None:
     ):
         frames = iter(source)
         assert [next(frames).index for _ in range(10)] == list(range(10))
-        with pytest.raises(VideoError, match="lost after 10 frames and did not come back in 20 s") as caught:
+        with pytest.raises(VideoError, match="lost after 10 frames and could not be reconnected in 20 s") as caught:
             next(frames)
     assert clock.slept == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert "--reconnect-seconds" in caught.value.remedy
@@ -96,7 +96,7 @@ def test_a_clip_goes_on_behind_its_last_frame_and_ends_when_it_ends(sent: bytes)
         StreamSource(SourceConfig(source=address), address, clock=clock, sleep=clock.sleep) as source,
     ):
         assert numbers([f.pixels() for f in source]) == list(range(11))
-    assert any("came back" in told for told in source.notices)
+    assert any("was reconnected" in told for told in source.notices)
 
 
 def test_without_reconnection_a_loss_is_told_at_once(sent: bytes) -> None:
@@ -115,4 +115,4 @@ def test_a_stream_that_flickers_for_ever_keeps_its_notices_few(sent: bytes, monk
     ):
         assert sum(1 for _ in source) == 85
     assert len(source.notices) == 4
-    assert "was lost 8 times, for 4.0 s together" in source.notices[-1]
+    assert "was lost 8 times, for 4.0 s in total" in source.notices[-1]

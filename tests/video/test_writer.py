@@ -152,7 +152,7 @@ def test_a_source_without_sound_and_one_that_is_gone_give_a_silent_video(tmp_pat
     for source, told in ((silent, False), (tmp_path / "gone.mp4", True)):
         with VideoWriter(tmp_path / "out.mp4", info=info(), audio_from=str(source)) as writer:
             writer.write(picture(1), 0.0)
-        assert any("sound is left out" in n for n in writer.notices) is told
+        assert any("sound is dropped" in n for n in writer.notices) is told
         assert read(tmp_path / "out.mp4")[0] == [1]
 
 

@@ -72,7 +72,7 @@ class Pipeline:
         """
         values = _option_values(options, TrackConfig, TrackOptions)
         if values.get("video") and "output" not in values:
-            raise UsageError("video=True does not say where to", remedy="name the file: output='tracked.mp4'")
+            raise UsageError("video=True needs an output file", remedy="give the file: output='tracked.mp4'")
         if "output" not in values:
             values["video"] = False
         return cls(track_config(values))

@@ -12,15 +12,15 @@ class TrackOptions(TypedDict, total=False):
 
     # source
     source: str | Path | int | None
-    """a video file, a folder of images, a camera index, an rtsp:// or http:// address."""
+    """a video file, a folder of images, a camera index, an rtsp:// or http:// URL."""
     start_frame: int | None
     """first frame to process (0-based) (default 0, at least 0)."""
     end_frame: int | None
     """stop before this frame."""
     fps: float | None
-    """frames per second, in place of the source's own timing (above 0 and at most 1000)."""
+    """frames per second, instead of the timing of the source (above 0 and at most 1000)."""
     reconnect_seconds: float | None
-    """how long a stream over a network is tried again when it is lost; 0: its loss is its end (default 60.0, at least 0)."""
+    """seconds for which a lost network stream is reconnected; 0: do not reconnect (default 60.0, at least 0)."""
 
     # detector
     det: str | Path | None
@@ -34,7 +34,7 @@ class TrackOptions(TypedDict, total=False):
     classes: str | int | Sequence[int | str] | None
     """class ids or names to keep, e.g. "0" or "person,car" (empty: all)."""
     detect_every: int | None
-    """run the detector on every Nth frame only; between them boxes follow the optical flow (default 1, between 1 and 1000)."""
+    """detection interval: run the detector on every Nth frame; in between, boxes follow the optical flow (default 1, between 1 and 1000)."""
 
     # motion detector (--det motion)
     motion_method: Literal["mog2", "knn"] | None
@@ -82,17 +82,17 @@ class TrackOptions(TypedDict, total=False):
 
     # embedding scheduler
     embed_refresh: int | None
-    """a stable track's embedding is due again after this many frames (default 5, at least 1)."""
+    """refresh interval of a stable track's embedding, in frames (default 5, at least 1)."""
     embed_iou_gate: float | None
-    """IoU with exactly one live track from which its embedding is reused (default 0.6, between 0 and 1)."""
+    """IoU with exactly one active track from which its embedding is reused (default 0.6, between 0 and 1)."""
     embed_overlap_thr: float | None
     """IoU with another detection above which a box counts as crowded (default 0.2, between 0 and 1)."""
     embed_crowded: Literal["always", "ambiguous"] | None
     """crowded boxes to embed: all of them, or only those that overlap more than one track (default always)."""
     embed_budget_ms: float | None
-    """ms per frame that refreshes may take besides critical work; 0 is unlimited (> 0: runs may differ) (default 0.0, at least 0)."""
+    """budget for refreshes in ms per frame, in addition to critical boxes; 0: unlimited (> 0: runs may differ) (default 0.0, at least 0)."""
     embed_cost_ms: float | None
-    """fixed cost per crop in place of the clock: the same run every time (above 0)."""
+    """fixed cost per crop in ms instead of the clock: reproducible runs (above 0)."""
 
     # tracker
     tracker: str | None
@@ -106,29 +106,29 @@ class TrackOptions(TypedDict, total=False):
     new_score: float | None
     """a box needs this score to start a track (default 0.6, between 0 and 1)."""
     low_match: bool | None
-    """let low-score boxes continue tracks that were alive in the last frame (default on)."""
+    """let low-score boxes continue tracks that were active in the last frame (default on)."""
     hungarian: bool | None
-    """assign optimally; off: greedily (default on)."""
+    """optimal assignment; off: greedy (default on)."""
     match_floor: float | None
-    """least similarity of a match: overlap × score, plus likelihood and appearance (default 0.16, between 0 and 1)."""
+    """smallest similarity of a match: overlap × score, plus likelihood and appearance (default 0.16, between 0 and 1)."""
     low_floor: float | None
-    """the same for low-score boxes (plain overlap) (default 0.5, between 0 and 1)."""
+    """smallest similarity for low-score boxes (plain overlap) (default 0.5, between 0 and 1)."""
     tentative_floor: float | None
-    """the same for tracks that are not confirmed yet (default 0.3, between 0 and 1)."""
+    """smallest similarity for tentative tracks (default 0.3, between 0 and 1)."""
     score_fusion: bool | None
     """multiply the overlap by the box's score (default on)."""
     height_power: float | None
     """weight of the boxes' heights in the overlap; 0 = plain IoU (default 0.7, between 0 and 100)."""
     likelihood: float | None
-    """weight of the motion's likelihood beside the overlap; 0 = overlap alone (default 0.3, between 0 and 100)."""
+    """weight of the motion likelihood relative to the overlap; 0 = overlap only (default 0.3, between 0 and 100)."""
     lost_penalty: float | None
-    """what a lost track's similarity is lowered by beside live ones (default 0.02, between 0 and 100)."""
+    """penalty on the similarity of lost tracks relative to active ones (default 0.02, between 0 and 100)."""
     contest_noise: float | None
-    """a box that two tracks claim moves its owner as if it were this much less exact (default 2.5)."""
+    """factor on the measurement noise of a box that two tracks compete for (default 2.5)."""
     contest_margin: float | None
-    """a box is contested when the loser's similarity was lower by no more (default 0.25, between 0 and 1)."""
+    """a box is contested if the runner-up's similarity is lower by at most this value (default 0.25, between 0 and 1)."""
     growth: float | None
-    """boxes grow by this many standard deviations of the prediction before they overlap (default 1.0, between 0 and 100)."""
+    """boxes are expanded by this many standard deviations of the prediction before the overlap is computed (default 1.0, between 0 and 100)."""
     position_noise: float | None
     """random walk of positions, object sizes per square root of a second (default 0.25, between 1e-06 and 100)."""
     velocity_noise: float | None
@@ -138,41 +138,41 @@ class TrackOptions(TypedDict, total=False):
     start_noise: float | None
     """standard deviation of a new track's velocity, in object sizes per second (default 2.0, between 1e-06 and 100)."""
     size_damping: float | None
-    """seconds after which a lost track's box has nearly stopped growing; 0 = never (default 0.15, between 0 and 100)."""
+    """time constant, in seconds, of the decay of a lost track's size change; 0 = no decay (default 0.15, between 0 and 100)."""
     camera_motion: bool | None
-    """compensate the camera's motion (needs pictures) (default on)."""
+    """compensate camera motion (needs frames) (default on)."""
     confirm_hits: int | None
-    """matches that confirm a track (default 4, at least 1)."""
+    """number of matches that confirm a track (default 4, at least 1)."""
     confirm_score: float | None
     """a box of this score confirms its track at once; 0 = never (default 0.0, between 0 and 1)."""
     tentative_seconds: float | None
-    """a tentative track dies when unmatched for longer (default 0.1, between 0 and 3600)."""
+    """a tentative track is removed if unmatched for longer (default 0.1, between 0 and 3600)."""
     lost_seconds: float | None
-    """a lost track is looked for this long (default 2.0, between 0 and 3600)."""
+    """a lost track is kept for this time (default 2.0, between 0 and 3600)."""
     edge_seconds: float | None
-    """the same for a track that has left the picture; 0 = no difference (default 0.3, between 0 and 100)."""
+    """the same for a track that has left the frame; 0 = no difference (default 0.3, between 0 and 100)."""
     new_overlap: float | None
-    """no track starts where a live track overlaps the box by more; 1 = always (default 0.6, between 0 and 1)."""
+    """no track starts where an active track overlaps the box by more; 1 = always (default 0.6, between 0 and 1)."""
     appearance: float | None
-    """weight of the appearance beside the overlap; 0 = motion only (default 0.5, between 0 and 100)."""
+    """weight of the appearance relative to the overlap; 0 = motion only (default 0.5, between 0 and 100)."""
     ema: float | None
-    """share of a track's old look that an update by a sure box leaves (default 0.9, between 0 and 1)."""
+    """EMA momentum of a track's embedding in an update by a confident box (default 0.9, between 0 and 1)."""
     recovery: bool | None
-    """let new tracks take over the ids of lost ones that look the same (default on)."""
+    """re-identification: let new tracks take over the ids of lost ones with the same appearance (default on)."""
     recovery_floor: float | None
-    """likeness for that, right after the loss: 0 = the embedder's floor, 1 = same (default 0.4, between 0 and 1)."""
+    """similarity required for re-identification right after the loss: 0 = the embedder's floor, 1 = identical (default 0.4, between 0 and 1)."""
     recovery_seconds: float | None
-    """lost tracks with a known look wait this long to be recovered (default 8.0, between 0 and 3600)."""
+    """time for which lost tracks with an embedding can be re-identified (default 8.0, between 0 and 3600)."""
     recovery_speed: float | None
-    """nobody moves faster, in body heights per second (default 2.0)."""
+    """maximum speed, in box heights per second (default 2.0)."""
     class_mode: Literal["agnostic", "per-class", "vote"] | None
-    """classes: ignored, matched apart, or voted per track (default agnostic)."""
+    """classes: ignored, matched separately, or voted per track (default agnostic)."""
     coast: bool | None
-    """output a lost track's predicted box for a moment, where such gaps mostly close (default on)."""
+    """output predicted boxes of lost tracks briefly, where such gaps mostly close (default on)."""
     coast_seconds: float | None
-    """for how long a lost track's predicted box is output with --coast (default 0.11, between 0 and 3600)."""
+    """time for which predicted boxes of a lost track are output with --coast (default 0.11, between 0 and 3600)."""
     coast_trust: float | None
-    """share of this stream's gaps that must have closed in that time for --coast (default 0.6, between 0 and 1)."""
+    """share of the stream's gaps that must close within that time for --coast (default 0.6, between 0 and 1)."""
 
     # gallery_hybrid tracker parameters (--tracker gallery_hybrid)
     track_thresh: float | None
@@ -180,43 +180,43 @@ class TrackOptions(TypedDict, total=False):
     match_thresh: float | None
     """largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2) (default 0.8, between 0 and 1)."""
     track_buffer: int | None
-    """frames at 30 fps for which a lost track is looked for (default 25, at least 0)."""
+    """frames at 30 fps for which a lost track is kept (default 25, at least 0)."""
     frame_rate: float | Literal["auto"] | None
     """frame rate by which --track-buffer is scaled; auto: the video's (default 30.0, between 0 and 1000)."""
     per_class: bool | None
-    """track each class by itself: a track never changes its class (default off)."""
+    """track each class separately: a track never changes its class (default off)."""
     max_obs: int | None
-    """observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned (default 30, between 1 and 10000)."""
+    """observed boxes kept per track: their mean size distinguishes neighbours, the last one recovers a track that turned (default 30, between 1 and 10000)."""
 
     # known identities
     gallery: str | Path | None
     """folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)."""
     gallery_match_threshold: float | None
-    """largest distance at which a track is given an identity (default 0.25, between 0 and 2)."""
+    """largest distance at which an identity is assigned to a track (default 0.25, between 0 and 2)."""
     gallery_caution: float | None
-    """a track seen once must be nearer by this much, one seen n times by 1/n of it (default 0.05, between 0 and 2)."""
+    """stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (default 0.05, between 0 and 2)."""
     gallery_keep: float | None
-    """an identity is kept until its distance is larger, or another nearer, by this (default 0.05, between 0 and 2)."""
+    """hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)."""
     gallery_margin: float | None
-    """an identity is given only where the next one is farther by this much (default 0.02, between 0 and 2)."""
+    """an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)."""
 
     # whole-video linking
     link: bool | None
-    """after the last frame, join broken tracks, smooth them and fill short gaps (default off)."""
+    """after the last frame, join track fragments, smooth them and fill short gaps (default off)."""
     uncross: bool | None
-    """exchange two trajectories after a meeting where their appearances say so (default on)."""
+    """resolve id switches: exchange two trajectories after a crossing if their appearance indicates it (default on)."""
     motion_seconds: float | None
-    """trajectories are joined by motion alone over gaps up to this long; 0 = never (default 1.0, between 0 and 3600)."""
+    """longest gap over which trajectories are joined by motion alone; 0 = never (default 1.0, between 0 and 3600)."""
     appearance_seconds: float | None
-    """the same where both have embeddings that agree; 0 = never (default 12.0, between 0 and 3600)."""
+    """the same for trajectories with similar embeddings; 0 = never (default 12.0, between 0 and 3600)."""
     motion_gate: float | None
-    """most that motion may miss, in heights, over a gap joined by motion alone (default 0.3, between 0 and 100)."""
+    """largest prediction error, in heights, over a gap joined by motion alone (default 0.3, between 0 and 100)."""
     reach: float | None
-    """fastest change of place over a gap, in heights per second, beside one height (default 1.5, between 0 and 100)."""
+    """maximum speed over a gap, in heights per second, plus one height (default 1.5, between 0 and 100)."""
     height_change: float | None
-    """most that the height may change over a gap, as a share (default 1.0, between 0 and 100)."""
+    """largest change of height over a gap, as a share (default 1.0, between 0 and 100)."""
     edge: float | None
-    """a trajectory that ends this near the picture's edge has left; share of its size (default 0.02, between 0 and 0.5)."""
+    """a trajectory that ends this near the frame edge has left the frame; share of the frame size (default 0.02, between 0 and 0.5)."""
     smooth: bool | None
     """smooth the trajectories (default on)."""
     fill_seconds: float | None
@@ -224,25 +224,25 @@ class TrackOptions(TypedDict, total=False):
 
     # counting lines and zones
     line: str | Sequence[str] | None
-    """count tracks that cross a line with the middle of their lower edge: in is from its right to its left, looking from the first point to the second; may be given more than once."""
+    """count tracks that cross a line with the midpoint of their lower edge: in is from its right to its left, seen from the first point towards the second; may be given more than once."""
     zone: str | Path | None
     """count tracks that enter and leave zones: JSON, {"name": [[x, y], …], …} or a LabelMe file with polygons."""
 
     # drawing
     trails: float | None
-    """draw where each track was in the last seconds (0: not) (default 0.0, between 0 and 3600)."""
+    """draw the trajectory of the last seconds of each track (0: off) (default 0.0, between 0 and 3600)."""
     hud: bool | None
-    """write fps, the budget used, the backlog, and active and lost tracks into the picture (default off)."""
+    """draw fps, budget use, backlog, and active and lost tracks (default off)."""
     reasons: bool | None
-    """write on each label why its box was, or was not, embedded (default off)."""
+    """add to each label the reason why its box was or was not embedded (default off)."""
     anonymize: Literal["none", "blur", "pixelate"] | None
-    """hide every detected, predicted or lost box, whole, in video and report; who was not detected, and faces outside of boxes, stay visible; pixelate hides more than blur (default none)."""
+    """hide every detected, predicted or lost box completely in video and report; undetected people, and faces outside boxes, stay visible; pixelate hides more than blur (default none)."""
     draw_lost: bool | None
-    """draw lost tracks, dashed, where they are believed to be (default off)."""
+    """draw the predicted boxes of lost tracks, dashed (default off)."""
     line_thickness: int | None
-    """width of the boxes' lines in pixels (0: from the picture's size) (default 0, between 0 and 100)."""
+    """line width of the boxes in pixels (0: from the frame size) (default 0, between 0 and 100)."""
     font_scale: float | None
-    """size of the labels, 1 being about 22 pixels (0: from the picture's size) (default 0.0, between 0 and 20)."""
+    """size of the labels, 1 is about 22 pixels (0: from the frame size) (default 0.0, between 0 and 20)."""
 
     # output
     output: str | Path | None
@@ -258,13 +258,13 @@ class TrackOptions(TypedDict, total=False):
     save_dets: str | Path | None
     """detections as det-v1 JSON, to track again without a detector."""
     save_counts: str | Path | None
-    """what --line and --zone counted, as a CSV table."""
+    """counts of --line and --zone as a CSV table."""
     report: str | Path | None
-    """the run as one HTML page with charts, to open in a browser."""
+    """HTML report of the run: one file with charts."""
     resume: bool | None
-    """go on where the same command was killed or interrupted; begin where it was not (default off)."""
+    """resume the same command where it was killed or interrupted, else start from the beginning (default off)."""
     record: bool | None
-    """keep what --resume needs beside the first output while the run goes on (default on)."""
+    """write a resume journal next to the first output during the run (default on)."""
 
 
 class GalleryOptions(TypedDict, total=False):
@@ -272,27 +272,27 @@ class GalleryOptions(TypedDict, total=False):
 
     # input and identification
     tracker: Literal["gallery_hybrid", "gallery_only"] | None
-    """what makes the tracks (default gallery_hybrid)."""
+    """tracker (default gallery_hybrid)."""
     classes: str | int | Sequence[int | str] | None
     """classes to track, ids or names, separated by , or ; (default: all)."""
     filter_gallery: bool | None
-    """leave out detections of tracked classes that nobody was recognised in (default off)."""
+    """omit detections of tracked classes without an identity (default off)."""
     class_names: str | Path | None
-    """text file of class names, line number = class id from 0."""
+    """text file of class names, one per line, class IDs from 0."""
     reid_weights: str | Path | None
-    """weights, looked up under --models-dir too."""
+    """weights, also searched for in --models-dir."""
     embedder: str | None
-    """what compares pictures (default osnet): dino, clip, resnet, osnet, histogram, none."""
+    """embedder of the crops (default osnet): dino, clip, resnet, osnet, histogram, none."""
     reid_frequency: int | None
-    """frames after which a track is compared with the gallery again (default 10, at least 1)."""
+    """interval in frames at which a track is compared with the gallery (default 10, at least 1)."""
     device: str | int | None
     """auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)."""
     half: bool | None
-    """embed in half precision (GPU only; elsewhere a notice is given) (default off)."""
+    """embed in half precision (GPU only; ignored with a notice elsewhere) (default off)."""
     trust_weights: bool | None
     """allow weights files that contain code, which may run (.pt, .pth) (default off)."""
     skip_bad_boxes: bool | None
-    """leave out detections that cannot be used, and count them (default: an error names the first) (default off)."""
+    """skip and count invalid detections (default: an error for the first) (default off)."""
     models_dir: str | Path | None
     """folder that is searched for weights by name (default models)."""
 
@@ -302,27 +302,27 @@ class GalleryOptions(TypedDict, total=False):
     match_thresh: float | None
     """largest accepted cost 1 - IoU·score of a match, so larger is looser (0.8: IoU·score of at least 0.2) (default 0.8, between 0 and 1)."""
     track_buffer: int | None
-    """frames at 30 fps for which a lost track is looked for (default 25, at least 0)."""
+    """frames at 30 fps for which a lost track is kept (default 25, at least 0)."""
     frame_rate: float | Literal["auto"] | None
     """frame rate by which --track-buffer is scaled; auto: the video's (default 30.0, between 0 and 1000)."""
     per_class: bool | None
-    """track each class by itself: a track never changes its class (default off)."""
+    """track each class separately: a track never changes its class (default off)."""
     max_obs: int | None
-    """observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned (default 30, between 1 and 10000)."""
+    """observed boxes kept per track: their mean size distinguishes neighbours, the last one recovers a track that turned (default 30, between 1 and 10000)."""
 
     # known identities
     gallery: str | Path | None
     """folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)."""
     gallery_match_threshold: float | None
-    """largest distance at which a track is given an identity (default 0.25, between 0 and 2)."""
+    """largest distance at which an identity is assigned to a track (default 0.25, between 0 and 2)."""
     gallery_caution: float | None
-    """a track seen once must be nearer by this much, one seen n times by 1/n of it (default 0.05, between 0 and 2)."""
+    """stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (default 0.05, between 0 and 2)."""
     gallery_keep: float | None
-    """an identity is kept until its distance is larger, or another nearer, by this (default 0.05, between 0 and 2)."""
+    """hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)."""
     gallery_margin: float | None
-    """an identity is given only where the next one is farther by this much (default 0.02, between 0 and 2)."""
+    """an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)."""
 
-    # what is written
+    # output
     save_json_flag: bool | None
     """write tracked.json (track-v1) (default off)."""
     save_frames: bool | None

@@ -61,7 +61,7 @@ def summary(job: GalleryRun) -> list[str]:
     written = [str(path) for path in (paths.json_path, paths.video_path, paths.frames_dir) if path is not None]
     stages = ", ".join(f"{name} {ms:.2f}" for name, ms in stats["stage_ms"].items())
     return [
-        f"frames      {stats['frames']}, {stats['fps']:.1f} fps (ms a frame: {stages})",
+        f"frames      {stats['frames']}, {stats['fps']:.1f} fps (ms/frame: {stages})",
         f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings",
         *(f"written     {name}" for name in written or ["nothing: use --json, --frames or --save-video"]),
     ]

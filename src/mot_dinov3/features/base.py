@@ -149,7 +149,7 @@ class CropEmbedder:
         """
         for number, picture in enumerate(pictures):
             if picture.size == 0:
-                raise InputError(f"picture {number} of {len(pictures)} to embed has no pixels")
+                raise InputError(f"image {number} of {len(pictures)} to embed has no pixels")
         return self._rows(len(pictures), lambda start, stop: pictures[start:stop])
 
     def synchronize(self) -> None:

@@ -22,16 +22,22 @@ class GalleryConfig(StageConfig):
         None, "folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)", metavar="DIR"
     )
     gallery_match_threshold: float = option(
-        0.25, "largest distance at which a track is given an identity", low=0, high=2
+        0.25, "largest distance at which an identity is assigned to a track", low=0, high=2
     )
     gallery_caution: float = option(
-        0.05, "a track seen once must be nearer by this much, one seen n times by 1/n of it", low=0, high=2
+        0.05,
+        "stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value",
+        low=0,
+        high=2,
     )
     gallery_keep: float = option(
-        0.05, "an identity is kept until its distance is larger, or another nearer, by this", low=0, high=2
+        0.05,
+        "hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value",
+        low=0,
+        high=2,
     )
     gallery_margin: float = option(
-        0.02, "an identity is given only where the next one is farther by this much", low=0, high=2
+        0.02, "an identity is assigned only if the second nearest is farther by this value", low=0, high=2
     )
 
     @override

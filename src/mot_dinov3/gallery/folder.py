@@ -22,7 +22,7 @@ from mot_dinov3.video.images import SUFFIXES, natural_key, read_image
 MIN_SIDE = 10  # pixels; a smaller picture shows nobody
 BATCH = 64  # pictures held in memory at once
 SHOWN = 5  # file names in one notice
-LAYOUT = "a gallery is <folder>/<identity>/*.jpg or *.png, the folder's name being the identity"
+LAYOUT = "a gallery is <folder>/<identity>/*.jpg or *.png; the folder name is the identity"
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def check_identity(name: str) -> str:
     parts = name.replace("\\", "/").split("/")
     if len(parts) > 1 or name.strip() in ("", ".", "..") or ".." in parts or not name.isprintable():
         raise InputError(
-            f"identity {name!r} cannot be used: a name has no slash, is not '..', and is printable",
+            f"identity {name!r} cannot be used: a name must be printable, without a slash, and not '..'",
             remedy="rename its folder",
         )
     return name
@@ -65,7 +65,7 @@ def list_identities(root: Path) -> dict[str, list[Path]]:
     """
     found = find_identities(root)
     if not any(found.values()):
-        raise InputError(f"gallery '{root}' is empty: it holds no pictures in folders", remedy=LAYOUT)
+        raise InputError(f"gallery '{root}' is empty: it contains no folders with images", remedy=LAYOUT)
     return found
 
 
@@ -129,10 +129,10 @@ def _collect(
     names = [name for name, found in usable.items() if found]
     if not names:
         raise InputError(
-            f"gallery '{root}' is empty: none of its pictures can be used", remedy=notices[0] if notices else LAYOUT
+            f"gallery '{root}' is empty: none of its images can be used", remedy=notices[0] if notices else LAYOUT
         )
     if nobody := [name for name, found in usable.items() if not found]:
-        notices.append(_notice(f"gallery '{root}': without a usable picture", nobody))
+        notices.append(_notice(f"gallery '{root}': identities without a usable image", nobody))
     embedding = np.stack([row for name in names for row in usable[name]]).astype(np.float32)
     owner = np.repeat(np.arange(len(names)), [len(usable[name]) for name in names])
     found = tuple(path for name in names for path in identities[name] if path in rows)
@@ -180,7 +180,7 @@ def _embedder_key(embedder: Embedder) -> str:
         stat = find_local(info.weights).stat() if info.weights else None
         stamp = (stat.st_size, stat.st_mtime_ns) if stat else ()
     except (ModelError, OSError):
-        log.debug("weights '%s' are no local file", info.weights)
+        log.debug("weights '%s' are not a local file", info.weights)
     facts = [info.name, info.weights, info.runtime, info.precision, embedder.dim, stamp, dict(info.details)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -191,7 +191,7 @@ def _read_cache(store: Path, dim: int) -> dict[str, FloatArray]:
         with np.load(store, allow_pickle=False) as saved:
             digests, rows = saved["digest"], saved["embedding"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.debug("no gallery cache '%s': %s", store, error)
+        log.debug("gallery cache '%s' cannot be read: %s", store, error)
         return {}
     if rows.ndim != 2 or rows.shape != (len(digests), dim) or not np.isfinite(rows).all():
         return {}
@@ -214,5 +214,7 @@ def _write_cache(store: Path, rows: dict[str, FloatArray]) -> list[str]:
         if part:
             Path(part).unlink(missing_ok=True)
         why = error.strerror or error
-        return [f"gallery '{store.parent}': the embeddings cannot be kept beside it, every run makes them anew: {why}"]
+        return [
+            f"gallery '{store.parent}': the embeddings cannot be cached next to it and are computed in every run: {why}"
+        ]
     return []

@@ -24,16 +24,16 @@ class KeypointConfig(StageConfig):
 
     group = "keypoint tracking (lengths in patches unless px is in the name)"
 
-    mask_enforce_position: bool = option(True, "clamp the chosen point into the instance's mask")
+    mask_enforce_position: bool = option(True, "clamp the selected point to the instance mask")
     mask_enforce_snap_radius: float = option(
         12.0,
-        "how far from the mask, in pixels, a point may be snapped back; farther counts as a miss",
+        "largest distance from the mask, in pixels, from which a point is snapped back; farther counts as a miss",
         metavar="PX",
         low=0,
         high=10_000,
     )
     motion_search_tighten: float = option(
-        0.85, "scales the base search radius of 2 patches; larger is wider, whatever the name says", low=0, high=100
+        0.85, "scale of the base search radius of 2 patches; larger is wider, despite the name", low=0, high=100
     )
     motion_search_gain: float = option(
         0.9, "velocity gain: patches of radius added per patch of smoothed speed", low=0, high=100
@@ -48,10 +48,10 @@ class KeypointConfig(StageConfig):
     motion_search_max_radius: float = option(12.0, "largest search radius, patches", low=0, high=100)
     motion_search_miss_boost: float = option(1.0, "patches added to the radius per consecutive miss", low=0, high=100)
     motion_prior_penalty_weight: float = option(
-        0.3, "most that is subtracted from a candidate's similarity for its distance from the prediction", low=0, high=1
+        0.3, "largest penalty on a candidate's similarity for its distance from the prediction", low=0, high=1
     )
     motion_prior_soft_radius_px: float = option(
-        20.0, "within so many pixels there is little penalty", metavar="PX", low=0, high=10_000
+        20.0, "radius in pixels within which the penalty is small", metavar="PX", low=0, high=10_000
     )
     motion_prior_radius_factor: float = option(
         1.5, "the soft radius is at least the search radius times this", low=0, high=100
@@ -62,23 +62,31 @@ class KeypointConfig(StageConfig):
     )
     velocity_smoothing: float = option(0.3, "weight of the newest displacement in the smoothed velocity", low=0, high=1)
     symmetry_pairs: str = option(
-        "", "left/right pairs beyond those found by name: a:b,c:d; 'none' turns pairs off", metavar="PAIRS"
+        "", "left/right pairs in addition to those found by name: a:b,c:d; 'none' disables pairs", metavar="PAIRS"
     )
     max_mask_fallback_frames: int = option(
-        5, "how long the last mask is reused when the propagator loses an instance", metavar="N", low=0, high=100_000
+        5,
+        "number of frames for which the last mask is reused when the propagator loses an instance",
+        metavar="N",
+        low=0,
+        high=100_000,
     )
     short_side: int = option(
-        768, "working short side of the crop in pixels; --crop-side bounds it", metavar="PX", low=64, high=4096
+        768, "shorter side of the processed crop in pixels; limited by --crop-side", metavar="PX", low=64, high=4096
     )
     crop_side: int = option(
-        448, "most pixels of the crop's working side: bounds a backend call's cost", metavar="PX", low=64, high=4096
+        448,
+        "largest side of the processed crop in pixels: limits the cost of a backend call",
+        metavar="PX",
+        low=64,
+        high=4096,
     )
     key_every: int = option(
-        0, "frames from one key frame to the next (0: what suits the backend)", metavar="N", low=0, high=100_000
+        0, "key frame interval in frames (0: depends on the backend)", metavar="N", low=0, high=100_000
     )
     masks: str = option(
         "auto",
-        "how the polygon is carried on; auto: dino with the dino backend, else flow",
+        "mask propagation; auto: dino with the dino backend, else flow",
         choices=("auto", *MASK_KINDS),
     )
 
@@ -107,16 +115,16 @@ class KeypointJobConfig(StageConfig):
         ConfigError: A value is out of range.
     """
 
-    group = "what to follow, what to write"
+    group = "input and output"
 
     video: str | None = option(None, "a video file, or a folder of images", metavar="PATH")
     result_folder: str | None = option(
-        None, "folder of the labels and the results (default: beside the video, named after it)", metavar="DIR"
+        None, "folder of the labels and results (default: next to the video, with its name)", metavar="DIR"
     )
     backend: str = option(
         "auto",
-        "dense descriptors; auto: dino if its weights are at hand, else convnet if --weights or a local yolov8n.pt is, "
-        "else gradient",
+        "dense descriptors; auto: dino if its weights are available, else convnet if --weights or a local "
+        "yolov8n.pt is available, else gradient",
         choices=("auto", "dino", "convnet", "gradient"),
     )
     model: str | None = option(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
@@ -125,8 +133,10 @@ class KeypointJobConfig(StageConfig):
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
     step: int = option(1, "track every Nth frame; the others are interpolated", metavar="N", low=1, high=1000)
     output: str | None = option(None, "video with the points drawn", metavar="FILE.mp4")
-    annolid_csv: bool = option(False, "also write <stem>_tracking.csv as Annolid does, beside the result folder")
-    dlc_csv: bool = option(False, "also write <stem>_dlc.csv as DeepLabCut does")
+    annolid_csv: bool = option(
+        False, "also write <stem>_tracking.csv in the format of Annolid, next to the result folder"
+    )
+    dlc_csv: bool = option(False, "also write <stem>_dlc.csv in the format of DeepLabCut")
 
     @override
     def check(self) -> None:
@@ -151,23 +161,23 @@ class SimilarityConfig(StageConfig):
         ConfigError: A value is out of range.
     """
 
-    group = "pictures and what to write"
+    group = "input and output"
 
-    image: str | None = option(None, "a picture", metavar="FILE")
+    image: str | None = option(None, "image to process", metavar="FILE")
     video: str | None = option(None, "a video file or a folder of images", metavar="PATH")
-    frame: int = option(0, "frame that is clicked on (0-based)", metavar="N", low=0)
-    point: str | None = option(None, "the clicked place in pixels", metavar="X,Y")
-    on_frame: int | None = option(None, "frame to compare with (default: the clicked one)", metavar="N", low=0)
+    frame: int = option(0, "frame of the selected point (0-based)", metavar="N", low=0)
+    point: str | None = option(None, "selected point in pixels", metavar="X,Y")
+    on_frame: int | None = option(None, "frame to compare with (default: the one of --frame)", metavar="N", low=0)
     end_frame: int | None = option(
         None,
-        "where --output is a video: stop before this frame (default: the end); it begins with --on-frame",
+        "if --output is a video: stop before this frame (default: the end); it starts at --on-frame",
         metavar="N",
     )
-    opacity: float = option(0.55, "of the heatmap over the picture", low=0, high=1)
-    output: str = option("outputs/similarity.png", "picture to write, or video (.mp4)", metavar="FILE")
+    opacity: float = option(0.55, "opacity of the heatmap", low=0, high=1)
+    output: str = option("outputs/similarity.png", "output image, or video (.mp4)", metavar="FILE")
     npy: str | None = option(None, "also write the raw cosines, one per patch", metavar="FILE.npy")
-    pca: bool = option(False, "show the three main components of the descriptors instead")
-    short_side: int = option(448, "working short side of the picture in pixels", metavar="PX", low=64, high=4096)
+    pca: bool = option(False, "show the three principal components of the descriptors instead")
+    short_side: int = option(448, "shorter side of the processed image in pixels", metavar="PX", low=64, high=4096)
     backend: str = option(
         "auto", "dense descriptors, as for keypoints", choices=("auto", "dino", "convnet", "gradient")
     )

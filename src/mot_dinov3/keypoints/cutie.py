@@ -127,7 +127,8 @@ def cutie_folder() -> Path:
     if found is None or not found.origin:
         raise ModelError(
             "masks 'cutie' need the video segmentation project Cutie, which is not installed (no module cutie.model)",
-            remedy=f"install it from a checkout of {PROJECT} (package indexes have another one of its name),\n{ELSE}",
+            remedy=f"install it from a checkout of {PROJECT} (package indexes have an unrelated package of this "
+            f"name),\n{ELSE}",
         )
     return Path(found.origin).parent.parent
 
@@ -143,8 +144,8 @@ def find_weights(folders: Sequence[Path]) -> Path:
         if (folder / WEIGHTS).is_file():
             return folder / WEIGHTS
     raise ModelError(
-        f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are not here",
-        remedy=f"fetch them from the releases of {PROJECT}, and put them into one of:\n"
+        f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are missing",
+        remedy=f"download them from the releases of {PROJECT}, and put them into one of:\n"
         + "\n".join(f"  {folder.resolve()}" for folder in places)
         + f"\n{ELSE}",
     )
@@ -171,7 +172,7 @@ def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwo
     except (ImportError, AttributeError) as error:
         raise ModelError(
             f"masks 'cutie': Cutie is installed but cannot be used: {error}",
-            remedy=f"install what its pyproject.toml asks for, or a newer checkout of {PROJECT},\n{ELSE}",
+            remedy=f"install the requirements of its pyproject.toml, or a newer checkout of {PROJECT},\n{ELSE}",
         ) from error
     with hydra.initialize_config_module(config_module="cutie.config", version_base="1.3.2"):
         config = hydra.compose(config_name="eval_config")
@@ -192,7 +193,7 @@ def _fill(network: Any, state: Any, weights: Path) -> None:
         reason = first_line(error)
     if reason:
         raise ModelError(
-            f"masks 'cutie': '{weights}' does not hold Cutie's weights: {reason}",
+            f"masks 'cutie': '{weights}' does not contain Cutie's weights: {reason}",
             remedy=f"use {WEIGHTS} of {PROJECT},\n{ELSE}",
         )
 

@@ -126,7 +126,7 @@ def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Instance]:
         instances.append(rest)
         if outlined:
             labels = ", ".join(s.label for s in lone)
-            notices.append(f"'{frame.path.name}': points of no clear instance are taken as one of their own: {labels}")
+            notices.append(f"'{frame.path.name}': points without a clear instance form a separate one: {labels}")
         for shape in lone:
             _put(rest, shape, frame, notices)
     return instances
@@ -180,7 +180,7 @@ def _of_label(shape: Shape, instances: list[_Instance]) -> _Instance:
 def _put(instance: _Instance, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
     name = keypoint_name(shape, instance.base)
     if name in instance.points:
-        notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one counts")
+        notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one is used")
         return
     instance.points[name] = shape.points[0]
 
@@ -225,7 +225,9 @@ def _unique_names(found: dict[int, list[_Instance]]) -> dict[int, dict[int, str]
             names[number][id(instance)] = f"{instance.base}_{mark}" if instance.base in shared else instance.base
         doubled = [n for n, c in collections.Counter(names[number].values()).items() if c > 1]
         if doubled:
-            raise FormatError(f"frame {number}: two instances are '{doubled[0]}'", remedy="give each its own group_id")
+            raise FormatError(
+                f"frame {number}: two instances have the name '{doubled[0]}'", remedy="give each its own group_id"
+            )
     return names
 
 

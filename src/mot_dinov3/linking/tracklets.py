@@ -23,22 +23,25 @@ class LinkConfig(StageConfig):
 
     group = "whole-video linking"
 
-    uncross: bool = option(True, "exchange two trajectories after a meeting where their appearances say so")
+    uncross: bool = option(
+        True, "resolve id switches: exchange two trajectories after a crossing if their appearance indicates it"
+    )
     motion_seconds: float = option(
-        1.0, "trajectories are joined by motion alone over gaps up to this long; 0 = never", low=0, high=3600
+        1.0, "longest gap over which trajectories are joined by motion alone; 0 = never", low=0, high=3600
     )
     appearance_seconds: float = option(
-        12.0, "the same where both have embeddings that agree; 0 = never", low=0, high=3600
+        12.0, "the same for trajectories with similar embeddings; 0 = never", low=0, high=3600
     )
     motion_gate: float = option(
-        0.3, "most that motion may miss, in heights, over a gap joined by motion alone", low=0, high=100
+        0.3, "largest prediction error, in heights, over a gap joined by motion alone", low=0, high=100
     )
-    reach: float = option(
-        1.5, "fastest change of place over a gap, in heights per second, beside one height", low=0, high=100
-    )
-    height_change: float = option(1.0, "most that the height may change over a gap, as a share", low=0, high=100)
+    reach: float = option(1.5, "maximum speed over a gap, in heights per second, plus one height", low=0, high=100)
+    height_change: float = option(1.0, "largest change of height over a gap, as a share", low=0, high=100)
     edge: float = option(
-        0.02, "a trajectory that ends this near the picture's edge has left; share of its size", low=0, high=0.5
+        0.02,
+        "a trajectory that ends this near the frame edge has left the frame; share of the frame size",
+        low=0,
+        high=0.5,
     )
     smooth: bool = option(True, "smooth the trajectories")
     fill_seconds: float = option(1.0, "longest gap that is filled by interpolation; 0 = none", low=0, high=3600)

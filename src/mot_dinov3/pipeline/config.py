@@ -36,7 +36,7 @@ class LinkChoice(StageConfig):
 
     group = "whole-video linking"
 
-    link: bool = option(False, "after the last frame, join broken tracks, smooth them and fill short gaps")
+    link: bool = option(False, "after the last frame, join track fragments, smooth them and fill short gaps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DetectionIntervalConfig(StageConfig):
 
     detect_every: int = option(
         1,
-        "run the detector on every Nth frame only; between them boxes follow the optical flow",
+        "detection interval: run the detector on every Nth frame; in between, boxes follow the optical flow",
         metavar="N",
         low=1,
         high=1000,
@@ -97,10 +97,10 @@ def track_config(values: dict[str, Any]) -> TrackConfig:
     if not values.get("dets"):
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4 (or --dets FILE)")
     if values.get("video") or "output" in values:
-        raise UsageError("--output needs pictures, and --dets alone has none", remedy="give the video with --source")
+        raise UsageError("--output needs frames, and --dets alone has none", remedy="give the video with --source")
     if values.get("embedder", "none") != "none":
         raise UsageError(
-            f"--embedder {values['embedder']} needs pictures, and --dets alone has none",
+            f"--embedder {values['embedder']} needs frames, and --dets alone has none",
             remedy="give the video with --source",
         )
     return assemble(TrackConfig, {**values, "embedder": "none", "video": False})

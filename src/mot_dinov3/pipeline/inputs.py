@@ -126,7 +126,7 @@ def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
 
 def _without_images(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> DetectionRun:
     if detector.dets is None:
-        raise UsageError("no input: neither a source nor recorded detections", remedy="give --source or --dets")
+        raise UsageError("no input: neither a source nor precomputed detections", remedy="give --source or --dets")
     recorded = open_recorded(DetectorRequest(detector, device, detector.dets))
     info, notice = recorded.recorded.source_info(source.fps)
     frames = FramelessSource(info, source, list(filter(None, [notice])))

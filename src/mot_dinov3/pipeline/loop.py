@@ -138,7 +138,7 @@ class TrackingLoop:
             return scheduler.run(plan, detections, tracks, embeds_rows(self.stages.embedder, frame, detections))
         if not (known.rows.min(initial=0) >= 0 and known.rows.max(initial=-1) < len(detections)):
             raise UsageError(
-                f"frame {frame.index} has {len(detections)} boxes now, but more of them are on record as embedded",
+                f"frame {frame.index} has {len(detections)} boxes now, but the journal has embeddings of more",
                 remedy=f"the input is not what it was; {BEGIN_ANEW}",
             )
         return scheduler.repeat(plan, detections, tracks, (known.rows, known.embedding))

@@ -38,11 +38,11 @@ def check_files(config: TrackConfig) -> None:
         for source in (config.source.source, config.detector.dets):
             check_output(path, source=source)
     if config.output.save_counts and not config.count.wanted:
-        raise UsageError("--save-counts has nothing to save", remedy="say where to count: --line or --zone")
+        raise UsageError("--save-counts requires a line or a zone", remedy="give --line or --zone")
     doubled = {str(path) for path in written if written.count(path) > 1}
     if doubled:
         raise UsageError(
-            f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="name each differently"
+            f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="give each a different name"
         )
 
 

@@ -28,8 +28,8 @@ class CountConfig(StageConfig):
 
     line: tuple[str, ...] = option(
         (),
-        "count tracks that cross a line with the middle of their lower edge: in is from its right to its left, looking "
-        "from the first point to the second; may be given more than once",
+        "count tracks that cross a line with the midpoint of their lower edge: in is from its right to its "
+        "left, seen from the first point towards the second; may be given more than once",
         metavar="X1,Y1,X2,Y2",
     )
     zone: str | None = option(
@@ -107,7 +107,7 @@ def _labelme_zones(path: Path, content: dict[str, Any]) -> list[Region]:
     size = (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
     labelled = read_frame(path, 0, content, size)
     if labelled.notices:
-        raise FormatError(labelled.notices[0].removesuffix("; left out"))
+        raise FormatError(labelled.notices[0].removesuffix("; skipped"))
     used: dict[str, int] = {}
     zones = []
     for shape in labelled.shapes:
@@ -121,7 +121,7 @@ def _labelme_zones(path: Path, content: dict[str, Any]) -> list[Region]:
 
 def _not_empty(path: Path, zones: list[Region]) -> list[Region]:
     if not zones:
-        raise FormatError(f"'{path}' holds no zone", remedy='{"door": [[10, 10], [200, 10], [200, 150]]} is one')
+        raise FormatError(f"'{path}' contains no zone", remedy='{"door": [[10, 10], [200, 10], [200, 150]]} is a zone')
     return zones
 
 
@@ -154,6 +154,6 @@ def check_regions(regions: tuple[Region, ...], info: VideoInfo) -> None:
             x, y = region.points[outside][0]
             what = region.name if region.is_line else f"zone '{region.name}'"
             raise UsageError(
-                f"{what} leaves the picture: ({x:g}, {y:g}) is not within {width:g}×{height:g}",
-                remedy="give pixels of the source's own size, from 0,0 at the top left",
+                f"{what} leaves the frame: ({x:g}, {y:g}) is not within {width:g}×{height:g}",
+                remedy="give pixels of the source frame, from 0,0 at the top left",
             )

@@ -132,10 +132,10 @@ class ReportFactory:
         reidentified = sum(len(track.reidentified) for track in timelines)
         named = {track.name for track in timelines if track.name}
         share, config = 100 * numbers["share_embedded"], self._config.scheduler
-        budget = f"budget {config.embed_budget_ms:g} ms a frame" if config.embed_budget_ms else "no budget set"
+        budget = f"budget {config.embed_budget_ms:g} ms/frame" if config.embed_budget_ms else "no budget set"
         tiles = {
             "frames": (f"{numbers['frames']:,}", f"{seconds:.1f} s at {info.fps:.4g} fps"),
-            "tracks": (f"{numbers['identities']:,}", f"{reidentified} times found again"),
+            "tracks": (f"{numbers['identities']:,}", f"{reidentified} re-identifications"),
             "detections": (
                 f"{numbers['detections']:,}",
                 f"{numbers['detections'] / max(numbers['frames'], 1):.1f} a frame",

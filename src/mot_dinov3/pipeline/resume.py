@@ -26,8 +26,8 @@ from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray
 from mot_dinov3.sinks.base import Sink
 
-REMEDY = "repeat the same command with --resume, or leave --resume out to begin anew"
-BEGIN_ANEW = "leave --resume out to begin anew"
+REMEDY = "repeat the same command with --resume, or omit --resume to start from the beginning"
+BEGIN_ANEW = "omit --resume to start from the beginning"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ResumeJournal:
         self.finished_bytes = int(self._lines.last().get("stopped", 0))
         self._advance()
         if self._next is not None and "run" not in self._facts:
-            raise UsageError(f"'{path}' is no record of a run", remedy=BEGIN_ANEW)
+            raise UsageError(f"'{path}' is not a resume journal", remedy=BEGIN_ANEW)
         self._check_run(json.loads(dumps(run)))
 
     def _check_run(self, run: dict[str, Any]) -> None:
@@ -132,14 +132,14 @@ class ResumeJournal:
             return None
         if self._next["frame"] != frame:
             raise UsageError(
-                f"'{self.path}' goes on with frame {self._next['frame']}, the source with frame {frame}",
+                f"'{self.path}' continues with frame {self._next['frame']}, the source with frame {frame}",
                 remedy=f"the source is not what it was; {BEGIN_ANEW}",
             )
         try:
             record = unpacked(self._next)
         except (KeyError, TypeError, ValueError, MotError) as error:
             raise UsageError(
-                f"'{self.path}', frame {frame}: is not what a run writes ({type(error).__name__})", remedy=BEGIN_ANEW
+                f"'{self.path}', frame {frame}: is not a valid record ({type(error).__name__})", remedy=BEGIN_ANEW
             ) from error
         self._advance()
         self.resumed_frames += 1

@@ -98,7 +98,8 @@ def resume_notice(journal: ResumeJournal | None) -> list[str]:
     if journal is None or not journal.resumed_frames:
         return []
     return [
-        f"resumed: boxes and embeddings of {journal.resumed_frames} frames are an earlier run's; its times are not told"
+        f"resumed: boxes and embeddings of {journal.resumed_frames} frames are reused from the "
+        "earlier run, whose times are not included"
     ]
 
 

@@ -16,11 +16,11 @@ from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
 THREADS = ("read", "write")  # their time goes by beside that of all others, which add up to the wall time
 MEANING = {
-    "read": "in its own thread",
-    "write": "the video, in its own thread",
+    "read": "in a separate thread",
+    "write": "the video, in a separate thread",
     "save": "all other files",
     "wait": "for reading and writing",
-    "other": "what no stage accounts for",
+    "other": "overhead",
 }
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded"}
 
@@ -70,7 +70,7 @@ class RunSummary:
             first,
             f"speed       {1e3 * len(latency) / self.wall_ms:.1f} fps effective",
             f"latency     mean {latency.mean():.1f} ms   p50 {p50:.1f}   p95 {p95:.1f} per frame",
-            *([] if beginning is None else [f"first frame done {beginning:.2f} s after the start"]),
+            *([] if beginning is None else [f"startup     time to first frame {beginning:.2f} s"]),
         ]
 
     @property
@@ -119,7 +119,7 @@ class RunSummary:
         per_frame = stats.total / max(self.counts.frames, 1)
         critical = ", ".join(f"{WORDS[r]} {stats.computed[r]}" for r in CRITICAL)
         return [
-            f"embeddings  {stats.total} computed ({per_frame:.2f} a frame, {share:.1f} % of detections), "
+            f"embeddings  {stats.total} computed ({per_frame:.2f} per frame, {share:.1f} % of detections), "
             f"{stats.reused + stats.deferred} reused",
             f"  critical: {critical}   refresh: {stats.computed[Reason.REFRESH]}",
             f"  deferred {stats.deferred}, backlog at the end {stats.backlog}, "

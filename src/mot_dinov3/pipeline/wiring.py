@@ -62,8 +62,8 @@ class TrackingRun:
         if not parts:
             return []
         can_resume = journal_of(self.files[0]).exists()
-        hint = "; the same command with --resume goes on from there" if can_resume else ""
-        return [f"what was done so far is in {', '.join(map(str, parts))}{hint}"]
+        hint = "; the same command with --resume continues from there" if can_resume else ""
+        return [f"the partial output is in {', '.join(map(str, parts))}{hint}"]
 
     def summary(self) -> RunSummary:
         """Return the run's costs and results until now."""
@@ -121,11 +121,11 @@ def _check_live(config: TrackConfig) -> None:
         return
     if config.output.resume:
         raise UsageError(
-            f"--resume reads the source again, and '{source}' is live",
-            remedy="leave out --resume, and give the outputs new names to keep the earlier ones",
+            f"--resume reads the source again, and '{source}' is a live source",
+            remedy="omit --resume, and give the outputs new names to keep the earlier ones",
         )
     if config.linked.link and config.output.video:
-        raise UsageError(f"--link reads the source twice, and '{source}' is live", remedy="add --no-video")
+        raise UsageError(f"--link reads the source twice, and '{source}' is a live source", remedy="add --no-video")
 
 
 def _check_device(config: TrackConfig) -> None:
@@ -139,7 +139,7 @@ def _check_tracker(config: TrackConfig) -> None:
     kind = tracker_class(name)
     if config.interval.detect_every > 1 and not kind.keeps_tracks:
         raise UsageError(
-            f"--detect-every needs a tracker that follows objects, and '{name}' does not",
+            f"--detect-every needs a tracker that keeps tracks, and '{name}' does not",
             remedy="leave out --detect-every, or choose another tracker",
         )
 
@@ -151,8 +151,8 @@ def _check_gallery(config: TrackConfig) -> None:
         return
     if config.embedder.embedder == "none":
         raise UsageError(
-            f"gallery '{gallery}' needs an embedder to compare with, and there is none",
-            remedy="choose one with --embedder (recorded detections need their video too: --source)",
+            f"gallery '{gallery}' needs an embedder, and none is selected",
+            remedy="choose one with --embedder (precomputed detections also need their video: --source)",
         )
     list_identities(Path(gallery))
 

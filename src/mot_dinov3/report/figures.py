@@ -37,7 +37,7 @@ REASON_STYLE = {
     Reason.CROWDED: ("critical: crowded", "#f9b16e"),
     Reason.REFRESH: ("refresh", "#3b82f6"),
     Reason.REUSED: ("reused", "#d5dbe5"),
-    Reason.DEFERRED: ("deferred: reused though due", "#e7a3bd"),
+    Reason.DEFERRED: ("deferred: due, but reused", "#e7a3bd"),
 }
 _GRID = "#e8ecf2"
 _INK = "#3a4556"
@@ -59,7 +59,7 @@ def latency(trace: RunTrace) -> Figure:
         data.append(_line(time, trace.peaks("latency"), name="slowest frame", color="#475569", dash="dot"))
     for name in trace.parallel:
         if trace.total(name):
-            line = _line(time, trace.series(name), name=f"{name} (own thread)", color="#64748b", dash="dash")
+            line = _line(time, trace.series(name), name=f"{name} (separate thread)", color="#64748b", dash="dash")
             data.append({**line, "visible": "legendonly"})
     return {"data": data, "layout": _layout(330, x="time in the video (s)", y="ms per frame")}
 
@@ -141,11 +141,11 @@ def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> 
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": "found again",
+                "name": "re-identified",
                 "x": [round(moment, 3) for _, _, moment in marks],
                 "y": [row for row, _, _ in marks],
                 "marker": {"symbol": "diamond", "size": 9, "color": "#111827", "line": {"width": 1.5, "color": "#fff"}},
-                "text": [f"{_title(track)} found again at {moment:.2f} s" for _, track, moment in marks],
+                "text": [f"{_title(track)} re-identified at {moment:.2f} s" for _, track, moment in marks],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )

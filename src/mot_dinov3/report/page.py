@@ -180,8 +180,8 @@ def _left_out(shown: int, existing: int) -> str:
 def _embedding_note(facts: RunFacts) -> str:
     if facts.budget_ms:
         return (
-            f"The budget of {facts.budget_ms:g} ms a frame is for refreshes; critical boxes are embedded whatever they "
-            "cost, so a frame with many of them may lie above the line."
+            f"The budget of {facts.budget_ms:g} ms/frame applies to refreshes; critical boxes are always embedded, "
+            "so a frame with many of them may exceed it."
         )
     return "No budget was set (--embed-budget-ms): every due embedding was refreshed at once."
 

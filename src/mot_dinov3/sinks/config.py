@@ -22,16 +22,18 @@ class OutputConfig(StageConfig):
     save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE")
     save_csv: str | None = option(None, "tracks as a CSV table", metavar="FILE")
     save_dets: str | None = option(None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE")
-    save_counts: str | None = option(None, "what --line and --zone counted, as a CSV table", metavar="FILE")
-    save_summary: str | None = option(None, "the summary's numbers as JSON", metavar="FILE")
-    report: str | None = option(None, "the run as one HTML page with charts, to open in a browser", metavar="FILE")
-    resume: bool = option(False, "go on where the same command was killed or interrupted; begin where it was not")
-    record: bool = option(True, "keep what --resume needs beside the first output while the run goes on")
+    save_counts: str | None = option(None, "counts of --line and --zone as a CSV table", metavar="FILE")
+    save_summary: str | None = option(None, "the numbers of the summary as JSON", metavar="FILE")
+    report: str | None = option(None, "HTML report of the run: one file with charts", metavar="FILE")
+    resume: bool = option(
+        False, "resume the same command where it was killed or interrupted, else start from the beginning"
+    )
+    record: bool = option(True, "write a resume journal next to the first output during the run")
 
     @override
     def check(self) -> None:
         if self.resume and not self.record:
-            raise ConfigError("--resume goes on from the record, and --no-record keeps none")
+            raise ConfigError("--resume needs the journal, which --no-record disables")
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""

@@ -181,7 +181,7 @@ def check_screen() -> None:
         raise _no_screen(f"{' or '.join(spoken)} is not set")
     if not any(_answers(address) for name in named for address in _addresses(name, os.environ[name])):
         shown = ", ".join(f"{name} is '{os.environ[name]}'" for name in named)
-        raise _no_screen(f"{shown}, and nothing answers there")
+        raise _no_screen(f"{shown}, and nothing responds there")
 
 
 def _addresses(name: str, value: str) -> list[str | tuple[str, int]]:
@@ -211,5 +211,5 @@ def _answers(address: str | tuple[str, int]) -> bool:
 
 def _no_screen(reason: str) -> UsageError:
     return UsageError(
-        f"--display needs a screen: {reason}", remedy="leave it out, and save the video instead: --save-video NAME"
+        f"--display needs a screen: {reason}", remedy="omit it, and save the video instead: --save-video NAME"
     )

@@ -92,7 +92,7 @@ class AppearanceTracker(TemporalTracker):
         if dt > 0:
             return dt
         if not self.clock_faults:
-            log.warning("frame %d: time does not move forward; taking 1/%g s instead", frame.index, self._fps)
+            log.warning("frame %d: time does not increase; using 1/%g s instead", frame.index, self._fps)
         self.clock_faults += 1
         return 1.0 / self._fps
 
@@ -115,7 +115,7 @@ class AppearanceTracker(TemporalTracker):
         bad = len(good) - np.count_nonzero(good)
         if bad:
             if not self.dropped_boxes:
-                log.warning("frame %d: boxes without area or with NaN are left out", self._index)
+                log.warning("frame %d: boxes without area or with NaN are skipped", self._index)
             self.dropped_boxes += bad
             score[~good] = -1.0
         if not self._size_known and bad < len(good):

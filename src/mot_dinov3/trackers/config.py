@@ -30,27 +30,32 @@ class TrackerConfig(StageConfig):
         0.1, "boxes below this score are ignored; those up to --high-score only continue tracks", low=0, high=1
     )
     new_score: float = option(0.6, "a box needs this score to start a track", low=0, high=1)
-    low_match: bool = option(True, "let low-score boxes continue tracks that were alive in the last frame")
+    low_match: bool = option(True, "let low-score boxes continue tracks that were active in the last frame")
 
     # Association.
-    hungarian: bool = option(True, "assign optimally; off: greedily")
+    hungarian: bool = option(True, "optimal assignment; off: greedy")
     match_floor: float = option(
-        0.16, "least similarity of a match: overlap × score, plus likelihood and appearance", low=0, high=1
+        0.16, "smallest similarity of a match: overlap × score, plus likelihood and appearance", low=0, high=1
     )
-    low_floor: float = option(0.5, "the same for low-score boxes (plain overlap)", low=0, high=1)
-    tentative_floor: float = option(0.3, "the same for tracks that are not confirmed yet", low=0, high=1)
+    low_floor: float = option(0.5, "smallest similarity for low-score boxes (plain overlap)", low=0, high=1)
+    tentative_floor: float = option(0.3, "smallest similarity for tentative tracks", low=0, high=1)
     score_fusion: bool = option(True, "multiply the overlap by the box's score")
     height_power: float = option(0.7, "weight of the boxes' heights in the overlap; 0 = plain IoU", low=0, high=100)
     likelihood: float = option(
-        0.3, "weight of the motion's likelihood beside the overlap; 0 = overlap alone", low=0, high=100
+        0.3, "weight of the motion likelihood relative to the overlap; 0 = overlap only", low=0, high=100
     )
-    lost_penalty: float = option(0.02, "what a lost track's similarity is lowered by beside live ones", low=0, high=100)
-    contest_noise: float = option(2.5, "a box that two tracks claim moves its owner as if it were this much less exact")
+    lost_penalty: float = option(
+        0.02, "penalty on the similarity of lost tracks relative to active ones", low=0, high=100
+    )
+    contest_noise: float = option(2.5, "factor on the measurement noise of a box that two tracks compete for")
     contest_margin: float = option(
-        0.25, "a box is contested when the loser's similarity was lower by no more", low=0, high=1
+        0.25, "a box is contested if the runner-up's similarity is lower by at most this value", low=0, high=1
     )
     growth: float = option(
-        1.0, "boxes grow by this many standard deviations of the prediction before they overlap", low=0, high=100
+        1.0,
+        "boxes are expanded by this many standard deviations of the prediction before the overlap is computed",
+        low=0,
+        high=100,
     )
 
     # Motion.
@@ -65,44 +70,56 @@ class TrackerConfig(StageConfig):
         2.0, "standard deviation of a new track's velocity, in object sizes per second", low=1e-6, high=100
     )
     size_damping: float = option(
-        0.15, "seconds after which a lost track's box has nearly stopped growing; 0 = never", low=0, high=100
+        0.15,
+        "time constant, in seconds, of the decay of a lost track's size change; 0 = no decay",
+        low=0,
+        high=100,
     )
-    camera_motion: bool = option(True, "compensate the camera's motion (needs pictures)")
+    camera_motion: bool = option(True, "compensate camera motion (needs frames)")
 
     # Life.
-    confirm_hits: int = option(4, "matches that confirm a track", low=1)
+    confirm_hits: int = option(4, "number of matches that confirm a track", low=1)
     confirm_score: float = option(0.0, "a box of this score confirms its track at once; 0 = never", low=0, high=1)
-    tentative_seconds: float = option(0.1, "a tentative track dies when unmatched for longer", low=0, high=3600)
-    lost_seconds: float = option(2.0, "a lost track is looked for this long", low=0, high=3600)
+    tentative_seconds: float = option(0.1, "a tentative track is removed if unmatched for longer", low=0, high=3600)
+    lost_seconds: float = option(2.0, "a lost track is kept for this time", low=0, high=3600)
     edge_seconds: float = option(
-        0.3, "the same for a track that has left the picture; 0 = no difference", low=0, high=100
+        0.3, "the same for a track that has left the frame; 0 = no difference", low=0, high=100
     )
     new_overlap: float = option(
-        0.6, "no track starts where a live track overlaps the box by more; 1 = always", low=0, high=1
+        0.6, "no track starts where an active track overlaps the box by more; 1 = always", low=0, high=1
     )
 
     # Appearance.
-    appearance: float = option(0.5, "weight of the appearance beside the overlap; 0 = motion only", low=0, high=100)
-    ema: float = option(0.9, "share of a track's old look that an update by a sure box leaves", low=0, high=1)
-    recovery: bool = option(True, "let new tracks take over the ids of lost ones that look the same")
+    appearance: float = option(
+        0.5, "weight of the appearance relative to the overlap; 0 = motion only", low=0, high=100
+    )
+    ema: float = option(0.9, "EMA momentum of a track's embedding in an update by a confident box", low=0, high=1)
+    recovery: bool = option(
+        True, "re-identification: let new tracks take over the ids of lost ones with the same appearance"
+    )
     recovery_floor: float = option(
-        0.4, "likeness for that, right after the loss: 0 = the embedder's floor, 1 = same", low=0, high=1
+        0.4,
+        "similarity required for re-identification right after the loss: 0 = the embedder's floor, 1 = identical",
+        low=0,
+        high=1,
     )
     recovery_seconds: float = option(
-        8.0, "lost tracks with a known look wait this long to be recovered", low=0, high=3600
+        8.0, "time for which lost tracks with an embedding can be re-identified", low=0, high=3600
     )
-    recovery_speed: float = option(2.0, "nobody moves faster, in body heights per second")
+    recovery_speed: float = option(2.0, "maximum speed, in box heights per second")
 
     # Output.
     class_mode: str = option(
-        "agnostic", "classes: ignored, matched apart, or voted per track", choices=("agnostic", "per-class", "vote")
+        "agnostic",
+        "classes: ignored, matched separately, or voted per track",
+        choices=("agnostic", "per-class", "vote"),
     )
-    coast: bool = option(True, "output a lost track's predicted box for a moment, where such gaps mostly close")
+    coast: bool = option(True, "output predicted boxes of lost tracks briefly, where such gaps mostly close")
     coast_seconds: float = option(
-        0.11, "for how long a lost track's predicted box is output with --coast", low=0, high=3600
+        0.11, "time for which predicted boxes of a lost track are output with --coast", low=0, high=3600
     )
     coast_trust: float = option(
-        0.6, "share of this stream's gaps that must have closed in that time for --coast", low=0, high=1
+        0.6, "share of the stream's gaps that must close within that time for --coast", low=0, high=1
     )
 
     @override
@@ -132,7 +149,7 @@ class HybridConfig(StageConfig):
         low=0,
         high=1,
     )
-    track_buffer: int = option(25, "frames at 30 fps for which a lost track is looked for", metavar="FRAMES", low=0)
+    track_buffer: int = option(25, "frames at 30 fps for which a lost track is kept", metavar="FRAMES", low=0)
     frame_rate: float = option(
         30.0,
         "frame rate by which --track-buffer is scaled; auto: the video's",
@@ -141,10 +158,11 @@ class HybridConfig(StageConfig):
         low=0,
         high=1000,
     )
-    per_class: bool = option(False, "track each class by itself: a track never changes its class")
+    per_class: bool = option(False, "track each class separately: a track never changes its class")
     max_obs: int = option(
         30,
-        "observed boxes kept per track: their mean size tells neighbours apart, the last one finds a track that turned",
+        "observed boxes kept per track: their mean size distinguishes neighbours, the last one recovers a "
+        "track that turned",
         low=1,
         high=10_000,
     )

@@ -71,7 +71,7 @@ class AudioTrack(ABC):
             offset = video_origin(path) + start
             source = open_container(path)
         except (VideoError, OSError) as error:
-            notices.append(f"the sound is left out: {error}")
+            notices.append(f"the sound is dropped: {error}")
             return None
         stream = next((s for s in source.streams.audio if s.codec_context is not None), None)
         if stream is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 30.0
 FPS_PROPERTY = 5  # cv2.CAP_PROP_FPS
-REMEDY = "check that it is plugged in, that no other program holds it, and that you may use it"
+REMEDY = "check that it is connected, not in use by another program, and that you have access"
 
 
 def open_camera(index: int) -> VideoCapture:
@@ -30,7 +30,7 @@ def open_camera(index: int) -> VideoCapture:
         VideoError: There is no such camera, or it does not open.
     """
     if sys.platform == "linux" and not Path(f"/dev/video{index}").exists():
-        raise VideoError(f"camera {index} is not there (no /dev/video{index})", remedy=REMEDY)
+        raise VideoError(f"camera {index} does not exist (no /dev/video{index})", remedy=REMEDY)
     import cv2
 
     capture = cv2.VideoCapture(index)

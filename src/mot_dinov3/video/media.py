@@ -252,7 +252,7 @@ class MediaSource(BaseSource["VideoFrame"]):
             return next(self._decoded, None)
         except TimeoutError as error:
             raise VideoError(
-                f"source '{self._shown}' stalled: nothing came for {TIMEOUT_S[1]:g} s",
+                f"source '{self._shown}' stalled: no data for {TIMEOUT_S[1]:g} s",
                 remedy="check the connection and that the sender is running",
             ) from error
         except OSError as error:
@@ -298,13 +298,11 @@ class MediaSource(BaseSource["VideoFrame"]):
         if damaged := self._seen["damaged"]:
             self.notices.append(f"{damaged} damaged packet{'s' * (damaged > 1)} of '{self._shown}' skipped")
         if concealed := self._seen["concealed"]:
-            self.notices.append(
-                f"{concealed} frame{'s' * (concealed > 1)} of '{self._shown}' patched up by the decoder"
-            )
+            self.notices.append(f"{concealed} frame{'s' * (concealed > 1)} of '{self._shown}' concealed by the decoder")
         missing = self.info.frame_count - self._seen["packets"]
         if ended and missing > 0:
             self.notices.append(
-                f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are there (truncated?)"
+                f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are present (truncated?)"
             )
 
     @override
@@ -316,7 +314,7 @@ class MediaSource(BaseSource["VideoFrame"]):
             self._seen["resized"] += 1
             self.notices.append(
                 f"frame {self._count - 1} of '{self._shown}' is {raw.width}×{raw.height}: "
-                f"scaled to {width}×{height} like the first, as are all that differ"
+                f"scaled to {width}×{height} like the first, as are all other frames of a different size"
             )
         try:
             converted = self._reformatter.reformat(raw, width=width, height=height, format="bgr24")

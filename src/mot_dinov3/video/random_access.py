@@ -111,7 +111,7 @@ class VideoRanges:
             try:
                 return SeekedSource(config, self._index)
             except VideoError as error:
-                log.info("frames of '%s' cannot be sought: %s", self._path, error.message)
+                log.info("seeking in '%s' is not possible: %s", self._path, error.message)
                 self._index.usable = False
         return open_source(config)
 
@@ -132,7 +132,7 @@ class VideoRanges:
             for frame in itertools.islice(self._decoded, max(missing, 0)):
                 self._index.add_frame(frame.pts, is_key=frame.key_frame)
         except OSError as error:
-            log.info("frames cannot be sought: %s", error)
+            log.info("seeking is not possible: %s", error)
             self._index.usable = False
         return self._index.usable and number < len(self._index.times)
 
@@ -245,7 +245,7 @@ class SeekableVideo(RandomAccessFrames):
         with self._grown:
             reached = self._grown.wait_for(lambda: self.known > number or self._complete, INDEX_TIMEOUT_S)
         if not reached:
-            raise VideoError(f"frame {number} is not reached yet: the file is still being read", remedy="wait a moment")
+            raise VideoError(f"frame {number} is not indexed yet: the file is still being read", remedy="wait a moment")
         if number < 0 or (self._index.usable and number >= self.known):
             raise no_such_frame(self._path, number, self.known)
 

@@ -36,16 +36,16 @@ class SourceConfig(StageConfig):
     group = "source"
 
     source: str | None = option(
-        None, "a video file, a folder of images, a camera index, an rtsp:// or http:// address", metavar="PATH"
+        None, "a video file, a folder of images, a camera index, an rtsp:// or http:// URL", metavar="PATH"
     )
     start_frame: int = option(0, "first frame to process (0-based)", metavar="N", low=0)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
     fps: float | None = option(
-        None, "frames per second, in place of the source's own timing", metavar="FPS", above=0, high=MAX_FPS
+        None, "frames per second, instead of the timing of the source", metavar="FPS", above=0, high=MAX_FPS
     )
     reconnect_seconds: float = option(
         60.0,
-        "how long a stream over a network is tried again when it is lost; 0: its loss is its end",
+        "seconds for which a lost network stream is reconnected; 0: do not reconnect",
         metavar="S",
         low=0,
     )

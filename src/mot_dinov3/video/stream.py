@@ -93,7 +93,7 @@ class StreamSource(MediaSource):
                 self._report_gap(tries)
                 return frame
         raise VideoError(
-            f"source '{self._shown}' was lost after {self._count} frames and did not come back in {limit:g} s "
+            f"source '{self._shown}' was lost after {self._count} frames and could not be reconnected in {limit:g} s "
             f"({tries} tries): {lost.message}",
             remedy="check the connection and that the sender is running; --reconnect-seconds waits longer",
         ) from lost
@@ -118,8 +118,8 @@ class StreamSource(MediaSource):
         if self._gaps > REPORTED_GAPS + 1:
             self.notices.pop()
         self.notices.append(
-            f"'{self._shown}' was lost after frame {self._count - 1} and came back after {gap:.1f} s "
+            f"'{self._shown}' was lost after frame {self._count - 1} and was reconnected after {gap:.1f} s "
             f"({tries} {'try' if tries == 1 else 'tries'})"
             if self._gaps <= REPORTED_GAPS
-            else f"'{self._shown}' was lost {self._gaps} times, for {self._missed:.1f} s together"
+            else f"'{self._shown}' was lost {self._gaps} times, for {self._missed:.1f} s in total"
         )

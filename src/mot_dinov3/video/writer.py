@@ -292,7 +292,7 @@ class VideoWriter(FrameWriter):
             size = "×".join(str(n) for n in self._shape[1::-1])
             raise OutputLostError(
                 f"output '{self.path}' ({size}) could not be encoded by {self._encoder}: {error}",
-                remedy="--no-video leaves the video out",
+                remedy="--no-video disables the video",
             ) from error
 
     def _fail(self) -> None:

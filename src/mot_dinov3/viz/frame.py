@@ -33,23 +33,21 @@ class DrawConfig(StageConfig):
     group = "drawing"
 
     trails: float = option(
-        0.0, "draw where each track was in the last seconds (0: not)", metavar="SECONDS", low=0, high=3600
+        0.0, "draw the trajectory of the last seconds of each track (0: off)", metavar="SECONDS", low=0, high=3600
     )
-    hud: bool = option(False, "write fps, the budget used, the backlog, and active and lost tracks into the picture")
-    reasons: bool = option(False, "write on each label why its box was, or was not, embedded")
+    hud: bool = option(False, "draw fps, budget use, backlog, and active and lost tracks")
+    reasons: bool = option(False, "add to each label the reason why its box was or was not embedded")
     anonymize: str = option(
         "none",
-        "hide every detected, predicted or lost box, whole, in video and report; who was not detected, and faces "
-        "outside of boxes, stay visible; pixelate hides more than blur",
+        "hide every detected, predicted or lost box completely in video and report; undetected people, and "
+        "faces outside boxes, stay visible; pixelate hides more than blur",
         choices=("none", "blur", "pixelate"),
     )
-    draw_lost: bool = option(False, "draw lost tracks, dashed, where they are believed to be")
+    draw_lost: bool = option(False, "draw the predicted boxes of lost tracks, dashed")
     line_thickness: int = option(
-        0, "width of the boxes' lines in pixels (0: from the picture's size)", metavar="PX", low=0, high=100
+        0, "line width of the boxes in pixels (0: from the frame size)", metavar="PX", low=0, high=100
     )
-    font_scale: float = option(
-        0.0, "size of the labels, 1 being about 22 pixels (0: from the picture's size)", low=0, high=20
-    )
+    font_scale: float = option(0.0, "size of the labels, 1 is about 22 pixels (0: from the frame size)", low=0, high=20)
 
 
 def draw_frame(

@@ -59,7 +59,7 @@ def check_words(classes: ClassFilter, path: Path) -> list[str]:
     for word in sorted(missing - names.keys()):
         if not names:
             raise ConfigError(
-                f"classes: '{path}' names no classes, so that '{word}' says nothing",
+                f"classes: '{path}' contains no class names, so '{word}' is unknown",
                 remedy="give ids, numbers from 0, or the names in a file: --class-names FILE",
             )
         near, known = closest(word, names), ", ".join(sorted(names.values()))

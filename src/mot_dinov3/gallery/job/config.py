@@ -26,26 +26,24 @@ class GalleryInputConfig(StageConfig):
 
     group = "input and identification"
 
-    dets_json: str = option("", "recorded detections, det-v1 JSON", metavar="FILE")
-    video: str = option("", "the video they were made from", metavar="PATH")
-    tracker: str = option("gallery_hybrid", "what makes the tracks", choices=GALLERY_TRACKERS)
+    dets_json: str = option("", "precomputed detections, det-v1 JSON", metavar="FILE")
+    video: str = option("", "the video of the detections", metavar="PATH")
+    tracker: str = option("gallery_hybrid", "tracker", choices=GALLERY_TRACKERS)
     classes: str = option("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
-    filter_gallery: bool = option(False, "leave out detections of tracked classes that nobody was recognised in")
-    class_names: str | None = option(None, "text file of class names, line number = class id from 0", metavar="FILE")
-    reid_weights: str | None = option(None, "weights, looked up under --models-dir too", metavar="FILE")
-    embedder: str = option("", f"what compares pictures (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
-    reid_frequency: int = option(10, "frames after which a track is compared with the gallery again", low=1)
+    filter_gallery: bool = option(False, "omit detections of tracked classes without an identity")
+    class_names: str | None = option(None, "text file of class names, one per line, class IDs from 0", metavar="FILE")
+    reid_weights: str | None = option(None, "weights, also searched for in --models-dir", metavar="FILE")
+    embedder: str = option("", f"embedder of the crops (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
+    reid_frequency: int = option(10, "interval in frames at which a track is compared with the gallery", low=1)
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
-    half: bool = option(False, "embed in half precision (GPU only; elsewhere a notice is given)")
+    half: bool = option(False, "embed in half precision (GPU only; ignored with a notice elsewhere)")
     trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
-    skip_bad_boxes: bool = option(
-        False, "leave out detections that cannot be used, and count them (default: an error names the first)"
-    )
+    skip_bad_boxes: bool = option(False, "skip and count invalid detections (default: an error for the first)")
     models_dir: str = option("models", "folder that is searched for weights by name", metavar="DIR")
 
     @override
     def check(self) -> None:
-        for name, what in (("dets_json", "recorded detections"), ("video", "a video")):
+        for name, what in (("dets_json", "precomputed detections"), ("video", "a video")):
             if not getattr(self, name):
                 raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
         known = _DEVICE.fullmatch(self.device) is not None
@@ -58,7 +56,7 @@ class GalleryInputConfig(StageConfig):
 class GalleryOutputConfig(StageConfig):
     """Outputs, below ``<out-dir>/<run-name>``; nothing by default."""
 
-    group = "what is written"
+    group = "output"
 
     json: bool = option(False, "write tracked.json (track-v1)")
     frames: bool = option(False, "write every drawn frame as frames/%06d.jpg")
@@ -70,7 +68,7 @@ class GalleryOutputConfig(StageConfig):
         None, "frame rate of the saved video (default: the video's own)", metavar="FPS", above=0, high=1000
     )
     fourcc: str = option("h264", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name")
-    resume: bool = option(False, "go on where a killed run with --json stopped")
+    resume: bool = option(False, "resume a killed run that used --json")
 
     @override
     def check(self) -> None:
@@ -79,7 +77,7 @@ class GalleryOutputConfig(StageConfig):
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
         if self.resume and not self.json:
-            raise ConfigError("--resume needs --json: its lines are what a run goes on from")
+            raise ConfigError("--resume needs --json: a run resumes from its lines")
 
     @property
     def needs_folder(self) -> bool:
@@ -158,10 +156,10 @@ def check_needs(config: GalleryJobConfig) -> None:
     weights = inputs.reid_weights or (inputs.embedder not in ("", "osnet", "none") and inputs.embedder)
     give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
     if gallery and not weights:
-        raise UsageError(f"gallery '{gallery}' needs weights to compare pictures with, and there are none", remedy=give)
+        raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)
     if weights and not gallery:
         raise UsageError(f"'{weights}' has no gallery to compare with", remedy=give)
     if inputs.filter_gallery and not gallery:
-        raise UsageError("--filter-gallery needs a gallery and weights, and there are neither", remedy=give)
+        raise UsageError("--filter-gallery needs a gallery and weights, and neither is given", remedy=give)
     if inputs.tracker == "gallery_only" and not gallery:
-        raise UsageError("gallery_only needs a gallery and weights: without them it does nothing", remedy=give)
+        raise UsageError("gallery_only needs a gallery and weights", remedy=give)

@@ -82,7 +82,7 @@ class Journal(NoJournal):
             if not size and value.get("run") != json.loads(dumps(run)):
                 raise UsageError(
                     f"'{self._lines}' belongs to a run with other input or options",
-                    remedy="repeat the same command with --resume, or leave --resume out to begin anew",
+                    remedy="repeat the same command with --resume, or omit --resume to start from the beginning",
                 )
             size += len(line)
             if "look" in value:

@@ -209,7 +209,7 @@ class NamingPipeline:
         return FormatError(
             f"'{self.stages.records.path}' has a record for frame {number}, but the last frame of "
             f"'{self.stages.video.path}' is {last}",
-            remedy="give the detections of this very video",
+            remedy="give the detections of this video",
         )
 
     def _step(self, frame: Frame, record: RecordedFrame | None) -> Detections:

@@ -101,7 +101,7 @@ class GalleryRun:
             self.notices += self._pictures.notices
         if skipped := self.records.state.skipped:
             left = "detection was" if skipped == 1 else "detections were"
-            self.notices.append(f"{skipped} {left} left out, the first: {self.records.state.first_problem}")
+            self.notices.append(f"{skipped} {left} skipped, the first: {self.records.state.first_problem}")
         if whole and self.config.inputs.classes.strip() and not self.pipeline.tracked:
             self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
         return whole
@@ -173,12 +173,12 @@ class GalleryRun:
             turned = self._pictures is None and sizes[0] == sizes[1][::-1]
             if sizes[0] != sizes[1] and not turned:
                 raise FormatError(
-                    f"{name} is for pictures of {said.width}×{said.height}, '{video.path}' has "
+                    f"{name} is for images of {said.width}×{said.height}, '{video.path}' has "
                     f"{video.width}×{video.height}",
-                    remedy="give the detections of this very video",
+                    remedy="give the detections of this video",
                 )
         if said.frame_count and video.frame_count and said.frame_count != video.frame_count:
-            self.notices.append(f"{name} speaks of {said.frame_count} frames, '{video.path}' of {video.frame_count}")
+            self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' of {video.frame_count}")
 
     def _eyes(self) -> tuple[Embedder | None, Identifier | None]:
         """Return what looks, and what knows; None and None without a gallery."""
@@ -205,7 +205,7 @@ class GalleryRun:
                 return build_embedder(chosen, device=dataclasses.replace(device, precision="fp16"))
             except UsageError as error:
                 built = build_embedder(chosen, device=device)  # raises the same where precision is not the reason
-                self.notices.append(f"--half is left out: {error.message}")
+                self.notices.append(f"--half is ignored: {error.message}")
                 return built
         return build_embedder(chosen, device=device)
 

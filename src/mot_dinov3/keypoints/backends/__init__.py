@@ -45,7 +45,7 @@ class DenseBackend(Protocol):
 
 
 def _nothing_to_load(_: str) -> Any:
-    raise NotImplementedError("the build layer hands in what loads models")
+    raise NotImplementedError("a model loader is required")
 
 
 @dataclasses.dataclass(frozen=True)

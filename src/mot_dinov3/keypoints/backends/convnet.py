@@ -45,7 +45,7 @@ class ConvnetBackend:
         self._layers = self._choose_layers()
         if not self._layers:
             raise ModelError(
-                f"'{request.weights}' has no layers that step by 8 or 16 pixels",
+                f"'{request.weights}' has no layers with a stride of 8 or 16 pixels",
                 remedy="give weights of a detector or of an ImageNet network",
             )
         details = {"layers": list(self._layers)}

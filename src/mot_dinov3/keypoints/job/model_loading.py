@@ -50,7 +50,7 @@ def build_backend(job: KeypointJobConfig, device: DeviceChoice) -> BackendChoice
                 raise
             weights = _local_detector()
             name = "convnet" if weights else "gradient"
-            notices.append(f"backend {name}: DINO is not at hand ({error.message})")
+            notices.append(f"backend {name}: DINO is not available ({error.message})")
             return BackendChoice(_backend(name, model, weights, device), tuple(notices))
     weights = None
     if name == "convnet":

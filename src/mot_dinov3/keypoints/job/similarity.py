@@ -95,9 +95,9 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
     output = Path(job.output)
     moving = output.suffix.lower() in VIDEO_SUFFIXES
     if moving and (job.image or job.npy):
-        raise UsageError("a heatmap video needs --video, and has no --npy", remedy="name a picture as --output")
+        raise UsageError("a heatmap video needs --video, and has no --npy", remedy="give an image as --output")
     if job.end_frame is not None and not moving:
-        raise UsageError("--end-frame is for a heatmap video", remedy="end the name of --output in .mp4")
+        raise UsageError("--end-frame is for a heatmap video", remedy="use the extension .mp4 for --output")
     files.check_output(output, source=job.image or job.video)
     clicked = _picture(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
@@ -170,6 +170,6 @@ def _write_image(path: Path, image: Image) -> None:
 
     ok, data = cv2.imencode(path.suffix or ".png", image)
     if not ok:
-        raise UsageError(f"'{path}' cannot be written as a picture", remedy="end its name in .png or .jpg")
+        raise UsageError(f"'{path}' cannot be written as an image", remedy="use the extension .png or .jpg")
     with files.replacing(path) as part:
         part.write_bytes(data.tobytes())

@@ -107,9 +107,9 @@ class KeypointRun:
         return [
             f"frames      {counts.frames}, of which {counts.reused} reused from an earlier run",
             f"speed       {1e3 / whole if whole else 0:.1f} fps effective",
-            f"  ms a frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read goes on beside the others",
+            f"  ms/frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read runs in parallel",
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
-            f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms a frame",
+            f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms/frame",
             f"files       {self.place.table}, {self.place.review}, {self.place.folder}/{self.place.stem}_*.json",
             *(f"notice      {notice}" for notice in self.notices()),
         ]
@@ -165,8 +165,8 @@ def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
     labelled = labelme.read_labels(place.folder, place.stem, place.size)
     if not labelled:
         raise InputError(
-            f"no labels: '{place.folder}' holds no {place.stem}_#########.json of a person's",
-            remedy="label points on one frame with LabelMe or Annolid; the number is the frame's, counted from 0",
+            f"no labels: '{place.folder}' holds no {place.stem}_#########.json labelled by a person",
+            remedy="label points on one frame with LabelMe or Annolid; the number is the frame index, from 0",
         )
     beyond = [f for f in labelled if info.frame_count and f.frame >= info.frame_count]
     if len(beyond) == len(labelled):
@@ -176,7 +176,7 @@ def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
         )
     within = [f for f in labelled if f not in beyond]
     labels = sort_out(within)
-    said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; left out" for f in beyond)
+    said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
     return [f.frame for f in labelled], dataclasses.replace(labels, notices=(*labels.notices, *said))
 
 
