@@ -287,19 +287,6 @@ class EmbeddingScheduler:
         self.stats.deferred += self.stats.backlog
 
 
-class NoScheduler(EmbeddingScheduler):
-    """Stands in where there is no embedder: plans nothing, embeds nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(SchedulerConfig())
-
-    def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
-        """Return a plan without work."""
-        none = np.zeros(0, np.int64)
-        n = len(detections)
-        return EmbeddingPlan(none, none, np.full(n, -1), np.full(n, Reason.NONE, np.int64))
-
-
 def _fill(
     detections: Detections, plan: EmbeddingPlan, view: TrackView, computed: list[tuple[IntArray, FloatArray]]
 ) -> Detections:

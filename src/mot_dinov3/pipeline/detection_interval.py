@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import BoolArray, Detections, Frame, Revision, TrackState, TrackView
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.sinks.base import Sink
+from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.optical_flow import BoxFlow
 
@@ -139,7 +139,7 @@ class IntervalTracker(Tracker):
             self._rows, self._velocity = self._rows[inside], self._velocity[inside]
 
 
-class GapInterpolator(Sink):
+class GapInterpolator(FilterSink):
     """Holds frames until the next detected one, and puts tracks found on both sides on the straight line between.
 
     It stands behind `IdBackfill`, so that rows have their final ids.
@@ -152,7 +152,7 @@ class GapInterpolator(Sink):
     stage = None
 
     def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._is_detected = is_detected
         self._before: tuple[Frame, Detections] | None = None
         self._held: list[tuple[Frame, Detections]] = []
@@ -179,14 +179,10 @@ class GapInterpolator(Sink):
     @override
     def close(self) -> None:
         self._release()
-        self._sink.close()
-
-    @override
-    def abort(self) -> None:
-        self._sink.abort()
+        super().close()
 
 
-class DetectedFramesOnly(Sink):
+class DetectedFramesOnly(FilterSink):
     """Passes on only the frames that the detector ran on: in the others, no box does not mean no object.
 
     Args:
@@ -195,21 +191,13 @@ class DetectedFramesOnly(Sink):
     """
 
     def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._is_detected = is_detected
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
         if self._is_detected(frame.index):
             self._sink.write(frame, detections)
-
-    @override
-    def close(self) -> None:
-        self._sink.close()
-
-    @override
-    def abort(self) -> None:
-        self._sink.abort()
 
 
 def interpolated(rows: Detections, before: Detections, after: Detections, share: float) -> Detections:

@@ -30,6 +30,9 @@ REMEDY = "repeat the same command with --resume, or omit --resume to start from 
 BEGIN_ANEW = "omit --resume to start from the beginning"
 
 
+_NO_ROWS, _NO_EMBEDDING = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class FrameRecord:
     """Boxes and embeddings of one frame.
@@ -41,8 +44,8 @@ class FrameRecord:
     """
 
     boxes: Detections | None = None
-    rows: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    embedding: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    rows: IntArray = _NO_ROWS
+    embedding: FloatArray = _NO_EMBEDDING
 
     @classmethod
     def of(cls, boxes: Detections | None, done: Detections) -> FrameRecord:

@@ -31,6 +31,25 @@ class Sink:
         """Stop without touching an earlier result."""
 
 
+class FilterSink(Sink):
+    """Hands frames on to another sink; a subclass changes, holds or leaves out some of them.
+
+    Args:
+        sink: Where they go.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    @override
+    def close(self) -> None:
+        self._sink.close()
+
+    @override
+    def abort(self) -> None:
+        self._sink.abort()
+
+
 class CompositeSink(Sink):
     """Hands everything to several sinks, in their order.
 
@@ -65,7 +84,7 @@ class CompositeSink(Sink):
             sink.abort()
 
 
-class IdBackfill(Sink):
+class IdBackfill(FilterSink):
     """Holds the last few frames until no id of their rows can change any more.
 
     File sinks stand behind it: a tentative track has no id yet, and once it is confirmed, its rows in a file begin with
@@ -79,7 +98,7 @@ class IdBackfill(Sink):
     stage = None
 
     def __init__(self, sink: Sink, tracker: Tracker) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._tracker = tracker
         self._held: deque[tuple[Frame, Detections]] = deque()
 
@@ -98,11 +117,7 @@ class IdBackfill(Sink):
     def close(self) -> None:
         while self._held:
             self._sink.write(*self._held.popleft())
-        self._sink.close()
-
-    @override
-    def abort(self) -> None:
-        self._sink.abort()
+        super().close()
 
 
 def revised(rows: Detections, row: int, track_id: int) -> Detections:

@@ -14,7 +14,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame, Image
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.sinks.base import Sink
+from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.video.writer import FrameWriter
 
 X11_PORT = 6000
@@ -97,7 +97,7 @@ class FolderSink(Sink):
             part.write_bytes(encoded.tobytes())
 
 
-class RetimedSink(Sink):
+class RetimedSink(FilterSink):
     """Hands frames on at a steady rate, in place of their own times.
 
     Args:
@@ -106,7 +106,7 @@ class RetimedSink(Sink):
     """
 
     def __init__(self, sink: Sink, fps: float) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._fps = fps
         self._written = 0
 
@@ -114,14 +114,6 @@ class RetimedSink(Sink):
     def write(self, frame: Frame, detections: Detections) -> None:
         self._sink.write(dataclasses.replace(frame, time=self._written / self._fps), detections)
         self._written += 1
-
-    @override
-    def close(self) -> None:
-        self._sink.close()
-
-    @override
-    def abort(self) -> None:
-        self._sink.abort()
 
 
 class WindowSink(Sink):
