@@ -1,4 +1,4 @@
-"""Decides whose appearance is worth computing in a frame, and spends the time budget on it.
+"""Embedding scheduler: which boxes get an embedding in a frame, within a time budget.
 
 `plan_embeddings` is the pure decision: which rows must be embedded now (*critical*), which may reuse the embedding
 their track already has, and which of those are due for a refresh. `EmbeddingScheduler.run` is the thin effect: critical
@@ -58,7 +58,7 @@ class SchedulerConfig(StageConfig):
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingPlan:
-    """What one frame needs.
+    """The embeddings of one frame.
 
     Attributes:
         critical: ``(k,)`` rows to embed now, whatever it costs.
@@ -143,7 +143,7 @@ class SchedulerStats:
         reused: Rows that reused a cached embedding without being due.
         deferred: Due rows put off, summed over frames.
         backlog: Due rows that the last frame put off.
-        overrun_ms: What the refreshes of a frame took beyond what they had been given, of each frame with both
+        overrun_ms: Time that the refreshes of a frame took beyond their allowance, of each frame with both
             refreshes and a budget; 0 where they kept to it.
         overrun_crops: The same in crops of that frame's own cost.
     """
@@ -179,7 +179,7 @@ class EmbeddingScheduler:
 
     CHUNK = 4  # small enough that one chunk's misjudged cost hardly matters, large enough to batch
     SMOOTHING = 0.3  # weight of the newest cost per crop in the moving average
-    STALE = 30  # frames in which no refresh was affordable; then the cost is measured anew
+    STALE = 30  # frames in which no refresh was affordable; then the cost is measured again
 
     def __init__(self, config: SchedulerConfig, *, min_score: float = 0.0, clock: Clock = time.perf_counter) -> None:
         self.config = config
@@ -207,7 +207,7 @@ class EmbeddingScheduler:
     def repeat(
         self, plan: EmbeddingPlan, detections: Detections, view: TrackView, computed: tuple[IntArray, FloatArray]
     ) -> Detections:
-        """Do what an earlier run did with the same frame, whatever the clock said then; nothing is embedded.
+        """Repeat an earlier run's decisions on the same frame, whatever the clock; nothing is embedded.
 
         Args:
             plan: The same plan.
@@ -247,7 +247,7 @@ class EmbeddingScheduler:
             affordable = self._affordable(allowance - spent)
             if affordable < 1:
                 break
-            # Half of it at most: what takes twice as long as expected still fits, and the last crops go one by one.
+            # Half of it at most: a chunk that takes twice as long still fits, and the last crops go one by one.
             count = min(max(affordable // 2, 1), self.CHUNK, len(rows) - done)
             spent += self._embed(rows[done : done + count], embed, computed)
             done += count
@@ -266,7 +266,7 @@ class EmbeddingScheduler:
         return int(left_ms / self.ms_per_crop + 1e-9)
 
     def _embed(self, rows: IntArray, embed: EmbedRows, computed: list[tuple[IntArray, FloatArray]]) -> float:
-        """Embed `rows`, remember them in `computed`, and return what it cost in ms."""
+        """Embed `rows`, append them to `computed`, and return the cost in ms."""
         if len(rows) == 0:
             return 0.0
         start = self.clock()

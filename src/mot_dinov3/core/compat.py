@@ -1,4 +1,4 @@
-"""What a release of a library makes necessary: each entry is dated and names the version that lets us delete it."""
+"""Workarounds for releases of libraries: each is dated and names the version with which it can be deleted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def silence(beginning: str) -> None:
 
 @contextlib.contextmanager
 def without_warning(beginning: str) -> Iterator[None]:
-    """Keep from the user a warning that tells him nothing he could act on; all others are shown.
+    """Suppress a warning that users cannot act on; all others are shown.
 
     Args:
         beginning: Regular expression that the start of its text matches.

@@ -7,7 +7,7 @@
     │  ├─ ConfigError             exit 2   a TOML file or a stage's dataclass
     │  ├─ UnknownNameError        exit 2   a name no registry lists
     │  └─ OutputError             exit 2   an output path that cannot be used
-    ├─ InputError                 exit 3   a source, a file or a picture that cannot be read
+    ├─ InputError                 exit 3   a source, a file or an image that cannot be read
     │  ├─ VideoError              exit 3   a source of frames
     │  ├─ FormatError             exit 3   a text file, with the line or record
     │  └─ OutputLostError         exit 3   an output that failed while being written (disk full, gone)
@@ -38,7 +38,7 @@ _LONGEST = 1000  # characters of a message
 class MotError(Exception):
     """Base of all errors the project raises.
 
-    What a file holds may be part of a message: it is cut to a readable length, and characters that a terminal would
+    Content of a file may be part of a message: it is cut to a readable length, and characters that a terminal would
     obey are spelled out.
 
     Args:
@@ -127,7 +127,7 @@ def closest(name: str, valid: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, short enough for a message."""
+    """Return the first line of an error's text, short enough for a message."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 

@@ -1,6 +1,6 @@
-"""Files we write: checked before any work, written under a private temporary name, renamed when whole.
+"""Output files: checked before any work, written under a private temporary name, renamed when complete.
 
-Nobody else can read a file before it is whole, and no link that somebody has put in its place is followed.
+No other user can read a file before it is complete, and no link in its place is followed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mot_dinov3.core.errors import OutputError, OutputLostError
 def cache_dir() -> Path:
     """Return the project's cache folder, which may not exist yet: under ``XDG_CACHE_HOME``, else ``~/.cache``."""
     home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells to ignore a relative path.
+    # The XDG specification requires to ignore a relative path.
     root = Path(home) if Path(home).is_absolute() else Path("~/.cache").expanduser()
     return root / "mot-dinov3"
 
@@ -30,7 +30,7 @@ def check_output(path: Path, *, source: str | None = None, within: Path | None =
 
     Args:
         path: The file.
-        source: What is read, which must not be overwritten.
+        source: Input, which must not be overwritten.
         within: Folder that `path` must not leave, through links on the way to it either; made for a file whose name
             comes from somewhere else than the user's command.
 
@@ -66,12 +66,12 @@ def _check_links(path: Path, within: Path | None) -> None:
 
 
 def journal_path(path: Path) -> Path:
-    """Return where the lines of a JSON document grow while a run goes on: ``tracked.json.part.jsonl``."""
+    """Return the path at which the lines of a JSON document grow during a run: ``tracked.json.part.jsonl``."""
     return path.with_name(path.name + ".part.jsonl")
 
 
 def part_path(path: Path) -> Path:
-    """Return the temporary name beside `path`, with the same ending: ``tracked.part.mp4``."""
+    """Return the temporary name next to `path`, with the same ending: ``tracked.part.mp4``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 

@@ -1,6 +1,6 @@
 """Options: fields of a stage's frozen config, filled from TOML, the command line or keyword arguments.
 
-A stage declares each option once, beside the class that uses it: name, type, default, help, range. The field
+A stage declares each option once, next to the class that uses it: name, type, default, help, range. The field
 ``embed_budget_ms`` is ``--embed-budget-ms`` on the command line, ``embed_budget_ms`` in a TOML file and in Python. The
 command line wins over the file, and the dataclass holds the default. Whatever is unknown or out of range is an error
 that names all mistakes at once.

@@ -20,7 +20,7 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
     """Import and return what `registry` lists under `name`, or a user's own class.
 
     Args:
-        kind: What the registry holds, for messages: ``embedder``, ``tracker``, …
+        kind: Kind of its entries, for messages: ``embedder``, ``tracker``, …
         registry: Name → ``"package.module:Class"``.
         name: A listed name, a reference of that same form, or the name of an entry point.
 

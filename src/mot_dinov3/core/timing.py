@@ -79,9 +79,9 @@ class StageTimer:
 
 
 def process_start() -> float:
-    """Return when this process began, on `time.perf_counter`; where the system does not tell, when this was imported.
+    """Return when this process began, on `time.perf_counter`; else when this was imported.
 
-    Linux tells in ``/proc``, to a hundredth of a second.
+    Linux provides it in ``/proc``, to a hundredth of a second.
     """
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])

@@ -41,7 +41,7 @@ class LinkChoice(StageConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DetectionIntervalConfig(StageConfig):
-    """How often the detector runs."""
+    """Detection interval."""
 
     group = "detector"
 
@@ -78,7 +78,7 @@ class TrackConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DetectConfig:
-    """What `detect` needs: the same stages without those that come after the detector."""
+    """Options of `detect`: the same stages without those that come after the detector."""
 
     source: SourceConfig
     detector: DetectorConfig
@@ -87,10 +87,10 @@ class DetectConfig:
 
 
 def track_config(values: dict[str, Any]) -> TrackConfig:
-    """Build the main job's configuration; recorded detections without a source imply a run without pictures.
+    """Build the configuration of tracking; precomputed detections without a source imply a run without images.
 
     Raises:
-        UsageError: There is nothing to track, or pictures are asked for where there are none.
+        UsageError: There is nothing to track, or images are asked for where there are none.
     """
     if values.get("source"):
         return assemble(TrackConfig, values)

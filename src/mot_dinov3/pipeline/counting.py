@@ -122,7 +122,7 @@ class _LineTrigger(Trigger):
 
 
 class _ZoneTrigger(Trigger):
-    """A zone. Who is in it when first seen has not entered it, but is a visitor."""
+    """A zone. A track that is in it when first seen has not entered it, but counts as a visitor."""
 
     def __init__(self, region: Region, fps: float) -> None:
         import supervision
@@ -180,7 +180,7 @@ class CountSink(Sink):
 
     @property
     def counts(self) -> list[RegionCount]:
-        """What was counted so far."""
+        """The numbers so far."""
         return self._counter.counts()
 
     def lines(self) -> list[str]:
@@ -227,7 +227,7 @@ def count_lines(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list
 
 
 def count_records(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return what track-v1 says of the counts: an object for each region."""
+    """Return the counts as track-v1 has them: an object for each region."""
     records = []
     for count in counts:
         by_class = []

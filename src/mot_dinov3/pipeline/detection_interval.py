@@ -62,7 +62,7 @@ class IntervalTracker(Tracker):
     flow errs, identities suffer.
 
     Args:
-        tracker: What gives the identities.
+        tracker: Tracker of the detected frames.
         is_detected: Tells of a frame's index whether the detector runs on it.
     """
 
@@ -85,7 +85,7 @@ class IntervalTracker(Tracker):
             self._move(frame)
             return TrackView.empty()
         if frame.image is not None:
-            self._flow.look(frame.image)
+            self._flow.start(frame.image)
         self._time = frame.time
         return self._tracker.predict(frame)
 
@@ -145,7 +145,7 @@ class GapInterpolator(FilterSink):
     It stands behind `IdBackfill`, so that rows have their final ids.
 
     Args:
-        sink: Where finished frames go.
+        sink: Sink of the finished frames.
         is_detected: Tells of a frame's index whether the detector ran on it.
     """
 
@@ -186,7 +186,7 @@ class DetectedFramesOnly(FilterSink):
     """Passes on only the frames that the detector ran on: in the others, no box does not mean no object.
 
     Args:
-        sink: Where they go.
+        sink: Sink of the detected frames.
         is_detected: Tells of a frame's index whether the detector ran on it.
     """
 
@@ -204,10 +204,10 @@ def interpolated(rows: Detections, before: Detections, after: Detections, share:
     """Return the rows of a frame between two detected ones, with tracks found in both on the line between their boxes.
 
     Args:
-        rows: What was predicted.
+        rows: Predicted rows.
         before: The last detected frame.
         after: The next one.
-        share: How far the frame is on the way, 0…1.
+        share: Position of the frame between the two, 0…1.
 
     Returns:
         The tracks found on both sides, coasted and CONFIRMED; then the other predicted rows, which are LOST now.

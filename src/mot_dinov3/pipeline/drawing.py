@@ -65,8 +65,8 @@ class FrameDrawer:
     """Draws the frames of a run in order.
 
     Attributes:
-        config: Style of boxes and labels, and whom to hide.
-        names: Class id → name, of the classes that labels tell apart.
+        config: Style of boxes and labels, and the people to hide.
+        names: Class id → name, of the classes that labels distinguish.
         lost: Returns the tracks that are lost in the frame being drawn.
         trails: Paths of the tracks so far.
         counter: Counts at the lines and zones that are shown; None where there are none.

@@ -29,7 +29,7 @@ from mot_dinov3.video import FrameSource
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-    """The live parts of a run, in the order in which a frame meets them.
+    """The parts of a run, in the order in which a frame passes through them.
 
     Attributes:
         source: Frames, numbered.
@@ -38,7 +38,7 @@ class Stages:
         embedder: Crops → unit rows.
         scheduler: Decides which boxes are embedded; None where the embedder gives nothing and motion alone decides.
         gallery: Names tracks; None without a gallery.
-        journal: What an interrupted run left and this one leaves; None where nothing is kept.
+        journal: Boxes and embeddings of an interrupted run and of this one; None where nothing is kept.
         keep_boxes: The detector's boxes go into the journal. Not so where they cost nothing to find again, or where the
             detector has to see every frame.
         check_end: Gets the number of frames of a source that was read to its end, and may still refuse them.
@@ -82,12 +82,12 @@ class TrackingLoop:
 
     Args:
         stages: The parts, ready to use.
-        sinks: What takes the finished rows.
-        timer: Where stage times go.
+        sinks: Outputs, which take the finished rows.
+        timer: Timer of the stages.
 
     Attributes:
         counts: Frames, detections and identities so far.
-        second_pass: What follows the last frame of a linked run; else None.
+        second_pass: Linking and writing after the last frame of a linked run; else None.
     """
 
     def __init__(self, stages: Stages, sinks: Sequence[Sink], timer: StageTimer) -> None:
@@ -192,7 +192,7 @@ class _Outputs:
 
     Attributes:
         frames_read: Frames of the source so far.
-        stopped: Somebody has stopped the run before the source's end.
+        stopped: The run was stopped before the source's end.
     """
 
     def __init__(self, loop: TrackingLoop, *, second_pass: bool = False) -> None:

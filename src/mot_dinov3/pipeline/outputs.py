@@ -50,10 +50,10 @@ class SinkFactory:
     """Makes the sinks of a run: what they write depends on nearly every part of it.
 
     Args:
-        config: All options, of which files tell the most.
-        stages: The live parts.
+        config: All options, which the headers of the files list.
+        stages: The stages, ready to use.
         timer: The run's.
-        notices: What the parts have reported while they were built.
+        notices: Messages of the stages from when they were built.
         regions: Lines and zones to count in.
     """
 
@@ -109,7 +109,7 @@ class SinkFactory:
         return IdBackfill(behind, self.stages.tracker)
 
     def files(self) -> list[Sink]:
-        """Return the sinks of the tracks' files; counting comes first, so that they can tell its result."""
+        """Return the sinks of the tracks' files; counting comes first, so that they can contain its result."""
         output = self.config.output
         found: list[Sink] = [] if self.count is None else [self.count]
         found += [self._json(Path(output.save_json))] if output.save_json else []

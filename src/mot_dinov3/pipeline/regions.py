@@ -16,7 +16,7 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.labelme import read_frame
 
 Points = npt.NDArray[np.float64]
-MAX_COORDINATE = 8192  # px; a coordinate beyond it is a mistake where the size of the picture is unknown
+MAX_COORDINATE = 8192  # px; a coordinate beyond it is a mistake where the size of the image is unknown
 MAX_CORNERS = 10_000
 
 
@@ -49,7 +49,7 @@ class Region:
     """A line or zone in which objects are counted.
 
     Attributes:
-        name: What it is called.
+        name: Name, unique or not.
         points: ``(k, 2)`` pixels: two ends of a line, or the corners of a zone.
     """
 
@@ -142,10 +142,10 @@ def _polygon(where: str, corners: object) -> Points:
 
 
 def check_regions(regions: tuple[Region, ...], info: VideoInfo) -> None:
-    """Refuse what lies outside the picture: it could never count anything.
+    """Refuse lines and zones outside the image: they could never count anything.
 
     Raises:
-        UsageError: A line or zone leaves the picture.
+        UsageError: A line or zone leaves the image.
     """
     width, height = (info.width, info.height) if info.width else (MAX_COORDINATE, MAX_COORDINATE)
     for region in regions:

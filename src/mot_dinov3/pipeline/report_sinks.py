@@ -1,4 +1,4 @@
-"""The report of a run: which sinks gather what, and what the page says beside it."""
+"""The report of a run: the sinks that collect its charts, and the facts and tiles of the page."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class ReportFactory:
 
     Args:
         config: All options, which the page lists.
-        stages: The live parts.
+        stages: The stages of the run.
         timer: The run's.
         notices: Returns the run's notices when it is over.
         counts: Returns the table of counts, its head first; empty where nothing is counted.
 
     Attributes:
-        times: Sink of times; its place is behind all others of the frame loop whose work counts.
+        times: Sink of times; it comes after all others of the frame loop whose work counts.
         tracks: Sink of settled rows.
     """
 
@@ -72,12 +72,12 @@ class ReportFactory:
         self.tracks = TrackSink(self._trace)
 
     def page(self) -> list[Sink]:
-        """Return the sinks of images and of the page; put them behind all others."""
+        """Return the sinks of images and of the page; they come after all others."""
         page = SummarySink(Path(str(self._config.output.report)), lambda: [printable(self._page())])
         return [ImageSink(self._trace, self._hidden()), page]
 
     def _hidden(self) -> Callable[[Frame, Detections], Image] | None:
-        """Return what hides people from the report's pictures, where they are hidden."""
+        """Return the function that hides people in the report's images, None where they are shown."""
         how = self._config.draw.anonymize
         if how == "none":
             return None

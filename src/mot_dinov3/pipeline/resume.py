@@ -1,4 +1,4 @@
-"""Resume journal: boxes and embeddings of the frames so far, kept beside the outputs until a run is complete.
+"""Resume journal: boxes and embeddings of the frames so far, kept next to the outputs until a run is complete.
 
 Tracking is cheap and gives the same result every time; detecting and embedding take hours. So the journal holds the
 detector's boxes and the embeddings that were computed, one line of JSON a frame. A resumed run reads its frames again,
@@ -61,7 +61,7 @@ class ResumeJournal:
 
     Args:
         path: The file.
-        run: What identifies the run: options and inputs, plain JSON values by name. Another run's journal is refused.
+        run: Identity of the run: options and inputs, plain JSON values by name. Another run's journal is refused.
         video: The video that the run writes, or None.
         resume: Continue the journal that is there; otherwise begin anew.
 
@@ -191,7 +191,7 @@ class ResumeJournal:
 
 
 class ResumeSink(Sink):
-    """Closes the journal after all outputs: put it behind their sinks."""
+    """Closes the journal after all outputs: it comes after their sinks."""
 
     stage = None
 

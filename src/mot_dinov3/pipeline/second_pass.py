@@ -65,7 +65,7 @@ def relabelled(frames: Sequence[tuple[Frame, Detections]], linked: Tracklets) ->
     """Yield the frames with the ids and boxes of the linked result; filled boxes follow the detected rows.
 
     Args:
-        frames: What `TrackletCollector` kept.
+        frames: Frames and rows of a `TrackletCollector`.
         linked: The linked `TrackletCollector.tracklets`, sorted by frame.
     """
     assert linked.row is not None  # a result always has it

@@ -1,4 +1,4 @@
-"""What a run cost and what it found, as numbers and as the lines that a person reads."""
+"""Summary of a run: its costs and results, as numbers and as lines of text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mot_dinov3.pipeline.loop import Counts
 from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
-THREADS = ("read", "write")  # their time goes by beside that of all others, which add up to the wall time
+THREADS = ("read", "write")  # run in parallel to all others, which add up to the wall time
 MEANING = {
     "read": "in a separate thread",
     "write": "the video, in a separate thread",
@@ -32,11 +32,11 @@ class RunSummary:
     Attributes:
         counts: Frames, detections, identities.
         timer: Stage times and latencies.
-        embeddings: What the scheduler did.
-        models: What was really loaded, detector first.
+        embeddings: Sums of the scheduler.
+        models: Loaded models, detector first.
         notices: Fallbacks taken and other things worth knowing.
-        files: What was written.
-        counted: What lines and zones counted.
+        files: Written files.
+        counted: Counts of lines and zones.
     """
 
     counts: Counts

@@ -80,7 +80,7 @@ class TrackingRun:
 
 
 def build_tracking(config: TrackConfig) -> TrackingRun:
-    """Build a run's live parts.
+    """Build a run: its stages, sinks and loop.
 
     Everything that can be refused is refused before a model loads: outputs first, then the source, then precomputed
     detections; weights come last.

@@ -1,4 +1,4 @@
-"""Small effects done behind the main thread's back: in order, a few at most waiting, errors told."""
+"""File actions on a background thread: in order, a few at most waiting, errors reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Behind:
     """Runs actions one after another in a thread of its own; an action's error is raised by a later call."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="write behind")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background writer")
         self._pending: collections.deque[Future[None]] = collections.deque()
 
     def do(self, action: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ class FilterSink(Sink):
     """Hands frames on to another sink; a subclass changes, holds or leaves out some of them.
 
     Args:
-        sink: Where they go.
+        sink: The next sink.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -55,7 +55,7 @@ class CompositeSink(Sink):
 
     Args:
         sinks: The sinks.
-        timer: Where their work is counted; None where it is not.
+        timer: Counts their work; None leaves it uncounted.
     """
 
     stage = None
@@ -87,11 +87,11 @@ class CompositeSink(Sink):
 class IdBackfill(FilterSink):
     """Holds the last few frames until no id of their rows can change any more.
 
-    File sinks stand behind it: a tentative track has no id yet, and once it is confirmed, its rows in a file begin with
+    File sinks come after it: a tentative track has no id yet, and once it is confirmed, its rows in a file begin with
     its first box.
 
     Args:
-        sink: Where settled frames go.
+        sink: The next sink, for settled frames.
         tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
     """
 

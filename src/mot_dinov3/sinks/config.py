@@ -12,7 +12,7 @@ from mot_dinov3.core.options import StageConfig, option
 
 @dataclasses.dataclass(frozen=True)
 class OutputConfig(StageConfig):
-    """What is written where."""
+    """Output files."""
 
     group = "output"
 

@@ -79,8 +79,8 @@ class FolderSink(Sink):
     """Writes every frame as ``%06d.jpg``, by its number.
 
     Args:
-        folder: Where to; it exists.
-        draw: Returns the picture of a frame and its rows.
+        folder: Existing folder.
+        draw: Returns the image of a frame and its rows.
     """
 
     def __init__(self, folder: Path, draw: Draw) -> None:
@@ -101,7 +101,7 @@ class RetimedSink(FilterSink):
     """Hands frames on at a steady rate, in place of their own times.
 
     Args:
-        sink: Where to.
+        sink: The next sink.
         fps: The rate.
     """
 
@@ -121,7 +121,7 @@ class WindowSink(Sink):
 
     Args:
         title: Of the window.
-        draw: Returns the picture of a frame and its rows.
+        draw: Returns the image of a frame and its rows.
         stop: Called when q is pressed.
     """
 

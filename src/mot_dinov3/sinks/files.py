@@ -79,7 +79,7 @@ class JsonSink(Sink):
     """Writes a JSON document whose ``frames`` grow while the run continues.
 
     Every frame is one line of ``FILE.part.jsonl``, so memory stays bounded and a killed run leaves its frames; closing
-    assembles the document, whose header may then say what only the end of a run knows.
+    assembles the document, whose header may then contain what is known only at the end of a run.
 
     Args:
         path: The document.

@@ -42,7 +42,7 @@ class AppearanceTracker(TemporalTracker):
         self._fps = request.fps
         self._size_known = min(request.size) > 0
         self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
-        self._time = 0.0  # of the last frame, as it says
+        self._time = 0.0  # of the last frame, as its timestamp has it
         self._now = 0.0
         self._dt = 0.0
         self._camera = CameraMotion()
@@ -142,14 +142,14 @@ class AppearanceTracker(TemporalTracker):
         surprise, _ = kalman.innovation2(tracks.motion, measured, spread)
         self._scales.calibration.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
         if np.count_nonzero(found.doubtful):
-            # A box that may be somebody else's must not drag its owner along: next frame both may be seen again.
+            # A box that may be another track's must not drag its owner along: the next frame may have both.
             spread[:, found.doubtful[place]] *= config.contest_noise
         tracks.matched[:] = found.taken
         tracks.correct(measured, spread)
         self._record(owner, rows, found, detections)
 
     def _start(self, found: Association, detections: Detections) -> None:
-        """Start a tentative track at each good box that nobody owns and no live track covers."""
+        """Spawn a tentative track at each high-score box that has no owner and that no live track covers."""
         config, tracks = self.config, self._tracks
         fresh = (found.owner < 0) & (found.score >= config.new_score)
         if not np.count_nonzero(fresh):
@@ -216,10 +216,10 @@ class AppearanceTracker(TemporalTracker):
         pairs = reid_candidates(tracks, young, self._now, self.config, self._scales.same_floor)
         chosen = assign(pairs, 0.0, optimal=self.config.hungarian)
         tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
-        tracks.seen[chosen.track] = -np.inf  # its time has come
+        tracks.seen[chosen.track] = -np.inf  # it is removed in this frame
 
     def _age(self) -> None:
-        """Set every track's state; those whose time has come are REMOVED."""
+        """Set every track's state; those that have been idle for too long are REMOVED."""
         tracks = self._tracks
         tracks.state = np.where(tracks.confirmed, CONFIRMED, TENTATIVE)
         idle = ~tracks.matched
@@ -247,7 +247,7 @@ class AppearanceTracker(TemporalTracker):
         return np.asarray(outside[0] | outside[1])
 
     def _label(self, found: Association, detections: Detections) -> Detections:
-        """Write the tracks' findings onto the rows, append the coasting ones, and forget the tracks that are gone."""
+        """Label the rows with their tracks, append coasted ones, and delete removed tracks."""
         tracks, config = self._tracks, self.config
         owned = (found.owner >= 0).nonzero()[0]
         owner = found.owner.take(owned)

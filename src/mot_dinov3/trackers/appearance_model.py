@@ -45,7 +45,7 @@ def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array
 def absorb(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray, share: Array) -> None:
     """Blend unit embeddings of boxes into those of their tracks: ``share · old + (1 − share) · new``, of length 1.
 
-    Where the two cancel each other out, the new one takes the place.
+    Where the two cancel each other out, the new one replaces the old one.
 
     Args:
         tracks: ``(m, d)``, changed in place.

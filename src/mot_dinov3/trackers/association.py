@@ -18,7 +18,7 @@ from mot_dinov3.trackers.lifecycle import Tracks
 
 Array = npt.NDArray[np.float64]
 
-FIT_RANGE = 10.0  # log-likelihoods beyond ± this say no more than this
+FIT_RANGE = 10.0  # log-likelihoods are clipped at ± this
 AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
 START_REACH = 1.0  # body heights that a prediction may be off at once
 
@@ -63,7 +63,7 @@ def overlap(a: Array, b: Array, height_power: float = 0.0) -> Array:
     """Return the overlap of boxes pair by pair: ``(k,)`` for ``(4, k)`` corner boxes that touch.
 
     It is the IoU times the vertical overlap (shared height over joint height) to the power `height_power`: the heights
-    of walking people tell them apart by their distance from the camera (height-modulated IoU, Hybrid-SORT 2308.00783).
+    of walking people distinguish them by their distance from the camera (height-modulated IoU, Hybrid-SORT 2308.00783).
     """
     shared = np.minimum(a[2:], b[2:])
     shared -= np.maximum(a[:2], b[:2])
@@ -112,13 +112,13 @@ def assign(pairs: Pairs, floor: float, *, optimal: bool = True) -> Pairs:
 def contested(pairs: Pairs, owner: IntArray, loser: BoolArray, margin: float) -> BoolArray:
     """Return ``(n,)`` bool: the box went to one track while another, left without any, wanted it almost as much.
 
-    Where detectors miss one of two people who cross, both tracks claim the one box, and the wrong one may get it.
+    Where the detector misses one of two crossing people, both tracks compete for one box, and the wrong one may get it.
 
     Args:
         pairs: The candidates with the values they were assigned by.
         owner: ``(n,)`` row of the track each box went to, −1 none.
         loser: ``(m,)`` bool: the track counts as a rival and has found no box.
-        margin: How much less than the owner's a rival's value may be.
+        margin: Difference to the owner's value within which a rival counts.
     """
     doubtful = np.zeros(len(owner), np.bool_)
     rival = loser.take(pairs.track)
@@ -275,7 +275,7 @@ class Association:
         return Pairs(pairs.track, pairs.box, value)
 
     def _fit(self, pairs: Pairs) -> Array:
-        """Return how well boxes fit the predictions, in −0.5…0.5: it tells apart what overlaps about equally."""
+        """Return the motion likelihood in −0.5…0.5: it decides between boxes of about equal overlap."""
         motion, measured = self._tracks.motion.take(pairs.track, axis=2), self.centre.take(pairs.box, axis=1)
         spread = kalman.deviation(measured, self._config.noise)
         fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)

@@ -4,8 +4,8 @@ Rounds from the surest matches to the boldest (ByteTrack, 2110.06864), with thre
 switches in crowds: boxes that fit in place *and* size are matched before anything else, sure and doubtful ones together
 (an occluded neighbour's track else steals the box next to it); sizes are compared with the mean of those observed
 before; and a track whose motion was wrong, because the object turned, is found again at its last observed box (OC-SORT,
-2203.14360). Time counts in frames, so that a wrong frame rate harms nothing but the patience. Who a track is, the
-gallery says: appearance plays no part in here.
+2203.14360). Time counts in frames, so that a wrong frame rate harms nothing but the patience. The gallery
+identifies tracks: appearance plays no part in here.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class HybridTracker(TemporalTracker):
         self._record(who, rows, detections, box)
 
     def _start(self, owner: IntArray, detections: Detections, box: Array) -> None:
-        """Start a tentative track at each sure box that nobody owns."""
+        """Spawn a tentative track at each high-score box without an owner."""
         rows = ((owner < 0) & (detections.score >= self.config.track_thresh + NEW_ABOVE)).nonzero()[0]
         if not len(rows):
             return
@@ -179,7 +179,7 @@ class HybridTracker(TemporalTracker):
         rings[slot] = box.T
 
     def _age(self) -> None:
-        """Set every track's state; those whose time has come are REMOVED. A lost track keeps its size."""
+        """Set every track's state; those that have been idle for too long are REMOVED. A lost track keeps its size."""
         tracks = self._tracks
         idle, young = ~tracks.matched, ~tracks.confirmed
         tracks.state[:] = CONFIRMED
@@ -191,7 +191,7 @@ class HybridTracker(TemporalTracker):
         tracks.state[young & ~idle] = TENTATIVE
 
     def _label(self, owner: IntArray, detections: Detections) -> Detections:
-        """Write the tracks' findings onto the rows, and forget the tracks that are gone."""
+        """Label the rows with their tracks, and delete removed tracks."""
         tracks, owned = self._tracks, (owner >= 0).nonzero()[0]
         who = owner.take(owned)
         track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE

@@ -11,27 +11,27 @@ from mot_dinov3.core.structures import Image
 
 Array = npt.NDArray[np.float64]
 
-WIDTH = 400  # px of the reduced picture: a shift of one full-HD pixel is still a fifth of a pixel here
+WIDTH = 400  # px of the reduced image: a shift of one full-HD pixel is still a fifth of a pixel here
 POINTS = 200
 STILL = 2.0  # grey levels: sensor and compression noise move the median pixel by less
 LEAST = 12  # points that must have been followed for the estimate to count
 
 
 class CameraMotion:
-    """Estimates how the background moved since the last picture; remembers one reduced picture."""
+    """Estimates the motion of the background since the last image; holds one reduced image."""
 
     def __init__(self) -> None:
         self._last: npt.NDArray[np.uint8] | None = None
 
     def estimate(self, image: Image, moving: Array) -> Array | None:
-        """Return the ``(2, 3)`` rotation, scale and shift from the last picture to this one, in full-size pixels.
+        """Return the ``(2, 3)`` rotation, scale and shift from the last image to this one, in full-size pixels.
 
         Args:
             image: ``(h, w, 3)`` uint8 BGR.
-            moving: ``(n, 4)`` corner boxes in the last picture whose pixels are not background.
+            moving: ``(n, 4)`` corner boxes in the last image whose pixels are not background.
 
         Returns:
-            None for the first picture, a still camera, or where too little background can be followed.
+            None for the first image, a still camera, or where too little background can be followed.
         """
         import cv2
 
@@ -47,14 +47,14 @@ class CameraMotion:
 
 
 def reduced(image: Image, width: int) -> tuple[npt.NDArray[np.uint8], float]:
-    """Return a picture's brightness, at most `width` pixels wide, and by what it was scaled."""
+    """Return an image's brightness, at most `width` pixels wide, and its scale."""
     import cv2
 
     scale = min(1.0, width / image.shape[1])
     green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
     if scale == 1.0:
         return np.asarray(green, np.uint8), scale
-    size = width, max(1, round(image.shape[0] * scale))  # of a picture 16,384 wide and 16 high something has to be left
+    size = width, max(1, round(image.shape[0] * scale))  # an image 16,384 wide and 16 high must not vanish
     return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 

@@ -169,5 +169,5 @@ class HybridConfig(StageConfig):
 
     @property
     def patience(self) -> float:
-        """Frames for which a lost track is looked for."""
+        """Frames for which a lost track can be matched again."""
         return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS

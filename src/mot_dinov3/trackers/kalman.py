@@ -96,7 +96,7 @@ def deviation(boxes: Array, noise: Noise) -> Array:
 
 
 class Calibration:
-    """How much a stream's boxes stray from the predictions, against what the filter believes.
+    """Statistics of a stream's prediction errors, relative to the filter's own variances.
 
     Detectors differ: one jitters by a tenth of the box, another by a hundredth. The median of the squared normalised
     innovations of sure matches, followed over time, tells by how much to widen the filter's variances before two

@@ -72,7 +72,7 @@ class Tracks:
 
     @classmethod
     def none(cls, trail: int) -> Tracks:
-        """Return no tracks yet; a tentative one will remember its last `trail` boxes."""
+        """Return an empty table; a tentative track will keep its last `trail` boxes."""
         row, real = np.zeros(0, np.int64), np.zeros(0)
         flag, motion = np.zeros(0, np.bool_), np.zeros((5, 4, 0))
         embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))

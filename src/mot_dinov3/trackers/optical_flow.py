@@ -10,11 +10,11 @@ from mot_dinov3.trackers.camera_motion import reduced
 
 Array = npt.NDArray[np.float64]
 
-WIDTH = 640  # px of the reduced picture: a person of full HD is still wider than the window below
+WIDTH = 640  # px of the reduced image: a person of full HD is still wider than the window below
 COLUMNS, ROWS = 4, 6  # points in a box
 MARGIN = np.array([0.25, 0.1])  # share of the box left out on each side: mostly background
 WINDOW, LEVELS = (11, 11), 2
-RETURN = 0.5  # px of the reduced picture: a point that does not come back this near was not followed
+RETURN = 0.5  # px of the reduced image: a point that does not come back this near was not followed
 LEAST = 5  # points that must have been followed for their median to count
 
 
@@ -23,8 +23,8 @@ def displacement(steps: Array, followed: BoolArray, otherwise: Array) -> Array:
 
     Args:
         steps: ``(n, k, 2)`` px that each box's points moved.
-        followed: ``(n, k)`` bool: the point was found again.
-        otherwise: ``(n, 2)`` what counts where too few points of a box were.
+        followed: ``(n, k)`` bool: the point was tracked.
+        otherwise: ``(n, 2)`` steps of boxes with too few tracked points.
     """
     moved = otherwise.astype(np.float64)
     for row in np.flatnonzero(followed.sum(axis=1) >= LEAST):
@@ -40,22 +40,22 @@ def grid(xyxy: Array) -> Array:
 
 
 class BoxFlow:
-    """Follows what is in boxes from one picture to the next; remembers one reduced picture."""
+    """Tracks the content of boxes from one image to the next; holds one reduced image."""
 
     def __init__(self) -> None:
         self._last: npt.NDArray[np.uint8] | None = None
 
-    def look(self, image: Image) -> None:
-        """Remember the ``(h, w, 3)`` picture from which the next step starts."""
+    def start(self, image: Image) -> None:
+        """Set the ``(h, w, 3)`` image from which the next step starts."""
         self._last, _ = reduced(image, WIDTH)
 
     def step(self, image: Image, xyxy: Array, otherwise: Array) -> Array:
-        """Return ``(n, 2)`` px that the ``(n, 4)`` corner boxes of the last picture moved until this one.
+        """Return ``(n, 2)`` px that the ``(n, 4)`` corner boxes of the last image moved until this one.
 
         Args:
             image: ``(h, w, 3)`` uint8 BGR.
-            xyxy: Where the boxes were.
-            otherwise: ``(n, 2)`` what counts where the picture does not tell.
+            xyxy: Boxes in the last image.
+            otherwise: ``(n, 2)`` steps of boxes whose flow is unknown.
         """
         import cv2
 

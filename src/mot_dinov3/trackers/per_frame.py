@@ -1,4 +1,4 @@
-"""gallery_only: no track goes on from frame to frame, every detection stands for itself."""
+"""gallery_only: no tracks across frames, every detection stands for itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The one currency of the project: frames in, detections through every stage.
+"""Data structures that pass through all stages: frames, detections, keypoints.
 
-Boxes are ``xyxy`` float32 pixels, half-open; pictures are ``(h, w, 3)`` uint8 in BGR order, as OpenCV and Ultralytics
+Boxes are ``xyxy`` float32 pixels, half-open; images are ``(h, w, 3)`` uint8 in BGR order, as OpenCV and Ultralytics
 have them; `Frame.index` is 0-based.
 """
 

@@ -87,7 +87,7 @@ class Detections:
         coasted: ``(n,)`` bool: the row is a lost track's predicted box, nothing was detected there.
         track_xyxy: ``(n, 4)`` float32 the track's smoothed box, or None.
         gallery_id: ``(n,)`` object: name of the known identity (str), or None.
-        gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same picture), NaN where there is none.
+        gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same image), NaN where there is none.
         gallery_margin: ``(n,)`` float32 how much farther the next identity is, NaN where there is none.
         extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
 

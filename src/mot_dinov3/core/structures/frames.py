@@ -1,4 +1,4 @@
-"""What a source gives: frames, and what is known of it before they are read; and what a loaded model is."""
+"""Frames, the properties of their source, and the description of a loaded model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mot_dinov3.core.structures.arrays import Image
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a source before its frames are read.
+    """Properties of a source that are known before its frames are read.
 
     Attributes:
-        path: Where it comes from, as the user wrote it.
+        path: Address of the source, as the user wrote it.
         width: Pixels, after rotation; 0 where unknown (recorded detections without a header).
         height: Pixels, after rotation; 0 where unknown.
         fps: Frames per second, > 0.
@@ -31,12 +31,12 @@ class VideoInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """One picture of a source, or the mere moment of one where a run has no pictures.
+    """One frame of a source; only its index and time where a run has no images.
 
     Attributes:
         index: 0-based number in the source.
         time: Seconds since the start of the source (its own timestamps where it has them).
-        image: ``(h, w, 3)`` uint8 BGR, or None in a run without pictures.
+        image: ``(h, w, 3)`` uint8 BGR, or None in a run without images.
     """
 
     index: int
@@ -44,7 +44,7 @@ class Frame:
     image: Image | None = None
 
     def pixels(self) -> Image:
-        """Return the picture, or raise `MotError` where the run has none."""
+        """Return the image, or raise `MotError` where the run has none."""
         if self.image is None:
             raise MotError(f"frame {self.index} has no image: this stage requires one")
         return self.image
@@ -52,15 +52,15 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
-    """What a loaded model is, for summaries and file headers.
+    """Description of a loaded model, for summaries and file headers.
 
     Attributes:
         name: Registry name or family, for example ``ultralytics`` or ``dino``.
         weights: Model id or file that was really loaded; empty for a weight-free one.
-        device: Where it runs.
+        device: Device that it runs on.
         precision: ``fp32``, ``bf16``, ``fp16``; empty where it means nothing.
         details: More facts for a file header (``imgsz``, ``classes``, …), plain JSON values.
-        runtime: What executes it (``torch``, ``openvino``, …); empty where that is this program itself.
+        runtime: Library that executes it (``torch``, ``openvino``, …); empty where that is this program itself.
     """
 
     name: str
@@ -72,5 +72,5 @@ class ModelInfo:
 
     @property
     def place(self) -> str:
-        """What executes it, where, and in which precision, in words."""
+        """Runtime, device and precision, in words."""
         return " ".join(filter(None, (self.runtime, self.device, self.precision)))

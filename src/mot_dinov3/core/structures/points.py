@@ -13,7 +13,7 @@ from mot_dinov3.core.structures.arrays import IntArray
 
 
 class PointState(enum.IntEnum):
-    """What is known of a keypoint in a frame: seen, predicted, or gone (no coordinates)."""
+    """State of a keypoint in a frame: visible, predicted, or lost (no coordinates)."""
 
     VISIBLE = 0
     OCCLUDED = 1
@@ -21,7 +21,7 @@ class PointState(enum.IntEnum):
 
 
 class PointSource(enum.IntEnum):
-    """Who says where a keypoint is."""
+    """Source of a keypoint's position."""
 
     HUMAN = 0
     TRACKED = 1
