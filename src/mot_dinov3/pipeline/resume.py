@@ -44,8 +44,8 @@ class FrameRecord:
     """
 
     boxes: Detections | None = None
-    rows: IntArray = _NO_ROWS
-    embedding: FloatArray = _NO_EMBEDDING
+    rows: IntArray = dataclasses.field(default_factory=lambda: _NO_ROWS)
+    embedding: FloatArray = dataclasses.field(default_factory=lambda: _NO_EMBEDDING)
 
     @classmethod
     def of(cls, boxes: Detections | None, done: Detections) -> FrameRecord:
