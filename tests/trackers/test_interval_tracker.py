@@ -39,7 +39,7 @@ def test_points_lie_in_the_inner_part_of_the_box() -> None:
 
 def test_a_box_follows_what_is_in_it() -> None:
     flow = BoxFlow()
-    flow.look(walker(50))
+    flow.start(walker(50))
     box = np.array([[50.0, 60, 90, 160]])
     step = flow.step(walker(56, 63), box, np.zeros((1, 2)))
     np.testing.assert_allclose(step, [[6, 3]], atol=0.3)
