@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.demo import FPS, LENGTH, MIN_VISIBLE, STORY, Actor, Scene, compose, gt_lines
+from mot_dinov3.apps.demo import FPS, LENGTH, MIN_VISIBLE, STORY, Actor, StreetScene, compose, gt_lines
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections
@@ -20,25 +20,25 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    return Scene.load()
+def scene() -> StreetScene:
+    return StreetScene.load()
 
 
 def at(seconds: float) -> int:
     return round(seconds * FPS)
 
 
-def alone(scene: Scene, actor: Actor) -> Scene:
-    return Scene(scene.background, scene.column, scene.figures, (actor,))
+def alone(scene: StreetScene, actor: Actor) -> StreetScene:
+    return StreetScene(scene.background, scene.column, scene.figures, (actor,))
 
 
-def test_the_street_is_empty_at_first_and_does_not_flicker(scene: Scene) -> None:
+def test_the_street_is_empty_at_first_and_does_not_flicker(scene: StreetScene) -> None:
     pictures = [scene.frame(index) for index in range(0, at(0.7), 3)]
     assert all(len(rows) == 0 for _, rows in pictures)
     assert all((image == pictures[0][0]).all() for image, _ in pictures)
 
 
-def test_a_box_is_where_the_picture_changed(scene: Scene) -> None:
+def test_a_box_is_where_the_picture_changed(scene: StreetScene) -> None:
     empty, _ = scene.frame(0)
     for number, actor in enumerate(STORY, 1):
         one = alone(scene, actor)
@@ -52,12 +52,12 @@ def test_a_box_is_where_the_picture_changed(scene: Scene) -> None:
         assert boxes.iou(rows.xyxy, seen)[0, 0] > 0.8, f"actor {number}"
 
 
-def test_who_is_hidden_has_no_row_and_comes_back_under_the_same_identity(scene: Scene) -> None:
+def test_who_is_hidden_has_no_row_and_comes_back_under_the_same_identity(scene: StreetScene) -> None:
     visible = [3 in scene.frame(at(second))[1].track_id for second in (5.0, 7.5, 10.0)]
     assert visible == [True, False, True]
 
 
-def test_boxes_lie_in_the_picture_one_for_an_identity(scene: Scene) -> None:
+def test_boxes_lie_in_the_picture_one_for_an_identity(scene: StreetScene) -> None:
     for second in (4, 5.5, 8, 9.5, 11, 13.5, 16, 18):
         _, rows = scene.frame(at(second))
         assert (boxes.clip(rows.xyxy, 768, 432) == rows.xyxy).all()
@@ -65,7 +65,7 @@ def test_boxes_lie_in_the_picture_one_for_an_identity(scene: Scene) -> None:
         assert len(set(rows.track_id.tolist())) == len(rows) > 0
 
 
-def test_somebody_in_full_view_moves_smoothly(scene: Scene) -> None:
+def test_somebody_in_full_view_moves_smoothly(scene: StreetScene) -> None:
     one = alone(scene, STORY[3])
     path = np.concatenate([one.frame(index)[1].xyxy for index in range(at(6), at(8))])
     assert len(path) == at(8) - at(6)
@@ -74,14 +74,14 @@ def test_somebody_in_full_view_moves_smoothly(scene: Scene) -> None:
     assert 2 < np.diff(middle).min() <= np.diff(middle).max() < 14
 
 
-def test_identities_are_the_actors(scene: Scene) -> None:
+def test_identities_are_the_actors(scene: StreetScene) -> None:
     seen = {int(i) for second in range(1, 20) for i in scene.frame(at(second))[1].track_id}
     assert seen == set(range(1, len(STORY) + 1))
     assert len(STORY) >= 6
     assert len({actor.figure for actor in STORY}) == len(STORY)  # no twins
 
 
-def test_what_stands_in_front_hides_what_is_behind(scene: Scene) -> None:
+def test_what_stands_in_front_hides_what_is_behind(scene: StreetScene) -> None:
     behind = alone(scene, Actor("beige", ((0, 384, 340), (2, 384, 340))))
     before = alone(scene, Actor("beige", ((0, 384, 390), (2, 384, 390))))
     beside = alone(scene, Actor("beige", ((0, 384 - 46 - 20, 340), (2, 384 - 46 - 20, 340))))
@@ -96,11 +96,11 @@ def test_a_figure_looks_where_it_goes_and_stands_still_in_a_pause() -> None:
     actor = Actor("beige", ((0, 0, 340), (1, 100, 340), (2, 100, 340), (3, 0, 340)))
     assert [actor.faces_left(t) for t in (0.5, 1.5, 2.5)] == [False, True, True]
     assert [actor.walks(t) for t in (0.5, 1.5, 2.5)] == [True, False, True]
-    assert actor.place(0.25) == (25, 340)
+    assert actor.position(0.25) == (25, 340)
 
 
-def test_the_same_pixels_each_time(scene: Scene) -> None:
-    again = Scene.load()
+def test_the_same_pixels_each_time(scene: StreetScene) -> None:
+    again = StreetScene.load()
     for index in (at(3), at(9)):
         (image, rows), (other, other_rows) = scene.frame(index), again.frame(index)
         assert (image == other).all()

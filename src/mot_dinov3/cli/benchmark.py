@@ -160,7 +160,7 @@ def _budget_report(kept: list[BudgetOverrun]) -> Report:
     names = ("p50", "p95", "p99", "max")
     numbers = [
         {
-            **dataclasses.asdict(one),
+            **{key: getattr(one, key) for key in ("budget_ms", "frames", "refreshed", "deferred")},
             "overshoot_ms": dict(zip(names, one.overrun_ms)),
             "overshoot_crops": dict(zip(names, one.overrun_crops)),
         }

@@ -1,7 +1,7 @@
-"""A short clip whose truth is known: people cut out of photographs walk through a street.
+"""A short clip with ground truth: people cut out of photographs walk through a street.
 
-They cross each other, pass behind an advertising column, leave and come back. The picture of a frame and its truth are
-pure functions of the frame's number, so the clip is the same to the pixel each time it is made (before encoding).
+They cross each other, pass behind an advertising column, leave and come back. The image of a frame and its ground truth
+are pure functions of the frame's index, so every generated clip is the same to the pixel (before encoding).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LENGTH = 20.0
 
 NAMES = {0: "person"}
 MIN_VISIBLE = 0.3
-"""A figure of which less can be seen has no row in the truth."""
+"""Visible share below which a figure has no row in the ground truth."""
 
 _HORIZON, _HEIGHT_PER_DEPTH = 122, 0.86
 _STRIDE_SECONDS = 1.0
@@ -36,38 +36,38 @@ Waypoint = tuple[float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Actor:
-    """Somebody in the story.
+    """A person of the story.
 
     Attributes:
         figure: Name of the cut-out.
         path: Waypoints: seconds, x of the middle, y of the feet, in pixels; straight and steady in between.
-        near: Height in pixels of a figure cut off by the lower edge of the picture; 0 for one seen whole, whose height
-            follows from where it stands.
+        near: Height in pixels of a figure cut off by the lower edge of the image; 0 for a completely visible one, whose
+            height follows from its position.
     """
 
     figure: str
     path: tuple[Waypoint, ...]
     near: int = 0
 
-    def place(self, time: float) -> tuple[float, float]:
+    def position(self, time: float) -> tuple[float, float]:
         """Return x and y at `time`."""
         times, xs, ys = np.array(self.path).T
         return float(np.interp(time, times, xs)), float(np.interp(time, times, ys))
 
     def faces_left(self, time: float) -> bool:
-        """Tell whether the way leads left; who stands looks where the next step goes."""
+        """Return whether the path leads left; a standing person faces the direction of the next step."""
         for before, after in zip(self.path, self.path[1:]):
             if time < after[0] and after[1] != before[1]:
                 return after[1] < before[1]
         return self.path[-1][1] < self.path[-2][1]
 
     def walks(self, time: float) -> bool:
-        """Tell whether the feet move."""
-        return self.place(time - 0.05) != self.place(time + 0.05)
+        """Return whether the person walks."""
+        return self.position(time - 0.05) != self.position(time + 0.05)
 
 
 # The identity is the number in this list, from 1. Feet at less than 366 pass behind the column, others in front of it.
-# Nobody is there in the first 0.8 s, from which background subtraction learns the street.
+# The first 0.8 s are empty, so that background subtraction learns the street.
 STORY: tuple[Actor, ...] = (
     Actor("beige", ((0.8, -50, 348), (9.6, 825, 352), (11.4, 830, 392), (20.0, -60, 396))),
     Actor(
@@ -84,13 +84,13 @@ STORY: tuple[Actor, ...] = (
 
 @dataclasses.dataclass(frozen=True)
 class DemoClip:
-    """The finished clip.
+    """The generated clip.
 
     Attributes:
         video: The file.
-        gt: Its truth as MOTChallenge text.
+        gt: Its ground truth as MOTChallenge text.
         info: Size, rate and number of frames.
-        truth: Per frame the rows that can be seen, `track_id` being the identity, `score` 1.
+        truth: Per frame the visible rows; `track_id` is the identity, `score` is 1.
     """
 
     video: Path
@@ -100,14 +100,14 @@ class DemoClip:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
-    """All pictures the frames are composed of.
+class StreetScene:
+    """The images that frames are composed of.
 
     Attributes:
         background: ``(HEIGHT, WIDTH, 3)`` uint8.
         column: ``(HEIGHT, w, 4)`` float32, premultiplied, its middle at `COLUMN_X`.
         figures: Cut-outs by name.
-        actors: Who plays, identities from 1 in this order.
+        actors: The persons, identities from 1 in this order.
     """
 
     background: Image
@@ -116,8 +116,8 @@ class Scene:
     actors: Sequence[Actor] = STORY
 
     @classmethod
-    def load(cls) -> Scene:
-        """Cut the pictures out of the photographs (a second or two).
+    def load(cls) -> StreetScene:
+        """Cut the images out of the photographs (a second or two).
 
         Raises:
             InputError: The photographs are not installed.
@@ -126,7 +126,7 @@ class Scene:
         return cls(cutouts.street(bus), cutouts.column(bus), cutouts.cast(bus, zidane))
 
     def frame(self, index: int) -> tuple[Image, Detections]:
-        """Return picture and truth of frame `index`, counted from 0."""
+        """Return image and ground truth of frame `index`, counted from 0."""
         time = index / FPS
         canvas = self.background.astype(np.float32)
         owner = np.zeros((HEIGHT, WIDTH), np.int64)
@@ -144,7 +144,7 @@ class Scene:
                 continue
             pixels, corner = _pose(self.figures[actor.figure], actor, time)
             if not actor.near:
-                _shade_ground(canvas, actor.place(time))
+                _shade_ground(canvas, actor.position(time))
             _paint(canvas, pixels, corner)
             sizes[number] = int(cutouts.solid(pixels).sum())
             _claim(owner, cutouts.solid(pixels), corner, number)
@@ -152,10 +152,10 @@ class Scene:
 
 
 def frame_count(seconds: float) -> int:
-    """Return how many frames `seconds` of the story have.
+    """Return the number of frames of the first `seconds` of the story.
 
     Raises:
-        UsageError: The story is not that long, or nothing of it is wanted.
+        UsageError: The story is not that long, or `seconds` is not positive.
     """
     if not 0 < seconds <= LENGTH:
         raise UsageError(f"seconds must be above 0 and at most {LENGTH:g}, got {seconds:g}")
@@ -163,7 +163,7 @@ def frame_count(seconds: float) -> int:
 
 
 def compose(folder: Path, *, seconds: float = LENGTH) -> DemoClip:
-    """Write the clip and its truth as ``clip.mp4`` and ``gt.txt`` into `folder`, which is made.
+    """Write the clip and its ground truth as ``clip.mp4`` and ``gt.txt`` into `folder`, which is created.
 
     Raises:
         UsageError: `seconds` is out of range.
@@ -173,7 +173,7 @@ def compose(folder: Path, *, seconds: float = LENGTH) -> DemoClip:
     from mot_dinov3.video import VideoWriter
 
     count = frame_count(seconds)
-    scene = Scene.load()
+    scene = StreetScene.load()
     folder.mkdir(parents=True, exist_ok=True)
     video, gt = folder / "clip.mp4", folder / "gt.txt"
     info = VideoInfo(str(video), WIDTH, HEIGHT, FPS, count)
@@ -186,28 +186,28 @@ def compose(folder: Path, *, seconds: float = LENGTH) -> DemoClip:
             truth.append(rows)
         writer.close()
     finally:
-        writer.abort()  # a clip that is not whole replaces nothing; a whole one is in its place already
+        writer.abort()  # an incomplete clip replaces nothing; a complete one is in its place already
     with replacing(gt) as part:
         part.write_text("".join(f"{line}\n" for line in gt_lines(truth)), encoding="ascii")
     return DemoClip(video, gt, info, tuple(truth))
 
 
 def gt_lines(truth: Sequence[Detections]) -> Iterator[str]:
-    """Yield the truth, frame by frame from 0, as lines of a MOTChallenge ``gt.txt``."""
+    """Yield the ground truth, frame by frame from 0, as lines of a MOTChallenge ``gt.txt``."""
     for index, rows in enumerate(truth):
         yield from mot_rows(index, rows)
 
 
 def _depth(actor: Actor, time: float) -> float:
-    """Return what orders the painting: the feet, or beyond all feet for who is cut off by the picture's edge."""
-    return HEIGHT + actor.near if actor.near else actor.place(time)[1]
+    """Return the painting order: the y of the feet, or beyond all feet for persons cut off by the image's edge."""
+    return HEIGHT + actor.near if actor.near else actor.position(time)[1]
 
 
 def _pose(sprite: Sprite, actor: Actor, time: float) -> tuple[FloatArray, tuple[int, int]]:
-    """Return the figure as it looks at `time`, ``(h, w, 4)`` premultiplied, and its top-left corner in the picture."""
+    """Return the figure at `time`, ``(h, w, 4)`` premultiplied, and its top-left corner in the image."""
     import cv2
 
-    x, foot = actor.place(time)
+    x, foot = actor.position(time)
     height = actor.near or (foot - _HORIZON) * _HEIGHT_PER_DEPTH
     phase = 2 * np.pi * time / _STRIDE_SECONDS if actor.walks(time) else 0.0
     bob = 0.012 * height * (1 - np.cos(2 * phase)) / 2
@@ -227,13 +227,13 @@ def _pose(sprite: Sprite, actor: Actor, time: float) -> tuple[FloatArray, tuple[
 
 
 def _stride(height: FloatArray, phase: float) -> FloatArray:
-    """Return how wide the figure is at each height, 0 the head and 1 the feet: legs open and close with `phase`."""
+    """Return the relative width at each height, 0 the head and 1 the feet: legs open and close with `phase`."""
     leg = np.clip((height - 0.58) / 0.42, 0, 1)
     return np.asarray(1 - 0.22 * (1 - np.cos(phase)) * leg * (2 - leg), np.float32)
 
 
 def _paint(canvas: FloatArray, pixels: FloatArray, corner: tuple[int, int]) -> None:
-    """Lay premultiplied `pixels` over the canvas, in place, cut off at its edges."""
+    """Blend premultiplied `pixels` over the canvas, in place, clipped at its edges."""
     onto, of = _overlap(pixels.shape, corner)
     part = pixels[of]
     canvas[onto] = canvas[onto] * (1 - part[..., 3:]) + part[..., :3]
@@ -245,16 +245,16 @@ def _claim(owner: IntArray, mask: BoolArray, corner: tuple[int, int], number: in
 
 
 def _overlap(shape: Sequence[int], corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the slices of the canvas, and of a picture with its top-left `corner` there, that cover each other."""
+    """Return the overlapping slices of the canvas and of an image whose top-left `corner` is given."""
     (left, top), (rows, columns) = corner, shape[:2]
     x1, y1 = min(max(left, 0), WIDTH), min(max(top, 0), HEIGHT)
     x2, y2 = max(min(left + columns, WIDTH), x1), max(min(top + rows, HEIGHT), y1)
     return (slice(y1, y2), slice(x1, x2)), (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
 
 
-def _shade_ground(canvas: FloatArray, place: tuple[float, float]) -> None:
-    """Darken the ground a little under the feet, in place; so little that it hardly widens what moves."""
-    x, foot = place
+def _shade_ground(canvas: FloatArray, position: tuple[float, float]) -> None:
+    """Darken the ground slightly under the feet, in place; hardly enough to widen the moving region."""
+    x, foot = position
     reach = (foot - _HORIZON) * 0.085
     y1, y2 = max(int(foot - reach), 0), min(int(foot + reach), HEIGHT)
     x1, x2 = max(int(x - 2 * reach), 0), min(int(x + 2 * reach), WIDTH)
@@ -265,13 +265,13 @@ def _shade_ground(canvas: FloatArray, place: tuple[float, float]) -> None:
 
 
 def _truth(owner: IntArray, sizes: dict[int, int]) -> Detections:
-    """Return a row for every figure of which enough can be seen: the box around what can be seen of it."""
+    """Return a row for every sufficiently visible figure: the box around its visible part."""
     boxes, ids = [], []
     for number, size in sorted(sizes.items()):
-        seen = owner == number
-        if seen.sum() < MIN_VISIBLE * size:
+        visible = owner == number
+        if visible.sum() < MIN_VISIBLE * size:
             continue
-        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
         boxes.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         ids.append(number)
     none = np.zeros(len(ids), np.int64)

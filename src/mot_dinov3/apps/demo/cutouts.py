@@ -1,7 +1,7 @@
-"""What the demo's clip is made of: people and a street, cut out of the two photographs that Ultralytics ships.
+"""Images of the demo's clip: people and a street, cut out of the two photographs that Ultralytics ships.
 
 ``bus.jpg`` shows two whole passers-by and a bus, ``zidane.jpg`` two people from the waist up. The outlines below were
-drawn by hand on these pictures; GrabCut (Rother et al., SIGGRAPH 2004) moves them onto the true edges. Clothes are
+drawn by hand on these images; GrabCut (Rother et al., SIGGRAPH 2004) moves them onto the true edges. Clothes are
 dyed to get more people than the photographs have. Nothing here is random: the same libraries give the same pixels.
 """
 
@@ -17,7 +17,7 @@ from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 
 WIDTH, HEIGHT = 768, 432
 COLUMN_X, COLUMN_HALF_WIDTH, COLUMN_TOP, COLUMN_FOOT = WIDTH // 2, 46, 62, 366
-"""The advertising column people disappear behind: its place in the clip, in pixels."""
+"""The advertising column that people pass behind: its position in the clip, in pixels."""
 
 SPRITE_HEIGHT = 256
 _PHOTO_SCALE, _PHOTO_TOP = 0.475, 66
@@ -86,8 +86,8 @@ class Dye:
 
     Attributes:
         outline: Points in the photograph; what lies outside the figure does not matter.
-        bgr: The colour that the cloth's mean brightness becomes.
-        contrast: How much of the cloth's light and dark is kept, 0…1; dark cloth shows the photograph's blocks at 1.
+        bgr: New colour at the cloth's mean brightness.
+        contrast: Share of the cloth's contrast that is kept, 0…1; dark cloth shows JPEG blocks at 1.
         skin_cr: Cr (of YCrCb) from which on a pixel is skin, or red, and keeps its colour.
     """
 
@@ -123,7 +123,7 @@ class Sprite:
 
 
 def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:
-    """Return the figures by name, all facing right as far as a picture of a person does."""
+    """Return the figures by name, all facing right."""
     import cv2
 
     street = bus.copy()
@@ -196,14 +196,14 @@ def column(bus: Image) -> FloatArray:
     return np.asarray(cv2.resize(whole, (2 * half, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _cut_out(picture: Image, outline: Sequence[Point], *, band: int) -> _Figure:
-    """Return what `outline` holds, its edge moved by up to `band` pixels onto the true one."""
+def _cut_out(image: Image, outline: Sequence[Point], *, band: int) -> _Figure:
+    """Return the figure within `outline`, its edge moved by up to `band` pixels onto the true one."""
     import cv2
 
     points = np.asarray(outline)
     low = np.maximum(points.min(0) - 12, 0)
-    high = np.minimum(points.max(0) + 13, np.array(picture.shape[1::-1]))
-    crop = np.ascontiguousarray(picture[low[1] : high[1], low[0] : high[0]])
+    high = np.minimum(points.max(0) + 13, np.array(image.shape[1::-1]))
+    crop = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
     inside = _fill(crop.shape[:2], [(points - low).tolist()], grow=1)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     labels = np.full(inside.shape, cv2.GC_BGD, np.uint8)
@@ -230,7 +230,7 @@ def _largest_part(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _dye(figure: _Figure, dyes: Sequence[Dye]) -> _Figure:
-    """Return the figure in other clothes: folds and light are kept, so is skin."""
+    """Return the figure in clothes of another colour; folds, light and skin are kept."""
     import cv2
 
     pixels = figure.pixels
@@ -247,9 +247,9 @@ def _dye(figure: _Figure, dyes: Sequence[Dye]) -> _Figure:
     return _Figure(np.dstack([_bytes(colour), pixels[..., 3]]), figure.corner)
 
 
-def _brighten(picture: Image) -> Image:
-    """Return the floodlit stadium picture in something nearer to the street's sunlight."""
-    return _bytes(255 * (picture.astype(np.float32) / 255) ** np.float32(0.8))
+def _brighten(image: Image) -> Image:
+    """Brighten the floodlit stadium image towards the street's sunlight."""
+    return _bytes(255 * (image.astype(np.float32) / 255) ** np.float32(0.8))
 
 
 def _sprite(figure: _Figure) -> Sprite:
@@ -262,35 +262,35 @@ def _sprite(figure: _Figure) -> Sprite:
 
 
 def _without_people(bus: Image) -> Image:
-    """Return ``bus.jpg`` with its people painted over: the bus along its rows, the pavement with pieces of itself."""
+    """Return ``bus.jpg`` without its people: the bus is interpolated along rows, the pavement patched with itself."""
     import cv2
 
     hole = _fill(bus.shape[:2], [_BEIGE_COAT, _BLACK_COAT, _LEAVING_LEFT, _LEAVING_RIGHT], grow=15)
-    picture = bus.astype(np.float32)
+    image = bus.astype(np.float32)
     for y in range(380, 760):
         gap = hole[y] > 0
         known = np.flatnonzero(~gap)
         for channel in range(3):
-            picture[y, gap, channel] = np.interp(np.flatnonzero(gap), known, picture[y, known, channel])
+            image[y, gap, channel] = np.interp(np.flatnonzero(gap), known, image[y, known, channel])
     soft = cv2.GaussianBlur(hole, (0, 0), 3)[..., None] / np.float32(255)
-    picture += (cv2.GaussianBlur(picture, (0, 0), 3) - picture) * soft
-    picture[590:745, 296:343] = picture[590:745, 343:390][:, ::-1]  # the front wheel, half hidden
-    _patch(picture, (640, 660, 810, 900), (-150, 26))
-    _patch(picture, (0, 715, 330, 935), (330, -56))
-    return _bytes(picture)
+    image += (cv2.GaussianBlur(image, (0, 0), 3) - image) * soft
+    image[590:745, 296:343] = image[590:745, 343:390][:, ::-1]  # the front wheel, half hidden
+    _patch(image, (640, 660, 810, 900), (-150, 26))
+    _patch(image, (0, 715, 330, 935), (330, -56))
+    return _bytes(image)
 
 
-def _patch(picture: FloatArray, box: tuple[int, int, int, int], shift: Point) -> None:
-    """Cover `box` (x1, y1, x2, y2), in place, with what lies `shift` away, faded in over 24 pixels."""
+def _patch(image: FloatArray, box: tuple[int, int, int, int], shift: Point) -> None:
+    """Cover `box` (x1, y1, x2, y2), in place, with the region at `shift`, faded in over 24 pixels."""
     x1, y1, x2, y2 = box
-    source = picture[y1 + shift[1] : y2 + shift[1], x1 + shift[0] : x2 + shift[0]].copy()
+    source = image[y1 + shift[1] : y2 + shift[1], x1 + shift[0] : x2 + shift[0]].copy()
     xs, ys = np.arange(x1, x2), np.arange(y1, y2)
     left = (xs - x1) / 24 if x1 > 0 else np.ones(len(xs))
-    right = (x2 - 1 - xs) / 24 if x2 < picture.shape[1] else np.ones(len(xs))
+    right = (x2 - 1 - xs) / 24 if x2 < image.shape[1] else np.ones(len(xs))
     across = np.clip(np.minimum(left, right), 0, 1)
     down = np.clip(np.minimum(ys - y1, y2 - 1 - ys) / 24, 0, 1)
     weight = (down[:, None] * across)[..., None].astype(np.float32)
-    picture[y1:y2, x1:x2] += (source - picture[y1:y2, x1:x2]) * weight
+    image[y1:y2, x1:x2] += (source - image[y1:y2, x1:x2]) * weight
 
 
 def _fill(shape: Sequence[int], outlines: Sequence[Sequence[Point]], *, grow: int) -> npt.NDArray[np.uint8]:
@@ -303,10 +303,10 @@ def _fill(shape: Sequence[int], outlines: Sequence[Sequence[Point]], *, grow: in
     return np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.uint8)
 
 
-def _bytes(picture: FloatArray) -> Image:
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+def _bytes(image: FloatArray) -> Image:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def solid(pixels: FloatArray) -> BoolArray:
-    """Return ``(h, w)`` bool: where a premultiplied picture hides what is behind it."""
+    """Return ``(h, w)`` bool: the opaque pixels of a premultiplied image."""
     return np.asarray(pixels[..., 3] > 0.5, np.bool_)
