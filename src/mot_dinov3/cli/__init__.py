@@ -174,14 +174,19 @@ def report(error: BaseException, *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
-        print(f"error: {without_tokens(error.message)}", file=sys.stderr)
-        for line in error.remedy.splitlines():
-            print(f"  {line}", file=sys.stderr)
+        print_error(error)
         return error.exit_code
     kind = type(error).__name__
     print(without_tokens(f"error: this is a bug: {kind}: {error}"), file=sys.stderr)
     print("  please report it with the output of the same command and --debug", file=sys.stderr)
     return EXIT_BUG
+
+
+def print_error(error: MotError) -> None:
+    """Print an error and its remedy on stderr."""
+    print(f"error: {without_tokens(error.message)}", file=sys.stderr)
+    for line in error.remedy.splitlines():
+        print(f"  {line}", file=sys.stderr)
 
 
 def overview() -> str:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo and return the exit code."""
     from mot_dinov3.apps.demo import compose
     from mot_dinov3.apps.evaluation import load_pairs, score
-    from mot_dinov3.cli.evaluate import as_table
+    from mot_dinov3.cli.evaluate import format_table
     from mot_dinov3.pipeline.wiring import build_tracking
 
     chosen = option_values(args, DemoConfig)
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         write_contact_sheet(video, sheet, clip.info.frame_count)
     print("\n".join(job.summary().lines()[:-1]))
     print(f"written     {sheet}\n")
-    print(as_table({"demo": scores["COMBINED"]}))
+    print(format_table({"demo": scores["COMBINED"]}))
     return code
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: what works here and what does not, with the fix."""
+"""`doctor`: checks of the installation, with fixes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings as they come and return the exit code."""
-    from mot_dinov3.apps.doctor.checks import examine
+    """Print the findings as they arrive and return the exit code."""
+    from mot_dinov3.apps.doctor.checks import run_checks
 
     findings = []
-    for finding in examine():
+    for finding in run_checks():
         findings.append(finding)
         if not args.json:
             print(f"{finding.state:<8} {finding.name:<13} {finding.text}", flush=True)

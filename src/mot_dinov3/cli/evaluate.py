@@ -1,4 +1,4 @@
-"""`evaluate`: scores of tracks against truth, as a table or as JSON."""
+"""`evaluate`: scores of tracks against ground truth, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.apps.evaluation import evaluate
 
     scores = evaluate(args.gt, args.tracks)
-    print(as_json(scores) if args.json else as_table(scores))
+    print(as_json(scores) if args.json else format_table(scores))
     return 0
 
 
@@ -60,7 +60,7 @@ def as_json(scores: Mapping[str, Scores]) -> str:
     return json.dumps({name: dataclasses.asdict(s) for name, s in scores.items()}, indent=2)
 
 
-def as_table(scores: Mapping[str, Scores]) -> str:
+def format_table(scores: Mapping[str, Scores]) -> str:
     """Return the scores as aligned text, a sequence a line."""
     width = max(len(name) for name in scores)
     lines = [" ".join([" " * width, *(f"{title:>6}" for title in COLUMNS)])]

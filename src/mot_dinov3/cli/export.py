@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from mot_dinov3.apps.export import FORMATS, ExportOptions, export
+from mot_dinov3.cli import print_error
 from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, say what was written, and return the exit code."""
+    """Export, print the written files, and return the exit code."""
     listed = [
         *(format_lines() if args.list_formats else ()),
         *(ARCHITECTURES if args.list_reid_models else ()),
@@ -47,19 +48,16 @@ def run(args: argparse.Namespace) -> int:
     values = option_values(args, ExportOptions)
     if not isinstance(values.get("include", ""), str):
         values["include"] = " ".join(values["include"])
-    result = export(assemble(ExportOptions, values), say=lambda what: print(what, file=sys.stderr))
-    for artefact in result.artefacts:
-        size = f"{artefact.bytes / 1e6:.1f} MB, cosine error {artefact.max_cosine_error:.1e}"
-        print(f"{artefact.format:<12}{artefact.path} ({size})")
+    result = export(assemble(ExportOptions, values), notify=lambda text: print(text, file=sys.stderr))
+    for file in result.exported:
+        print(f"{file.format:<12}{file.path} ({file.bytes / 1e6:.1f} MB, cosine error {file.max_cosine_error:.1e})")
     for error in result.failures.values():
-        print(f"error: {error.message}", file=sys.stderr)
-        for line in error.remedy.splitlines():
-            print(f"  {line}", file=sys.stderr)
+        print_error(error)
     return ModelError.exit_code if result.failures else EXIT_OK
 
 
 def format_lines() -> list[str]:
-    """Return a line a format: its name, its ending, and what it lacks here."""
+    """Return a line per format: its name, its suffix, and how to install missing requirements."""
     return [
         f"{name:<12}{kind.ending:<18}{f'needs: {kind.install}' if kind.missing() else 'ready'}"
         for name, kind in FORMATS.items()

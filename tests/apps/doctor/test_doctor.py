@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mot_dinov3.apps.doctor import checks, probes
-from mot_dinov3.apps.doctor.checks import FAILED, JUDGES, OK, WARNING, Finding, examine, fix_for, run_probe
+from mot_dinov3.apps.doctor.checks import CHECKS, FAILED, OK, WARNING, Finding, fix_for, run_checks, run_probe
 from mot_dinov3.cli import main
 
 HEALTHY: dict[str, dict[str, Any]] = {
@@ -46,12 +46,12 @@ def plain_computer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def findings(**changed: Mapping[str, Any]) -> dict[str, Finding]:
     found = HEALTHY | {name: {**HEALTHY[name], **values} for name, values in changed.items()}
-    return {finding.name: finding for finding in examine(lambda name: found[name])}
+    return {finding.name: finding for finding in run_checks(lambda name: found[name])}
 
 
 def test_a_healthy_installation_has_nothing_to_fix() -> None:
     found = findings()
-    assert found.keys() == {"program", "weights", *JUDGES}
+    assert found.keys() == {"program", "weights", *CHECKS}
     assert {f.state for f in found.values()} == {OK}
     assert not any(f.fix or f.exit_code for f in found.values())
 

@@ -54,7 +54,7 @@ def cosines(one: Embedder, other: Embedder) -> np.ndarray:
 
 
 def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, exported: ExportResult) -> None:
-    (artefact,) = exported.artefacts
+    (artefact,) = exported.exported
     folder = artefact.path.parent
     assert (folder.name, artefact.path.name) == ("person", "person.torchscript")
     assert not exported.failures
@@ -73,7 +73,7 @@ def test_torchscript_gives_what_its_source_gives_and_is_told_of(weights: Path, e
 
 @pytest.mark.slow
 def test_half_precision_halves_the_file(weights: Path, exported: ExportResult, tmp_path: Path) -> None:
-    whole, half = exported.artefacts[0], run(weights, tmp_path, half=True).artefacts[0]
+    whole, half = exported.exported[0], run(weights, tmp_path, half=True).exported[0]
     assert half.bytes < 0.8 * whole.bytes
     assert 0 < half.max_cosine_error < 1e-2
 
@@ -132,7 +132,7 @@ def test_every_file_takes_pictures_normalised_in_one_way() -> None:
 def test_what_is_no_torch_network_is_refused(
     exported: ExportResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script = exported.artefacts[0].path
+    script = exported.exported[0].path
     assert main(["export", "--weights", str(script), "--out-dir", str(tmp_path)]) == 4
     assert "is not a torch network that can be exported (torchscript)" in capsys.readouterr().err
     assert main(["export", "--weights", "any", "--embedder", "histogram", "--out-dir", str(tmp_path)]) == 4
@@ -145,7 +145,7 @@ def test_onnx_and_openvino_take_any_number_of_pictures_and_any_size(weights: Pat
     pytest.importorskip("openvino", reason="needs the extra [fast]")
     result = run(weights, tmp_path, include="onnx openvino", dynamic=True, simplify=True)
     assert not result.failures
-    for artefact in result.artefacts:
+    for artefact in result.exported:
         assert artefact.max_cosine_error < 1e-5
         other = {"crop_size": "128x96"}
         assert cosines(load(weights, **other), load(artefact.path, **other)).min() > 1 - 1e-5
@@ -158,10 +158,10 @@ def test_a_fixed_batch_and_half_precision_in_onnx(weights: Path, tmp_path: Path)
 
     result = run(weights, tmp_path, include="onnx", batch_size=3, half=True)
     assert not result.failures
-    graph = onnx.load(str(result.artefacts[0].path)).graph
+    graph = onnx.load(str(result.exported[0].path)).graph
     assert [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim] == [3, 3, 256, 128]
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    assert cosines(load(weights), load(result.artefacts[0].path)).min() > 0.99
+    assert cosines(load(weights), load(result.exported[0].path)).min() > 0.99
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_a_transformer_is_exported_with_its_own_size(tmp_path: Path) -> None:
     transformers.Dinov2Model(config).save_pretrained(tmp_path / "tiny")
     result = run(tmp_path / "tiny", tmp_path / "out", embedder="dino", include="torchscript onnx")
     assert not result.failures
-    for artefact in result.artefacts:
+    for artefact in result.exported:
         embedder = load(artefact.path)
         assert embedder.dim == 32
         assert embedder.embed_images(PICTURES).shape == (4, 32)
@@ -188,4 +188,4 @@ def test_tflite_gives_what_its_source_gives(weights: Path, tmp_path: Path) -> No
     pytest.importorskip("litert_torch", reason="needs the extra [tflite]")
     result = run(weights, tmp_path, include="tflite")
     assert not result.failures
-    assert cosines(load(weights), load(result.artefacts[0].path)).min() > 1 - 1e-5
+    assert cosines(load(weights), load(result.exported[0].path)).min() > 1 - 1e-5

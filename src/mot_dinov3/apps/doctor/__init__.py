@@ -1,5 +1,5 @@
-"""What works here and what does not, with the fix.
+"""Diagnosis of an installation: which parts work, and how to fix the others.
 
-Each part is tried in a process of its own (`probes`), so that a library that cannot be imported, or that takes the
-process down with it, is a finding like any other; `checks` turns what came back into findings.
+Each part is tested in a separate process (`probes`), so that a library that cannot be imported, or that crashes the
+process, is a finding like any other; `checks` turns the results into findings.
 """

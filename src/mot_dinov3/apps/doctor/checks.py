@@ -1,4 +1,4 @@
-"""From what the probes bring back to findings a person can act on."""
+"""Findings from the results of the probes, each with a fix."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from mot_dinov3.apps.doctor import probes
 from mot_dinov3.models.devices import GPU_NODES
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
-SECONDS = 180.0
-"""How long a probe may take; a first import from a slow disk takes one."""
+TIMEOUT_S = 180.0  # of a probe; a first import from a slow disk takes long
 
 REINSTALL = "bash setup.sh cpu --yes (t4_gpu for an NVIDIA GPU)"
 FIXES = (
@@ -36,19 +35,19 @@ FIXES = (
     ),
     (r"libcud|libnv|CUDA", "torch was built for another CUDA than this driver's: " + REINSTALL),
 )
-"""What a library's own message looks like → what to do."""
+"""Pattern of a library's error message → fix."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: What.
-        state: `OK`, `WARNING` (something is missing that the main job can do without) or `FAILED`.
-        text: What was found.
-        fix: What to do, empty where nothing is wrong.
-        exit_code: What the program should end with for it; 0 for all but a main job that cannot run.
+        name: Name of the check.
+        state: `OK`, `WARNING` (an optional part is missing) or `FAILED`.
+        text: Description of the result.
+        fix: Instruction, empty where nothing is wrong.
+        exit_code: Exit code for it; 0 for all checks but that of tracking.
     """
 
     name: str
@@ -58,33 +57,33 @@ class Finding:
     exit_code: int = 0
 
 
-def examine(ask: Callable[[str], Mapping[str, Any]] | None = None) -> Iterator[Finding]:
-    """Yield the findings, one after the other, as they become known.
+def run_checks(probe: Callable[[str], Mapping[str, Any]] | None = None) -> Iterator[Finding]:
+    """Run all checks and yield their findings.
 
     Args:
-        ask: Runs a probe and returns what it found, with ``error`` where it failed; None for `run_probe`.
+        probe: Runs a probe and returns its result, with ``error`` where it failed; None for `run_probe`.
     """
     yield Finding("program", OK, f"mot-dinov3 {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for name, judge in JUDGES.items():
+    for name, check in CHECKS.items():
         if name in OPTIONAL and not _installed(name):
             yield Finding(name, WARNING, f"not installed: {OPTIONAL[name][1]}", OPTIONAL[name][0])
             continue
-        found = (ask or run_probe)(name)
+        found = (probe or run_probe)(name)
         if "error" in found:
-            # Only the main job decides; that parts of it are missing shows in it.
+            # Only tracking decides on the exit code: it fails where a required part is missing.
             code = int(found.get("exit_code", 2)) if name == "main_job" else 0
             yield Finding(name, FAILED, str(found["error"]), str(found.get("remedy") or fix_for(found["error"])), code)
         else:
-            yield from judge(found)
+            yield from check(found)
 
 
 def run_probe(name: str) -> dict[str, Any]:
-    """Run a probe in a process of its own and return what it found; ``error`` says why there is nothing."""
+    """Run a probe in a separate process and return its result, or ``error`` with the reason of a failure."""
     command = [sys.executable, "-m", probes.__name__, name]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {SECONDS:g} s", "remedy": "try again; a first import can be slow"}
+        return {"error": f"no answer within {TIMEOUT_S:g} s", "remedy": "try again; a first import can be slow"}
     if done.returncode == 0:
         return dict(json.loads(done.stdout.splitlines()[-1]))
     if done.returncode < 0:
@@ -97,7 +96,7 @@ def run_probe(name: str) -> dict[str, Any]:
 
 
 def fix_for(error: str) -> str:
-    """Return what to do about a library's own error message."""
+    """Return the fix for a library's error message."""
     missing = re.search(r"No module named '([\w.]+)'", error)
     if missing:
         return f"{missing[1].partition('.')[0]} is not installed: {REINSTALL}"
@@ -159,12 +158,12 @@ def _transformers(found: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("transformers", WARNING, f"transformers {found['transformers']} is too old for DINOv3", fix)
 
 
-def _plain(name: str) -> Callable[[Mapping[str, Any]], Iterator[Finding]]:
-    def judge(found: Mapping[str, Any]) -> Iterator[Finding]:
+def _version(name: str) -> Callable[[Mapping[str, Any]], Iterator[Finding]]:
+    def check(found: Mapping[str, Any]) -> Iterator[Finding]:
         rest = f" ({', '.join(found['providers'])})" if "providers" in found else ""
         yield Finding(name, OK, f"{name} {found[name]}{rest}")
 
-    return judge
+    return check
 
 
 def _models(found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -184,16 +183,16 @@ def _models(found: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding("weights", OK if weights else WARNING, text, fix)
 
 
-JUDGES: dict[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
     "numbers": _numbers,
     "video": _video,
     "pictures": _pictures,
     "main_job": _main_job,
     "torch": _torch,
     "transformers": _transformers,
-    "ultralytics": _plain("ultralytics"),
-    "openvino": _plain("openvino"),
-    "onnxruntime": _plain("onnxruntime"),
+    "ultralytics": _version("ultralytics"),
+    "openvino": _version("openvino"),
+    "onnxruntime": _version("onnxruntime"),
     "models": _models,
 }
 OPTIONAL = {

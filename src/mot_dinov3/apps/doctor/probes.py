@@ -1,6 +1,6 @@
-"""What is tried, each in a process of its own: ``python -m mot_dinov3.apps.doctor.probes NAME`` prints a JSON object.
+"""Probes of libraries and of tracking: ``python -m mot_dinov3.apps.doctor.probes NAME`` prints a JSON object.
 
-An exception is an answer, too: the last line on stderr says which.
+An exception is a result, too: it is the last line on stderr.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")
 
 
 def numbers() -> dict[str, Any]:
-    """Load what all decisions are made with."""
+    """Load NumPy and SciPy."""
     import numpy
     import scipy.optimize
 
@@ -31,13 +31,13 @@ def video() -> dict[str, Any]:
 
     from mot_dinov3.video.encoders import FOURCC
 
-    there = av.codecs_available
-    decoders = [name for name in DECODERS if name in there]
-    return {"av": av.__version__, "decoders": decoders, "encoders": sorted(set(FOURCC.values()) & set(there))}
+    available = av.codecs_available
+    decoders = [name for name in DECODERS if name in available]
+    return {"av": av.__version__, "decoders": decoders, "encoders": sorted(set(FOURCC.values()) & set(available))}
 
 
 def pictures() -> dict[str, Any]:
-    """Load OpenCV and ask whether it could open a window."""
+    """Load OpenCV and check whether it can open windows."""
     import cv2
 
     build = [line.split(":", 1) for line in cv2.getBuildInformation().splitlines() if ":" in line]
@@ -62,7 +62,7 @@ def torch() -> dict[str, Any]:
 
 
 def transformers() -> dict[str, Any]:
-    """Load transformers and ask whether it knows DINOv3."""
+    """Load transformers and check whether it supports DINOv3."""
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -91,7 +91,7 @@ def onnxruntime() -> dict[str, Any]:
 
 
 def models() -> dict[str, Any]:
-    """List which default models are here, without asking any network."""
+    """List the default models that are cached, without network access."""
     from huggingface_hub import constants, errors, get_token
 
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
@@ -118,7 +118,7 @@ def models() -> dict[str, Any]:
 
 
 def main_job() -> dict[str, Any]:
-    """Run the main job without weights on a clip made here, and count what it finds.
+    """Run tracking without weights on a generated clip, and count frames and boxes.
 
     Raises:
         MotError: It cannot run.
@@ -153,7 +153,7 @@ PROBES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def main(name: str) -> int:
-    """Print what a probe finds, or why it could not be had, as JSON; return the exit code."""
+    """Print the result of a probe, or the reason of its failure, as JSON; return the exit code."""
     from mot_dinov3.core.errors import MotError
 
     try:

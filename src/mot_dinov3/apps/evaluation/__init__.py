@@ -1,4 +1,4 @@
-"""Scores of tracking results against truth: HOTA, CLEAR and identity metrics."""
+"""Scores of tracking results against ground truth: HOTA, CLEAR and identity metrics."""
 
 from mot_dinov3.apps.evaluation.box_tables import BoxTable, SequencePair, as_table, load_pairs, read_tracks, read_truth
 from mot_dinov3.apps.evaluation.scoring import COMBINED, Scores, evaluate, score

@@ -1,4 +1,4 @@
-"""Truth and tracks as tables, read from the files of all formats that have tracks."""
+"""Ground truth and tracks as tables, read from files of all formats that have tracks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mot_dinov3.formats import format_registry, motchallenge, track_v1
 logger = logging.getLogger(__name__)
 
 CLASSES = 13
-_ENDINGS = ("csv", "json", "xml", "txt")  # of files in folders; the last one wins
+_SUFFIXES = ("csv", "json", "xml", "txt")  # of files in folders; the last one takes precedence
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -30,9 +30,9 @@ class BoxTable:
         frame: ``(n,)`` int64 0-based frame of each box.
         track_id: ``(n,)`` int64; unique within a frame.
         xywh: ``(n, 4)`` float64 top-left corner and size in pixels.
-        counted: ``(n,)`` bool: False for a row of truth that is to be ignored.
-        class_id: ``(n,)`` int64 class of MOT17's numbering, or None where the truth has no classes (MOT15) and for
-            tracks.
+        counted: ``(n,)`` bool: False for a row of ground truth that is ignored.
+        class_id: ``(n,)`` int64 class of MOT17's numbering, or None for tracks and for ground truth without
+            classes (MOT15).
     """
 
     frame: IntArray
@@ -47,7 +47,7 @@ class BoxTable:
 
 @dataclasses.dataclass(frozen=True)
 class SequencePair:
-    """The truth of one sequence and the tracks to be judged by it."""
+    """Ground truth and tracks of one sequence."""
 
     name: str
     truth: BoxTable
@@ -55,15 +55,15 @@ class SequencePair:
 
 
 def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePair]:
-    """Read truth and track files: pairs in order, or one folder each whose sequences are matched by name.
+    """Read ground-truth and track files: pairs in order, or one folder each whose sequences are matched by name.
 
-    A sequence's truth is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``. In place
-    of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``.
+    The ground truth of a sequence is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``.
+    Instead of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``.
 
     Raises:
         UsageError: The numbers of files differ, or files and folders are mixed.
-        InputError: A file is missing, or a sequence of the truth has no tracks.
-        FormatError: A file breaks its format; the message names the line or record.
+        InputError: A file is missing, or a sequence of the ground truth has no tracks.
+        FormatError: A file violates its format; the message names the line or record.
     """
     if len(truth) == len(tracks) == 1 and truth[0].is_dir() and tracks[0].is_dir():
         files = _match_folders(truth[0], tracks[0])
@@ -81,12 +81,12 @@ def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePa
 
 def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
     found = {path.parents[1].name: path for path in truth.glob("*/gt/gt.txt")}
-    found |= {path.stem: path for ending in _ENDINGS for path in truth.glob(f"*.{ending}")}
+    found |= {path.stem: path for suffix in _SUFFIXES for path in truth.glob(f"*.{suffix}")}
     if not found:
         raise InputError(
             f"no ground truth in folder '{truth}'", remedy="it must contain <sequence>.txt or <sequence>/gt/gt.txt"
         )
-    results = {path.stem: path for ending in _ENDINGS for path in tracks.glob(f"*.{ending}")}
+    results = {path.stem: path for suffix in _SUFFIXES for path in tracks.glob(f"*.{suffix}")}
     missing = sorted(found.keys() - results.keys())
     if missing:
         raise InputError(f"no tracks in folder '{tracks}' for {', '.join(missing)}", remedy="name them <sequence>.txt")
@@ -96,7 +96,7 @@ def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _names(truth: Sequence[Path]) -> list[str]:
-    """Return a name for each truth file: the sequence's folder or the file's own; numbered where names repeat."""
+    """Return a name per ground-truth file: the sequence's folder or the file's own; numbered where names repeat."""
     names: list[str] = []
     for path in truth:
         folders = path.resolve().parts[:-1]
@@ -109,12 +109,12 @@ def _names(truth: Sequence[Path]) -> list[str]:
 
 
 def read_truth(path: Path) -> BoxTable:
-    """Read a truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
+    """Read ground truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
 
-    Of the others, a box whose score is 0 is ignored: so `convert` hands on what MOTChallenge says to ignore.
+    Of the others, boxes with a score of 0 are ignored: `convert` writes MOTChallenge's ignored boxes so.
 
     Raises:
-        FormatError: It breaks its format, or names a class that MOTChallenge does not have.
+        FormatError: It violates its format, or has a class that is not one of MOTChallenge.
     """
     name = format_registry.detect_format(path)
     if name != "motchallenge":
@@ -133,14 +133,14 @@ def read_truth(path: Path) -> BoxTable:
 
 
 def read_tracks(path: Path) -> BoxTable:
-    """Read tracks in any format that has them; an empty file holds none.
+    """Read tracks in any format that has them; an empty file has none.
 
-    Of track-v1, the smoothed boxes are taken where the file has them.
+    Of track-v1, the smoothed boxes are used where the file has them.
 
     Raises:
-        FormatError: It breaks its format; the message names the line or record.
+        FormatError: It violates its format; the message names the line or record.
     """
-    if path.is_file() and path.stat().st_size == 0:  # what is left of a run that found nothing
+    if path.is_file() and path.stat().st_size == 0:  # the file of a run without tracks
         logger.warning("'%s' is empty: scored as a result without tracks", path)
         return as_table({}, path)
     name = format_registry.detect_format(path)
@@ -165,7 +165,7 @@ def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> B
     """Return the rows that have an identity, of detections by frame; with the smoothed boxes where there are any.
 
     Raises:
-        FormatError: An identity occurs twice in a frame of what came from `path`.
+        FormatError: An identity occurs twice in a frame; the message names `path`.
     """
     kept = {index: rows[rows.track_id >= 0] for index, rows in frames.items()}
     for index, rows in kept.items():

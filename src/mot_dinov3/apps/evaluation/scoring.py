@@ -1,14 +1,14 @@
-"""Scores of tracking results against truth: HOTA, CLEAR and identity metrics.
+"""Scores of tracking results against ground truth: HOTA, CLEAR and identity metrics.
 
 The metrics are those of the `trackeval` package (HOTA: Luiten et al., IJCV 2021; CLEAR: Bernardin and Stiefelhagen,
 2008; identity: Ristani et al., 2016). This module prepares their input in memory and applies the rules of the
-MOTChallenge truth files, which differ by year:
+MOTChallenge ground-truth files, which differ by year:
 
-- MOT15: rows whose column 7 is 0 are no truth; a box of the tracker on such a row is a false one.
+- MOT15: rows whose column 7 is 0 do not count; a box of the tracker on such a row is a false positive.
 - MOT16, MOT17, MOT20 name a class in column 8. Only pedestrians (1) whose column 7 is not 0 count. Before scoring, each
-  frame's tracker boxes are matched with *all* truth rows (IoU ≥ 0.5, most overlap in total), and those that fall to a
-  distractor (person on a vehicle, static person, distractor, reflection; in MOT20 also non-motor vehicles) are taken
-  away: neither right nor wrong.
+  frame's tracker boxes are matched with *all* ground-truth rows (IoU ≥ 0.5, maximum total overlap), and those that are
+  matched with a distractor (person on a vehicle, static person, distractor, reflection; in MOT20 also non-motor
+  vehicles) are ignored.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ MATCH_IOU = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What the tracks of one sequence, or of all together, are worth.
+    """Scores of the tracks of one sequence, or of all together.
 
     Attributes:
         hota: Percent, mean over the localisation thresholds 0.05, 0.10 … 0.95, as are `deta` and `assa`.
         deta: Percent, detection part of HOTA.
         assa: Percent, association part of HOTA.
-        mota: Percent, at IoU 0.5; negative where there are more errors than truth boxes.
+        mota: Percent, at IoU 0.5; negative where there are more errors than ground-truth boxes.
         idf1: Percent, at IoU 0.5.
-        switches: How often a true object changed its track.
-        fragmentations: How often a true object was found again after it had been missed.
+        switches: Number of times that an object changed its track.
+        fragmentations: Number of times that an object was detected again after it had been missed.
     """
 
     hota: float
@@ -111,7 +111,7 @@ def _scores(hota: Mapping[str, Any], clear: Mapping[str, Any], identity: Mapping
 
 
 def _metric_input(pair: SequencePair) -> dict[str, Any]:
-    """Return what trackeval's metrics take: per frame the ids from 0 without gaps, and the IoU of all boxes."""
+    """Return the input of trackeval's metrics: per frame the ids from 0 without gaps, and the IoU of all boxes."""
     distractors = MOT20_DISTRACTORS if pair.name.startswith("MOT20") else DISTRACTORS
     true_ids, found_ids, overlaps = [], [], []
     for truth, tracks in _by_frame(pair.truth, pair.tracks):
@@ -156,7 +156,7 @@ def _take(table: BoxTable, rows: IntArray) -> BoxTable:
 
 
 def _iou(truth: Float64Array, tracks: Float64Array) -> Float64Array:
-    """Return ``(n, m)`` IoU in float64: thresholds are met exactly, which float32 corners would not always do."""
+    """Return ``(n, m)`` IoU in float64: float32 corners would not always meet thresholds exactly."""
     a, b = truth[:, None], tracks[None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
@@ -166,7 +166,7 @@ def _iou(truth: Float64Array, tracks: Float64Array) -> Float64Array:
 
 
 def _on_distractor(overlap: Float64Array, is_distractor: BoolArray) -> BoolArray:
-    """Return ``(m,)`` bool: the tracker's box is matched with a distractor of the frame's ``(n,)`` truth rows."""
+    """Return ``(m,)`` bool: the tracker's box is matched with a distractor among the ``(n,)`` ground-truth rows."""
     from scipy.optimize import linear_sum_assignment
 
     epsilon = float(np.finfo(np.float64).eps)
@@ -179,6 +179,6 @@ def _on_distractor(overlap: Float64Array, is_distractor: BoolArray) -> BoolArray
 
 
 def _renumber(ids: list[IntArray]) -> tuple[int, list[IntArray]]:
-    """Return how many different ids there are, and the same lists with ids from 0 without gaps."""
+    """Return the number of distinct ids, and the same lists with ids from 0 without gaps."""
     distinct, flat = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]), return_inverse=True)
     return len(distinct), np.split(flat, np.cumsum([len(i) for i in ids])[:-1]) if ids else []

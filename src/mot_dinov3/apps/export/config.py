@@ -1,4 +1,4 @@
-"""What can be exported, and the options."""
+"""Export formats and the options of `export`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
 
 OPSETS = (18, 25)  # that torch's exporter writes
-PLAIN = (".pt", ".pth", ".safetensors")  # endings that are no part of a network's name
+PLAIN_SUFFIXES = (".pt", ".pth", ".safetensors")  # not part of a network's name
 
 
 @dataclasses.dataclass(frozen=True)
-class Format:
-    """A kind of file.
+class ExportFormat:
+    """A format of exported networks.
 
     Attributes:
-        ending: What follows the run's name.
-        needs: Modules that write it and run it.
-        install: How to get them.
+        ending: Suffix of the run's name.
+        needs: Modules that write and run it.
+        install: Command that installs them.
     """
 
     ending: str
@@ -36,19 +36,19 @@ class Format:
 
 
 FORMATS = {
-    "torchscript": Format(".torchscript", (), ""),
-    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), "pip install 'mot-dinov3[export]'"),
-    "openvino": Format("_openvino_model", ("openvino",), "pip install 'mot-dinov3[fast]'"),
-    "engine": Format(
+    "torchscript": ExportFormat(".torchscript", (), ""),
+    "onnx": ExportFormat(".onnx", ("onnx", "onnxscript", "onnxruntime"), "pip install 'mot-dinov3[export]'"),
+    "openvino": ExportFormat("_openvino_model", ("openvino",), "pip install 'mot-dinov3[fast]'"),
+    "engine": ExportFormat(
         ".engine", ("tensorrt", "onnx", "onnxscript"), "pip install tensorrt 'mot-dinov3[export]', on an NVIDIA GPU"
     ),
-    "tflite": Format(".tflite", ("litert_torch", "ai_edge_litert"), "pip install 'mot-dinov3[tflite]'"),
+    "tflite": ExportFormat(".tflite", ("litert_torch", "ai_edge_litert"), "pip install 'mot-dinov3[tflite]'"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(StageConfig):
-    """What is exported, and how.
+    """Weights to export, formats and their options.
 
     Raises:
         ConfigError: A value is out of range, or options contradict each other.
@@ -117,7 +117,7 @@ class ExportConfig(StageConfig):
         if self.run_name is not None:
             return self.run_name
         path = Path(self.weights)
-        return path.stem if path.suffix in PLAIN else path.name
+        return path.stem if path.suffix in PLAIN_SUFFIXES else path.name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The export: load, write each format, load what was written, compare, tell."""
+"""The export: writes each format, loads the file again, and compares it with its source."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
 
 if TYPE_CHECKING:
-    from mot_dinov3.apps.export.writers import Source
+    from mot_dinov3.apps.export.writers import ExportSource
 
 SCHEMA = "export-v1"
 META = "export_meta.json"
 LIMITS = {False: 1e-3, True: 1e-2}  # largest cosine error of a good export, in full and in half precision
-NOISE = 5  # random pictures to compare on, beside the real ones
+NOISE = 5  # random images to compare on, beside the real ones
 # What the exporters' libraries raise for a network that they cannot express.
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ImportError)
 
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Artefact:
-    """A file, or a folder, that was written.
+class ExportedFile:
+    """An exported file or folder.
 
     Attributes:
         format: Its name in `FORMATS`.
-        path: Where it is.
+        path: Its path.
         bytes: Its size.
         max_cosine_error: Largest 1 − cosine between its embeddings and the source's.
     """
@@ -56,120 +56,120 @@ class Artefact:
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """What an export did.
+    """Result of an export.
 
     Attributes:
         folder: The run folder.
-        artefacts: What was written.
-        failures: Format → why it was not; the others were made all the same.
+        exported: The written files.
+        failures: Format → its error; the other formats are written nevertheless.
     """
 
     folder: Path
-    artefacts: tuple[Artefact, ...]
+    exported: tuple[ExportedFile, ...]
     failures: dict[str, MotError]
 
 
-def export(config: ExportOptions, *, say: Callable[[str], None] = log.info) -> ExportResult:
-    """Export weights to all formats asked for.
+def export(options: ExportOptions, *, notify: Callable[[str], None] = log.info) -> ExportResult:
+    """Export weights to all wanted formats.
 
     Args:
-        config: All options.
-        say: Told what is being done.
+        options: All options.
+        notify: Called with a text at every step.
 
     Raises:
         UsageError: The output cannot be written, or the device does not exist.
-        ModelError: The weights cannot be loaded, or are no torch network.
+        ModelError: The weights cannot be loaded, or are not a torch network.
     """
-    job, started = config.export_job, time.monotonic()
-    folder = Path(job.out_dir) / job.name
-    files.check_output(folder / META, within=Path(job.out_dir))
+    config, started = options.export_job, time.monotonic()
+    folder = Path(config.out_dir) / config.name
+    files.check_output(folder / META, within=Path(config.out_dir))
     failures: dict[str, MotError] = {}
-    for name in job.formats:
+    for name in config.formats:
         if missing := FORMATS[name].missing():
             failures[name] = ModelError(
                 f"format '{name}' cannot be made without {' and '.join(missing)}", remedy=FORMATS[name].install
             )
-    if len(failures) == len(job.formats):
+    if len(failures) == len(config.formats):
         return ExportResult(folder, (), failures)
-    say(f"loading {job.weights}")
-    network = _load(job)
-    artefacts = []
-    for name in job.formats:
+    notify(f"loading {config.weights}")
+    network = _load(config)
+    exported = []
+    for name in config.formats:
         if name in failures:
             continue
-        say(f"writing {name}")
+        notify(f"writing {name}")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of tracers, about constants: what they write is compared anyway
-                artefacts.append(_make(name, job, network, folder))
+                warnings.simplefilter("ignore")  # of tracers, about constants: the results are compared anyway
+                exported.append(_export_format(name, config, network, folder))
         except (ModelError, UsageError) as error:
             failures[name] = error
-    _write_meta(folder / META, _meta(job, network, artefacts, failures, time.monotonic() - started))
-    return ExportResult(folder, tuple(artefacts), {name: failures[name] for name in job.formats if name in failures})
+    _write_meta(folder / META, _meta(config, network, exported, failures, time.monotonic() - started))
+    return ExportResult(folder, tuple(exported), {name: failures[name] for name in config.formats if name in failures})
 
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """The source: what is written, its name, and its embeddings of the pictures that everything is compared on."""
+    """The network to export, its names, and its embeddings of the images on which exports are compared."""
 
-    source: Source
+    source: ExportSource
     kind: str
     weights: str
-    pictures: Sequence[Image]
+    images: Sequence[Image]
     rows: FloatArray
 
 
-def _load(job: ExportConfig) -> _Network:
-    from mot_dinov3.apps.export.writers import Renormalised, Source  # needs torch
+def _load(config: ExportConfig) -> _Network:
+    from mot_dinov3.apps.export.writers import ExportSource, Renormalised  # needs torch
     from mot_dinov3.features.loading import sample_crops
 
-    embedder, model = job.network
+    embedder, model = config.network
     if model and embedder == "osnet":
-        model = find_reid_weights(model, Path(job.models_dir))
-    device = DeviceConfig(device=job.device, precision="fp32", accel="torch", trust_weights=job.trust_weights)
+        model = find_reid_weights(model, Path(config.models_dir))
+    device = DeviceConfig(device=config.device, precision="fp32", accel="torch", trust_weights=config.trust_weights)
     built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device).embedder
     extractor = getattr(built, "extractor", None)
     runtime = extractor.runtime if isinstance(extractor, NetworkExtractor) else None
     kind = str(built.info.details.get("kind", built.info.name))
     if not isinstance(extractor, NetworkExtractor) or not isinstance(runtime, TorchRuntime) or kind == "torchscript":
         raise ModelError(
-            f"'{job.weights}' is not a torch network that can be exported ({kind})",
+            f"'{config.weights}' is not a torch network that can be exported ({kind})",
             remedy="give the .pt or .pth checkpoint, or one of the embedders " + ", ".join(DEFAULT_MODELS),
         )
     import torch
 
     prepared = extractor.preprocessing
     module = Renormalised(runtime.module, prepared).eval().to(built.info.device)
-    source = Source(
+    source = ExportSource(
         module.to(memory_format=torch.contiguous_format),
         (prepared.height, prepared.width),
         built.info.device,
-        batch=job.batch_size,
-        half=job.half,
-        dynamic=job.dynamic,
-        optimize=job.optimize,
-        simplify=job.simplify,
-        opset=job.opset,
-        verbose=job.verbose,
+        batch=config.batch_size,
+        half=config.half,
+        dynamic=config.dynamic,
+        optimize=config.optimize,
+        simplify=config.simplify,
+        opset=config.opset,
+        verbose=config.verbose,
     )
     noise = np.random.default_rng(0).integers(0, 256, (NOISE, 96, 48, 3), np.uint8)
-    pictures = [*noise, *sample_crops()]
-    rows = unit_rows(np.concatenate([extractor.extract([picture]) for picture in pictures]))
-    return _Network(source, kind, model or DEFAULT_MODELS[embedder], pictures, rows)
+    images = [*noise, *sample_crops()]
+    rows = unit_rows(np.concatenate([extractor.extract([image]) for image in images]))
+    return _Network(source, kind, model or DEFAULT_MODELS[embedder], images, rows)
 
 
-def _make(name: str, job: ExportConfig, network: _Network, folder: Path) -> Artefact:
+def _export_format(name: str, config: ExportConfig, network: _Network, folder: Path) -> ExportedFile:
     """Write a format under a temporary name, check it, and put it in its place.
 
     Raises:
-        ModelError: It cannot be written, cannot be loaded again, or gives something else.
-        UsageError: An option does not go with it.
+        ModelError: It cannot be written or loaded again, or its embeddings differ.
+        UsageError: It does not support an option.
     """
     from mot_dinov3.apps.export.writers import write
 
     ending = FORMATS[name].ending
-    path = folder / f"{job.name}{ending}"
-    part = folder / f".{job.name}.part{ending}"
+    path = folder / f"{config.name}{ending}"
+    part = folder / f".{config.name}.part{ending}"
     _remove(part)
     try:
         with files.writing(path):
@@ -181,36 +181,40 @@ def _make(name: str, job: ExportConfig, network: _Network, folder: Path) -> Arte
                     f"format '{name}' cannot be made of this network: {first_line(error)}",
                     remedy="choose another format; --debug shows the details",
                 ) from error
-            worst, limit = _cosine_error(name, part, network), LIMITS[job.half]
+            worst, limit = _cosine_error(name, part, network), LIMITS[config.half]
             if not worst <= limit:
                 raise ModelError(
                     f"format '{name}' is not accurate: cosine error {worst:.2g}, more than {limit:g}",
-                    remedy="choose another format, or leave out --half" if job.half else "choose another format",
+                    remedy="choose another format, or leave out --half" if config.half else "choose another format",
                 )
             _remove(path)
             part.replace(path)
         parts = [path] if path.is_file() else list(path.iterdir())
-        return Artefact(name, path, sum(part.stat().st_size for part in parts), worst)
+        return ExportedFile(name, path, sum(part.stat().st_size for part in parts), worst)
     finally:
         _remove(part)
 
 
 def _cosine_error(name: str, path: Path, network: _Network) -> float:
-    """Load what was written as any user would, and return its largest cosine error."""
+    """Load an exported file as a user would, and return its largest cosine error."""
     source = network.source
     height, width = source.size
     config = EmbedderConfig(embedder="osnet", embed_model=str(path), crop_size=f"{height}x{width}")
     where = source.device if name in ("torchscript", "engine") else "auto"
-    # Our own archive may hold operators (of a mobile CPU) that are not waved through in a stranger's.
+    # Our own archive may contain operators (of a mobile CPU) that are not accepted in untrusted ones.
     device = DeviceConfig(device=where, precision="fp32", accel="torch", trust_weights=True)
-    rows = build_embedder(config, device=device).embedder.embed_images(network.pictures)
+    rows = build_embedder(config, device=device).embedder.embed_images(network.images)
     if rows.shape != network.rows.shape:
         raise ModelError(f"format '{name}' gives embeddings of length {rows.shape[1]}, not {network.rows.shape[1]}")
     return max(float(1 - np.einsum("nd,nd->n", rows, network.rows, dtype=np.float64).min()), 0.0)
 
 
 def _meta(
-    job: ExportConfig, network: _Network, artefacts: Sequence[Artefact], failures: dict[str, MotError], seconds: float
+    config: ExportConfig,
+    network: _Network,
+    exported: Sequence[ExportedFile],
+    failures: dict[str, MotError],
+    seconds: float,
 ) -> dict[str, Any]:
     source = network.source
     return {
@@ -218,17 +222,17 @@ def _meta(
         "source_weights": network.weights,
         "model_name": network.kind,
         "device": source.device,
-        "half": job.half,
-        "dynamic": job.dynamic,
-        "simplify": job.simplify,
-        "opset": job.opset,
+        "half": config.half,
+        "dynamic": config.dynamic,
+        "simplify": config.simplify,
+        "opset": config.opset,
         "imgsz": list(source.size),
-        "batch_size": job.batch_size or 1,
-        "dynamic_batch": job.batch_size is None,
-        "include": list(job.formats),
+        "batch_size": config.batch_size or 1,
+        "dynamic_batch": config.batch_size is None,
+        "include": list(config.formats),
         "elapsed_sec": round(seconds, 3),
-        "outputs": {artefact.format: artefact.path.name for artefact in artefacts},
-        "max_cosine_error": {artefact.format: artefact.max_cosine_error for artefact in artefacts},
+        "outputs": {file.format: file.path.name for file in exported},
+        "max_cosine_error": {file.format: file.max_cosine_error for file in exported},
         "failed": {name: error.message for name, error in failures.items()},
     }
 

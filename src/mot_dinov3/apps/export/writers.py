@@ -1,6 +1,6 @@
-"""One function a format: a torch network in, a file out. Imports torch; each format's own library where it is used.
+"""Writers of the export formats. Imports torch; each format's own library is imported where it is used.
 
-Every file takes ImageNet-normalised RGB as float32, whatever its network was trained with, so that it loads wherever
+Every file takes ImageNet-normalised RGB as float32, independent of its network's training, so that it loads wherever
 re-identification weights do.
 """
 
@@ -21,25 +21,25 @@ from mot_dinov3.features.osnet import SIZE_NOTE
 from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 INPUT, OUTPUT = "images", "features"
-ENGINE_BATCH = (1, 16, 64)  # least, usual and largest batch of an engine whose batch is open
+ENGINE_BATCH = (1, 16, 64)  # minimum, usual and maximum batch of an engine with a variable batch
 ENGINE_SCALE = (0.5, 1.0, 2.0)  # the same of its height and width, of the network's own
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """What is written.
+class ExportSource:
+    """A torch network to export, with the options of the formats.
 
     Attributes:
         module: ``(n, 3, h, w)`` to ``(n, d)``, float32, in evaluation mode.
         size: Height and width of the input.
-        device: Where the module is.
-        batch: Fixed number of pictures, None for any.
-        half: See the options, as for all below.
-        dynamic: Height and width are open.
+        device: Device of the module.
+        batch: Fixed batch size, None for any.
+        half: See `ExportConfig`, as for all below.
+        dynamic: Height and width are variable.
         optimize: For mobile CPUs.
-        simplify: The graph.
+        simplify: Simplify the graph.
         opset: Of ONNX.
-        verbose: TensorRT.
+        verbose: Log of TensorRT.
     """
 
     module: nn.Module
@@ -54,18 +54,18 @@ class Source:
     verbose: bool = False
 
     def example(self, *, batch: int = 2) -> torch.Tensor:
-        """Return pictures to trace with: where the batch is open, two, since a single one is taken for a constant."""
+        """Return an input to trace with: of two images where the batch is variable, since 1 would become a constant."""
         shape = (self.batch or batch, 3, *self.size)
         return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     @property
-    def open_sides(self) -> tuple[int, ...]:
+    def variable_axes(self) -> tuple[int, ...]:
         """Axes of the input without a fixed length."""
         return (*((0,) if self.batch is None else ()), *((2, 3) if self.dynamic else ()))
 
 
 class Renormalised(nn.Module):
-    """A network that takes ImageNet-normalised pictures, whatever `preprocessing` it was trained with."""
+    """A network with ImageNet-normalised input, independent of the `preprocessing` that it was trained with."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class Renormalised(nn.Module):
         return features
 
 
-class HalfInside(nn.Module):
-    """A network that computes in half precision, and takes and gives float32."""
+class HalfPrecision(nn.Module):
+    """A network that computes in half precision, with float32 input and output."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -101,8 +101,8 @@ class HalfInside(nn.Module):
         return features.float()
 
 
-def write_torchscript(source: Source, path: Path) -> None:
-    """Trace the network; the archive carries its input's size along. It takes any number of pictures."""
+def write_torchscript(source: ExportSource, path: Path) -> None:
+    """Trace the network; the archive contains the size of its input. It takes any number of images."""
     module, example = source.module, source.example()
     if source.half:
         module, example = copy.deepcopy(module).half(), example.half()
@@ -120,9 +120,9 @@ def write_torchscript(source: Source, path: Path) -> None:
     torch.jit.save(script, str(path), {SIZE_NOTE: "x".join(map(str, source.size))})
 
 
-def write_onnx(source: Source, path: Path) -> None:
-    """Write a graph through torch's exporter."""
-    module = HalfInside(source.module).eval() if source.half else source.module
+def write_onnx(source: ExportSource, path: Path) -> None:
+    """Write a graph with torch's exporter."""
+    module = HalfPrecision(source.module).eval() if source.half else source.module
     sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     torch.onnx.export(
         module,
@@ -132,7 +132,7 @@ def write_onnx(source: Source, path: Path) -> None:
         output_names=[OUTPUT],
         opset_version=source.opset,
         dynamo=True,
-        dynamic_shapes=({axis: sides[axis] for axis in source.open_sides},),
+        dynamic_shapes=({axis: sides[axis] for axis in source.variable_axes},),
         external_data=False,
         verbose=False,
     )
@@ -145,19 +145,19 @@ def write_onnx(source: Source, path: Path) -> None:
         onnx.save(onnxslim.slim(str(path)), str(path))
 
 
-def write_openvino(source: Source, path: Path) -> None:
+def write_openvino(source: ExportSource, path: Path) -> None:
     """Write an ``.xml`` and its ``.bin`` into the new folder `path`."""
     import openvino
 
     example = source.example()
-    shape = [-1 if axis in source.open_sides else side for axis, side in enumerate(example.shape)]
+    shape = [-1 if axis in source.variable_axes else side for axis, side in enumerate(example.shape)]
     model = openvino.convert_model(source.module, example_input=example, input=[openvino.PartialShape(shape)])
     path.mkdir()
     openvino.save_model(model, path / "model.xml", compress_to_fp16=source.half)
 
 
-def write_engine(source: Source, path: Path) -> None:
-    """Build an engine for the GPU at hand from the network's ONNX form, whose number formats it keeps."""
+def write_engine(source: ExportSource, path: Path) -> None:
+    """Build an engine for the local GPU from the network's ONNX graph, whose number formats it keeps."""
     from mot_dinov3.features.tensorrt import load_tensorrt
 
     if source.device == "cpu":
@@ -174,7 +174,7 @@ def write_engine(source: Source, path: Path) -> None:
             problems = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
             raise ModelError(f"TensorRT does not accept the network: {problems[:300]}")
     settings = builder.create_builder_config()
-    if source.open_sides:
+    if source.variable_axes:
         profile = builder.create_optimization_profile()
         profile.set_shape(INPUT, *_engine_shapes(source))
         settings.add_optimization_profile(profile)
@@ -184,8 +184,8 @@ def write_engine(source: Source, path: Path) -> None:
     path.write_bytes(plan)
 
 
-def _engine_shapes(source: Source) -> list[tuple[int, ...]]:
-    """Return the least, the usual and the largest shape of an engine's input."""
+def _engine_shapes(source: ExportSource) -> list[tuple[int, ...]]:
+    """Return the minimum, usual and maximum shape of an engine's input."""
     shapes: list[tuple[int, ...]] = []
     for batch, scale in zip(ENGINE_BATCH, ENGINE_SCALE if source.dynamic else (1.0, 1.0, 1.0)):
         height, width = (int(side * scale) for side in source.size)
@@ -193,8 +193,8 @@ def _engine_shapes(source: Source) -> list[tuple[int, ...]]:
     return shapes
 
 
-def write_tflite(source: Source, path: Path) -> None:
-    """Convert with LiteRT's converter; the batch is fixed, at 1 unless another is asked for."""
+def write_tflite(source: ExportSource, path: Path) -> None:
+    """Convert with LiteRT's converter; the batch is fixed, by default to 1."""
     if source.dynamic:
         raise UsageError("format 'tflite' has a fixed height and width", remedy="export it without --dynamic")
     import litert_torch
@@ -224,7 +224,7 @@ def _halve_tflite(path: Path) -> None:
     quantized.quantize().export_model(str(path), overwrite=True)
 
 
-WRITERS: dict[str, Callable[[Source, Path], None]] = {
+WRITERS: dict[str, Callable[[ExportSource, Path], None]] = {
     "torchscript": write_torchscript,
     "onnx": write_onnx,
     "openvino": write_openvino,
@@ -233,12 +233,12 @@ WRITERS: dict[str, Callable[[Source, Path], None]] = {
 }
 
 
-def write(name: str, source: Source, path: Path) -> None:
+def write(name: str, source: ExportSource, path: Path) -> None:
     """Write the format `name`.
 
     Raises:
         ModelError: The network, or the library, does not allow it.
-        UsageError: An option does not go with the format.
+        UsageError: The format does not support an option.
     """
     with torch.no_grad():
         WRITERS[name](source, path)
