@@ -160,11 +160,11 @@ def test_a_sound_detector_passes_also_one_that_must_see_every_frame() -> None:
 @pytest.mark.parametrize(
     ("detector", "promise"),
     [
-        (Growing, "is_stateful must say so"),
-        (Random, "to the bit"),
-        (Rising, "falling score"),
+        (Growing, "is_stateful must be True"),
+        (Random, "bit-identical"),
+        (Rising, "descending score"),
         (Flat, "positive size"),
-        (Scribbler, "leave the image"),
+        (Scribbler, "change the image"),
         (Classless, "config.classes"),
         (lambda request: object(), "must have 'info'"),
     ],

@@ -101,18 +101,18 @@ def check_detector(
     first, second = build(), build()
     least = (config or DetectorConfig()).conf or 0.0
     _has(first, detectors.MEMBERS)
-    _promise(bool(first.info.name), "info.name must say what it is")
-    _promise(first.info.device == "cpu", "info.device must say where it runs: on the CPU, as asked for")
-    _promise(all(isinstance(key, int) for key in first.names), "names must go from class ids to names")
+    _promise(bool(first.info.name), "info.name must not be empty")
+    _promise(first.info.device == "cpu", "info.device must be the requested device, 'cpu'")
+    _promise(all(isinstance(key, int) for key in first.names), "names must map class ids to names")
     clip = sample_clip()
     found = [_detected(first, frame) for frame in clip]
     again = [_detected(second, frame) for frame in clip]
-    _promise(all(map(_same, found, again)), "the same frames twice must give the same boxes to the bit")
+    _promise(all(map(_same, found, again)), "the same frames must give bit-identical boxes")
     low = min((float(rows.score.min(initial=1)) for rows in found), default=1.0)
     _promise(low >= np.float32(least), f"no score may be below config.conf, {least:g}, got {low:g}")
     if not first.is_stateful:
         backwards = [_detected(build(), frame) for frame in reversed(clip[-2:])][::-1]
-        _promise(all(map(_same, found[-2:], backwards)), "boxes depend on earlier frames: is_stateful must say so")
+        _promise(all(map(_same, found[-2:], backwards)), "boxes depend on earlier frames: is_stateful must be True")
     if first.names:
         _keeps_a_class(build(classes=str(min(first.names))), min(first.names), clip)
     _promise(
@@ -139,10 +139,10 @@ def check_tracker(tracker: str | Callable[[TrackerRequest], Tracker]) -> None:
     _promise(0 <= first.min_score <= 1, f"min_score must be between 0 and 1, got {first.min_score!r}")
     found = [_tracked(first, index, rows) for index, rows in enumerate(_walkers())]
     again = [_tracked(second, index, rows) for index, rows in enumerate(_walkers())]
-    _promise(all(map(_same, found, again)), "the same boxes twice must get the same ids")
+    _promise(all(map(_same, found, again)), "the same boxes must get the same ids")
     if first.keeps_tracks:
         ids = {(row, int(rows.track_id[row])) for rows in found[10:20] for row in (0, 1)}
-        _promise(len(ids) == 2, "a walker that nothing hides must keep its id, or keeps_tracks be False")
+        _promise(len(ids) == 2, "an object without occlusion must keep its id, or keeps_tracks must be False")
 
 
 def sample_clip() -> list[Frame]:
@@ -168,13 +168,13 @@ def _detected(detector: Detector, frame: Frame) -> Detections:
     """Return the boxes of a frame, checked."""
     before = frame.pixels().copy()
     found = detector.detect(dataclasses.replace(frame, image=None) if detector.is_recorded else frame)
-    _promise(np.array_equal(frame.pixels(), before), "detect must leave the image as it is")
+    _promise(np.array_equal(frame.pixels(), before), "detect must not change the image")
     _promise(isinstance(found, Detections), f"detect must return Detections, got {type(found).__name__}")
     _promise(boxes.usable(found.xyxy).all(), "boxes must be finite and of positive size")
     _promise(((found.score >= 0) & (found.score <= 1)).all(), "scores must lie between 0 and 1")
     falling = detector.is_recorded or (np.diff(found.score) <= 0).all()
-    _promise(falling, "rows must come by falling score")
-    _promise((found.track_id == -1).all(), "a detector gives no ids")
+    _promise(falling, "rows must be sorted by descending score")
+    _promise((found.track_id == -1).all(), "a detector must not assign ids")
     return found
 
 
@@ -195,13 +195,13 @@ def _tracked(tracker: Tracker, index: int, rows: Detections) -> Detections:
     _promise(told.coasted[~own].all(), "rows beyond those detected must be marked as coasted")
     _promise(told.track_xyxy is not None or not len(told), "track_xyxy must be set")
     ids = told.track_id[told.track_id >= (1 if tracker.keeps_tracks else 0)]
-    _promise(len(np.unique(ids)) == len(ids), "no id may be given twice in a frame")
+    _promise(len(np.unique(ids)) == len(ids), "an id must be unique in a frame")
     states = np.isin(told.state, [int(state) for state in TrackState])
     _promise(states.all(), "state must be one of TrackState")
     _promise(isinstance(tracker.lost(), TrackView), "lost must return a TrackView")
     for revision in tracker.revisions:
         late = settled <= revision.frame_index < index
-        _promise(late, "a revision must not reach before settled, nor beyond the frames before")
+        _promise(late, "a revision must not change frames before settled, nor future frames")
     _promise(settled <= tracker.settled <= index + 1, "settled must never fall, nor pass the next frame")
     return told
 
@@ -227,7 +227,7 @@ def _promise(kept: bool | np.bool_, promise: str) -> None:
 
 def _says_what_it_is(embedder: Embedder) -> None:
     _has(embedder, ("info", "dim", "same_floor", "embed", "embed_images", "synchronize"))
-    _promise(bool(embedder.info.name), "info.name must say what it is")
+    _promise(bool(embedder.info.name), "info.name must not be empty")
     _promise(isinstance(embedder.dim, int) and embedder.dim >= 0, f"dim must be a whole number, got {embedder.dim!r}")
     _promise(-1 <= embedder.same_floor < 1, f"same_floor must be a cosine below 1, got {embedder.same_floor!r}")
 
@@ -266,15 +266,15 @@ def _looks_at_each_crop_alone(embedder: Embedder, single: Embedder) -> None:
 def _takes_whole_pictures(embedder: Embedder) -> None:
     picture = sample_picture()
     rows = embedder.embed_images([picture, picture[:40, :60], picture[:1, :1]])
-    _unit(embedder, rows, 3, "embed_images with pictures of different sizes")
-    _unit(embedder, embedder.embed_images([]), 0, "embed_images without pictures")
+    _unit(embedder, rows, 3, "embed_images with images of different sizes")
+    _unit(embedder, embedder.embed_images([]), 0, "embed_images without images")
     if not embedder.dim:
         return
     try:
         embedder.embed_images([picture, picture[:0]])
     except InputError:
         return
-    _promise(False, "embed_images must raise InputError for a picture without pixels")
+    _promise(False, "embed_images must raise InputError for an image without pixels")
 
 
 def _unit(embedder: Embedder, rows: FloatArray | npt.NDArray[np.generic], count: int, what: str) -> None:

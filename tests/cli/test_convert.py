@@ -102,7 +102,7 @@ def test_a_broken_input_leaves_the_output_as_it_was(convert, tmp_path: Path) -> 
         (["a.txt", "b.xml", "--fps", "0"], 2, "must be a number above 0"),
         (["a.txt", "b.xml", "--class-names", "none"], 3, "'none' does not exist"),
         (["a.txt", "b.xml", "--video", "none.mp4"], 3, "none.mp4"),
-        (["a.txt", "run/../..", "--to", "yolo", "--overwrite"], 2, "holds the source itself"),
+        (["a.txt", "run/../..", "--to", "yolo", "--overwrite"], 2, "contains the source itself"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

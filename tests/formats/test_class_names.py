@@ -31,7 +31,7 @@ def test_names_are_a_list_or_yaml(tmp_path: Path, name: str, text: str, names: d
         ("a.yaml", "names: 3", "names must be a list or a mapping, not a number"),
         ("a.yaml", "names: {x: car}", "names has 'x': 'car'"),
         ("a.yaml", "names: [[a]]", "names has 0"),
-        ("a.yaml", "- a", "holds no YAML mapping"),
+        ("a.yaml", "- a", "contains no YAML mapping"),
         ("a.yaml", "names: [a\nb: ", "is not valid YAML: line 2"),
         ("a.yaml", "names: !!python/object/apply:os.system [ls]", "is not valid YAML"),
         pytest.param("a.yaml", "[" * 1500, "YAML", marks=pytest.mark.slow, id="nesting"),

@@ -115,7 +115,7 @@ BAD = {
     "a huge box": (changed("annotations", 0, bbox=[1, 2, 1e300, 4]), "annotation 0: its box lies beyond"),
     "a score of 2": (changed("annotations", 0, score=2), "annotation 0: the score 2 is not from 0 to 1"),
     "a score in words": (changed("annotations", 0, score="0.5"), "annotation 0: score must be a number"),
-    "a list": ([], "holds a JSON list"),
+    "a list": ([], "contains a JSON list"),
 }
 
 

@@ -123,7 +123,7 @@ BAD_DOCUMENTS = {
     "video no object": (document(video=[]), "video must be an object"),
     "video width text": (document(video={"width": "768"}), "video.width"),
     "video path number": (document(video={"path": 3}), "video.path"),
-    "a list": ([1, 2], "holds a JSON list"),
+    "a list": ([1, 2], "contains a JSON list"),
     "not JSON": ('{"frames": [', "line 1, column 13"),
     "NaN": ('{"schema_version": "det-v1", "x": NaN}', "NaN"),
     "infinite": ('{"schema_version": "det-v1", "x": -Infinity}', "Infinity"),

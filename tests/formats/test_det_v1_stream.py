@@ -88,7 +88,7 @@ BROKEN: dict[str, tuple[list[Any] | Callable[[Path], None], str]] = {
     "frames is no list": (text(lambda t: '{"schema_version": "det-v1", "frames": {}}'), "'frames' must be a list"),
     "another schema": (text(lambda t: t.replace("det-v1", "det-v9")), "its schema_version is 'det-v9'"),
     "no schema": (text(lambda t: '{"frames": []}'), "schema_version is missing"),
-    "a list": (text(lambda t: "[1]"), "holds a JSON list"),
+    "a list": (text(lambda t: "[1]"), "contains a JSON list"),
     "empty": (text(lambda t: ""), "is empty"),
     "missing comma": (text(lambda t: t.replace('"det_ind"', ' "x" "det_ind"', 1)), "not valid JSON"),
 }

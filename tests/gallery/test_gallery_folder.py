@@ -79,7 +79,7 @@ def test_unreadable_and_tiny_pictures_are_named_and_left_out(root: Path) -> None
     known = load_gallery(root, ColourEmbedder())
     assert known.names == ("anna", "bob")
     said = " ".join(known.notices)
-    assert "3 left out" in said
+    assert "3 images skipped" in said
     for name in ("bob/broken.png (unreadable)", "bob/tiny.png (tiny: 30×4)", "carl"):
         assert name in said
 

@@ -67,7 +67,7 @@ def test_every_registered_tracker_keeps_the_contract(name: str) -> None:
     [
         (Forgetful, "keep its id"),
         (Shuffler, "same rows, in order"),
-        (Twin, "given twice"),
+        (Twin, "unique in a frame"),
         (Eager, "settled"),
         (lambda request: object(), "must have 'keeps_tracks'"),
     ],

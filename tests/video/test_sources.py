@@ -269,7 +269,7 @@ def sound_only(folder: Path) -> str:
         (text, "not a video but text"),
         (noise, "cannot be opened: Invalid data"),
         (no_index, "cannot be opened: Invalid data"),
-        (no_images, "holds no images"),
+        (no_images, "contains no images"),
         (sound_only, "no video stream, only audio"),
         (lambda _: "ftp://host/a.mp4", "unknown address 'ftp://'"),
         (lambda _: "987", "camera 987"),

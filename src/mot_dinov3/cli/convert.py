@@ -107,7 +107,7 @@ def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
         if args.source.exists() and (
             path.resolve() == args.source.resolve() or path.resolve() in args.source.resolve().parents
         ):
-            raise OutputError(f"output '{path}' holds the source itself", remedy="choose another folder")
+            raise OutputError(f"output '{path}' contains the source itself", remedy="choose another folder")
         check_output_folder(path, holds=target.is_member)
         return
     for source in (args.source, args.video, args.class_names):

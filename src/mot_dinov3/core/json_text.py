@@ -118,7 +118,7 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
     except RecursionError as error:
         raise FormatError(f"{where} is nested too deeply") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{where} holds a JSON {kind_of(value)}, not an object")
+        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object")
     return value
 
 

@@ -54,7 +54,7 @@ def read_yaml(path: Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # a date or number that Python cannot hold, or unbounded nesting
         raise FormatError(f"'{path}' cannot be read as YAML: {type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise FormatError(f"'{path}' holds no YAML mapping", remedy=_REMEDY)
+        raise FormatError(f"'{path}' contains no YAML mapping", remedy=_REMEDY)
     return found
 
 

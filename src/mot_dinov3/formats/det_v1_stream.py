@@ -90,7 +90,7 @@ class DetectionStream:
     def _begin(self) -> None:
         text = self._text
         if text.peek() != "{":
-            raise FormatError(f"'{self.path}' holds a JSON {kind_of(text.value())}, not an object")
+            raise FormatError(f"'{self.path}' contains a JSON {kind_of(text.value())}, not an object")
         text.take("{")
         while text.peek() != "}":
             if self._keys:

@@ -116,7 +116,7 @@ def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> Known
         rows = embedder.embed_images([image for _, image in pictures])
         known |= {digest: row for (digest, _), row in zip(pictures, rows)}
     embedder.synchronize()
-    notices = [_notice(f"gallery '{root}': {len(refused)} left out", refused)] if refused else []
+    notices = [_notice(f"gallery '{root}': {len(refused)} images skipped", refused)] if refused else []
     if cache and len(known) > before:
         notices += _write_cache(store, {d: known[d] for d in digests if d in known})
     return _collect(root, identities, {p: known[d] for p, d in zip(paths, digests) if d in known}, notices)

@@ -46,8 +46,8 @@ DAMAGE = (
 """What unpicklers raise for broken files."""
 
 SAFER = (
-    "safer formats hold no code: .safetensors, .onnx, or an OpenVINO folder\nor, only if you trust the author "
-    "of the file: --trust-weights"
+    "safer formats contain no code: .safetensors, .onnx, or an OpenVINO folder\nor, only if you trust the "
+    "author of the file: --trust-weights"
 )
 # Operators of TorchScript that reach files or libraries; all others only compute.
 _SCRIPT_REACHES_OUT = re.compile(

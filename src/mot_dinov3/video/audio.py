@@ -81,7 +81,7 @@ class AudioTrack(ABC):
         # AAC without its description (in a transport stream) cannot be copied into a header written before the sound
         if name in COPIED and (name != "aac" or stream.codec_context.extradata):
             return _CopiedTrack(source, stream, offset, output)
-        notices.append(f"the sound ({name}) is converted to AAC: MP4 cannot hold it as it is")
+        notices.append(f"the sound ({name}) is converted to AAC: MP4 does not support it")
         return _ConvertedTrack(source, stream, offset, output)
 
     def advance(self, output: OutputContainer, until: float) -> None:

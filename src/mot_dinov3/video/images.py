@@ -36,7 +36,7 @@ def list_images(folder: Path) -> list[Path]:
         raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from error
     if not found:
         known = ", ".join(sorted(s[1:] for s in SUFFIXES))
-        raise VideoError(f"folder '{folder}' holds no images", remedy=f"images end in {known}")
+        raise VideoError(f"folder '{folder}' contains no images", remedy=f"images end in {known}")
     return sorted(found, key=lambda p: natural_key(p.name))
 
 

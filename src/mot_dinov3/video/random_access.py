@@ -201,7 +201,9 @@ class SeekableVideo(RandomAccessFrames):
                 image = self._cache.get(index)
             self._wanted = index
         if image is None:
-            raise VideoError(f"frame {index} of '{self._path}' cannot be decoded", remedy="the file is damaged there")
+            raise VideoError(
+                f"frame {index} of '{self._path}' cannot be decoded", remedy="the file is damaged at this position"
+            )
         return image
 
     @override
