@@ -20,15 +20,8 @@ from mot_dinov3.formats.format_registry import (
     read_recorded,
     with_track_boxes,
 )
-from mot_dinov3.formats.recorded_detections import (
-    MAX_ROWS,
-    ReadOptions,
-    RecordedDetections,
-    Row,
-    RowCollector,
-    frame_numbers,
-    parse_number,
-)
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers
+from mot_dinov3.formats.rows import MAX_ROWS, Row, RowCollector, parse_number
 
 ENDING = {"motchallenge": "txt", "csv": "csv", "cvat": "xml", "yolo": ""}
 
@@ -205,7 +198,7 @@ def test_a_size_that_the_file_contradicts(tmp_path: Path) -> None:
 
 def test_there_is_an_end_to_the_boxes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ROWS >= 1_000_000
-    monkeypatch.setattr("mot_dinov3.formats.recorded_detections.MAX_ROWS", 2)
+    monkeypatch.setattr("mot_dinov3.formats.rows.MAX_ROWS", 2)
     rows = RowCollector()
     rows.add(0, Row((0, 0, 1, 1)))
     rows.add(0, Row((0, 0, 1, 1)))

@@ -32,15 +32,12 @@ from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import labels_of, names_of, number_labels
 from mot_dinov3.formats.recorded_detections import (
     ASSUMED_FPS,
-    BOX_REMEDY,
-    Corners,
     ReadOptions,
     RecordedDetections,
-    Row,
-    RowCollector,
     frame_numbers,
     plausible,
 )
+from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +57,7 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
     video = _one_video(path, document, images)
     frames = _frames(path, images)
     classes, names = _classes(path, document, options)
+    # annotations refer to images and categories by id
     rows = RowCollector()
     for frame in frames.values():
         rows.add_frame(frame)

@@ -26,19 +26,8 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable, reading
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
-from mot_dinov3.formats.recorded_detections import (
-    ASSUMED_FPS,
-    BOX_REMEDY,
-    Corners,
-    ReadOptions,
-    RecordedDetections,
-    Row,
-    RowCollector,
-    check_box,
-    parse_number,
-    parse_whole,
-    plausible,
-)
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, plausible
+from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector, check_box, parse_number, parse_whole
 
 log = logging.getLogger(__name__)
 
@@ -248,9 +237,11 @@ def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
     Where any track has an attribute, a track without one was drawn by hand, and the second one with the same number was
     split off the first: both get new numbers.
     """
+    # a file without attributes: the numbers that CVAT gave
     stored = [_stored_id(track) for track in tracks]
     if all(number is None for number in stored):
         return _file_ids(path, tracks)
+    # else the stored ones, each once; the other tracks are numbered after the highest
     fresh = max((number for number in stored if number is not None), default=0)
     taken: set[int] = set()
     ids, new = [], 0

@@ -20,18 +20,8 @@ from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 LONG_COLUMNS = ("frame", "time_s", "instance", "group_id", "keypoint", "x", "y", "score", "state", "source")
 ANNOLID_COLUMNS = (
-    "frame_number",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "cx",
-    "cy",
-    "instance_name",
-    "class_score",
-    "segmentation",
-    "tracking_id",
-)
+    "frame_number", "x1", "y1", "x2", "y2", "cx", "cy", "instance_name", "class_score", "segmentation", "tracking_id",
+)  # fmt: skip
 SCORER = "mot-dinov3"
 
 

@@ -1,9 +1,8 @@
-"""Recorded detections: the content of a file in any format, and the checks that every reader makes box by box."""
+"""Recorded detections: the content of a file in any format, and what a user gives where the file lacks it."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,11 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size, is_number
+from mot_dinov3.core.json_text import MAX_FRAME, is_number
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray, TrackState, VideoInfo
 
 ASSUMED_FPS = 30.0
-"""Frame rate of recorded detections where nothing says another."""
-
-MAX_ROWS = 5_000_000
-"""Boxes read from one file. More are a broken file, or one that lists a day of video twice."""
-
-MAX_ID = 2**53
-BOX_REMEDY = "correct it or remove it: a box has finite corners with x1 < x2 and y1 < y2, a score is 0…1"
-
-Corners = tuple[float, float, float, float]
+"""Frame rate of recorded detections where it is unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,121 +71,10 @@ class ReadOptions:
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One box of a file.
-
-    Attributes:
-        box: Corners x1, y1, x2, y2 in pixels.
-        score: 0…1; 1 where the file has none.
-        class_id: −1 where unknown.
-        track_id: −1 for none.
-        coasted: It was predicted, nothing was detected there.
-        gallery_id: Name of the known identity, or None.
-    """
-
-    box: Corners
-    score: float = 1.0
-    class_id: int = -1
-    track_id: int = -1
-    coasted: bool = False
-    gallery_id: str | None = None
-
-
-class RowCollector:
-    """Boxes of a file, checked and collected by frame, in the file's order."""
-
-    def __init__(self) -> None:
-        self._rows: dict[int, list[Row]] = {}
-        self._seen: set[tuple[int, int]] = set()
-        self._count = 0
-
-    def add_frame(self, frame: int) -> None:
-        """Add a frame that the file names, with boxes or without.
-
-        Raises:
-            ValueError: No file has a frame of that number.
-        """
-        if not 0 <= frame <= MAX_FRAME:
-            raise ValueError(f"the frame {frame} is not from 0 to {MAX_FRAME}")
-        self._rows.setdefault(frame, [])
-
-    def add(self, frame: int, row: Row) -> None:
-        """Check a box and add it.
-
-        Raises:
-            ValueError: The box, its score or its frame is impossible, or its track is in the frame already.
-        """
-        self.add_frame(frame)
-        check_box(row.box)
-        if not 0 <= row.score <= 1:
-            raise ValueError(f"the score {row.score:g} is not from 0 to 1")
-        if row.track_id >= 0:
-            if row.track_id > MAX_ID:
-                raise ValueError(f"the track ID {row.track_id} is too large")
-            if (frame, row.track_id) in self._seen:
-                raise ValueError(f"track {row.track_id} is in frame {frame} already")
-            self._seen.add((frame, row.track_id))
-        self._count += 1
-        if self._count > MAX_ROWS:
-            raise ValueError(f"more than {MAX_ROWS} boxes in one file")
-        self._rows[frame].append(row)
-
-    def frames(self) -> dict[int, Detections]:
-        """Return the detections by rising frame number."""
-        return {frame: _detections(rows) for frame, rows in sorted(self._rows.items())}
-
-
-def _detections(rows: list[Row]) -> Detections:
-    if not rows:
-        return Detections.empty()
-    track_id = np.array([row.track_id for row in rows], np.int64)
-    coasted = np.array([row.coasted for row in rows], np.bool_)
-    return Detections(
-        np.array([row.box for row in rows], np.float64).astype(np.float32),
-        np.array([row.score for row in rows], np.float32),
-        np.array([row.class_id for row in rows], np.int64),
-        track_id=track_id,
-        state=recorded_states(track_id, coasted),
-        coasted=coasted,
-        gallery_id=np.array([row.gallery_id for row in rows], np.object_),
-    )
-
-
 def recorded_states(track_id: IntArray, coasted: BoolArray) -> IntArray:
     """Return the `TrackState` of recorded rows: confirmed with a track, lost where its box was predicted."""
     tracked = np.where(coasted, int(TrackState.LOST), int(TrackState.CONFIRMED))
     return np.where(track_id >= 0, tracked, int(TrackState.NONE))
-
-
-def check_box(box: Corners) -> None:
-    """Raise `ValueError` unless the corners are finite and plausible, and enclose an area."""
-    if not all(map(math.isfinite, box)):
-        raise ValueError("its box has a number that is not finite")
-    if max(map(abs, box)) > MAX_COORDINATE:
-        raise ValueError("its box lies beyond any image")
-    if not has_size(*box):
-        raise ValueError(f"its box has no positive size ({box[2] - box[0]:g} × {box[3] - box[1]:g})")
-
-
-def parse_number(text: str, name: str) -> float:
-    """Return the finite number in `text`; raise a `ValueError` that calls it `name`."""
-    # float() would take digits of any script, 1_000, nan and inf
-    try:
-        value = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is not a finite number: {text[:40]!r}")
-    return value
-
-
-def parse_whole(text: str, name: str, *, low: int = 0) -> int:
-    """Return the whole number from `low` in `text`; raise a `ValueError` that calls it `name`."""
-    value = parse_number(text, name)
-    if value != int(value) or not low <= value <= MAX_ID:
-        raise ValueError(f"{name} is not a whole number from {low}: {text[:40]!r}")
-    return int(value)
 
 
 def plausible(value: object) -> float:

@@ -12,34 +12,13 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import printable, read_lines
 from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
-from mot_dinov3.formats.recorded_detections import (
-    ASSUMED_FPS,
-    BOX_REMEDY,
-    RecordedDetections,
-    Row,
-    RowCollector,
-    parse_number,
-    parse_whole,
-)
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.rows import BOX_REMEDY, Row, RowCollector, parse_number, parse_whole
 
 TRACK_COLUMNS = (
-    "frame",
-    "time_s",
-    "track_id",
-    "class_id",
-    "class_name",
-    "score",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "state",
-    "embedded",
-    "coasted",
-    "gallery_id",
-    "gallery_distance",
-    "gallery_margin",
-)
+    "frame", "time_s", "track_id", "class_id", "class_name", "score", "x1", "y1", "x2", "y2", "state", "embedded",
+    "coasted", "gallery_id", "gallery_distance", "gallery_margin",
+)  # fmt: skip
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 _REQUIRED = ("frame", "track_id", *_CORNERS)

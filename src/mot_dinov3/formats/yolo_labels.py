@@ -20,18 +20,8 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, printable, read_lines, read_text, shortest_floats
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import MAX_CLASS, read_class_names, read_yaml, yaml_names
-from mot_dinov3.formats.recorded_detections import (
-    ASSUMED_FPS,
-    BOX_REMEDY,
-    ReadOptions,
-    RecordedDetections,
-    Row,
-    RowCollector,
-    image_size,
-    parse_number,
-    parse_whole,
-    plausible,
-)
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, image_size, plausible
+from mot_dinov3.formats.rows import BOX_REMEDY, Row, RowCollector, parse_number, parse_whole
 
 LABELS = "labels"
 DATA = "data.yaml"
@@ -69,6 +59,7 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
             f"'{folder}' does not give the size of the images, to which its boxes are relative",
             remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
         )
+    # all lines first: only together do they tell what the sixth number is
     lines = {frame: list(_lines(path)) for frame, path in files.items()}
     tracks = _sixth_is_track(lines)
     rows = RowCollector()

@@ -29,12 +29,9 @@ def video_origin(path: str) -> float:
     Raises:
         VideoError: It cannot be opened or has no frame.
     """
-    container = open_container(path)
-    try:
+    with open_container(path) as container:
         for frame in decode_video(container, video_stream(container, path), Counter()):
             return frame.time if frame.pts is not None else 0.0
-    finally:
-        container.close()
     raise VideoError(f"no frame of '{path}' can be decoded")
 
 

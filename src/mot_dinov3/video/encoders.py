@@ -14,19 +14,10 @@ if TYPE_CHECKING:
 
 H264_ENCODER = "libx264"
 FOURCC = {
-    "h264": H264_ENCODER,
-    "avc1": H264_ENCODER,
-    "x264": H264_ENCODER,
-    "mp4v": "mpeg4",
-    "fmp4": "mpeg4",
-    "xvid": "mpeg4",
-    "divx": "mpeg4",
-    "hevc": "libx265",
-    "h265": "libx265",
-    "hev1": "libx265",
-    "hvc1": "libx265",
-    "vp09": "libvpx-vp9",
-    "vp90": "libvpx-vp9",
+    **dict.fromkeys(("h264", "avc1", "x264"), H264_ENCODER),
+    **dict.fromkeys(("mp4v", "fmp4", "xvid", "divx"), "mpeg4"),
+    **dict.fromkeys(("hevc", "h265", "hev1", "hvc1"), "libx265"),
+    **dict.fromkeys(("vp09", "vp90"), "libvpx-vp9"),
     "av01": "libsvtav1",
     "mjpg": "mjpeg",
 }

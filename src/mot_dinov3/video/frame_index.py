@@ -44,7 +44,7 @@ class FrameIndex:
         bisect.insort(self._pending, time)
         if is_key:
             bisect.insort(self.keys, time)
-        if dts is not None:
+        if dts is not None:  # no later packet is shown before this one is decoded
             final = bisect.bisect_right(self._pending, dts)
             self.times += self._pending[:final]
             del self._pending[:final]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -128,12 +129,9 @@ def read_header(address: str) -> VideoInfo:
     Raises:
         VideoError: FFmpeg cannot open it, or it has no video.
     """
-    container = open_container(address)
-    try:
+    with open_container(address) as container:
         stream = video_stream(container, address)
         return VideoInfo(address, stream.width, stream.height, frame_rate(stream), max(0, stream.frames))
-    finally:
-        container.close()
 
 
 def count_frames(address: str) -> int:
@@ -144,15 +142,10 @@ def count_frames(address: str) -> int:
     """
     import av
 
-    container = open_container(address)
     count = 0
-    try:
+    with open_container(address) as container, contextlib.suppress(av.error.FFmpegError):  # a truncated file ends there
         for packet in container.demux(video_stream(container, address)):
             count += packet.size > 0
-    except av.error.FFmpegError:  # a truncated file: so many are there
-        return count
-    finally:
-        container.close()
     return count
 
 
@@ -215,8 +208,6 @@ class MediaSource(BaseSource["VideoFrame"]):
         self._network = network
         self._seen: Counter[str] = Counter()
         self._reformatter = VideoReformatter()
-        self._size = (0, 0)
-        self._orientation = Orientation()
         self._container = open_container(address, network=network)
         try:
             self._stream = video_stream(self._container, self._shown)
@@ -231,12 +222,11 @@ class MediaSource(BaseSource["VideoFrame"]):
         if not self._network and self.config.fps is None and self._container.streams.audio:
             self.audio_from = address
         self._decoded = decode_video(self._container, self._stream, self._seen)
-        first = self._next()
+        self._first = first = self._next()
         if first is None:
             raise VideoError(
                 f"no frame of '{self._shown}' can be decoded", remedy="the file is damaged; try another copy"
             )
-        self._first: VideoFrame | None = first
         self._size = (first.width, first.height)
         self._orientation = Orientation.of(first)
         width, height = self._size[::-1] if self._orientation.transposed else self._size

@@ -30,18 +30,14 @@ def open_source(config: SourceConfig) -> FrameSource:
     if scheme and scheme[1].lower() not in NETWORK:
         raise VideoError(f"source '{address}': unknown address '{scheme[1]}://'", remedy="known: " + ", ".join(NETWORK))
     if scheme:
-        return _network(config, address)
+        from mot_dinov3.video.stream import StreamSource
+
+        return StreamSource(config, address)
     if re.fullmatch(r"[0-9]{1,3}", address) and not Path(address).exists():
         from mot_dinov3.video.camera import CameraSource, open_camera
 
         return CameraSource(config, open_camera(int(address)))
     return _local(config, Path(address))
-
-
-def _network(config: SourceConfig, address: str) -> FrameSource:
-    from mot_dinov3.video.stream import StreamSource
-
-    return StreamSource(config, address)
 
 
 def _local(config: SourceConfig, path: Path) -> FrameSource:

@@ -216,11 +216,10 @@ class SeekableVideo(RandomAccessFrames):
     # -- the index ---------------------------------------------------------------------------------------------
 
     def _read_index(self) -> None:
-        container = media.open_container(self._path)
         try:
-            self._read_packets(container, media.video_stream(container, self._path))
+            with media.open_container(self._path) as container:
+                self._read_packets(container, media.video_stream(container, self._path))
         finally:
-            container.close()
             self._index.finish()
             with self._grown:
                 self._complete = True
@@ -263,11 +262,15 @@ class SeekableVideo(RandomAccessFrames):
         """Decode up to a frame and cache it with some before it."""
         if not self._index.usable:
             self._count_to(number, kept)
-        elif not (self._is_near(number) and self._decode_to(number, kept)):
-            for time in self._index.seek_times(number):
-                self._decoded = self._source.decode_from(time)
-                if self._decode_to(number, kept):
-                    return
+            return
+        # a near frame: decode on
+        if self._is_near(number) and self._decode_to(number, kept):
+            return
+        # any other, or one that was missed: seek, farther back each time
+        for time in self._index.seek_times(number):
+            self._decoded = self._source.decode_from(time)
+            if self._decode_to(number, kept):
+                return
 
     def _is_near(self, number: int) -> bool:
         """Return whether decoding on reaches a frame sooner than seeking does."""

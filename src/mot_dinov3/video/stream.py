@@ -105,10 +105,10 @@ class StreamSource(MediaSource):
         self._stream = video_stream(self._container, self._shown)
         self._decoded = decode_video(self._container, self._stream, self._seen)
         frame = super()._next()
-        if self._is_clip:
+        if self._is_clip:  # sent from its beginning: skip what was received before
             while frame is not None and self._time(frame) <= self._last:
                 frame = super()._next()
-        elif frame is not None and frame.pts is not None:
+        elif frame is not None and frame.pts is not None:  # live: its clock may have begun again
             self._shift = self._last + self._clock() - self._arrived - frame.time
         return frame
 
