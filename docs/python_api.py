@@ -50,10 +50,8 @@ def page() -> str:
     for title, members in SECTIONS.items():
         parts += [f"## {title}\n", f"{NOTES[title]}\n" if title in NOTES else ""]
         parts += [part for member in members for part in entry(member)]
-    tree = inspect.cleandoc(errors.__doc__ or "").partition("::\n")
-    return "\n".join(
-        [*parts, "## Errors\n", f"{tree[0].strip()} Module `mot_dinov3.core.errors`.\n", tree[2].lstrip("\n")]
-    )
+    intro, _, tree = inspect.cleandoc(errors.__doc__ or "").partition("::\n")
+    return "\n".join([*parts, f"## Errors\n\n{intro.strip()} `from mot_dinov3 import errors`\n", tree.lstrip("\n")])
 
 
 def entry(member: Any) -> Iterator[str]:

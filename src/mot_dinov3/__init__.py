@@ -1,7 +1,7 @@
 """mot-dinov3: multi-object tracking in video that preserves object identities.
 
-Public names are imported when they are first used, so that `import mot_dinov3` loads no library. Errors are in
-`mot_dinov3.core.errors`.
+Public names are imported when they are first used, so that `import mot_dinov3` loads no library. `errors` is the module
+of the exceptions.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mot_dinov3.api import Pipeline, TrackResult, available_trackers, track, track_gallery, track_video
     from mot_dinov3.apps.evaluation import evaluate
+    from mot_dinov3.core import errors
     from mot_dinov3.core.structures import Detections
     from mot_dinov3.keypoints.job.wiring import KeypointVideoProcessor
 
@@ -25,6 +26,7 @@ __all__ = [
     "TrackResult",
     "__version__",
     "available_trackers",
+    "errors",
     "evaluate",
     "track",
     "track_gallery",
@@ -40,6 +42,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 _HOMES = {
     "Detections": "mot_dinov3.core.structures",
     "KeypointVideoProcessor": "mot_dinov3.keypoints.job.wiring",
+    "errors": "mot_dinov3.core.errors",
     "evaluate": "mot_dinov3.apps.evaluation",
 }
 
@@ -51,7 +54,8 @@ if not TYPE_CHECKING:  # a type checker then reports a name that does not exist
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
 
-        return getattr(importlib.import_module(_HOMES.get(name, "mot_dinov3.api")), name)
+        module = importlib.import_module(_HOMES.get(name, "mot_dinov3.api"))
+        return module if module.__name__.endswith(f".{name}") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

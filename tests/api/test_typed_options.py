@@ -21,8 +21,9 @@ from mot_dinov3.pipeline.config import TrackConfig
 
 RIGHT = """
 import mot_dinov3
-from mot_dinov3 import Pipeline, track, track_gallery, track_video
+from mot_dinov3 import Pipeline, errors, track, track_gallery, track_video
 
+errors.ConfigError("text").remedy
 for frame, rows in Pipeline.from_options(source=0, det="motion", line=["a"], classes=[0, "car"], frame_rate="auto"):
     frame.index, rows.xyxy
 track(source="in.mp4", conf=0.3, precision=None).lines()
@@ -37,7 +38,7 @@ WRONG = {
     'track_gallery(video="v.mp4")': 'Missing named argument "dets_json"',
     "mot_dinov3.trak": 'Module has no attribute "trak"',
 }
-CHECKED = ("__init__.py", "api/__init__.py", "api/options.py", "pipeline/summary.py", "core/structures/__init__.py")
+CHECKED = ("__init__.py", "api/__init__.py", "api/options.py", "pipeline/summary.py", "core/errors.py")
 
 
 def generator(repo: Path) -> ModuleType:
@@ -150,5 +151,6 @@ def test_public_names_are_importable_and_the_package_loads_nothing() -> None:
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'trak'"):
         mot_dinov3.trak  # type: ignore[attr-defined]  # noqa: B018
-    with pytest.raises(UsageError, match="no input"):
+    with pytest.raises(UsageError, match="no input") as caught:
         mot_dinov3.track()
+    assert isinstance(caught.value, mot_dinov3.errors.MotError)
