@@ -29,8 +29,7 @@ from mot_dinov3.features.base import CropEmbedder, crop_windows, cut
 from mot_dinov3.features.device_crops import DeviceExtractor
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.loading import sample_crops
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import lowest_safe_precision
+from mot_dinov3.features.network import NetworkExtractor, TorchRuntime, lowest_safe_precision
 from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
@@ -77,12 +76,12 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
         xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
         windows = crop_windows(xyxy, *image.shape[1::-1], pad=config.crop_pad, square=name == "dino")
         opencv = unit_rows(here.extract(cut(image, windows)))
-        cosines += np.einsum("nd,nd->n", opencv, unit_rows(there.look(image)(windows))).tolist()
+        cosines += np.einsum("nd,nd->n", opencv, unit_rows(there.prepare(image)(windows))).tolist()
         for _ in range(ROUNDS):
             start = time.process_time()
             here.preprocessing.batch(cut(image, windows))
             between = time.process_time()
-            there.prepare(image, windows)
+            there.crops(image, windows)
             spent["opencv"] += between - start
             spent["torch"] += time.process_time() - between
     _, precision = lowest_safe_precision(here.runtime, ("bf16", "fp16"), here.preprocessing.batch(sample_crops()))

@@ -17,13 +17,12 @@ from mot_dinov3.features.base import (
     EmbedderRequest,
     crop_windows,
     cut,
-    look,
+    prepare,
 )
 from mot_dinov3.features.device_crops import DeviceExtractor, resample, taps
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.histogram import HistogramEmbedder
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import lowest_safe_precision
+from mot_dinov3.features.network import NetworkExtractor, TorchRuntime, lowest_safe_precision
 from mot_dinov3.models.devices import DeviceConfig, upload
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
 from mot_dinov3.testing import check_embedder
@@ -103,18 +102,18 @@ def test_a_picture_is_uploaded_once_for_all_calls(checkpoints: Path, picture: np
     embedder = build(CASES[0], checkpoints, batch=2)
     wanted = embedder.embed(picture, BOXES)
     changing = picture.copy()
-    embed = look(embedder, changing)
+    embed = prepare(embedder, changing)
     np.testing.assert_array_equal(embed(BOXES), wanted)
     changing[:] = 0
     np.testing.assert_allclose(embed(BOXES[3:]), wanted[3:], atol=1e-5)
-    assert np.abs(look(embedder, changing)(BOXES[:1]) - wanted[:1]).max() > 1e-3
+    assert np.abs(prepare(embedder, changing)(BOXES[:1]) - wanted[:1]).max() > 1e-3
 
 
 def test_input_is_prepared_in_fp32_and_lies_channels_last() -> None:
     runtime = TorchRuntime(Sums(1.0), device="cpu", precision="fp32")
     wanted = Preprocessing(8, 8, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    found = DeviceExtractor("sums", wanted, runtime, batch=4).prepare(picture, np.array([[0, 0, 8, 8]]))
+    found = DeviceExtractor("sums", wanted, runtime, batch=4).crops(picture, np.array([[0, 0, 8, 8]]))
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(found.numpy(), wanted.batch([picture]), atol=1e-6)
@@ -134,7 +133,7 @@ def test_an_own_way_to_embed_is_not_passed_by(picture: np.ndarray) -> None:
             return np.zeros((len(xyxy), 1), np.float32)
 
     request = EmbedderRequest("", DeviceConfig("cpu"), 0.12, None, None, "cls", 32, Path)
-    assert look(Constant(request), picture)(BOXES).shape == (len(BOXES), 1)
+    assert prepare(Constant(request), picture)(BOXES).shape == (len(BOXES), 1)
 
 
 class Sums(torch.nn.Module):
@@ -232,4 +231,4 @@ def test_real_embeddings_are_those_of_crops_cut_by_opencv(shared: Path) -> None:
     windows = crop_windows(np.concatenate([corner, corner + size], axis=1), 768, 576, pad=0.12, square=False)
     assert len(windows) > 3
     here = unit_rows(extractor.extract(cut(image, windows)))
-    assert np.einsum("nd,nd->n", unit_rows(there.look(image)(windows)), here).min() > 0.999
+    assert np.einsum("nd,nd->n", unit_rows(there.prepare(image)(windows)), here).min() > 0.999

@@ -81,7 +81,7 @@ def test_whole_pictures_are_taken_whole(embedder: Embedder, picture: np.ndarray)
 
 def test_a_picture_without_pixels_is_named(embedder: Embedder, picture: np.ndarray) -> None:
     if embedder.dim:
-        with pytest.raises(InputError, match="picture 1 of 2"):
+        with pytest.raises(InputError, match="image 1 of 2"):
             embedder.embed_images([picture, picture[:0]])
 
 

@@ -39,7 +39,7 @@ def command(video: Path, model: str, **more: object) -> KeypointsOptions:
 def test_the_patch_grid_skips_cls_and_registers(checkpoint: Path) -> None:
     import torch
 
-    from mot_dinov3.features.dense import load_patches
+    from mot_dinov3.features.vision_networks import load_patches
 
     network = load_patches(str(checkpoint))
     assert (network.patch, network.skip) == (16, 5)

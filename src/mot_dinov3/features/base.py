@@ -1,16 +1,18 @@
-"""What every embedder promises, and the one place where crops are cut out of a frame."""
+"""Interface of the embedders, the request that they are built from, and cutting of crops."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, InputError
 from mot_dinov3.core.structures import FloatArray, Image, IntArray, ModelInfo
 from mot_dinov3.core.structures.arrays import unit_rows
@@ -18,29 +20,35 @@ from mot_dinov3.models.devices import DeviceConfig
 
 
 class Embedder(Protocol):
-    """Turns crops of one frame into unit vectors whose cosine says how alike two objects look.
+    """Turns crops of one frame into unit vectors whose cosine tells how similar two objects are.
 
     Attributes:
-        info: What is loaded.
+        info: The loaded model.
         dim: Length of an embedding.
         same_floor: Cosine below which two crops are hardly ever the same object (calibrated per embedder).
+        notices: Lines for the user.
     """
 
     info: ModelInfo
     dim: int
     same_floor: float
+    notices: tuple[str, ...] = ()
 
+    @abstractmethod
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
-        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is survived."""
-        ...
+        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is accepted."""
 
-    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
-        """Return ``(n, dim)`` float32 unit rows for whole BGR pictures (a gallery's), without padding or squaring."""
-        ...
+    @abstractmethod
+    def embed_images(self, images: Sequence[Image]) -> FloatArray:
+        """Return ``(n, dim)`` float32 unit rows for whole BGR images (a gallery's), without padding or squaring.
+
+        Raises:
+            InputError: An image has no pixels.
+        """
 
     def synchronize(self) -> None:
-        """Wait until the device has finished, so that a clock read next is honest."""
-        ...
+        """Wait until the device has finished, so that a clock read next is right; there may be nothing to wait for."""
+        return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,46 +77,42 @@ class EmbedderRequest:
 
 
 class Extractor(Protocol):
-    """The part of an embedder that looks at pixels: a network, or a histogram."""
+    """The part of an embedder that computes on pixels: a network, or a histogram."""
 
+    @abstractmethod
     def extract(self, crops: Sequence[Image]) -> FloatArray:
         """Return ``(n, d)`` float32 features, of any length, for at least one BGR crop of any size."""
-        ...
 
     def synchronize(self) -> None:
-        """Wait until the device has finished."""
-        ...
+        """Wait until the device has finished; there may be nothing to wait for."""
+        return
 
 
-@runtime_checkable
-class LookingExtractor(Extractor, Protocol):
+class FrameCropExtractor(Extractor):
     """An `Extractor` that cuts the crops itself, where its network runs."""
 
-    def look(self, image: Image) -> Callable[[IntArray], FloatArray]:
-        """Return what gives ``(n, d)`` float32 features of at least one ``xyxy`` window of a picture, at any time.
+    @abstractmethod
+    def prepare(self, image: Image) -> Callable[[IntArray], FloatArray]:
+        """Return a function that gives ``(n, d)`` float32 features of at least one ``xyxy`` window of `image`.
 
-        A window is in whole pixels; what it shows outside the picture repeats its nearest edge pixel. The picture must
-        not change meanwhile: it may be prepared once.
+        A window is in whole pixels; outside the image it repeats the nearest edge pixel. The image must not change
+        until the last call.
         """
-        ...
 
 
-class CropEmbedder:
-    """Cuts the crops, hands them to an `Extractor` batch by batch and normalises the rows: what all embedders share.
+class CropEmbedder(Embedder):
+    """Base of the embedders: cuts the crops, passes them to an `Extractor` in batches and normalises the rows.
 
     Args:
-        extractor: What turns crops into features. It is tried once, on a grey picture, to learn the dimension.
-        request: What the user asked for.
-        info: What is loaded.
+        extractor: Turns crops into features. It is run once, on a grey image, to learn the dimension.
+        request: The user's options.
+        info: The loaded model.
         same_floor: See `Embedder`.
         square: The embedder's own choice, used where the user made none.
 
     Attributes:
         extractor: As given.
-        notices: What the user should be told, a line each.
     """
-
-    notices: tuple[str, ...] = ()
 
     def __init__(
         self, extractor: Extractor, request: EmbedderRequest, *, info: ModelInfo, same_floor: float, square: bool
@@ -121,17 +125,15 @@ class CropEmbedder:
         self._batch = request.batch
         self.dim = extractor.extract([np.full((64, 32, 3), 128, np.uint8)]).shape[1]
 
+    @override
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
-        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is survived.
+        """As in `Embedder`; a box that is NaN, inverted or outside gives the embedding of its nearest pixel."""
+        return self.prepare(image)(xyxy)
 
-        A box that is NaN, inverted or outside gives the embedding of the pixel that is nearest to it.
-        """
-        return self.look(image)(xyxy)
-
-    def look(self, image: Image) -> Callable[[FloatArray], FloatArray]:
-        """Return what embeds boxes of a picture as `embed` does; what all its calls have in common is done once."""
+    def prepare(self, image: Image) -> Callable[[FloatArray], FloatArray]:
+        """Return a function that embeds boxes of `image` as `embed` does; work common to all calls is done once."""
         height, width = image.shape[:2]
-        features = self.extractor.look(image) if isinstance(self.extractor, LookingExtractor) else None
+        features = self.extractor.prepare(image) if isinstance(self.extractor, FrameCropExtractor) else None
 
         def embed(xyxy: FloatArray) -> FloatArray:
             windows = crop_windows(xyxy, width, height, pad=self._pad, square=self._square)
@@ -141,19 +143,15 @@ class CropEmbedder:
 
         return embed
 
-    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
-        """Return ``(n, dim)`` float32 unit rows for whole BGR pictures, without padding or squaring.
+    @override
+    def embed_images(self, images: Sequence[Image]) -> FloatArray:
+        for number, image in enumerate(images):
+            if image.size == 0:
+                raise InputError(f"image {number} of {len(images)} to embed has no pixels")
+        return self._rows(len(images), lambda start, stop: images[start:stop])
 
-        Raises:
-            InputError: A picture has no pixels.
-        """
-        for number, picture in enumerate(pictures):
-            if picture.size == 0:
-                raise InputError(f"image {number} of {len(pictures)} to embed has no pixels")
-        return self._rows(len(pictures), lambda start, stop: pictures[start:stop])
-
+    @override
     def synchronize(self) -> None:
-        """Wait until the device has finished, so that a clock read next is honest."""
         self.extractor.synchronize()
 
     def _rows(self, count: int, crops: Callable[[int, int], Sequence[Image]]) -> FloatArray:
@@ -164,24 +162,24 @@ class CropEmbedder:
         return rows
 
 
-def look(embedder: Embedder, image: Image) -> Callable[[FloatArray], FloatArray]:
-    """Return what embeds boxes of a picture, which must not change meanwhile: it may be prepared once for all calls."""
+def prepare(embedder: Embedder, image: Image) -> Callable[[FloatArray], FloatArray]:
+    """Return a function that embeds boxes of `image`, which must not change until its last call."""
     if isinstance(embedder, CropEmbedder) and type(embedder).embed is CropEmbedder.embed:
-        return embedder.look(image)
+        return embedder.prepare(image)
     return functools.partial(embedder.embed, image)
 
 
 def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, square: bool) -> IntArray:
-    """Return the ``(n, 4)`` whole-pixel windows to cut for boxes in a `width` × `height` picture.
+    """Return the ``(n, 4)`` whole-pixel windows to cut for boxes in a `width` × `height` image.
 
-    A box is widened by `pad` of its size on each side and clipped at the picture's edges. Where `square` is set, its
-    shorter side then grows to the longer one around the centre, and the window is shifted back into the picture, so
-    that it shows real surroundings; it reaches beyond an edge only where the picture is narrower than the window.
-    Every window holds at least one pixel of the picture, whatever the box was.
+    A box is widened by `pad` of its size on each side and clipped at the image's edges. Where `square` is set, its
+    shorter side then grows to the longer one around the centre, and the window is shifted back into the image, so
+    that it shows real surroundings; it reaches beyond an edge only where the image is narrower than the window.
+    Every window holds at least one pixel of the image, whatever the box was.
     """
     limit = np.array([width, height, width, height], np.float64)
     boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
-    # Clipping to a picture's size around the picture first keeps infinite coordinates out of the sums below.
+    # Clipping to a image's size around the image first keeps infinite coordinates out of the sums below.
     boxes = np.clip(np.nan_to_num(boxes, nan=0.0, posinf=np.inf, neginf=-np.inf), -limit, 2 * limit)
     margin = pad * np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     low = np.floor(np.clip(boxes[:, :2] - margin, 0, limit[:2] - 1))
@@ -195,7 +193,7 @@ def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, squar
 
 
 def cut(image: Image, windows: IntArray) -> list[Image]:
-    """Return the pixels of each ``xyxy`` window; what lies outside the picture repeats its nearest edge pixel."""
+    """Return the pixels of each ``xyxy`` window; what lies outside the image repeats its nearest edge pixel."""
     height, width = image.shape[:2]
     crops = []
     for x1, y1, x2, y2 in windows.tolist():

@@ -1,19 +1,18 @@
-"""CLIP's picture embeddings."""
+"""CLIP's image embeddings."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, folder_files, open_network
-from mot_dinov3.models.pretrained import fit_to_patches, load_weights, read_config, read_preprocessing
+from mot_dinov3.features.loading import LoadedNetwork, open_folder
+from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
 
 FAMILIES = ("clip", "clip_vision_model")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
-# CLIP's picture embeddings lie in a narrow cone: hardly two photographs fall below this. Not measured on tracks.
+# CLIP's image embeddings lie in a narrow cone: hardly two photographs fall below this. Not measured on tracks.
 SAME_FLOOR = 0.5
 
 
@@ -26,21 +25,19 @@ class ClipEmbedder(CropEmbedder):
         request: Of which `pooling` does not matter.
 
     Raises:
-        ModelError: The model cannot be had or does not fit.
+        ModelError: The model is not available or does not fit.
     """
 
     def __init__(self, request: EmbedderRequest) -> None:
-        folder = request.locate(request.model)
-        source = NetworkSource("clip", folder_files(folder), lambda: _load(folder, request))
-        opened = open_network(source, request)
+        opened = open_folder("clip", request, _load)
         super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
         self.notices = opened.notices
 
 
 def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
-    import transformers  # seconds: only once the model is known to be at hand, and only where it must be loaded
+    import transformers  # seconds: only once the model is known to be available, and only where it must be loaded
 
-    from mot_dinov3.features.pooling import ImageEmbeds
+    from mot_dinov3.features.vision_networks import ImageEmbeds
 
     whole = read_config(folder, request.model, FAMILIES)
     config = whole
@@ -49,6 +46,5 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
         config.projection_dim = whole.projection_dim  # the two may differ on paper; the weights follow this one
     network = load_weights(transformers.CLIPVisionModelWithProjection, config, folder, request.model)
     preprocessing = read_preprocessing(folder, side=int(config.image_size), mean=MEAN, std=STD)
-    height, width = fit_to_patches(preprocessing, request.size, int(config.patch_size))
-    preprocessing = dataclasses.replace(preprocessing, height=height, width=width)
+    preprocessing = preprocessing.resized(request.size, int(config.patch_size))
     return LoadedNetwork(ImageEmbeds(network), preprocessing, whole.model_type)

@@ -13,13 +13,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.features.base import FrameCropExtractor
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.models.devices import upload
 from mot_dinov3.models.pretrained import Preprocessing
 
 
-class DeviceExtractor(NetworkExtractor):
+class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
     """A `NetworkExtractor` that uploads a picture once and cuts its crops on the network's device.
 
     Args:
@@ -40,8 +42,9 @@ class DeviceExtractor(NetworkExtractor):
         self._gain = upload(np.float32(preprocessing.scale) / std, runtime.device)
         self._offset = upload(mean / std, runtime.device)
 
-    def look(self, image: Image) -> Callable[[IntArray], FloatArray]:
-        """Return what gives the ``(n, d)`` features of at least one ``xyxy`` window of a picture, uploaded when needed.
+    @override
+    def prepare(self, image: Image) -> Callable[[IntArray], FloatArray]:
+        """As in `FrameCropExtractor`; the image is uploaded by the first call.
 
         The batches are queued one after another, and copied back together: that is the only wait.
         """
@@ -59,7 +62,7 @@ class DeviceExtractor(NetworkExtractor):
 
         return features
 
-    def prepare(self, image: Image, windows: IntArray) -> torch.Tensor:
+    def crops(self, image: Image, windows: IntArray) -> torch.Tensor:
         """Return ``(n, 3, height, width)`` float32 normalised RGB, on the device, for windows of a BGR picture."""
         with torch.inference_mode():
             return self._prepared(upload(image, self._torch.device), windows)

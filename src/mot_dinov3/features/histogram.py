@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
-from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
+from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, Extractor
 from mot_dinov3.models.pretrained import resize_into
 
 HEIGHT, WIDTH = 64, 32  # pixels every crop is brought to
@@ -38,7 +39,7 @@ class HistogramEmbedder(CropEmbedder):
         super().__init__(StripeHistogram(), request, info=ModelInfo("histogram"), same_floor=SAME_FLOOR, square=False)
 
 
-class StripeHistogram:
+class StripeHistogram(Extractor):
     """The `Extractor`: all crops of a batch in one count."""
 
     def __init__(self) -> None:
@@ -55,6 +56,7 @@ class StripeHistogram:
             level * VALUES // 256,
         )
 
+    @override
     def extract(self, crops: Sequence[Image]) -> FloatArray:
         """Return ``(n, STRIPES · BINS)`` float32: the square roots of the stripes' histograms."""
         import cv2
@@ -68,6 +70,3 @@ class StripeHistogram:
         weight = np.broadcast_to(self._weight, cell.shape)
         counts = np.bincount(cell.ravel(), weight.ravel(), minlength=count * STRIPES * BINS)
         return np.sqrt(counts, dtype=np.float64).astype(np.float32).reshape(count, STRIPES * BINS)
-
-    def synchronize(self) -> None:
-        """Do nothing: numpy does not run ahead."""

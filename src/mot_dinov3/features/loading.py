@@ -1,4 +1,4 @@
-"""From a torch network to an `Extractor`: in OpenVINO where that is faster and gives the same, else in torch."""
+"""Extractors from torch networks: in OpenVINO where that is faster and gives the same embeddings, else in torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.base import EmbedderRequest, Extractor, cut
-from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
-from mot_dinov3.features.precision import LEAST_COSINE, lowest_safe_precision
-from mot_dinov3.models.conversion import CheckResult, Converted, convert_cached, photographs
+from mot_dinov3.features.network import LEAST_COSINE, NetworkExtractor, TorchRuntime, lowest_safe_precision
+from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, convert_cached, photographs
 from mot_dinov3.models.devices import DevicePlan, gpu_precisions, is_gpu, plan_run, resolve_precision
 from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
 from mot_dinov3.models.pretrained import Preprocessing, resize_into
@@ -22,21 +22,21 @@ from mot_dinov3.models.pretrained import Preprocessing, resize_into
 if TYPE_CHECKING:
     import torch
 
-# People and a bus in the photographs that the check looks at: xyxy pixels, as a detector frames them.
+# People and a bus in the photographs that conversions are checked on: xyxy pixels, as a detector frames them.
 CROPS = (
     ((50, 400, 245, 903), (223, 405, 345, 862), (669, 380, 809, 880), (22, 231, 805, 756)),
     ((123, 197, 1111, 711), (747, 41, 1142, 712), (437, 437, 524, 714), (780, 60, 1000, 330)),
 )
-FAR = 5  # each crop is looked at once more with every FARth pixel: people in the distance
+FAR = 5  # each crop is embedded once more with every FARth pixel: people in the distance
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedNetwork:
-    """A network as its weights give it.
+    """A network with its weights.
 
     Attributes:
         module: Maps normalised ``(n, 3, h, w)`` to ``(n, d)``, float32, on the CPU.
-        preprocessing: What its input looks like.
+        preprocessing: Makes its input.
         kind: Its architecture.
         channels_last: Whether it is made of convolutions, which run faster in that memory layout.
     """
@@ -49,13 +49,13 @@ class LoadedNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSource:
-    """Where a network comes from.
+    """Origin of a network.
 
     Attributes:
         name: Registry name of the embedder.
-        files: All that its content depends on.
+        files: Files that its content depends on.
         load: Loads it.
-        torch_precision: What ``auto`` means in torch on a CPU; empty for what is fast there.
+        torch_precision: Meaning of ``auto`` in torch on a CPU; empty for what is fast there.
         details: More facts about it, plain JSON values.
     """
 
@@ -71,9 +71,9 @@ class OpenedNetwork:
     """A network ready to embed.
 
     Attributes:
-        extractor: It.
-        info: What it is.
-        notices: What the user should be told, a line each.
+        extractor: The network with its preprocessing.
+        info: The loaded model.
+        notices: Lines for the user.
     """
 
     extractor: Extractor
@@ -81,9 +81,20 @@ class OpenedNetwork:
     notices: tuple[str, ...] = ()
 
 
-def folder_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that its network depends on."""
-    return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+def open_folder(
+    name: str, request: EmbedderRequest, load: Callable[[Path, EmbedderRequest], LoadedNetwork], **details: Any
+) -> OpenedNetwork:
+    """Open a transformers model, given as a folder or by its hub id, as `open_network` does.
+
+    Args:
+        name: Registry name of the embedder.
+        request: The user's options.
+        load: Loads the network from its folder.
+        details: See `NetworkSource`.
+    """
+    folder = request.locate(request.model)
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+    return open_network(NetworkSource(name, files, lambda: load(folder, request), details=details), request)
 
 
 def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwork:
@@ -91,7 +102,7 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
 
     Raises:
         ModelError: It cannot be loaded or does not fit.
-        UsageError: The device, the precision or OpenVINO is not to be had.
+        UsageError: The device, the precision or OpenVINO is not available.
     """
     plan = plan_run(request.device)
     spec = EmbedderConversion(source, request)
@@ -129,16 +140,15 @@ def _in_torch(
     return OpenedNetwork(extractor, info, notices)
 
 
-class EmbedderConversion:
-    """How an embedder's network is converted, and checked on crops of photographs.
+class EmbedderConversion(ConversionSpec):
+    """Conversion of an embedder's network, checked on crops of photographs.
 
     Args:
-        source: Where it comes from.
-        request: What the user asked for.
+        source: Origin of the network.
+        request: The user's options.
     """
 
     libraries: Sequence[str] = ("transformers",)
-    situation = ""
 
     def __init__(self, source: NetworkSource, request: EmbedderRequest) -> None:
         self.source = source
@@ -163,13 +173,8 @@ class EmbedderConversion:
             self._loaded = self.source.load()
         return self._loaded
 
+    @override
     def convert(self) -> Converted:
-        """Load and convert the network.
-
-        Raises:
-            ConversionError: OpenVINO cannot run it.
-            ModelError: It cannot be loaded, or gives nothing usable.
-        """
         self._original()  # refuses what gives nothing usable
         loaded = self.loaded()
         prepared = loaded.preprocessing
@@ -177,8 +182,8 @@ class EmbedderConversion:
         model = convert(loaded.module, _pixels(prepared), example=size, size=size)
         return Converted(model, {"kind": loaded.kind, "size": list(size)})
 
+    @override
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
-        """Compare its embeddings of crops with those of the original."""
         crops = sample_crops()
         wanted = unit_rows(self._original().extract(crops))
         given = unit_rows(OpenVinoExtractor(network, *facts["size"]).extract(crops))
@@ -191,11 +196,11 @@ class EmbedderConversion:
         return NetworkExtractor(self.name, loaded.preprocessing, runtime)
 
 
-class OpenVinoExtractor:
+class OpenVinoExtractor(Extractor):
     """An `Extractor` made of a converted network, which prepares the pixels itself.
 
     Args:
-        network: It.
+        network: The network.
         height: Pixels of its input.
         width: Pixels of its input.
     """
@@ -204,11 +209,11 @@ class OpenVinoExtractor:
         self._network = network
         self._size = (height, width)
 
+    @override
     def extract(self, crops: Sequence[Image]) -> FloatArray:
-        """Return ``(n, d)`` float32 features of BGR crops."""
         pixels = resize_into(crops, *self._size)
         rows, start = [], 0
-        # Every new number of pictures costs a preparation of its own, so only powers of two are ever used.
+        # Every new number of images costs a preparation of its own, so only powers of two are ever used.
         while start < len(pixels):
             count = 1 << ((len(pixels) - start).bit_length() - 1)
             features = self._network.run(pixels[start : start + count])[0]
@@ -216,15 +221,10 @@ class OpenVinoExtractor:
             start += count
         return np.concatenate(rows)
 
-    def synchronize(self) -> None:
-        """Do nothing: `extract` returns when it is done."""
-
 
 def sample_crops() -> list[Image]:
     """Return crops of photographs, near and far."""
-    near = [
-        crop for picture, windows in zip(photographs(), CROPS) for crop in cut(picture, np.array(windows, np.int64))
-    ]
+    near = [crop for image, windows in zip(photographs(), CROPS) for crop in cut(image, np.array(windows, np.int64))]
     return near + [np.ascontiguousarray(crop[::FAR, ::FAR]) for crop in near]
 
 

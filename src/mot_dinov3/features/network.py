@@ -1,41 +1,51 @@
-"""Running a network on crops: preprocessing as its weights want it, and the runtimes that execute it."""
+"""Networks run on crops: their preprocessing, their execution in torch, and the lowest precision that is safe."""
 
 from __future__ import annotations
 
 import copy
+import logging
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import FloatArray, Image
+from mot_dinov3.core.structures.arrays import unit_rows
+from mot_dinov3.features.base import Extractor
 from mot_dinov3.models.devices import torch_dtype
 from mot_dinov3.models.pretrained import Preprocessing
 
 if TYPE_CHECKING:
     import torch
 
+LEAST_COSINE = 0.999
+"""Between the embeddings of a crop by the original network and by the converted or lower-precision one."""
+
+log = logging.getLogger(__name__)
+
 
 class Runtime(Protocol):
     """Executes a network."""
 
+    @abstractmethod
     def run(self, batch: FloatArray) -> FloatArray:
         """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
-        ...
 
     def synchronize(self) -> None:
-        """Wait until the device has finished."""
-        ...
+        """Wait until the device has finished; `run` may have done so already."""
+        return
 
 
-class NetworkExtractor:
+class NetworkExtractor(Extractor):
     """An `Extractor` made of preprocessing and a runtime.
 
     Args:
         name: The model, for messages.
-        preprocessing: What its input looks like.
-        runtime: What executes it.
+        preprocessing: Makes its input.
+        runtime: Executes it.
 
     Attributes:
         preprocessing: As given.
@@ -60,16 +70,16 @@ class NetworkExtractor:
                 remedy="the weights are damaged, or they are not an embedding network",
             )
 
+    @override
     def extract(self, crops: Sequence[Image]) -> FloatArray:
-        """Return ``(n, d)`` float32 features of BGR crops."""
         return self.runtime.run(self.preprocessing.batch(crops))
 
+    @override
     def synchronize(self) -> None:
-        """Wait until the device has finished."""
         self.runtime.synchronize()
 
 
-class TorchRuntime:
+class TorchRuntime(Runtime):
     """Executes a torch module.
 
     Args:
@@ -80,7 +90,7 @@ class TorchRuntime:
 
     Attributes:
         module: The module, in place, in the number format and layout asked for.
-        device: Where it is.
+        device: Device that it is on.
     """
 
     def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:
@@ -100,8 +110,8 @@ class TorchRuntime:
         module = copy.deepcopy(self.module)
         return TorchRuntime(module, device=str(self.device), precision=precision, channels_last=channels_last)
 
+    @override
     def run(self, batch: FloatArray) -> FloatArray:
-        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         import torch
 
         with torch.inference_mode():
@@ -115,11 +125,42 @@ class TorchRuntime:
         found: torch.Tensor = self.module(pixels.to(self.device, self._dtype, memory_format=self._format))
         return found.float()
 
+    @override
     def synchronize(self) -> None:
-        """Wait until the device has finished."""
         import torch
 
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+
+def lowest_safe_precision(
+    whole: TorchRuntime, precisions: Sequence[str], pixels: FloatArray
+) -> tuple[TorchRuntime, str]:
+    """Return a network in the first precision whose embeddings are those of fp32, and that precision.
+
+    The weights are held in it, so that none is converted while a frame waits, as autocast would do. What that costs a
+    network is not known beforehand (OSNet turns by 0.002 in bf16, a large activation is infinite in fp16), so it is
+    tried.
+
+    Args:
+        whole: The network in fp32.
+        precisions: To be tried, best first; where none passes, it stays in fp32.
+        pixels: ``(n, 3, h, w)`` preprocessed crops to compare on.
+    """
+    wanted = unit_rows(whole.run(pixels))
+    for precision in precisions:
+        if precision == "fp32":
+            break
+        try:
+            shorter = whole.copy_in(precision)
+            rows = shorter.run(pixels)
+        except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
+            log.info("the network does not run in %s: %s", precision, error)
+            continue
+        least = float(np.einsum("nd,nd->n", wanted, unit_rows(rows)).min())
+        if np.isfinite(rows).all() and least >= LEAST_COSINE:
+            return shorter, precision
+        log.info("in %s the cosine to the embedding in fp32 is %.4f at minimum", precision, least)
+    return whole, "fp32"

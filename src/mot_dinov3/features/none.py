@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
-from mot_dinov3.features.base import EmbedderRequest
+from mot_dinov3.features.base import Embedder, EmbedderRequest
 
 
-class NoEmbedder:
+class NoEmbedder(Embedder):
     """Gives ``(n, 0)`` rows.
 
     Args:
@@ -22,13 +23,10 @@ class NoEmbedder:
         self.dim = 0
         self.same_floor = 0.0
 
+    @override
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
-        """Return ``(n, 0)`` float32."""
         return np.zeros((len(xyxy), 0), np.float32)
 
-    def embed_images(self, pictures: Sequence[Image]) -> FloatArray:
-        """Return ``(n, 0)`` float32."""
-        return np.zeros((len(pictures), 0), np.float32)
-
-    def synchronize(self) -> None:
-        """Do nothing."""
+    @override
+    def embed_images(self, images: Sequence[Image]) -> FloatArray:
+        return np.zeros((len(images), 0), np.float32)

@@ -105,7 +105,7 @@ def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Loaded:
+class _ExportedNetwork:
     kind: str
     runtime: Runtime
     size: tuple[int, int]
@@ -113,23 +113,23 @@ class _Loaded:
     precision: str
 
 
-def _load_exported(path: Path, request: EmbedderRequest) -> _Loaded:
+def _load_exported(path: Path, request: EmbedderRequest) -> _ExportedNetwork:
     """Return a network in a form that a runtime other than torch executes."""
     from mot_dinov3.features import runtimes
 
     if path.suffix == ".onnx":
         onnx = runtimes.OnnxRuntime(path, request.device)
-        return _Loaded("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
+        return _ExportedNetwork("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
     if path.suffix == ".tflite":
         lite = runtimes.LiteRuntime(path, request.device)
-        return _Loaded("tflite", lite, _input_size(lite.size, request), "cpu", "fp32")
+        return _ExportedNetwork("tflite", lite, _input_size(lite.size, request), "cpu", "fp32")
     if path.suffix == ".engine":
         from mot_dinov3.features.tensorrt import TensorRtRuntime
 
         engine = TensorRtRuntime(path, request.device)
-        return _Loaded("engine", engine, _input_size(engine.size, request), engine.device, "fp32")
+        return _ExportedNetwork("engine", engine, _input_size(engine.size, request), engine.device, "fp32")
     vino = runtimes.OpenVinoRuntime(path, request.device.precision)
-    return _Loaded("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
+    return _ExportedNetwork("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
 
 
 def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tuple[int, int]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
-from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, folder_files, open_network
+from mot_dinov3.features.loading import LoadedNetwork, open_folder
 from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
 
 SIDE = 224
 
-# Features after a ReLU are never negative, so that any two pictures are fairly alike. Not measured on tracks.
+# Features after a ReLU are never negative, so that any two images are fairly alike. Not measured on tracks.
 SAME_FLOOR = 0.5
 
 
@@ -24,25 +23,21 @@ class ResnetEmbedder(CropEmbedder):
         request: Of which `pooling` does not matter.
 
     Raises:
-        ModelError: The model cannot be had or does not fit.
+        ModelError: The model is not available or does not fit.
     """
 
     def __init__(self, request: EmbedderRequest) -> None:
-        folder = request.locate(request.model)
-        source = NetworkSource("resnet", folder_files(folder), lambda: _load(folder, request))
-        opened = open_network(source, request)
+        opened = open_folder("resnet", request, _load)
         super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
         self.notices = opened.notices
 
 
 def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
-    import transformers  # seconds: only once the model is known to be at hand, and only where it must be loaded
+    import transformers  # seconds: only once the model is known to be available, and only where it must be loaded
 
-    from mot_dinov3.features.pooling import Pooled
+    from mot_dinov3.features.vision_networks import Pooled
 
     config = read_config(folder, request.model, ("resnet",))
     network = load_weights(transformers.ResNetModel, config, folder, request.model)
-    preprocessing = read_preprocessing(folder, side=SIDE)
-    height, width = request.size or (preprocessing.height, preprocessing.width)
-    preprocessing = dataclasses.replace(preprocessing, height=height, width=width)
+    preprocessing = read_preprocessing(folder, side=SIDE).resized(request.size)
     return LoadedNetwork(Pooled(network), preprocessing, config.model_type, channels_last=True)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError, first_line
 from mot_dinov3.core.structures import FloatArray
+from mot_dinov3.features.network import Runtime
 from mot_dinov3.models import openvino
 from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is asked for and built in, else on the CPU.
 
     Attributes:
@@ -52,18 +54,15 @@ class OnnxRuntime:
         self._name = inputs[0].name
         self._batch, self.size = picture_shape(path, inputs[0].shape if len(inputs) == 1 else ())
 
+    @override
     def run(self, batch: FloatArray) -> FloatArray:
-        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         try:
             return in_batches(batch, self._batch, lambda rows: self._session.run(None, {self._name: rows})[0])
         except self._errors as error:
             raise damaged(self._path, error) from error
 
-    def synchronize(self) -> None:
-        """Do nothing: `run` returns when it is done."""
 
-
-class OpenVinoRuntime:
+class OpenVinoRuntime(Runtime):
     """Executes an OpenVINO network on the CPU.
 
     Attributes:
@@ -91,15 +90,12 @@ class OpenVinoRuntime:
         shape = [side.get_length() if side.is_static else None for side in port.partial_shape]
         self._batch, self.size = picture_shape(path, shape)
 
+    @override
     def run(self, batch: FloatArray) -> FloatArray:
-        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         return in_batches(batch, self._batch, lambda rows: self._network(rows)[0])
 
-    def synchronize(self) -> None:
-        """Do nothing: `run` returns when it is done."""
 
-
-class LiteRuntime:
+class LiteRuntime(Runtime):
     """Executes a ``.tflite`` network with LiteRT on the CPU.
 
     Attributes:
@@ -126,8 +122,8 @@ class LiteRuntime:
         self._batch, self.size = picture_shape(path, inputs[0]["shape"].tolist() if len(inputs) == 1 else ())
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
+    @override
     def run(self, batch: FloatArray) -> FloatArray:
-        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         try:
             return in_batches(batch, self._batch, self._call)
         except (RuntimeError, ValueError) as error:
@@ -137,9 +133,6 @@ class LiteRuntime:
         self._network.set_tensor(self._input, rows)
         self._network.invoke()
         return np.asarray(self._network.get_tensor(self._output))
-
-    def synchronize(self) -> None:
-        """Do nothing: `run` returns when it is done."""
 
 
 def check_precision(path: Path, device: DeviceConfig) -> None:

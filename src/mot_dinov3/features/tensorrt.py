@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.core.structures import FloatArray
+from mot_dinov3.features.network import Runtime
 from mot_dinov3.features.runtimes import check_precision, damaged, in_batches, picture_shape
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -35,7 +37,7 @@ def load_tensorrt(what: str) -> Any:
     return tensorrt
 
 
-class TensorRtRuntime:
+class TensorRtRuntime(Runtime):
     """Executes an ``.engine`` file on the current CUDA device; torch holds the memory.
 
     Attributes:
@@ -75,8 +77,8 @@ class TensorRtRuntime:
         self._stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.device = f"cuda:{torch.cuda.current_device()}"
 
+    @override
     def run(self, batch: FloatArray) -> FloatArray:
-        """Return ``(n, d)`` float32 features of a preprocessed ``(n, 3, h, w)`` batch."""
         if self._batch is not None or len(batch) <= self._largest:
             return in_batches(batch, self._batch, self._call)
         parts = [self._call(batch[at : at + self._largest]) for at in range(0, len(batch), self._largest)]
@@ -96,6 +98,3 @@ class TensorRtRuntime:
             raise damaged(self._path, RuntimeError("TensorRT could not execute it"))
         self._stream.synchronize()
         return np.asarray(features.cpu().numpy()).reshape(len(rows), -1)
-
-    def synchronize(self) -> None:
-        """Do nothing: `run` returns when it is done."""

@@ -22,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants its input to look like; it travels with the weights.
+    """Preprocessing that a network was trained with; it is stored beside the weights.
 
     Attributes:
         height: Pixels of the input.
@@ -48,6 +48,11 @@ class Preprocessing:
             plane -= np.float32(self.mean[channel] / self.std[channel])
         return out
 
+    def resized(self, size: tuple[int, int] | None, patch: int = 1) -> Preprocessing:
+        """Return the preprocessing with an input of ``(height, width)`` `size` or its own, in whole patches."""
+        height, width = (max(round(side / patch), 1) * patch for side in size or (self.height, self.width))
+        return dataclasses.replace(self, height=height, width=width)
+
 
 def resize_into(crops: Sequence[Image], height: int, width: int) -> Image:
     """Return the crops as one ``(n, height, width, 3)`` uint8 batch: averaged where they shrink, linear where not."""
@@ -60,7 +65,7 @@ def resize_into(crops: Sequence[Image], height: int, width: int) -> Image:
     return batch
 
 
-# What a checkpoint may lack: it plays no part in an embedding.
+# Tensors that a checkpoint may lack: they play no part in an embedding.
 UNUSED = ("mask_token",)
 
 
@@ -68,10 +73,10 @@ def read_config(folder: Path, model: str, families: Collection[str], *, advice: 
     """Return the transformers config of the model in `folder`.
 
     Args:
-        folder: Where config.json is.
+        folder: Contains config.json.
         model: The model as the user named it, for messages.
         families: Valid ``model_type`` values.
-        advice: What errors recommend.
+        advice: Remedies of errors.
 
     Raises:
         UnsupportedModelError: The installed transformers does not know its architecture.
@@ -102,8 +107,8 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
 
     Args:
         network: The transformers class to load.
-        config: What `read_config` returned.
-        folder: Where the weights are.
+        config: See `read_config`.
+        folder: Contains the weights.
         model: The model as the user named it, for messages.
 
     Raises:
@@ -171,12 +176,6 @@ def read_preprocessing(
         )
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"'{path}' cannot be used: {first_line(error)}", remedy="download the model again") from error
-
-
-def fit_to_patches(preprocessing: Preprocessing, size: tuple[int, int] | None, patch: int) -> tuple[int, int]:
-    """Return the input's ``(height, width)``: the wanted size or the model's own, in whole patches."""
-    height, width = size or (preprocessing.height, preprocessing.width)
-    return max(round(height / patch), 1) * patch, max(round(width / patch), 1) * patch
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

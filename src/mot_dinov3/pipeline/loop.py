@@ -17,7 +17,7 @@ from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.features.base import Embedder, look
+from mot_dinov3.features.base import Embedder, prepare
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
 from mot_dinov3.pipeline.second_pass import LinkedPass
@@ -236,7 +236,7 @@ class _Outputs:
 
 def embeds_rows(embedder: Embedder, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
     """Return what embeds the given rows of a frame, and returns when the device has finished."""
-    prepared = functools.cache(lambda: look(embedder, frame.pixels()))
+    prepared = functools.cache(lambda: prepare(embedder, frame.pixels()))
 
     def embed(rows: IntArray) -> FloatArray:
         embedded = prepared()(detections.xyxy[rows])

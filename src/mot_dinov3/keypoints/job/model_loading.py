@@ -72,7 +72,7 @@ def _load_patches(model: str) -> Any:
     from mot_dinov3.models.hub import locate
 
     locate(model)
-    from mot_dinov3.features.dense import load_patches
+    from mot_dinov3.features.vision_networks import load_patches
 
     return load_patches(model)
 
@@ -80,7 +80,7 @@ def _load_patches(model: str) -> Any:
 def _load_convnet(weights: str, *, trust: bool) -> Any:
     """Load a plain network's state dict, or an Ultralytics model, to run layer by layer."""
     from mot_dinov3.detectors.yolo import network_layers
-    from mot_dinov3.features.dense import LayerOutputs, is_plain, load_mobilenet
+    from mot_dinov3.features.vision_networks import LayerOutputs, is_plain, load_mobilenet
 
     path = Path(weights)
     return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path, trust=trust))

@@ -1,4 +1,7 @@
-"""Networks that give a feature per place instead of one per picture: DINO's patch tokens, a convnet's layers."""
+"""Torch modules that give one vector per image, or a feature per place: patch tokens, a convnet's layers.
+
+Imports torch: only what loads a network imports this.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,53 @@ from mot_dinov3.models.hub import locate
 from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
 
 PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
+
+
+class TokenPooling(torch.nn.Module):
+    """Reduces a network's tokens, ordered CLS, registers, patches, to one vector.
+
+    Args:
+        network: Gives ``last_hidden_state`` of shape ``(n, 1 + registers + patches, d)``.
+        pooling: ``cls`` or ``mean``, the latter of the patch tokens alone.
+        registers: Number of register tokens. (A ConvNeXt has none; its CLS token is its pooled map.)
+    """
+
+    def __init__(self, network: Any, pooling: str, *, registers: int) -> None:
+        super().__init__()
+        self.network = network
+        self._mean = pooling == "mean"
+        self._first_patch = 1 + registers
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
+        tokens: torch.Tensor = self.network(pixel_values=pixels).last_hidden_state
+        return tokens[:, self._first_patch :].float().mean(1) if self._mean else tokens[:, 0]
+
+
+class ImageEmbeds(torch.nn.Module):
+    """Picks the projected embedding; position embeddings are interpolated where the input's size asks for it."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
+        side = self.network.config.image_size
+        other = tuple(pixels.shape[2:]) != (side, side)
+        return self.network(pixel_values=pixels, interpolate_pos_encoding=other).image_embeds
+
+
+class Pooled(torch.nn.Module):
+    """Picks the pooled features."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
+        return self.network(pixel_values=pixels).pooler_output.flatten(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +87,7 @@ class PatchNetwork:
     std: tuple[float, float, float]
 
     def grid(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the ``(gh, gw, d)`` patch tokens of a ``(1, 3, h, w)`` normalised picture; h, w whole patches."""
+        """Return the ``(gh, gw, d)`` patch tokens of a ``(1, 3, h, w)`` normalised image; h, w whole patches."""
         tokens = self.module(pixel_values=pixels).last_hidden_state[0, self.skip :]
         return tokens.reshape(pixels.shape[2] // self.patch, pixels.shape[3] // self.patch, -1)
 
