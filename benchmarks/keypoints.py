@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
-from mot_dinov3.keypoints.job.passes import Parts
+from mot_dinov3.keypoints.instance import MethodParts
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
-from mot_dinov3.keypoints.point_flow import Picture, follow
+from mot_dinov3.keypoints.point_flow import FlowFrame, follow
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -77,8 +78,13 @@ def command(video: Path, name: str, args: argparse.Namespace, *, masks: str) -> 
     """Return the job for one video."""
     start, stop = RANGE[name]
     backend = args.backend or ("convnet" if args.weights else "gradient")
-    job = KeypointJobConfig(video=str(video), backend=backend, weights=args.weights, start_frame=start, end_frame=stop)
-    return KeypointsOptions(job, DeviceConfig(device=args.device), KeypointConfig(masks=masks))
+    job = KeypointJobConfig(video=str(video), start_frame=start, end_frame=stop)
+    return KeypointsOptions(
+        job,
+        BackendConfig(backend=backend, weights=args.weights),
+        DeviceConfig(device=args.device),
+        KeypointConfig(masks=masks),
+    )
 
 
 def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) -> str:
@@ -95,11 +101,11 @@ def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) ->
             passes = job.pipeline.passes
             if level < STAGES.index("+descriptors"):
                 passes.backend = None
-            passes.parts = Parts(
-                anchored=level >= STAGES.index("+anchors"), structured=level >= STAGES.index("+structure")
+            passes.parts = MethodParts(
+                alignment=level >= STAGES.index("+anchors"), skeleton=level >= STAGES.index("+structure")
             )
             job.run()
-            result = read_regions(job.place.table)
+            result = read_regions(job.paths.table)
         seconds = time.perf_counter() - start
     frames = len({k[0] for k in result})
     return f"{cells(score(truth, result, given))} | {frames / seconds:.1f}"
@@ -120,7 +126,7 @@ def run_seeds(name: str, args: argparse.Namespace, truth: Places) -> None:
             job.run()
             followed = {k[1:] for k in truth if seed is None or k[0] == seed}
             wanted = {k: v for k, v in truth.items() if k[1:] in followed}
-            rows.append(score(wanted, read_regions(job.place.table), given))
+            rows.append(score(wanted, read_regions(job.paths.table), given))
             print(f"| {'given' if seed is None else seed} | {cells(rows[-1])} |", flush=True)
     print(f"| mean | {cells([statistics.mean(column) for column in zip(*rows)])} |", flush=True)
 
@@ -131,13 +137,13 @@ def plain(job: object, stage: str) -> Places:
     first, bodies = min(run.pipeline.labels.frames.items())  # type: ignore[attr-defined]
     keys = [(b.name, k) for b in bodies for k in b.keypoints]
     xy = np.vstack([b.xy for b in bodies])
-    backend = run.choice.backend  # type: ignore[attr-defined]
+    backend = run.backend  # type: ignore[attr-defined]
     result: Places = {}
     before = templates = None
     spec = run.job  # type: ignore[attr-defined]
     with open_source(SourceConfig(source=spec.video, start_frame=first, end_frame=spec.end_frame)) as frames:
         for frame in frames:
-            picture = Picture.of(frame.index, frame.pixels())
+            picture = FlowFrame.of(frame.index, frame.pixels())
             if stage == "NN":
                 height, width = (s // 32 * 32 for s in picture.grey.shape)
                 dense = backend.describe(np.ascontiguousarray(picture.image[:height, :width]))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from mot_dinov3.keypoints import KeypointConfig, KeypointVideoProcessor
+from mot_dinov3 import KeypointVideoProcessor
+from mot_dinov3.keypoints.config import KeypointConfig
 
 
 def main(video: str, labels: str) -> None:

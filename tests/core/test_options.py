@@ -14,7 +14,7 @@ from mot_dinov3.cli.arguments import add_config_options
 from mot_dinov3.core.errors import ConfigError, UnknownNameError
 from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
 from mot_dinov3.gallery.job.config import GalleryJobConfig
-from mot_dinov3.keypoints.config import KeypointsOptions, SimilarityOptions
+from mot_dinov3.keypoints.job.config import KeypointsOptions, SimilarityOptions
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.trackers.config import TrackerConfig
 

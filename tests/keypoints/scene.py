@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import KeypointRun, build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import VideoWriter
@@ -83,8 +84,10 @@ def document(shapes: list[dict[str, object]], size: tuple[int, int] = SIZE) -> d
 
 def build(video: Path, *, masks: str = "auto", **more: object) -> KeypointRun:
     """Build a job on the weight-free backend."""
-    job = KeypointJobConfig(video=str(video), backend="gradient", **more)  # type: ignore[arg-type]
-    return build_keypoints(KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig(masks=masks)))
+    job = KeypointJobConfig(video=str(video), **more)  # type: ignore[arg-type]
+    return build_keypoints(
+        KeypointsOptions(job, BackendConfig("gradient"), DeviceConfig(device="cpu"), KeypointConfig(masks=masks))
+    )
 
 
 def run(video: Path, **more: object) -> KeypointRun:

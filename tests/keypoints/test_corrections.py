@@ -43,7 +43,7 @@ def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reu
     assert {row["state"] for row in rows} == {"visible"}
     assert scene.errors(video).max() < 3
     assert [outlines(video, frame) for frame in (4, 7, 12, 15, 20)] == [1] * 5
-    assert scene.run(video).choice.backend.calls == 0  # nothing changed: nothing is done again
+    assert scene.run(video).backend.calls == 0  # nothing changed: nothing is done again
     assert scene.rows(video) == rows
     (tmp_path / "v" / "v_keypoints.state.json").unlink()
     assert scene.run(video).pipeline.results.counts.reused == 0
@@ -56,7 +56,7 @@ def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: P
     for frame, moved in ((0, 0.0), (8, 6.0), (16, 0.0)):  # both sides of a moved label disagree
         scene.label(tmp_path / "v", "v", frame, moved=moved)
     scene.run(video)
-    review, doubts = (tmp_path / "v" / f"v_{name}" for name in ("review.csv", "keypoints.doubts.jsonl"))
+    review, log = (tmp_path / "v" / f"v_{name}" for name in ("review.csv", "keypoints.doubts.jsonl"))
     correct(tmp_path / "v", 12, "nose")
     assert scene.run(video).pipeline.results.counts.reused == 16
     corrected = review.read_text()
@@ -68,6 +68,6 @@ def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: P
     (tmp_path / "v" / "v_keypoints.state.json").unlink()
     assert scene.run(video).pipeline.results.counts.reused == 0
     assert review.read_text() == corrected
-    doubts.write_text(doubts.read_text()[:-30])  # as a killed run leaves it: the last frame's scores say it
+    log.write_text(log.read_text()[:-30])  # as a killed run leaves it: the last frame's scores say it
     scene.run(video)
     assert len(review.read_text().splitlines()) == len(corrected.splitlines())

@@ -21,7 +21,7 @@ from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints import cutie as adapter
-from mot_dinov3.keypoints.cutie import CutieMasks, cutie_folder, find_weights, load_cutie
+from mot_dinov3.keypoints.cutie import CutieMaskTracker, cutie_folder, find_weights, load_cutie
 from mot_dinov3.keypoints.job import model_loading
 from mot_dinov3.keypoints.job.wiring import KeypointRun
 from mot_dinov3.video import VideoWriter
@@ -144,7 +144,7 @@ def picture(frame: int, names: tuple[str, ...] = ("left", "right")) -> np.ndarra
     return image
 
 
-def masks(weights: Path) -> CutieMasks:
+def masks(weights: Path) -> CutieMaskTracker:
     return load_cutie(weights, "cpu").new_pass()
 
 
@@ -201,8 +201,7 @@ def two_squares(folder: Path, labelled: tuple[int, ...], frames: int = 10) -> Pa
 
 def off(run: KeypointRun, frame: int) -> float:
     """How many pixels the outlines of a frame are off at most."""
-    place = run.place
-    found = labelme.read_outlines(labelme.frame_path(place.folder, place.stem, frame))
+    found = labelme.read_outlines(labelme.frame_path(run.paths.folder, run.paths.stem, frame))
     assert found.keys() == COLOURS.keys()
     boxes = [(np.vstack(p).min(0), np.vstack(p).max(0), square(n, frame)) for n, p in found.items()]
     return max(float(np.abs([low - s[0], high - s[2]]).max()) for low, high, s in boxes)

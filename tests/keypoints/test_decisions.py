@@ -10,8 +10,7 @@ from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.keypoints import geometry, masks, search_windows
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks
-from mot_dinov3.keypoints.estimate import Estimate
-from mot_dinov3.keypoints.fusion import combine, interpolate
+from mot_dinov3.keypoints.fusion import Estimate, combine, interpolate
 from mot_dinov3.keypoints.skeleton import is_swapped, limb_outliers, symmetry_pairs
 from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 
@@ -98,7 +97,7 @@ def test_search_windows_stay_in_the_map_and_within_the_radius() -> None:
     assert cells[0] == {12 * row + column for row in (3, 4, 5) for column in (1, 2, 3)}
     assert cells[1] == {12 * row + column for row in (0, 1, 2) for column in (0, 1, 2)}
     assert cells[2] == set()
-    np.testing.assert_array_equal(windows.places[0, 0, 0], (12, 28))
+    np.testing.assert_array_equal(windows.centres[0, 0, 0], (12, 28))
     np.testing.assert_array_equal(windows.corner[0], (8, 24))
 
 
@@ -210,5 +209,5 @@ def test_label_propagation_follows_similar_patches() -> None:
     cells[1:3, 1:3] = (0, 1)
     share = (cells[..., 1] > 0).astype(float)
     moved = np.roll(cells, (2, 1), (0, 1))
-    found = masks.propagate([masks.Context(DenseMap(cells, 16.0), share)], DenseMap(moved, 16.0))
+    found = masks.propagate([masks.MaskContext(DenseMap(cells, 16.0), share)], DenseMap(moved, 16.0))
     np.testing.assert_array_equal(found > 0.5, np.roll(share, (2, 1), (0, 1)) > 0.5)

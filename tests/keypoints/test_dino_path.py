@@ -11,7 +11,8 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
@@ -32,8 +33,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(video: Path, model: str, **more: object) -> KeypointsOptions:
-    job = KeypointJobConfig(video=str(video), model=model, backend="dino")
-    return KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig(crop_side=96, **more))  # type: ignore[arg-type]
+    job, backend = KeypointJobConfig(video=str(video)), BackendConfig(model=model, backend="dino")
+    config = KeypointConfig(crop_side=96, **more)  # type: ignore[arg-type]
+    return KeypointsOptions(job, backend, DeviceConfig(device="cpu"), config)
 
 
 def test_the_patch_grid_skips_cls_and_registers(checkpoint: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_run_with_dino_and_its_mask_propagation(checkpoint: Path, tmp_path: Pa
         for x, y in [scene.truth(int(r["frame"]))[r["keypoint"]]]
     ]
     assert np.median(error) < 2
-    assert run.choice.backend.calls >= 2
+    assert run.backend.calls >= 2
     assert str(checkpoint) in "\n".join(run.summary())
 
 
@@ -83,13 +85,13 @@ def test_auto_takes_dino_where_its_folder_is_named(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DINOV3_LOCATION", str(checkpoint))
-    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
-    assert (choice.backend.info.name, choice.backend.info.weights) == ("dino", str(checkpoint))
-    assert choice.notices == ()
+    loaded = build_backend(BackendConfig(), DeviceConfig(device="cpu"))
+    assert (loaded.backend.info.name, loaded.backend.info.weights) == ("dino", str(checkpoint))
+    assert loaded.notices == ()
 
 
 @pytest.fixture
-def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No model folder, no hub, no detector's weights."""
     for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "MOT_DINOV3_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
@@ -99,17 +101,17 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("nothing_at_hand")
+@pytest.mark.usefixtures("nothing_available")
 def test_auto_says_that_it_goes_on_without_weights() -> None:
-    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
-    assert choice.backend.info.name == "gradient"
-    assert choice.notices[0].startswith("backend gradient: DINO is not available")
+    loaded = build_backend(BackendConfig(), DeviceConfig(device="cpu"))
+    assert loaded.backend.info.name == "gradient"
+    assert loaded.notices[0].startswith("backend gradient: DINO is not available")
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("nothing_at_hand")
-def test_auto_takes_the_layers_of_a_detector_that_is_at_hand(shared: Path) -> None:
+@pytest.mark.usefixtures("nothing_available")
+def test_auto_takes_the_layers_of_a_detector_that_is_available(shared: Path) -> None:
     shutil.copyfile(shared / "models" / "yolov8n.pt", "yolov8n.pt")
-    choice = build_backend(KeypointJobConfig(), DeviceConfig(device="cpu"))
-    assert choice.backend.info.name == "convnet"
-    assert "convnet" in choice.notices[0]
+    loaded = build_backend(BackendConfig(), DeviceConfig(device="cpu"))
+    assert loaded.backend.info.name == "convnet"
+    assert "convnet" in loaded.notices[0]

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from keypoints import scene
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Image, ModelInfo
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.job import passes
-from mot_dinov3.keypoints.job.gaps import Gap
-from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.partial_labels import with_outlines
-from mot_dinov3.keypoints.point_flow import Picture
+from mot_dinov3.keypoints.job.loop import Gap
+from mot_dinov3.keypoints.labels import LabelledInstance
+from mot_dinov3.keypoints.partial_labels import complete_outlines
+from mot_dinov3.keypoints.point_flow import FlowFrame
 from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.video import media
 
@@ -76,8 +78,8 @@ def test_the_pictures_to_look_at_are_known_beforehand(video: Path) -> None:
     ticks: list[int] = []
     run = scene.build(video)
     run.run(lambda: bool(ticks.append(1)))
-    assert run.looks - len(ticks) in (0, 1)
-    assert Gap(4, None, 4, None).looks() == 0
+    assert run.frame_visits - len(ticks) in (0, 1)
+    assert Gap(4, None, 4, None).frame_visits() == 0
 
 
 def test_annolid_s_table_has_the_skipped_frames_too(video: Path) -> None:
@@ -95,23 +97,24 @@ def test_annolid_s_table_has_the_skipped_frames_too(video: Path) -> None:
 def test_a_labelled_frame_without_an_outline_takes_that_of_another_one_along() -> None:
     square = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
     points = np.array([[2.0, 2.0], [8.0, 2.0], [5.0, 8.0]])
-    drawn = Body("mouse", 1, ("a", "b", "c"), points, (square,))
+    drawn = LabelledInstance("mouse", 1, ("a", "b", "c"), points, (square,))
     turned = np.stack([100 - points[:, 1], 50 + points[:, 0]], 1)  # a quarter turn
-    later = Body("mouse", 1, ("a", "b", "c"), turned)
-    found = with_outlines({3: (drawn,), 9: (later,)})
+    later = LabelledInstance("mouse", 1, ("a", "b", "c"), turned)
+    found = complete_outlines({3: (drawn,), 9: (later,)})
     assert found[3] == (drawn,)
     np.testing.assert_allclose(found[9][0].polygons[0], np.stack([100 - square[:, 1], 50 + square[:, 0]], 1), atol=1e-6)
-    alone = Body("rat", 2, ("a",), points[:1])
-    assert with_outlines({3: (alone,)})[3][0].polygons == ()
+    alone = LabelledInstance("rat", 2, ("a",), points[:1])
+    assert complete_outlines({3: (alone,)})[3][0].polygons == ()
 
 
-class Brightness:
+class Brightness(DenseBackend):
     """Describes each cell by whether it is bright."""
 
     patch = unit_patch = 8.0
     unrelated, same, key_every = 0.2, 0.7, 1
     info = ModelInfo("brightness")
 
+    @override
     def describe(self, image: Image) -> DenseMap:
         height, width = image.shape[0] // 8, image.shape[1] // 8
         bright = image[: height * 8, : width * 8].reshape(height, 8, width, 24).mean((1, 3)) > 128
@@ -122,14 +125,14 @@ class Brightness:
 def test_the_last_mask_is_reused_for_as_many_frames_as_are_set(patience: int) -> None:
     rng = np.random.default_rng(0)
 
-    def picture(index: int, *, there: bool) -> Picture:
+    def picture(index: int, *, there: bool) -> FlowFrame:
         image = rng.integers(40, 60, (160, 160, 3)).astype(np.uint8)
         if there:
             image[48:112, 48:112] = rng.integers(190, 210, (64, 64, 3))
-        return Picture.of(index, image)
+        return FlowFrame.of(index, image)
 
     square = np.array([[48.0, 48.0], [111.0, 48.0], [111.0, 111.0], [48.0, 111.0]])
-    body = Body("box", 1, ("a", "b"), np.array([[60.0, 60.0], [100.0, 90.0]]), (square,))
+    body = LabelledInstance("box", 1, ("a", "b"), np.array([[60.0, 60.0], [100.0, 90.0]]), (square,))
     config = KeypointConfig(masks="dino", max_mask_fallback_frames=patience)
     start = picture(0, there=True)
     tracker = PointTracker([InstanceTracker(config, Brightness(), start, body)], start, key_every=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mot_dinov3.core.structures import Keypoints, PointState
-from mot_dinov3.keypoints.rendering import MainComponents, color_of, draw_heatmap, draw_keypoints, draw_pca
+from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_keypoints, draw_pca
+from mot_dinov3.viz.style import hue_color
 
 GREY = np.full((720, 1280, 3), 90, np.uint8)
 
@@ -20,9 +21,9 @@ def keypoints(*states: PointState) -> Keypoints:
 
 def test_visible_points_are_filled_occluded_ones_hollow_and_lost_ones_not_there() -> None:
     drawn = draw_keypoints(GREY, keypoints(PointState.VISIBLE, PointState.OCCLUDED, PointState.LOST))
-    assert drawn[60, 40].tolist() == list(color_of(0))
+    assert drawn[60, 40].tolist() == list(hue_color(0))
     assert drawn[60, 200].tolist() == [90, 90, 90]
-    ring = np.abs(drawn[45:75, 185:215].astype(int) - color_of(1)).max(2)
+    ring = np.abs(drawn[45:75, 185:215].astype(int) - hue_color(1)).max(2)
     assert (ring < 40).any()
     assert (drawn[:, 300:] == 90).all()
     assert (GREY == 90).all()  # the picture itself stays
@@ -41,7 +42,7 @@ def test_names_cover_neither_points_nor_each_other() -> None:
         np.zeros(2, int),
     )
     drawn = draw_keypoints(GREY, crowd)
-    assert drawn[60, 56].tolist() == list(color_of(1))  # the neighbour is not written over
+    assert drawn[60, 56].tolist() == list(hue_color(1))  # the neighbour is not written over
 
 
 def test_a_heatmap_keeps_the_scale_it_is_given() -> None:
@@ -61,6 +62,6 @@ def test_main_components_give_the_same_descriptor_the_same_colour_in_every_pictu
     rng = np.random.default_rng(0)
     first = rng.normal(size=(12, 20, 8)).astype(np.float32)
     second = np.ascontiguousarray(first[:, ::-1])
-    components = MainComponents.of(first)
+    components = PrincipalComponents.of(first)
     one, other = (draw_pca(GREY, cells, components, opacity=1.0) for cells in (first, second))
     np.testing.assert_allclose(one[:, ::-1].astype(int), other, atol=2)

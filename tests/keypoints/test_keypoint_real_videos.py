@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -24,20 +25,16 @@ def places(path: Path) -> Places:
     return {(int(r["frame"]), r["instance"], r["keypoint"]): (x, y) for r, x, y in rows if math.isfinite(x)}
 
 
-def follow(shared: Path, tmp_path: Path, name: str, **options: object) -> tuple[Places, Places]:
+def follow(shared: Path, tmp_path: Path, name: str, backend: BackendConfig, **frames: int) -> tuple[Places, Places]:
     """Return truth and result."""
     data = shared / "data" / "keypoints" / name
     (tmp_path / name).mkdir()
     for path in (data / name).iterdir():
         shutil.copyfile(path, tmp_path / name / path.name)
-    job = KeypointJobConfig(
-        video=str(data / f"{name}.mp4"),
-        result_folder=str(tmp_path / name),
-        **options,  # type: ignore[arg-type]
-    )
-    run = build_keypoints(KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig()))
+    job = KeypointJobConfig(video=str(data / f"{name}.mp4"), result_folder=str(tmp_path / name), **frames)
+    run = build_keypoints(KeypointsOptions(job, backend, DeviceConfig(device="cpu"), KeypointConfig()))
     run.run()
-    return places(data / "truth.csv"), places(run.place.table)
+    return places(data / "truth.csv"), places(run.paths.table)
 
 
 def errors(truth: Places, result: Places) -> list[float]:
@@ -50,13 +47,13 @@ def within(distances: list[float], radius: float) -> float:
 
 def test_a_jumping_horse(shared: Path, tmp_path: Path) -> None:
     weights = str(shared / "models" / "yolov8n.pt")
-    found = errors(*follow(shared, tmp_path, "horsejump", backend="convnet", weights=weights))
+    found = errors(*follow(shared, tmp_path, "horsejump", BackendConfig("convnet", weights=weights)))
     assert within(found, 16) >= 0.55
     assert within(found, 32) >= 0.75
 
 
 def test_two_flies_with_the_same_labels_stay_apart(shared: Path, tmp_path: Path) -> None:
-    truth, result = follow(shared, tmp_path, "two_flies", backend="gradient", start_frame=1000, end_frame=1150)
+    truth, result = follow(shared, tmp_path, "two_flies", BackendConfig("gradient"), start_frame=1000, end_frame=1150)
     truth = {key: xy for key, xy in truth.items() if key[0] < 1150}
     found = errors(truth, result)
     assert within(found, 8) >= 0.95

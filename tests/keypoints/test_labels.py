@@ -8,7 +8,7 @@ import pytest
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.labelme_shapes import Shape
-from mot_dinov3.keypoints.labels import Labels, sort_out
+from mot_dinov3.keypoints.labels import Labels, resolve_instances
 
 
 def box(label: str, x: float, group: int | None = None, instance: str = "") -> Shape:
@@ -21,7 +21,7 @@ def point(label: str, x: float, y: float = 5, group: int | None = None, instance
 
 
 def sorted_out(*frames: list[Shape]) -> Labels:
-    return sort_out([LabelledFrame(Path(f"v_{i}.json"), i, tuple(f)) for i, f in enumerate(frames)])
+    return resolve_instances([LabelledFrame(Path(f"v_{i}.json"), i, tuple(f)) for i, f in enumerate(frames)])
 
 
 def owners(labels: Labels, frame: int = 0) -> dict[str, list[str]]:

@@ -12,11 +12,12 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.keypoints.geometry import IDENTITY, Canvas, apply
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
-from mot_dinov3.keypoints.redetect import Origin, find_again, tile_matrices
+from mot_dinov3.keypoints.redetect import ReferenceMap, redetect, tile_matrices
 from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import VideoWriter
@@ -54,8 +55,8 @@ def follow(folder: Path, corners: list[Corner], wall: tuple[int, int] | None) ->
     (folder / "v" / "v_000000000.json").write_text(
         json.dumps(scene.document([scene.shape("mouse", outline, "polygon"), *shapes]))
     )
-    job = KeypointJobConfig(video=str(video), backend="gradient")
-    build_keypoints(KeypointsOptions(job, DeviceConfig(device="cpu"), KeypointConfig())).run()
+    job, backend = KeypointJobConfig(video=str(video)), BackendConfig("gradient")
+    build_keypoints(KeypointsOptions(job, backend, DeviceConfig(device="cpu"), KeypointConfig())).run()
     with (folder / "v" / "v_keypoints.csv").open(newline="") as file:
         return {(int(r["frame"]), r["keypoint"]): r for r in csv.DictReader(file)}
 
@@ -93,24 +94,25 @@ def test_an_animal_that_left_is_lost_and_found_where_it_comes_back(tmp_path: Pat
 
 
 @pytest.fixture
-def origin() -> Origin:
+def reference() -> ReferenceMap:
     cells = unit(np.random.default_rng(0).normal(size=(8, 8, 16)).astype(np.float32))
     points = np.array([[12.0, 12.0], [44.0, 28.0]])
     dense = DenseMap(cells, 8.0)
-    return Origin(dense, points, Templates(dense.at(points)), 0.5)
+    return ReferenceMap(dense, points, Templates(dense.at(points)), 0.5)
 
 
-def test_a_place_counts_only_if_the_way_back_ends_at_the_click(origin: Origin) -> None:
-    moved = DenseMap(np.roll(origin.dense.cells, (2, 1), (0, 1)), 8.0)
+def test_a_place_counts_only_if_the_way_back_ends_at_the_click(reference: ReferenceMap) -> None:
+    moved = DenseMap(np.roll(reference.dense.cells, (2, 1), (0, 1)), 8.0)
     both = np.arange(2)
-    ask = {"penalty": np.zeros((1, 1, 1)), "usual": np.ones(2)}
-    places, sure = find_again(origin, moved, both, **ask)
+    ask = {"penalty": np.zeros((1, 1, 1)), "typical": np.ones(2)}
+    places, sure = redetect(reference, moved, both, **ask)
     assert sure.tolist() == [True, True]
-    np.testing.assert_allclose(places, origin.points + np.array([8, 16]), atol=4)
-    elsewhere = Origin(origin.dense, origin.points[::-1], origin.templates, 0.5)  # the way back ends at the other click
-    assert find_again(elsewhere, moved, both, **ask)[1].tolist() == [False, False]
+    np.testing.assert_allclose(places, reference.points + np.array([8, 16]), atol=4)
+    # the way back ends at the other labelled point
+    elsewhere = ReferenceMap(reference.dense, reference.points[::-1], reference.templates, 0.5)
+    assert redetect(elsewhere, moved, both, **ask)[1].tolist() == [False, False]
     shut = np.full((1, 8, 8), np.inf)
-    assert find_again(origin, moved, both, penalty=shut, usual=np.ones(2))[1].tolist() == [False, False]
+    assert redetect(reference, moved, both, penalty=shut, typical=np.ones(2))[1].tolist() == [False, False]
 
 
 def test_tiles_cover_the_frame() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.errors import FormatError, InputError
-from mot_dinov3.keypoints.job.gaps import Gap, plan_gaps
+from mot_dinov3.keypoints.job.loop import Gap, plan_gaps
 
 FRAMES = 24
 
@@ -52,7 +52,7 @@ def test_a_person_s_file_stays_as_it_is_and_two_runs_are_identical(video: Path) 
     again = scene.build(video)
     again.run()
     assert contents(video) == first
-    assert again.choice.backend.calls == 0  # all of it was there
+    assert again.backend.calls == 0  # all of it was there
     for name in first:
         if name != path.name:
             (video.parent / "v" / name).unlink()
@@ -113,6 +113,15 @@ def test_skipped_frames_are_interpolated(video: Path) -> None:
     ]
     assert by_frame.keys() == set(range(FRAMES))
     assert scene.errors(video).max() < 4
+
+
+def test_no_frame_outside_of_the_range_is_written(video: Path) -> None:
+    for frame in (0, 20):
+        scene.label(video.parent / "v", "v", frame)
+    scene.run(video, step=3, start_frame=5, end_frame=16)
+    assert {int(r["frame"]) for r in scene.rows(video)} == set(range(5, 16))
+    again = scene.run(video, step=3, start_frame=5, end_frame=16)
+    assert (again.backend.calls, again.pipeline.results.counts.reused) == (0, 11)
 
 
 def test_all_the_other_files(video: Path) -> None:

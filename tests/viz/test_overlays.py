@@ -18,7 +18,7 @@ from mot_dinov3.viz import (
     label_of,
     track_color,
 )
-from mot_dinov3.viz.label_placement import Label, _overlap, _places, draw_labels, plate_size
+from mot_dinov3.viz.label_placement import Label, _candidates, _overlap, draw_labels, plate_size
 from mot_dinov3.viz.style import Pen
 
 
@@ -158,8 +158,8 @@ def test_labels_of_a_crowd_do_not_cover_each_other():
 
 def test_a_lone_label_stands_on_top_of_its_box_and_within_the_image():
     pen = Pen(2, 0.5, 1, 2)
-    assert _places((50, 60, 90, 160), (30, 12), pen, (300, 200))[0] == (49, 48, 78, 59)
-    for place in _places((-40, -30, 500, 500), (30, 12), pen, (300, 200)):
+    assert _candidates((50, 60, 90, 160), (30, 12), pen, (300, 200))[0] == (49, 48, 78, 59)
+    for place in _candidates((-40, -30, 500, 500), (30, 12), pen, (300, 200)):
         assert 0 <= place[0] <= place[2] < 300
         assert 0 <= place[1] <= place[3] < 200
     assert _overlap((0, 0, 9, 9), (5, 5, 20, 20)) == 25

@@ -9,7 +9,7 @@ from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
-from mot_dinov3.keypoints.config import KeypointsOptions
+from mot_dinov3.keypoints.job.config import KeypointsOptions
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.keypoints.job.wiring import build_keypoints
 
     job = build_keypoints(command)
-    say_notices(job.notices())
-    with ticking(job.looks, shown=not args.no_progress) as (tick, caught):
+    say_notices(job.notices)
+    with ticking(job.frame_visits, shown=not args.no_progress) as (tick, caught):
         job.run(tick)
     print("\n".join(job.summary()))
     return 128 + caught[0] if caught else EXIT_OK

@@ -9,7 +9,7 @@ from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_
 from mot_dinov3.cli.progress import say_notices, ticking
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
-from mot_dinov3.keypoints.config import SimilarityOptions
+from mot_dinov3.keypoints.job.config import SimilarityOptions
 
 
 def add_parser(subparsers: Any) -> None:

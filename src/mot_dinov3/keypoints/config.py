@@ -1,4 +1,4 @@
-"""Options of keypoint tracking and of similarity."""
+"""Options of keypoint tracking."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import dataclasses
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option, require
-from mot_dinov3.models.devices import DeviceChoice
 
-MODEL = "facebook/dinov3-vits16-pretrain-lvd1689m"
 MASK_KINDS = ("none", "flow", "dino", "cutie")
 
 
 @dataclasses.dataclass(frozen=True)
 class KeypointConfig(StageConfig):
-    """How points are followed. Lengths are in patches unless ``px`` is in the name.
+    """Options of the keypoint tracker. Lengths are in patches unless ``px`` is in the name.
 
     One patch in source pixels is the backend's patch size × short side of the crop ÷ the crop's working short side.
 
@@ -105,99 +103,3 @@ class KeypointConfig(StageConfig):
     def working_side(self) -> int:
         """Largest side of a crop, in pixels."""
         return min(self.short_side, self.crop_side)
-
-
-@dataclasses.dataclass(frozen=True)
-class KeypointJobConfig(StageConfig):
-    """What to follow, with what, and what to write.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-
-    group = "input and output"
-
-    video: str | None = option(None, "a video file, or a folder of images", metavar="PATH")
-    result_folder: str | None = option(
-        None, "folder of the labels and results (default: next to the video, with its name)", metavar="DIR"
-    )
-    backend: str = option(
-        "auto",
-        "dense descriptors; auto: dino if its weights are available, else convnet if --weights or a local "
-        "yolov8n.pt is available, else gradient",
-        choices=("auto", "dino", "convnet", "gradient"),
-    )
-    model: str | None = option(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
-    weights: str | None = option(None, "weights of a detector or ImageNet network for the convnet backend")
-    start_frame: int = option(0, "first frame to write (0-based)", metavar="N", low=0)
-    end_frame: int | None = option(None, "stop before this frame", metavar="N")
-    step: int = option(1, "track every Nth frame; the others are interpolated", metavar="N", low=1, high=1000)
-    output: str | None = option(None, "video with the points drawn", metavar="FILE.mp4")
-    annolid_csv: bool = option(
-        False, "also write <stem>_tracking.csv in the format of Annolid, next to the result folder"
-    )
-    dlc_csv: bool = option(False, "also write <stem>_dlc.csv in the format of DeepLabCut")
-
-    @override
-    def check(self) -> None:
-        if self.end_frame is not None:
-            require(self.end_frame > self.start_frame, "end_frame", self.end_frame, f"beyond {self.start_frame}")
-
-
-@dataclasses.dataclass(frozen=True)
-class KeypointsOptions:
-    """All that the command needs, one part per help group."""
-
-    keypoint_job: KeypointJobConfig
-    keypoint_device: DeviceChoice
-    keypoint: KeypointConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class SimilarityConfig(StageConfig):
-    """A click, and what to show of it.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-
-    group = "input and output"
-
-    image: str | None = option(None, "image to process", metavar="FILE")
-    video: str | None = option(None, "a video file or a folder of images", metavar="PATH")
-    frame: int = option(0, "frame of the selected point (0-based)", metavar="N", low=0)
-    point: str | None = option(None, "selected point in pixels", metavar="X,Y")
-    on_frame: int | None = option(None, "frame to compare with (default: the one of --frame)", metavar="N", low=0)
-    end_frame: int | None = option(
-        None,
-        "if --output is a video: stop before this frame (default: the end); it starts at --on-frame",
-        metavar="N",
-    )
-    opacity: float = option(0.55, "opacity of the heatmap", low=0, high=1)
-    output: str = option("outputs/similarity.png", "output image, or video (.mp4)", metavar="FILE")
-    npy: str | None = option(None, "also write the raw cosines, one per patch", metavar="FILE.npy")
-    pca: bool = option(False, "show the three principal components of the descriptors instead")
-    short_side: int = option(448, "shorter side of the processed image in pixels", metavar="PX", low=64, high=4096)
-    backend: str = option(
-        "auto", "dense descriptors, as for keypoints", choices=("auto", "dino", "convnet", "gradient")
-    )
-    model: str | None = option(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
-    weights: str | None = option(None, "weights of a detector or ImageNet network for the convnet backend")
-
-    @override
-    def check(self) -> None:
-        if self.end_frame is not None:
-            require(self.end_frame > self.first_shown, "end_frame", self.end_frame, f"beyond {self.first_shown}")
-
-    @property
-    def first_shown(self) -> int:
-        """The frame that is compared with the click, the first one of several."""
-        return self.frame if self.on_frame is None else self.on_frame
-
-
-@dataclasses.dataclass(frozen=True)
-class SimilarityOptions:
-    """All that `similarity` needs."""
-
-    similarity_job: SimilarityConfig
-    keypoint_device: DeviceChoice

@@ -1,4 +1,4 @@
-"""Masks carried on by Cutie, a network for video object segmentation, where it is installed.
+"""Mask propagation by Cutie, a network for video object segmentation, where it is installed.
 
 Cheng et al., Putting the Object Back into Video Object Segmentation, CVPR 2024. Its own loader would fetch weights over
 the network, and its constructor the ImageNet weights that the checkpoint then replaces; neither happens here.
@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,28 +23,16 @@ from mot_dinov3.models.checkpoints import open_checkpoint
 
 WEIGHTS = "cutie-base-mega.pth"
 PROJECT = "https://github.com/hkchengrex/Cutie"
-SIDE = 480  # pixels: short side at which it looks at pictures, as its authors advise
-ELSE = "or use --masks flow or --masks dino"
+SIDE = 480  # pixels: short side of its input, as its authors advise
+FALLBACK = "or use --masks flow or --masks dino"
 
 
 View = tuple[Image, Sequence[Sequence[Points]]]
-"""A picture, and each instance's outlines in it."""
-
-
-class MaskCarrier(Protocol):
-    """Carries the masks of several instances through the pictures of a pass."""
-
-    def learn(self, views: Sequence[View]) -> None:
-        """Take the outlines in labelled pictures, once, before the first step; the one that it begins at comes last."""
-        ...
-
-    def step(self, image: Image) -> list[tuple[Points, ...] | None]:
-        """Return every instance's outlines in the next picture: none where it is lost, None for one never outlined."""
-        ...
+"""A frame, and each instance's outlines in it."""
 
 
 class CutieNetwork:
-    """Cutie with its weights, from which each pass gets a memory of its own.
+    """Cutie with its weights; each pass gets a memory of its own.
 
     Args:
         network: Its model.
@@ -54,32 +42,32 @@ class CutieNetwork:
     def __init__(self, network: Any, core: Any) -> None:
         self._network, self._core = network, core
 
-    def new_pass(self) -> CutieMasks:
-        """Return what carries masks through one pass."""
+    def new_pass(self) -> CutieMaskTracker:
+        """Return a mask tracker for one pass."""
         core = self._core(self._network, cfg=self._network.cfg)
         core.max_internal_size = SIDE
-        return CutieMasks(core, self._network.device)
+        return CutieMaskTracker(core, self._network.device)
 
 
-class CutieMasks:
-    """Carries masks through one pass; see `MaskCarrier`.
+class CutieMaskTracker:
+    """Propagates the masks of several instances through the frames of one pass.
 
     Args:
         core: Cutie's ``InferenceCore``.
-        device: Where its network is.
+        device: Its network's device.
     """
 
     def __init__(self, core: Any, device: Any) -> None:
         self._core, self._device = core, device
         self._objects: list[int] = []
-        self._many = 0
+        self._count = 0
 
     def learn(self, views: Sequence[View]) -> None:
-        """Take outlines for good; see `MaskCarrier`.
+        """Take the outlines in labelled frames, once, before the first step; the one where the pass begins comes last.
 
-        Cutie cannot learn of instances one after another: of the pictures, those are taken that outline most of them.
+        Cutie cannot learn of instances one after another: it gets the frames that outline most of them.
         """
-        self._many = max((len(outlines) for _, outlines in views), default=0)
+        self._count = max((len(outlines) for _, outlines in views), default=0)
         drawn = [(image, _drawn(image, outlines)) for image, outlines in views]
         shown = [[int(n) for n in np.unique(numbers) if n] for _, numbers in drawn]
         self._objects = max(shown, key=len, default=[])
@@ -88,25 +76,25 @@ class CutieMasks:
                 self._run(image, numbers, objects=objects, force_permanent=True)
 
     def step(self, image: Image) -> list[tuple[Points, ...] | None]:
-        """Return the outlines in the next picture; see `MaskCarrier`."""
+        """Return every instance's outlines in the next frame: empty where it is lost, None for one never outlined."""
         if not self._objects:
-            return [None] * self._many
+            return [None] * self._count
         found = self._run(image)
-        numbers = range(1, self._many + 1)
+        numbers = range(1, self._count + 1)
         return [masks.outlines(found == n) if n in self._objects else None for n in numbers]
 
-    def _run(self, image: Image, mask: IntArray | None = None, **how: Any) -> IntArray:
+    def _run(self, image: Image, mask: IntArray | None = None, **options: Any) -> IntArray:
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))
         given = None if mask is None else torch.from_numpy(mask).to(self._device)
         with torch.inference_mode():
-            shares = self._core.step(pixels.to(self._device).float() / 255, given, **how)
+            shares = self._core.step(pixels.to(self._device).float() / 255, given, **options)
             return np.asarray(self._core.output_prob_to_mask(shares).cpu().numpy(), np.int64)
 
 
 def _drawn(image: Image, outlines: Sequence[Sequence[Points]]) -> IntArray:
-    """Return ``(h, w)`` the number of the instance at each pixel, from 1; 0 where there is none."""
+    """Return the ``(h, w)`` number of the instance at each pixel, from 1; 0 where there is none."""
     height, width = image.shape[:2]
     drawn = np.zeros((height, width), np.int64)
     for number, polygons in enumerate(outlines, start=1):
@@ -128,7 +116,7 @@ def cutie_folder() -> Path:
         raise ModelError(
             "masks 'cutie' need the video segmentation project Cutie, which is not installed (no module cutie.model)",
             remedy=f"install it from a checkout of {PROJECT} (package indexes have an unrelated package of this "
-            f"name),\n{ELSE}",
+            f"name),\n{FALLBACK}",
         )
     return Path(found.origin).parent.parent
 
@@ -147,7 +135,7 @@ def find_weights(folders: Sequence[Path]) -> Path:
         f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are missing",
         remedy=f"download them from the releases of {PROJECT}, and put them into one of:\n"
         + "\n".join(f"  {folder.resolve()}" for folder in places)
-        + f"\n{ELSE}",
+        + f"\n{FALLBACK}",
     )
 
 
@@ -156,7 +144,7 @@ def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwo
 
     Args:
         weights: Its checkpoint.
-        device: Where it is to compute.
+        device: Device to run on.
         trust: Open a checkpoint that is more than data.
 
     Raises:
@@ -172,7 +160,7 @@ def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwo
     except (ImportError, AttributeError) as error:
         raise ModelError(
             f"masks 'cutie': Cutie is installed but cannot be used: {error}",
-            remedy=f"install the requirements of its pyproject.toml, or a newer checkout of {PROJECT},\n{ELSE}",
+            remedy=f"install the requirements of its pyproject.toml, or a newer checkout of {PROJECT},\n{FALLBACK}",
         ) from error
     with hydra.initialize_config_module(config_module="cutie.config", version_base="1.3.2"):
         config = hydra.compose(config_name="eval_config")
@@ -194,7 +182,7 @@ def _fill(network: Any, state: Any, weights: Path) -> None:
     if reason:
         raise ModelError(
             f"masks 'cutie': '{weights}' does not contain Cutie's weights: {reason}",
-            remedy=f"use {WEIGHTS} of {PROJECT},\n{ELSE}",
+            remedy=f"use {WEIGHTS} of {PROJECT},\n{FALLBACK}",
         )
 
 

@@ -1,4 +1,4 @@
-"""Finding a template in a dense map of descriptors: similarity, sub-patch peak, ambiguity."""
+"""Dense descriptor maps, and templates located in them: similarity, sub-patch peak, ambiguity."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import FloatArray
-from mot_dinov3.keypoints.geometry import Points
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.keypoints.geometry import Array, Points
 
 
 @dataclasses.dataclass(frozen=True)
 class DenseMap:
-    """Descriptors of a picture on a regular grid.
+    """Descriptors of an image on a regular grid.
 
     Attributes:
         cells: ``(gh, gw, d)`` float32 unit rows.
@@ -26,7 +24,7 @@ class DenseMap:
     patch: float
 
     def at(self, points: Points) -> FloatArray:
-        """Return ``(n, d)`` unit descriptors at the exact ``(n, 2)`` places, interpolated between four cells."""
+        """Return ``(n, d)`` unit descriptors at the exact ``(n, 2)`` positions, interpolated between four cells."""
         height, width = self.cells.shape[:2]
         grid = points / self.patch - 0.5
         x, y = np.clip(grid[:, 0], 0, width - 1.001), np.clip(grid[:, 1], 0, height - 1.001)
@@ -52,20 +50,20 @@ def similarity_maps(dense: DenseMap, templates: FloatArray) -> FloatArray:
 
 
 def centres(dense: DenseMap) -> Points:
-    """Return ``(gh, gw, 2)`` pixel places of the cells' centres."""
+    """Return the ``(gh, gw, 2)`` centres of the cells in pixels."""
     ys, xs = np.mgrid[: dense.cells.shape[0], : dense.cells.shape[1]]
     return np.asarray(np.stack([xs + 0.5, ys + 0.5], axis=2) * dense.patch, np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Peaks:
-    """The best place of each of `n` maps.
+    """The highest position of each of `n` maps.
 
     Attributes:
         xy: ``(n, 2)`` pixels, finer than a cell.
         value: ``(n,)`` height of the peak.
         second: ``(n,)`` height of the best other peak, outside two cells around this one; −1 where there is none.
-        rival: ``(n, 2)`` pixels of that one.
+        rival: ``(n, 2)`` its pixels.
     """
 
     xy: Points
@@ -75,13 +73,15 @@ class Peaks:
 
 
 def find_peaks(heights: npt.NDArray[np.floating], patch: float) -> Peaks:
-    """Return the highest place of each of ``(n, gh, gw)`` maps, refined below the cell.
+    """Return the highest position of each of ``(n, gh, gw)`` maps, refined below the cell.
 
-    The refinement is a soft-argmax over the 3×3 cells around the maximum only (as in Chrono and DINO-Tracker): taken
-    over the whole map it would be drawn to every similar place. Cells of −inf are left out; each map has a finite one.
+    The refinement is a soft-argmax over the 3×3 cells around the maximum only (as in Chrono and DINO-Tracker): over the
+    whole map it would be biased towards every similar position. Cells of −inf are left out; each map has a finite one.
     """
     n, height, width = heights.shape
     one = np.arange(n)
+
+    # The maximum, and the soft-argmax around it.
     row, column = np.divmod(heights.reshape(n, -1).argmax(1), width)
     ys, xs = row[:, None] + np.arange(-1, 2), column[:, None] + np.arange(-1, 2)
     exists = ((ys >= 0) & (ys < height))[:, :, None] & ((xs >= 0) & (xs < width))[:, None, :]
@@ -92,6 +92,8 @@ def find_peaks(heights: npt.NDArray[np.floating], patch: float) -> Peaks:
     weights = np.where(usable, np.where(usable, near, low) - low, 0.0) ** 2 + 1e-12 * usable
     total = weights.sum((1, 2))
     x, y = (weights * xs[:, None, :]).sum((1, 2)) / total, (weights * ys[:, :, None]).sum((1, 2)) / total
+
+    # The rival: the highest cell that is not next to the maximum.
     apart = np.abs(np.arange(height) - row[:, None])[:, :, None] > 2
     apart = apart | (np.abs(np.arange(width) - column[:, None])[:, None, :] > 2)
     others = np.where(apart, heights, -np.inf).reshape(n, -1)

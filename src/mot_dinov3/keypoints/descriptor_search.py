@@ -1,4 +1,4 @@
-"""Asks the dense descriptors where the keypoints of an instance are."""
+"""Search for an instance's keypoints by dense descriptors."""
 
 from __future__ import annotations
 
@@ -6,62 +6,60 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.keypoints import search_windows
-from mot_dinov3.keypoints.backends import DenseBackend
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, centres, find_peaks
-from mot_dinov3.keypoints.geometry import Canvas, Points, apply
-from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.mask_tracking import CanvasMask
-from mot_dinov3.keypoints.redetect import Origin, find_again
-from mot_dinov3.keypoints.skeleton import expected_places, is_swapped, symmetry_pairs, tolerance
+from mot_dinov3.keypoints.geometry import Array, Canvas, Points, apply
+from mot_dinov3.keypoints.labels import LabelledInstance
+from mot_dinov3.keypoints.mask_tracking import CanvasMaskTracker
+from mot_dinov3.keypoints.redetect import ReferenceMap, redetect
+from mot_dinov3.keypoints.search_windows import SearchWindows
+from mot_dinov3.keypoints.skeleton import expected_positions, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.keypoints.template_alignment import Measurement, fuse
 from mot_dinov3.keypoints.templates import Templates
 
-Array = npt.NDArray[np.float64]
-
-BELIEVED_BONUS = 0.08  # similarity that a believed place has ahead of others
-LEARN_ABOVE = 0.95  # of the way from unrelated to same, similarity from which a tracked frame is learnt from
-CLEAR = 0.05  # by which the best peak must stand out from the second one to be called clear
+TRUSTED_BONUS = 0.08  # similarity that the position of a trusted point has ahead of others
+LEARN_ABOVE = 0.95  # score from which a tracked frame updates its template
+CLEAR = 0.05  # least lead of the best peak over the second one to be called clear
 PEAK_SIGMA = 0.5  # patches: error of a peak
-USUAL = 0.9  # similarity that a point is expected to keep from one frame to another, at first; it learns its own:
-USUAL_RISES, USUAL_FALLS = 0.2, 0.05  # slowly downward, or an occluder that creeps in would be learnt
-USUAL_FORGETS = 0.005  # while it is not seen
-USUAL_SHARE = 0.72  # of its usual similarity, below which a point counts as not seen
-ASTRAY = 2.0  # tolerances from where points found for sure put another one, beyond which it cannot be there
+TYPICAL = 0.9  # similarity that a point is expected to keep from frame to frame, at first; it is then learnt:
+TYPICAL_RISES, TYPICAL_FALLS = 0.2, 0.05  # slowly downward, or an occluder that creeps in would be learnt
+TYPICAL_FORGETS = 0.005  # while it is not visible
+VISIBLE_SHARE = 0.72  # of its typical similarity, below which a point counts as not visible
+ASTRAY = 2.0  # tolerances from the position that reliably found points expect, beyond which a point cannot be there
 ROUNDS = 2
-SEARCHED_AFTER = 5  # frames in a row unseen, from which a point is looked for all over mask and canvas
+REDETECTED_AFTER = 5  # frames in a row not visible, from which a point is searched for all over mask and canvas
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    """What is known before the descriptors are asked; lengths in pixels of the canvas.
+class DescriptorQuery:
+    """What is known of the keypoints before the search; lengths in pixels of the canvas.
 
     Attributes:
-        places: ``(n, 2)`` predicted places.
+        xy: ``(n, 2)`` predicted positions.
         variance: ``(n,)``.
-        layout: ``(n, 2)`` usual places.
-        believed: ``(n,)`` bool: motion found the point.
-        fixed: ``(n,)`` bool: the labelled frame found it; descriptors do not move it.
-        velocity: ``(n,)`` smoothed speed per frame.
-        flow: ``(n,)`` how far the measured flow is from the prediction.
-        misses: ``(n,)`` misses in a row: the point is looked for farther away.
-        unseen: ``(n,)`` frames in a row in which the point was not as it usually is: it is looked for everywhere.
+        layout: ``(n, 2)`` typical positions.
+        trusted: ``(n,)`` bool: optical flow found the point.
+        fixed: ``(n,)`` bool: template alignment found it; descriptors do not move it.
+        speed: ``(n,)`` smoothed, per frame.
+        flow: ``(n,)`` distance between measured flow and prediction.
+        misses: ``(n,)`` misses in a row: they widen the search window.
+        unseen: ``(n,)`` frames in a row in which the point was not visible: after some, it is searched for everywhere.
         score: ``(n,)`` scores of the frame before.
-        rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
+        rivals: ``(n, r, 2)`` positions of the keypoint of that name in other instances; NaN where they have none.
         polygons: Outlines.
         factor: Canvas pixels per source pixel.
     """
 
-    places: Points
+    xy: Points
     variance: Array
     layout: Points
-    believed: BoolArray
+    trusted: BoolArray
     fixed: BoolArray
-    velocity: Array
+    speed: Array
     flow: Array
     misses: Array
     unseen: Array
@@ -72,209 +70,213 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What the descriptors say.
+class DescriptorResult:
+    """The keypoints after the search.
 
     Attributes:
-        places: ``(n, 2)`` pixels of the canvas.
+        xy: ``(n, 2)`` pixels of the canvas.
         variance: ``(n,)``.
         score: ``(n,)`` 0…1: similarity to the templates.
-        likeness: ``(n,)`` 0…1: the same in comparison to what is usual for the point; below a half it is unseen.
+        visibility: ``(n,)`` 0…1: similarity relative to the point's typical one; below a half it is not visible.
         swapped: ``(n,)`` bool: left and right were exchanged.
-        polygons: Outlines; None where descriptors do not carry the mask on, empty where they lost it.
+        polygons: Outlines; None where descriptors do not propagate the mask, empty where they lost it.
     """
 
-    places: Points
+    xy: Points
     variance: Array
     score: Array
-    likeness: Array
+    visibility: Array
     swapped: BoolArray
     polygons: Sequence[Points] | None
 
 
-class Lookup:
+class DescriptorMatcher:
     """Templates of one instance's keypoints, and the search for them.
 
     Args:
-        config: The settings.
+        config: The stage's options.
         backend: Describes canvases.
-        body: The instance in its labelled frame.
-        canvas: How it is looked at.
-        structured: Let keypoints say where their neighbours are.
+        instance: The instance in its labelled frame.
+        canvas: Its canvas.
+        skeleton: Use the spatial relations between keypoints.
     """
 
     def __init__(
-        self, config: KeypointConfig, backend: DenseBackend, body: Body, canvas: Canvas, *, structured: bool
+        self,
+        config: KeypointConfig,
+        backend: DenseBackend,
+        instance: LabelledInstance,
+        canvas: Canvas,
+        *,
+        skeleton: bool,
     ) -> None:
-        self.config, self.backend, self.canvas = config, backend, canvas
-        self.structured = structured
-        self.points = apply(canvas.to_canvas, body.xy)
-        low, high = self.points.min(0), self.points.max(0)
-        self.extent = max(float((high - low).max()), 8.0)
-        self.pairs = symmetry_pairs(body.keypoints, config.symmetry_pairs)
-        self.mask = CanvasMask(canvas, carried=config.masks == "dino")
+        self.backend = backend
+        self._config, self._canvas, self._skeleton = config, canvas, skeleton
+        self._points = apply(canvas.to_canvas, instance.xy)
+        low, high = self._points.min(0), self._points.max(0)
+        self._extent = max(float((high - low).max()), 8.0)
+        self._pairs = symmetry_pairs(instance.keypoints, config.symmetry_pairs)
+        self._mask = CanvasMaskTracker(canvas, propagates=config.masks == "dino")
+        self.typical = np.full(len(self._points), TYPICAL)
 
     def begin(self, view: Image, polygons: Sequence[Points]) -> None:
-        """Take the templates from the canvas of the labelled frame, at the exact clicks."""
-        self.seed_map = self.backend.describe(view)
-        self.templates = Templates(self.seed_map.at(self.points))
-        self.usual = np.full(len(self.points), USUAL)
+        """Take the templates from the canvas of the labelled frame, at the exact labels."""
+        dense = self.backend.describe(view)
         least = (self.backend.unrelated + self.backend.same) / 2
-        self.origin = Origin(self.seed_map, self.points, self.templates, least)
-        self.mask.begin(self.seed_map, [apply(self.canvas.to_canvas, p) for p in polygons])
+        self._templates = Templates(dense.at(self._points))
+        self.reference = ReferenceMap(dense, self._points, self._templates, least)
+        self._mask.begin(dense, [apply(self._canvas.to_canvas, p) for p in polygons])
 
     def learn(self, view: Image, points: Points, known: BoolArray) -> None:
-        """Take further templates that a person vouches for: they are never dropped."""
-        self.templates.learn(self.backend.describe(view).at(points), known)
+        """Add the templates of another labelled frame: they are never dropped."""
+        self._templates.learn(self.backend.describe(view).at(points), known)
 
-    def ask(self, view: Image, question: Question) -> Answer:
-        """Look for all keypoints in the canvas of the current frame."""
+    def match(self, view: Image, query: DescriptorQuery) -> DescriptorResult:
+        """Search for all keypoints in the canvas of the current frame."""
         dense = self.backend.describe(view)
-        polygons = self.mask.carry(dense)
-        outside = self.mask.outside(polygons or question.polygons, dense)
-        places, variance = self._search(question, dense, outside)
-        places, swapped = self._swap(places, question, dense)
-        places, again = self._find_again(places, question, dense, outside)
-        variance = np.where(again, (PEAK_SIGMA * dense.patch) ** 2, variance)
-        rows = dense.at(places)
-        similar = self.templates.similar(rows)
-        score = self._score(similar)
-        self.templates.remember(rows, score >= LEARN_ABOVE)
-        likeness = np.where(self._astray(places, question), 0.0, self._as_usual(similar))
-        likeness = np.where(question.fixed, np.maximum(likeness, 0.9), likeness)
-        score = np.where(question.fixed, np.maximum(score, 0.9), score)
-        return Answer(places, variance, score, likeness, swapped, polygons)
+        polygons = self._mask.propagate(dense)
+        outside = self._mask.outside(polygons or query.polygons, dense)
 
-    def _search(self, question: Question, dense: DenseMap, outside: Array | None) -> tuple[Points, Array]:
-        """Return places and variances after looking for all that are not fixed."""
-        places, variance = question.places.copy(), question.variance.copy()
-        open_ones = np.flatnonzero(~question.fixed)
-        windows = self._windows(open_ones, question, dense)
+        # Positions: within the search window, left/right exchanged, lost points anywhere.
+        xy, variance = self._search(query, dense, outside)
+        xy, swapped = self._swap(xy, query, dense)
+        xy, redetected = self._redetect(xy, query, dense, outside)
+        variance = np.where(redetected, (PEAK_SIGMA * dense.patch) ** 2, variance)
+
+        # Scores: similarity to the templates, absolute and relative to the typical one.
+        rows = dense.at(xy)
+        similarity = self._templates.similarity(rows)
+        score = self._score(similarity)
+        self._templates.update(rows, score >= LEARN_ABOVE)
+        visibility = np.where(self._astray(xy, query), 0.0, self._visibility(similarity))
+        visibility = np.where(query.fixed, np.maximum(visibility, 0.9), visibility)
+        score = np.where(query.fixed, np.maximum(score, 0.9), score)
+        return DescriptorResult(xy, variance, score, visibility, swapped, polygons)
+
+    def _search(self, query: DescriptorQuery, dense: DenseMap, outside: Array | None) -> tuple[Points, Array]:
+        """Return positions and variances after searching the windows of all points that are not fixed."""
+        xy, variance = query.xy.copy(), query.variance.copy()
+        which = np.flatnonzero(~query.fixed)
+        windows = self._windows(which, query, dense)
         there = windows.inside.any((1, 2))
         if not there.all():
-            open_ones = open_ones[there]
-            windows = self._windows(open_ones, question, dense)
-        if not len(open_ones):
-            return places, variance
-        heights = self._heights(open_ones, windows, question, dense, outside)
-        usual = tolerance(question.layout, extent=self.extent)[open_ones, None, None]
-        for _ in range(ROUNDS if self.structured else 1):
-            if not self.structured:
-                places[open_ones], variance[open_ones] = self._decide(open_ones, windows, heights, question)
-                break
-            expected = expected_places(places, question.layout, self._trust(question), extent=self.extent)
-            distance = np.linalg.norm(windows.places - expected[open_ones, None, None], axis=3)
-            shaped = heights - search_windows.structure_penalty(distance, usual)
-            places[open_ones], variance[open_ones] = self._decide(open_ones, windows, shaped, question)
-        return places, variance
+            which = which[there]
+            windows = self._windows(which, query, dense)
+        if not len(which):
+            return xy, variance
+        heights = self._heights(which, windows, query, dense, outside)
+        if not self._skeleton:
+            xy[which], variance[which] = self._decide(which, windows, heights, query)
+            return xy, variance
+        normal = tolerance(query.layout, extent=self._extent)[which, None, None]
+        trust = np.maximum(query.score, 0.05) * np.where(query.fixed, 2.0, 1.0)
+        for _ in range(ROUNDS):  # what one round decides moves its neighbours' expected positions in the next
+            expected = expected_positions(xy, query.layout, trust, extent=self._extent)
+            distance = np.linalg.norm(windows.centres - expected[which, None, None], axis=3)
+            shaped = heights - search_windows.structure_penalty(distance, normal)
+            xy[which], variance[which] = self._decide(which, windows, shaped, query)
+        return xy, variance
 
-    def _find_again(
-        self, places: Points, question: Question, dense: DenseMap, outside: Array | None
+    def _redetect(
+        self, xy: Points, query: DescriptorQuery, dense: DenseMap, outside: Array | None
     ) -> tuple[Points, BoolArray]:
-        """Return places, those of missed points looked for all over the mask, then all over the canvas."""
-        missing = (question.unseen >= SEARCHED_AFTER) & ~question.fixed
-        again = np.zeros(len(places), np.bool_)
+        """Return positions, those of lost points searched over the mask, then over the canvas, and which were found."""
+        missing = (query.unseen >= REDETECTED_AFTER) & ~query.fixed
+        again = np.zeros(len(xy), np.bool_)
         if not missing.any():
-            return places, again
-        places = places.copy()
-        expected = expected_places(places, question.layout, np.where(missing, 0.0, 1.0), extent=self.extent)
-        usual = tolerance(question.layout, extent=self.extent)
+            return xy, again
+        xy = xy.copy()
+        expected = expected_positions(xy, query.layout, np.where(missing, 0.0, 1.0), extent=self._extent)
+        normal = tolerance(query.layout, extent=self._extent)
         cells = centres(dense)
         for beyond in (np.inf, 0.0) if outside is not None else (0.0,):
             which = np.flatnonzero(missing & ~again)
             if not len(which):
                 break
             penalty = np.zeros((len(which), 1, 1))
-            if self.structured and (~missing).sum() >= 2:
+            if self._skeleton and (~missing).sum() >= 2:
                 distance = np.linalg.norm(cells - expected[which, None, None], axis=3)
-                penalty = search_windows.structure_penalty(distance, usual[which, None, None])
+                penalty = search_windows.structure_penalty(distance, normal[which, None, None])
             if outside is not None:
                 penalty = penalty + np.where(outside > 0, beyond, 0.0)
-            found, sure = find_again(self.origin, dense, which, penalty=penalty, usual=self.usual[which])
-            places[which[sure]] = found[sure]
+            found, sure = redetect(self.reference, dense, which, penalty=penalty, typical=self.typical[which])
+            xy[which[sure]] = found[sure]
             again[which[sure]] = True
-        return places, again
+        return xy, again
 
-    def _trust(self, question: Question) -> Array:
-        return np.asarray(np.maximum(question.score, 0.05) * np.where(question.fixed, 2.0, 1.0))
-
-    def _windows(self, which: IntArray, question: Question, dense: DenseMap) -> search_windows.Windows:
+    def _windows(self, which: IntArray, query: DescriptorQuery, dense: DenseMap) -> SearchWindows:
         """Return the cells within the search radius of the keypoints `which`."""
         patch = self.backend.unit_patch
-        speed, flow = question.velocity[which] / patch, question.flow[which] / patch
-        radius = patch * search_windows.search_radius(self.config, speed, flow, question.misses[which])
-        return search_windows.windows_around(question.places[which], radius, dense.cells.shape[:2], dense.patch)
+        speed, flow = query.speed[which] / patch, query.flow[which] / patch
+        radius = patch * search_windows.search_radius(self._config, speed, flow, query.misses[which])
+        return search_windows.windows_around(query.xy[which], radius, dense.cells.shape[:2], dense.patch)
 
     def _heights(
-        self,
-        which: IntArray,
-        windows: search_windows.Windows,
-        question: Question,
-        dense: DenseMap,
-        outside: Array | None,
+        self, which: IntArray, windows: SearchWindows, query: DescriptorQuery, dense: DenseMap, outside: Array | None
     ) -> Array:
-        """Return ``(m, k, k)`` similarity less all but the structure that speaks against a place."""
-        heights = windows.of(self.templates.maps(dense, which))
-        own, factor = question.places[which], question.factor
-        distance = np.linalg.norm(windows.places - own[:, None, None], axis=3)
+        """Return ``(m, k, k)`` similarities less all penalties but the skeleton's."""
+        heights = windows.of(self._templates.maps(dense, which))
+        own, factor = query.xy[which], query.factor
+        distance = np.linalg.norm(windows.centres - own[:, None, None], axis=3)
         sides = np.maximum(windows.inside.any(1).sum(1), windows.inside.any(2).sum(1))[:, None, None]
         heights -= search_windows.prior_penalty(
-            self.config,
+            self._config,
             distance / factor,
             radius_px=sides / 2 * dense.patch / factor,
-            misses=question.misses[which, None, None],
-            speed_px=question.velocity[which, None, None] / factor,
+            misses=query.misses[which, None, None],
+            speed_px=query.speed[which, None, None] / factor,
         )
         if outside is not None:
-            heights -= search_windows.mask_penalty(outside[windows.rows, windows.columns], self.extent)
-        return heights - search_windows.rival_penalty(windows.places, own, question.rivals[which])
+            heights -= search_windows.mask_penalty(outside[windows.rows, windows.columns], self._extent)
+        return heights - search_windows.rival_penalty(windows.centres, own, query.rivals[which])
 
     def _decide(
-        self, which: IntArray, windows: search_windows.Windows, heights: Array, question: Question
+        self, which: IntArray, windows: SearchWindows, heights: Array, query: DescriptorQuery
     ) -> tuple[Points, Array]:
-        """Return places and variances: the peak where it beats the prediction, else both fused by precision."""
+        """Return positions and variances: the peak where it beats the prediction, else both fused by precision."""
         patch = windows.patch
         peaks = find_peaks(heights, patch)
         found = peaks.xy + windows.corner
-        own, variance = question.places[which], question.variance[which]
+        own, variance = query.xy[which], query.variance[which]
         column, row = np.rint((own - windows.corner) / patch - 0.5).astype(int).T
         sides = windows.inside.any(2).sum(1), windows.inside.any(1).sum(1)
         row, column = np.clip(row, 0, sides[0] - 1), np.clip(column, 0, sides[1] - 1)
-        here = heights[np.arange(len(which)), row, column] + BELIEVED_BONUS * question.believed[which]
+        here = heights[np.arange(len(which)), row, column] + TRUSTED_BONUS * query.trusted[which]
         sigma = PEAK_SIGMA * patch * np.where(peaks.value - peaks.second > CLEAR, 1.0, 2.0)
         fused, better, _ = fuse(own, variance, Measurement(found, 2 * sigma))
         wins = peaks.value > here
         return np.where(wins[:, None], found, fused), np.where(wins, np.maximum(variance, sigma**2), better)
 
-    def _score(self, similar: FloatArray) -> Array:
+    def _score(self, similarity: FloatArray) -> Array:
         unrelated, same = self.backend.unrelated, self.backend.same
-        return np.clip((similar.astype(np.float64) - unrelated) / (same - unrelated), 0.0, 1.0)
+        return np.clip((similarity.astype(np.float64) - unrelated) / (same - unrelated), 0.0, 1.0)
 
-    def _as_usual(self, similar: FloatArray) -> Array:
-        """Return ``(n,)`` 0…1: how near each point comes to the similarity that it has when it is seen."""
-        share = similar / self.usual
-        rate = np.where(similar > self.usual, USUAL_RISES, np.where(share > USUAL_SHARE, USUAL_FALLS, USUAL_FORGETS))
-        self.usual += rate * (np.maximum(similar, 0.1) - self.usual)
-        return np.asarray(np.clip(0.5 + (share - USUAL_SHARE) / (2 * (1 - USUAL_SHARE)), 0, 1), np.float64)
+    def _visibility(self, similarity: FloatArray) -> Array:
+        """Return ``(n,)`` 0…1: similarity relative to the typical one, which follows it."""
+        share = similarity / self.typical
+        falls = np.where(share > VISIBLE_SHARE, TYPICAL_FALLS, TYPICAL_FORGETS)
+        rate = np.where(similarity > self.typical, TYPICAL_RISES, falls)
+        self.typical += rate * (np.maximum(similarity, 0.1) - self.typical)
+        return np.asarray(np.clip(0.5 + (share - VISIBLE_SHARE) / (2 * (1 - VISIBLE_SHARE)), 0, 1), np.float64)
 
-    def _astray(self, places: Points, question: Question) -> BoolArray:
-        """Tell which points are far from where those that were found for sure put them."""
-        fixed = question.fixed
-        if not self.structured or fixed.sum() < 2:
-            return np.zeros(len(places), np.bool_)
-        expected = expected_places(places, self.points, fixed.astype(float), extent=self.extent)
-        apart = np.linalg.norm(places - expected, axis=1)
-        return ~fixed & (apart > ASTRAY * tolerance(self.points, extent=self.extent))
+    def _astray(self, xy: Points, query: DescriptorQuery) -> BoolArray:
+        """Return ``(n,)`` bool: the point is far from the position that the fixed ones expect."""
+        fixed = query.fixed
+        if not self._skeleton or fixed.sum() < 2:
+            return np.zeros(len(xy), np.bool_)
+        expected = expected_positions(xy, self._points, fixed.astype(float), extent=self._extent)
+        apart = np.linalg.norm(xy - expected, axis=1)
+        return ~fixed & (apart > ASTRAY * tolerance(self._points, extent=self._extent))
 
-    def _swap(self, places: Points, question: Question, dense: DenseMap) -> tuple[Points, BoolArray]:
-        """Exchange the places of left/right pairs that fit better the other way round."""
-        swapped = np.zeros(len(places), np.bool_)
-        rows = dense.at(places)
-        for left, right in self.pairs:
-            if question.fixed[left] or question.fixed[right]:
+    def _swap(self, xy: Points, query: DescriptorQuery, dense: DenseMap) -> tuple[Points, BoolArray]:
+        """Exchange the positions of left/right pairs that fit better the other way round."""
+        swapped = np.zeros(len(xy), np.bool_)
+        rows = dense.at(xy)
+        for left, right in self._pairs:
+            if query.fixed[left] or query.fixed[right]:
                 continue
             both = np.array([left, right])
-            if is_swapped(self.templates.crossed(rows[both], both)):
-                places[[left, right]] = places[[right, left]]
+            if is_swapped(self._templates.cross_similarity(rows[both], both)):
+                xy[[left, right]] = xy[[right, left]]
                 swapped[[left, right]] = True
-        return places, swapped
+        return xy, swapped

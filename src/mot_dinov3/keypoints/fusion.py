@@ -1,62 +1,99 @@
-"""What frames between labelled ones add up to: both sides of time combined, skipped frames interpolated. Pure."""
+"""Fusion of the passes through a frame into its keypoints: forward and backward, labelled and interpolated. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import Keypoints, PointSource, PointState
-from mot_dinov3.keypoints.estimate import Estimate
-from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.keypoints.labels import Body
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.core.structures import BoolArray, IntArray, Keypoints, PointSource, PointState
+from mot_dinov3.keypoints.geometry import Array, Points
+from mot_dinov3.keypoints.labels import LabelledInstance
 
 DISAGREE = 3.0  # sigmas, and at least …
-DISAGREE_PX = 8.0  # … so many pixels: both sides do not mean the same place
+DISAGREE_PX = 8.0  # … so many pixels: the two passes follow different things
 
 
 @dataclasses.dataclass(frozen=True)
-class Solved:
-    """One instance in one frame, solved.
+class Estimate:
+    """One instance in one frame, as one pass tracks it.
 
     Attributes:
-        estimate: Where its points are.
-        disagreement: ``(n,)`` pixels between what both sides said; 0 with one side.
+        xy: ``(n, 2)`` positions, finite also where the point is lost.
+        variance: ``(n,)`` expected squared error in pixels, accumulated since the labelled frame.
+        score: ``(n,)`` 0…1.
+        state: ``(n,)`` int64 of `PointState`.
+        polygons: The instance's outlines.
+        swapped: ``(n,)`` bool: left and right were exchanged here.
+    """
+
+    xy: Points
+    variance: Array
+    score: Array
+    state: IntArray
+    polygons: tuple[Points, ...]
+    swapped: BoolArray
+
+    def as_record(self) -> dict[str, Any]:
+        """Return it as plain JSON, exactly."""
+        arrays = {name: getattr(self, name).tolist() for name in ("xy", "variance", "score", "state", "swapped")}
+        return {**arrays, "polygons": [polygon.tolist() for polygon in self.polygons]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Estimate:
+        """Return what `as_record` wrote."""
+        return cls(
+            xy=np.array(record["xy"], np.float64).reshape(-1, 2),
+            variance=np.array(record["variance"], np.float64),
+            score=np.array(record["score"], np.float64),
+            state=np.array(record["state"], np.int64),
+            polygons=tuple(np.array(polygon, np.float64).reshape(-1, 2) for polygon in record["polygons"]),
+            swapped=np.array(record["swapped"], np.bool_),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FusedEstimate:
+    """One instance in one frame after fusion.
+
+    Attributes:
+        estimate: The fused estimate.
+        disagreement: ``(n,)`` pixels between the two passes; 0 with one pass.
     """
 
     estimate: Estimate
     disagreement: Array
 
 
-def one_sided(estimate: Estimate) -> Solved:
-    """Return what is known from one side only."""
-    return Solved(estimate, np.zeros(len(estimate.xy)))
+def one_sided(estimate: Estimate) -> FusedEstimate:
+    """Return the estimate of a single pass."""
+    return FusedEstimate(estimate, np.zeros(len(estimate.xy)))
 
 
-def combine(forward: Estimate, backward: Estimate, *, share: float) -> Solved:
-    """Combine what was tracked from both labelled frames around a gap.
+def combine(forward: Estimate, backward: Estimate, *, share: float) -> FusedEstimate:
+    """Combine the passes from both labelled frames around a gap.
 
-    Each side weighs by its precision: the inverse of the variance that it accumulated, which is fed by its
-    forward-backward errors. Where the sides mean different places, the better one is taken alone: the middle between
+    Each pass weighs by its precision: the inverse of the variance that it accumulated, which is fed by its
+    forward-backward errors. Where the passes follow different things, the better one is taken alone: the middle between
     two legs is on neither.
 
     Args:
         forward: From the labelled frame before.
         backward: From the one after.
-        share: 0…1, how far the frame is on the way from the one to the other; it grows each side's variance.
+        share: 0…1, position of the frame between the two; it grows each pass's variance.
     """
-    a = _trusted_variance(forward, share)
-    b = _trusted_variance(backward, 1 - share)
+    # Weight of the forward pass: by precision, all or nothing where they disagree, none where it is lost.
+    a, b = _effective_variance(forward, share), _effective_variance(backward, 1 - share)
     distance = np.linalg.norm(forward.xy - backward.xy, axis=1)
     weight = b / (a + b)
     apart = distance > np.maximum(DISAGREE * np.sqrt(a + b), DISAGREE_PX)
     weight = np.where(apart, (weight >= 0.5).astype(float), weight)
     weight = np.where(forward.state == PointState.LOST, 0.0, weight)
     weight = np.where((backward.state == PointState.LOST) & (forward.state != PointState.LOST), 1.0, weight)
+
+    # Positions and scores are weighted means; what cannot be averaged is the heavier pass's.
     xy = weight[:, None] * forward.xy + (1 - weight)[:, None] * backward.xy
     state = np.where(weight >= 0.5, forward.state, backward.state)
     score = weight * forward.score + (1 - weight) * backward.score
@@ -69,80 +106,80 @@ def combine(forward: Estimate, backward: Estimate, *, share: float) -> Solved:
         forward.polygons if share < 0.5 else backward.polygons,
         np.where(weight >= 0.5, forward.swapped, backward.swapped),
     )
-    return Solved(estimate, distance)
+    return FusedEstimate(estimate, distance)
 
 
-def _trusted_variance(estimate: Estimate, elapsed: float) -> Array:
-    """Return the variance, larger where the point hardly looks like its template, and with time."""
+def _effective_variance(estimate: Estimate, elapsed: float) -> Array:
+    """Return the variance, larger where the point is hardly similar to its template, and with time."""
     return (estimate.variance + 0.5) * (1 + 4 * elapsed) / np.maximum(estimate.score, 0.1) ** 2
 
 
-def labelled_keypoints(bodies: Sequence[Body], solved: Sequence[Solved] | None) -> Keypoints:
-    """Return the rows of a labelled frame: a person's points, and what is tracked for those not labelled there.
+def labelled_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[FusedEstimate] | None) -> Keypoints:
+    """Return the rows of a labelled frame: the labels, and tracked positions of points that are not labelled there.
 
     Args:
-        bodies: The instances as labelled.
-        solved: What was tracked up to here, instance by instance, or None.
+        instances: The instances as labelled.
+        tracked: Estimates of a pass that ends here, instance by instance, or None.
     """
     parts = []
-    for i, body in enumerate(bodies):
-        known = body.known
-        n = len(known)
-        xy, score = body.xy.copy(), np.where(known, 1.0, 0.0)
+    for i, instance in enumerate(instances):
+        known = instance.known
+        xy, score = instance.xy.copy(), np.where(known, 1.0, 0.0)
         state = np.where(known, int(PointState.VISIBLE), int(PointState.LOST)).astype(np.int64)
-        if solved is not None and not known.all():
-            estimate = solved[i].estimate
+        if tracked is not None and not known.all():
+            estimate = tracked[i].estimate
             there = ~known & (estimate.state != PointState.LOST)
             xy[there], score[there], state[there] = estimate.xy[there], estimate.score[there], estimate.state[there]
         source = np.where(known, int(PointSource.HUMAN), int(PointSource.TRACKED)).astype(np.int64)
-        parts.append(_Part(body, n, xy, score, state, source, body.polygons))
+        parts.append(_Rows(instance, xy, score, state, source, instance.polygons))
     return _joined(parts)
 
 
-def tracked_keypoints(bodies: Sequence[Body], solved: Sequence[Solved]) -> Keypoints:
+def tracked_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[FusedEstimate]) -> Keypoints:
     """Return the rows of a tracked frame; lost points have no coordinates."""
     parts = []
-    for body, one in zip(bodies, solved):
+    for instance, one in zip(instances, tracked):
         estimate = one.estimate
         lost = estimate.state == PointState.LOST
         xy = np.where(lost[:, None], np.nan, estimate.xy)
         score = np.where(lost, 0.0, estimate.score)
         source = np.full(len(lost), int(PointSource.TRACKED), np.int64)
-        parts.append(_Part(body, len(lost), xy, score, estimate.state, source, estimate.polygons))
+        parts.append(_Rows(instance, xy, score, estimate.state, source, estimate.polygons))
     return _joined(parts)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    body: Body
-    n: int
+class _Rows:
+    """The rows of one instance."""
+
+    instance: LabelledInstance
     xy: Points
     score: Array
-    state: npt.NDArray[np.int64]
-    source: npt.NDArray[np.int64]
+    state: IntArray
+    source: IntArray
     polygons: tuple[Points, ...]
 
 
-def _joined(parts: Sequence[_Part]) -> Keypoints:
+def _joined(parts: Sequence[_Rows]) -> Keypoints:
     return Keypoints(
-        instance=tuple(p.body.name for p in parts for _ in range(p.n)),
-        group_id=np.concatenate([np.full(p.n, p.body.group_id, np.int64) for p in parts]),
-        name=tuple(name for p in parts for name in p.body.keypoints),
+        instance=tuple(p.instance.name for p in parts for _ in p.score),
+        group_id=np.concatenate([np.full(len(p.score), p.instance.group_id, np.int64) for p in parts]),
+        name=tuple(name for p in parts for name in p.instance.keypoints),
         xy=np.concatenate([p.xy for p in parts]),
         score=np.concatenate([p.score for p in parts]),
         state=np.concatenate([p.state for p in parts]).astype(np.int64),
         source=np.concatenate([p.source for p in parts]),
-        outlines={p.body.name: p.polygons for p in parts if p.polygons},
+        outlines={p.instance.name: p.polygons for p in parts if p.polygons},
     )
 
 
 def interpolate(before: Keypoints, after: Keypoints, share: float) -> Keypoints:
-    """Return the rows of a skipped frame, `share` of the way between two others; lost where one of them is.
+    """Return the rows of a skipped frame; lost where one of its neighbours is.
 
     Args:
-        before: The frame before that was tracked or labelled.
-        after: The one after.
-        share: 0…1.
+        before: The last frame before it that was tracked or labelled.
+        after: The first one after it.
+        share: 0…1, its position between the two.
     """
     gone = (before.state == PointState.LOST) | (after.state == PointState.LOST)
     xy = (1 - share) * before.xy + share * after.xy

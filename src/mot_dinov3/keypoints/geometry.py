@@ -1,8 +1,8 @@
-"""Similarity transforms between pictures, and the canvas on which an instance is looked at.
+"""Similarity transforms between frames, and the canvas that shows an instance upright.
 
 A *pose* is a ``2×3`` float64 matrix that maps the pixels of an instance's labelled frame to those of the current one.
-The *canvas* is the upright square cut-out of the labelled frame that shows the instance. Seen through the pose it shows
-every later frame at the size and angle of the labelled one, so that descriptors need to be invariant to neither.
+The *canvas* is the upright square crop of the labelled frame that holds the instance. Warped by the pose it shows every
+later frame at the size and angle of the labelled one, so that descriptors need to be invariant to neither.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import Image
 
-Points = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
+Points = Array  # ``(n, 2)``
+Matrix = Array  # ``2×3``
 
 IDENTITY: Matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
@@ -37,11 +38,11 @@ def compose(outer: Matrix, inner: Matrix) -> Matrix:
 
 
 def scale_of(matrix: Matrix) -> float:
-    """Return by how much a similarity enlarges."""
+    """Return the scale factor of a similarity."""
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def fit_similarity(source: Points, target: Points, weights: npt.NDArray[np.float64]) -> Matrix | None:
+def fit_similarity(source: Points, target: Points, weights: Array) -> Matrix | None:
     """Return the similarity that maps `source` to `target` with the least weighted squares, or None for a single place.
 
     Umeyama, Least-squares estimation of transformation parameters, 1991, in the complex plane: without reflection.
@@ -60,12 +61,12 @@ def fit_similarity(source: Points, target: Points, weights: npt.NDArray[np.float
 
 
 def robust_similarity(
-    source: Points, target: Points, weights: npt.NDArray[np.float64], *, width: float = 2.0, rounds: int = 8
+    source: Points, target: Points, weights: Array, *, width: float = 2.0, rounds: int = 8
 ) -> Matrix | None:
-    """Return `fit_similarity` with outliers weighed down by Cauchy's function.
+    """Return `fit_similarity` with outliers weighed down by Cauchy's function: iteratively reweighted least squares.
 
     The first rounds start from the median shift with a wide kernel that narrows to `width` pixels, so that a minority
-    of points on something else does not pull at it.
+    of points on something else has no influence.
     """
     if len(source) < 2:
         return None
@@ -82,9 +83,15 @@ def robust_similarity(
     return matrix
 
 
+def similarity_or_shift(source: Points, target: Points, *, width: float) -> Matrix:
+    """Return `robust_similarity` of one point or more; the mean shift where that is undetermined."""
+    matrix = robust_similarity(source, target, np.ones(len(source)), width=width)
+    return np.hstack([np.eye(2), (target - source).mean(0)[:, None]]) if matrix is None else matrix
+
+
 @dataclasses.dataclass(frozen=True)
 class Canvas:
-    """The square cut-out of the labelled frame in which an instance is looked at.
+    """The square crop of the labelled frame that holds an instance.
 
     Attributes:
         side: Pixels of its side.
@@ -116,12 +123,12 @@ class Canvas:
         return compose(self.to_canvas, invert(pose))
 
     def view(self, image: Image, pose: Matrix) -> Image:
-        """Return what the canvas shows of `image`: ``(side, side)`` with the channels of the picture."""
+        """Return `image` warped onto the canvas: ``(side, side)`` with the channels of the image."""
         return warp(image, self.matrix(pose), self.side)
 
 
 def warp(image: Image, matrix: Matrix, side: int) -> Image:
-    """Return the ``(side, side)`` picture that `matrix` makes of `image`."""
+    """Return `image` warped by `matrix` to ``(side, side)``."""
     import cv2
 
     smooth = cv2.INTER_AREA if scale_of(matrix) < 0.7 else cv2.INTER_LINEAR

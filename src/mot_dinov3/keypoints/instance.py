@@ -1,23 +1,25 @@
-"""Follows the keypoints of one instance from one picture to the next, in either direction of time.
+"""Keypoint tracking of one instance from frame to frame, in either direction of time.
 
-For each picture: Lucas-Kanade from the picture before (`motion`), then the labelled frame itself
-(`anchors`), then descriptors where there is doubt (`search`), fused by precision; what that leaves open, the other
-keypoints say (`structure`).
+In each frame: Lucas-Kanade from the frame before (`point_flow`), then alignment with the labelled frame itself
+(`template_alignment`), then descriptors where there is doubt (`descriptor_search`), fused by precision; points that all
+of them leave open are placed by their neighbours (`skeleton`).
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+import dataclasses
 
-from mot_dinov3.core.structures import BoolArray, PointState
+import numpy as np
+
+from mot_dinov3.core.structures import BoolArray, IntArray, PointState
 from mot_dinov3.keypoints import masks
-from mot_dinov3.keypoints.backends import DenseBackend
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.descriptor_search import Lookup, Question
-from mot_dinov3.keypoints.estimate import Estimate
+from mot_dinov3.keypoints.descriptor_search import DescriptorMatcher, DescriptorQuery, DescriptorResult
+from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.geometry import (
     IDENTITY,
+    Array,
     Canvas,
     Matrix,
     Points,
@@ -26,204 +28,227 @@ from mot_dinov3.keypoints.geometry import (
     invert,
     robust_similarity,
     scale_of,
+    similarity_or_shift,
 )
-from mot_dinov3.keypoints.labels import Body
-from mot_dinov3.keypoints.outline import CarriedOutline
-from mot_dinov3.keypoints.point_flow import Flow, Picture, carried, pick_supports
+from mot_dinov3.keypoints.labels import LabelledInstance
+from mot_dinov3.keypoints.mask_tracking import OutlineTracker
+from mot_dinov3.keypoints.point_flow import Flow, FlowFrame, SupportMotion, pick_supports
 from mot_dinov3.keypoints.redetect import FrameSearch
-from mot_dinov3.keypoints.template_alignment import SeedView, fuse
+from mot_dinov3.keypoints.template_alignment import ReferenceAlignment, ReferenceView
 
-Array = npt.NDArray[np.float64]
-
-BACK_ERROR = 1.5  # pixels of forward-backward error up to which Lucas-Kanade is believed
+BACK_ERROR = 1.5  # pixels of forward-backward error up to which Lucas-Kanade is trusted
 SUPPORTS = 50
-STEP_SIGMA = 0.15  # pixels of error per believed step
+STEP_SIGMA = 0.15  # pixels of error per trusted step
 BLIND_SIGMA = 0.03  # of the instance's extent: error per step without a measurement
-LAYOUT_RATE = 0.1  # how fast the usual layout follows what is seen
-POSE_RATE = 0.2  # how fast the pose follows the keypoints' layout; and the anchored supports:
-ANCHORED_POSE_RATE = 0.5
-OCCLUDED_AFTER = 3  # frames in a row unseen
+LAYOUT_RATE = 0.1  # weight of the newest frame in the typical layout
+POSE_RATE = 0.2  # weight in the pose of the keypoints' layout; and of the aligned supports:
+ALIGNED_POSE_RATE = 0.5
+OCCLUDED_AFTER = 3  # frames in a row not visible
 LOST_AFTER = 30
-GONE = 0.7  # of an instance's points unseen: it is looked for all over the frame
+GONE_SHARE = 0.7  # of an instance's points not visible: the whole frame is searched
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodParts:
+    """The parts of the method in use; an ablation turns some off.
+
+    Attributes:
+        alignment: Measure against the labelled frame.
+        skeleton: Use the spatial relations between keypoints.
+        two_sided: Track gaps between two labelled frames from both.
+    """
+
+    alignment: bool = True
+    skeleton: bool = True
+    two_sided: bool = True
+
+
+ALL_PARTS = MethodParts()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prediction:
+    """The keypoints moved by optical flow.
+
+    Attributes:
+        xy: ``(n, 2)`` pixels of the frame.
+        trusted: ``(n,)`` bool: Lucas-Kanade found the point, and the supports around it agree.
+        flow: The keypoints' own flow.
+    """
+
+    xy: Points
+    trusted: BoolArray
+    flow: Flow
 
 
 class InstanceTracker:
-    """Follows one instance.
+    """Tracks the keypoints of one instance.
 
     Args:
-        config: The settings.
-        backend: Describes canvases; None follows motion alone.
-        picture: The labelled frame.
-        body: The instance in it; only keypoints that are labelled here are followed.
-        anchored: Measure against the labelled frame (an ablation turns it off).
-        structured: Let keypoints say where their neighbours are (an ablation turns it off).
+        config: The stage's options.
+        backend: Describes canvases; None tracks by motion alone.
+        frame: The labelled frame.
+        instance: The instance in it; only keypoints that are labelled here are tracked.
+        parts: The parts of the method in use.
     """
 
     def __init__(
         self,
         config: KeypointConfig,
         backend: DenseBackend | None,
-        picture: Picture,
-        body: Body,
-        *,
-        anchored: bool = True,
-        structured: bool = True,
+        frame: FlowFrame,
+        instance: LabelledInstance,
+        parts: MethodParts = ALL_PARTS,
     ) -> None:
-        self.config, self.body = config, body
-        self.xy = body.xy.copy()
+        self.instance = instance
+        self.xy = instance.xy.copy()
         n = len(self.xy)
-        outline = np.vstack([self.xy, *body.polygons])
-        self.extent = max(float((outline.max(0) - outline.min(0)).max()), 8.0)
-        self.canvas = Canvas.around(outline, limit=config.working_side)
-        self.pose: Matrix = IDENTITY.copy()
-        self.seen_pose = self.pose  # when most of it was seen
-        self.outline = CarriedOutline(config, body, extent=self.extent, size=picture.grey.shape)
-        self.variance = np.full(n, 0.25)
-        self.velocity, self.score, self.likeness = np.zeros((n, 2)), np.ones(n), np.ones(n)
-        self.misses, self.unseen = np.zeros(n), np.zeros(n)
-        self.layout = self.xy.copy()
-        self.supports = self._new_supports(picture, SUPPORTS)
-        self.lookup: Lookup | None = None
+        corners = np.vstack([self.xy, *instance.polygons])
+        self._config, self._size = config, frame.grey.shape
+        self._extent = max(float((corners.max(0) - corners.min(0)).max()), 8.0)
+        self._canvas = Canvas.around(corners, limit=config.working_side)
+        self._pose: Matrix = IDENTITY.copy()
+        self._seen_pose = self._pose  # when most of it was visible
+        self._outline = OutlineTracker(config, instance, extent=self._extent, size=self._size)
+        self._variance, self._velocity = np.full(n, 0.25), np.zeros((n, 2))
+        self._score, self._visibility = np.ones(n), np.ones(n)
+        self._misses, self._unseen = np.zeros(n), np.zeros(n)
+        self._layout = self.xy.copy()
+        self._supports = self._new_supports(frame, SUPPORTS)
+        self._matcher: DescriptorMatcher | None = None
         if backend is not None:
-            self.lookup = Lookup(config, backend, body, self.canvas, structured=structured)
-            self.lookup.begin(self.canvas.view(picture.image, self.pose), self.outline.polygons)
-            points = body.xy
-            self.everywhere = FrameSearch(self.lookup.origin, backend, self.canvas, points=points, extent=self.extent)
-        self.seed: SeedView | None = None
-        if anchored:
-            to_canvas = self.canvas.to_canvas
-            points, supports = apply(to_canvas, self.xy), apply(to_canvas, self.supports)
-            view = self.canvas.view(picture.grey, self.pose)
-            self.seed = SeedView(
-                view, points, supports, extent=self.extent * self.canvas.factor, factor=self.canvas.factor
+            self._matcher = DescriptorMatcher(config, backend, instance, self._canvas, skeleton=parts.skeleton)
+            self._matcher.begin(self._canvas.view(frame.image, self._pose), self._outline.polygons)
+            reference, points = self._matcher.reference, instance.xy
+            self._frame_search = FrameSearch(reference, backend, self._canvas, points=points, extent=self._extent)
+        self._reference: ReferenceView | None = None
+        if parts.alignment:
+            view, to_canvas, factor = (
+                self._canvas.view(frame.grey, self._pose),
+                self._canvas.to_canvas,
+                self._canvas.factor,
             )
-        self._size = picture.grey.shape
+            points, supports = apply(to_canvas, self.xy), apply(to_canvas, self._supports)
+            self._reference = ReferenceView(view, points, supports, extent=self._extent * factor, factor=factor)
 
-    def also_labelled(self, picture: Picture, body: Body) -> None:
+    def learn(self, frame: FlowFrame, instance: LabelledInstance) -> None:
         """Learn templates from another labelled frame of the same instance."""
-        both = self.body.known & body.known
-        if self.lookup is None or both.sum() < 1:
+        both = self.instance.known & instance.known
+        if self._matcher is None or both.sum() < 1:
             return
-        pose = robust_similarity(self.body.xy[both], body.xy[both], np.ones(both.sum()), width=0.03 * self.extent)
-        if pose is None:
-            shift = (body.xy[both] - self.body.xy[both]).mean(0)
-            pose = np.hstack([np.eye(2), shift[:, None]])
-        points = apply(self.canvas.matrix(pose), np.where(both[:, None], body.xy, self.body.xy))
-        self.lookup.learn(self.canvas.view(picture.image, pose), points, both)
+        pose = similarity_or_shift(self.instance.xy[both], instance.xy[both], width=0.03 * self._extent)
+        points = apply(self._canvas.matrix(pose), np.where(both[:, None], instance.xy, self.instance.xy))
+        self._matcher.learn(self._canvas.view(frame.image, pose), points, both)
 
-    def jump(self, picture: Picture, xy: Points, polygons: tuple[Points, ...]) -> None:
-        """Go on from a later picture: what was known of it is taken over, the rest follows from the labelled frame.
+    def restart(self, frame: FlowFrame, xy: Points, polygons: tuple[Points, ...]) -> None:
+        """Continue from another frame; what is not known of it follows from the labelled frame.
 
         Args:
-            picture: The later picture.
-            xy: ``(n, 2)`` places in it; NaN where a point was lost.
-            polygons: The instance's outlines in it; none for those of the labelled frame, moved along.
+            frame: The frame.
+            xy: ``(n, 2)`` positions in it; NaN where a point was lost.
+            polygons: The instance's outlines in it; empty for those of the labelled frame under the new pose.
         """
         known: BoolArray = np.asarray(np.isfinite(xy).all(1), np.bool_)
         pose = None
         if known.sum() >= 2:
-            source, target = self.body.xy[known], xy[known]
-            pose = robust_similarity(source, target, np.ones(len(source)), width=0.03 * self.extent)
-        self.pose = self.pose if pose is None else pose
-        self.xy = np.where(known[:, None], xy, apply(self.pose, self.body.xy))
-        self.outline.jump(self.pose, polygons)
-        self.layout = apply(invert(self.pose), self.xy)
-        self.misses = np.where(known, 0.0, float(OCCLUDED_AFTER))
-        self.unseen = self.misses.copy()
-        self.supports = self._new_supports(picture, SUPPORTS)
+            source, target = self.instance.xy[known], xy[known]
+            pose = robust_similarity(source, target, np.ones(len(source)), width=0.03 * self._extent)
+        self._pose = self._pose if pose is None else pose
+        self.xy = np.where(known[:, None], xy, apply(self._pose, self.instance.xy))
+        self._outline.restart(self._pose, polygons)
+        self._layout = apply(invert(self._pose), self.xy)
+        self._misses = np.where(known, 0.0, float(OCCLUDED_AFTER))
+        self._unseen = self._misses.copy()
+        self._supports = self._new_supports(frame, SUPPORTS)
 
     def points(self) -> Points:
-        """Return the ``(n + m, 2)`` keypoints and supports to follow into the next picture."""
-        return np.vstack([self.xy, self.supports])
+        """Return the ``(n + m, 2)`` keypoints and supports to track into the next frame."""
+        return np.vstack([self.xy, self._supports])
 
     def step(
         self,
-        picture: Picture,
+        frame: FlowFrame,
         flow: Flow,
         rivals: Points,
         *,
         key: bool,
         outline: tuple[Points, ...] | None = None,
     ) -> Estimate:
-        """Move on to the next picture.
+        """Move on to the next frame.
 
         Args:
-            picture: The next picture.
-            flow: Where Lucas-Kanade found `points` in it.
-            rivals: ``(n, r, 2)`` where other instances have the keypoint of that name; NaN where they have none.
-            key: It is a key frame: ask the descriptors even without doubt.
-            outline: Where something else carries the mask on: its outlines here, none where it lost the instance.
+            frame: The next frame.
+            flow: New positions of `points` by Lucas-Kanade.
+            rivals: ``(n, r, 2)`` positions of the keypoint of that name in other instances; NaN where they have none.
+            key: It is a key frame: descriptors are used even without doubt.
+            outline: Where something else tracks the mask: its outlines here, empty where it lost the instance.
         """
-        n = len(self.xy)
         before = self.xy
-        predicted, believed = self._move(flow)
-        if outline is not None:
-            self.outline.take(outline)
-        self.variance = self.variance + np.where(
-            believed, STEP_SIGMA**2 + 0.25 * np.minimum(flow.error[:n], 3.0) ** 2, (BLIND_SIGMA * self.extent) ** 2
-        )
-        matrix = self.canvas.matrix(self.pose)
-        factor = scale_of(matrix)
-        places, variance = apply(matrix, predicted), self.variance * factor**2
-        places, variance, fine, correction = self._anchor(picture, places, variance)
-        believed = believed | fine
-        swapped = np.zeros(n, np.bool_)
-        if self.lookup is not None and (key or not believed.all() or self.unseen.any()):
-            question = Question(
-                places=places,
-                variance=variance,
-                layout=apply(self.canvas.to_canvas, self.layout),
-                believed=believed,
-                fixed=fine,
-                velocity=np.linalg.norm(self.velocity, axis=1) * factor,
-                flow=np.linalg.norm(apply(matrix, flow.xy[:n]) - places, axis=1) * np.isfinite(flow.error[:n]),
-                misses=self.misses,
-                unseen=self.unseen,
-                score=self.score,
-                rivals=apply(matrix, rivals),
-                polygons=[apply(matrix, p) for p in self.outline.polygons],
-                factor=factor,
-            )
-            answer = self.lookup.ask(self.canvas.view(picture.image, self.pose), question)
-            places, variance, swapped = answer.places, answer.variance, answer.swapped
-            self.score, self.likeness = answer.score, answer.likeness
-            self.misses = np.where(self.score < 0.5, self.misses + 1, 0)
-            self.unseen = np.where(np.minimum(self.score, self.likeness) < 0.5, self.unseen + 1, 0)
-            if answer.polygons is not None:
-                self.outline.take([apply(invert(matrix), p) for p in answer.polygons])
-        else:
-            self.score = np.where(believed, self.score, 0.9 * self.score)
-        self.outline.give_up(self.pose)
-        self.xy, far = self.outline.snap(apply(invert(matrix), places))
-        self.misses = np.where(far, self.misses + 1, self.misses)
-        self.unseen = np.where(far, np.maximum(self.unseen, self.misses), self.unseen)
-        self.variance = variance / factor**2
-        if (self.unseen == 0).mean() > 0.5:
-            self.seen_pose = self.pose
-        if not (key and self._back_again(picture)):
-            self._follow_up(before, fine, correction)
-            self._renew_supports(picture)
-        score = np.minimum(self.score, self.likeness)
-        return Estimate(self.xy, self.variance, score, self._states(), self.outline.polygons, swapped)
 
-    def _move(self, flow: Flow) -> tuple[Points, BoolArray]:
-        """Carry pose, polygons and supports on; return where the points went and which of them are believed."""
+        # Motion: optical flow moves pose, outline and supports, and predicts the keypoints.
+        prediction = self._predict(flow)
+        if outline is not None:
+            self._outline.update(outline)
+
+        # Alignment: measured on the canvas against the labelled frame, which removes drift.
+        matrix = self._canvas.matrix(self._pose)
+        factor = scale_of(matrix)
+        aligned = self._align(frame, apply(matrix, prediction.xy), self._variance * factor**2)
+        trusted = prediction.trusted | aligned.fixed
+        xy, variance, swapped = aligned.xy, aligned.variance, np.zeros(len(before), np.bool_)
+
+        # Descriptors: at key frames, and where motion and alignment leave doubt.
+        if self._matcher is not None and (key or not trusted.all() or self._unseen.any()):
+            view = self._canvas.view(frame.image, self._pose)
+            result = self._matcher.match(view, self._query(prediction, aligned, matrix, rivals))
+            xy, variance, swapped = result.xy, result.variance, result.swapped
+            self._take(result, matrix)
+        else:
+            self._score = np.where(trusted, self._score, 0.9 * self._score)
+
+        # Mask: points a little outside are moved into it, others count as missed.
+        self._outline.expire(self._pose)
+        self.xy, far = self._outline.snap(apply(invert(matrix), xy))
+        self._misses = np.where(far, self._misses + 1, self._misses)
+        self._unseen = np.where(far, np.maximum(self._unseen, self._misses), self._unseen)
+        self._variance = variance / factor**2
+
+        # Update of velocity, layout, pose and supports, unless the instance was re-detected elsewhere.
+        if (self._unseen == 0).mean() > 0.5:
+            self._seen_pose = self._pose
+        if not (key and self._redetect(frame)):
+            self._update(before, aligned)
+            self._renew_supports(frame)
+        score = np.minimum(self._score, self._visibility)
+        return Estimate(self.xy, self._variance, score, self._states(), self._outline.polygons, swapped)
+
+    def _predict(self, flow: Flow) -> _Prediction:
+        """Move pose, outline and supports by optical flow, and predict the keypoints."""
         n = len(self.xy)
         ok = flow.good(BACK_ERROR)
         weight = np.where(ok, 1 / (1 + np.where(ok, flow.error, 0.0) ** 2), 0.0)
         start, moves = self.points(), flow.xy - self.points()
-        whole = self._whole(start, flow.xy, weight)
-        self.pose = compose(whole, self.pose)
-        beyond = flow.xy[n:] - apply(whole, self.supports)
-        trusted = weight[n:] * (np.linalg.norm(beyond, axis=1) < 0.1 * self.extent)
-        around = apply(whole, self.xy) - self.xy + carried(self.xy, self.supports, beyond, trusted, 0.06 * self.extent)
-        believed = ok[:n] & (np.linalg.norm(moves[:n] - around, axis=1) < 0.15 * self.extent)
-        predicted = np.where(believed[:, None], flow.xy[:n], self.xy + around)
-        self.outline.carry(self.pose, whole, self.supports, beyond, trusted)
-        self.supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self.extent)]
-        return predicted, believed
 
-    def _whole(self, start: Points, end: Points, weight: Array) -> Matrix:
+        # The instance as a whole, and the supports' motion beyond it.
+        whole = self._whole_motion(start, flow.xy, weight)
+        self._pose = compose(whole, self._pose)
+        beyond = flow.xy[n:] - apply(whole, self._supports)
+        trusted_supports = weight[n:] * (np.linalg.norm(beyond, axis=1) < 0.1 * self._extent)
+        motion = SupportMotion(self._supports, beyond, trusted_supports)
+
+        # Keypoints: their own flow where it agrees with the supports around them, else the supports' motion.
+        around = apply(whole, self.xy) - self.xy + motion.at(self.xy, reach=0.06 * self._extent)
+        trusted = ok[:n] & (np.linalg.norm(moves[:n] - around, axis=1) < 0.15 * self._extent)
+        predicted = np.where(trusted[:, None], flow.xy[:n], self.xy + around)
+        own = Flow(flow.xy[:n], flow.error[:n])
+        seen = STEP_SIGMA**2 + 0.25 * np.minimum(own.error, 3.0) ** 2
+        self._variance = self._variance + np.where(trusted, seen, (BLIND_SIGMA * self._extent) ** 2)
+
+        self._outline.move(self._pose, whole, motion)
+        self._supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self._extent)]
+        return _Prediction(predicted, trusted, own)
+
+    def _whole_motion(self, start: Points, end: Points, weight: Array) -> Matrix:
         n = len(self.xy)
         rows = np.flatnonzero(weight > 0)
         of_supports = rows[rows >= n]
@@ -233,73 +258,95 @@ class InstanceTracker:
         whole = robust_similarity(start[chosen], end[chosen], weight[chosen])
         return IDENTITY.copy() if whole is None or not 0.7 < scale_of(whole) < 1.4 else whole
 
-    def _anchor(
-        self, picture: Picture, places: Points, variance: Array
-    ) -> tuple[Points, Array, BoolArray, Matrix | None]:
+    def _align(self, frame: FlowFrame, xy: Points, variance: Array) -> ReferenceAlignment:
         """Measure against the labelled frame, on the canvas."""
-        if self.seed is None:
-            return places, variance, np.zeros(len(places), np.bool_), None
-        anchored = self.seed.find(self.canvas.view(picture.grey, self.pose), places)
-        taken = np.zeros(len(places), np.bool_)
-        for measurement in anchored.measurements:
-            places, variance, taken = fuse(places, variance, measurement)
-        return places, variance, taken, anchored.correction
+        if self._reference is None:
+            return ReferenceAlignment(xy, variance, np.zeros(len(xy), np.bool_), None)
+        return self._reference.align(self._canvas.view(frame.grey, self._pose), xy, variance)
 
-    def _follow_up(self, before: Points, fine: BoolArray, correction: Matrix | None) -> None:
-        """Update velocity, usual layout and pose."""
-        newest = self.config.velocity_smoothing
-        self.velocity = (1 - newest) * self.velocity + newest * (self.xy - before)
-        upright = apply(invert(self.pose), self.xy)
-        rate = np.where(self.unseen == 0, LAYOUT_RATE, 0.0)[:, None]
-        self.layout = (1 - rate) * self.layout + rate * upright
-        if correction is not None:
-            to_canvas = self.canvas.to_canvas
-            asked = compose(self.pose, compose(invert(to_canvas), compose(correction, to_canvas)))
-            self.pose = (1 - ANCHORED_POSE_RATE) * self.pose + ANCHORED_POSE_RATE * asked
+    def _query(
+        self, prediction: _Prediction, aligned: ReferenceAlignment, matrix: Matrix, rivals: Points
+    ) -> DescriptorQuery:
+        factor, flow = scale_of(matrix), prediction.flow
+        return DescriptorQuery(
+            xy=aligned.xy,
+            variance=aligned.variance,
+            layout=apply(self._canvas.to_canvas, self._layout),
+            trusted=prediction.trusted | aligned.fixed,
+            fixed=aligned.fixed,
+            speed=np.linalg.norm(self._velocity, axis=1) * factor,
+            flow=np.linalg.norm(apply(matrix, flow.xy) - aligned.xy, axis=1) * np.isfinite(flow.error),
+            misses=self._misses,
+            unseen=self._unseen,
+            score=self._score,
+            rivals=apply(matrix, rivals),
+            polygons=[apply(matrix, p) for p in self._outline.polygons],
+            factor=factor,
+        )
+
+    def _take(self, result: DescriptorResult, matrix: Matrix) -> None:
+        """Take over scores and outlines that the descriptors found."""
+        self._score, self._visibility = result.score, result.visibility
+        self._misses = np.where(self._score < 0.5, self._misses + 1, 0)
+        self._unseen = np.where(np.minimum(self._score, self._visibility) < 0.5, self._unseen + 1, 0)
+        if result.polygons is not None:
+            self._outline.update([apply(invert(matrix), p) for p in result.polygons])
+
+    def _update(self, before: Points, aligned: ReferenceAlignment) -> None:
+        """Update velocity, typical layout and pose."""
+        newest = self._config.velocity_smoothing
+        self._velocity = (1 - newest) * self._velocity + newest * (self.xy - before)
+        upright = apply(invert(self._pose), self.xy)
+        rate = np.where(self._unseen == 0, LAYOUT_RATE, 0.0)[:, None]
+        self._layout = (1 - rate) * self._layout + rate * upright
+        if aligned.correction is not None:
+            to_canvas = self._canvas.to_canvas
+            wanted = compose(self._pose, compose(invert(to_canvas), compose(aligned.correction, to_canvas)))
+            self._pose = (1 - ALIGNED_POSE_RATE) * self._pose + ALIGNED_POSE_RATE * wanted
             return
-        self._hand_over_to_pose()
-        weights = self.score * np.where(fine, 3.0, 1.0)
-        asked_by_layout = robust_similarity(self.layout, self.xy, weights, width=0.03 * self.extent)
-        if asked_by_layout is not None:
-            self.pose = (1 - POSE_RATE) * self.pose + POSE_RATE * asked_by_layout
+        self._absorb_layout()
+        weights = self._score * np.where(aligned.fixed, 3.0, 1.0)
+        by_layout = robust_similarity(self._layout, self.xy, weights, width=0.03 * self._extent)
+        if by_layout is not None:
+            self._pose = (1 - POSE_RATE) * self._pose + POSE_RATE * by_layout
 
-    def _hand_over_to_pose(self) -> None:
-        """Give the pose what the usual layout has changed as a whole: an animal that walks away shrinks altogether."""
-        seen = self.unseen == 0
+    def _absorb_layout(self) -> None:
+        """Move the common change of the typical layout into the pose: an animal that walks away shrinks as a whole."""
+        seen = self._unseen == 0
         if seen.sum() < 4:
             return
         weights = np.ones(int(seen.sum()))
-        whole = robust_similarity(self.body.xy[seen], self.layout[seen], weights, width=0.1 * self.extent)
+        whole = robust_similarity(self.instance.xy[seen], self._layout[seen], weights, width=0.1 * self._extent)
         if whole is not None and 0.5 < scale_of(whole) < 2:
-            self.layout = apply(invert(whole), self.layout)
-            self.pose = compose(self.pose, whole)
+            self._layout = apply(invert(whole), self._layout)
+            self._pose = compose(self._pose, whole)
 
-    def _back_again(self, picture: Picture) -> bool:
-        """Look for the instance all over the frame if it is gone; tell whether it was found."""
-        if self.lookup is None or (self.unseen >= OCCLUDED_AFTER).mean() < GONE:
+    def _redetect(self, frame: FlowFrame) -> bool:
+        """Search the frame for the instance if most of it is not visible; return whether it was found."""
+        if self._matcher is None or (self._unseen >= OCCLUDED_AFTER).mean() < GONE_SHARE:
             return False
-        found = self.everywhere.look(picture.image, self.seen_pose, self.lookup.usual)
+        found = self._frame_search.search(frame.image, self._seen_pose, self._matcher.typical)
         if found is None:
             return False
-        self.jump(picture, found, ())
-        self.velocity = np.zeros_like(self.velocity)
-        patch = self.lookup.backend.unit_patch / self.canvas.factor * scale_of(self.pose)
-        self.variance = np.full(len(self.xy), patch**2)
-        self.score = np.where(self.unseen == 0, 0.7, self.score)
+        self.restart(frame, found, ())
+        self._velocity = np.zeros_like(self._velocity)
+        patch = self._matcher.backend.unit_patch / self._canvas.factor * scale_of(self._pose)
+        self._variance = np.full(len(self.xy), patch**2)
+        self._score = np.where(self._unseen == 0, 0.7, self._score)
         return True
 
-    def _new_supports(self, picture: Picture, count: int) -> Points:
-        polygons = self.outline.polygons
-        mask = masks.rasterize(polygons, picture.grey.shape) if polygons else None
-        return pick_supports(picture.grey, mask, self.xy, count=count, reach=0.05 * self.extent)
+    def _new_supports(self, frame: FlowFrame, count: int) -> Points:
+        polygons = self._outline.polygons
+        mask = masks.rasterize(polygons, frame.grey.shape) if polygons else None
+        return pick_supports(frame.grey, mask, self.xy, count=count, reach=0.05 * self._extent)
 
-    def _renew_supports(self, picture: Picture) -> None:
-        if len(self.supports) < 0.6 * SUPPORTS:
-            fresh = self._new_supports(picture, SUPPORTS - len(self.supports))
-            self.supports = np.vstack([self.supports, fresh])
+    def _renew_supports(self, frame: FlowFrame) -> None:
+        if len(self._supports) < 0.6 * SUPPORTS:
+            fresh = self._new_supports(frame, SUPPORTS - len(self._supports))
+            self._supports = np.vstack([self._supports, fresh])
 
-    def _states(self) -> npt.NDArray[np.int64]:
+    def _states(self) -> IntArray:
         height, width = self._size
         inside = ((self.xy >= 0) & (self.xy <= (width - 1, height - 1))).all(1)
-        state = np.where(self.unseen >= OCCLUDED_AFTER, PointState.OCCLUDED, PointState.VISIBLE)
-        return np.where(inside & (self.unseen < LOST_AFTER), state, PointState.LOST).astype(np.int64)
+        state = np.where(self._unseen >= OCCLUDED_AFTER, PointState.OCCLUDED, PointState.VISIBLE)
+        return np.where(inside & (self._unseen < LOST_AFTER), state, PointState.LOST).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Who is who in the labelled frames: instances, and the keypoints that belong to each."""
+"""Labelled frames resolved into instances, each with its keypoints and outlines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.geometry import Points
 
-LONE = "instance"  # name of points that belong to nothing
+UNASSIGNED = "instance"  # name of the instance of points that belong to no other
 
 
 @dataclasses.dataclass(frozen=True)
-class Body:
+class LabelledInstance:
     """One instance of one labelled frame.
 
     Attributes:
@@ -42,8 +42,8 @@ class Body:
 
 
 @dataclasses.dataclass
-class _Instance:
-    """An instance while a frame is being sorted out."""
+class _Group:
+    """The shapes of one instance while a frame is being resolved."""
 
     base: str
     group_id: int | None
@@ -56,16 +56,16 @@ class Labels:
     """All labelled frames of a video, with the same instances and keypoints, in the same order, in each.
 
     Attributes:
-        frames: Frame number → its bodies; a body that is not in a frame has only NaN there.
-        notices: What was unclear or left out.
+        frames: Frame number → its instances; one that is not in a frame has only NaN there.
+        notices: Ambiguous or skipped labels.
     """
 
-    frames: dict[int, tuple[Body, ...]]
+    frames: dict[int, tuple[LabelledInstance, ...]]
     notices: tuple[str, ...]
 
 
-def sort_out(labelled: Sequence[LabelledFrame]) -> Labels:
-    """Give every point its instance and every instance its name and number, the same in all frames.
+def resolve_instances(labelled: Sequence[LabelledFrame]) -> Labels:
+    """Assign points to instances, and give every instance a name and a number that are the same in all frames.
 
     Raises:
         FormatError: No frame has a labelled point.
@@ -89,59 +89,59 @@ def sort_out(labelled: Sequence[LabelledFrame]) -> Labels:
     frames = {}
     for number, instances in sorted(found.items()):
         by_name = {names[number][id(i)]: i for i in instances}
-        frames[number] = tuple(_body(name, numbers[name], tuple(order[name]), by_name.get(name)) for name in order)
+        frames[number] = tuple(_labelled(name, numbers[name], tuple(order[name]), by_name.get(name)) for name in order)
     return Labels(frames, tuple(notices))
 
 
-def _body(name: str, group_id: int, keypoints: tuple[str, ...], instance: _Instance | None) -> Body:
+def _labelled(name: str, group_id: int, keypoints: tuple[str, ...], instance: _Group | None) -> LabelledInstance:
     xy = np.full((len(keypoints), 2), np.nan)
     if instance is None:
-        return Body(name, group_id, keypoints, xy)
+        return LabelledInstance(name, group_id, keypoints, xy)
     for row, keypoint in enumerate(keypoints):
         if keypoint in instance.points:
             xy[row] = instance.points[keypoint]
-    return Body(name, group_id, keypoints, xy, tuple(instance.polygons))
+    return LabelledInstance(name, group_id, keypoints, xy, tuple(instance.polygons))
 
 
-def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Instance]:
-    """Sort a frame's shapes into instances; the first rule that applies decides about a point."""
-    instances: list[_Instance] = []
+def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Group]:
+    """Group a frame's shapes into instances; the first rule that applies to a point decides."""
+    instances: list[_Group] = []
     for shape in frame.shapes:
         if not shape.is_point:
             _of_outline(instances, shape).polygons.append(shape.points)
     outlined = list(instances)
-    lone: list[Shape] = []
+    unassigned: list[Shape] = []
     for shape in frame.shapes:
         if not shape.is_point:
             continue
         owner = _owner(shape, instances, outlined)
         if owner is None:
-            lone.append(shape)
+            unassigned.append(shape)
             continue
         _put(owner, shape, frame, notices)
         if outlined and owner in outlined and not any(_inside(p, shape.points[0]) for p in owner.polygons):
             notices.append(f"'{frame.path.name}': point '{shape.label}' is outside the mask of '{owner.base}'")
-    if lone:
-        rest = _Instance(LONE, None)
+    if unassigned:
+        rest = _Group(UNASSIGNED, None)
         instances.append(rest)
         if outlined:
-            labels = ", ".join(s.label for s in lone)
+            labels = ", ".join(s.label for s in unassigned)
             notices.append(f"'{frame.path.name}': points without a clear instance form a separate one: {labels}")
-        for shape in lone:
+        for shape in unassigned:
             _put(rest, shape, frame, notices)
     return instances
 
 
-def _of_outline(instances: list[_Instance], shape: Shape) -> _Instance:
+def _of_outline(instances: list[_Group], shape: Shape) -> _Group:
     base = shape.instance or shape.label
     for instance in instances:
         if instance.base == base and shape.group_id is not None and instance.group_id == shape.group_id:
             return instance
-    instances.append(_Instance(base, shape.group_id))
+    instances.append(_Group(base, shape.group_id))
     return instances[-1]
 
 
-def _owner(shape: Shape, instances: list[_Instance], outlined: list[_Instance]) -> _Instance | None:
+def _owner(shape: Shape, instances: list[_Group], outlined: list[_Group]) -> _Group | None:
     if shape.instance:
         return _of_label(shape, instances)
     if shape.group_id is not None:
@@ -156,12 +156,12 @@ def _owner(shape: Shape, instances: list[_Instance], outlined: list[_Instance]) 
     for instance in instances:  # points that share a number belong together, also without an outline
         if instance not in outlined and instance.group_id == shape.group_id:
             return instance
-    instances.append(_Instance(f"{LONE}_{shape.group_id}", shape.group_id))
+    instances.append(_Group(f"{UNASSIGNED}_{shape.group_id}", shape.group_id))
     return instances[-1]
 
 
-def _of_label(shape: Shape, instances: list[_Instance]) -> _Instance:
-    """Return the instance an explicit label names; the group id tells apart those that share the label."""
+def _of_label(shape: Shape, instances: list[_Group]) -> _Group:
+    """Return the instance that an explicit label names; the group id distinguishes those that share the label."""
     same = [i for i in instances if i.base == shape.instance]
     exact = [i for i in same if i.group_id == shape.group_id]
     if len(exact) == 1:
@@ -173,11 +173,11 @@ def _of_label(shape: Shape, instances: list[_Instance]) -> _Instance:
     if len(unnumbered) == 1 and len(same) == 1:
         unnumbered[0].group_id = shape.group_id
         return unnumbered[0]
-    instances.append(_Instance(shape.instance, shape.group_id))
+    instances.append(_Group(shape.instance, shape.group_id))
     return instances[-1]
 
 
-def _put(instance: _Instance, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
+def _put(instance: _Group, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
     name = keypoint_name(shape, instance.base)
     if name in instance.points:
         notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one is used")
@@ -186,7 +186,7 @@ def _put(instance: _Instance, shape: Shape, frame: LabelledFrame, notices: list[
 
 
 def keypoint_name(shape: Shape, instance: str) -> str:
-    """Return the keypoint's name: a combined label like ``animalnose`` loses its instance's name."""
+    """Return the keypoint's name: a combined label like ``animalnose`` without its instance's name."""
     for whole in dict.fromkeys((shape.instance, instance)):
         if whole and shape.label.startswith(whole) and len(shape.label) > len(whole):
             rest = shape.label[len(whole) :]
@@ -197,7 +197,7 @@ def keypoint_name(shape: Shape, instance: str) -> str:
 
 
 def _inside(polygon: Points, point: Points) -> bool:
-    """Tell whether a point lies in a polygon, by the even-odd rule."""
+    """Return whether a point lies in a polygon, by the even-odd rule."""
     x, y = point
     x1, y1 = polygon.T
     x2, y2 = np.roll(polygon, -1, axis=0).T
@@ -207,7 +207,7 @@ def _inside(polygon: Points, point: Points) -> bool:
     return bool(np.count_nonzero(crossing & (x < at)) % 2)
 
 
-def _unique_names(found: dict[int, list[_Instance]]) -> dict[int, dict[int, str]]:
+def _unique_names(found: dict[int, list[_Group]]) -> dict[int, dict[int, str]]:
     """Return frame → id of instance → name; a label that two instances of a frame share gets their numbers."""
     shared = {
         base

@@ -1,4 +1,4 @@
-"""Instance masks: from polygons and back, carried on by motion or by patch affinities; snapping points into them."""
+"""Instance masks: to and from polygons, propagated by motion or by patch affinities; snapping points into them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
-from mot_dinov3.keypoints.geometry import Matrix, Points, apply
-from mot_dinov3.keypoints.point_flow import Mask, carried
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply
+from mot_dinov3.keypoints.point_flow import Mask, SupportMotion
 
 RECENT = 7  # maps kept as context beside the labelled one
 NEIGHBOURHOOD = 12.0  # patches
@@ -51,40 +49,43 @@ def area(polygons: Sequence[Points]) -> float:
     return total
 
 
-def carry(
-    polygons: Sequence[Points], whole: Matrix, supports: Points, moves: Points, weights: Array, *, reach: float
+def move_polygons(
+    polygons: Sequence[Points], whole: Matrix, motion: SupportMotion, *, reach: float
 ) -> tuple[Points, ...]:
-    """Return polygons moved as a whole, and each corner as the supports around it move beyond that.
+    """Return polygons moved as a whole, and each corner half as far as the supports around it move beyond that.
 
     Args:
         polygons: The outlines before.
         whole: ``2×3`` motion of the instance.
-        supports: ``(m, 2)`` support points before.
-        moves: ``(m, 2)`` how they moved beyond `whole`.
-        weights: ``(m,)`` how far each is to be trusted.
+        motion: The supports' motion beyond `whole`.
         reach: Pixels over which a support's influence falls off.
     """
-    return tuple(apply(whole, p) + 0.5 * carried(p, supports, moves, weights, reach) for p in polygons)
+    return tuple(apply(whole, p) + 0.5 * motion.at(p, reach=reach) for p in polygons)
 
 
-def held(polygons: Sequence[Points], usual: Sequence[Points], *, reach: float) -> tuple[Points, ...]:
-    """Return carried polygons with no corner farther than `reach` from where the labelled ones have it as a whole.
+def limit_drift(polygons: Sequence[Points], expected: Sequence[Points], *, reach: float) -> tuple[Points, ...]:
+    """Return polygons with no corner farther than `reach` from the labelled ones, moved as a whole.
 
-    Each step's small error would else add up until the outline lies about the whole picture. Polygons that do not
-    correspond corner by corner, as those that descriptors carry on, stay.
+    Otherwise each step's small error would add up until the outline scatters over the whole frame. Polygons that do not
+    correspond corner by corner, as those propagated by descriptors, stay.
+
+    Args:
+        polygons: Propagated outlines.
+        expected: The labelled outlines under the instance's pose.
+        reach: Pixels.
     """
-    if [len(p) for p in polygons] != [len(p) for p in usual]:
+    if [len(p) for p in polygons] != [len(p) for p in expected]:
         return tuple(polygons)
     found = []
-    for polygon, middle in zip(polygons, usual):
+    for polygon, middle in zip(polygons, expected):
         off = polygon - middle
         length = np.linalg.norm(off, axis=1, keepdims=True)
         found.append(middle + off * np.minimum(1.0, reach / np.maximum(length, 1e-9)))
     return tuple(found)
 
 
-def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Return points moved to the nearest place of the mask, and which were too far away from it to be moved.
+def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, BoolArray]:
+    """Return points moved to the nearest pixel of the mask, and which were too far away from it to be moved.
 
     Args:
         points: ``(n, 2)``.
@@ -102,11 +103,11 @@ def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, npt.NDAr
     for i in np.flatnonzero(~inside):
         top, left = max(rows[i] - reach, 0), max(columns[i] - reach, 0)
         ys, xs = np.nonzero(mask[top : max(rows[i] + reach + 1, 0), left : max(columns[i] + reach + 1, 0)])
-        places = np.stack([xs + left, ys + top], 1)
-        square = ((places - points[i]) ** 2).sum(1)
+        pixels = np.stack([xs + left, ys + top], 1)
+        square = ((pixels - points[i]) ** 2).sum(1)
         far[i] = square.min(initial=np.inf) > radius**2
         if not far[i]:
-            moved[i] = places[np.argmin(square)]
+            moved[i] = pixels[np.argmin(square)]
     return moved, far
 
 
@@ -120,23 +121,23 @@ def outside_distance(mask: Mask) -> Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Context:
-    """A described canvas with its soft mask, to propagate from.
+class MaskContext:
+    """A described canvas with its soft mask: a source of label propagation.
 
     Attributes:
         dense: Descriptors.
-        share: ``(gh, gw)`` float: how much of each cell belongs to the instance.
+        share: ``(gh, gw)`` float: share of each cell that belongs to the instance.
     """
 
     dense: DenseMap
     share: Array
 
 
-def propagate(contexts: Sequence[Context], dense: DenseMap) -> Array:
-    """Return the ``(gh, gw)`` soft mask of a described canvas: each cell takes over the labels of similar cells.
+def propagate(contexts: Sequence[MaskContext], dense: DenseMap) -> Array:
+    """Return the ``(gh, gw)`` soft mask of a described canvas by label propagation.
 
-    The affinity to the `TOP` most similar cells within the neighbourhood, over all contexts, weighs their labels, as in
-    the label propagation by which DINO features are evaluated (Caron et al., 2021; Siméoni et al., 2025).
+    Each cell takes the mean label of the `TOP` most similar cells within the neighbourhood, over all contexts, weighted
+    by affinity, as in the evaluation of DINO features (Caron et al., 2021; Siméoni et al., 2025).
     """
     height, width, size = dense.cells.shape
     ys, xs = np.mgrid[:height, :width].reshape(2, -1)

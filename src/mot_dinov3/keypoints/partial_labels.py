@@ -1,114 +1,82 @@
-"""Frames in which only some of the keypoints are labelled: rows taken out, put back, and combined one by one."""
+"""Frames in which only some keypoints are labelled: rows selected, expanded again, and fused one by one."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, PointState
-from mot_dinov3.keypoints.estimate import Estimate
-from mot_dinov3.keypoints.fusion import Solved, combine, one_sided
-from mot_dinov3.keypoints.geometry import Points, apply, robust_similarity
-from mot_dinov3.keypoints.labels import Body
+from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate, combine
+from mot_dinov3.keypoints.geometry import Points, apply, similarity_or_shift
+from mot_dinov3.keypoints.labels import LabelledInstance
 
 NOWHERE_VARIANCE = 1e6
 
 
-def only(body: Body, rows: BoolArray) -> Body:
-    """Return the body with the chosen keypoints only."""
-    names = tuple(n for n, keep in zip(body.keypoints, rows) if keep)
-    return dataclasses.replace(body, keypoints=names, xy=body.xy[rows])
+def select_keypoints(instance: LabelledInstance, rows: BoolArray) -> LabelledInstance:
+    """Return the instance with the chosen keypoints only."""
+    names = tuple(n for n, keep in zip(instance.keypoints, rows) if keep)
+    return dataclasses.replace(instance, keypoints=names, xy=instance.xy[rows])
 
 
-def filled(bodies: Sequence[Body], carried: Sequence[Solved] | None) -> tuple[Body, ...]:
-    """Return a labelled frame's bodies; points not labelled there are taken from where they were tracked to."""
-    if carried is None:
-        return tuple(bodies)
+def fill_unlabelled(
+    instances: Sequence[LabelledInstance], tracked: Sequence[FusedEstimate] | None
+) -> tuple[LabelledInstance, ...]:
+    """Return a labelled frame's instances; points not labelled there are at their tracked positions."""
+    if tracked is None:
+        return tuple(instances)
     found = []
-    for body, solved in zip(bodies, carried):
-        there = solved.estimate.state != PointState.LOST
-        xy = np.where((body.known | ~there)[:, None], body.xy, solved.estimate.xy)
-        found.append(dataclasses.replace(body, xy=xy))
+    for instance, one in zip(instances, tracked):
+        there = one.estimate.state != PointState.LOST
+        xy = np.where((instance.known | ~there)[:, None], instance.xy, one.estimate.xy)
+        found.append(dataclasses.replace(instance, xy=xy))
     return tuple(found)
 
 
-def as_record(carried: Sequence[Solved]) -> list[dict[str, Any]]:
-    """Return what is carried over a labelled frame as plain JSON, exactly: a later run goes on with the same bits."""
-    return [
-        {
-            "xy": one.estimate.xy.tolist(),
-            "variance": one.estimate.variance.tolist(),
-            "score": one.estimate.score.tolist(),
-            "state": one.estimate.state.tolist(),
-            "swapped": one.estimate.swapped.tolist(),
-            "polygons": [polygon.tolist() for polygon in one.estimate.polygons],
-        }
-        for one in carried
-    ]
+def complete_outlines(
+    frames: Mapping[int, Sequence[LabelledInstance]],
+) -> dict[int, tuple[LabelledInstance, ...]]:
+    """Return labelled frames in which no instance lacks an outline that it has in another one.
 
-
-def from_record(record: Sequence[Mapping[str, Any]]) -> list[Solved]:
-    """Return what `as_record` wrote."""
-    return [
-        one_sided(
-            Estimate(
-                xy=np.array(one["xy"], np.float64).reshape(-1, 2),
-                variance=np.array(one["variance"], np.float64),
-                score=np.array(one["score"], np.float64),
-                state=np.array(one["state"], np.int64),
-                polygons=tuple(np.array(polygon, np.float64) for polygon in one["polygons"]),
-                swapped=np.array(one["swapped"], np.bool_),
-            )
-        )
-        for one in record
-    ]
-
-
-def with_outlines(frames: Mapping[int, Sequence[Body]]) -> dict[int, tuple[Body, ...]]:
-    """Return labelled frames in which no body lacks an outline that it has in another one.
-
-    The outline of the nearest such frame is moved as the keypoints are that both label: that is truth, where an outline
-    that was carried through the frames between would only be a guess.
+    The outline of the nearest such frame is moved with the keypoints that both label: those are true, an outline
+    propagated through the frames between would only be an estimate.
     """
     found = {}
-    for number, bodies in frames.items():
+    for number, instances in frames.items():
         row = []
-        for i, body in enumerate(bodies):
-            drawn = [n for n in frames if frames[n][i].polygons and (frames[n][i].known & body.known).any()]
-            if body.polygons or not drawn:
-                row.append(body)
+        for i, instance in enumerate(instances):
+            drawn = [n for n in frames if frames[n][i].polygons and (frames[n][i].known & instance.known).any()]
+            if instance.polygons or not drawn:
+                row.append(instance)
                 continue
             model = frames[min(drawn, key=lambda n: (abs(n - number), n))][i]
-            both = model.known & body.known
-            row.append(dataclasses.replace(body, polygons=_moved(model, model.xy[both], body.xy[both])))
+            both = model.known & instance.known
+            row.append(dataclasses.replace(instance, polygons=_moved(model, model.xy[both], instance.xy[both])))
         found[number] = tuple(row)
     return found
 
 
-def _moved(model: Body, source: Points, target: Points) -> tuple[Points, ...]:
+def _moved(model: LabelledInstance, source: Points, target: Points) -> tuple[Points, ...]:
     spread = float(np.ptp(model.xy[model.known], axis=0).max())
-    pose = robust_similarity(source, target, np.ones(len(source)), width=0.05 * max(spread, 8.0))
-    if pose is None:
-        pose = np.hstack([np.eye(2), (target - source).mean(0)[:, None]])
+    pose = similarity_or_shift(source, target, width=0.05 * max(spread, 8.0))
     return tuple(apply(pose, p) for p in model.polygons)
 
 
-def scattered(bodies: Sequence[Body], estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Return an estimate per body with a row per keypoint: lost where it was not followed.
+def expand_estimates(instances: Sequence[LabelledInstance], estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Return an estimate per instance with a row per keypoint: lost where it was not tracked.
 
     Args:
-        bodies: As they were labelled where the pass began.
-        estimates: One per body of which some keypoint was labelled, with rows for those.
+        instances: As labelled where the pass began.
+        estimates: One per instance with a labelled keypoint, with rows for those that are labelled.
     """
     found = iter(estimates)
-    return [_spread(next(found) if body.known.any() else None, body) for body in bodies]
+    return [_expanded(next(found) if instance.known.any() else None, instance) for instance in instances]
 
 
-def _spread(estimate: Estimate | None, body: Body) -> Estimate:
-    known, n = body.known, len(body.xy)
+def _expanded(estimate: Estimate | None, instance: LabelledInstance) -> Estimate:
+    known, n = instance.known, len(instance.xy)
     if estimate is not None and known.all():
         return estimate
     xy, variance, score = np.zeros((n, 2)), np.full(n, NOWHERE_VARIANCE), np.zeros(n)
@@ -120,15 +88,17 @@ def _spread(estimate: Estimate | None, body: Body) -> Estimate:
     return Estimate(xy, variance, score, state, estimate.polygons, swapped)
 
 
-def combined(forward: Estimate, backward: Estimate, share: float, *, before: Body, after: Body) -> Solved:
-    """Combine both sides of time row by row; a row that only one side follows is that side's.
+def combine_partial(
+    forward: Estimate, backward: Estimate, share: float, *, before: LabelledInstance, after: LabelledInstance
+) -> FusedEstimate:
+    """Combine both passes row by row; a row that only one pass tracks is that pass's.
 
     Args:
         forward: From the labelled frame before.
         backward: From the one after.
-        share: 0…1, how far the frame is on the way from the one to the other.
-        before: The body as labelled in front.
-        after: The body as labelled behind.
+        share: 0…1, position of the frame between the two.
+        before: The instance as labelled before.
+        after: The instance as labelled after.
     """
     both = combine(forward, backward, share=share)
     only_forward, only_backward = before.known & ~after.known, after.known & ~before.known
@@ -142,8 +112,8 @@ def combined(forward: Estimate, backward: Estimate, share: float, *, before: Bod
                 score=np.where(rows, side.score, estimate.score),
                 state=np.where(rows, side.state, estimate.state),
             )
-    if bool(before.polygons) != bool(after.polygons):  # outlined on one side only: that side's outline all the way
+    if bool(before.polygons) != bool(after.polygons):  # outlined in one frame only: that pass's outline all the way
         side = forward if before.polygons else backward
         estimate = dataclasses.replace(estimate, polygons=side.polygons)
     one_side = only_forward | only_backward
-    return Solved(estimate, np.where(one_side, 0.0, both.disagreement))
+    return FusedEstimate(estimate, np.where(one_side, 0.0, both.disagreement))

@@ -13,21 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Image
-from mot_dinov3.keypoints.geometry import Points
+from mot_dinov3.keypoints.geometry import Array, Points
 
 Mask = npt.NDArray[np.bool_]
 
-LEVELS = 4
-ENOUGH = (3, 15, 0.02)  # OpenCV's COUNT + EPS: 15 iterations, or a step below 0.02 px
-NEAR = 3.0  # a point takes over the motion of supports within about so many times the spacing of the supports
+LEVELS, LEVELS_WITH_GUESS = 4, 2  # of the pyramid above full resolution; few suffice after a good first guess
+TERMINATION = (3, 15, 0.02)  # OpenCV's COUNT + EPS: 15 iterations, or a step below 0.02 px
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class FlowFrame:
     """A frame prepared for Lucas-Kanade.
 
     Attributes:
-        index: 0-based number of the frame.
+        index: 0-based frame number.
         image: ``(h, w, 3)`` uint8 BGR.
         grey: ``(h, w)`` uint8.
     """
@@ -37,8 +36,8 @@ class Picture:
     grey: Image
 
     @classmethod
-    def of(cls, index: int, image: Image) -> Picture:
-        """Prepare a picture."""
+    def of(cls, index: int, image: Image) -> FlowFrame:
+        """Return the frame of an image."""
         import cv2
 
         return cls(index, image, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8))
@@ -46,77 +45,86 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
-    """Where points went.
+    """New positions of points.
 
     Attributes:
-        xy: ``(n, 2)`` float64 new places.
+        xy: ``(n, 2)`` float64.
         error: ``(n,)`` forward-backward error in pixels, infinite where a point was not found.
     """
 
     xy: Points
-    error: npt.NDArray[np.float64]
+    error: Array
 
     def good(self, limit: float) -> BoolArray:
-        """Tell for each point whether its forward-backward error is at most `limit` pixels."""
+        """Return ``(n,)`` bool: the forward-backward error is at most `limit` pixels."""
         return self.error <= limit
 
 
-def follow(
-    before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None, levels: int = LEVELS
-) -> Flow:
-    """Follow points from one picture to another and back again.
+@dataclasses.dataclass(frozen=True)
+class SupportMotion:
+    """Motion of the support points around the keypoints.
+
+    Attributes:
+        xy: ``(m, 2)`` positions before.
+        moves: ``(m, 2)`` displacements.
+        weights: ``(m,)`` confidence in each; 0 leaves a support out.
+    """
+
+    xy: Points
+    moves: Points
+    weights: Array
+
+    def at(self, points: Points, *, reach: float) -> Points:
+        """Return the ``(n, 2)`` displacements at `points`: weighted means of the moves of the supports around each.
+
+        Args:
+            points: ``(n, 2)``.
+            reach: Pixels over which a support's influence falls off.
+        """
+        if not len(self.xy) or self.weights.sum() <= 0:
+            return np.zeros_like(points)
+        square = ((points[:, None] - self.xy[None]) ** 2).sum(2)
+        nearness = np.exp(-square / (2 * reach**2)) + 1e-6 / (1 + square)
+        shares = nearness * self.weights
+        return np.asarray(shares @ self.moves / shares.sum(1, keepdims=True))
+
+
+def follow(before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None) -> Flow:
+    """Track points from one image to another and back again.
 
     Args:
-        before: Grey picture that `points` lie in.
-        after: The other grey picture.
+        before: Grey image that `points` lie in.
+        after: The other grey image.
         points: ``(n, 2)``.
         window: Side of the window in pixels.
-        guess: ``(n, 2)`` first guess of the new places, or None for the old ones.
-        levels: Of the pyramid beyond the full picture; few are enough after a good guess.
+        guess: ``(n, 2)`` first guess of the new positions, or None for the old ones.
     """
     import cv2
 
     if not len(points):
         return Flow(points.copy(), np.zeros(0))
-    options: dict[str, Any] = {"winSize": (window, window), "maxLevel": levels, "criteria": ENOUGH}
+    levels = LEVELS if guess is None else LEVELS_WITH_GUESS
+    options: dict[str, Any] = {"winSize": (window, window), "maxLevel": levels, "criteria": TERMINATION}
     start = points.astype(np.float32)[:, None]
     flags = 0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW
     first: Any = None if guess is None else guess.astype(np.float32)[:, None].copy()
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, first, flags=flags, **options)
+    forward, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, first, flags=flags, **options)
     # the way back gets the same help: a first guess at where it should end
-    back_guess: Any = None if first is None else there - first + start
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, back_guess, flags=flags, **options)
+    back_guess: Any = None if first is None else forward - first + start
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, forward, back_guess, flags=flags, **options)
     error = np.linalg.norm(back[:, 0].astype(np.float64) - points, axis=1)
     lost = (found[:, 0] == 0) | (found_back[:, 0] == 0) | ~np.isfinite(error)
-    return Flow(there[:, 0].astype(np.float64), np.where(lost, np.inf, error))
-
-
-def carried(points: Points, supports: Points, moves: Points, weights: npt.NDArray[np.float64], reach: float) -> Points:
-    """Return the displacement of each point as the weighted mean of the moves of the supports around it.
-
-    Args:
-        points: ``(n, 2)``.
-        supports: ``(m, 2)`` where the supports were.
-        moves: ``(m, 2)`` how they moved.
-        weights: ``(m,)``, 0 for a support that is not to be trusted.
-        reach: Pixels over which a support's influence falls off.
-    """
-    if not len(supports) or weights.sum() <= 0:
-        return np.zeros_like(points)
-    square = ((points[:, None] - supports[None]) ** 2).sum(2)
-    nearness = np.exp(-square / (2 * reach**2)) + 1e-6 / (1 + square)
-    shares = nearness * weights
-    return np.asarray(shares @ moves / shares.sum(1, keepdims=True))
+    return Flow(forward[:, 0].astype(np.float64), np.where(lost, np.inf, error))
 
 
 def pick_supports(grey: Image, mask: Mask | None, keypoints: Points, *, count: int, reach: float) -> Points:
-    """Return up to `count` ``(m, 2)`` points worth following: corners inside `mask`, or near the keypoints without one.
+    """Return up to `count` ``(m, 2)`` corners to track: inside `mask`, or near the keypoints without one.
 
     Args:
         grey: ``(h, w)`` uint8.
         mask: ``(h, w)`` bool of the instance, or None.
         keypoints: ``(n, 2)`` of the instance.
-        count: How many.
+        count: Most points.
         reach: Pixels from a keypoint within which a support may lie where there is no mask.
     """
     import cv2

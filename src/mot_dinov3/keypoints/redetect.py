@@ -1,6 +1,6 @@
-"""Finding points again that were lost: over the mask, over the canvas, and over the whole frame, with a cycle check.
+"""Re-detection of lost points: over the mask, over the canvas and over the whole frame, with a cycle check.
 
-A place counts only if its own descriptor, looked for in the labelled frame, leads back to where the point was clicked.
+A position counts only if its own descriptor, matched against the labelled frame, leads back to the labelled point.
 """
 
 from __future__ import annotations
@@ -8,107 +8,117 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, Image, IntArray
-from mot_dinov3.keypoints.backends import DenseBackend
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
-from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, invert, robust_similarity, scale_of, warp
+from mot_dinov3.keypoints.geometry import (
+    Array,
+    Canvas,
+    Matrix,
+    Points,
+    apply,
+    invert,
+    robust_similarity,
+    scale_of,
+    warp,
+)
 from mot_dinov3.keypoints.templates import Templates
 
-Array = npt.NDArray[np.float64]
-
-CYCLE_PATCHES = 2.0  # how near to its click the way back must end
-LIKE_USUAL = 0.8  # of its usual similarity that a place found again must have
-TILES = 2  # of the frame, looked at per key frame: bounds the cost
-SHARE = 0.3  # of an instance's keypoints that must be found in a tile, at least two of several
-FITS = 0.1  # of the instance's extent: how far they may be from a similarity of their layout
+CYCLE_PATCHES = 2.0  # most distance between the end of the way back and the labelled point
+SIMILAR_SHARE = 0.8  # of its typical similarity that a re-detected point must have
+TILES = 2  # of the frame, searched per key frame: bounds the cost
+FOUND_SHARE = 0.3  # of an instance's keypoints that must be found in a tile, at least two of several
+FITS = 0.1  # of the instance's extent: most distance from a similarity of their layout
 
 
 @dataclasses.dataclass(frozen=True)
-class Origin:
-    """The labelled frame, for the way back.
+class ReferenceMap:
+    """The described canvas of the labelled frame, the target of the cycle check.
 
     Attributes:
-        dense: Its canvas, described.
-        points: ``(n, 2)`` clicks on the canvas.
-        templates: What the keypoints look like.
-        least: Similarity that a place found again must have at least.
+        dense: Its descriptors.
+        points: ``(n, 2)`` labelled points on the canvas.
+        templates: Templates of the keypoints.
+        min_similarity: Least similarity of a re-detected point.
     """
 
     dense: DenseMap
     points: Points
     templates: Templates
-    least: float
+    min_similarity: float
 
 
-def find_again(
-    origin: Origin, dense: DenseMap, which: IntArray, *, penalty: Array, usual: Array
+def redetect(
+    reference: ReferenceMap, dense: DenseMap, which: IntArray, *, penalty: Array, typical: Array
 ) -> tuple[Points, BoolArray]:
-    """Return where keypoints are in a described picture, and which of them are there for sure.
+    """Return positions of keypoints in a described image, and which of them pass all checks.
 
     Args:
-        origin: The labelled frame.
-        dense: The picture.
+        reference: The labelled frame.
+        dense: The image.
         which: ``(m,)`` rows of the keypoints.
-        penalty: ``(m, gh, gw)`` or broadcastable: what speaks against each place; infinite where none is allowed.
-        usual: ``(m,)`` similarity that the keypoints have when they are seen.
+        penalty: ``(m, gh, gw)`` or broadcastable: subtracted from the similarities; infinite where no point may be.
+        typical: ``(m,)`` similarity that the keypoints have when they are visible.
     """
-    similar = origin.templates.maps(dense, which, recent=False)
-    heights = similar - penalty
+    similarity = reference.templates.maps(dense, which, recent=False)
+    heights = similarity - penalty
     possible = np.isfinite(heights).any((1, 2))
     heights[~possible] = 0.0
     peaks = find_peaks(heights, dense.patch)
     rows = dense.at(peaks.xy)
-    back = find_peaks(similarity_maps(origin.dense, rows), origin.dense.patch)
-    apart = np.linalg.norm(back.xy - origin.points[which], axis=1)
-    returned = apart < CYCLE_PATCHES * origin.dense.patch
-    similar_enough = origin.templates.similar_rows(rows, which) >= np.maximum(origin.least, LIKE_USUAL * usual)
-    return peaks.xy, possible & similar_enough & returned
+    back = find_peaks(similarity_maps(reference.dense, rows), reference.dense.patch)
+    apart = np.linalg.norm(back.xy - reference.points[which], axis=1)
+    returned = apart < CYCLE_PATCHES * reference.dense.patch
+    least = np.maximum(reference.min_similarity, SIMILAR_SHARE * typical)
+    return peaks.xy, possible & (reference.templates.labelled_similarity(rows, which) >= least) & returned
 
 
 class FrameSearch:
-    """Looks for a whole instance all over the frame, a few tiles at a time.
+    """A search for a whole instance over the frame, a few tiles at a time.
 
     Args:
-        origin: The labelled frame.
+        reference: The labelled frame.
         backend: Describes tiles.
-        canvas: How the instance is looked at: a tile is as large, and the instance as large in it.
-        points: ``(n, 2)`` clicks in pixels of the labelled frame.
+        canvas: The instance's canvas: tiles have its size and scale.
+        points: ``(n, 2)`` labelled points in pixels of the labelled frame.
         extent: Size of the instance in them.
     """
 
-    def __init__(self, origin: Origin, backend: DenseBackend, canvas: Canvas, *, points: Points, extent: float) -> None:
-        self._origin, self._backend, self._canvas = origin, backend, canvas
+    def __init__(
+        self, reference: ReferenceMap, backend: DenseBackend, canvas: Canvas, *, points: Points, extent: float
+    ) -> None:
+        self._reference, self._backend, self._canvas = reference, backend, canvas
         self._points, self._extent = points, extent
         self._next = 0
 
-    def look(self, image: Image, pose: Matrix, usual: Array) -> Points | None:
-        """Look at the next tiles; return ``(n, 2)`` places in the frame, NaN where a point was not found, or None.
+    def search(self, image: Image, pose: Matrix, typical: Array) -> Points | None:
+        """Search the next tiles; return ``(n, 2)`` positions in the frame, NaN where a point was not found, or None.
 
         Args:
             image: The frame.
-            pose: How the instance was seen last: its size and angle are looked for.
-            usual: ``(n,)`` similarity that the keypoints have when they are seen.
+            pose: The instance's last pose: its scale and angle are searched.
+            typical: ``(n,)`` similarity that the keypoints have when they are visible.
         """
         tiles = tile_matrices(self._canvas, pose, (image.shape[1], image.shape[0]))
         for _ in range(min(TILES, len(tiles))):
             matrix = tiles[self._next % len(tiles)]
             self._next += 1
             dense = self._backend.describe(warp(image, matrix, self._canvas.side))
-            places = find_again(self._origin, dense, np.arange(len(usual)), penalty=np.zeros((1, 1, 1)), usual=usual)
-            found = self._in_frame(*places, matrix, scale_of(pose))
+            every, nowhere = np.arange(len(typical)), np.zeros((1, 1, 1))
+            xy, sure = redetect(self._reference, dense, every, penalty=nowhere, typical=typical)
+            found = self._in_frame(xy, sure, matrix, scale_of(pose))
             if found is not None:
                 return found
         return None
 
-    def _in_frame(self, places: Points, sure: BoolArray, matrix: Matrix, scale: float) -> Points | None:
-        """Return a tile's places in the frame if enough of them fit the instance's layout."""
-        n = len(places)
-        least = min(n, max(2, round(SHARE * n)))
+    def _in_frame(self, on_tile: Points, sure: BoolArray, matrix: Matrix, scale: float) -> Points | None:
+        """Return a tile's positions in the frame if enough of them fit the instance's layout."""
+        n = len(on_tile)
+        least = min(n, max(2, round(FOUND_SHARE * n)))
         if sure.sum() < least:
             return None
-        xy = apply(invert(matrix), places)
+        xy = apply(invert(matrix), on_tile)
         if n > 1:
             pose = robust_similarity(self._points[sure], xy[sure], np.ones(int(sure.sum())), width=0.03 * self._extent)
             if pose is None or not 0.6 < scale_of(pose) / scale < 1.6:

@@ -1,8 +1,7 @@
-"""Draws keypoints into a picture: it decides nothing."""
+"""Drawing of keypoints, similarity heatmaps and descriptor components on frames."""
 
 from __future__ import annotations
 
-import colorsys
 import dataclasses
 from collections.abc import Sequence
 
@@ -11,12 +10,12 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import Image, Keypoints, PointState
 from mot_dinov3.keypoints.geometry import Points
-
-GOLDEN_RATIO = 0.61803398875
+from mot_dinov3.viz.label_placement import FONT, Box, ascii_text, least_covered
+from mot_dinov3.viz.style import BLACK, WHITE, Color, hue_color
 
 
 def draw_keypoints(image: Image, keypoints: Keypoints) -> Image:
-    """Return a copy of a BGR picture with outlines and points: filled where visible, a dotted ring where occluded.
+    """Return a copy of a BGR image with outlines and points: filled where visible, a dotted ring where occluded.
 
     Each keypoint has a colour of its own, the same in all instances; outlines differ by instance. Names stand beside
     the points where they cover neither a point nor another name.
@@ -28,64 +27,54 @@ def draw_keypoints(image: Image, keypoints: Keypoints) -> Image:
     groups = dict(zip(keypoints.instance, keypoints.group_id.tolist()))
     for name, polygons in keypoints.outlines.items():
         corners = [np.rint(p).astype(np.int32) for p in polygons]
-        cv2.polylines(canvas, corners, True, color_of(groups.get(name, 0)), 1, cv2.LINE_AA)
-    colors = {name: color_of(i) for i, name in enumerate(dict.fromkeys(keypoints.name))}
+        cv2.polylines(canvas, corners, True, hue_color(groups.get(name, 0)), 1, cv2.LINE_AA)
+    colors = {name: hue_color(i) for i, name in enumerate(dict.fromkeys(keypoints.name))}
     shown = np.flatnonzero((keypoints.state != PointState.LOST) & np.isfinite(keypoints.xy).all(1))
-    places = [(round(float(x)), round(float(y))) for x, y in keypoints.xy[shown]]
-    for row, at in zip(shown, places):
+    centres = [(round(float(x)), round(float(y))) for x, y in keypoints.xy[shown]]
+    for row, at in zip(shown, centres):
         color = colors[keypoints.name[row]]
         if keypoints.state[row] == PointState.VISIBLE:
-            cv2.circle(canvas, at, size + 1, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(canvas, at, size + 1, BLACK, -1, cv2.LINE_AA)
             cv2.circle(canvas, at, size, color, -1, cv2.LINE_AA)
         else:
             _dotted_ring(canvas, at, size + 2, color)
-    _write_names(canvas, [keypoints.name[row] for row in shown], places, size)
+    _write_names(canvas, [keypoints.name[row] for row in shown], centres, size)
     return canvas
 
 
-def _dotted_ring(canvas: Image, at: tuple[int, int], radius: int, color: tuple[int, int, int]) -> None:
+def _dotted_ring(canvas: Image, at: tuple[int, int], radius: int, color: Color) -> None:
     import cv2
 
     thick = 1 if radius < 6 else 2
-    cv2.circle(canvas, at, radius + thick, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.circle(canvas, at, radius + thick, BLACK, 1, cv2.LINE_AA)
     for turn in range(0, 360, 60):
         cv2.ellipse(canvas, at, (radius, radius), 0, turn, turn + 34, color, thick, cv2.LINE_AA)
 
 
-def _write_names(canvas: Image, names: Sequence[str], places: Sequence[tuple[int, int]], size: int) -> None:
+def _write_names(canvas: Image, names: Sequence[str], centres: Sequence[tuple[int, int]], size: int) -> None:
     """Write names where there is room: right of the point, else left, above or below, else not at all."""
     import cv2
 
     height, width = canvas.shape[:2]
     scale, gap = max(0.35, size * 0.09), size + 3
-    taken = [(x - size, y - size, x + size, y + size) for x, y in places]
-    for name, (x, y) in zip(names, places):
-        (wide, tall), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        half = tall // 2
-        for left, bottom in (
-            (x + gap, y + half),
-            (x - gap - wide, y + half),
+    taken: list[Box] = [(x - size, y - size, x + size - 1, y + size - 1) for x, y in centres]
+    for name, (x, y) in zip(map(ascii_text, names), centres):
+        (wide, tall), _ = cv2.getTextSize(name, FONT, scale, 1)
+        starts = (
+            (x + gap, y + tall // 2),
+            (x - gap - wide, y + tall // 2),
             (x - wide // 2, y - gap),
             (x - wide // 2, y + gap + tall),
-        ):
-            box = (left, bottom - tall, left + wide, bottom)
-            inside = box[0] >= 0 and box[1] >= 0 and box[2] < width and box[3] < height
-            if inside and not any(_overlap(box, other) for other in taken):
-                for thick, shade in ((2, (0, 0, 0)), (1, (255, 255, 255))):
-                    font = cv2.FONT_HERSHEY_SIMPLEX
-                    cv2.putText(canvas, name, (left, bottom), font, scale, shade, thick, cv2.LINE_AA)
-                taken.append(box)
-                break
-
-
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def color_of(number: int) -> tuple[int, int, int]:
-    """Return the BGR colour of a number: neighbours differ clearly."""
-    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_RATIO) % 1, 0.85, 1.0)
-    return round(255 * blue), round(255 * green), round(255 * red)
+        )
+        within = [(left, y) for left, y in starts if left >= 0 and y >= tall and left + wide < width and y < height]
+        if not within:
+            continue
+        box, covered = least_covered([(left, y - tall, left + wide - 1, y - 1) for left, y in within], taken)
+        if covered:
+            continue
+        taken.append(box)
+        for thick, shade in ((2, BLACK), (1, WHITE)):
+            cv2.putText(canvas, name, (box[0], box[3] + 1), FONT, scale, shade, thick, cv2.LINE_AA)
 
 
 def draw_heatmap(
@@ -96,13 +85,13 @@ def draw_heatmap(
     opacity: float,
     scale: tuple[float, float] | None = None,
 ) -> Image:
-    """Return a picture with cosines laid over it, its two best places marked, and the raw scale at its right edge.
+    """Return an image overlaid with cosines, its two best positions marked, and the raw scale at its right edge.
 
     Args:
         image: ``(h, w, 3)`` uint8 BGR.
         heights: ``(gh, gw)`` cosines.
-        marks: ``(2,)`` pixels of the best place, marked by a ring and a cross, and of its rival: a thin ring.
-        opacity: Of the colours over the picture, 0…1.
+        marks: ``(2,)`` pixels of the best position, marked by a ring and a cross, and of its rival: a thin ring.
+        opacity: Of the colours over the image, 0…1.
         scale: Cosines of the first and the last colour; the map's own range where None.
     """
     import cv2
@@ -114,9 +103,9 @@ def draw_heatmap(
     canvas = cv2.addWeighted(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), opacity, image, 1 - opacity, 0)
     size = max(4, round(float(np.hypot(width, height)) / 100))
     at, other = ((round(float(p[0])), round(float(p[1]))) for p in marks)
-    cv2.circle(canvas, at, size, (255, 255, 255), 2, cv2.LINE_AA)
-    cv2.drawMarker(canvas, at, (255, 255, 255), cv2.MARKER_CROSS, size, 1, cv2.LINE_AA)
-    cv2.circle(canvas, other, size, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.circle(canvas, at, size, WHITE, 2, cv2.LINE_AA)
+    cv2.drawMarker(canvas, at, WHITE, cv2.MARKER_CROSS, size, 1, cv2.LINE_AA)
+    cv2.circle(canvas, other, size, WHITE, 1, cv2.LINE_AA)
     return np.asarray(np.hstack([np.asarray(canvas, np.uint8), _colour_scale(height, low, high)]), np.uint8)
 
 
@@ -132,13 +121,13 @@ def _colour_scale(height: int, low: float, high: float) -> Image:
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = min(max(round((1 - share) * (height - 1)) + tall // 2, tall), height - 4)
         text = f"{low + share * (high - low):.2f}"
-        cv2.putText(strip, text, (bar + 10, y), cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+        cv2.putText(strip, text, (bar + 10, y), FONT, size, WHITE, 1, cv2.LINE_AA)
     return strip
 
 
 @dataclasses.dataclass(frozen=True)
-class MainComponents:
-    """Three colours for descriptors: their main components, the same for all pictures of a video.
+class PrincipalComponents:
+    """Three colours for descriptors: their principal components, the same for all frames of a video.
 
     Attributes:
         mean: ``(d,)``.
@@ -153,7 +142,7 @@ class MainComponents:
     high: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, cells: npt.NDArray[np.float32]) -> MainComponents:
+    def of(cls, cells: npt.NDArray[np.float32]) -> PrincipalComponents:
         """Return the components of ``(gh, gw, d)`` descriptors."""
         rows = cells.reshape(-1, cells.shape[2]).astype(np.float64)
         mean = rows.mean(0)
@@ -164,8 +153,8 @@ class MainComponents:
         return cls(mean, main, low, high)
 
 
-def draw_pca(image: Image, cells: npt.NDArray[np.float32], components: MainComponents, *, opacity: float) -> Image:
-    """Return a picture with the three main components of ``(gh, gw, d)`` descriptors as its colours."""
+def draw_pca(image: Image, cells: npt.NDArray[np.float32], components: PrincipalComponents, *, opacity: float) -> Image:
+    """Return an image with the three principal components of ``(gh, gw, d)`` descriptors as its colours."""
     import cv2
 
     parts = (cells.astype(np.float64) - components.mean) @ components.axes

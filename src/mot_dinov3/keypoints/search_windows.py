@@ -1,4 +1,4 @@
-"""Where a keypoint may be looked for, and what speaks against a place: pure functions of the settings."""
+"""Search radius and windows of keypoints, and penalties on positions: pure functions of the options."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.geometry import Points
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.keypoints.geometry import Array, Points
 
 BASE_RADIUS = 2.0  # patches
-STRUCTURE_WEIGHT = 0.15  # subtracted at one tolerance from where the neighbours expect a point; up to twice that
+STRUCTURE_WEIGHT = 0.15  # penalty at one tolerance from the position that the neighbours expect; up to twice that
 MASK_WEIGHT = 0.15
 RIVAL_WEIGHT = 0.3
 
@@ -23,7 +21,7 @@ def search_radius(config: KeypointConfig, speed: Array, flow: Array, misses: Arr
     """Return the ``(n,)`` search radii in patches.
 
     Args:
-        config: The settings.
+        config: The stage's options.
         speed: ``(n,)`` smoothed speed, patches per frame.
         flow: ``(n,)`` measured optical flow beyond the prediction, patches.
         misses: ``(n,)`` consecutive misses.
@@ -41,7 +39,7 @@ def prior_penalty(
     misses: Array | float,
     speed_px: Array | float,
 ) -> Array:
-    """Return what is subtracted from similarities for their `distance`, in source pixels, from the prediction."""
+    """Return the penalty on similarities for their `distance`, in source pixels, from the prediction."""
     soft = np.maximum(config.motion_prior_soft_radius_px, radius_px * config.motion_prior_radius_factor)
     soft = np.maximum(soft, 1e-6)
     relief = (1 + misses * config.motion_prior_miss_relief) * (1 + speed_px * config.motion_prior_flow_relief)
@@ -49,42 +47,42 @@ def prior_penalty(
 
 
 def structure_penalty(distance: Array, tolerance: Array | float) -> Array:
-    """Return what is subtracted for the distance from where the neighbours expect the point."""
+    """Return the penalty for the distance from the position that the neighbours expect."""
     return STRUCTURE_WEIGHT * np.clip((distance / tolerance) ** 2, 0, 2)
 
 
 def mask_penalty(outside: Array, extent: float) -> Array:
-    """Return what is subtracted for the distance outside the mask; full at a tenth of the instance's extent."""
+    """Return the penalty for the distance outside the mask; full at a tenth of the instance's extent."""
     return MASK_WEIGHT * np.clip(outside / (0.1 * extent), 0, 1)
 
 
-def rival_penalty(places: Points, own: Points, rivals: Points) -> Array | float:
-    """Return what is subtracted at places nearer to the same keypoint of another instance than to this one's own.
+def rival_penalty(cells: Points, own: Points, rivals: Points) -> Array | float:
+    """Return the penalty on cells nearer to the same keypoint of another instance than to this one's own.
 
     Args:
-        places: ``(n, gh, gw, 2)``.
-        own: ``(n, 2)`` where each keypoint is expected.
-        rivals: ``(n, r, 2)`` where the others' are expected; NaN where an instance has no such keypoint.
+        cells: ``(n, gh, gw, 2)`` centres in pixels.
+        own: ``(n, 2)`` expected position of each keypoint.
+        rivals: ``(n, r, 2)`` expected positions of the others'; NaN where an instance has no such keypoint.
     """
     if not rivals.size:
         return 0.0
-    to_own = np.linalg.norm(places - own[:, None, None], axis=3)
+    to_own = np.linalg.norm(cells - own[:, None, None], axis=3)
     nearer = np.zeros(to_own.shape, np.bool_)
     for rival in rivals.transpose(1, 0, 2):
-        nearer |= np.linalg.norm(places - rival[:, None, None], axis=3) < to_own  # false where it is NaN
+        nearer |= np.linalg.norm(cells - rival[:, None, None], axis=3) < to_own  # false where it is NaN
     return RIVAL_WEIGHT * nearer
 
 
 @dataclasses.dataclass(frozen=True)
-class Windows:
+class SearchWindows:
     """The cells of a map within the search radius of each of `n` keypoints, padded to squares of one size.
 
     Attributes:
         rows: ``(n, k, 1)`` rows of the map.
         columns: ``(n, 1, k)`` columns of the map.
         inside: ``(n, k, k)`` bool: the cell is in the map and within the radius.
-        corner: ``(n, 2)`` pixels where the first cell begins.
-        places: ``(n, k, k, 2)`` pixels of the cells' centres.
+        corner: ``(n, 2)`` top left corner of the first cell in pixels.
+        centres: ``(n, k, k, 2)`` centres of the cells in pixels.
         patch: Pixels of a cell.
     """
 
@@ -92,7 +90,7 @@ class Windows:
     columns: npt.NDArray[np.int64]
     inside: BoolArray
     corner: Points
-    places: Points
+    centres: Points
     patch: float
 
     def of(self, maps: npt.NDArray[np.floating]) -> Array:
@@ -105,16 +103,16 @@ class Windows:
         return np.where(self.inside, taken, -np.inf).astype(np.float64)
 
 
-def windows_around(places: Points, radius: Array, shape: tuple[int, int], patch: float) -> Windows:
-    """Return the windows of a map around `places`.
+def windows_around(xy: Points, radius: Array, shape: tuple[int, int], patch: float) -> SearchWindows:
+    """Return the windows of a map around `xy`.
 
     Args:
-        places: ``(n, 2)`` pixels.
+        xy: ``(n, 2)`` pixels.
         radius: ``(n,)`` pixels.
         shape: Rows and columns of the map.
         patch: Pixels of a cell.
     """
-    at, cells = places / patch - 0.5, (radius / patch)[:, None]
+    at, cells = xy / patch - 0.5, (radius / patch)[:, None]
     low, high = np.floor(at - cells).astype(int), np.ceil(at + cells).astype(int) + 1
     low, high = np.maximum(low, 0), np.minimum(high, (shape[1], shape[0]))
     side = np.arange(max(int((high - low).max(initial=1)), 1))
@@ -122,4 +120,4 @@ def windows_around(places: Points, radius: Array, shape: tuple[int, int], patch:
     inside = (ys < high[:, 1:])[:, :, None] & (xs < high[:, :1])[:, None, :]
     grid = np.stack(np.broadcast_arrays(xs[:, None, :], ys[:, :, None]), 3)
     rows, columns = ys.clip(0, shape[0] - 1)[:, :, None], xs.clip(0, shape[1] - 1)[:, None, :]
-    return Windows(rows, columns, inside, low * patch, (grid + 0.5) * patch, patch)
+    return SearchWindows(rows, columns, inside, low * patch, (grid + 0.5) * patch, patch)

@@ -1,4 +1,4 @@
-"""What a body's keypoints say about each other: expected places, left/right pairs, swaps, limb lengths."""
+"""Spatial relations of an instance's keypoints: expected positions, left/right pairs, swaps, limb lengths."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.errors import ConfigError
-from mot_dinov3.keypoints.geometry import Points
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.keypoints.geometry import Array, Points
 
 SWAP_MARGIN = 0.15  # by which exchanging a pair must raise the sum of its similarities
 _SIDES = (
@@ -76,13 +74,13 @@ def _cased(word: str, like: str) -> str:
     return word.upper() if like.isupper() else word.capitalize() if like[0].isupper() else word
 
 
-def expected_places(current: Points, layout: Points, confidence: Array, *, extent: float) -> Points:
-    """Return where each point's neighbours expect it: their places plus the layout's offsets, near ones weighing more.
+def expected_positions(current: Points, layout: Points, confidence: Array, *, extent: float) -> Points:
+    """Return the positions that each point's neighbours expect: theirs plus the layout's offsets, near ones first.
 
     Args:
-        current: ``(n, 2)`` places now.
-        layout: ``(n, 2)`` usual places, in the same upright frame.
-        confidence: ``(n,)`` how far each is to be trusted.
+        current: ``(n, 2)`` current positions.
+        layout: ``(n, 2)`` typical positions, in the same upright frame.
+        confidence: ``(n,)`` weight of each neighbour.
         extent: Size of the instance in the same unit.
     """
     if len(current) < 2:
@@ -96,7 +94,7 @@ def expected_places(current: Points, layout: Points, confidence: Array, *, exten
 
 
 def tolerance(layout: Points, *, extent: float) -> Array:
-    """Return the ``(n,)`` distance from the expected place that is still usual: half the way to the neighbours."""
+    """Return the ``(n,)`` normal distance from the expected position: half the way to the neighbours."""
     n = len(layout)
     if n < 2:
         return np.full(n, extent)
@@ -108,22 +106,22 @@ def is_swapped(similar: npt.NDArray[np.floating]) -> bool:
     """Tell whether a left/right pair fits better the other way round.
 
     Args:
-        similar: ``2×2`` similarities: template (left, right) × place (left's, right's).
+        similar: ``2×2`` similarities: template (left, right) × position (left's, right's).
     """
     return float(similar[0, 1] + similar[1, 0] - similar[0, 0] - similar[1, 1]) > SWAP_MARGIN
 
 
-def limb_outliers(places: Points, layout: Points, *, low: float = 0.5, high: float = 1.8) -> Array:
+def limb_outliers(xy: Points, layout: Points, *, low: float = 0.5, high: float = 1.8) -> Array:
     """Return the ``(n,)`` share of each point's limbs, to its three nearest neighbours, that have an unusual length.
 
     Both layouts are in the same scale; points that are NaN in either do not count.
     """
-    known = np.isfinite(places).all(1) & np.isfinite(layout).all(1)
-    share = np.zeros(len(places))
+    known = np.isfinite(xy).all(1) & np.isfinite(layout).all(1)
+    share = np.zeros(len(xy))
     if known.sum() < 2:
         return share
     usual = np.linalg.norm(layout[known][:, None] - layout[known], axis=2)
-    now = np.linalg.norm(places[known][:, None] - places[known], axis=2)
+    now = np.linalg.norm(xy[known][:, None] - xy[known], axis=2)
     np.fill_diagonal(usual, np.inf)
     nearest = np.argsort(usual, axis=1, kind="stable")[:, : min(3, len(usual) - 1)]
     usual = np.maximum(np.take_along_axis(usual, nearest, 1), 1e-6)

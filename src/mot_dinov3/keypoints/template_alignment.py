@@ -1,9 +1,9 @@
-"""Measuring points against the labelled frame itself, so that what follows them cannot drift.
+"""Alignment of points with the labelled frame itself, which keeps frame-to-frame tracking from drifting.
 
-The current frame is seen through the instance's pose, at the size and angle of the labelled one; there Lucas-Kanade
-aligns a wide region around each point first, then a narrow one. What it finds is believed as far as the window
-determines it: the error of an alignment grows with the inverse of the smaller eigenvalue of its structure tensor
-(Shi and Tomasi, CVPR 1994), and with the window's size, since an animal bends.
+The current frame is warped by the instance's pose to the size and angle of the labelled one; there Lucas-Kanade
+aligns a wide region around each point first, then a narrow one. The expected error of an alignment grows with the
+inverse of the smaller eigenvalue of its window's structure tensor (Shi and Tomasi, CVPR 1994), and with the window's
+size, since an animal bends.
 """
 
 from __future__ import annotations
@@ -11,25 +11,22 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image
-from mot_dinov3.keypoints.geometry import Matrix, Points, apply, robust_similarity
-from mot_dinov3.keypoints.point_flow import carried, follow
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply, robust_similarity
+from mot_dinov3.keypoints.point_flow import SupportMotion, follow
 
 FINE = 31  # pixels of the canvas: side of the narrow window
 WIDE_SHARE = 0.55  # of the canvas's side: the wide window
 MAX_WIDE = 121
-SHRINK = 3  # the wide window looks at a canvas so many times smaller: a quarter of the work, and fine enough
+SHRINK = 3  # the wide window is aligned on a canvas so many times smaller: a quarter of the work, and fine enough
 SAME = 0.8  # correlation from which two patches show the same thing
 BACK_ERROR = 1.0  # pixels of forward-backward error that are allowed
 MAX_MOVE = 16.0  # pixels of the canvas that an alignment may move a point
 AGREE = 3.0  # pixels between the wide and the narrow alignment
 MIN_SUPPORTS = 6
-WIDE_SUPPORTS = 3  # every third support is looked for with the wide window, too
-DOUBT = 0.1  # of a refused measurement's distance: what it adds to the believed error
+WIDE_SUPPORTS = 3  # every third support is aligned with the wide window, too
+REFUSED_GAIN = 0.1  # of a refused measurement's distance: its addition to the expected error
 SIGMA = 0.5  # pixels of the frame: error of an alignment on a well-structured patch …
 STRUCTURE = 40.0  # … which has this smaller eigenvalue, in squared grey levels per pixel
 BEND = 0.02  # error per pixel of window
@@ -38,11 +35,11 @@ FIELD_SIGMA, FIELD_BEND = 1.0, 0.08
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Places of all points by one method.
+    """Positions of all points by one method.
 
     Attributes:
         xy: ``(n, 2)`` pixels of the canvas.
-        sigma: ``(n,)`` believed error, pixels of the canvas; infinite where there is no measurement.
+        sigma: ``(n,)`` expected error, pixels of the canvas; infinite where there is no measurement.
     """
 
     xy: Points
@@ -50,22 +47,41 @@ class Measurement:
 
 
 @dataclasses.dataclass(frozen=True)
-class Anchored:
-    """What the labelled frame says of the current one.
+class ReferenceAlignment:
+    """Points after alignment with the labelled frame.
 
     Attributes:
-        measurements: From the widest to the narrowest view, to be fused in this order.
-        correction: ``2×3`` similarity of the canvas that the supports ask for, or None where too few were found.
-        fine: ``(n,)`` bool: the point was found by its narrow window.
+        xy: ``(n, 2)`` pixels of the canvas.
+        variance: ``(n,)``.
+        fixed: ``(n,)`` bool: the narrow window found the point.
+        correction: ``2×3`` similarity of the canvas that the supports moved by, or None where too few were found.
     """
 
-    measurements: tuple[Measurement, ...]
+    xy: Points
+    variance: Array
+    fixed: BoolArray
     correction: Matrix | None
-    fine: BoolArray
 
 
-class SeedView:
-    """A labelled frame's canvas with the points to find again.
+@dataclasses.dataclass(frozen=True)
+class _Template:
+    """A grey canvas with points, to be aligned with other canvases by windows of one size."""
+
+    view: Image
+    points: Points
+    window: int
+    back_error: float
+
+    def align(self, view: Image, start: Points) -> tuple[Points, BoolArray]:
+        """Return the points' positions on another canvas, where not found those of `start`, and which were found."""
+        flow = follow(self.view, view, self.points, window=self.window, guess=start)
+        ok = flow.good(self.back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
+        ok[ok] = correlations(self.view, view, self.points[ok], flow.xy[ok], self.window // 3) > SAME
+        return np.where(ok[:, None], flow.xy, start), ok
+
+
+class ReferenceView:
+    """The canvas of a labelled frame with the points to align.
 
     Args:
         view: ``(side, side)`` uint8 grey canvas of the labelled frame.
@@ -76,80 +92,72 @@ class SeedView:
     """
 
     def __init__(self, view: Image, points: Points, supports: Points, *, extent: float, factor: float) -> None:
-        self.view = view
-        self.points = points
-        self.supports = supports
-        self.extent = extent
-        self.factor = factor
-        self.wide = min(int(WIDE_SHARE * len(view)), MAX_WIDE) | 1
-        self._all = np.vstack([points, supports])
-        self._small = _shrunk(view)
+        self._points, self._supports = points, supports
+        self._extent, self._factor = extent, factor
+        wide = min(int(WIDE_SHARE * len(view)), MAX_WIDE) | 1
+        some = np.vstack([points, supports[::WIDE_SUPPORTS]])
+        self._fine = _Template(view, np.vstack([points, supports]), FINE, BACK_ERROR)
+        self._wide = _Template(_shrunk(view), some / SHRINK, wide // SHRINK | 1, 1.5 * BACK_ERROR / SHRINK)
         self._moved = np.zeros_like(supports)
         self._sigma_fine = _alignment_sigma(view, points, FINE, factor)
-        self._sigma_wide = _alignment_sigma(view, points, self.wide, factor)
+        self._sigma_wide = _alignment_sigma(view, points, wide, factor)
 
-    def find(self, view: Image, guess: Points) -> Anchored:
-        """Look for the points in the grey canvas of the current frame, starting from ``(n, 2)`` guesses."""
-        n = len(self.points)
-        some = slice(None, None, WIDE_SUPPORTS)
-        wide, wide_ok = self._align_wide(view, np.vstack([guess, (self.supports + self._moved)[some]]))
-        start = np.vstack([wide[:n], self.supports + self._moved])
-        found, ok = _align(self.view, view, self._all, start, window=FINE, back_error=BACK_ERROR)
-        fine = found[:n]
+    def align(self, view: Image, xy: Points, variance: Array) -> ReferenceAlignment:
+        """Align the points with the grey canvas of the current frame.
+
+        Args:
+            view: ``(side, side)`` uint8.
+            xy: ``(n, 2)`` predictions on it.
+            variance: ``(n,)`` of the predictions.
+        """
+        n, some = len(self._points), slice(None, None, WIDE_SUPPORTS)
+
+        # Wide windows: all keypoints and some of the supports, on the smaller canvas.
+        start = np.vstack([xy, (self._supports + self._moved)[some]])
+        found, wide_ok = self._wide.align(_shrunk(view), start / SHRINK)
+        wide = np.where(wide_ok[:, None], found * SHRINK, start)
+
+        # Narrow windows: all points; a keypoint counts only where both windows agree.
+        found, ok = self._fine.align(view, np.vstack([wide[:n], self._supports + self._moved]))
+        fine, moved = found[:n], found[n:].copy()
         fine_ok = ok[:n] & (~wide_ok[:n] | (np.linalg.norm(fine - wide[:n], axis=1) < AGREE))
-        by_wide = np.zeros(len(self.supports), np.bool_)
+
+        # Supports: the wide window's position where it has one; those found are the next frame's first guess.
+        by_wide = np.zeros(len(moved), np.bool_)
         by_wide[some] = wide_ok[n:]
-        moved = found[n:].copy()
         moved[some] = np.where(wide_ok[n:, None], wide[n:], moved[some])
         known = ok[n:] | by_wide
-        self._moved = np.where(known[:, None], moved - self.supports, 0.0)
-        found_points = fine_ok | wide_ok[:n]
-        own = np.where(fine_ok[:, None], fine, wide[:n])
-        field, correction = self._field(np.vstack([own, moved]), np.concatenate([found_points, known]))
-        return Anchored(
-            (
-                Measurement(wide[:n], np.where(wide_ok[:n], self._sigma_wide, np.inf)),
-                field,
-                Measurement(fine, np.where(fine_ok, self._sigma_fine, np.inf)),
-            ),
-            correction,
-            fine_ok,
-        )
+        self._moved = np.where(known[:, None], moved - self._supports, 0.0)
 
-    def _align_wide(self, view: Image, guess: Points) -> tuple[Points, BoolArray]:
-        small, window = _shrunk(view), self.wide // SHRINK | 1
-        shrunk, start = np.vstack([self.points, self.supports[::WIDE_SUPPORTS]]) / SHRINK, guess / SHRINK
-        limit = 1.5 * BACK_ERROR / SHRINK
-        found, ok = _align(self._small, small, shrunk, start, window=window, back_error=limit)
-        return np.where(ok[:, None], found * SHRINK, guess), ok
+        # The field of all points found: how it moves as a whole, and where it puts each keypoint.
+        own = np.where(fine_ok[:, None], fine, wide[:n])
+        field, correction = self._field(np.vstack([own, moved]), np.concatenate([fine_ok | wide_ok[:n], known]))
+
+        # Fusion, from the widest to the narrowest view.
+        by_wide_window = Measurement(wide[:n], np.where(wide_ok[:n], self._sigma_wide, np.inf))
+        by_narrow_window = Measurement(fine, np.where(fine_ok, self._sigma_fine, np.inf))
+        for measurement in (by_wide_window, field, by_narrow_window):
+            xy, variance, taken = fuse(xy, variance, measurement)
+        return ReferenceAlignment(xy, variance, taken, correction)
 
     def _field(self, found: Points, ok: BoolArray) -> tuple[Measurement, Matrix | None]:
-        """Return where the supports around each keypoint say it is, and how they move as a whole."""
-        nothing = Measurement(self.points, np.full(len(self.points), np.inf))
+        """Return where the points around each keypoint put it, and their motion as a whole."""
+        nothing = Measurement(self._points, np.full(len(self._points), np.inf))
         if ok.sum() < MIN_SUPPORTS:
             return nothing, None
-        source, target = self._all[ok], found[ok]
+        source, target = self._fine.points[ok], found[ok]
         whole = robust_similarity(source, target, np.ones(len(source)))
         if whole is None:
             return nothing, None
         rest = target - apply(whole, source)
-        fits = np.linalg.norm(rest, axis=1) < 0.04 * self.extent
+        fits = np.linalg.norm(rest, axis=1) < 0.04 * self._extent
         if fits.sum() < MIN_SUPPORTS:
             return nothing, None
-        xy = apply(whole, self.points) + carried(self.points, source, rest, fits.astype(float), 0.1 * self.extent)
-        distance = np.sqrt(((self.points[:, None] - source[fits][None]) ** 2).sum(2))
+        beyond = SupportMotion(source, rest, fits.astype(float)).at(self._points, reach=0.1 * self._extent)
+        distance = np.sqrt(((self._points[:, None] - source[fits][None]) ** 2).sum(2))
         near = np.sort(distance, 1)[:, :3].mean(1)
-        return Measurement(xy, FIELD_SIGMA * self.factor + FIELD_BEND * near), whole
-
-
-def _align(
-    before: Image, after: Image, points: Points, start: Points, *, window: int, back_error: float
-) -> tuple[Points, BoolArray]:
-    """Return where points of one canvas are on another, and which of them were really found there."""
-    flow = follow(before, after, points, window=window, guess=start, levels=2)
-    ok = flow.good(back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
-    ok[ok] = correlations(before, after, points[ok], flow.xy[ok], window // 3) > SAME
-    return np.where(ok[:, None], flow.xy, start), ok
+        sigma = FIELD_SIGMA * self._factor + FIELD_BEND * near
+        return Measurement(apply(whole, self._points) + beyond, sigma), whole
 
 
 def _shrunk(view: Image) -> Image:
@@ -160,7 +168,7 @@ def _shrunk(view: Image) -> Image:
 
 
 def fuse(xy: Points, variance: Array, measured: Measurement) -> tuple[Points, Array, BoolArray]:
-    """Return places, variances and which points took the measurement: weighed by precision, gated at 3 sigma.
+    """Return positions, variances and which points took the measurement: weighted by precision, gated at 3 sigma.
 
     The variance stays above half of the measurement's: measurements against one and the same template share their
     error, so that many of them are hardly better than one. A refused measurement raises the variance: one that is
@@ -171,13 +179,13 @@ def fuse(xy: Points, variance: Array, measured: Measurement) -> tuple[Points, Ar
     taken = np.isfinite(measured.sigma) & (distance < 3 * np.sqrt(variance + noise) + 1)
     gain = np.where(taken, variance / (variance + noise), 0.0)
     refused = np.isfinite(measured.sigma) & ~taken
-    doubted = np.where(refused, variance + (DOUBT * distance) ** 2, variance)
-    better = np.where(taken, np.maximum(variance * (1 - gain), noise / 2), doubted)
+    raised = np.where(refused, variance + (REFUSED_GAIN * distance) ** 2, variance)
+    better = np.where(taken, np.maximum(variance * (1 - gain), noise / 2), raised)
     return xy + gain[:, None] * (measured.xy - xy), better, taken
 
 
 def correlations(a: Image, b: Image, at_a: Points, at_b: Points, radius: int) -> Array:
-    """Return the ``(n,)`` normalised correlations of square patches of two grey pictures."""
+    """Return the ``(n,)`` normalised correlations of square patches of two grey images."""
     if not len(at_a):
         return np.zeros(0)
     p, q = _patches(a, at_a, radius), _patches(b, at_b, radius)
@@ -188,7 +196,7 @@ def correlations(a: Image, b: Image, at_a: Points, at_b: Points, radius: int) ->
 
 
 def _patches(image: Image, at: Points, radius: int) -> FloatArray:
-    """Return ``(n, (2 radius + 1)²)`` grey levels around ``(n, 2)`` places."""
+    """Return ``(n, (2 radius + 1)²)`` grey levels around ``(n, 2)`` positions."""
     import cv2
 
     side = 2 * radius + 1

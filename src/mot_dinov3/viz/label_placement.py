@@ -1,4 +1,4 @@
-"""Texts on plates, kept whole, and as far as there is room, apart."""
+"""Placement of labels: whole, in the frame, and as far as there is room, without overlap."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw_labels(canvas: Image, labels: Sequence[Label], pen: Pen) -> None:
     plates: list[Box] = []
     for label in seen:
         size = plate_size(label.text, pen)
-        plates.append(_least_covered(_places(label.box, size, pen, (width, height)), plates))
+        plates.append(least_covered(_candidates(label.box, size, pen, (width, height)), plates)[0])
     for label, plate in zip(seen, plates):
         draw_plate(canvas, label.text, plate, label.color, pen=pen)
 
@@ -59,29 +59,29 @@ def _touches(box: Box, width: int, height: int) -> bool:
     return box[0] < width and box[1] < height and box[2] >= 0 and box[3] >= 0
 
 
-def _places(box: Box, size: tuple[int, int], pen: Pen, picture: tuple[int, int]) -> list[Box]:
-    """Return where a plate may be, best first and in the picture: above, below, inside at the top, at the bottom."""
-    (wide, tall), (width, height) = size, picture
+def _candidates(box: Box, size: tuple[int, int], pen: Pen, frame: tuple[int, int]) -> list[Box]:
+    """Return positions of a plate in the frame, best first: above, below, inside at the top, at the bottom."""
+    (wide, tall), (width, height) = size, frame
     left, right = box[0] - pen.line // 2, box[2] + 1 + pen.line // 2 - wide
     rows = (box[1] - tall, box[3] + 1, box[1], box[3] + 1 - tall)
-    places = []
+    found = []
     for y in rows:
         for x in (left, right):
             x0, y0 = max(0, min(x, width - wide)), max(0, min(y, height - tall))
-            places.append((x0, y0, x0 + wide - 1, y0 + tall - 1))
-    return places
+            found.append((x0, y0, x0 + wide - 1, y0 + tall - 1))
+    return found
 
 
-def _least_covered(places: Sequence[Box], taken: Sequence[Box]) -> Box:
-    """Return the first place that covers nothing taken, else the one that covers least."""
-    best, least = places[0], -1
-    for place in places:
-        covered = sum(_overlap(place, other) for other in taken)
-        if covered == 0:
-            return place
+def least_covered(candidates: Sequence[Box], taken: Sequence[Box]) -> tuple[Box, int]:
+    """Return the first candidate with the least overlap with what is taken, and that overlap in pixels."""
+    best, least = candidates[0], -1
+    for box in candidates:
+        covered = sum(_overlap(box, other) for other in taken)
         if least < 0 or covered < least:
-            best, least = place, covered
-    return best
+            best, least = box, covered
+        if covered == 0:
+            break
+    return best, least
 
 
 def _overlap(a: Box, b: Box) -> int:
@@ -91,7 +91,7 @@ def _overlap(a: Box, b: Box) -> int:
 
 
 def ascii_text(text: str) -> str:
-    """Return what OpenCV's strokes can write: letters lose their accents, others become ``?``."""
+    """Return the text in the letters of OpenCV's fonts: accents are dropped, other letters become ``?``."""
     if text.isascii():
         return text
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

@@ -25,12 +25,14 @@ FONT_GROWTH = 0.6  # exponent: larger images are displayed on larger screens, bu
 def track_color(track_id: int) -> Color:
     """Return the BGR colour of a track: the same in each run, far from those of its neighbours.
 
-    Hues step by the golden ratio, which spreads any run of ids evenly over the circle; brightness and saturation
-    alternate with a longer period, so that ids of like hue still differ.
+    Brightness and saturation alternate with a longer period than the hue, so that ids of like hue still differ.
     """
-    hue = (track_id * _GOLDEN_RATIO) % 1
-    saturation, value = ((0.85, 1.0), (0.60, 1.0), (0.90, 0.78))[(track_id // 5) % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return hue_color(track_id, *((0.85, 1.0), (0.60, 1.0), (0.90, 0.78))[(track_id // 5) % 3])
+
+
+def hue_color(number: int, saturation: float = 0.85, value: float = 1.0) -> Color:
+    """Return the BGR colour of a number: hues step by the golden ratio, which spreads any run of numbers evenly."""
+    red, green, blue = colorsys.hsv_to_rgb((number * _GOLDEN_RATIO) % 1, saturation, value)
     return round(255 * blue), round(255 * green), round(255 * red)
 
 

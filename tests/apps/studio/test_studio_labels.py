@@ -16,7 +16,7 @@ from mot_dinov3.apps.studio.shapes import LabelShape
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import labelme
-from mot_dinov3.keypoints.job.files import Place
+from mot_dinov3.keypoints.job.files import KeypointPaths
 
 SIZE = (100, 80)
 PICTURE = np.zeros((80, 100, 3), np.uint8)
@@ -24,7 +24,7 @@ PICTURE = np.zeros((80, 100, 3), np.uint8)
 
 @pytest.fixture
 def store(tmp_path: Path) -> LabelStore:
-    return LabelStore(Place(tmp_path / "v.mp4", tmp_path / "v", SIZE))
+    return LabelStore(KeypointPaths(tmp_path / "v.mp4", tmp_path / "v", SIZE))
 
 
 def point(name: str, x: float, y: float, instance: str = "mouse", origin: int = -1) -> LabelShape:
@@ -131,7 +131,7 @@ def test_correcting_a_tracked_frame_makes_it_a_persons(store: LabelStore) -> Non
 def test_nothing_is_added_to_a_folder_of_images(tmp_path: Path) -> None:
     folder = tmp_path / "walk"
     folder.mkdir()
-    store = LabelStore(Place(folder, folder, SIZE))
+    store = LabelStore(KeypointPaths(folder, folder, SIZE))
     store.save(1, [point("nose", 1, 1)], revision="", image=folder / "img2.png")
     assert json.loads(store.path(1).read_text())["imagePath"] == "img2.png"
     assert [p.name for p in folder.iterdir()] == ["walk_000000001.json"]

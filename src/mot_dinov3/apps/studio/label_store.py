@@ -22,8 +22,8 @@ from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Image
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
-from mot_dinov3.keypoints.job.files import Place
-from mot_dinov3.keypoints.labels import Labels, sort_out
+from mot_dinov3.keypoints.job.files import KeypointPaths
+from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
 
 PREDICTED_KEYS = ("score", "state", "source", "visible")  # of tracked points; labels of a person lack them
@@ -36,7 +36,7 @@ class LabelStore:
         paths: The video's keypoint files.
     """
 
-    def __init__(self, paths: Place) -> None:
+    def __init__(self, paths: KeypointPaths) -> None:
         self.paths = paths
         self.results = ResultTable(paths.table)
         self._read_files: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
@@ -66,7 +66,7 @@ class LabelStore:
     def labels(self) -> Labels:
         """Return the resolved labels; none where no point is labelled yet."""
         try:
-            return sort_out(self.labelled())
+            return resolve_instances(self.labelled())
         except FormatError:
             return Labels({}, ())
 

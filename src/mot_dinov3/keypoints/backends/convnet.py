@@ -7,24 +7,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
-from mot_dinov3.keypoints.backends import DenseRequest
+from mot_dinov3.keypoints.backends.base import DenseBackend, DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.models.devices import resolve_device
 
-STRIDES = (8, 16)  # layers of these steps tell body parts apart; finer ones only edges, coarser ones only animals
+STRIDES = (8, 16)  # layers of these strides distinguish body parts; finer ones only edges, coarser ones only animals
 PATCH = 8
 
 
-class ConvnetBackend:
-    """Describes each place by several layers of a network, each centred on the picture's mean and of equal weight.
+class ConvnetBackend(DenseBackend):
+    """Describes each position by several layers of a network, each centred on the image's mean and of equal weight.
 
     The layers are the last one before each change of resolution, as far as they step by 8 or 16 pixels: in a
     detector the backbone's and the neck's. (Hypercolumns: Hariharan et al., CVPR 2015.)
 
     Args:
-        request: Of which `weights`, `device` and `load_convnet` matter.
+        request: `weights`, `device` and `load_convnet` are used.
 
     Raises:
         ModelError: There are no weights, or the network has no such layers.
@@ -51,8 +52,8 @@ class ConvnetBackend:
         details = {"layers": list(self._layers)}
         self.info = ModelInfo("convnet", str(request.weights), str(self._device), "fp32", details)
 
+    @override
     def describe(self, image: Image) -> DenseMap:
-        """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture."""
         height, width = image.shape[0] // PATCH, image.shape[1] // PATCH
         outputs = self._outputs(image)
         parts = [_centred(outputs[i], (height, width)) for i in self._layers]
@@ -73,7 +74,7 @@ class ConvnetBackend:
 
 
 def _centred(output: torch.Tensor, size: tuple[int, int]) -> FloatArray:
-    """Return ``(gh, gw, d)`` unit rows of a ``(1, d, h, w)`` layer, the mean place taken away."""
+    """Return ``(gh, gw, d)`` unit rows of a ``(1, d, h, w)`` layer, their mean subtracted."""
     rows = output[0].float()
     rows = rows - rows.mean((1, 2), keepdim=True)
     rows = torch.nn.functional.normalize(rows, dim=0)

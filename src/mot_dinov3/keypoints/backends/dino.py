@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Image, ModelInfo
-from mot_dinov3.keypoints.backends import DenseRequest
+from mot_dinov3.keypoints.backends.base import DenseBackend, DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 from mot_dinov3.models.devices import resolve_device
 
 
-class DinoBackend:
+class DinoBackend(DenseBackend):
     """Describes each patch by its token; CLS and register tokens stay out.
 
     Siméoni et al., DINOv3, 2025; Oquab et al., DINOv2, 2023.
 
     Args:
-        request: Of which `model`, `device` and `load_patches` matter.
+        request: `model`, `device` and `load_patches` are used.
 
     Raises:
-        ModelError: The model cannot be had.
+        ModelError: The model is not available.
     """
 
     key_every = 5
@@ -36,10 +37,10 @@ class DinoBackend:
         self._std = torch.tensor(self._network.std, device=self._device).view(3, 1, 1)
         self.info = ModelInfo("dino", request.model, str(self._device), "fp32", {"patch": self._network.patch})
 
+    @override
     def describe(self, image: Image) -> DenseMap:
-        """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture; an incomplete last patch is filled up."""
         patch = self._network.patch
-        missing = [-side % patch for side in image.shape[:2]]
+        missing = [-side % patch for side in image.shape[:2]]  # an incomplete last patch is padded
         whole = np.pad(image[..., ::-1], ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(whole)).to(self._device).permute(2, 0, 1).float() / 255

@@ -1,16 +1,17 @@
-"""Dense descriptors without weights: oriented gradients on two rings around each place, and its colour."""
+"""Dense descriptors without weights: oriented gradients on two rings around each position, and its colour."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, ModelInfo
-from mot_dinov3.keypoints.backends import DenseRequest
+from mot_dinov3.keypoints.backends.base import DenseBackend, DenseRequest
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
 
-STRIDE = 4  # pixels from one descriptor to the next, and more where a picture would get more than …
+STRIDE = 4  # pixels from one descriptor to the next, and more where an image would get more than …
 MOST_CELLS = 72  # … so many of them squared: bounds the cost
-FINEST = 3  # pixels of a cell are looked at, a ninth of the work: more tell body parts apart no better
+FINEST = 3  # pixels of a cell are used, a ninth of the work: more distinguish body parts no better
 ANGLES = 8
 RINGS = ((2.0, 1.0), (5.0, 2.0))  # radius and blur of each ring of samples, in strides
 COLOUR_BLURS = (1.0, 2.5)  # in strides
@@ -18,13 +19,13 @@ COLOUR_WEIGHT = 0.7
 CLIP = 0.2  # one strong edge is not to outweigh all others (Dalal and Triggs, CVPR 2005)
 
 
-class GradientBackend:
-    """Describes each place by gradient histograms on rings around it, as DAISY does, and by its colour.
+class GradientBackend(DenseBackend):
+    """Describes each position by gradient histograms on rings around it, as DAISY does, and by its colour.
 
     Tola, Lepetit and Fua, DAISY: an efficient dense descriptor applied to wide-baseline stereo, PAMI 2010.
 
     Args:
-        request: Of which nothing matters.
+        request: Nothing of it is used.
     """
 
     patch = float(STRIDE)
@@ -36,8 +37,8 @@ class GradientBackend:
     def __init__(self, request: DenseRequest) -> None:
         self.info = ModelInfo("gradient")
 
+    @override
     def describe(self, image: Image) -> DenseMap:
-        """Return the descriptors of a ``(h, w, 3)`` uint8 BGR picture."""
         height, width = image.shape[:2]
         patch = max(self.patch, float(np.sqrt(height * width)) / MOST_CELLS)
         size = (max(1, round(width / patch)), max(1, round(height / patch)))
@@ -61,7 +62,7 @@ class GradientBackend:
 
 
 def _orientation_cells(image: Image, size: tuple[int, int]) -> FloatArray:
-    """Return ``(gh, gw, ANGLES)``: how much gradient there is in each direction; `size` is ``(gw, gh)``."""
+    """Return ``(gh, gw, ANGLES)`` gradient strength in each direction; `size` is ``(gw, gh)``."""
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -81,7 +82,7 @@ def _orientation_cells(image: Image, size: tuple[int, int]) -> FloatArray:
 
 
 def _colour_cells(image: Image, size: tuple[int, int]) -> FloatArray:
-    """Return unit rows of how the colour of each place, at two blurs, differs from the picture's mean."""
+    """Return unit rows of the difference of each position's colour, at two blurs, from the image's mean."""
     import cv2
 
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -89,7 +90,7 @@ def _colour_cells(image: Image, size: tuple[int, int]) -> FloatArray:
     lab = (lab - lab.reshape(-1, 3).mean(0)) * np.array([0.5, 1.0, 1.0], np.float32)
     both = np.concatenate([_blur(lab, blur) for blur in COLOUR_BLURS], 2)
     length = np.linalg.norm(both, axis=2, keepdims=True)
-    return np.asarray(both / (length + 10.0), np.float32)  # a place near the mean says little: it stays short
+    return np.asarray(both / (length + 10.0), np.float32)  # colours near the mean are not distinctive: they stay short
 
 
 def _blur(planes: FloatArray, sigma: float) -> FloatArray:
@@ -99,7 +100,7 @@ def _blur(planes: FloatArray, sigma: float) -> FloatArray:
 
 
 def _shifted(planes: FloatArray, x: float, y: float) -> FloatArray:
-    """Return what lies ``(x, y)`` cells away, to the nearest cell."""
+    """Return the planes shifted by ``(x, y)``, to the nearest cell."""
     import cv2
 
     dx, dy = round(x), round(y)

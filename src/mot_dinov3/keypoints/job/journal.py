@@ -1,33 +1,35 @@
-"""What the passes through an unfinished gap have found, kept beside the results so that a second run goes on there.
+"""Journals of a keypoint run, read by the next one: passes through an unfinished gap, and uncertainties.
 
-One JSON line a frame and pass. A gap between two labelled frames is final only when both passes have met; without this
-an interrupted run would lose hours of them.
+One JSON line a frame. A gap between two labelled frames is final only when both passes have met; without a journal an
+interrupted run would lose hours of them. The uncertainties are kept since the scores in the tables do not tell them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mot_dinov3.core import files
-from mot_dinov3.keypoints.estimate import Estimate
+from mot_dinov3.core.json_lines import JsonLines, whole_lines
+from mot_dinov3.keypoints.fusion import Estimate
+from mot_dinov3.keypoints.review import FrameUncertainty
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
-class Passed:
-    """One frame as a pass saw it.
+class PassFrame:
+    """One frame of a pass.
 
     Attributes:
         frame: Its number.
         time: Seconds.
-        estimates: One per body; none where the frame was labelled or skipped.
+        estimates: One per instance; none where the frame was labelled or skipped.
     """
 
     frame: int
@@ -35,83 +37,96 @@ class Passed:
     estimates: list[Estimate]
 
 
-def undamaged(path: Path, read: Callable[[Any], T]) -> Iterator[T]:
-    """Yield what `read` makes of the value of each JSON line; one that an interruption cut off is left out.
-
-    Args:
-        path: The file; one that is not there has no lines.
-        read: Raises `ValueError`, `KeyError` or `TypeError` for a value that is not what it reads.
-    """
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                found = read(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue
-            yield found
+def _records(path: Path, parse: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """Yield the parsed lines of a journal but those with other content; a missing or unreadable file has none."""
+    for _, content in whole_lines(path) if os.access(path, os.R_OK) else ():
+        try:
+            found = parse(content)
+        except (ValueError, KeyError, TypeError):
+            continue
+        yield found
 
 
 class PassJournal:
-    """Appends what passes find, and hands out what an earlier run had found.
+    """The frames of passes through an unfinished gap.
 
     Args:
-        path: The file; it is there only while a gap is unfinished.
+        path: The file; it exists only while a gap is unfinished.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO | None = None
+        self._lines: JsonLines | None = None
 
-    def read(self, gap: str, side: str) -> list[Passed]:
-        """Return what a pass through a gap has found, in the order it did; damaged lines are left out."""
+    def read(self, gap: str, side: str) -> list[PassFrame]:
+        """Return the frames of a pass through a gap, in the order they were tracked."""
 
-        def wanted(content: Any) -> Passed | None:
-            return _passed(content) if content["gap"] == gap and content["side"] == side else None
+        def wanted(content: dict[str, Any]) -> PassFrame | None:
+            return _pass_frame(content) if (content["gap"], content["side"]) == (gap, side) else None
 
-        return [passed for passed in undamaged(self._path, wanted) if passed is not None]
+        return [frame for frame in _records(self._path, wanted) if frame is not None]
 
-    def append(self, gap: str, side: str, passed: Passed) -> None:
-        """Note a frame."""
-        with files.writing(self._path):
-            if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8")
-                self._file.write("\n")  # ends a line that was cut off
-            bodies = [_line(e) for e in passed.estimates]
-            line = {"gap": gap, "side": side, "frame": passed.frame, "time": passed.time, "bodies": bodies}
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+    def append(self, gap: str, side: str, frame: PassFrame) -> None:
+        """Append a frame."""
+        if self._lines is None:
+            self._lines = JsonLines(self._path, resume=True)
+            for _ in iter(self._lines.read, None):
+                pass  # what is appended follows the last whole line
+        instances = [_rounded(e).as_record() for e in frame.estimates]
+        head = {"gap": gap, "side": side, "frame": frame.frame, "time": frame.time}
+        self._lines.append({**head, "instances": instances})
 
     def close(self, *, complete: bool) -> None:
-        """Close the file, and remove it if nothing is unfinished."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file, and delete it if nothing is unfinished."""
+        if self._lines is not None:
+            self._lines.close()
         if complete:
             self._path.unlink(missing_ok=True)
 
 
-def _line(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "xy": np.round(estimate.xy, 3).tolist(),
-        "variance": estimate.variance.tolist(),
-        "score": np.round(estimate.score, 4).tolist(),
-        "state": estimate.state.tolist(),
-        "swapped": estimate.swapped.tolist(),
-        "polygons": [np.round(p, 2).tolist() for p in estimate.polygons],
-    }
+def _rounded(estimate: Estimate) -> Estimate:
+    polygons = tuple(np.round(p, 2) for p in estimate.polygons)
+    xy, score = np.round(estimate.xy, 3), np.round(estimate.score, 4)
+    return dataclasses.replace(estimate, xy=xy, score=score, polygons=polygons)
 
 
-def _passed(content: dict[str, Any]) -> Passed:
-    return Passed(int(content["frame"]), float(content["time"]), [_estimate(b) for b in content["bodies"]])
+def _pass_frame(content: dict[str, Any]) -> PassFrame:
+    estimates = [Estimate.from_record(record) for record in content["instances"]]
+    return PassFrame(int(content["frame"]), float(content["time"]), estimates)
 
 
-def _estimate(body: dict[str, Any]) -> Estimate:
-    return Estimate(
-        np.array(body["xy"], np.float64).reshape(-1, 2),
-        np.array(body["variance"], np.float64),
-        np.array(body["score"], np.float64),
-        np.array(body["state"], np.int64),
-        tuple(np.array(p, np.float64).reshape(-1, 2) for p in body["polygons"]),
-        np.array(body["swapped"], np.bool_),
-    )
+class UncertaintyLog:
+    """The uncertainty of each frame, written anew by every run; that of the run before can be asked for.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._old: dict[int, FrameUncertainty] = {}
+        self._lines: JsonLines | None = None
+
+    def begin(self) -> None:
+        """Read what an earlier run left, then begin anew."""
+        with files.writing(self._path):
+            self._old = {one.frame: one for one in _records(self._path, _uncertainty)}
+        self._lines = JsonLines(self._path)
+
+    def earlier(self, frame: int) -> FrameUncertainty | None:
+        """Return what an earlier run noted about a frame, or None."""
+        return self._old.get(frame)
+
+    def write(self, uncertainty: FrameUncertainty) -> None:
+        """Append a frame."""
+        if self._lines is not None:
+            self._lines.append(dataclasses.asdict(uncertainty))
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._lines is not None:
+            self._lines.close()
+
+
+def _uncertainty(content: dict[str, Any]) -> FrameUncertainty:
+    return FrameUncertainty(**content | {"keypoints": tuple(content["keypoints"])})

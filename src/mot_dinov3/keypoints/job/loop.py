@@ -2,60 +2,100 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.keypoints.backends.counted import CountedBackend
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.fusion import Solved, labelled_keypoints, one_sided, tracked_keypoints
+from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate, labelled_keypoints, one_sided, tracked_keypoints
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.job.files import KeypointFiles
-from mot_dinov3.keypoints.job.gaps import Gap, plan_gaps
-from mot_dinov3.keypoints.job.journal import Passed
-from mot_dinov3.keypoints.job.ordered_writer import InOrder
-from mot_dinov3.keypoints.job.passes import Passes, Reached, Start
-from mot_dinov3.keypoints.job.results import KeypointResults
-from mot_dinov3.keypoints.labels import Body, Labels
-from mot_dinov3.keypoints.partial_labels import as_record, combined, filled, from_record, with_outlines
+from mot_dinov3.keypoints.job.journal import PassFrame
+from mot_dinov3.keypoints.job.passes import PassRunner, PassStart, PassState
+from mot_dinov3.keypoints.job.results import KeypointResults, OrderedWriter
+from mot_dinov3.keypoints.labels import LabelledInstance, Labels
+from mot_dinov3.keypoints.partial_labels import combine_partial, complete_outlines, fill_unlabelled
 from mot_dinov3.video.random_access import VideoRanges
+
+CarryOver = Sequence[FusedEstimate] | None
+"""Estimates in a labelled frame from the pass that ends there: positions of the points that are not labelled in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """Frames to solve: those after labelled frame `before`, or from the start, up to labelled frame `after` or the end.
+
+    Attributes:
+        before: Labelled frame before it, or None.
+        after: Labelled frame after it, or None.
+        first: First frame to write.
+        stop: Exclusive end; None for the end of the video.
+    """
+
+    before: int | None
+    after: int | None
+    first: int
+    stop: int | None
+
+    def frame_visits(self) -> int:
+        """Return the number of frames in all passes through it, 0 where its end is unknown."""
+        if self.before is not None and self.after is not None:
+            return 2 * (self.after - self.before)
+        if self.after is not None:
+            return self.after - self.first
+        return 0 if self.stop is None or self.before is None else self.stop - self.before - 1
+
+
+def plan_gaps(labelled: Sequence[int], start: int, stop: int | None) -> list[Gap]:
+    """Return the gaps between labelled frames within the frames ``start … stop``, in order; pure."""
+    gaps = []
+    bounds: list[int | None] = [None, *labelled, None]
+    for before, after in itertools.pairwise(bounds):
+        first = max(start, 0 if before is None else before)
+        last = stop if after is None else after if stop is None else min(after, stop)
+        if last is None or first < last:
+            gaps.append(Gap(before, after, first, last))
+    return gaps
 
 
 class KeypointPipeline:
     """Solves all gaps of a video.
 
     Args:
-        config: The settings.
-        backend: Describes canvases; None follows motion alone.
+        config: The tracker's options.
+        backend: Describes canvases; None tracks by motion alone.
         labels: The labelled frames.
         video: The video, any range of it.
-        files: Where results go, and what an earlier run left.
+        files: The run's files, with the results of an earlier run.
 
     Attributes:
-        passes: Runs through the pictures.
-        results: What was found.
-        timer: Where the time goes.
+        passes: Runs the passes through the frames.
+        results: The solved frames.
+        timer: Time of each stage.
     """
 
     def __init__(
         self,
         config: KeypointConfig,
-        backend: CountedBackend | None,
+        backend: DenseBackend | None,
         labels: Labels,
         video: VideoRanges,
         files: KeypointFiles,
     ) -> None:
         self.labels = labels
         self.timer = StageTimer()
-        self.passes = Passes(config, backend, video, self.timer)
+        self.passes = PassRunner(config, backend, video, self.timer)
         self.results = KeypointResults(files, labels, self.timer)
         self._files, self._video = files, video
-        self._bodies = with_outlines(labels.frames)
+        self._instances = complete_outlines(labels.frames)
 
     @property
     def interrupted(self) -> bool:
-        """The run was ended before the video was."""
+        """True where the run ended before the video."""
         return self.passes.interrupted
 
     def gaps(self, info: VideoInfo, start: int, stop: int | None) -> list[Gap]:
@@ -64,7 +104,7 @@ class KeypointPipeline:
         return plan_gaps(sorted(self.labels.frames), start, known_stop)
 
     def run(self, gaps: Sequence[Gap], *, step: int, tick: Callable[[], bool] = lambda: False) -> None:
-        """Solve gaps; `tick` is called for every picture looked at, and ends the run if true."""
+        """Solve gaps; `tick` is called for every frame of a pass, and ends the run if true."""
         self.passes.tick, self.passes.step = tick, step
         self._files.begin()
         complete = False
@@ -76,153 +116,141 @@ class KeypointPipeline:
             self._files.end(complete=complete)
 
     def outlines(self, frame: int) -> dict[str, tuple[Points, ...]]:
-        """Return the outlines in a frame: a person's, or else what was tracked."""
+        """Return the outlines in a frame: the labelled ones, else the tracked ones."""
         if frame in self.labels.frames:
-            return {b.name: b.polygons for b in self.labels.frames[frame] if b.polygons}
+            return {one.name: one.polygons for one in self.labels.frames[frame] if one.polygons}
         return self._files.outlines(frame)
 
     def _solve_all(self, gaps: Sequence[Gap]) -> None:
-        carried: list[Solved] | None = None
+        carry_over: CarryOver = None
         for gap in gaps:
-            signature = self._signature(gap, carried)
-            kept = self._files.reusable(gap.first, gap.stop, signature)
-            if kept is not None:
-                self.results.reuse(kept)
-                record = self._files.carried(signature)
-                carried = None if record is None else from_record(record)
-                self._files.finished(gap.first, signature, record)
+            signature = self._signature(gap, carry_over)
+            reusable = self._files.reusable(gap.first, gap.stop, signature)
+            if reusable is not None:
+                self.results.reuse(reusable)
+                records = self._files.carry_over(signature)
+                carry_over = None if records is None else [one_sided(Estimate.from_record(r)) for r in records]
+                self._files.finished(gap.first, signature, records)
             elif not self.interrupted:
-                carried = self._solve(gap, signature, carried)
+                carry_over = self._solve(gap, signature, carry_over)
 
-    def _signature(self, gap: Gap, carried: Sequence[Solved] | None) -> str:
-        """Return a digest of all that the result of a gap depends on."""
+    def _signature(self, gap: Gap, carry_over: CarryOver) -> str:
+        """Return a digest of everything that the result of a gap depends on."""
         known = [self._files.fingerprint, repr(gap.before), repr(gap.after), str(self.passes.step)]
         for number in (gap.before, gap.after):
-            for body in self._bodies.get(number, ()) if number is not None else ():
-                known += [body.name, str(body.group_id), *body.keypoints, body.xy.tobytes().hex()]
-                known += [p.tobytes().hex() for p in body.polygons]
-        if carried is not None and gap.before is not None:
-            missing = [~b.known for b in self.labels.frames[gap.before]]
-            known += [s.estimate.xy[m].tobytes().hex() for s, m in zip(carried, missing) if m.any()]
+            for one in self._instances.get(number, ()) if number is not None else ():
+                known += [one.name, str(one.group_id), *one.keypoints, one.xy.tobytes().hex()]
+                known += [p.tobytes().hex() for p in one.polygons]
+        if carry_over is not None and gap.before is not None:
+            missing = [~one.known for one in self.labels.frames[gap.before]]
+            known += [f.estimate.xy[m].tobytes().hex() for f, m in zip(carry_over, missing) if m.any()]
         return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]
 
-    def _solve(self, gap: Gap, signature: str, carried: Sequence[Solved] | None) -> list[Solved] | None:
-        last = None
+    def _solve(self, gap: Gap, signature: str, carry_over: CarryOver) -> CarryOver:
+        last: CarryOver = None
         if gap.before is None:
             self._solve_backward_only(gap, signature)
         elif gap.after is None:
-            self._solve_open(gap, signature, carried)
+            self._solve_open(gap, signature, carry_over)
         else:
-            last = self._solve_between(gap, signature, carried)
+            last = self._solve_between(gap, signature, carry_over)
         if not self.interrupted:
-            self._files.finished(gap.first, signature, None if last is None else as_record(last))
+            records = None if last is None else [fused.estimate.as_record() for fused in last]
+            self._files.finished(gap.first, signature, records)
         return last
 
-    def _solve_open(self, gap: Gap, signature: str, carried: Sequence[Solved] | None) -> None:
-        """Follow from the last labelled frame to the end; every frame is final as soon as it is tracked."""
+    def _solve_open(self, gap: Gap, signature: str, carry_over: CarryOver) -> None:
+        """Track from the last labelled frame to the end; every frame is final as soon as it is tracked."""
         assert gap.before is not None
-        bodies = filled(self._bodies[gap.before], carried)
-        writer = InOrder(self.results.write)
+        instances = fill_unlabelled(self._instances[gap.before], carry_over)
+        writer = OrderedWriter(self.results.write, gap.first, gap.stop)
         resumed = self._files.resumable(gap.first, signature)
-        reached = None
+        state = None
         if resumed is not None and resumed.frame > gap.before:
             self.results.reuse(resumed.rows)
             outlines = self._files.outlines(resumed.frame)
-            reached = Reached.of_rows(resumed.frame, resumed.keypoints, bodies, outlines)
-            writer.skip_to(resumed.frame, resumed.keypoints)
-        start = Start(gap.before, bodies, (), origin=gap.before)
-        for passed in self.passes.forward(start, gap.stop, reached):
-            if passed.frame == gap.before:
-                self._put_labelled(writer, gap, passed.time, carried)
-                continue
-            if not passed.estimates:
-                writer.wait(passed.frame, passed.time)
-                continue
-            solved = [one_sided(e) for e in passed.estimates]
-            rows = tracked_keypoints(bodies, solved)
-            writer.put(passed.frame, passed.time, rows, solved, write=passed.frame >= gap.first)
-            self._files.progressed(gap.first, passed.frame, signature)
+            state = PassState.of_rows(resumed.frame, resumed.keypoints, instances, outlines)
+            writer.flush(resumed.frame, resumed.keypoints)
+        for one in self.passes.forward(PassStart(gap.before, instances, (), origin=gap.before), gap.stop, state):
+            if one.frame == gap.before:
+                self._put_labelled(writer, one, carry_over)
+            elif not one.estimates:
+                writer.wait(one.frame, one.time)
+            else:
+                fused = [one_sided(e) for e in one.estimates]
+                writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
+                self._files.progressed(gap.first, one.frame, signature)
 
     def _solve_backward_only(self, gap: Gap, signature: str) -> None:
-        """Follow from the first labelled frame back to the start."""
+        """Track from the first labelled frame back to the start."""
         assert gap.after is not None
-        bodies = self._bodies[gap.after]
-        start = Start(gap.after, bodies, (), origin=gap.after, also=gap.first)
-        passed = self._backward(start, gap.first, signature)
-        solved = {p.frame: [one_sided(e) for e in p.estimates] for p in passed if p.estimates}
-        self._write_gap(gap, bodies, {p.frame: p.time for p in passed}, solved, None)
+        instances = self._instances[gap.after]
+        start = PassStart(gap.after, instances, (), origin=gap.after, also=gap.first)
+        frames = self._tracked(start, "backward", gap.first, signature)
+        solved = {f.frame: [one_sided(e) for e in f.estimates] for f in frames if f.estimates}
+        self._write_gap(gap, frames, instances, solved, None)
 
-    def _solve_between(self, gap: Gap, signature: str, carried: Sequence[Solved] | None) -> list[Solved] | None:
-        """Follow from both labelled frames and combine; returns what is known of the points at the second one."""
+    def _solve_between(self, gap: Gap, signature: str, carry_over: CarryOver) -> CarryOver:
+        """Track from both labelled frames and fuse; return the estimates of the first pass in the second one."""
         assert gap.before is not None
         assert gap.after is not None
-        before, after = filled(self._bodies[gap.before], carried), self._bodies[gap.after]
-        head, tail = self.passes.picture(gap.before), self.passes.picture(gap.after)
-        start = Start(gap.before, before, [(tail, after)], origin=gap.before, also=gap.after)
-        forward = self._forward(start, gap.after + 1, signature)
-        solved = {p.frame: [one_sided(e) for e in p.estimates] for p in forward if p.estimates}
+        before, after = fill_unlabelled(self._instances[gap.before], carry_over), self._instances[gap.after]
+        head, tail = self.passes.frame(gap.before), self.passes.frame(gap.after)
+
+        # Forward, including the second labelled frame: some of its points may not be labelled.
+        start = PassStart(gap.before, before, [(tail, after)], origin=gap.before, also=gap.after)
+        forward = self._tracked(start, "forward", gap.after, signature)
+        solved = {f.frame: [one_sided(e) for e in f.estimates] for f in forward if f.estimates}
         last = solved.pop(gap.after, None)
+
+        # Backward, fused frame by frame with the forward pass.
         if not self.interrupted and self.passes.parts.two_sided:
-            start = Start(gap.after, after, [(head, before)], origin=gap.before, also=gap.after)
-            both = {p.frame: p.estimates for p in forward}
-            for passed in self._backward(start, gap.before + 1, signature):
-                if not passed.estimates:
+            start = PassStart(gap.after, after, [(head, before)], origin=gap.before, also=gap.after)
+            by_frame = {f.frame: f.estimates for f in forward}
+            for one in self._tracked(start, "backward", gap.before + 1, signature):
+                if not one.estimates:
                     continue
-                share = (passed.frame - gap.before) / (gap.after - gap.before)
-                solved[passed.frame] = [
-                    combined(f, b, share, before=bf, after=ba)
-                    for f, b, bf, ba in zip(both[passed.frame], passed.estimates, before, after)
+                share = (one.frame - gap.before) / (gap.after - gap.before)
+                solved[one.frame] = [
+                    combine_partial(f, b, share, before=instance_before, after=instance_after)
+                    for f, b, instance_before, instance_after in zip(by_frame[one.frame], one.estimates, before, after)
                 ]
-        self._write_gap(gap, before, {p.frame: p.time for p in forward}, solved, carried)
+        self._write_gap(gap, forward, before, solved, carry_over)
         return last
 
-    def _forward(self, start: Start, stop: int, signature: str) -> list[Passed]:
-        done = self._files.passes.read(signature, "forward")
-        reached = Reached.of_estimates(done)
-        return self._noted(done, self.passes.forward(start, stop, reached), signature, "forward", stop - 1)
-
-    def _backward(self, start: Start, low: int, signature: str) -> list[Passed]:
-        done = self._files.passes.read(signature, "backward")
-        reached = Reached.of_estimates(done)
-        return self._noted(done, self.passes.backward(start, low, reached), signature, "backward", low)
-
-    def _noted(
-        self, done: Sequence[Passed], passed: Iterable[Passed], signature: str, side: str, end: int
-    ) -> list[Passed]:
-        """Return what a pass found, in an earlier run and now; what is new goes into the journal."""
-        found = {p.frame: p for p in done}
+    def _tracked(self, start: PassStart, side: str, end: int, signature: str) -> list[PassFrame]:
+        """Return the frames of a pass up to `end`: those of an earlier run, and new ones, which go into the journal."""
+        done = self._files.passes.read(signature, side)
+        found = {f.frame: f for f in done}
         if end not in found:
-            for one in passed:
+            state = PassState.of_estimates(done)
+            forward = side == "forward"
+            frames = self.passes.forward(start, end + 1, state) if forward else self.passes.backward(start, end, state)
+            for one in frames:
                 found[one.frame] = one
                 self._files.passes.append(signature, side, one)
-        return [found[frame] for frame in sorted(found)]
-
-    def _put_labelled(self, writer: InOrder, gap: Gap, time: float, carried: Sequence[Solved] | None) -> None:
-        assert gap.before is not None
-        rows = labelled_keypoints(self.labels.frames[gap.before], carried)
-        writer.put(gap.before, time, rows, None, write=gap.before >= gap.first)
+        return [found[number] for number in sorted(found)]
 
     def _write_gap(
         self,
         gap: Gap,
-        bodies: Sequence[Body],
-        times: dict[int, float],
-        solved: dict[int, list[Solved]],
-        carried: Sequence[Solved] | None,
+        frames: Sequence[PassFrame],
+        instances: Sequence[LabelledInstance],
+        solved: dict[int, list[FusedEstimate]],
+        carry_over: CarryOver,
     ) -> None:
         """Write a gap's frames in order, the skipped ones interpolated."""
-        writer = InOrder(self.results.write)
-        for number in sorted(times):
-            if number == gap.after:
-                continue
-            if number == gap.before:
-                self._put_labelled(writer, gap, times[number], carried)
-            elif number in solved:
-                wanted = number >= gap.first and (gap.stop is None or number < gap.stop)
-                one = solved[number]
-                writer.put(number, times[number], tracked_keypoints(bodies, one), one, write=wanted)
-            else:
-                writer.wait(number, times[number])
-        if gap.after is not None and writer.waiting and not self.interrupted:
-            rows = labelled_keypoints(self.labels.frames[gap.after], None)
-            writer.put(gap.after, 0.0, rows, None, write=False)
+        writer = OrderedWriter(self.results.write, gap.first, gap.stop)
+        for one in frames:
+            if one.frame == gap.before:
+                self._put_labelled(writer, one, carry_over)
+            elif one.frame in solved:
+                fused = solved[one.frame]
+                writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
+            elif one.frame != gap.after:
+                writer.wait(one.frame, one.time)
+        if gap.after is not None and not self.interrupted:
+            writer.flush(gap.after, labelled_keypoints(self.labels.frames[gap.after], None))
+
+    def _put_labelled(self, writer: OrderedWriter, one: PassFrame, carry_over: CarryOver) -> None:
+        writer.put(one.frame, one.time, labelled_keypoints(self.labels.frames[one.frame], carry_over), None)

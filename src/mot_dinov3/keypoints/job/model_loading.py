@@ -1,4 +1,4 @@
-"""Dense backends of `keypoints` and `similarity`: which one, from what weights, on which device."""
+"""Loading of the models of `keypoints` and `similarity`: dense backends and Cutie."""
 
 from __future__ import annotations
 
@@ -11,64 +11,63 @@ from typing import Any
 
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.registry import resolve
-from mot_dinov3.keypoints.backends import BACKENDS, DenseRequest
-from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import MODEL, KeypointJobConfig
+from mot_dinov3.keypoints.backends import BACKENDS
+from mot_dinov3.keypoints.backends.base import CachedBackend, DenseRequest
 from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
+from mot_dinov3.keypoints.job.config import MODEL, BackendConfig
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
 from mot_dinov3.models.weights import find_detector_weights, weights_cache
 
 log = logging.getLogger(__name__)
 
-SMALL_DETECTOR = "yolov8n.pt"  # used for its layers where it happens to be at hand
+SMALL_DETECTOR = "yolov8n.pt"  # used for its layers where it happens to be available
 
 
 @dataclasses.dataclass(frozen=True)
-class BackendChoice:
-    """A backend, and why it was taken."""
+class LoadedBackend:
+    """A backend, and notices on its choice."""
 
-    backend: CountedBackend
-    notices: tuple[str, ...]
+    backend: CachedBackend
+    notices: tuple[str, ...] = ()
 
 
-def build_backend(job: KeypointJobConfig, device: DeviceChoice) -> BackendChoice:
-    """Build the dense backend that a job names; ``auto`` takes the best one at hand.
+def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
+    """Build the dense backend that the options name; ``auto`` takes the best one available.
 
     Raises:
-        ModelError: A model that was asked for cannot be had.
+        ModelError: A model that was asked for is not available.
     """
-    model = os.environ.get("DINOV3_LOCATION", "").strip() or job.model or MODEL
-    name, notices = job.backend, []
-    if name == "auto" and job.weights and not job.model:
+    model = os.environ.get("DINOV3_LOCATION", "").strip() or config.model or MODEL
+    name = config.backend
+    if name == "auto" and config.weights and not config.model:
         name = "convnet"
-    if name == "auto":
-        try:
-            return BackendChoice(_backend("dino", model, None, device), ())
-        except ModelError as error:
-            if job.model:
-                raise
-            weights = _local_detector()
-            name = "convnet" if weights else "gradient"
-            notices.append(f"backend {name}: DINO is not available ({error.message})")
-            return BackendChoice(_backend(name, model, weights, device), tuple(notices))
-    weights = None
     if name == "convnet":
-        weights = find_detector_weights(job.weights or SMALL_DETECTOR)
-    return BackendChoice(_backend(name, model, weights, device), tuple(notices))
+        return LoadedBackend(_backend(name, model, find_detector_weights(config.weights or SMALL_DETECTOR), device))
+    if name != "auto":
+        return LoadedBackend(_backend(name, model, None, device))
+    try:
+        return LoadedBackend(_backend("dino", model, None, device))
+    except ModelError as error:
+        if config.model:
+            raise
+        weights = _local_detector()
+        name = "convnet" if weights else "gradient"
+        notice = f"backend {name}: DINO is not available ({error.message})"
+        return LoadedBackend(_backend(name, model, weights, device), (notice,))
 
 
-def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) -> CountedBackend:
+def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) -> CachedBackend:
     where = "cpu" if name == "gradient" else resolve_device(device.device)
     load_convnet = functools.partial(_load_convnet, trust=device.trust_weights)
     request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=load_convnet)
     backend = resolve("backend", BACKENDS, name)(request)
     log.info("keypoint backend: %s %s", backend.info.name, backend.info.weights)
-    return CountedBackend(backend)
+    return CachedBackend(backend)
 
 
 def _load_patches(model: str) -> Any:
-    # Asked for first, so that a model that is not at hand is told before torch takes its seconds.
+    # Located first, so that a missing model is reported before torch takes its seconds.
     from mot_dinov3.models.hub import locate
 
     locate(model)
@@ -91,15 +90,15 @@ def _local_folders() -> tuple[Path, ...]:
 
 
 def _local_detector() -> Path | None:
-    places = (folder / SMALL_DETECTOR for folder in _local_folders())
-    return next((p for p in places if p.is_file()), None)
+    paths = (folder / SMALL_DETECTOR for folder in _local_folders())
+    return next((p for p in paths if p.is_file()), None)
 
 
 def build_cutie(device: DeviceChoice) -> CutieNetwork:
     """Build what ``--masks cutie`` asks for.
 
     Raises:
-        ModelError: Cutie or its weights are not here.
+        ModelError: Cutie or its weights are not available.
     """
     weights = find_cutie(_local_folders())
     log.info("masks: Cutie, %s", weights)

@@ -1,22 +1,64 @@
-"""What becomes of a solved frame: rows, files, counts and doubts."""
+"""Results of a keypoint run: solved frames in order, written, counted and judged."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints import review
-from mot_dinov3.keypoints.fusion import Solved, labelled_keypoints
+from mot_dinov3.keypoints.fusion import FusedEstimate, interpolate, labelled_keypoints
 from mot_dinov3.keypoints.job.files import KeypointFiles, Row
 from mot_dinov3.keypoints.labels import Labels
+
+Write = Callable[[int, float, Keypoints, Sequence[FusedEstimate] | None], None]
+
+
+class OrderedWriter:
+    """Writes the frames of a range in order; skipped ones wait until they can be interpolated between two tracked ones.
+
+    Args:
+        write: Takes frame, time, rows and the estimates that they come from.
+        first: First frame of the range.
+        stop: Exclusive end, or None.
+    """
+
+    def __init__(self, write: Write, first: int, stop: int | None) -> None:
+        self._write, self._first, self._stop = write, first, stop
+        self._last: tuple[int, Keypoints] | None = None
+        self._waiting: list[tuple[int, float]] = []
+
+    def wait(self, frame: int, time: float) -> None:
+        """Note a frame that is not tracked."""
+        self._waiting.append((frame, time))
+
+    def put(self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None) -> None:
+        """Write the waiting frames, then this one."""
+        self.flush(frame, keypoints)
+        self._write_wanted(frame, time, keypoints, tracked)
+
+    def flush(self, frame: int, keypoints: Keypoints) -> None:
+        """Write the waiting frames, interpolated up to this one, which is not written."""
+        last, before = self._last or (frame, keypoints)
+        for number, moment in self._waiting:
+            if number < frame:
+                share = (number - last) / (frame - last) if frame > last else 1.0
+                self._write_wanted(number, moment, interpolate(before, keypoints, share), None)
+        self._waiting = []
+        self._last = frame, keypoints
+
+    def _write_wanted(
+        self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None
+    ) -> None:
+        if self._first <= frame and (self._stop is None or frame < self._stop):
+            self._write(frame, time, keypoints, tracked)
 
 
 @dataclasses.dataclass
 class RunCounts:
-    """What a run did, for the summary."""
+    """Counts of a run, for the summary."""
 
     frames: int = 0
     reused: int = 0
@@ -33,52 +75,51 @@ class RunCounts:
 
 
 class KeypointResults:
-    """Writes frames, counts them, and notes how doubtful they are.
+    """Writes frames, counts them, and records their uncertainty.
 
     Args:
-        files: Where they go.
-        labels: The labelled frames: by their limbs the others are judged.
+        files: The run's files.
+        labels: The labelled frames: their limbs are the normal ones.
         timer: Counts the stage ``write``.
     """
 
     def __init__(self, files: KeypointFiles, labels: Labels, timer: StageTimer) -> None:
         self.files = files
         self.counts = RunCounts()
-        self.doubts: dict[int, review.Doubt] = {}
+        self.uncertainties: dict[int, review.FrameUncertainty] = {}
         self._labels = labels
         self._timer = timer
 
-    def write(self, frame: int, time: float, keypoints: Keypoints, solved: Sequence[Solved] | None) -> None:
-        """Write a frame that was solved now; `solved` is None for a labelled or interpolated one."""
+    def write(self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None) -> None:
+        """Write a frame that was solved now; `tracked` is None for a labelled or interpolated one."""
         with self._timer.stage("write"):
             if not review.is_labelled(keypoints):
-                self._doubt(self._judged(frame, keypoints, solved))
-            self._note(frame, time, keypoints)
+                if tracked is None:
+                    self._record(review.rows_uncertainty(frame, keypoints))
+                else:
+                    self._record(review.frame_uncertainty(frame, keypoints, tracked, self._nearest_labelled(frame)))
+            self._add(frame, time, keypoints)
             self.files.write_frame(frame, keypoints)
 
     def reuse(self, rows: Sequence[Row]) -> None:
-        """Take over frames of an earlier run: their files are there."""
+        """Take over frames of an earlier run: their files exist."""
         with self._timer.stage("write"):
             for frame, time, keypoints in rows:
                 if not review.is_labelled(keypoints):
-                    self._doubt(self.files.doubts.earlier(frame) or review.doubt_of_rows(frame, keypoints))
-                self._note(frame, time, keypoints)
+                    earlier = self.files.uncertainties.earlier(frame)
+                    self._record(earlier or review.rows_uncertainty(frame, keypoints))
+                self._add(frame, time, keypoints)
         self.counts.reused += len(rows)
 
-    def _note(self, frame: int, time: float, keypoints: Keypoints) -> None:
+    def _add(self, frame: int, time: float, keypoints: Keypoints) -> None:
         self.files.write_rows(frame, time, keypoints)
         self.counts.add(keypoints)
 
-    def _doubt(self, doubt: review.Doubt) -> None:
-        self.doubts[doubt.frame] = doubt
-        self.files.doubts.write(doubt)  # before the rows: what can be reused has its doubt
+    def _record(self, uncertainty: review.FrameUncertainty) -> None:
+        self.uncertainties[uncertainty.frame] = uncertainty
+        self.files.uncertainties.write(uncertainty)  # before the rows: every frame that can be reused has one
 
-    def _judged(self, frame: int, keypoints: Keypoints, solved: Sequence[Solved] | None) -> review.Doubt:
-        if solved is None:
-            return review.doubt_of_rows(frame, keypoints)
-        return review.doubt_of(frame, keypoints, solved, self._usual(frame))
-
-    def _usual(self, frame: int) -> Keypoints:
+    def _nearest_labelled(self, frame: int) -> Keypoints:
         return self._labelled(min(self._labels.frames, key=lambda n: (abs(n - frame), n)))
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - this lives as long as the run

@@ -1,4 +1,4 @@
-"""The similarity job: from a click to a heatmap."""
+"""The `similarity` command: from a clicked position to a heatmap."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy.typing as npt
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Image
-from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import KeypointJobConfig, SimilarityConfig, SimilarityOptions
+from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.geometry import Array
+from mot_dinov3.keypoints.job.config import SimilarityConfig, SimilarityOptions
 from mot_dinov3.keypoints.job.model_loading import build_backend
-from mot_dinov3.keypoints.rendering import MainComponents, draw_heatmap, draw_pca
+from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.open import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import PrefetchSource
@@ -24,20 +25,20 @@ from mot_dinov3.video.threads import PrefetchSource
 
 @dataclasses.dataclass(frozen=True)
 class SimilarityResult:
-    """What was found and written, as lines for a person."""
+    """Summary lines and notices of a run."""
 
     lines: tuple[str, ...]
     notices: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """A picture with what it is compared by.
+class ComparisonImage:
+    """An image overlaid with its comparison.
 
     Attributes:
         image: ``(h, w, 3)`` uint8 BGR with colours over it.
-        heights: ``(gh, gw)`` cosines; None for the main components.
-        lines: What to say of it.
+        heights: ``(gh, gw)`` cosines; None for the principal components.
+        lines: Summary lines.
     """
 
     image: Image
@@ -46,50 +47,51 @@ class Shown:
 
 
 class Comparison:
-    """Compares pictures with a click in one of them, or shows the main components of that one in all.
+    """Compares images with a clicked position in one of them, or shows the principal components of that one in all.
 
     Args:
-        backend: Describes pictures.
-        job: What was asked for.
-        clicked: The picture that is clicked on.
-        point: ``(2,)`` pixels; None for the main components.
+        backend: Describes images.
+        clicked: The image that is clicked on.
+        point: ``(2,)`` pixels; None for the principal components.
+        short_side: Working short side of the images in pixels.
+        opacity: Of the colours over the image, 0…1.
     """
 
     def __init__(
-        self, backend: CountedBackend, job: SimilarityConfig, clicked: Image, point: npt.NDArray[np.float64] | None
+        self, backend: DenseBackend, clicked: Image, point: Array | None, *, short_side: int, opacity: float
     ) -> None:
-        self._backend, self._job, self._point = backend, job, point
-        dense, factor = describe(backend, clicked, job.short_side)
-        self._components = MainComponents.of(dense.cells) if point is None else None
+        self._backend, self._short_side, self._opacity = backend, short_side, opacity
+        dense, factor = describe(backend, clicked, short_side)
+        self._components = PrincipalComponents.of(dense.cells) if point is None else None
         self._template = None if point is None else dense.at(point[None] * factor)
         self._scale: tuple[float, float] | None = None
 
-    def show(self, image: Image, *, same_scale: bool = False) -> Shown:
-        """Return `image` with its heatmap; `same_scale` keeps the first picture's colours for all."""
-        dense, factor = describe(self._backend, image, self._job.short_side)
+    def show(self, image: Image, *, same_scale: bool = False) -> ComparisonImage:
+        """Return `image` with its heatmap; `same_scale` keeps the first image's colours for all."""
+        dense, factor = describe(self._backend, image, self._short_side)
         if self._components is not None:
-            return Shown(draw_pca(image, dense.cells, self._components, opacity=self._job.opacity))
+            return ComparisonImage(draw_pca(image, dense.cells, self._components, opacity=self._opacity))
         assert self._template is not None
         heights = similarity_maps(dense, self._template)[0]
         peaks = find_peaks(heights[None], dense.patch)
         best, rival = peaks.xy[0] / factor, peaks.rival[0] / factor
         if self._scale is None or not same_scale:
             self._scale = float(heights.min()), float(heights.max())
-        drawn = draw_heatmap(image, heights, marks=(best, rival), opacity=self._job.opacity, scale=self._scale)
+        drawn = draw_heatmap(image, heights, marks=(best, rival), opacity=self._opacity, scale=self._scale)
         lines = (
             f"best        {best[0]:.1f},{best[1]:.1f} cosine {peaks.value[0]:.3f}",
             f"second      {rival[0]:.1f},{rival[1]:.1f} cosine {peaks.second[0]:.3f}",
             f"range       {heights.min():.3f} to {heights.max():.3f}",
         )
-        return Shown(drawn, heights, lines)
+        return ComparisonImage(drawn, heights, lines)
 
 
 def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambda: False) -> SimilarityResult:
-    """Describe the pictures, compare, and write what was asked for; `tick` ends a video early when true.
+    """Describe the images, compare them, and write the outputs; `tick` ends a video early when true.
 
     Raises:
         UsageError: The source or the point is missing or makes no sense.
-        InputError: The point lies outside the picture.
+        InputError: The point lies outside the image.
     """
     job = command.similarity_job
     output = Path(job.output)
@@ -99,24 +101,25 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
     if job.end_frame is not None and not moving:
         raise UsageError("--end-frame is for a heatmap video", remedy="use the extension .mp4 for --output")
     files.check_output(output, source=job.image or job.video)
-    clicked = _picture(job, job.frame)
+    clicked = _image(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
-    shared = KeypointJobConfig(backend=job.backend, model=job.model, weights=job.weights)
-    choice = build_backend(shared, command.keypoint_device)
-    comparison = Comparison(choice.backend, job, clicked, None if job.pca else point)
+    loaded = build_backend(command.keypoint_backend, command.keypoint_device)
+    comparison = Comparison(
+        loaded.backend, clicked, None if job.pca else point, short_side=job.short_side, opacity=job.opacity
+    )
     if moving:
         written = _write_video(output, job, comparison, tick)
-        return SimilarityResult((f"frames      {written}", f"video       {output}"), choice.notices)
-    shown = comparison.show(clicked if job.on_frame is None else _picture(job, job.on_frame))
+        return SimilarityResult((f"frames      {written}", f"video       {output}"), loaded.notices)
+    shown = comparison.show(clicked if job.on_frame is None else _image(job, job.on_frame))
     _write_image(output, shown.image)
-    lines = [*shown.lines, f"picture     {output}"]
+    lines = [*shown.lines, f"image       {output}"]
     if job.npy and shown.heights is not None:
         path = Path(job.npy)
         files.check_output(path)
         with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, shown.heights)
         lines.append(f"cosines     {path}")
-    return SimilarityResult(tuple(lines), choice.notices)
+    return SimilarityResult(tuple(lines), loaded.notices)
 
 
 def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick: Callable[[], bool]) -> int:
@@ -132,8 +135,8 @@ def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick
     return written
 
 
-def describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[DenseMap, npt.NDArray[np.float64]]:
-    """Return the descriptors of a picture at its working size, and working pixels per source pixel in x and y."""
+def describe(backend: DenseBackend, image: Image, short_side: int) -> tuple[DenseMap, Array]:
+    """Return the descriptors of an image at its working size, and working pixels per source pixel in x and y."""
     import cv2
 
     height, width = image.shape[:2]
@@ -143,7 +146,7 @@ def describe(backend: CountedBackend, image: Image, short_side: int) -> tuple[De
     return backend.describe(shown.astype(np.uint8)), np.array(size) / (width, height)
 
 
-def _picture(job: SimilarityConfig, frame: int) -> Image:
+def _image(job: SimilarityConfig, frame: int) -> Image:
     if (job.image is None) == (job.video is None):
         raise UsageError("give either --image or --video", remedy="for example: --video in.mp4 --frame 10 --point 5,7")
     if job.image is not None:
@@ -154,7 +157,7 @@ def _picture(job: SimilarityConfig, frame: int) -> Image:
         return next(iter(frames)).pixels()
 
 
-def _point(text: str | None, image: Image) -> npt.NDArray[np.float64]:
+def _point(text: str | None, image: Image) -> Array:
     try:
         x, y = (float(part) for part in (text or "").split(","))
     except ValueError:

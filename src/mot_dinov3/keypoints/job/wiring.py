@@ -1,4 +1,4 @@
-"""Keypoint jobs → live objects: the one place that knows models, labels, files and the loop."""
+"""Wiring of the `keypoints` command: options → models, labels, files and the loop."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme
-from mot_dinov3.keypoints.backends.counted import CountedBackend
-from mot_dinov3.keypoints.config import MODEL, KeypointConfig, KeypointJobConfig, KeypointsOptions
-from mot_dinov3.keypoints.job.files import KeypointFiles, Place, stem_of
-from mot_dinov3.keypoints.job.gaps import Gap
-from mot_dinov3.keypoints.job.loop import KeypointPipeline
-from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend, build_cutie
-from mot_dinov3.keypoints.labels import Labels, sort_out
+from mot_dinov3.keypoints.backends.base import CachedBackend
+from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.job.config import MODEL, BackendConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.files import KeypointFiles, KeypointPaths, stem_of
+from mot_dinov3.keypoints.job.loop import Gap, KeypointPipeline
+from mot_dinov3.keypoints.job.model_loading import build_backend, build_cutie
+from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.review import ranked, write_review
 from mot_dinov3.keypoints.skeleton import extra_pairs
@@ -31,37 +31,35 @@ STAGES = ("read", "wait", "describe", "track", "write", "draw")
 
 @dataclasses.dataclass(frozen=True)
 class KeypointRun:
-    """A keypoint job ready to go.
+    """A run of `keypoints`, ready to start.
 
     Attributes:
-        job: What was asked for.
+        job: Its inputs and outputs.
         pipeline: The frame loop.
         info: The video.
-        place: Its files.
-        choice: The backend.
+        paths: The video's files.
+        backend: The dense backend.
+        notices: What the user should know.
     """
 
     job: KeypointJobConfig
     pipeline: KeypointPipeline
     info: VideoInfo
-    place: Place
-    choice: BackendChoice
+    paths: KeypointPaths
+    backend: CachedBackend
+    notices: tuple[str, ...]
 
     @property
-    def looks(self) -> int:
-        """Pictures that a whole run looks at, 0 where that is unknown."""
+    def frame_visits(self) -> int:
+        """Number of frames in all passes of the run, 0 where that is unknown."""
         gaps = self._gaps()
-        return sum(g.looks() for g in gaps) if all(g.stop is not None for g in gaps) else 0
+        return sum(g.frame_visits() for g in gaps) if all(g.stop is not None for g in gaps) else 0
 
     def _gaps(self) -> list[Gap]:
         return self.pipeline.gaps(self.info, self.job.start_frame, self.job.end_frame)
 
-    def notices(self) -> list[str]:
-        """Return what a person should know, each once."""
-        return list(dict.fromkeys((*self.choice.notices, *self.pipeline.labels.notices)))
-
     def run(self, tick: Callable[[], bool] = lambda: False) -> None:
-        """Follow all points and write all files; `tick` is called per picture and interrupts when true."""
+        """Track all points and write all files; `tick` is called per frame of a pass and interrupts when true."""
         self.pipeline.run(self._gaps(), step=self.job.step, tick=tick)
         with self.pipeline.timer.stage("write"):
             self._write_tables()
@@ -70,15 +68,15 @@ class KeypointRun:
                 self._write_video(Path(self.job.output))
 
     def _write_tables(self) -> None:
-        with files.replacing(self.place.review) as part, part.open("w", encoding="utf-8", newline="") as file:
-            write_review(file, ranked(self.pipeline.results.doubts))
+        with files.replacing(self.paths.review) as part, part.open("w", encoding="utf-8", newline="") as file:
+            write_review(file, ranked(self.pipeline.results.uncertainties))
         if self.job.dlc_csv:
-            rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(self.place.table))
-            with files.replacing(self.place.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
+            rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(self.paths.table))
+            with files.replacing(self.paths.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
                 keypoints_csv.write_wide(file, rows)
 
     def _write_video(self, path: Path) -> None:
-        rows = keypoints_csv.read_long(self.place.table)
+        rows = keypoints_csv.read_long(self.paths.table)
         number, _, keypoints = next(rows)
         with (
             PrefetchSource(open_source(_source(self.job, number, self.job.end_frame))) as frames,
@@ -92,8 +90,8 @@ class KeypointRun:
                     writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
 
     def summary(self) -> list[str]:
-        """Return the summary as a person reads it."""
-        counts, backend, timer = self.pipeline.results.counts, self.choice.backend, self.pipeline.timer
+        """Return the lines of the summary."""
+        counts, backend, timer = self.pipeline.results.counts, self.backend, self.pipeline.timer
         fresh = max(counts.frames - counts.reused, 1)
         ms = {name: timer.stage_ms.get(name, 0.0) / fresh for name in STAGES}
         ms["describe"] = 1e3 * backend.seconds / fresh
@@ -110,13 +108,13 @@ class KeypointRun:
             f"  ms/frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read runs in parallel",
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
             f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms/frame",
-            f"files       {self.place.table}, {self.place.review}, {self.place.folder}/{self.place.stem}_*.json",
-            *(f"notice      {notice}" for notice in self.notices()),
+            f"files       {self.paths.table}, {self.paths.review}, {self.paths.folder}/{self.paths.stem}_*.json",
+            *(f"notice      {notice}" for notice in self.notices),
         ]
 
 
 def build_keypoints(command: KeypointsOptions) -> KeypointRun:
-    """Build a keypoint job: outputs first, then labels, then weights.
+    """Build a run: outputs are checked first, then labels, then weights.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
@@ -131,41 +129,39 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     with open_source(_source(job, 0, 1)) as frames:
         info = frames.info
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
-    place = Place(video, folder, (info.width, info.height))
-    labelled, labels = _labels(place, info)
-    for path in (place.table, place.wide, *([place.annolid] if job.annolid_csv else [])):
+    paths = KeypointPaths(video, folder, (info.width, info.height))
+    labelled, labels = _labels(paths, info)
+    for path in (paths.table, paths.wide, *([paths.annolid] if job.annolid_csv else [])):
         files.check_output(path)
     cutie = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
-    choice = build_backend(job, command.keypoint_device)
-    config = _resolved_masks(config, choice.backend.info.name)
-    outputs = KeypointFiles(
-        place,
-        fingerprint=_fingerprint(video, config, choice.backend),
-        protected=labelled,
-        annolid=job.annolid_csv,
-    )
-
-    pipeline = KeypointPipeline(config, choice.backend, labels, VideoRanges(video, info), outputs)
+    loaded = build_backend(command.keypoint_backend, command.keypoint_device)
+    backend = loaded.backend
+    if config.masks == "auto":
+        config = dataclasses.replace(config, masks="dino" if backend.info.name == "dino" else "flow")
+    fingerprint = _fingerprint(video, config, backend)
+    outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, annolid=job.annolid_csv)
+    pipeline = KeypointPipeline(config, backend, labels, VideoRanges(video, info), outputs)
     if cutie is not None:
-        pipeline.passes.new_carrier = cutie.new_pass
-    return KeypointRun(job, pipeline, info, place, choice)
+        pipeline.passes.new_mask_tracker = cutie.new_pass
+    notices = tuple(dict.fromkeys((*loaded.notices, *labels.notices)))
+    return KeypointRun(job, pipeline, info, paths, backend, notices)
 
 
 def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfig:
     return SourceConfig(source=job.video, start_frame=start, end_frame=stop)
 
 
-def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
-    """Return the frames that a person's files are for, and what is labelled in them."""
-    if not place.folder.is_dir():
+def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
+    """Return the frames with hand-made files, and their labels."""
+    if not paths.folder.is_dir():
         raise InputError(
-            f"no labels: the result folder '{place.folder}' does not exist",
-            remedy=f"label a frame as {place.folder.name}/{place.stem}_000000000.json, or give --result-folder",
+            f"no labels: the result folder '{paths.folder}' does not exist",
+            remedy=f"label a frame as {paths.folder.name}/{paths.stem}_000000000.json, or give --result-folder",
         )
-    labelled = labelme.read_labels(place.folder, place.stem, place.size)
+    labelled = labelme.read_labels(paths.folder, paths.stem, paths.size)
     if not labelled:
         raise InputError(
-            f"no labels: '{place.folder}' holds no {place.stem}_#########.json labelled by a person",
+            f"no labels: '{paths.folder}' holds no {paths.stem}_#########.json labelled by a person",
             remedy="label points on one frame with LabelMe or Annolid; the number is the frame index, from 0",
         )
     beyond = [f for f in labelled if info.frame_count and f.frame >= info.frame_count]
@@ -175,35 +171,28 @@ def _labels(place: Place, info: VideoInfo) -> tuple[list[int], Labels]:
             remedy="the labels belong to another video",
         )
     within = [f for f in labelled if f not in beyond]
-    labels = sort_out(within)
+    labels = resolve_instances(within)
     said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
     return [f.frame for f in labelled], dataclasses.replace(labels, notices=(*labels.notices, *said))
 
 
-def _resolved_masks(config: KeypointConfig, backend: str) -> KeypointConfig:
-    """Return the settings with ``masks`` resolved."""
-    if config.masks == "auto":
-        return dataclasses.replace(config, masks="dino" if backend == "dino" else "flow")
-    return config
-
-
-def _fingerprint(video: Path, config: KeypointConfig, backend: CountedBackend) -> str:
-    """Return a digest of the video, the settings and the model: what every result depends on."""
+def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) -> str:
+    """Return a digest of the video, the options and the model, which every result depends on."""
     status = video.stat()
     known = f"{config}|{backend.info.name}|{backend.info.weights}|{status.st_size}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 class KeypointVideoProcessor:
-    """Follows labelled keypoints through a video: the command `keypoints` as a class.
+    """Tracks labelled keypoints through a video: the command `keypoints` as a class.
 
     Args:
         video_path: A video file or a folder of images.
         result_folder: Labels and results; beside the video and named after it where None.
-        model_name: DINO model; where it is the default and not at hand, the best backend without it is taken.
-        short_side: Working short side of the crop; None for the settings' own.
+        model_name: DINO model; where it is the default and not available, the best backend without it is used.
+        short_side: Working short side of the crop; None for that of `runtime_config`.
         device: As for ``--device``; None for auto.
-        runtime_config: The settings.
+        runtime_config: The tracker's options.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
@@ -224,11 +213,11 @@ class KeypointVideoProcessor:
         job = KeypointJobConfig(
             video=str(video_path),
             result_folder=None if result_folder is None else str(result_folder),
-            model=None if model_name == MODEL else model_name,
         )
-        self._run = build_keypoints(KeypointsOptions(job, DeviceChoice(device=device or "auto"), config))
+        backend = BackendConfig(model=None if model_name == MODEL else model_name)
+        self._run = build_keypoints(KeypointsOptions(job, backend, DeviceChoice(device=device or "auto"), config))
 
     def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:
-        """Follow all points, write all files and return the summary's lines; `tick` interrupts when true."""
+        """Track all points, write all files and return the summary's lines; `tick` interrupts when true."""
         self._run.run(tick)
         return self._run.summary()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.requests import ConflictError, Request
-from mot_dinov3.apps.studio.routes.similarity_routes import backend_job
+from mot_dinov3.apps.studio.routes.similarity_routes import backend_config
 from mot_dinov3.apps.studio.session import Routes, Studio
 from mot_dinov3.apps.studio.shapes import MAX_SHAPES, LabelShape
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.keypoints.config import KeypointConfig, KeypointsOptions
-from mot_dinov3.keypoints.job.files import Place, stem_of
-from mot_dinov3.keypoints.job.gaps import plan_gaps
+from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.job.config import KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.files import KeypointPaths, stem_of
+from mot_dinov3.keypoints.job.loop import plan_gaps
 from mot_dinov3.video.images import list_images
 
 
@@ -26,7 +26,7 @@ def _labels(studio: Studio, request: Request) -> LabelStore:
         raise InputError(f"'{folder}' is a file", remedy="choose a folder for the labels and results")
     studio.roots.check(str(folder))
     size = frames.info.width, frames.info.height
-    return studio.labels.get(folder, lambda: LabelStore(Place(path, folder, size)), stamp=str(path))
+    return studio.labels.get(folder, lambda: LabelStore(KeypointPaths(path, folder, size)), stamp=str(path))
 
 
 def overview(studio: Studio, request: Request) -> dict[str, Any]:
@@ -70,15 +70,19 @@ def track(studio: Studio, request: Request) -> Job:
     """Track all labelled points through the video, in the background; frames with up-to-date results are skipped."""
     labels = _labels(studio, request)
     video, folder = str(labels.paths.video), str(labels.paths.folder)
-    job_config = dataclasses.replace(backend_job(studio, request), video=video, result_folder=folder)
     config = KeypointConfig(symmetry_pairs=request.text("pairs", ""))
-    command = KeypointsOptions(job_config, studio.options.device, config)
+    options = KeypointsOptions(
+        KeypointJobConfig(video=video, result_folder=folder),
+        backend_config(studio, request),
+        studio.options.device,
+        config,
+    )
 
     def work(job: Job) -> dict[str, Any]:
         from mot_dinov3.keypoints.job.wiring import build_keypoints
 
         job.message = "loading the model"
-        run = build_keypoints(command)
+        run = build_keypoints(options)
         job.message = ""
         job.total = frames_to_track(labels, run.info.frame_count)
         run.run(job.tick)

@@ -13,9 +13,9 @@ from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import Request
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.keypoints.config import KeypointJobConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
-from mot_dinov3.keypoints.job.model_loading import BackendChoice, build_backend
+from mot_dinov3.keypoints.job.config import BackendConfig
+from mot_dinov3.keypoints.job.model_loading import LoadedBackend, build_backend
 from mot_dinov3.keypoints.job.similarity import describe
 
 
@@ -40,27 +40,27 @@ def similarity(studio: Studio, request: Request) -> Job:
     if not (0 <= x < frames.info.width and 0 <= y < frames.info.height):
         raise InputError(f"point ({x:g}, {y:g}) is outside the image of {frames.info.width}×{frames.info.height}")
     side = request.whole("side", 448, low=64, high=2048)
-    wanted = backend_job(studio, request)
+    wanted = backend_config(studio, request)
     stamp = file_stamp(path)
 
-    def described(number: int, choice: BackendChoice) -> FrameDescriptors:
+    def described(number: int, loaded: LoadedBackend) -> FrameDescriptors:
         key = path, stamp, number, side, wanted
         return studio.descriptors.get(
-            key, lambda: FrameDescriptors(*describe(choice.backend, frames.image(number), side))
+            key, lambda: FrameDescriptors(*describe(loaded.backend, frames.image(number), side))
         )
 
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the model"
-        choice = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
+        loaded = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
         job.message = "computing the descriptors"
         job.check(0, 2)
-        first = described(clicked, choice)
+        first = described(clicked, loaded)
         job.check(1, 2)
-        second = described(on, choice)
+        second = described(on, loaded)
         job.check(2, 2)
-        info = choice.backend.info
+        info = loaded.backend.info
         model = f"{info.name} {info.weights}".strip()
-        return {"model": model, "notices": list(choice.notices), "frame": on, **compare(first, second, (x, y))}
+        return {"model": model, "notices": list(loaded.notices), "frame": on, **compare(first, second, (x, y))}
 
     subject = f"{path}|{clicked}|{on}|{x}|{y}|{side}|{wanted}"
     return studio.jobs.start("similarity", "Comparing", work, subject=subject, wait_s=0.3)
@@ -86,7 +86,7 @@ def compare(clicked: FrameDescriptors, target: FrameDescriptors, place: tuple[fl
     }
 
 
-def backend_job(studio: Studio, request: Request) -> KeypointJobConfig:
+def backend_config(studio: Studio, request: Request) -> BackendConfig:
     """Return the backend and model that a request names.
 
     Raises:
@@ -97,8 +97,8 @@ def backend_job(studio: Studio, request: Request) -> KeypointJobConfig:
         model = str(studio.roots.check(model))
     backend = request.text("backend", "auto")
     if backend == "convnet":
-        return KeypointJobConfig(backend=backend, weights=model or None)
-    return KeypointJobConfig(backend=backend, model=model or None)
+        return BackendConfig(backend=backend, weights=model or None)
+    return BackendConfig(backend=backend, model=model or None)
 
 
 ROUTES: Routes = {("POST", "/api/similarity"): similarity}
