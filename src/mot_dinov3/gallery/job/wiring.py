@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import FormatError, UsageError, VideoError
+from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
@@ -61,10 +61,9 @@ class GalleryRun:
         self.timer = StageTimer()
         self.notices: list[str] = []
         self.stopped = False
-        check_needs(config)
         self.complete = self._is_complete()
-        self._classes = class_filter(config.inputs)
-        self._check_outputs()
+        checks = (lambda: check_needs(config), lambda: class_filter(config.inputs), self._check_outputs)
+        _, self._classes, _ = run_checks(*checks)
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             skip = config.inputs.skip_bad_boxes

@@ -1,4 +1,4 @@
-"""The gallery's job from end to end, on a small video whose two people tell by their colours."""
+"""The gallery job from end to end, on a small video of two people in different colours."""
 
 from __future__ import annotations
 
@@ -293,6 +293,12 @@ def test_what_is_missing_or_unusable_is_said(scene: Scene, people: Path, tmp_pat
     options = {key: places.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
     with pytest.raises(MotError, match=message):
         mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, **options)
+
+
+def test_all_mistakes_are_named_at_once_before_anything_opens(people: Path, tmp_path: Path) -> None:
+    options = {"gallery": people, "classes": " ; ", "fourcc": "zzzz", "save_video": "v", "out_dir": tmp_path}
+    with pytest.raises(UsageError, match=r"needs weights .*names no class.*no such video encoder"):
+        mot_dinov3.track_gallery(dets_json="nowhere.json", video="nowhere.mp4", **options)
 
 
 def test_a_record_beyond_the_last_frame_is_an_error(scene: Scene, tmp_path: Path) -> None:
