@@ -198,7 +198,7 @@ class KeypointVideoProcessor:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a public signature
         self,
         video_path: str | Path,
         result_folder: str | Path | None = None,
