@@ -21,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.base import DetectorConfig, build_detector
 from mot_dinov3.detectors.yolo import load_network
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
@@ -59,8 +58,8 @@ def detector(shared: Path) -> None:
     with open_source(source) as frames:
         samples, frame = sample_source(source, frames.info), next(iter(frames))
     config = DetectorConfig(det=str(weights), imgsz=960)
-    built = build_detector(config, device=DeviceConfig("cpu", accel="openvino"), samples=samples).detector
-    original = build_detector(config, device=DeviceConfig("cpu", "fp32", accel="torch")).detector
+    built = build_detector(config, device=DeviceConfig("cpu", accel="openvino"), samples=samples)
+    original = build_detector(config, device=DeviceConfig("cpu", "fp32", accel="torch"))
     network, _ = load_network(weights, trust=False)
     network.model[-1].export = True
     picture = torch.zeros(1, 3, 736, 960)
@@ -68,7 +67,11 @@ def detector(shared: Path) -> None:
         network(picture)
         traced = torch.jit.trace(network, picture, check_trace=False)
     model = openvino.openvino_module().convert_model(traced, example_input=picture, input=[1, 3, 736, 960])
-    bare = openvino.core().compile_model(model, "CPU", openvino.options(built.info.precision)).create_infer_request()
+    bare = (
+        openvino.core()
+        .compile_model(model, "CPU", openvino.compile_options(built.info.precision))
+        .create_infer_request()
+    )
     pixels = np.random.default_rng(0).random((1, 3, 736, 960), np.float32)
     ms = paired(
         {

@@ -12,8 +12,7 @@ from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors import DETECTORS
-from mot_dinov3.detectors.base import DEFAULT_MODELS, Detector, DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.base import DEFAULT_MODELS, Detector, DetectorConfig, DetectorRequest, build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import ultralytics_module
@@ -87,7 +86,7 @@ def test_every_registered_detector_keeps_the_contract(name: str, request: pytest
 def test_the_sample_clip_is_not_empty_to_them(name: str, request: pytest.FixtureRequest) -> None:
     det = {"det": name} if name == "motion" else {"det": f"rtdetr:{model_of(name, request)}"}
     config = DetectorConfig(conf=0.01, dets=model_of(name, request) if name == "recorded" else None, **det)
-    detector = build_detector(config, device=CPU).detector
+    detector = build_detector(config, device=CPU)
     assert sum(len(detector.detect(frame)) for frame in sample_clip()) > 0
 
 
@@ -162,8 +161,8 @@ def test_an_entry_point_is_a_detectors_name(own: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[mot_dinov3.detector]\nhalf = own_detectors:Half\n")
-    assert build_detector(DetectorConfig(det="half"), device=CPU).detector.info.name == "half"
-    assert build_detector(DetectorConfig(det="half:w.pt"), device=CPU).detector.info.weights == "w.pt"
+    assert build_detector(DetectorConfig(det="half"), device=CPU).info.name == "half"
+    assert build_detector(DetectorConfig(det="half:w.pt"), device=CPU).info.weights == "w.pt"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_the_class_says_what_it_can_do(
     name: str, recorded: bool, stateful: bool, request: pytest.FixtureRequest
 ) -> None:
     dets = model_of("recorded", request) if name == "recorded" else None
-    detector = build_detector(DetectorConfig(det=name, dets=dets), device=CPU).detector
+    detector = build_detector(DetectorConfig(det=name, dets=dets), device=CPU)
     assert (detector.is_recorded, detector.is_stateful) == (recorded, stateful)
     assert (Detector.is_recorded, Detector.is_stateful) == (False, False)
     assert RecordedDetector.is_recorded

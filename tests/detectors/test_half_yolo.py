@@ -9,8 +9,7 @@ import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors import fast_yolo
-from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.factory import BuiltDetector, build_detector
+from mot_dinov3.detectors.base import Detector, DetectorConfig, build_detector
 from mot_dinov3.detectors.heads import TorchHead
 from mot_dinov3.models.conversion import photographs
 from mot_dinov3.models.devices import DeviceConfig
@@ -18,7 +17,7 @@ from mot_dinov3.models.devices import DeviceConfig
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]
 
 
-def build(weights: Path, precision: str, **options: object) -> BuiltDetector:
+def build(weights: Path, precision: str, **options: object) -> Detector:
     config = DetectorConfig(det=str(weights), **{"conf": 0.25, "imgsz": 320, **options})  # type: ignore[arg-type]
     return build_detector(config, device=DeviceConfig("cpu", precision=precision, accel="torch"))
 
@@ -32,8 +31,8 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def original(shared: Path) -> list[Detections]:
     built = build(shared / "models/yolov8n.pt", "fp32")
-    assert built.detector.info.details["backend"] == "ultralytics"
-    return [built.detector.detect(frame) for frame in FRAMES]
+    assert built.info.details["backend"] == "ultralytics"
+    return [built.detect(frame) for frame in FRAMES]
 
 
 def assert_near(found: Detections, wanted: Detections, pixels: float) -> None:
@@ -48,18 +47,18 @@ def assert_near(found: Detections, wanted: Detections, pixels: float) -> None:
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_a_gpu_takes_fp16_once_it_gave_the_same_boxes(shared: Path, original: list[Detections]) -> None:
     built = build(shared / "models/yolov8n.pt", "auto")
-    info = built.detector.info
+    info = built.info
     assert (info.name, info.precision, info.details["backend"]) == ("ultralytics", "fp16", "torch")
     assert built.notices == ()
     for frame, wanted in zip(FRAMES, original):
-        assert_near(built.detector.detect(frame), wanted, 0.5)
+        assert_near(built.detect(frame), wanted, 0.5)
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_what_gives_other_boxes_runs_in_fp32_and_says_so(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_yolo, "TOLERANCE", 1e-4)  # less than fp16 can keep
     built = build(shared / "models/yolov8n.pt", "auto")
-    assert (built.detector.info.precision, built.detector.info.details["backend"]) == ("fp32", "ultralytics")
+    assert (built.info.precision, built.info.details["backend"]) == ("fp32", "ultralytics")
     (notice,) = built.notices
     assert "runs in fp32: in fp16, " in notice
     assert "confident boxes are within" in notice
@@ -68,19 +67,19 @@ def test_what_gives_other_boxes_runs_in_fp32_and_says_so(shared: Path, monkeypat
 def test_bf16_is_used_where_it_is_asked_for_and_boxes_are_not_computed_in_it(shared: Path) -> None:
     weights, frame = shared / "models/yolov8n.pt", FRAMES[0]
     built = build(weights, "bf16", imgsz=960)
-    assert (built.detector.info.precision, built.detector.info.details["backend"]) == ("bf16", "torch")
-    wanted = build(weights, "fp32", imgsz=960).detector.detect(frame)
-    assert_near(built.detector.detect(frame), wanted, 1)  # boxes that are computed in bf16, too, are off by 4
+    assert (built.info.precision, built.info.details["backend"]) == ("bf16", "torch")
+    wanted = build(weights, "fp32", imgsz=960).detect(frame)
+    assert_near(built.detect(frame), wanted, 1)  # boxes that are computed in bf16, too, are off by 4
 
 
 def test_a_cpu_keeps_fp32(shared: Path) -> None:
     built = build(shared / "models/yolov8n.pt", "auto")
-    assert built.detector.info.precision == "fp32"
+    assert built.info.precision == "fp32"
 
 
 def test_a_network_that_cannot_be_halved_runs_in_fp32_and_says_so(segmenter: Path) -> None:
     built = build(segmenter, "bf16", imgsz=64)
-    assert built.detector.info.precision == "fp32"
+    assert built.info.precision == "fp32"
     assert any("its head is Segment" in notice for notice in built.notices)
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError, ModelError, UnreachableModelError, UnsupportedModelError, UsageError
 from mot_dinov3.core.structures import Frame
-from mot_dinov3.detectors.base import DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.base import DetectorConfig, DetectorRequest, build_detector
 from mot_dinov3.detectors.motion import MotionDetector
 from mot_dinov3.detectors.rtdetr import RtdetrDetector
 from mot_dinov3.models import hub
@@ -103,8 +102,8 @@ def test_openvino_is_refused(rtdetr: Path) -> None:
 
 def test_the_factory_builds_it_from_a_folder(rtdetr: Path) -> None:
     built = build_detector(DetectorConfig(det=f"rtdetr:{rtdetr}"), device=CPU)
-    assert isinstance(built.detector, RtdetrDetector)
-    assert built.detector.names == {0: "person", 1: "car", 2: "dog"}
+    assert isinstance(built, RtdetrDetector)
+    assert built.names == {0: "person", 1: "car", 2: "dog"}
 
 
 def with_config(rtdetr: Path, folder: Path, **changed: object) -> Path:
@@ -148,5 +147,5 @@ def test_without_a_network_the_remedy_names_the_option_and_the_fallback_is_said(
         build_detector(config, device=CPU)
     assert "--det rtdetr:FOLDER" in caught.value.remedy
     built = build_detector(config, device=CPU, fallback_open=True)
-    assert isinstance(built.detector, MotionDetector)
+    assert isinstance(built, MotionDetector)
     assert "rtdetr_v2_r18vd" in built.notices[0]

@@ -14,8 +14,7 @@ import pytest
 from loopback import serving
 from mot_dinov3.core.errors import FormatError, ModelError, UnreachableModelError
 from mot_dinov3.core.files import cache_dir
-from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.base import DetectorConfig, build_detector
 from mot_dinov3.models import weights
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -148,7 +147,7 @@ def test_an_unreachable_host_has_remedies() -> None:
 
 def test_fallback_is_motion_with_a_notice() -> None:
     built = build_detector(DetectorConfig(classes="person"), device=CPU, fallback_open=True)
-    assert built.detector.info.name == "motion"
+    assert built.info.name == "motion"
     (notice,) = built.notices
     assert "yolov8n.pt" in notice
     assert "motion" in notice
@@ -158,6 +157,6 @@ def test_recorded_wins_over_det(tmp_path: Path) -> None:
     path = tmp_path / "det.txt"
     path.write_text("1,-1,1,2,3,4,0.5\n")
     built = build_detector(DetectorConfig(dets=str(path), det="/nowhere.pt"), device=CPU)
-    assert (built.detector.info.name, built.notices) == ("recorded", ())
+    assert (built.info.name, built.notices) == ("recorded", ())
     with pytest.raises(FormatError):
         build_detector(DetectorConfig(dets=str(tmp_path)), device=CPU)

@@ -14,10 +14,9 @@ from mot_dinov3.core.structures import Detections
 from mot_dinov3.testing import check_tracker
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.appearance import AppearanceTracker
-from mot_dinov3.trackers.base import Tracker, TrackerRequest
+from mot_dinov3.trackers.base import Tracker, TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.trackers.byte import HybridTracker
 from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
-from mot_dinov3.trackers.factory import build_tracker, tracker_class
 from mot_dinov3.trackers.per_frame import PerFrameTracker
 
 OWN = """

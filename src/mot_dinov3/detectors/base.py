@@ -1,4 +1,4 @@
-"""Interface of the detectors, the request that they are built from, and the options that they share."""
+"""Interface of the detectors, their options, and their construction from a request."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.errors import ConfigError, GatedModelError, UnreachableModelError, UnsupportedModelError
 from mot_dinov3.core.options import StageConfig, option
-from mot_dinov3.core.registry import entry_point, split_reference
+from mot_dinov3.core.registry import check_members, entry_point, resolve, split_reference
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.models.conversion import Samples
@@ -146,3 +146,42 @@ class Detector(Protocol):
 
 
 MEMBERS = ("info", "names", "notices", "header", "is_recorded", "is_stateful", "detect", "check_against")
+
+
+def build_detector(
+    config: DetectorConfig,
+    *,
+    device: DeviceConfig,
+    fallback_open: bool = False,
+    motion: MotionConfig | None = None,
+    samples: Samples | None = None,
+) -> Detector:
+    """Build the detector that `config` names, or a user's own class; precomputed detections win.
+
+    Args:
+        config: The detector's options.
+        device: Device of the model.
+        fallback_open: Take ``motion`` where official weights, or a hub's model, are not available.
+        motion: Parameters of ``motion``; None for their defaults.
+        samples: Images of the source, to check a converted network on; None for none.
+
+    Raises:
+        FormatError: Precomputed detections that break their format.
+        UsageError: A user's own class cannot be imported or is no detector.
+        ModelError: Weights that do not exist, cannot be downloaded or loaded.
+        ConfigError: A class that the detector does not know.
+    """
+    name, model = config.chosen()
+    request = DetectorRequest(config, device, model, motion, samples or Samples())
+    try:
+        detector: Detector = resolve("detector", DETECTORS, name)(request)
+    except (GatedModelError, UnreachableModelError, UnsupportedModelError) as error:
+        if not fallback_open:
+            raise
+        notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"
+        request = dataclasses.replace(request, config=dataclasses.replace(config, classes=""))
+        motion_detector: Detector = resolve("detector", DETECTORS, "motion")(request)
+        motion_detector.notices = (notice,)
+        return motion_detector
+    check_members("detector", name, detector, MEMBERS, base="mot_dinov3.detectors.base.Detector")
+    return detector

@@ -18,7 +18,7 @@ from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
-from mot_dinov3.detectors.yolo import YoloDetector, load_network
+from mot_dinov3.detectors.yolo import IOU, MAX_DETECTIONS, YoloDetector, load_network
 from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, Samples, convert_cached, photographs
 from mot_dinov3.models.devices import is_gpu, plan_run
 from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
@@ -27,10 +27,6 @@ from mot_dinov3.models.weights import find_detector_weights
 if TYPE_CHECKING:
     import torch
 
-IOU = 0.7
-"""Overlap above which the weaker of two boxes of one class is dropped; Ultralytics' own default."""
-
-MAX_DETECTIONS = 300
 MAX_CANDIDATES = 30000
 """Boxes that enter suppression at most, as in Ultralytics."""
 
@@ -46,23 +42,6 @@ ENOUGH = 200
 _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, and not square
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelSource:
-    """Origin and runtime of a network, for messages and files.
-
-    Attributes:
-        weights: File that it was read from.
-        backend: Runtime.
-        device: ``cpu``, ``mps`` or ``cuda:N``.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-    """
-
-    weights: Path
-    backend: str
-    device: str
-    precision: str
-
-
 class FastYolo(Detector):
     """Finds objects with a network that ends at its head's convolutions.
 
@@ -70,14 +49,14 @@ class FastYolo(Detector):
         network: The network.
         facts: See `YoloConversion.load`.
         config: Threshold, input size and classes.
-        source: Origin and runtime.
+        info: Weights, device, precision and runtime.
 
     Raises:
         ConfigError: A class that the model does not know.
     """
 
     def __init__(
-        self, network: HeadNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, source: ModelSource
+        self, network: HeadNetwork, facts: Mapping[str, Any], config: DetectorConfig, *, info: ModelInfo
     ) -> None:
         self.names: Mapping[int, str] = {int(class_id): name for class_id, name in facts["names"].items()}
         self._network = network
@@ -86,9 +65,8 @@ class FastYolo(Detector):
         self._conf = config.threshold
         self._imgsz = config.side
         self._classes = parse_classes(config.classes, self.names)
-        details = config.reported(source.backend, self._classes, imgsz=self._imgsz, task="detect")
-        self.info = ModelInfo(
-            "ultralytics", str(source.weights), source.device, source.precision, details, source.backend
+        self.info = dataclasses.replace(
+            info, details=config.reported(info.runtime, self._classes, imgsz=self._imgsz, task="detect")
         )
 
     @override
@@ -179,7 +157,7 @@ class YoloConversion(ConversionSpec):
         """Compare a network's boxes with those of Ultralytics' own predictor, in fp32 on `device`."""
         config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
         original = YoloDetector(self.weights, config, device=device, trust=self._trust)
-        other = FastYolo(network, facts, config, source=ModelSource(self.weights, "", device, ""))
+        other = FastYolo(network, facts, config, info=_info(self.weights, device, "", ""))
         total = found = 0
         for image in itertools.chain(self._samples.images(), photographs()):
             if total >= ENOUGH:
@@ -217,7 +195,7 @@ def to_half(spec: YoloConversion, config: DetectorConfig, *, device: str, precis
         raise ConversionError(f"it does not run in {precision}: {first_line(error)}") from error
     if not check.passed:
         raise ConversionError(f"in {precision}, {check.figure}")
-    return FastYolo(network, facts, config, source=ModelSource(spec.weights, "torch", device, precision))
+    return FastYolo(network, facts, config, info=_info(spec.weights, device, precision, "torch"))
 
 
 def open_yolo(request: DetectorRequest) -> Detector:
@@ -249,8 +227,8 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
         result = convert_cached(spec, plan.openvino)
         notices += result.notices
         if result.network is not None:
-            source = ModelSource(weights, "openvino", "cpu", result.precision)
-            return FastYolo(OpenVinoHead(result.network), result.facts, config, source=source), notices
+            info = _info(weights, "cpu", result.precision, "openvino")
+            return FastYolo(OpenVinoHead(result.network), result.facts, config, info=info), notices
     # In torch, half precision is for GPUs, and fp16 the better half: as fast as bf16, and boxes an eighth as far off.
     auto = device.precision == "auto"
     precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
@@ -260,6 +238,10 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
         except ConversionError as error:
             notices += (f"'{weights}' runs in fp32: {error}",)
     return YoloDetector(weights, config, device=plan.device, trust=device.trust_weights), notices
+
+
+def _info(weights: Path, device: str, precision: str, runtime: str) -> ModelInfo:
+    return ModelInfo("ultralytics", str(weights), device, precision, runtime=runtime)
 
 
 def matched_boxes(sure: Detections, there: Detections) -> BoolArray:

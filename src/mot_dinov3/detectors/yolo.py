@@ -20,9 +20,9 @@ from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import ultralytics_module
 
 _TASKS_WITH_BOXES = ("detect", "segment", "pose", "obb")
-_IOU = 0.7
+IOU = 0.7
 """Overlap above which the weaker of two boxes of one class is dropped; Ultralytics' own default."""
-_MAX_DETECTIONS = 300
+MAX_DETECTIONS = 300
 
 
 class YoloDetector(Detector):
@@ -60,10 +60,10 @@ class YoloDetector(Detector):
         result = self._model.predict(
             frame.pixels(),
             conf=self._conf,
-            iou=_IOU,
+            iou=IOU,
             imgsz=self._imgsz,
             classes=None if self._classes is None else list(self._classes),
-            max_det=_MAX_DETECTIONS,
+            max_det=MAX_DETECTIONS,
             device=self._device,
             verbose=False,
             save=False,

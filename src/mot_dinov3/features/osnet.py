@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,16 @@ from mot_dinov3.core.errors import ConfigError, ModelError, first_line
 from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
-from mot_dinov3.features.network import NetworkExtractor, Runtime
+from mot_dinov3.features.network import NetworkExtractor
 from mot_dinov3.models.checkpoints import open_checkpoint, open_script
+from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.pretrained import Preprocessing
 from mot_dinov3.models.weights import find_local
 
 if TYPE_CHECKING:
     import torch
+
+    from mot_dinov3.features.runtimes import FileRuntime
 
 WIDTHS = {
     (64, 256, 384, 512): "x1_0",
@@ -96,40 +98,28 @@ def _load(path: Path, request: EmbedderRequest) -> LoadedNetwork:
 
 
 def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
-    loaded = _load_exported(path, request)
-    extractor = NetworkExtractor(request.model, Preprocessing(*loaded.size), loaded.runtime)
+    """Open a network in a form that a runtime other than torch executes."""
+    runtime = _file_runtime(path, request.device)
+    size = _input_size(runtime.size, request)
+    extractor = NetworkExtractor(request.model, Preprocessing(*size), runtime)
+    kind = runtime.kind
     return OpenedNetwork(
-        extractor,
-        ModelInfo("osnet", request.model, loaded.device, loaded.precision, {"kind": loaded.kind}, loaded.kind),
+        extractor, ModelInfo("osnet", request.model, runtime.device, runtime.precision, {"kind": kind}, kind)
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _ExportedNetwork:
-    kind: str
-    runtime: Runtime
-    size: tuple[int, int]
-    device: str
-    precision: str
-
-
-def _load_exported(path: Path, request: EmbedderRequest) -> _ExportedNetwork:
-    """Return a network in a form that a runtime other than torch executes."""
+def _file_runtime(path: Path, device: DeviceConfig) -> FileRuntime:
     from mot_dinov3.features import runtimes
 
     if path.suffix == ".onnx":
-        onnx = runtimes.OnnxRuntime(path, request.device)
-        return _ExportedNetwork("onnx", onnx, _input_size(onnx.size, request), onnx.device, "fp32")
+        return runtimes.OnnxRuntime(path, device)
     if path.suffix == ".tflite":
-        lite = runtimes.LiteRuntime(path, request.device)
-        return _ExportedNetwork("tflite", lite, _input_size(lite.size, request), "cpu", "fp32")
+        return runtimes.LiteRuntime(path, device)
     if path.suffix == ".engine":
         from mot_dinov3.features.tensorrt import TensorRtRuntime
 
-        engine = TensorRtRuntime(path, request.device)
-        return _ExportedNetwork("engine", engine, _input_size(engine.size, request), engine.device, "fp32")
-    vino = runtimes.OpenVinoRuntime(path, request.device.precision)
-    return _ExportedNetwork("openvino", vino, _input_size(vino.size, request), "cpu", vino.precision)
+        return TensorRtRuntime(path, device)
+    return runtimes.OpenVinoRuntime(path, device.precision)
 
 
 def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tuple[int, int]:

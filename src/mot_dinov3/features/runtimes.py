@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,17 +16,31 @@ from mot_dinov3.models import openvino
 from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 
 
-class OnnxRuntime(Runtime):
-    """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is asked for and built in, else on the CPU.
+class FileRuntime(Runtime):
+    """A `Runtime` that executes an exported network.
 
     Attributes:
+        kind: Name of the format.
         size: ``(height, width)`` of the input, or None where the file leaves it open.
-        device: Where it runs.
+        device: Device that it runs on.
+        precision: Number format that it computes in.
+    """
+
+    kind: ClassVar[str]
+    size: tuple[int, int] | None
+    device: str = "cpu"
+    precision: str = "fp32"
+
+
+class OnnxRuntime(FileRuntime):
+    """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is asked for and built in, else on the CPU.
 
     Raises:
-        ModelError: ONNX Runtime is missing, or the file is damaged or not a picture network.
+        ModelError: ONNX Runtime is missing, or the file is damaged or not an image network.
         UsageError: A precision is asked for (an ONNX file has its own), or a device that it cannot use.
     """
+
+    kind = "onnx"
 
     def __init__(self, path: Path, device: DeviceConfig) -> None:
         try:
@@ -52,7 +67,7 @@ class OnnxRuntime(Runtime):
             raise damaged(path, error) from error
         inputs = self._session.get_inputs()
         self._name = inputs[0].name
-        self._batch, self.size = picture_shape(path, inputs[0].shape if len(inputs) == 1 else ())
+        self._batch, self.size = image_shape(path, inputs[0].shape if len(inputs) == 1 else ())
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
@@ -62,17 +77,15 @@ class OnnxRuntime(Runtime):
             raise damaged(self._path, error) from error
 
 
-class OpenVinoRuntime(Runtime):
+class OpenVinoRuntime(FileRuntime):
     """Executes an OpenVINO network on the CPU.
 
-    Attributes:
-        size: ``(height, width)`` of the input, or None where the file leaves it open.
-        precision: Number format it runs in.
-
     Raises:
-        ModelError: OpenVINO is missing, or the network is missing, damaged or not a picture network.
+        ModelError: OpenVINO is missing, or the network is missing, damaged or not an image network.
         UsageError: OpenVINO's CPU plugin has no such precision.
     """
+
+    kind = "openvino"
 
     def __init__(self, path: Path, precision: str) -> None:
         try:
@@ -88,23 +101,22 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             raise damaged(path, error) from error
         shape = [side.get_length() if side.is_static else None for side in port.partial_shape]
-        self._batch, self.size = picture_shape(path, shape)
+        self._batch, self.size = image_shape(path, shape)
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
         return in_batches(batch, self._batch, lambda rows: self._network(rows)[0])
 
 
-class LiteRuntime(Runtime):
+class LiteRuntime(FileRuntime):
     """Executes a ``.tflite`` network with LiteRT on the CPU.
 
-    Attributes:
-        size: ``(height, width)`` of the input, or None where the file leaves it open.
-
     Raises:
-        ModelError: LiteRT is missing, or the file is damaged or not a picture network.
+        ModelError: LiteRT is missing, or the file is damaged or not an image network.
         UsageError: A precision is asked for.
     """
+
+    kind = "tflite"
 
     def __init__(self, path: Path, device: DeviceConfig) -> None:
         check_precision(path, device)
@@ -119,7 +131,7 @@ class LiteRuntime(Runtime):
         except (RuntimeError, ValueError) as error:
             raise damaged(path, error) from error
         inputs, outputs = self._network.get_input_details(), self._network.get_output_details()
-        self._batch, self.size = picture_shape(path, inputs[0]["shape"].tolist() if len(inputs) == 1 else ())
+        self._batch, self.size = image_shape(path, inputs[0]["shape"].tolist() if len(inputs) == 1 else ())
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     @override
@@ -156,8 +168,8 @@ def network_file(path: Path) -> Path:
     return files[0]
 
 
-def picture_shape(path: Path, shape: Sequence[object]) -> tuple[int | None, tuple[int, int] | None]:
-    """Return batch size and ``(height, width)`` of an input, None where open; raise unless it takes RGB pictures."""
+def image_shape(path: Path, shape: Sequence[object]) -> tuple[int | None, tuple[int, int] | None]:
+    """Return batch size and ``(height, width)`` of an input, None where open; raise unless it takes RGB images."""
     sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
     if len(sides) != 4 or sides[1] not in (3, None):
         raise ModelError(f"model '{path}' does not take (n, 3, height, width) images: its input is {list(shape)}")

@@ -10,8 +10,7 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.core.structures import FloatArray
-from mot_dinov3.features.network import Runtime
-from mot_dinov3.features.runtimes import check_precision, damaged, in_batches, picture_shape
+from mot_dinov3.features.runtimes import FileRuntime, check_precision, damaged, image_shape, in_batches
 from mot_dinov3.models.devices import DeviceConfig
 
 REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .pt, .torchscript, .onnx or OpenVINO form"
@@ -37,18 +36,16 @@ def load_tensorrt(what: str) -> Any:
     return tensorrt
 
 
-class TensorRtRuntime(Runtime):
+class TensorRtRuntime(FileRuntime):
     """Executes an ``.engine`` file on the current CUDA device; torch holds the memory.
 
-    Attributes:
-        size: ``(height, width)`` of the input, or None where the engine leaves it open.
-        device: Where it runs.
-
     Raises:
-        ModelError: tensorrt or CUDA is missing, or the engine is damaged, of another version or GPU, or not a picture
+        ModelError: tensorrt or CUDA is missing, or the engine is damaged, of another version or GPU, or not an image
             network.
         UsageError: A precision is asked for, or the CPU.
     """
+
+    kind = "engine"
 
     def __init__(self, path: Path, device: DeviceConfig) -> None:
         check_precision(path, device)
@@ -68,7 +65,7 @@ class TensorRtRuntime(Runtime):
         names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         shape = tuple(engine.get_tensor_shape(inputs[0])) if len(inputs) == 1 and len(names) == 2 else ()
-        self._batch, self.size = picture_shape(path, shape)
+        self._batch, self.size = image_shape(path, shape)
         self._input, self._output = inputs[0], next(name for name in names if name not in inputs)
         self._largest = engine.get_tensor_profile_shape(self._input, 0)[2][0]
         self._engine = engine  # a context outlives neither its engine

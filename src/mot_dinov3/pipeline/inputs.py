@@ -13,8 +13,7 @@ from typing import Any
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.factory import build_detector
+from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest, build_detector
 from mot_dinov3.detectors.recorded import open_recorded
 from mot_dinov3.formats import det_v1
 from mot_dinov3.models.conversion import Samples
@@ -88,23 +87,23 @@ def build_detection(
     frames = open_ahead(source, timer or StageTimer())
     try:
         check(frames.info)
-        built = build_detector(
+        detector = build_detector(
             config.detector,
             device=config.device,
             fallback_open=fallback_open,
             motion=config.motion,
             samples=sample_source(source, frames.info),
         )
-        notice = built.detector.check_against(frames.info, None)
+        notice = detector.check_against(frames.info, None)
     except BaseException:
         frames.close()
         raise
 
     def check_end(frames_read: int) -> None:
         if source.end_frame is None:
-            built.detector.check_against(frames.info, frames_read)
+            detector.check_against(frames.info, frames_read)
 
-    return DetectionRun(frames, built.detector, (*built.notices, *filter(None, [notice])), check_end)
+    return DetectionRun(frames, detector, (*detector.notices, *filter(None, [notice])), check_end)
 
 
 def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:

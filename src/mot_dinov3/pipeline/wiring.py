@@ -30,8 +30,7 @@ from mot_dinov3.pipeline.run_identity import is_live, model_facts, open_journal,
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.scheduler import EmbeddingScheduler
-from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.factory import build_tracker, tracker_class
+from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource
 
 

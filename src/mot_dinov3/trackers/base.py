@@ -1,4 +1,4 @@
-"""Interface of the trackers, and the request that they are built from."""
+"""Interface of the trackers, and their construction from a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from mot_dinov3.core.registry import check_members, resolve
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackView
+from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
 
 
@@ -67,3 +69,20 @@ class Tracker(Protocol):
 
 
 MEMBERS = ("keeps_tracks", "min_score", "predict", "update", "lost", "revisions", "settled")
+
+
+def tracker_class(name: str) -> type[Tracker]:
+    """Return the class of the tracker `name`: a registered one, or a user's own.
+
+    Raises:
+        UnknownNameError: No such tracker.
+        UsageError: A user's own class cannot be imported or is no tracker.
+    """
+    kind: type[Tracker] = resolve("tracker", TRACKERS, name)
+    check_members("tracker", name, kind, MEMBERS, base="mot_dinov3.trackers.base.Tracker")
+    return kind
+
+
+def build_tracker(name: str, request: TrackerRequest) -> Tracker:
+    """Build the tracker `name`; raises as `tracker_class` does."""
+    return tracker_class(name)(request)  # type: ignore[call-arg]  # a protocol tells nothing of constructors

@@ -32,8 +32,7 @@ from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
-from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.factory import build_tracker, tracker_class
+from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
 from mot_dinov3.viz import DrawConfig, draw_frame
 
