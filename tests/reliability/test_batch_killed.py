@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,8 +20,18 @@ from crowd import write_crowd
 from mot_dinov3.cli import main
 
 SECONDS = 120
+PACED = """
+import os, time
+from mot_dinov3.features.histogram import HistogramEmbedder
+
+class Paced(HistogramEmbedder):
+    # As slow as the environment says, so that a signal comes in the middle of the video, however busy the CPU is.
+    def embed(self, image, xyxy):
+        time.sleep(float(os.environ.get("PACE_S", "0")))
+        return super().embed(image, xyxy)
+"""
 OPTIONS = [
-    "--embedder", "histogram", "--hud", "--trails", "2", "--line", "80,0,80,119", "--line", "40,0,40,119",
+    "--embedder", "paced:Paced", "--hud", "--trails", "2", "--line", "80,0,80,119", "--line", "40,0,40,119",
     "--save-json", "t.json", "--save-counts", "c.csv", "--no-progress",
 ]  # fmt: skip
 
@@ -31,11 +42,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     (folder / "in").mkdir()
     (folder / "whole").mkdir()
+    (folder / "paced.py").write_text(PACED)
     for name, frames in (("a", 250), ("b", 10)):
         crowd = write_crowd(folder, frames=frames)
         crowd.video.rename(folder / "in" / f"{name}.mp4")
         crowd.dets.rename(folder / "in" / f"{name}.json")
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
         patch.chdir(folder / "whole")
         assert main(["track", "--source", "../in/a.mp4", "--dets", "../in/a.json", *OPTIONS]) == 0
     return folder
@@ -66,7 +79,8 @@ def test_a_batch_goes_on_to_the_same_end(
     out, killed = world / number.name, number == signal.SIGKILL
     words = ["batch", "in", "--out-dir", str(out), "--dets", "in/{name}.json", *OPTIONS]
     command = [sys.executable, "-m", "mot_dinov3", *words]
-    batch = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    slowly = {**os.environ, "PACE_S": "0.02"}
+    batch = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=slowly)
     try:
         workers = at_work(batch, out / "a/t.json.part.jsonl")
         batch.send_signal(number)
