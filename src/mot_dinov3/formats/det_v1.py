@@ -46,13 +46,13 @@ def read_det_v1(path: str | Path) -> RecordedDetections:
 def read_document(path: Path, schema: str) -> RecordedDetections:
     """Read a file laid out like det-v1 whose ``schema_version`` is `schema` (see `read_det_v1`)."""
     document = read_object(path)
-    video, fps_known, header = parse_header(path, document, schema)
+    header = parse_header(path, document, schema)
     frames: dict[int, Detections] = {}
     state = ParseState()
     last = -1
     for position, record in enumerate(_list(document, "frames", f"'{path}'")):
         last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, state=state)
-    return RecordedDetections(str(path), frames, video, fps_known, state.names, header)
+    return dataclasses.replace(header, frames=frames, names=state.names)
 
 
 @dataclasses.dataclass
@@ -79,8 +79,8 @@ class ParseState:
         self.first_problem = self.first_problem or problem
 
 
-def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[VideoInfo, bool, dict[str, Any]]:
-    """Return the video's properties, whether the frame rate is among them, and the keys that results keep."""
+def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> RecordedDetections:
+    """Return a document's header: recorded detections without frames."""
     found = document.get("schema_version")
     if found != schema:
         named = f"is '{found}'" if isinstance(found, str) else "is missing" if found is None else "is not a string"
@@ -89,7 +89,7 @@ def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> tuple[
     header = {key: document[key] for key in SOURCE_KEYS if key in document}
     if too_deep(header):
         raise FormatError(f"'{path}': its header is nested too deeply")
-    return video, fps_known, header
+    return RecordedDetections(str(path), {}, video, fps_known, header=header)
 
 
 def parse_frame(record: Any, where: str, *, position: int, last: int, state: ParseState) -> tuple[int, Detections]:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
-from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.det_v1 import SCHEMA, ParseState, parse_frame, parse_header
 
 WINDOW = 1 << 18  # characters read at once
@@ -67,7 +67,7 @@ class DetectionStream:
         try:
             self._begin()
             # a schema_version behind the frames is checked at the end
-            self.video, self.fps_known, self.header = self._parse_header({"schema_version": SCHEMA, **self._keys})
+            self._read_header({"schema_version": SCHEMA, **self._keys})
         except BaseException:
             self.close()
             raise
@@ -122,17 +122,17 @@ class DetectionStream:
         text.take("}")
         if text.peek():
             raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: unexpected data after the document")
-        self.video, self.fps_known, self.header = self._parse_header(self._keys)
+        self._read_header(self._keys)
 
-    def _parse_header(self, keys: Mapping[str, Any]) -> tuple[VideoInfo, bool, dict[str, Any]]:
+    def _read_header(self, keys: Mapping[str, Any]) -> None:
         found = parse_header(self.path, keys, SCHEMA)
         try:
-            dumps(found[2])
+            dumps(found.header)
         except ValueError as error:
             raise FormatError(
-                f"'{self.path}': its header contains a number that is not finite", remedy="write finite numbers only"
+                f"'{self.path}': its header holds a number that is not finite", remedy="write finite numbers only"
             ) from error
-        return found
+        self.video, self.fps_known, self.header = found.video, found.fps_known, found.header
 
     def close(self) -> None:
         """Close the file; may be called twice."""

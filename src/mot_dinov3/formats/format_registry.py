@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -246,22 +246,23 @@ def with_track_boxes(recorded: RecordedDetections) -> RecordedDetections:
 
 def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     """Return descriptions, with counts, of the fields that the format `name` cannot keep."""
-    kept, frames = FORMATS[name].fields, recorded.frames.values()
-    tracked = _count(frames, lambda rows: rows.track_id >= 0)
+    kept = FORMATS[name].fields
+
+    def count(which: Callable[[Detections], np.ndarray]) -> int:
+        return sum(int(np.count_nonzero(which(rows))) for rows in recorded.frames.values())
+
+    tracked = count(lambda rows: rows.track_id >= 0)
     counts = {
         "tracks": ("the tracks of {} boxes", tracked),
-        "untracked": ("{} boxes without a track, skipped", _count(frames, lambda rows: rows.track_id < 0)),
-        "classes": ("the classes of {} boxes", _count(frames, lambda rows: rows.class_id >= 0)),
+        "untracked": ("{} boxes without a track, skipped", count(lambda rows: rows.track_id < 0)),
+        "classes": ("the classes of {} boxes", count(lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
-        "gallery": ("the known identities of {} boxes", _count(frames, _are_identified)),
-        "confidence": (
-            "the confidence of {} known identities",
-            _count(frames, lambda rows: np.isfinite(rows.gallery_distance)),
-        ),
-        "coasted": ("the mark of {} predicted boxes", _count(frames, lambda rows: rows.coasted)),
+        "gallery": ("the known identities of {} boxes", count(_are_identified)),
+        "confidence": ("the confidence of {} known identities", count(lambda rows: np.isfinite(rows.gallery_distance))),
+        "coasted": ("the mark of {} predicted boxes", count(lambda rows: rows.coasted)),
         "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),
-        "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", _count(frames, _differ)),
-        "keys": ("further keys of {} detections", _count(frames, _have_keys)),
+        "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", count(_differ)),
+        "keys": ("further keys of {} detections", count(_have_keys)),
     }
     if name == "motchallenge" and not tracked:
         counts.pop("untracked")
@@ -271,16 +272,12 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
         counts.pop("both")
     if name == "det-v1":  # it has no box where nothing was detected
         counts["coasted"] = ("{} predicted boxes, skipped", counts["coasted"][1])
-    lost = [text.format(count) for field, (text, count) in counts.items() if field not in kept and count]
-    if name == "yolo" and (unclassified := _count(frames, lambda rows: rows.class_id < 0)):
+    lost = [text.format(number) for field, (text, number) in counts.items() if field not in kept and number]
+    if name == "yolo" and (unclassified := count(lambda rows: rows.class_id < 0)):
         lost.append(f"{unclassified} boxes without a class, written as class 0")
     if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):
         lost.append(f"the classes of {changed} boxes that differ from their track's")
     return lost
-
-
-def _count(frames: Iterable[Detections], which: Callable[[Detections], np.ndarray]) -> int:
-    return sum(int(np.count_nonzero(which(rows))) for rows in frames)
 
 
 def _are_identified(rows: Detections) -> np.ndarray:

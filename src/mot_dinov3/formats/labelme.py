@@ -73,11 +73,11 @@ def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[Labelled
     found = {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
     for frame, path in frame_files(folder, stem).items():
         found[frame] = path, _shallow(read_object(path), f"'{path}'")
-    labelled = []
-    for frame, (path, content) in sorted(found.items()):
-        if not is_generated(content):
-            labelled.append(read_frame(path, frame, content, size))
-    return labelled
+    return [
+        read_frame(path, frame, content, size)
+        for frame, (path, content) in sorted(found.items())
+        if not is_generated(content)
+    ]
 
 
 def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
