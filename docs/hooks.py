@@ -56,9 +56,9 @@ def cli_page() -> str:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """Return a command's parser."""
-    subparsers = Parser(prog="mot-dinov3").add_subparsers(parser_class=Parser)
-    importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
-    parser: argparse.ArgumentParser = subparsers.choices[name]
+    command = importlib.import_module(f"mot_dinov3.cli.{name}")
+    parser = Parser(prog=f"mot-dinov3 {name}", description=command.DESCRIPTION)
+    command.add_arguments(parser)
     return parser
 
 

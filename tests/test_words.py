@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
-import importlib
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mot_dinov3.cli import COMMANDS, Parser
+from mot_dinov3.cli import COMMANDS, command_parser, overview
 
 # Pattern of a private term → the field's term. Patterns are case-insensitive and match at word boundaries.
 TERMS = {
@@ -189,12 +187,7 @@ def test_the_changelog_of_the_next_release(repo: Path) -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(command: str) -> None:
-    parser: argparse.ArgumentParser = Parser(prog="mot-dinov3")
-    subparsers = parser.add_subparsers(parser_class=Parser)
-    for name in [command] if command else COMMANDS:
-        importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
-    parser = subparsers.choices[command] if command else parser
-    text = " ".join(parser.format_help().split()) + " ".join(COMMANDS.values())
+    text = " ".join((command_parser(command).format_help() if command else overview()).split())
     assert [words for _, words in offences(text)] == []
 
 

@@ -187,8 +187,8 @@ def write(path: Path, *lines: str) -> Path:
 
 def command(*argv: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    evaluate.add_parser(parser.add_subparsers(required=True))
-    return parser.parse_args(["evaluate", *argv])
+    evaluate.add_arguments(parser)
+    return parser.parse_args(argv)
 
 
 TRUTH = "1,1,10,10,50,50,1,-1,-1,-1"
@@ -239,8 +239,7 @@ def test_truth_files_get_the_name_of_their_sequence(tmp_path: Path):
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     files = ["--gt", str(write(tmp_path / "a.txt", TRUTH)), "--tracks", str(write(tmp_path / "t.txt", TRACK))]
-    args = command(*files)
-    assert args.run(args) == 0
+    assert evaluate.run(command(*files)) == 0
     header, first, last = capsys.readouterr().out.splitlines()
     assert header.split() == ["HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag"]
     assert first.split() == ["a", *["100.00"] * 5, "0", "0"]

@@ -1,7 +1,7 @@
 """The command line: `main(argv)` returns the exit code.
 
-A command is a module with ``add_parser(subparsers)`` and ``run(args) -> int``; only the one that was asked for is
-imported, so that ``--help`` answers at once.
+A command is a module with a `DESCRIPTION`, possibly a `USAGE`, ``add_arguments(parser)`` and ``run(args) -> int``; only
+the one that is called is imported, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COMMANDS = {
 }
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes
-SHORTEST_TOKEN = 8  # characters; a shorter value would star out words
+MIN_TOKEN = 8  # characters; a shorter value would mask words
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,15 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _log_to_stderr(debug: bool) -> None:
-    """Log to stderr: warnings, with `debug` all of ours. Libraries' details hold the headers that they send."""
+    """Log to stderr: warnings, with `debug` all of ours. Debug logs of libraries would contain request headers."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Discreet("%(levelname)s: %(message)s"))
+    handler.setFormatter(TokenFilter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("mot_dinov3").setLevel(logging.DEBUG if debug else logging.NOTSET)
 
 
-class _Discreet(logging.Formatter):
-    """A formatter that lets no token through."""
+class TokenFilter(logging.Formatter):
+    """A formatter that masks hub tokens."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -95,12 +95,12 @@ class _Discreet(logging.Formatter):
 
 
 def without_tokens(text: str) -> str:
-    """Return `text` with hub tokens starred out: those of the environment, and what looks like one."""
+    """Return `text` with hub tokens masked: those of the environment, and words that look like one."""
     from mot_dinov3.models.hub import TOKENS
 
     for name in TOKENS:
         value = os.environ.get(name, "").strip()
-        if len(value) >= SHORTEST_TOKEN:
+        if len(value) >= MIN_TOKEN:
             text = text.replace(value, "***")
     return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "***", text)
 
@@ -121,25 +121,25 @@ def _dispatch(words: list[str]) -> int:
     parser = command_parser(name)
     args = parser.parse_args(as_options(rest, parser, always=name == "track"))
     read_env(Path(".env"))
-    # torch's idle threads spin by default, and take the processor from decoding, OpenCV and NumPy: the convnet backend
-    # of `keypoints` took 1.6 times as long on two processors. Read when torch is imported, so it is set before.
+    # torch's idle threads spin by default, and compete with decoding, OpenCV and NumPy: the convnet backend of
+    # `keypoints` took 1.6 times as long on two CPUs. Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return int(importlib.import_module(f"mot_dinov3.cli.{name}").run(args))
 
 
 def command_parser(name: str) -> Parser:
     """Return the parser of one command, with the options that all commands have."""
-    subparsers = Parser(prog=PROGRAM).add_subparsers(parser_class=Parser)
-    importlib.import_module(f"mot_dinov3.cli.{name}").add_parser(subparsers)
-    parser = subparsers.choices[name]
+    module = importlib.import_module(f"mot_dinov3.cli.{name}")
+    usage = f"%(prog)s {getattr(module, 'USAGE', '[options]')}"
+    parser = Parser(prog=f"{PROGRAM} {name}", usage=usage, description=module.DESCRIPTION, allow_abbrev=False)
+    module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="verbose logging; show tracebacks")
     parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
-    parser.usage = parser.usage or f"{parser.prog} [options]"
     return parser
 
 
 def read_env(path: Path) -> None:
-    """Put what a ``.env`` file holds (a hub token, say) into the environment; what is set there already wins."""
+    """Add the variables of a ``.env`` file (a hub token, say) to the environment; variables that are set stay."""
     from dotenv import load_dotenv
 
     try:
@@ -164,13 +164,13 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
 
 
 def report(error: BaseException, *, debug: bool) -> int:
-    """Say on stderr what went wrong and what to do; return the exit code."""
+    """Report an error and its remedy on stderr; return the exit code."""
     if debug:
         print(without_tokens("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if isinstance(error, BrokenPipeError):  # whoever read our output has had enough: what is buffered goes nowhere
+    if isinstance(error, BrokenPipeError):  # the reader of our output is closed: drop what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:

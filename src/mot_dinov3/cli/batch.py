@@ -1,14 +1,14 @@
-"""`batch`: many videos, each a run of `track` in a process of its own."""
+"""`batch`: many videos, each a run of `track` in a separate process."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mot_dinov3.apps.batch.config import BatchOptions
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices, stop_signals
+from mot_dinov3.cli.progress import print_notices, progress_bar, stop_signals
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import assemble
 
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
     from mot_dinov3.apps.batch.manifest import Manifest, VideoState
     from mot_dinov3.apps.batch.worker import VideoJob
 
+USAGE = "INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [options of track]"
+DESCRIPTION = (
+    "Run track on many videos, each in a separate process with its own result folder. Names of outputs "
+    "(--output, --save-json, …) are names inside this folder; {name} in any other option is replaced by "
+    "the name of the video: --dets 'dets/{name}.json'. DIR/batch.json contains the state of each video, "
+    "DIR/index.html lists all results; --resume runs the remaining videos."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "batch",
-        usage="%(prog)s INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [options of track]",
-        description="Run track on many videos, each in a separate process with its own result folder. Names of outputs "
-        "(--output, --save-json, …) are names inside this folder; {name} in any other option is replaced by "
-        "the name of the video: --dets 'dets/{name}.json'. DIR/batch.json contains the state of each video, "
-        "DIR/index.html lists all results; --resume runs the remaining videos.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUTS", help="video files, folders of videos, folders of images (one video each)"
     )
@@ -54,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         missing = manifest.missing(plan.jobs)
         videos = [manifest.videos[job.name] for job in plan.jobs]
         if len(missing) < len(videos):
-            say_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
+            print_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
         caught = run_missing(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import mot_dinov3
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices
+from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
@@ -54,15 +54,15 @@ class BenchmarkOptions:
     draw: DrawConfig
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "benchmark",
-        usage="%(prog)s --source PATH [options] | --association",
-        description="Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
-        "time to first frame. The video is drawn and encoded as in track, and discarded.",
-        allow_abbrev=False,
-    )
+USAGE = "--source PATH [options] | --association"
+DESCRIPTION = (
+    "Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
+    "time to first frame. The video is drawn and encoded as in track, and discarded."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     what = parser.add_argument_group("measurement (one of these; default: a run of track)")
     modes = what.add_mutually_exclusive_group()
     modes.add_argument("--budget", type=budgets, metavar="MS,…", help="overrun of these budgets by refreshes")
@@ -143,7 +143,7 @@ def _association(*, progress: bool) -> Report:
 
     factories, notices = tracker_factories(None, embedded=True)
     factories = {name: make for name, make in factories.items() if name != OURS}  # ours without the scheduler
-    say_notices(notices)
+    print_notices(notices)
     with progress_bar(len(factories) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
         times = sweep(factories, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
     title = f"association step, CPU ms/frame on one thread (lowest median of {PASSES} passes), synthetic objects"

@@ -1,4 +1,4 @@
-"""`completion`: a script with which a shell completes commands, options, names and files."""
+"""`completion`: a shell script that completes commands, options, names and files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ SHELLS = ("bash", "zsh", "fish")
 FILES = re.compile(r"FILE|PATH|MODEL|ID_OR_FOLDER|INPUTS|--det$|--weights$")
 FOLDERS = re.compile(r"DIR|--out-dir$")
 
+USAGE = "bash|zsh|fish"
+DESCRIPTION = (
+    "Print a shell script that completes commands, options, names and files. For this "
+    f'session: eval "$({PROGRAM} completion bash)"; permanently: put this line into ~/.bashrc. zsh: the same '
+    f"with zsh, after compinit, in ~/.zshrc. fish: {PROGRAM} completion fish > "
+    f"~/.config/fish/completions/{PROGRAM}.fish"
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "completion",
-        usage="%(prog)s bash|zsh|fish",
-        description="Print a shell script that completes commands, options, names and files. For this "
-        f'session: eval "$({PROGRAM} completion bash)"; permanently: put this line into ~/.bashrc. zsh: the same '
-        f"with zsh, after compinit, in ~/.zshrc. fish: {PROGRAM} completion fish > "
-        f"~/.config/fish/completions/{PROGRAM}.fish",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument("shell", choices=SHELLS, help="shell of the script")
 
 
@@ -39,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """Return one parser of the whole program, each argument knowing what completes it; it is not for parsing."""
+    """Return one parser of the whole program, with completions for its arguments; it is not for parsing."""
     parsers = {name: command_parser(name) for name in COMMANDS}
     for parser in parsers.values():
         for action in parser._actions:
-            _tell_what_completes(action)
+            _set_completion(action)
     # No command means `track`: its options complete before a command's name, too.
     root = Parser(PROGRAM, parents=[parsers["track"]], add_help=False)
     root.add_argument("--version", action="store_true", help="print the version and exit")
@@ -53,8 +52,8 @@ def whole_parser() -> argparse.ArgumentParser:
     return root
 
 
-def _tell_what_completes(action: argparse.Action) -> None:
-    """Let shtab know what an argument takes: names of a registry, files, folders, or both names and files."""
+def _set_completion(action: argparse.Action) -> None:
+    """Set an argument's completion for shtab: names of a registry, files, folders, or both names and files."""
     import shtab
 
     if action.nargs == 0 or action.choices:
@@ -74,7 +73,7 @@ def _tell_what_completes(action: argparse.Action) -> None:
 
 
 def _names() -> Mapping[str, Sequence[str]]:
-    """Return the names that an option takes, by option, where argparse does not hold them as choices."""
+    """Return the names that an option takes, by option, where argparse has no choices."""
     from mot_dinov3.apps.export.config import FORMATS
     from mot_dinov3.detectors import DETECTORS
     from mot_dinov3.detectors.base import DEFAULT_MODELS
@@ -93,7 +92,7 @@ def _names() -> Mapping[str, Sequence[str]]:
 
 
 def _names_or_files(names: Sequence[str]) -> dict[str, Any]:
-    """Return what completes names as well as files, in each shell's own words."""
+    """Return a completion of names and files in each shell's syntax."""
     words = shlex.join(names)
     function = "_mot_dinov3_file_or_" + re.sub(r"\W", "_", "_".join(names))[:40]
     bash = f'{function}() {{\n  compgen -W {shlex.quote(words)} -- "$1"\n  compgen -f -- "$1"\n}}'

@@ -1,13 +1,13 @@
-"""`convert`: boxes and tracks from one format to another, for correction tools and back."""
+"""`convert`: boxes and tracks between formats, for correction in annotation tools."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mot_dinov3.cli.progress import say_notices
+from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,16 +19,15 @@ NAMES = ("motchallenge", "det-v1", "track-v1", "coco", "cvat", "yolo", "csv")
 NEED_RATE = ("det-v1", "track-v1", "csv")
 LARGEST_SIDE = 1 << 16  # pixels
 
+USAGE = "IN OUT [options]"
+DESCRIPTION = (
+    "Convert boxes and tracks between formats, for correction in annotation tools. Formats: "
+    f"{', '.join(NAMES)}; yolo is a folder. Lost fields are counted and reported."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "convert",
-        usage="%(prog)s IN OUT [options]",
-        description="Convert boxes and tracks between formats, for correction in annotation tools. Formats: "
-        f"{', '.join(NAMES)}; yolo is a folder. Lost fields are counted and reported.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument("source", metavar="IN", type=Path, help="file, or folder of YOLO labels, to read")
     parser.add_argument("target", metavar="OUT", type=Path, help="file, or folder of YOLO labels, to write")
     parser.add_argument(
@@ -65,7 +64,7 @@ def _rate(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, say what was lost, and return the exit code."""
+    """Convert, print what was lost, and return the exit code."""
     from mot_dinov3.core.timing import now_utc
     from mot_dinov3.formats import format_registry
 
@@ -88,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         recorded if {"both", "detected"} & target.fields else format_registry.with_track_boxes(recorded),
         now_utc(),
     )
-    say_notices(filter(None, notices))
+    print_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
     print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")
     return EXIT_OK

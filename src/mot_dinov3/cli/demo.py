@@ -1,4 +1,4 @@
-"""`demo`: a short clip with known truth, the main job on it, scores and pictures."""
+"""`demo`: tracks a generated clip with ground truth, and prints the scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.track import run_with_progress
@@ -26,8 +26,8 @@ SECONDS = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoConfig:
-    """What can be chosen for the demo; the rest is the main job's default."""
+class DemoOptions:
+    """Options of the demo; all others have the defaults of `track`."""
 
     detector: DetectorConfig
     motion: MotionConfig
@@ -36,16 +36,16 @@ class DemoConfig:
     scheduler: SchedulerConfig
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "demo",
-        description="Generate a clip of people with ground truth, track it, print the scores, and write demo.mp4, "
-        "demo.jpg (four frames) and demo.json. Uses YOLO and DINO if they are available, else the built-in "
-        "parts.",
-        allow_abbrev=False,
-    )
-    add_config_options(parser, DemoConfig)
+DESCRIPTION = (
+    "Generate a clip of people with ground truth, track it, print the scores, and write demo.mp4, "
+    "demo.jpg (four frames) and demo.json. Uses YOLO and DINO if they are available, else the built-in "
+    "parts."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
+    add_config_options(parser, DemoOptions)
     add_cpu_option(parser)
     parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="output folder (default outputs)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the clip (default {SECONDS:g})")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.cli.evaluate import format_table
     from mot_dinov3.pipeline.wiring import build_tracking
 
-    chosen = option_values(args, DemoConfig)
+    chosen = option_values(args, DemoOptions)
     video, sheet = args.out_dir / "demo.mp4", args.out_dir / "demo.jpg"
     with tempfile.TemporaryDirectory() as folder:
         tracks = Path(folder) / "demo.txt"
@@ -85,10 +85,10 @@ def write_contact_sheet(video: Path, sheet: Path, frame_count: int) -> None:
 
     chosen = {round(frame_count * share) for share in (0.3, 0.45, 0.6, 0.75)}
     with replacing(sheet) as part:
-        cv2.imwrite(str(part), contact_sheet(list(_pictures(video, chosen))))
+        cv2.imwrite(str(part), contact_sheet(list(_frames(video, chosen))))
 
 
-def _pictures(video: Path, chosen: set[int]) -> Iterator[Image]:
+def _frames(video: Path, chosen: set[int]) -> Iterator[Image]:
     from mot_dinov3.video import SourceConfig, open_source
 
     with open_source(SourceConfig(source=str(video))) as source:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import progress_bar, say_notices
+from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 from mot_dinov3.core.options import assemble
 from mot_dinov3.pipeline.config import DetectConfig
@@ -17,15 +17,12 @@ from mot_dinov3.pipeline.config import DetectConfig
 if TYPE_CHECKING:
     from mot_dinov3.pipeline.inputs import DetectionRun
 
+USAGE = "--source PATH [options]"
+DESCRIPTION = "Detect objects and write them as det-v1 JSON, to track them later."
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "detect",
-        usage="%(prog)s --source PATH [options]",
-        description="Detect objects and write them as det-v1 JSON, to track them later.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, DetectConfig)
     add_cpu_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="output file (default: standard output)")
@@ -44,14 +41,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_output(args.json, source=config.source.source)
     job = build_detection(config)
-    say_notices(job.notices)
+    print_notices(job.notices)
     records = _records(job, progress=not args.no_progress)
     if args.json:
         with replacing(args.json) as part, part.open("w", encoding="utf-8") as file:
             write_document(file, job.header(), records)
     else:
         write_document(sys.stdout, job.header(), records)
-    say_notices(job.source.notices)
+    print_notices(job.source.notices)
     return EXIT_OK
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from typing import Any
+
+DESCRIPTION = (
+    "Check every part in a separate process: versions, device, codecs, local models, and tracking "
+    "without weights on a generated clip. Nothing is downloaded or sent. Exits with 0 if tracking works."
+)
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "doctor",
-        description="Check every part in a separate process: versions, device, codecs, local models, and tracking "
-        "without weights on a generated clip. Nothing is downloaded or sent. Exits with 0 if tracking works.",
-        allow_abbrev=False,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

@@ -7,24 +7,24 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.evaluation import Scores
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag")
 
+DESCRIPTION = (
+    "Score tracks against ground truth: HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches (IDSW) "
+    "and fragmentations (Frag), per sequence and combined, by TrackEval's metrics and MOTChallenge's rules: "
+    "ground truth whose column 7 is 0 is ignored; with a class column (MOT16 and later) only pedestrians "
+    "are evaluated, and boxes on distractors are ignored."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`, what `argparse.ArgumentParser.add_subparsers` returned."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "evaluate",
-        help="score tracks against ground truth: HOTA, MOTA, IDF1, ID switches",
-        description="Score tracks against ground truth: HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches (IDSW) "
-        "and fragmentations (Frag), per sequence and combined, by TrackEval's metrics and MOTChallenge's rules: "
-        "ground truth whose column 7 is 0 is ignored; with a class column (MOT16 and later) only pedestrians "
-        "are evaluated, and boxes on distractors are ignored.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
+    parser.allow_abbrev = True  # unlike in the other commands
     parser.add_argument(
         "--gt",
         nargs="+",
@@ -43,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
         help="tracks in the same formats, in the order of --gt, or one folder of such files",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from mot_dinov3.apps.export import FORMATS, ExportOptions, export
 from mot_dinov3.cli import print_error
@@ -13,17 +12,16 @@ from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 
+USAGE = "--weights W [--include FORMAT ...] [options]"
+DESCRIPTION = (
+    "Export an embedder's weights to other formats; each file is loaded again and compared with its "
+    "source. All take ImageNet-normalised RGB and are accepted by --reid-weights and by --embedder osnet "
+    "--embed-model. If a format fails, the others are still written, and the exit code is not 0."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "export",
-        usage="%(prog)s --weights W [--include FORMAT ...] [options]",
-        description="Export an embedder's weights to other formats; each file is loaded again and compared with its "
-        "source. All take ImageNet-normalised RGB and are accepted by --reid-weights and by --embedder osnet "
-        "--embed-model. If a format fails, the others are still written, and the exit code is not 0.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, ExportOptions)
     include = next(action for action in parser._actions if action.dest == "include")
     include.nargs = "+"

@@ -1,13 +1,12 @@
-"""`gallery`: track a video from recorded detections, and name known identities."""
+"""`gallery`: track a video from precomputed detections, and identify known objects."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import say_notices, ticking
+from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
@@ -15,30 +14,30 @@ from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.trackers import TRACKERS
 
+LISTS: dict[str, Iterable[str]] = {
+    "list_trackers": TRACKERS,
+    "list_reid_models": ARCHITECTURES,
+    "list_reid_weights": WEIGHTS,
+}
+USAGE = "--dets-json FILE --video PATH [options]"
+DESCRIPTION = (
+    "Track a video from precomputed detections and identify the tracks with a gallery "
+    "(<gallery>/<identity>/*.jpg). Frames count from 0. Files are written only by the options below. "
+    "Memory does not grow with the length of the video."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "gallery",
-        usage="%(prog)s --dets-json FILE --video PATH [options]",
-        description="Track a video from precomputed detections and identify the tracks with a gallery "
-        "(<gallery>/<identity>/*.jpg). Frames count from 0. Files are written only by the options below. "
-        "Memory does not grow with the length of the video.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, GalleryJobConfig)
     add_cpu_option(parser)
-    for name in _lists():
+    for name in LISTS:
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help="print the names and exit")
 
 
-def _lists() -> dict[str, Iterable[str]]:
-    return {"list_trackers": TRACKERS, "list_reid_models": ARCHITECTURES, "list_reid_weights": WEIGHTS}
-
-
 def run(args: argparse.Namespace) -> int:
-    """Track, say what was found, and return the exit code."""
-    if wanted := [names for option, names in _lists().items() if getattr(args, option)]:
+    """Track, print the summary, and return the exit code."""
+    if wanted := [names for option, names in LISTS.items() if getattr(args, option)]:
         print("\n".join(name for names in wanted for name in names))
         return EXIT_OK
     config = assemble(GalleryJobConfig, option_values(args, GalleryJobConfig))
@@ -46,17 +45,17 @@ def run(args: argparse.Namespace) -> int:
     if job.complete:
         print(f"complete    {job.paths.json_path}")
         return EXIT_OK
-    said = len(job.notices)
-    say_notices(job.notices)
-    with ticking(job.frame_total, shown=not args.no_progress) as (tick, caught):
+    printed = len(job.notices)
+    print_notices(job.notices)
+    with stoppable_progress(job.frame_total, shown=not args.no_progress) as (tick, caught):
         job.run(tick)
-    say_notices(job.notices[said:])
+    print_notices(job.notices[printed:])
     print("\n".join(summary(job)))
     return 128 + caught[0] if caught else EXIT_OK
 
 
 def summary(job: GalleryRun) -> list[str]:
-    """Return what a run did, as a person reads it."""
+    """Return the lines of a run's summary."""
     stats, paths = job.stats(), job.paths
     written = [str(path) for path in (paths.json_path, paths.video_path, paths.frames_dir) if path is not None]
     stages = ", ".join(f"{name} {ms:.2f}" for name, ms in stats["stage_ms"].items())

@@ -1,40 +1,38 @@
-"""`keypoints`: follow labelled body parts through a video."""
+"""`keypoints`: track labelled body parts through a video."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import say_notices, ticking
+from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
 from mot_dinov3.keypoints.job.config import KeypointsOptions
 
+USAGE = "--video PATH [options]"
+DESCRIPTION = (
+    "Track points labelled with LabelMe or Annolid forward, backward and between labelled frames. The "
+    "labels are <stem>_#########.json in the result folder of the video; results are written there. "
+    "Frames count from 0, ranges are half-open. An interrupted run resumes where it stopped; after a "
+    "correction only the frames between the corrected one and its labelled neighbours are recomputed."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "keypoints",
-        usage="%(prog)s --video PATH [options]",
-        description="Track points labelled with LabelMe or Annolid forward, backward and between labelled frames. The "
-        "labels are <stem>_#########.json in the result folder of the video; results are written there. "
-        "Frames count from 0, ranges are half-open. An interrupted run resumes where it stopped; after a "
-        "correction only the frames between the corrected one and its labelled neighbours are recomputed.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, KeypointsOptions)
     add_cpu_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Follow the points, print the summary, and return the exit code."""
+    """Track the points, print the summary, and return the exit code."""
     command = assemble(KeypointsOptions, option_values(args, KeypointsOptions))
     from mot_dinov3.keypoints.job.wiring import build_keypoints
 
     job = build_keypoints(command)
-    say_notices(job.notices)
-    with ticking(job.frame_visits, shown=not args.no_progress) as (tick, caught):
+    print_notices(job.notices)
+    with stoppable_progress(job.frame_visits, shown=not args.no_progress) as (tick, caught):
         job.run(tick)
     print("\n".join(job.summary()))
     return 128 + caught[0] if caught else EXIT_OK

@@ -1,4 +1,4 @@
-"""What a person sees while something runs."""
+"""Progress bars, notices, and stopping by signals."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def progress_bar(total: int, *, shown: bool, unit: str = "frame") -> tqdm[Any]:
-    """Return a progress bar on stderr; none where stderr is no terminal."""
+    """Return a progress bar on stderr; hidden where stderr is not a terminal."""
     from tqdm import tqdm
 
     return tqdm(total=total or None, unit=unit, disable=None if shown else True, dynamic_ncols=True)
 
 
-def say_notices(notices: Iterable[str]) -> None:
+def print_notices(notices: Iterable[str]) -> None:
     """Print each notice on a line of stderr."""
     for notice in notices:
         print(f"notice: {notice}", file=sys.stderr)
@@ -28,7 +28,7 @@ def say_notices(notices: Iterable[str]) -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and termination instead of dying of them; a second one acts at once."""
+    """Collect SIGINT and SIGTERM instead of exiting; a second one acts immediately."""
     caught: list[int] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -36,13 +36,13 @@ def stop_signals() -> Iterator[list[int]]:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def note(number: int, _: FrameType | None) -> None:
+    def collect(number: int, _: FrameType | None) -> None:
         caught.append(number)
         restore()
         print("stopping after this frame; press again to stop immediately", file=sys.stderr)
 
     for number in previous:
-        signal.signal(number, note)
+        signal.signal(number, collect)
     try:
         yield caught
     finally:
@@ -50,8 +50,8 @@ def stop_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def ticking(total: int, *, shown: bool) -> Iterator[tuple[Callable[[], bool], list[int]]]:
-    """Yield a function to call per frame, which moves a bar and tells whether to stop, and the signals caught."""
+def stoppable_progress(total: int, *, shown: bool) -> Iterator[tuple[Callable[[], bool], list[int]]]:
+    """Yield a function to call per frame, which advances a bar and returns whether to stop, and the caught signals."""
     with stop_signals() as caught, progress_bar(total, shown=shown) as bar:
 
         def tick() -> bool:

@@ -1,28 +1,26 @@
-"""`studio`: a local web page for what is done with a mouse."""
+"""`studio`: a local web page for galleries, keypoint labels and similarity."""
 
 from __future__ import annotations
 
 import argparse
 import webbrowser
-from typing import Any
 
 from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
 
+USAGE = "[--video PATH] [--gallery-root DIR] [options]"
+DESCRIPTION = (
+    "Serve a web page, for this computer only, to build a gallery of known identities, to label and "
+    "correct keypoints, and to view similarity. It reads and writes only below the --root folders and "
+    "the folders of the given paths. From another computer, forward the port: ssh -L 8000:127.0.0.1:8000 "
+    "that-computer."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "studio",
-        usage="%(prog)s [--video PATH] [--gallery-root DIR] [options]",
-        description="Serve a web page, for this computer only, to build a gallery of known identities, to label and "
-        "correct keypoints, and to view similarity. It reads and writes only below the --root folders and "
-        "the folders of the given paths. From another computer, forward the port: ssh -L 8000:127.0.0.1:8000 "
-        "that-computer.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, StudioOptions)
     add_cpu_option(parser)
     parser.add_argument(
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def announce(address: str, config: StudioConfig) -> None:
-    """Say where the page is, and open it."""
+    """Print the address of the page, and open it."""
     print(f"studio      {address}", flush=True)
     print("            Ctrl-C stops it", flush=True)
     if config.browser:

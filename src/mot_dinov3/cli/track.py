@@ -1,4 +1,4 @@
-"""`track`: the main job, from a video to a tracked video and its summary."""
+"""`track`: from a video to a tracked video and a summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
-from mot_dinov3.cli.progress import say_notices, ticking
+from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.json_text import dumps
@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
 LISTS = {"list_detectors": DETECTORS, "list_embedders": EMBEDDERS, "list_trackers": TRACKERS}
 
+USAGE = "--source PATH [options]"
+DESCRIPTION = (
+    "Detect, embed within a budget, track, draw. Frames count from 0, ranges are half-open. The same "
+    "input and options give the same output, except with a wall-clock --embed-budget-ms."
+)
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to `subparsers`."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "track",
-        usage="%(prog)s --source PATH [options]",
-        description="Detect, embed within a budget, track, draw. Frames count from 0, ranges are half-open. The same "
-        "input and options give the same output, except with a wall-clock --embed-budget-ms.",
-        allow_abbrev=False,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     add_config_options(parser, TrackConfig)
     add_cpu_option(parser)
     for name in LISTS:
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.pipeline.wiring import build_tracking
 
     if is_complete(config):
-        say_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
+        print_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
         return EXIT_OK
     job = build_tracking(config)
     job.loop.timer.began = process_start()
@@ -68,26 +67,26 @@ def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
 
 
 def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
-    """Run the job under a progress bar; an interruption finishes the frame and all files. Return the exit code."""
-    say_notices(job.notices)
+    """Run with a progress bar; an interruption finishes the frame and all files. Return the exit code."""
+    print_notices(job.notices)
     loop = job.loop
-    with ticking(loop.stages.source.frame_total, shown=progress) as (tick, caught):
+    with stoppable_progress(loop.stages.source.frame_total, shown=progress) as (tick, caught):
         try:
             loop.run(stop=tick)
         finally:
-            say_notices(job.unfinished())
+            print_notices(job.unfinished())
         code = 128 + caught[0] if caught else EXIT_OK
     if loop.second_pass is not None and not loop.is_behind:
         code = run_second_pass(job, loop.second_pass, progress=progress) or code
-    say_notices(notice for notice in job.all_notices() if notice not in job.notices)
+    print_notices(notice for notice in job.all_notices() if notice not in job.notices)
     return code
 
 
 def run_second_pass(job: TrackingRun, linked: LinkedPass, *, progress: bool) -> int:
     """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with ticking(linked.frame_total, shown=progress) as (tick, caught):
+    with stoppable_progress(linked.frame_total, shown=progress) as (tick, caught):
         try:
             linked.run(tick)
         finally:
-            say_notices(job.unfinished())
+            print_notices(job.unfinished())
     return 128 + caught[0] if caught else EXIT_OK
