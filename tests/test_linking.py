@@ -159,6 +159,15 @@ def test_an_identity_stolen_at_a_meeting_is_given_back():
     assert np.isnan(place(result, 1, 50))
 
 
+@pytest.mark.parametrize("unknown", [1, 2])
+def test_one_who_was_not_embedded_before_the_meeting_is_told_by_the_other(unknown: int):
+    rows = crossing(swapped=True)
+    rows.embedding[(rows.track_id == unknown) & (rows.frame <= 30)] = 0
+    result = run(rows)
+    assert place(result, 1, 50) == pytest.approx(450, abs=10)
+    assert place(result, 2, 50) == pytest.approx(253, abs=10)
+
+
 # --- smoothing
 
 

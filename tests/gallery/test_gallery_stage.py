@@ -75,6 +75,21 @@ def test_a_name_moves_on_when_its_track_has_gone_and_does_not_come_back_with_it(
     assert names == [["anna"], ["anna"], [None, "anna"], [None, "anna"]]
 
 
+def test_an_absent_track_keeps_its_name_while_others_are_named() -> None:
+    """So that it has it back where it comes back with what would keep a name but not gain one."""
+    weak = [0.72, 0.0, 0.694]
+    away = [{2: BOB}] * 2
+    names = run({1: ANNA, 2: BOB}, *[{1: weak, 2: BOB}] * 30, *away, {1: weak, 2: BOB})
+    assert names[-1] == ["anna", "bob"]
+    assert run(*[{1: weak, 2: BOB}] * 30)[-1] == [None, "bob"]
+
+
+def test_of_two_rows_of_one_track_the_better_scored_counts() -> None:
+    for looks, score, names in (([ANNA, BOB], [0.9, 0.3], ["anna", None]), ([ANNA, BOB], [0.3, 0.9], [None, "bob"])):
+        rows = seen(dict(enumerate(looks))).replace(track_id=[1, 1], score=score)
+        assert Identifier(KNOWN, SETTINGS).identify(rows, 0).gallery_id.tolist() == names
+
+
 def test_coasted_boxes_and_rows_without_a_track_count_for_nothing() -> None:
     stage = Identifier(KNOWN, SETTINGS)
     stage.identify(seen({1: ANNA}), 0)
