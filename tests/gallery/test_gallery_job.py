@@ -16,10 +16,10 @@ import mot_dinov3
 from mot_dinov3 import api
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
+from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
-from mot_dinov3.gallery.job.classes import class_filter
 from mot_dinov3.gallery.job.config import GalleryInputConfig, GalleryJobConfig, GalleryOutputConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.models.weights import find_reid_weights
@@ -442,11 +442,11 @@ def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: P
     path = tmp_path / "names.txt"
     path.write_text("person\n\ncar\n")
     config = GalleryInputConfig(dets_json="d", video="v", class_names=str(path), classes="car; 5")
-    found = class_filter(config)
+    found = ClassFilter.of(config.classes, config.class_names)
     assert found.names == {0: "person", 2: "car"}
     assert (found.ids, found.words) == ({5}, {"car"})
     with pytest.raises(InputError, match="does not exist"):
-        class_filter(GalleryInputConfig(dets_json="d", video="v", class_names=str(tmp_path / "none")))
+        ClassFilter.of("", str(tmp_path / "none"))
 
 
 def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def stepping(self, frame):
     stages = self.stages
     kept = {
         "tracks": len(stages.tracker._tracks),
-        "frames held back": len(self.sinks._sinks[0]._held),
+        "frames held back": len(self.sinks._sinks[0].held),
         "backlog": stages.scheduler.stats.backlog,
         "remembered by the gallery": stages.gallery.remembered,
         "notices": len(stages.source.notices),

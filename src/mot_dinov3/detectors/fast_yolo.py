@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError, first_line
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
 from mot_dinov3.detectors.yolo import IOU, MAX_DETECTIONS, YoloDetector, load_network

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, Image, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorRequest
-from mot_dinov3.detectors.classes import parse_classes
 
 _SHADOW = 127
 _REACH = 0.1

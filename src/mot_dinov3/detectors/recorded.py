@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
-from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 

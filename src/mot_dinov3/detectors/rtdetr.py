@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorRequest
-from mot_dinov3.detectors.classes import keep_classes, parse_classes
 from mot_dinov3.models.devices import resolve_device, resolve_precision, torch_dtype
 from mot_dinov3.models.hub import DETECTOR, locate
 from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_preprocessing

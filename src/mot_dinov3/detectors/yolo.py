@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
 from mot_dinov3.core.errors import ModelError, first_line
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
-from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.models.checkpoints import DAMAGE
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import ultralytics_module

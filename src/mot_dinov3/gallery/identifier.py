@@ -1,4 +1,4 @@
-"""The stage: remembers what has been seen of each track, and says who it is."""
+"""Identification of tracks: distances to the known identities, averaged over time, and the decision."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.gallery.folder import KnownIdentities
 from mot_dinov3.gallery.matching import decide, identity_distances, margins
 
-MEMORY = 8  # looks after which older ones fade
-FORGET = 300  # frames after which a track that was not seen is forgotten: it starts anew when it comes back
+MEMORY = 8  # comparisons after which older ones fade
+FORGET = 300  # frames after which a track that was not detected is forgotten
 
 
 @dataclasses.dataclass
-class _Evidence:
-    """What is known of one track.
+class TrackIdentityState:
+    """Evidence for the identity of one track.
 
     Attributes:
-        distance: ``(k,)`` mean distances to the identities; older looks fade.
-        count: How many looks they rest on.
+        distance: ``(k,)`` mean distances to the identities; older ones fade.
+        count: Number of comparisons.
         seen: Frame in which it was last detected.
-        looked: Frame in which it was last embedded.
-        sure: False from a track's return until it has been looked at again: it does not show its old name.
-        held: Identity it has, −1 none.
+        compared: Frame in which it was last embedded.
+        sure: False from a track's return until it has been compared again: its old name is not shown.
+        identity: Identity it has, −1 none.
     """
 
     distance: FloatArray
     seen: int
-    looked: int = -1
+    compared: int = -1
     count: int = 0
     sure: bool = True
-    held: int = -1
+    identity: int = -1
 
 
 class Identifier:
@@ -50,30 +50,30 @@ class Identifier:
         self.notices = known.notices
         self.config = config if memory else dataclasses.replace(config, gallery_caution=0.0)
         self._memory = memory
-        self._tracks: dict[int, _Evidence] = {}
+        self._tracks: dict[int, TrackIdentityState] = {}
         self._last = -1
 
     @property
     def remembered(self) -> int:
-        """How many tracks are remembered."""
+        """Number of tracks with evidence."""
         return len(self._tracks)
 
     def due(self, detections: Detections, frame_index: int, *, every: int, min_score: float = 0.0) -> IntArray:
-        """Return the rows to embed in this frame: of new and returned tracks, and of those not looked at for long.
+        """Return the rows to embed in this frame: of new and returned tracks, and of those not compared for long.
 
         Args:
             detections: With `track_id`.
             frame_index: 0-based.
-            every: Frames after which a track is looked at again.
-            min_score: Boxes below it show too little; their tracks wait.
+            every: Frames after which a track is compared again.
+            min_score: Boxes below it are not compared; their tracks wait.
         """
         rows = []
         for row, (track, score) in enumerate(zip(detections.track_id.tolist(), detections.score.tolist())):
             if track < 0 or score < min_score:
                 continue
             known = self._tracks.get(track)
-            stale = known is None or not known.sure or known.looked < 0 or known.seen != self._last
-            if stale or (known is not None and frame_index - known.looked >= every):
+            stale = known is None or not known.sure or known.compared < 0 or known.seen != self._last
+            if stale or (known is not None and frame_index - known.compared >= every):
                 rows.append(row)
         return np.array(rows, np.int64)
 
@@ -101,7 +101,7 @@ class Identifier:
         for track in detections.track_id[detections.coasted & (detections.state == TrackState.CONFIRMED)].tolist():
             carried = self._tracks.get(track)
             if carried is not None and carried.seen == self._last:
-                carried.seen = frame_index  # not looked at (--detect-every), but not gone either
+                carried.seen = frame_index  # in no detected frame (--detect-every), but not gone either
         self._last = frame_index
         if frame_index % FORGET == 0:
             self._tracks = {t: e for t, e in self._tracks.items() if frame_index - e.seen <= FORGET}
@@ -109,7 +109,7 @@ class Identifier:
 
     @staticmethod
     def _rows_of_tracks(detections: Detections) -> dict[int, int]:
-        """Return track id → its row; a track that is there twice has the better-scored one."""
+        """Return track id → its row; of two rows of a track, the one of higher score."""
         rows: dict[int, int] = {}
         for row in np.flatnonzero((detections.track_id >= 0) & ~detections.coasted).tolist():
             track = int(detections.track_id[row])
@@ -118,36 +118,36 @@ class Identifier:
         return rows
 
     def _see(self, track: int, frame_index: int, distance: FloatArray) -> None:
-        """Take in that a track is there, and what it looks like where it was embedded."""
+        """Update a track that was detected, with its distances where it was embedded."""
         known = self._tracks.get(track)
         if known is None:
-            known = self._tracks[track] = _Evidence(np.zeros(len(self.known.names), np.float32), frame_index)
+            known = self._tracks[track] = TrackIdentityState(np.zeros(len(self.known.names), np.float32), frame_index)
         elif known.seen != self._last:
             known.sure = False
         known.seen = frame_index
         if not np.isfinite(distance[0]):
             return
         farthest = self.config.gallery_match_threshold + self.config.gallery_keep
-        if not known.sure and known.held >= 0 and distance[known.held] > farthest:
-            known.count, known.held = 0, -1  # somebody else has come back under this number
-        known.sure, known.looked = True, frame_index
+        if not known.sure and known.identity >= 0 and distance[known.identity] > farthest:
+            known.count, known.identity = 0, -1  # another object has this track id now
+        known.sure, known.compared = True, frame_index
         known.count += 1
         known.distance += (distance - known.distance) / np.float32(min(known.count, MEMORY))
 
     def _decide(self, tracks: list[int]) -> None:
-        """Settle who among the present tracks is whom; a name that moves on is taken from an absent track."""
+        """Assign identities to the present tracks; one that moves on is taken from an absent track."""
         if not tracks:
             return
         known = [self._tracks[track] for track in tracks]
-        held = np.array([k.held for k in known], np.int64)
+        held = np.array([k.identity for k in known], np.int64)
         count = np.array([k.count for k in known], np.int64)
         chosen = decide(np.stack([k.distance for k in known]), held, count, self.config).tolist()
         taken = set(chosen) - {-1}
         for other in self._tracks.values():
-            if other.held in taken:
-                other.held = -1
+            if other.identity in taken:
+                other.identity = -1
         for one, identity in zip(known, chosen):
-            one.held = identity
+            one.identity = identity
 
     def _label(self, detections: Detections, rows: dict[int, int]) -> Detections:
         name = np.full(len(detections), None, np.object_)
@@ -155,8 +155,8 @@ class Identifier:
         coasted = {int(detections.track_id[row]): row for row in np.flatnonzero(detections.coasted).tolist()}
         for track, row in (coasted | rows).items():
             known = self._tracks.get(track)
-            if known is not None and known.held >= 0 and known.sure:
-                name[row] = self.known.names[known.held]
-                distance[row] = max(float(known.distance[known.held]), 0.0)
-                margin[row] = margins(known.distance[None])[0, known.held]
+            if known is not None and known.identity >= 0 and known.sure:
+                name[row] = self.known.names[known.identity]
+                distance[row] = max(float(known.distance[known.identity]), 0.0)
+                margin[row] = margins(known.distance[None])[0, known.identity]
         return detections.replace(gallery_id=name, gallery_distance=distance, gallery_margin=margin)

@@ -93,6 +93,9 @@ class IdBackfill(FilterSink):
     Args:
         sink: The next sink, for settled frames.
         tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
+
+    Attributes:
+        held: Frames that are not settled yet, with their rows.
     """
 
     stage = None
@@ -100,23 +103,23 @@ class IdBackfill(FilterSink):
     def __init__(self, sink: Sink, tracker: Tracker) -> None:
         super().__init__(sink)
         self._tracker = tracker
-        self._held: deque[tuple[Frame, Detections]] = deque()
+        self.held: deque[tuple[Frame, Detections]] = deque()
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        self._held.append((dataclasses.replace(frame, image=None), detections))
+        self.held.append((dataclasses.replace(frame, image=None), detections))
         for revision in self._tracker.revisions:
-            place = next(k for k, (frame, _) in enumerate(self._held) if frame.index == revision.frame_index)
-            earlier, rows = self._held[place]
-            self._held[place] = earlier, revised(rows, revision.row, revision.track_id)
+            place = next(k for k, (frame, _) in enumerate(self.held) if frame.index == revision.frame_index)
+            earlier, rows = self.held[place]
+            self.held[place] = earlier, revised(rows, revision.row, revision.track_id)
         settled = self._tracker.settled
-        while self._held and self._held[0][0].index < settled:
-            self._sink.write(*self._held.popleft())
+        while self.held and self.held[0][0].index < settled:
+            self._sink.write(*self.held.popleft())
 
     @override
     def close(self) -> None:
-        while self._held:
-            self._sink.write(*self._held.popleft())
+        while self.held:
+            self._sink.write(*self.held.popleft())
         super().close()
 
 

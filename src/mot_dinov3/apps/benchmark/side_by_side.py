@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.benchmark.baselines import OURS, missing, ultralytics_settings
+from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
-from mot_dinov3.detectors.classes import parse_classes
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import find_detector_weights, ultralytics_module
 from mot_dinov3.pipeline.config import TrackConfig

@@ -1,7 +1,7 @@
-"""From the gallery's options to live parts.
+"""Wiring of the `gallery` command: from options to a run that is ready to go.
 
-Everything that can be refused is refused before a model loads. Without anything that looks at pictures (no embedder, no
-drawing) the video's header is all that is read of it.
+Everything that can be refused is refused before a model loads. Where no stage needs images (no embedder, no drawing),
+only the header of the video is read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
+from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.json_text import printable
@@ -24,10 +25,9 @@ from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
-from mot_dinov3.gallery.job.classes import check_words, class_filter
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs
-from mot_dinov3.gallery.job.journal import Journal, NoJournal
-from mot_dinov3.gallery.job.loop import LineTaker, Looker, NamingPipeline, NamingStages
+from mot_dinov3.gallery.job.journal import GalleryJournal
+from mot_dinov3.gallery.job.loop import GalleryLoop, GalleryMatcher, GalleryStages, LineTaker
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
@@ -38,15 +38,15 @@ from mot_dinov3.viz import DrawConfig, draw_frame
 
 
 class GalleryRun:
-    """A job ready to go.
+    """A run ready to go.
 
     Args:
         config: All options.
-        line: Takes each frame's record too; None where nobody wants them.
+        line: Takes each frame's record too, or None.
         created: Time of the run, ISO 8601; None takes the clock's.
 
     Attributes:
-        notices: Things to tell the user.
+        notices: Messages for the user.
         frame_total: Frames expected, 0 where unknown.
 
     Raises:
@@ -61,7 +61,11 @@ class GalleryRun:
         self.notices: list[str] = []
         self.stopped = False
         self.complete = self._is_complete()
-        checks = (lambda: check_needs(config), lambda: class_filter(config.inputs), self._check_outputs)
+        checks = (
+            lambda: check_needs(config),
+            lambda: ClassFilter.of(config.inputs.classes, config.inputs.class_names),
+            self._check_outputs,
+        )
         _, self._classes, _ = run_checks(*checks)
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
@@ -69,51 +73,53 @@ class GalleryRun:
             self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, skip_invalid=skip))
             if self.complete:
                 return
-            self.notices += check_words(self._classes, self.records.path)
+            self.notices += self._classes.check_names(self._names_ahead(), self.records.path)
             try:
-                self.info, self._pictures = self._open_video(opened)
+                self.info, self._images = self._open_video(opened)
             except VideoError as error:  # sources are named by another option elsewhere
                 raise VideoError(error.message, remedy=error.remedy.replace("--source", "--video")) from error
             self._check_video()
             self.frame_total = self.info.frame_count
-            embedder, identifier = self._eyes()
+            embedder, identifier = self._embedder_and_identifier()
             self._journal = self._make_journal(identifier)
-            self.pipeline = NamingPipeline(self._stages(embedder, identifier, line), self.timer)
+            self.loop = GalleryLoop(self._stages(embedder, identifier, line), self.timer)
             self._open = opened.pop_all()
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Run to the end, or until `tick` or the window says stop; return whether the end was reached."""
-        sinks = CompositeSink(self.pipeline.stages.sinks)
+        sinks = CompositeSink(self.loop.stages.sinks)
         try:
             with self._open:
-                whole = self.pipeline.run(lambda: tick() or self.stopped)
+                whole = self.loop.run(lambda: tick() or self.stopped)
             if self.stopped:
-                self.pipeline.finish()
+                self.loop.finish()
             sinks.close()
-            self._journal.close(whole=whole or self.stopped, tail=self.pipeline.unsettled())
+            if self._journal is not None:
+                self._journal.close(whole=whole or self.stopped, tail=self.loop.unsettled())
         except BaseException:
             sinks.abort()
-            self._journal.abort()
+            if self._journal is not None:
+                self._journal.abort()
             raise
-        if self._pictures is not None:
-            self.notices += self._pictures.notices
+        if self._images is not None:
+            self.notices += self._images.notices
         if skipped := self.records.state.skipped:
             left = "detection was" if skipped == 1 else "detections were"
             self.notices.append(f"{skipped} {left} skipped, the first: {self.records.state.first_problem}")
-        if whole and self.config.inputs.classes.strip() and not self.pipeline.tracked:
+        if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
             self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
         return whole
 
     def stats(self) -> dict[str, Any]:
-        """Return what the run did: frames, frames per second, milliseconds per stage and frame, looks."""
-        frames, seconds = self.pipeline.frames, sum(self.timer.frame_ms) / 1e3
-        looker = self.pipeline.stages.looker
+        """Return numbers of the run: frames, frames per second, milliseconds per stage and frame, embeddings."""
+        frames, seconds = self.loop.frames, sum(self.timer.frame_ms) / 1e3
+        matcher = self.loop.stages.matcher
         return {
             "frames": frames,
             "fps": frames / seconds if seconds else 0.0,
             "stage_ms": {name: ms / max(frames, 1) for name, ms in self.timer.stage_ms.items()},
-            "embeddings": looker.looks if looker else 0,
-            "identities": len(looker.identifier.known.names) if looker else 0,
+            "embeddings": matcher.embedded if matcher else 0,
+            "identities": len(matcher.identifier.known.names) if matcher else 0,
         }
 
     def header(self) -> dict[str, Any]:
@@ -130,6 +136,12 @@ class GalleryRun:
                 filter_gallery=inputs.filter_gallery,
             ),
         )
+
+    def _names_ahead(self) -> Iterator[dict[int, str]]:
+        """Yield the class names that the detections have shown, after each frame."""
+        with DetectionStream(self.records.path, skip_invalid=True) as records:
+            for _ in records:
+                yield records.state.names
 
     def _is_complete(self) -> bool:
         path = self.paths.json_path
@@ -151,7 +163,7 @@ class GalleryRun:
             self._encoder = encoder_of(self.config.output.fourcc)
 
     def _open_video(self, opened: contextlib.ExitStack) -> tuple[VideoInfo, FrameSource | None]:
-        """Open the video where something looks at it; else only its header."""
+        """Open the video where a stage needs its images; else read only its header."""
         inputs, output = self.config.inputs, self.config.output
         draws = output.frames or output.save_video is not None or output.display
         path = Path(inputs.video)
@@ -167,8 +179,8 @@ class GalleryRun:
         name = f"'{self.records.path}'"
         if 0 not in (said.width, said.height, video.width, video.height):
             sizes = (said.width, said.height), (video.width, video.height)
-            # A header alone does not tell whether the pictures are turned.
-            turned = self._pictures is None and sizes[0] == sizes[1][::-1]
+            # A header alone does not show whether the images are rotated.
+            turned = self._images is None and sizes[0] == sizes[1][::-1]
             if sizes[0] != sizes[1] and not turned:
                 raise FormatError(
                     f"{name} is for images of {said.width}×{said.height}, '{video.path}' has "
@@ -178,15 +190,15 @@ class GalleryRun:
         if said.frame_count and video.frame_count and said.frame_count != video.frame_count:
             self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' of {video.frame_count}")
 
-    def _eyes(self) -> tuple[Embedder | None, Identifier | None]:
-        """Return what looks, and what knows; None and None without a gallery."""
+    def _embedder_and_identifier(self) -> tuple[Embedder | None, Identifier | None]:
+        """Return embedder and identifier; None and None without a gallery."""
         gallery, inputs = self.config.gallery, self.config.inputs
         if gallery.gallery is None:
             return None, None
         root = Path(gallery.gallery)
         list_identities(root)
         name = inputs.embedder or "osnet"
-        # Gallery pictures are used whole, so crops are cut without a margin (measured: 53 against 38 % named right).
+        # Gallery images are used whole, so crops are cut without a margin (measured: 53 against 38 % correct names).
         model = None if inputs.reid_weights is None else find_reid_weights(inputs.reid_weights, Path(inputs.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
         built = self._embedder(chosen)
@@ -195,7 +207,7 @@ class GalleryRun:
         return built.embedder, Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
 
     def _embedder(self, chosen: EmbedderConfig) -> BuiltEmbedder:
-        """Build what looks; where half precision is not to be had, say so and use the full one."""
+        """Build the embedder; where half precision is not available, use full precision with a notice."""
         inputs = self.config.inputs
         device = DeviceConfig(device=inputs.device, trust_weights=inputs.trust_weights)
         if inputs.half:
@@ -208,7 +220,7 @@ class GalleryRun:
         return build_embedder(chosen, device=device)
 
     def _count_frames(self) -> int:
-        """Return how many frames the video really has, 0 where only reading it to its end would tell."""
+        """Return the number of frames that the video really has, 0 where it cannot be counted."""
         path = Path(self.config.inputs.video)
         if not path.is_file():
             return 0
@@ -216,9 +228,9 @@ class GalleryRun:
 
         return count_frames(str(path))
 
-    def _make_journal(self, identifier: Identifier | None) -> NoJournal:
+    def _make_journal(self, identifier: Identifier | None) -> GalleryJournal | None:
         if self.paths.json_path is None:
-            return NoJournal()
+            return None
         inputs = self.config.inputs
         run = {
             "dets_json": printable(inputs.dets_json),
@@ -233,40 +245,42 @@ class GalleryRun:
             "pictures": len(identifier.known.owner) if identifier else 0,
             **self.config.reported(),
         }
-        return Journal(self.paths.json_path, run, self.header, resume=self.config.output.resume)
+        return GalleryJournal(self.paths.json_path, run, self.header, resume=self.config.output.resume)
 
-    def _stages(self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None) -> NamingStages:
+    def _stages(
+        self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None
+    ) -> GalleryStages:
         inputs, size = self.config.inputs, (self.info.width, self.info.height)
         request = TrackerRequest(self.info.fps, size, same_floor=0.0, hybrid=self.config.hybrid)
         tracker = build_tracker(inputs.tracker, request)
-        looker = None
+        matcher = None
         if embedder is not None and identifier is not None:
-            looker = Looker(
+            matcher = GalleryMatcher(
                 embedder,
                 identifier,
                 self._journal,
                 every=inputs.reid_frequency if tracker.keeps_tracks else 0,
                 min_score=tracker.min_score,
             )
-        return NamingStages(
+        return GalleryStages(
             records=self.records,
-            pictures=self._pictures,
+            images=self._images,
             tracker=tracker,
-            looker=looker,
+            matcher=matcher,
             classes=self._classes,
             drop_unknown=inputs.filter_gallery,
-            lines=[self._journal.frame, *([line] if line else [])],
+            lines=[*([self._journal.frame] if self._journal else []), *([line] if line else [])],
             sinks=list(self._sinks()),
             video=self.info,
             count=self._count_frames,
         )
 
     def _sinks(self) -> Iterator[Sink]:
-        """Yield what shows pictures."""
-        if self.paths.video_path is not None and self._pictures is not None:
+        """Yield the sinks of drawn frames."""
+        if self.paths.video_path is not None and self._images is not None:
             rate = self.config.output.save_fps
             info = self.info if rate is None else dataclasses.replace(self.info, fps=rate)
-            sound = self._pictures.audio_from if rate is None else None
+            sound = self._images.audio_from if rate is None else None
             writer = VideoWriter(self.paths.video_path, info=info, audio_from=sound, encoder=self._encoder)
             drawn = VideoSink(writer, self._draw, self.timer)
             yield drawn if rate is None else RetimedSink(drawn, rate)
