@@ -95,8 +95,8 @@ def crops() -> list[np.ndarray]:
 def embedders(model: Path, name: str) -> tuple[Embedder, Embedder]:
     """Return an embedder on the fast path, and as torch runs it in fp32."""
     config = EmbedderConfig(embedder=name, embed_model=str(model))
-    fast = build_embedder(config, device=DeviceConfig("cpu", accel="openvino")).embedder
-    return fast, build_embedder(config, device=DeviceConfig("cpu", "fp32", accel="torch")).embedder
+    fast = build_embedder(config, device=DeviceConfig("cpu", accel="openvino"))
+    return fast, build_embedder(config, device=DeviceConfig("cpu", "fp32", accel="torch"))
 
 
 def osnet(shared: Path) -> None:

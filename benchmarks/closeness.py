@@ -62,7 +62,7 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
     """Compare embeddings of crops, and what it takes to cut them."""
     config = EmbedderConfig(embedder=name, embed_model=str(model))
     device = DeviceConfig("cpu", precision="fp32", accel="torch")
-    embedder = build_embedder(config, device=device).embedder
+    embedder = build_embedder(config, device=device)
     assert isinstance(embedder, CropEmbedder)
     here = embedder.extractor
     assert isinstance(here, NetworkExtractor)

@@ -107,7 +107,7 @@ def embedded_boxes(recording: Recording, video: Path, model: Path) -> Recording:
     from mot_dinov3.models.devices import DeviceConfig
 
     config = EmbedderConfig(embedder="osnet", embed_model=str(model))
-    embedder = build_embedder(config, device=DeviceConfig(device="cpu")).embedder
+    embedder = build_embedder(config, device=DeviceConfig(device="cpu"))
     frames = []
     with open_source(SourceConfig(source=str(video))) as source:
         for frame, rows in zip(source, recording.frames):

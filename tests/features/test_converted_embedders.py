@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import ModelError
-from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
+from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.models.devices import DeviceConfig
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
@@ -29,7 +30,7 @@ BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 
 
 def build(
     case: tuple[str, str], checkpoints: Path, accel: str, *, precision: str = "fp32", size: str | None = None
-) -> BuiltEmbedder:
+) -> Embedder:
     size = size or ("64x32" if case[0] == "osnet" else None)
     config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size)
     return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel=accel))
@@ -38,23 +39,23 @@ def build(
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
 def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path, picture: np.ndarray) -> None:
     built = build(case, checkpoints, "openvino")
-    assert built.embedder.info.runtime == "openvino"
+    assert built.info.runtime == "openvino"
     assert built.notices == ()
-    wanted = build(case, checkpoints, "torch").embedder.embed(picture, BOXES)
-    rows = built.embedder.embed(picture, BOXES)
+    wanted = build(case, checkpoints, "torch").embed(picture, BOXES)
+    rows = built.embed(picture, BOXES)
     assert np.einsum("nd,nd->n", rows, wanted).min() > 0.99999
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     # Five crops run as four and one: a row knows nothing of its neighbours.
-    np.testing.assert_allclose(built.embedder.embed(picture, BOXES[::-1])[::-1], rows, atol=1e-4)
-    np.testing.assert_array_equal(built.embedder.embed(picture, BOXES), rows)
+    np.testing.assert_allclose(built.embed(picture, BOXES[::-1])[::-1], rows, atol=1e-4)
+    np.testing.assert_array_equal(built.embed(picture, BOXES), rows)
 
 
 def test_the_inputs_size_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:
-    own = build(DINO, checkpoints, "auto").embedder
-    person = build(DINO, checkpoints, "auto", size="64x32").embedder
+    own = build(DINO, checkpoints, "auto")
+    person = build(DINO, checkpoints, "auto", size="64x32")
     assert own.info.details["size"] == [32, 32]
     assert person.info.details["size"] == [64, 32]
-    wanted = build(DINO, checkpoints, "torch", size="64x32").embedder.embed(picture, BOXES)
+    wanted = build(DINO, checkpoints, "torch", size="64x32").embed(picture, BOXES)
     assert np.einsum("nd,nd->n", person.embed(picture, BOXES), wanted).min() > 0.99999
 
 
@@ -69,7 +70,7 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     built = build(OSNET, checkpoints, "auto")
-    assert built.embedder.info.runtime == "torch"
+    assert built.info.runtime == "torch"
     assert any("mot-dinov3[fast]" in notice for notice in built.notices)
 
 
@@ -77,5 +78,5 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 def test_real_osnet_in_bf16_is_refused_and_said(shared: Path) -> None:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
     built = build_embedder(config, device=DeviceConfig("cpu", precision="bf16"))
-    assert built.embedder.info.runtime == "torch"
+    assert built.info.runtime == "torch"
     assert any("OpenVINO's bf16: the cosine" in notice for notice in built.notices)

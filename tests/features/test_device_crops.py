@@ -42,7 +42,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def build(case: tuple[str, str], checkpoints: Path, *, precision: str = "fp32", batch: int = 32) -> Embedder:
     size = "64x32" if case[0] == "osnet" else None
     config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size, embed_batch=batch)
-    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch")).embedder
+    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch"))
 
 
 def weights_of(length: int, outputs: int, *, averaged: bool) -> np.ndarray:
@@ -205,7 +205,7 @@ def test_a_network_that_does_not_run_is_the_same_error_as_on_a_cpu() -> None:
 
 def real_osnet(shared: Path) -> tuple[NetworkExtractor, TorchRuntime]:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
-    built = build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch")).embedder
+    built = build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch"))
     assert isinstance(built, CropEmbedder)
     extractor = built.extractor
     assert isinstance(extractor, NetworkExtractor)

@@ -21,7 +21,7 @@ from mot_dinov3.core.errors import (
 )
 from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.features import factory
-from mot_dinov3.features.base import EmbedderRequest
+from mot_dinov3.features.base import Embedder, EmbedderRequest
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -60,7 +60,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
 
-def build(*, find: Any = Path, **options: Any) -> factory.BuiltEmbedder:
+def build(*, find: Any = Path, **options: Any) -> Embedder:
     return build_embedder(EmbedderConfig(**options), device=DeviceConfig("cpu", accel="torch"), find=find)
 
 
@@ -95,7 +95,7 @@ def refusing(*refused: str, error: type[ModelError] = GatedModelError) -> Any:
 )
 @pytest.mark.usefixtures("_own_for_hub_models")
 def test_the_model_is_the_named_one_or_the_default(options: dict[str, str], model: str) -> None:
-    assert build(**options).embedder.info.weights == model
+    assert build(**options).info.weights == model
 
 
 def test_two_models_for_dino_are_refused() -> None:
@@ -137,10 +137,10 @@ def test_a_folder_in_the_environment_stands_for_every_dino_model(
     (tmp_path / "dino").mkdir()
     (tmp_path / "explicit").mkdir()
     monkeypatch.setenv("DINOV3_LOCATION", str(tmp_path / "dino"))
-    assert build().embedder.info.weights == str(tmp_path / "dino")
-    assert build(dinov3="facebook/dinov2-small").embedder.info.weights == str(tmp_path / "dino")
-    assert build(dinov3="explicit").embedder.info.weights == "explicit"
-    assert build(embedder="clip").embedder.info.weights == "openai/clip-vit-base-patch32"
+    assert build().info.weights == str(tmp_path / "dino")
+    assert build(dinov3="facebook/dinov2-small").info.weights == str(tmp_path / "dino")
+    assert build(dinov3="explicit").info.weights == "explicit"
+    assert build(embedder="clip").info.weights == "openai/clip-vit-base-patch32"
     monkeypatch.setenv("DINOV3_LOCATION", str(tmp_path / "absent"))
     with pytest.raises(ModelError, match="DINOV3_LOCATION names the folder"):
         build(fallback_open=True)
@@ -152,10 +152,10 @@ def test_the_chain_is_walked_only_when_it_is_asked_for(error: type[ModelError]) 
     with pytest.raises(error, match=DINOV3):
         build(find=refusing(DINOV3, error=error))
     one = build(find=refusing(DINOV3, error=error), fallback_open=True)
-    assert one.embedder.info.weights == DINOV2
+    assert one.info.weights == DINOV2
     assert one.notices == (f"Model '{DINOV3}' is refused; using {DINOV2} instead",)
     two = build(find=refusing(DINOV3, DINOV2, error=error), fallback_open=True)
-    assert two.embedder.info.name == "histogram"
+    assert two.info.name == "histogram"
     assert two.notices[1] == f"Model '{DINOV2}' is refused; using the built-in histogram embedder instead"
     assert len(two.notices) == 2
 
@@ -164,9 +164,9 @@ def test_the_chain_is_walked_only_when_it_is_asked_for(error: type[ModelError]) 
 def test_the_chain_starts_where_the_user_does() -> None:
     assert build(fallback_open=True).notices == ()
     last = build(find=refusing(DINOV2), fallback_open=True, dinov3=DINOV2)
-    assert (last.embedder.info.name, len(last.notices)) == ("histogram", 1)
+    assert (last.info.name, len(last.notices)) == ("histogram", 1)
     clip = build(find=refusing("openai/clip-vit-base-patch32"), fallback_open=True, embedder="clip")
-    assert (clip.embedder.info.name, len(clip.notices)) == ("histogram", 1)
+    assert (clip.info.name, len(clip.notices)) == ("histogram", 1)
 
 
 @pytest.mark.usefixtures("_own_for_hub_models")
@@ -176,7 +176,7 @@ def test_damaged_weights_are_never_replaced() -> None:
 
 
 def test_a_users_own_class_gets_the_same_request() -> None:
-    own = build(embedder="test_embedder_factory:Own", embed_model="mine", crop_pad=0.3, crop_size="64x32").embedder
+    own = build(embedder="test_embedder_factory:Own", embed_model="mine", crop_pad=0.3, crop_size="64x32")
     assert type(own).__name__ == "Own"
     request = own.request  # type: ignore[attr-defined]
     assert (request.model, request.pad, request.size, request.square) == ("mine", 0.3, (64, 32), None)

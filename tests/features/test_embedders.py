@@ -39,7 +39,7 @@ def build(case: tuple[str, str | None], checkpoints: Path, *, precision: str = "
         embed_batch=batch,
         crop_size="64x32" if name == "osnet" else None,
     )
-    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch")).embedder
+    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch"))
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case[1] or case[0])

@@ -14,7 +14,7 @@ from mot_dinov3.models.devices import DeviceConfig
 
 @pytest.fixture
 def histogram() -> Embedder:
-    return build_embedder(EmbedderConfig(embedder="histogram"), device=DeviceConfig()).embedder
+    return build_embedder(EmbedderConfig(embedder="histogram"), device=DeviceConfig())
 
 
 def person(top: tuple[int, int, int], bottom: tuple[int, int, int], *, background: int = 90) -> np.ndarray:

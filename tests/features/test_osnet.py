@@ -20,7 +20,7 @@ Tensors = Callable[..., dict[str, Any]]
 
 def build(model: Path, *, precision: str = "fp32", **options: Any) -> Embedder:
     config = EmbedderConfig(embedder="osnet", embed_model=str(model), **options)
-    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch")).embedder
+    return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch"))
 
 
 def pictures(count: int) -> list[np.ndarray]:

@@ -22,7 +22,7 @@ CLIP_MEAN, CLIP_STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0
 
 def build(name: str, folder: Path, **options: Any) -> Embedder:
     config = EmbedderConfig(embedder=name, embed_model=str(folder), **options)
-    return build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch")).embedder
+    return build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch"))
 
 
 def noise(height: int, width: int) -> np.ndarray:

@@ -25,7 +25,7 @@ def test_the_built_in_embedder_tells_colours_apart(tmp_path: Path) -> None:
     for name, colour in (("red", (0, 0, 250)), ("blue", (250, 0, 0))):
         for number in range(3):
             write_picture(tmp_path / name / f"{name}_{number}.png", colour, (80 + number, 32))
-    embedder = build_embedder(EmbedderConfig(embedder="histogram"), device=DeviceConfig(device="cpu")).embedder
+    embedder = build_embedder(EmbedderConfig(embedder="histogram"), device=DeviceConfig(device="cpu"))
     known = load_gallery(tmp_path, embedder)
     alike = known.embedding @ known.embedding.T
     same = known.owner[:, None] == known.owner

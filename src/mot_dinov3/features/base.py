@@ -51,6 +51,9 @@ class Embedder(Protocol):
         return
 
 
+MEMBERS = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
+
+
 @dataclasses.dataclass(frozen=True)
 class EmbedderRequest:
     """All that an embedder is built from: the only argument of its constructor, also of a user's own class.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.features.loading import LoadedNetwork, open_folder
 from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
+
+if TYPE_CHECKING:
+    import torch
 
 FAMILIES = ("clip", "clip_vision_model")
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -37,7 +41,7 @@ class ClipEmbedder(CropEmbedder):
 def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
     import transformers  # seconds: only once the model is known to be available, and only where it must be loaded
 
-    from mot_dinov3.features.vision_networks import ImageEmbeds
+    from mot_dinov3.features.vision_networks import Reduced
 
     whole = read_config(folder, request.model, FAMILIES)
     config = whole
@@ -47,4 +51,11 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
     network = load_weights(transformers.CLIPVisionModelWithProjection, config, folder, request.model)
     preprocessing = read_preprocessing(folder, side=int(config.image_size), mean=MEAN, std=STD)
     preprocessing = preprocessing.resized(request.size, int(config.patch_size))
-    return LoadedNetwork(ImageEmbeds(network), preprocessing, whole.model_type)
+    return LoadedNetwork(Reduced(network, _projected), preprocessing, whole.model_type)
+
+
+def _projected(network: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the projected embeddings; position embeddings are interpolated where the input's size needs it."""
+    side = network.config.image_size
+    other = tuple(pixels.shape[2:]) != (side, side)
+    return network(pixel_values=pixels, interpolate_pos_encoding=other).image_embeds

@@ -18,7 +18,7 @@ from mot_dinov3.core.errors import (
 )
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_members, check_name, resolve
-from mot_dinov3.features.base import Embedder, EmbedderRequest, parse_size
+from mot_dinov3.features.base import MEMBERS, Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class EmbedderConfig(StageConfig):
-    """What the objects look like."""
+    """Options of the embedder."""
 
     group = "embedder"
 
@@ -93,35 +93,18 @@ class EmbedderConfig(StageConfig):
         return named or DEFAULT_MODELS.get(self.embedder, "")
 
 
-@dataclasses.dataclass(frozen=True)
-class BuiltEmbedder:
-    """An embedder, and how it came to be the one.
-
-    Attributes:
-        embedder: Ready to use.
-        notices: One line for each step of the fallback chain that was taken.
-    """
-
-    embedder: Embedder
-    notices: tuple[str, ...] = ()
-
-
-def build_embedder(
-    config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate
-) -> BuiltEmbedder:
-    """Load the embedder that `config` names.
-
-    A user's own class is constructed like ours, with an `EmbedderRequest` as its only argument.
+def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate) -> Embedder:
+    """Load the embedder that `config` names, or a user's own class; its notices tell of fallbacks taken.
 
     Args:
-        config: Which embedder and model, and how to cut the crops.
-        device: Where to run.
-        find: Finds a model's folder, fetching it where it is not local.
+        config: Embedder, model, and cropping.
+        device: Device of the model.
+        find: Finds a model's folder, downloading it where it is not local.
 
     Raises:
         UnknownNameError: No such embedder.
         UsageError: A user's own class cannot be imported or is no embedder; the device does not exist here.
-        ModelError: The model cannot be had or does not fit, and `fallback_open` is off or of no help.
+        ModelError: The model is not available or does not fit, and `fallback_open` is off or of no help.
     """
     steps = [(config.embedder, _dino_place(config) if config.embedder == "dino" else config.model())]
     if config.fallback_open and config.embedder in DEFAULT_MODELS:
@@ -132,7 +115,8 @@ def build_embedder(
     for (name, model), following in zip(steps, [*steps[1:], None]):
         try:
             embedder = _construct(name, model, config, device, find)
-            return BuiltEmbedder(embedder, (*notices, *getattr(embedder, "notices", ())))
+            embedder.notices = (*notices, *getattr(embedder, "notices", ()))
+            return embedder
         except (GatedModelError, UnsupportedModelError, UnreachableModelError) as error:
             if following is None:
                 raise
@@ -144,7 +128,6 @@ def build_embedder(
 def _construct(
     name: str, model: str, config: EmbedderConfig, device: DeviceConfig, find: Callable[[str], Path]
 ) -> Embedder:
-    kind = resolve("embedder", EMBEDDERS, name)
     request = EmbedderRequest(
         model=model,
         device=device,
@@ -155,9 +138,8 @@ def _construct(
         batch=config.embed_batch,
         locate=find,
     )
-    embedder = kind(request)
-    wanted = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
-    check_members("embedder", name, embedder, wanted, base="mot_dinov3.features.base.Embedder")
+    embedder: Embedder = resolve("embedder", EMBEDDERS, name)(request)
+    check_members("embedder", name, embedder, MEMBERS, base="mot_dinov3.features.base.Embedder")
     return embedder
 
 

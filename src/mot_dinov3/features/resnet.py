@@ -35,9 +35,10 @@ class ResnetEmbedder(CropEmbedder):
 def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
     import transformers  # seconds: only once the model is known to be available, and only where it must be loaded
 
-    from mot_dinov3.features.vision_networks import Pooled
+    from mot_dinov3.features.vision_networks import Reduced
 
     config = read_config(folder, request.model, ("resnet",))
     network = load_weights(transformers.ResNetModel, config, folder, request.model)
     preprocessing = read_preprocessing(folder, side=SIDE).resized(request.size)
-    return LoadedNetwork(Pooled(network), preprocessing, config.model_type, channels_last=True)
+    module = Reduced(network, lambda network, pixels: network(pixel_values=pixels).pooler_output.flatten(1))
+    return LoadedNetwork(module, preprocessing, config.model_type, channels_last=True)

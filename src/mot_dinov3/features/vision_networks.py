@@ -6,6 +6,7 @@ Imports torch: only what loads a network imports this.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +20,22 @@ from mot_dinov3.models.pretrained import load_weights, read_config, read_preproc
 PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
 
 
-class TokenPooling(torch.nn.Module):
-    """Reduces a network's tokens, ordered CLS, registers, patches, to one vector.
+class Reduced(torch.nn.Module):
+    """Reduces the outputs of a transformers network to one vector per image.
 
     Args:
-        network: Gives ``last_hidden_state`` of shape ``(n, 1 + registers + patches, d)``.
-        pooling: ``cls`` or ``mean``, the latter of the patch tokens alone.
-        registers: Number of register tokens. (A ConvNeXt has none; its CLS token is its pooled map.)
+        network: The network.
+        reduce: Returns ``(n, d)`` for the network and ``(n, 3, h, w)`` images.
     """
 
-    def __init__(self, network: Any, pooling: str, *, registers: int) -> None:
+    def __init__(self, network: Any, reduce: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
         self.network = network
-        self._mean = pooling == "mean"
-        self._first_patch = 1 + registers
+        self._reduce = reduce
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return ``(n, d)`` for ``(n, 3, h, w)``."""
-        tokens: torch.Tensor = self.network(pixel_values=pixels).last_hidden_state
-        return tokens[:, self._first_patch :].float().mean(1) if self._mean else tokens[:, 0]
-
-
-class ImageEmbeds(torch.nn.Module):
-    """Picks the projected embedding; position embeddings are interpolated where the input's size asks for it."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
-        side = self.network.config.image_size
-        other = tuple(pixels.shape[2:]) != (side, side)
-        return self.network(pixel_values=pixels, interpolate_pos_encoding=other).image_embeds
-
-
-class Pooled(torch.nn.Module):
-    """Picks the pooled features."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return ``(n, d)`` for ``(n, 3, h, w)``."""
-        return self.network(pixel_values=pixels).pooler_output.flatten(1)
+        return self._reduce(self.network, pixels)
 
 
 @dataclasses.dataclass(frozen=True)

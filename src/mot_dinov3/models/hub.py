@@ -9,9 +9,11 @@ import dataclasses
 import logging
 import os
 import re
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import (
     FormatError,
     GatedModelError,
@@ -34,11 +36,11 @@ PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addre
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """What to do without a model, in the words of the option that names it.
+    """Remedies for a missing model, in the words of the option that names it.
 
     Attributes:
         another: Names a model that anybody may fetch.
-        local: How to give a folder, or to do without; may have several lines.
+        local: Ways to give a folder, or to do without; may have several lines.
     """
 
     another: str
@@ -58,26 +60,26 @@ log = logging.getLogger(__name__)
 
 
 class HubClient(Protocol):
-    """What is asked of the hub; each method raises huggingface_hub's own errors."""
+    """Requests to the hub; each method raises huggingface_hub's own errors."""
 
+    @abstractmethod
     def cached(self, repo: str, revision: str | None) -> Path:
         """Return the folder of a cached snapshot, complete or not, without any network."""
-        ...
 
+    @abstractmethod
     def files(self, repo: str, revision: str | None) -> list[str]:
         """Return the names of a repository's files: one small request."""
-        ...
 
+    @abstractmethod
     def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
         """Fetch the named files and return their folder."""
-        ...
 
 
-class HuggingFaceHub:
+class HuggingFaceHub(HubClient):
     """The real hub, through huggingface_hub."""
 
+    @override
     def cached(self, repo: str, revision: str | None) -> Path:
-        """Return the folder of a cached snapshot, complete or not, without any network."""
         import huggingface_hub
 
         folder = huggingface_hub.snapshot_download(
@@ -85,16 +87,16 @@ class HuggingFaceHub:
         )
         return Path(folder)
 
+    @override
     def files(self, repo: str, revision: str | None) -> list[str]:
-        """Return the names of a repository's files: one small request."""
         import huggingface_hub
 
         api = huggingface_hub.HfApi(token=token())
         info = within(PROBE_SECONDS, lambda: api.model_info(repo, revision=revision, timeout=REQUEST_SECONDS))
         return [file.rfilename for file in info.siblings or []]
 
+    @override
     def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
-        """Fetch the named files and return their folder."""
         import huggingface_hub
 
         folder = huggingface_hub.snapshot_download(
@@ -109,7 +111,7 @@ def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBE
     Args:
         model: A folder, its name in ``models/``, or a hub id with an optional revision, ``org/name@revision``.
         client: The hub; a test passes its own.
-        advice: What errors recommend.
+        advice: Remedies of errors.
 
     Raises:
         GatedModelError: Its licence must be accepted first, or the token is refused.

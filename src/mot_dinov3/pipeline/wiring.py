@@ -165,13 +165,13 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
         check=functools.partial(check_regions, regions),
     )
     try:
-        built = build_embedder(config.embedder, device=config.device)
-        _warm_up(built.embedder)
+        embedder = build_embedder(config.embedder, device=config.device)
+        _warm_up(embedder)
         if journal is not None:
-            journal.check_same("models", model_facts(opened.detector.info, built.embedder.info))
-        gallery = _gallery(config, built.embedder)
-        notices = (*opened.notices, *built.notices, *(() if gallery is None else gallery.notices))
-        stages = _stages(config, opened.source, opened.detector, built.embedder)
+            journal.check_same("models", model_facts(opened.detector.info, embedder.info))
+        gallery = _gallery(config, embedder)
+        notices = (*opened.notices, *embedder.notices, *(() if gallery is None else gallery.notices))
+        stages = _stages(config, opened.source, opened.detector, embedder)
         stages = dataclasses.replace(stages, gallery=gallery, journal=journal, check_end=opened.check_end)
         makes = SinkFactory(
             config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions

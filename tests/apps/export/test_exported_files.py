@@ -46,7 +46,7 @@ def run(weights: Path | str, folder: Path, **options: Any) -> ExportResult:
 
 def load(path: Path, **options: Any) -> Embedder:
     config = EmbedderConfig(embedder="osnet", embed_model=str(path), crop_pad=0.0, **options)
-    return build_embedder(config, device=DeviceConfig("auto", precision="fp32", accel="torch")).embedder
+    return build_embedder(config, device=DeviceConfig("auto", precision="fp32", accel="torch"))
 
 
 def cosines(one: Embedder, other: Embedder) -> np.ndarray:

@@ -127,7 +127,7 @@ def _load(config: ExportConfig) -> _Network:
     if model and embedder == "osnet":
         model = find_reid_weights(model, Path(config.models_dir))
     device = DeviceConfig(device=config.device, precision="fp32", accel="torch", trust_weights=config.trust_weights)
-    built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device).embedder
+    built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device)
     extractor = getattr(built, "extractor", None)
     runtime = extractor.runtime if isinstance(extractor, NetworkExtractor) else None
     kind = str(built.info.details.get("kind", built.info.name))
@@ -203,7 +203,7 @@ def _cosine_error(name: str, path: Path, network: _Network) -> float:
     where = source.device if name in ("torchscript", "engine") else "auto"
     # Our own archive may contain operators (of a mobile CPU) that are not accepted in untrusted ones.
     device = DeviceConfig(device=where, precision="fp32", accel="torch", trust_weights=True)
-    rows = build_embedder(config, device=device).embedder.embed_images(network.images)
+    rows = build_embedder(config, device=device).embed_images(network.images)
     if rows.shape != network.rows.shape:
         raise ModelError(f"format '{name}' gives embeddings of length {rows.shape[1]}, not {network.rows.shape[1]}")
     return max(float(1 - np.einsum("nd,nd->n", rows, network.rows, dtype=np.float64).min()), 0.0)

@@ -20,7 +20,7 @@ from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.features.factory import BuiltEmbedder, EmbedderConfig, build_embedder
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
@@ -201,12 +201,12 @@ class GalleryRun:
         # Gallery images are used whole, so crops are cut without a margin (measured: 53 against 38 % correct names).
         model = None if inputs.reid_weights is None else find_reid_weights(inputs.reid_weights, Path(inputs.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
-        built = self._embedder(chosen)
-        known = load_gallery(root, built.embedder)
-        self.notices += [*built.notices, *known.notices]
-        return built.embedder, Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
+        embedder = self._embedder(chosen)
+        known = load_gallery(root, embedder)
+        self.notices += [*embedder.notices, *known.notices]
+        return embedder, Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
 
-    def _embedder(self, chosen: EmbedderConfig) -> BuiltEmbedder:
+    def _embedder(self, chosen: EmbedderConfig) -> Embedder:
         """Build the embedder; where half precision is not available, use full precision with a notice."""
         inputs = self.config.inputs
         device = DeviceConfig(device=inputs.device, trust_weights=inputs.trust_weights)
@@ -214,9 +214,9 @@ class GalleryRun:
             try:
                 return build_embedder(chosen, device=dataclasses.replace(device, precision="fp16"))
             except UsageError as error:
-                built = build_embedder(chosen, device=device)  # raises the same where precision is not the reason
+                embedder = build_embedder(chosen, device=device)  # raises the same where precision is not the reason
                 self.notices.append(f"--half is ignored: {error.message}")
-                return built
+                return embedder
         return build_embedder(chosen, device=device)
 
     def _count_frames(self) -> int:

@@ -229,7 +229,7 @@ def _embedder(studio: Studio, request: Request) -> Callable[[], Embedder]:
     if name not in EMBEDDERS:  # a plug-in is code: a page must not name one
         raise unknown_name("embedder", name, EMBEDDERS)
     config = EmbedderConfig(embedder=name, embed_model=_model(studio, request.text("model", "").strip()))
-    return lambda: studio.models.get(config, lambda: build_embedder(config, device=studio.options.device).embedder)
+    return lambda: studio.models.get(config, lambda: build_embedder(config, device=studio.options.device))
 
 
 def _model(studio: Studio, text: str) -> str | None:
