@@ -17,14 +17,7 @@ import mot_dinov3
 from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.motion import MotionConfig
-from mot_dinov3.features.factory import EmbedderConfig
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.pipeline.config import DetectionIntervalConfig, TrackConfig, TrackerChoice, track_config
-from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
-from mot_dinov3.video import SourceConfig
+from mot_dinov3.pipeline.config import FrameLoopConfig, TrackConfig, track_config
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
@@ -38,19 +31,9 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkOptions:
+class BenchmarkOptions(FrameLoopConfig):
     """The options of `track` that `benchmark` takes."""
 
-    source: SourceConfig
-    detector: DetectorConfig
-    interval: DetectionIntervalConfig
-    motion: MotionConfig
-    device: DeviceConfig
-    embedder: EmbedderConfig
-    scheduler: SchedulerConfig
-    choice: TrackerChoice
-    tracker: TrackerConfig
-    hybrid: HybridConfig
     draw: DrawConfig
 
 

@@ -55,8 +55,8 @@ class DetectionIntervalConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrackConfig:
-    """All that the main job needs to know, one part per stage."""
+class FrameLoopConfig:
+    """Configurations of the stages of the frame loop."""
 
     source: SourceConfig
     detector: DetectorConfig
@@ -68,6 +68,12 @@ class TrackConfig:
     choice: TrackerChoice
     tracker: TrackerConfig
     hybrid: HybridConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackConfig(FrameLoopConfig):
+    """All options of tracking, one part per stage."""
+
     gallery: GalleryConfig
     linked: LinkChoice
     linking: LinkConfig

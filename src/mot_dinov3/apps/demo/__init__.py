@@ -1,6 +1,6 @@
 """The demo's clip with ground truth: people cut out of photographs walk through a street."""
 
-from mot_dinov3.apps.demo.clip import (
+from mot_dinov3.apps.demo.street_clip import (
     FPS,
     LENGTH,
     MIN_VISIBLE,

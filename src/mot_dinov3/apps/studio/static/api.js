@@ -1,4 +1,4 @@
-// Talking to the server: every failure becomes an Error that says what to do.
+// Requests to the server: every failure becomes an Error with a remedy.
 
 export class ApiError extends Error {
   constructor(message, remedy, status) {
@@ -36,7 +36,7 @@ export async function post(path, values = {}) {
   return answer(await reach(path, options));
 }
 
-export async function picture(path, values) {
+export async function image(path, values) {
   const response = await reach(address(path, values));
   if (!response.ok) await answer(response);
   const bitmap = await createImageBitmap(await response.blob());

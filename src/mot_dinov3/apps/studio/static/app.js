@@ -1,4 +1,4 @@
-// The page: what is open, which tool is used, and the keys they share.
+// The page: open files, the selected tool, and keyboard shortcuts.
 import { get } from "./api.js";
 import { Gallery } from "./gallery.js";
 import { Keypoints } from "./keypoints.js";
@@ -39,7 +39,7 @@ class Studio {
     document.body.dataset.ready = "yes";
   }
 
-  // A job that an earlier page started: go on showing it.
+  // A job that an earlier page started: continue to show it.
   resume(job) {
     attempt(async () => {
       await watch(job);
@@ -47,7 +47,7 @@ class Studio {
     });
   }
 
-  // -- what is open ------------------------------------------------------------------------------------------------
+  // -- open files -----------------------------------------------------------------------------------------------------
 
   remember(changes = {}) {
     Object.assign(this.state, changes);
@@ -107,7 +107,7 @@ class Studio {
     $("#hint").replaceChildren(...marked(text));
   }
 
-  // -- player ------------------------------------------------------------------------------------------------------
+  // -- player ---------------------------------------------------------------------------------------------------------
 
   wire() {
     const { player, view } = this;
@@ -144,7 +144,7 @@ class Studio {
     });
     player.addEventListener("failed", (event) => attempt(() => Promise.reject(event.detail)));
     document.addEventListener("keydown", (event) => this.key(event));
-    // A clicked button lets go of the keys, so that Enter and space mean what they always mean.
+    // A clicked button loses the focus, so that Enter and space keep their meaning.
     for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", () => document.activeElement?.blur());
     document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
   }

@@ -1,4 +1,4 @@
-// A box to draw and adjust: whole source pixels, half-open, always within the picture.
+// A box to draw and adjust: whole source pixels, half-open, always within the image.
 
 const HANDLES = [[0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1], [0.5, 1], [0, 1], [0, 0.5]];
 const CURSORS = ["nwse-resize", "ns-resize", "nesw-resize", "ew-resize", "nwse-resize", "ns-resize", "nesw-resize", "ew-resize"];

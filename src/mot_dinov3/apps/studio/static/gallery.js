@@ -1,4 +1,4 @@
-// The gallery builder: who is it, draw a box, save.
+// The gallery editor: choose an identity, draw a box, save.
 import { address, get, post } from "./api.js";
 import { BoxTool } from "./box.js";
 import { $, attempt, colorOf, el, toast, watch } from "./ui.js";
@@ -31,7 +31,7 @@ export class Gallery {
     return this.studio.state.gallery;
   }
 
-  // -- what is there -----------------------------------------------------------------------------------------------
+  // -- state ----------------------------------------------------------------------------------------------------------
 
   async opened() {
     this.boxes = [];
@@ -70,7 +70,7 @@ export class Gallery {
     this.studio.view.redraw();
   }
 
-  // What the server says of the gallery, with the names that have no crop yet: those live in this tab only.
+  // The gallery of the server, with the names that have no crop yet: those exist in this tab only.
   take_over(overview) {
     const known = new Set(overview.identities.map((one) => one.name));
     const waiting = this.waiting().filter((name) => !known.has(name));
@@ -89,7 +89,7 @@ export class Gallery {
     return colorOf(this.identities.findIndex((one) => one.name === name));
   }
 
-  // -- what a person does ------------------------------------------------------------------------------------------
+  // -- actions --------------------------------------------------------------------------------------------------------
 
   add(name) {
     if (!name) return;
@@ -175,7 +175,7 @@ export class Gallery {
     });
   }
 
-  // -- what is shown -----------------------------------------------------------------------------------------------
+  // -- display --------------------------------------------------------------------------------------------------------
 
   // Why a crop cannot be saved; empty where it can.
   blocked() {

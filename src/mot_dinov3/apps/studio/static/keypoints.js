@@ -1,12 +1,12 @@
-// Labelling points and outlines, following them through the video, correcting.
+// Labelling points and outlines, tracking them through the video, and correcting.
 import { get, post } from "./api.js";
 import { LabelTool, rounded } from "./labelling.js";
 import { drawOutline, drawPoint, trace } from "./marks.js";
 import { Strip } from "./strip.js";
 import { $, attempt, colorOf, el, toast, watch } from "./ui.js";
 
-const FIRST = "animal"; // the instance there is before anybody names one
-const NAMED = 14; // up to so many points of a frame carry their names
+const FIRST = "animal"; // name of the instance until the user names one
+const NAMED = 14; // points of a frame up to which their names are displayed
 const UNDO = 100;
 
 export class Keypoints {
@@ -44,7 +44,7 @@ export class Keypoints {
     this.shown = { frame: -1, items: [], revision: "" }; // as the server has it
     this.drafts = new Map(); // frame → {items, revision}: changed, not saved yet
     this.history = [];
-    [this.instances, this.names, this.extra] = [[], [], []]; // named here, not in a file yet
+    [this.instances, this.names, this.extra] = [[], [], []]; // named in this tab, not in a file yet
     [this.instance, this.name, this.chosen] = ["", "", null];
   }
 
@@ -56,7 +56,7 @@ export class Keypoints {
     return { video: this.studio.state.video, folder: this.studio.state.results || "", ...more };
   }
 
-  // -- what is there -----------------------------------------------------------------------------------------------
+  // -- state ----------------------------------------------------------------------------------------------------------
 
   async opened() {
     this.reset();
@@ -82,8 +82,8 @@ export class Keypoints {
     this.overview = overview;
     if (!this.allInstances().includes(this.instance)) this.instance = this.allInstances()[0] ?? "";
     if (!this.allNames().includes(this.name)) this.name = this.allNames()[0] ?? "";
-    for (const notice of overview.notices) if (!this.told?.has(notice)) toast(notice);
-    this.told = new Set(overview.notices);
+    for (const notice of overview.notices) if (!this.shownNotices?.has(notice)) toast(notice);
+    this.shownNotices = new Set(overview.notices);
   }
 
   async frame() {
@@ -103,7 +103,7 @@ export class Keypoints {
     this.refresh();
   }
 
-  // While the video plays, the points follow as fast as the server tells them.
+  // During playback, the points are updated as fast as the server sends them.
   async peek() {
     if (this.peeking) return;
     this.peeking = true;
@@ -112,7 +112,7 @@ export class Keypoints {
       this.shown = await get("/api/keypoints/frame", this.values({ n }));
       this.studio.view.redraw();
     } catch {
-      // the next frame will do
+      // the next frame shows them
     } finally {
       this.peeking = false;
     }
@@ -130,7 +130,7 @@ export class Keypoints {
     return [...new Set([...this.overview.names, ...this.names])];
   }
 
-  // -- changing a frame --------------------------------------------------------------------------------------------
+  // -- changing a frame -----------------------------------------------------------------------------------------------
 
   remember() {
     this.history = [...this.history.slice(-UNDO), JSON.stringify(this.items())];
@@ -149,7 +149,7 @@ export class Keypoints {
     this.refresh();
   }
 
-  // Set the current point of the current instance at a place; go on to the next one that is missing.
+  // Set the current point of the current instance; select the next missing one.
   set(place) {
     if (this.shown.frame !== this.studio.player.shown) return;
     if (!this.name) {
@@ -187,7 +187,7 @@ export class Keypoints {
     this.choose(made);
   }
 
-  // A dragged item becomes a person's: returns the one that took its place.
+  // A dragged item becomes a label of a person: returns the item that replaces it.
   moved(item, points) {
     const made = { ...item, points, source: "human" };
     const items = this.items().map((one) => (one === item ? made : one));
@@ -281,7 +281,7 @@ export class Keypoints {
       const { job } = await post("/api/keypoints/run", values);
       $("#follow").disabled = true;
       try {
-        this.told_(await watch(job, { onCancelled: (result) => this.told_(result) }));
+        this.showResult(await watch(job, { onCancelled: (result) => this.showResult(result) }));
       } finally {
         $("#follow").disabled = false;
         await this.load();
@@ -289,12 +289,12 @@ export class Keypoints {
     });
   }
 
-  told_(result) {
+  showResult(result) {
     if (!result) return;
     $("#follow-result").replaceChildren(...result.summary.filter((line) => !line.startsWith("files")).map((line) => el("div.mono", {}, line)));
   }
 
-  // -- what is shown -----------------------------------------------------------------------------------------------
+  // -- display --------------------------------------------------------------------------------------------------------
 
   hint() {
     if (!this.studio.player.info) return "First, **choose a video**.";
@@ -346,7 +346,7 @@ export class Keypoints {
     this.studio.view.redraw();
   }
 
-  // The other side of what is named one-sidedly.
+  // The opposite side of a name with left or right.
   suggested() {
     const names = this.allNames();
     const swapped = names.map((name) => name.replace(/left|Left|LEFT|L$|^l_|_l$/, (side) => ({ left: "right", Left: "Right", LEFT: "RIGHT", L: "R", l_: "r_", _l: "_r" })[side]));
@@ -364,17 +364,17 @@ export class Keypoints {
     this.studio.player.go(frame);
   }
 
-  look(item) {
+  style(item) {
     return { color: this.color(item.instance), chosen: item === this.chosen, over: item === this.tool.over };
   }
 
   draw(context, view) {
     if (this.shown.frame !== this.studio.player.shown && !this.studio.player.playing) return;
     const items = this.items();
-    for (const item of items) if (item.kind === "polygon") drawOutline(context, view, item, this.look(item));
+    for (const item of items) if (item.kind === "polygon") drawOutline(context, view, item, this.style(item));
     const points = items.filter((item) => item.kind === "point" && item.points.length);
     const naming = points.length <= NAMED || view.scale > 3;
-    for (const item of points) drawPoint(context, view, item, { ...this.look(item), naming });
+    for (const item of points) drawPoint(context, view, item, { ...this.style(item), naming });
     const { open } = this.tool;
     if (open.length) {
       const ends = view.pointer ? [...open, [view.pointer.x, view.pointer.y]] : open;

@@ -1,4 +1,4 @@
-// Setting, moving and outlining with the mouse: changes a frame's items through a sheet, knows nothing of files.
+// Placing, moving and outlining with the mouse: edits the items of a frame through a sheet, without file access.
 
 const CLOSE = 12; // screen pixels from the first corner that close an outline
 
@@ -8,7 +8,7 @@ export class LabelTool {
     Object.assign(this, { view, sheet, mode: "point", open: [], drag: null, over: null });
   }
 
-  // What is under a place: a point, a corner or an outline, the nearest first.
+  // The items at a position: a point, a corner or an outline, the nearest first.
   at(place) {
     let best = null;
     let nearest = this.view.reach * 1.3;

@@ -1,4 +1,4 @@
-// How points and outlines look: a person's with a white ring or a full line, tracked ones dark or dashed.
+// Style of points and outlines: labelled ones with a white ring or a full line, tracked ones dark or dashed.
 import { tag } from "./view.js";
 
 export function drawOutline(context, view, item, { color, chosen, over }) {

@@ -1,7 +1,7 @@
-// A video's frames: shown as they come, fetched ahead, the last ones kept.
-import { get, picture } from "./api.js";
+// The frames of a video: displayed as they arrive, prefetched, and cached.
+import { get, image } from "./api.js";
 
-const KEPT_PIXELS = 80_000_000; // of pictures in memory: 320 MB
+const MAX_PIXELS = 80_000_000; // of cached images: 320 MB
 const AHEAD = 6;
 
 export class Player extends EventTarget {
@@ -15,7 +15,7 @@ export class Player extends EventTarget {
     this.stop?.();
     for (const held of this.held?.values() ?? []) held.then((p) => p.bitmap.close(), () => {});
     this.info = null;
-    this.held = new Map(); // frame → promise of a picture, the oldest first
+    this.held = new Map(); // frame → promise of an image, the oldest first
     [this.wanted, this.shown, this.direction, this.time] = [0, -1, 1, 0];
     this.pumping = this.playing = false;
   }
@@ -31,7 +31,7 @@ export class Player extends EventTarget {
     return info;
   }
 
-  // The server is still reading the file's table of frames: ask until it knows them all.
+  // The server is still indexing the frames: poll until the index is complete.
   async learn(info) {
     while (this.info === info && !info.complete) {
       await new Promise((resolve) => setTimeout(resolve, 400));
@@ -63,11 +63,11 @@ export class Player extends EventTarget {
     let found = this.held.get(frame);
     this.held.delete(frame);
     if (!found) {
-      found = picture("/api/frame", { path: this.info.path, n: frame, v: this.info.stamp });
+      found = image("/api/frame", { path: this.info.path, n: frame, v: this.info.stamp });
       found.catch(() => this.held.delete(frame));
     }
     this.held.set(frame, found);
-    const most = Math.max(8, Math.floor(KEPT_PIXELS / (this.info.width * this.info.height)));
+    const most = Math.max(8, Math.floor(MAX_PIXELS / (this.info.width * this.info.height)));
     for (const [old, one] of this.held) {
       if (this.held.size <= most) break;
       if (old === this.shown || old === this.wanted) continue;
@@ -77,7 +77,7 @@ export class Player extends EventTarget {
     return found;
   }
 
-  // Show the wanted frame; while one is on its way only the newest wish counts.
+  // Show the wanted frame; while one is being loaded only the newest request counts.
   async pump() {
     if (this.pumping || !this.info) return;
     this.pumping = true;

@@ -1,4 +1,4 @@
-// Click a place: how alike is everything else?
+// Similarity of every patch to a clicked one.
 import { post } from "./api.js";
 import { $, attempt, el, watch } from "./ui.js";
 import { tag } from "./view.js";
@@ -36,7 +36,7 @@ export class Similarity {
     if (this.asked && $("#similar-follow").checked && !this.studio.player.playing && this.found?.frame !== this.studio.player.shown) this.compare();
   }
 
-  // Ask for the map of the frame that is shown; only the newest wish counts.
+  // Request the map of the displayed frame; only the newest request counts.
   async compare() {
     if (!this.asked) return;
     const wish = ++this.wish;
@@ -135,7 +135,7 @@ export class Similarity {
   }
 }
 
-// The map as a small picture, a pixel a cell, in the colours of Turbo.
+// The map as a small image, one pixel per cell, in the colours of Turbo.
 function painted(heights, { shape: [rows, columns], low, high }) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [columns, rows];

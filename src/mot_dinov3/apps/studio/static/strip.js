@@ -1,4 +1,4 @@
-// Score and state of keypoints over time, under the picture: a row each, click to go there.
+// Score and state of keypoints over time, below the image: one row each; a click goes to the frame.
 
 const ROW = 15;
 const LEFT = 118; // pixels for names

@@ -29,7 +29,7 @@ export function toast(text, { bad = false } = {}) {
   setTimeout(() => shown.remove(), bad ? 9000 : 4000);
 }
 
-// Run something a person asked for; whatever goes wrong is said, in one place.
+// Run an action of the user; every error is displayed, in one place.
 export async function attempt(work) {
   try {
     return await work();
@@ -44,7 +44,7 @@ export async function attempt(work) {
 export const COLORS = ["#4cc2ff", "#ffb84c", "#5fd38a", "#ff7eb6", "#b79cff", "#ffe14c", "#4ce0d2", "#ff8a5c", "#9fd356"];
 export const colorOf = (index) => COLORS[((index % COLORS.length) + COLORS.length) % COLORS.length];
 
-// -- jobs ---------------------------------------------------------------------------------------------------------
+// -- jobs -------------------------------------------------------------------------------------------------------------
 
 const watched = new Map();
 
@@ -81,7 +81,7 @@ async function follow(job, onCancelled) {
   return job.result;
 }
 
-// -- the file chooser ---------------------------------------------------------------------------------------------
+// -- the file chooser -------------------------------------------------------------------------------------------------
 
 const TITLES = {
   video: "Choose a video, or a folder of images",
@@ -90,7 +90,7 @@ const TITLES = {
   tracks: "Choose a tracked.json",
 };
 
-// Let a person choose; resolves to a path, "" for none, or null where it was cancelled.
+// Let the user choose; resolves to a path, "" for none, or null where it was cancelled.
 export function choose(kind, start) {
   const dialog = $("#chooser");
   const [list, path, folder] = [$("#chooser-list"), $("#chooser-path"), $("#chooser-folder")];

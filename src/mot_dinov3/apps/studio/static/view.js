@@ -1,7 +1,7 @@
-// The picture and everything drawn over it. Places are in source pixels: pixel i covers [i, i + 1).
+// The image and everything drawn over it. Positions are in source pixels: pixel i covers [i, i + 1).
 
-const MOST = 40; // screen pixels a source pixel may become
-const GRAB = 9; // screen pixels around something that count as on it
+const MAX_ZOOM = 40; // screen pixels per source pixel
+const GRAB = 9; // screen pixels around an item that count as on it
 
 export class View {
   constructor(canvas) {
@@ -19,7 +19,7 @@ export class View {
     this.listen();
   }
 
-  // -- from screen to source and back ------------------------------------------------------------------------------
+  // -- from screen to source and back ---------------------------------------------------------------------------------
 
   toSource(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -42,7 +42,7 @@ export class View {
     return x >= 0 && y >= 0 && x < this.size[0] && y < this.size[1];
   }
 
-  // -- what is seen ------------------------------------------------------------------------------------------------
+  // -- visible region -------------------------------------------------------------------------------------------------
 
   show(bitmap, width, height) {
     const other = width !== this.size[0] || height !== this.size[1];
@@ -62,10 +62,10 @@ export class View {
     this.redraw();
   }
 
-  // Zoom so that the source place under a screen place stays where it is.
+  // Zoom so that the source position under a screen position stays fixed.
   zoom(factor, at = { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 }) {
     const smallest = 0.5 * Math.min(this.canvas.clientWidth / this.size[0], this.canvas.clientHeight / this.size[1]);
-    const scale = Math.min(Math.max(this.scale * factor, smallest), MOST);
+    const scale = Math.min(Math.max(this.scale * factor, smallest), MAX_ZOOM);
     this.left = at.x - ((at.x - this.left) * scale) / this.scale;
     this.top = at.y - ((at.y - this.top) * scale) / this.scale;
     this.scale = scale;
@@ -109,7 +109,7 @@ export class View {
     for (const layer of this.layers) layer(context, this);
   }
 
-  // -- mouse -------------------------------------------------------------------------------------------------------
+  // -- mouse ----------------------------------------------------------------------------------------------------------
 
   listen() {
     const { canvas } = this;
@@ -155,7 +155,7 @@ export class View {
   }
 }
 
-// A label on a dark ground, at a screen place.
+// A label on a dark background, at a screen position.
 export function tag(context, text, x, y, color) {
   context.font = "600 12px system-ui, sans-serif";
   const width = context.measureText(text).width + 8;
