@@ -130,7 +130,7 @@ class DetectionStream:
             dumps(found.header)
         except ValueError as error:
             raise FormatError(
-                f"'{self.path}': its header holds a number that is not finite", remedy="write finite numbers only"
+                f"'{self.path}': its header contains a number that is not finite", remedy="write finite numbers only"
             ) from error
         self.video, self.fps_known, self.header = found.video, found.fps_known, found.header
 
