@@ -1,7 +1,7 @@
 """Registries are literal dicts, name → ``"package.module:Class"``, resolved on demand: listing imports nothing.
 
 A user's own class is named as ``package.module:Class``, or by an entry point that its distribution declares in group
-``mot_dinov3.embedder`` (``mot_dinov3.`` and what the registry holds); it is loaded only because it was named.
+``mot_dinov3.embedder`` (``mot_dinov3.`` and the kind that the registry contains); it is loaded only when it is named.
 """
 
 from __future__ import annotations

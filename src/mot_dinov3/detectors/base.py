@@ -75,7 +75,7 @@ class DetectorConfig(StageConfig):
         return "yolo", self.det
 
     def reported(self, backend: str, classes: tuple[int, ...] | None, **more: Any) -> dict[str, Any]:
-        """Return the parameters that files tell of a detector, as `ModelInfo.details`."""
+        """Return the parameters that files report of a detector, as `ModelInfo.details`."""
         kept = None if classes is None else list(classes)
         return {"backend": backend, "classes": kept, "conf_thresh": self.threshold, **more}
 
@@ -96,7 +96,7 @@ class DetectorRequest:
 
     Attributes:
         config: Confidence threshold, input size and classes; `parse_classes` reads these.
-        device: Where to run, not resolved yet: a weight-free detector need not import torch.
+        device: Device to run on, not resolved yet: a weight-free detector need not import torch.
         model: Weights, hub id or file: what follows the detector's name, or its default; empty where there is none.
         motion: Parameters of ``motion``; None for their defaults.
         samples: Images of the source, on which a converted network is checked.
@@ -116,7 +116,7 @@ class Detector(Protocol):
         info: The loaded model.
         names: Class id → class name; empty where unknown.
         notices: Lines for the user: fallbacks taken.
-        header: Top-level keys of det-v1 that precomputed detections hand on.
+        header: Top-level keys of det-v1 that precomputed detections pass on.
         is_recorded: The boxes were made before: finding them again costs nothing and needs no image.
         is_stateful: The boxes of a frame depend on the frames before it, so that each one must be seen.
     """
@@ -133,11 +133,11 @@ class Detector(Protocol):
         """Return the boxes of `frame`: finite, of positive size, highest score first or in recorded order."""
 
     def check_against(self, video: VideoInfo, frames_read: int | None) -> str:
-        """Make sure that precomputed boxes belong to `video`; return a notice, empty where there is nothing to say.
+        """Make sure that precomputed boxes belong to `video`; return a notice, or an empty text.
 
         Args:
             video: The source as opened; its frame count may be a wrong header's, so it is only compared for a notice.
-            frames_read: How many frames the source really has, known when it was read to its end; None before.
+            frames_read: Number of frames of the source, known when it was read to its end; None before.
 
         Raises:
             FormatError: Another image size, or a record beyond the last frame.

@@ -37,7 +37,7 @@ def opened_as_data(*, trust: bool) -> Iterator[None]:
         trust: Open the file even if it is more than data.
 
     Raises:
-        ModelError: This release of the package has no place to hand a checkpoint to.
+        ModelError: This release of the package cannot be given a checkpoint.
     """
     ultralytics_module()
     from ultralytics.nn import tasks

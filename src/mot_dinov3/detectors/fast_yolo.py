@@ -202,7 +202,7 @@ def open_yolo(request: DetectorRequest) -> Detector:
     """Return a YOLO detector, on the fast path where there is one.
 
     Raises:
-        ModelError: Weights that do not exist, cannot be fetched or loaded.
+        ModelError: Weights that do not exist, cannot be downloaded or loaded.
         ConfigError: A class that the model does not know.
         UsageError: The device does not exist here, or has no such precision.
     """

@@ -97,7 +97,7 @@ class MotionDetector(Detector):
 def _background_model(config: MotionConfig) -> Any:
     import cv2
 
-    # Shadows are told apart so that they can be left out; without this they would count as motion.
+    # Shadows are detected so that they can be left out; otherwise they would count as motion.
     if config.motion_method == "knn":
         return cv2.createBackgroundSubtractorKNN(config.motion_history, config.motion_threshold * 16, True)
     return cv2.createBackgroundSubtractorMOG2(config.motion_history, config.motion_threshold, True)
@@ -169,7 +169,7 @@ def objects(mask: BoolArray, blobs: FloatArray, sizes: UsualSizes, min_area: flo
     Args:
         mask: ``(h, w)`` what moves.
         blobs: ``(m, 4)`` boxes around its connected pieces.
-        sizes: What is known of usual sizes.
+        sizes: Usual sizes learned so far.
         min_area: Fewest moving pixels of an object.
     """
     found = []
@@ -261,7 +261,7 @@ def _tight(mask: BoolArray, box: FloatArray) -> list[FloatArray]:
 def scores(mask: BoolArray, boxes: FloatArray, sizes: UsualSizes) -> FloatArray:
     """Return ``(n,)`` scores in 0.3…0.9: how near the size of a box is to the usual one there.
 
-    How well a box is filled, how big it is, and whether there was one in the last frame tell less.
+    How well a box is filled, how big it is, and whether there was one in the last frame predict less.
     """
     score = np.full(len(boxes), _UNSURE, np.float32)
     for row, (x1, y1, x2, y2) in enumerate(boxes.tolist()):

@@ -1,4 +1,4 @@
-"""Detections that were made before, handed out frame by frame."""
+"""Precomputed detections, returned frame by frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_recorded(request: DetectorRequest) -> RecordedDetector:
     """Read the file that the request names as its model.
 
     Raises:
-        FormatError: It breaks its format.
+        FormatError: The file breaks its format.
         ConfigError: See `RecordedDetector`.
     """
     return RecordedDetector(read_recorded(request.model), request.config)
@@ -27,11 +27,11 @@ class RecordedDetector(Detector):
     """Looks frames up by their number.
 
     Args:
-        recorded: What the file holds.
+        recorded: Content of the file.
         config: `conf` filters only when it was given: two-stage association wants scores from 0.1.
 
     Raises:
-        ConfigError: A class name that no detection of the file has, or a file that tells no classes.
+        ConfigError: A class name that no detection of the file has, or a file without classes.
     """
 
     is_recorded = True
@@ -77,7 +77,7 @@ class RecordedDetector(Detector):
                 remedy=remedy,
             )
         if frames_read is None and said.frame_count and video.frame_count and said.frame_count != video.frame_count:
-            return f"'{self.recorded.path}' has {said.frame_count} frames, '{video.path}' of {video.frame_count}"
+            return f"'{self.recorded.path}' has {said.frame_count} frames, '{video.path}' has {video.frame_count}"
         return ""
 
 
@@ -89,7 +89,7 @@ def _classes_of(recorded: RecordedDetections, wanted: str) -> tuple[int, ...] | 
             f"classes '{wanted}': '{recorded.path}' does not contain the class of any detection",
             remedy="leave out --classes",
         )
-    # A file only tells the classes that it has, so that an id it lacks is no mistake: there was nobody to detect.
+    # A file only lists the classes that it has: an id that it lacks is no mistake, there was nothing to detect.
     if all(entry.strip().isdigit() for entry in wanted.split(",") if entry.strip()):
         return parse_classes(wanted, {})
     return parse_classes(wanted, {c: recorded.names.get(c, str(c)) for c in present})

@@ -39,9 +39,9 @@ class RtdetrDetector(Detector):
             model's own.
 
     Raises:
-        ModelError: The model cannot be had or does not fit.
+        ModelError: The model is not available or does not fit.
         ConfigError: A class that the model does not know, or a size that it does not take.
-        UsageError: The device does not exist here, or OpenVINO is asked for.
+        UsageError: The device does not exist here, or OpenVINO is requested.
     """
 
     def __init__(self, request: DetectorRequest) -> None:

@@ -52,7 +52,7 @@ class YoloDetector(Detector):
         self._conf = config.threshold
         self._imgsz = config.side
         details = config.reported("ultralytics", self._classes, imgsz=self._imgsz, task=self._model.task)
-        runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file's own: its name tells
+        runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file has its own
         self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details, runtime)
 
     @override

@@ -20,7 +20,7 @@ from mot_dinov3.models.devices import DeviceConfig
 
 
 class Embedder(Protocol):
-    """Turns crops of one frame into unit vectors whose cosine tells how similar two objects are.
+    """Turns crops of one frame into unit vectors whose cosine is the similarity of two objects.
 
     Attributes:
         info: The loaded model.
@@ -60,13 +60,13 @@ class EmbedderRequest:
 
     Attributes:
         model: Hub id (``org/name@revision``), folder or file; empty where the user named none.
-        device: Where to run, not resolved yet: a weight-free embedder need not import torch.
+        device: Device to run on, not resolved yet: a weight-free embedder need not import torch.
         pad: Share of its size by which a box is widened on each side.
         square: Whether boxes are made square before they are cut out; None leaves it to the embedder.
         size: ``(height, width)`` of the network's input, or None for the model's own.
         pooling: ``cls`` or ``mean`` (of patch tokens), for embedders that have both.
         batch: Crops that go through the network at once, at most.
-        locate: Finds a model's folder, fetching it where it is not local; raises `ModelError`.
+        locate: Finds a model's folder, downloading it where it is not local; raises `ModelError`.
     """
 
     model: str
@@ -196,7 +196,7 @@ def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, squar
 
 
 def cut(image: Image, windows: IntArray) -> list[Image]:
-    """Return the pixels of each ``xyxy`` window; what lies outside the image repeats its nearest edge pixel."""
+    """Return the pixels of each ``xyxy`` window; outside the image they repeat its nearest edge pixel."""
     height, width = image.shape[:2]
     crops = []
     for x1, y1, x2, y2 in windows.tolist():

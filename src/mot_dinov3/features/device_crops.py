@@ -22,12 +22,12 @@ from mot_dinov3.models.pretrained import Preprocessing
 
 
 class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
-    """A `NetworkExtractor` that uploads a picture once and cuts its crops on the network's device.
+    """A `NetworkExtractor` that uploads a image once and cuts its crops on the network's device.
 
     Args:
         name: The model, for messages.
-        preprocessing: What its input looks like.
-        runtime: What executes it.
+        preprocessing: Makes its input.
+        runtime: Executes it.
         batch: Crops that go through the network at once, at most.
 
     Raises:
@@ -63,39 +63,39 @@ class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
         return features
 
     def crops(self, image: Image, windows: IntArray) -> torch.Tensor:
-        """Return ``(n, 3, height, width)`` float32 normalised RGB, on the device, for windows of a BGR picture."""
+        """Return ``(n, 3, height, width)`` float32 normalised RGB, on the device, for windows of a BGR image."""
         with torch.inference_mode():
             return self._prepared(upload(image, self._torch.device), windows)
 
-    def _prepared(self, picture: torch.Tensor, windows: IntArray) -> torch.Tensor:
+    def _prepared(self, image: torch.Tensor, windows: IntArray) -> torch.Tensor:
         size = self.preprocessing.height, self.preprocessing.width
-        rgb = resample(picture, windows, size).flip(-1)
+        rgb = resample(image, windows, size).flip(-1)
         return (rgb * self._gain - self._offset).permute(0, 3, 1, 2)
 
 
-def resample(picture: torch.Tensor, windows: IntArray, size: tuple[int, int]) -> torch.Tensor:
-    """Return windows of a picture as ``(n, height, width, 3)`` float32: averaged where they shrink, linear where not.
+def resample(image: torch.Tensor, windows: IntArray, size: tuple[int, int]) -> torch.Tensor:
+    """Return windows of a image as ``(n, height, width, 3)`` float32: averaged where they shrink, linear where not.
 
     Args:
-        picture: ``(h, w, 3)`` uint8, on any device.
-        windows: ``(n, 4)`` xyxy in whole pixels; what lies outside the picture repeats its nearest edge pixel.
+        image: ``(h, w, 3)`` uint8, on any device.
+        windows: ``(n, 4)`` xyxy in whole pixels; outside the image they repeat its nearest edge pixel.
         size: ``(height, width)``.
     """
-    device = picture.device
+    device = image.device
     lengths = windows[:, [3, 2]] - windows[:, [1, 0]]
     averaged: BoolArray = np.all(lengths > size, axis=1)
     # How many taps, and how wide a strip, is known here: asking the device would mean to wait for it.
     down, across = (_reach(lengths[:, axis], size[axis], averaged) for axis in (0, 1))
     widest = int(lengths[:, 1].max())
     area, box = upload(averaged, device), upload(windows, device)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
 
     rows, weights = taps(box[:, 3] - box[:, 1], size[0], area, down)
     rows = (rows + box[:, 1, None, None]).clamp(0, height - 1)
     columns = (box[:, 0, None] + torch.arange(widest, device=device)).clamp(0, width - 1)
     strips = torch.zeros(len(windows), size[0], widest, 3, device=device)
     for tap in range(down):
-        strips.addcmul_(picture[rows[:, :, tap, None], columns[:, None]].float(), weights[:, :, tap, None, None])
+        strips.addcmul_(image[rows[:, :, tap, None], columns[:, None]].float(), weights[:, :, tap, None, None])
 
     columns, weights = taps(box[:, 2] - box[:, 0], size[1], area, across)
     crops = torch.zeros(len(windows), *size, 3, device=device)

@@ -94,7 +94,7 @@ class EmbedderConfig(StageConfig):
 
 
 def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate) -> Embedder:
-    """Load the embedder that `config` names, or a user's own class; its notices tell of fallbacks taken.
+    """Load the embedder that `config` names, or a user's own class; its notices report fallbacks.
 
     Args:
         config: Embedder, model, and cropping.
@@ -144,7 +144,7 @@ def _construct(
 
 
 def _dino_place(config: EmbedderConfig) -> str:
-    """Return the DINO model to load: `DINO_FOLDER` stands for every hub id, a folder named by an option holds."""
+    """Return the DINO model to load: `DINO_FOLDER` stands for every hub id, a folder given by an option wins."""
     named = config.model()
     folder = os.environ.get(DINO_FOLDER, "").strip()
     if not folder or Path(named).expanduser().exists():

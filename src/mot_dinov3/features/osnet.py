@@ -60,10 +60,10 @@ SAME_FLOOR = 0.5
 
 
 class OsnetEmbedder(CropEmbedder):
-    """Embeds with a network trained to tell people apart.
+    """Embeds with a network trained for person re-identification.
 
     A ``.pt``, ``.pth`` or ``.safetensors`` file is the state dict of an OSNet or a ResNet as torchreid and torchvision
-    write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder that holds
+    write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder with
     one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ImageNet-normalised RGB.
 
     Args:

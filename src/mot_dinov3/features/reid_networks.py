@@ -1,4 +1,4 @@
-"""From a re-identification checkpoint to its network: the tensors tell the architecture, the file's name helps out."""
+"""Networks of re-identification checkpoints; the architecture is derived from the tensors, or from the file's name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
 
     Args:
         path: The file, for messages and for the architecture's name in its own.
-        content: What it holds: a state dict, or a dict that has one.
+        content: Its content: a state dict, or a dict that has one.
 
     Raises:
         ModelError: No state dict, an architecture that is not known, or tensors that do not fit it.

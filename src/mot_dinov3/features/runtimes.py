@@ -33,11 +33,11 @@ class FileRuntime(Runtime):
 
 
 class OnnxRuntime(FileRuntime):
-    """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is asked for and built in, else on the CPU.
+    """Executes an ``.onnx`` file with ONNX Runtime, on CUDA where it is requested and built in, else on the CPU.
 
     Raises:
         ModelError: ONNX Runtime is missing, or the file is damaged or not an image network.
-        UsageError: A precision is asked for (an ONNX file has its own), or a device that it cannot use.
+        UsageError: A precision is requested (an ONNX file has its own), or a device that it cannot use.
     """
 
     kind = "onnx"
@@ -113,7 +113,7 @@ class LiteRuntime(FileRuntime):
 
     Raises:
         ModelError: LiteRT is missing, or the file is damaged or not an image network.
-        UsageError: A precision is asked for.
+        UsageError: A precision is requested.
     """
 
     kind = "tflite"
@@ -148,7 +148,7 @@ class LiteRuntime(FileRuntime):
 
 
 def check_precision(path: Path, device: DeviceConfig) -> None:
-    """Raise `UsageError` where a precision is asked for: such a file has its own."""
+    """Raise `UsageError` where a precision is requested: such a file has its own."""
     if device.precision not in ("auto", "fp32"):
         raise UsageError(
             f"precision '{device.precision}' cannot be chosen for '{path}'", remedy="valid here: auto, fp32"

@@ -20,7 +20,7 @@ def load_tensorrt(what: str) -> Any:
     """Return the module tensorrt.
 
     Args:
-        what: What needs it, for the message.
+        what: The model or format that needs it, for the message.
 
     Raises:
         ModelError: It is not installed, or there is no CUDA device.
@@ -42,7 +42,7 @@ class TensorRtRuntime(FileRuntime):
     Raises:
         ModelError: tensorrt or CUDA is missing, or the engine is damaged, of another version or GPU, or not an image
             network.
-        UsageError: A precision is asked for, or the CPU.
+        UsageError: A precision is requested, or the CPU.
     """
 
     kind = "engine"

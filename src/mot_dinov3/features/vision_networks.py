@@ -68,7 +68,7 @@ def load_patches(model: str) -> PatchNetwork:
     """Load a DINO vision transformer from a folder or the hub.
 
     Raises:
-        ModelError: The model cannot be had or is of another kind.
+        ModelError: The model is not available or is of another kind.
     """
     folder = locate(model)
     import transformers
@@ -125,7 +125,7 @@ class SequenceOutputs(torch.nn.Module):
 
 
 def is_plain(path: Path) -> bool:
-    """Tell whether a file holds nothing but tensors in a dict: a state dict, not an Ultralytics model."""
+    """Tell whether a file contains nothing but tensors in a dict: a state dict, not an Ultralytics model."""
     try:
         return isinstance(open_checkpoint(path), dict)
     except ModelError:
@@ -136,7 +136,7 @@ def load_mobilenet(path: Path) -> SequenceOutputs:
     """Load MobileNetV2's feature blocks from a state dict in torchvision's naming.
 
     Raises:
-        ModelError: The file holds something else.
+        ModelError: The file has another content.
     """
     import torchvision
 

@@ -1,1 +1,1 @@
-"""Models: looked up, fetched, opened safely, converted to OpenVINO and kept; devices and precisions."""
+"""Models: looked up, downloaded, opened safely, converted to OpenVINO and cached; devices and precisions."""

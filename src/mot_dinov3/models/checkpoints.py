@@ -43,7 +43,7 @@ DAMAGE = (
     zipfile.BadZipFile,
     pickle.UnpicklingError,
 )
-"""What unpicklers raise for broken files."""
+"""Exceptions that unpicklers raise for broken files."""
 
 SAFER = (
     "safer formats contain no code: .safetensors, .onnx, or an OpenVINO folder\nor, only if you trust the "
@@ -73,12 +73,12 @@ def plain_value(name: str) -> object | None:
 def open_checkpoint(
     path: Path, *, trust: bool = False, allow: Allow = plain_value, as_code: Callable[[Path], Any] | None = None
 ) -> Any:
-    """Return what a ``.pt`` or ``.pth`` file holds.
+    """Return the content of a ``.pt`` or ``.pth`` file.
 
     Args:
         path: A file that `torch.save` wrote.
-        trust: Open it even if it is more than data, and say so.
-        allow: What it may name beside tensors.
+        trust: Open it even if it is more than data, with a warning.
+        allow: Returns the names that it may use beside tensors.
         as_code: Opens a trusted file; None for torch's unrestricted loader.
 
     Raises:
@@ -205,7 +205,7 @@ def shell(real: type) -> type:
 
 
 class Inert:
-    """Stands for an object that nobody needs here, such as a loss function: it takes anything and does nothing."""
+    """Stands for an object that is not needed here, such as a loss function: it takes anything and does nothing."""
 
     def __init__(self, *args: object) -> None:
         pass

@@ -60,7 +60,7 @@ class ConversionSpec(Protocol):
         files: Files that its content depends on.
         options: Further parameters that it depends on (input size, pooling, …), plain JSON values.
         libraries: Distributions whose versions matter beside OpenVINO's.
-        situation: What the outcome of its check depends on, beside the network and the precision.
+        situation: Conditions that the outcome of its check depends on, beside the network and the precision.
     """
 
     name: str
@@ -150,7 +150,7 @@ def _first_passing(
     spec: ConversionSpec, precisions: Sequence[str], stored: _StoredNetwork, cache: ConversionCache
 ) -> ConversionResult:
     failed: list[str] = []
-    news: list[str] = []  # reported once, when the check is made: from then on the precision of the model tells
+    news: list[str] = []  # reported once, when the check is made: from then on the reported precision shows it
     entry = stored.entry
     for precision in precisions:
         case = f"{precision} {spec.situation}".strip()
@@ -205,7 +205,7 @@ class Samples:
 
     Attributes:
         images: Reads them.
-        situation: What distinguishes them from other samples: their size.
+        situation: Distinguishes them from other samples: their size.
     """
 
     images: Callable[[], Iterable[Image]] = tuple

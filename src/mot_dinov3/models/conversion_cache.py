@@ -1,6 +1,6 @@
 """Converted networks on disk: one folder each, whole or not there, named by everything that it was made from.
 
-They lie in ``networks/`` of the project's cache folder and may be deleted at any time.
+They are in ``networks/`` of the project's cache folder and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CacheEntry:
     """A converted network that was found whole.
 
     Attributes:
-        folder: Where it is.
+        folder: Its folder.
         facts: Properties of the original that its use needs, plain JSON values.
         checks: Precision and situation → `CheckResult` as plain JSON values.
     """
@@ -101,7 +101,7 @@ class ConversionCache:
         try:
             try:
                 write(made / NETWORK)
-            except RuntimeError as error:  # how OpenVINO says that a file cannot be written
+            except RuntimeError as error:  # OpenVINO's error where a file cannot be written
                 raise OSError(first_line(error)) from error
             sums = {name: content_hash([made / name]) for name in (NETWORK, WEIGHTS)}
             manifest = {"sha256": sums, "facts": dict(facts), "verdicts": {}}

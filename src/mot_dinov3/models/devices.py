@@ -22,7 +22,7 @@ EXTRA = "pip install 'mot-dinov3[fast]'"
 
 @dataclasses.dataclass(frozen=True)
 class DeviceChoice(StageConfig):
-    """Where models run, and how far their files are trusted."""
+    """Device of the models, and trust in their files."""
 
     group = "device"
 
@@ -30,13 +30,13 @@ class DeviceChoice(StageConfig):
     trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
 
     def notices(self) -> tuple[str, ...]:
-        """Return what a user of models that run here should be told."""
+        """Return lines for a user of models that run here."""
         return ("--trust-weights: the weights files may have run code",) if self.trust_weights else ()
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceConfig(DeviceChoice):
-    """Where and how the main job's models run."""
+    """Device, precision and runtime of the models."""
 
     precision: str = option("auto", "number format of the networks", choices=("auto", "fp32", "bf16", "fp16"))
     accel: str = option(
@@ -51,7 +51,7 @@ class DevicePlan:
     Attributes:
         device: ``cpu``, ``mps`` or ``cuda:N``.
         openvino: Precisions to try in OpenVINO, best first; empty where torch is to run it.
-        notices: What the user should be told, a line each.
+        notices: Lines for the user.
     """
 
     device: str
@@ -63,7 +63,7 @@ def plan_run(config: DeviceConfig) -> DevicePlan:
     """Return how torch networks are to be run with `config`.
 
     Raises:
-        UsageError: The device does not exist here, has no such precision, or OpenVINO cannot be had on it.
+        UsageError: The device does not exist here, has no such precision, or OpenVINO is not available on it.
     """
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -135,13 +135,13 @@ def torch_dtype(precision: str) -> torch.dtype:
 def is_gpu(device: str) -> bool:
     """Tell whether a resolved device is one that crops are prepared on, and half precision is tried on: CUDA alone.
 
-    On Apple's GPU neither was ever tried.
+    Neither was tested on Apple's GPU.
     """
     return device.startswith("cuda")
 
 
 def gpu_precisions(device: str) -> tuple[str, ...]:
-    """Return what a network may compute in on a CUDA device, to be tried in this order.
+    """Return the precisions of a CUDA device, to be tried in this order.
 
     bf16 comes first, because nothing overflows in it; fp16 is as fast and rounds to an eighth of its steps.
     """
@@ -151,7 +151,7 @@ def gpu_precisions(device: str) -> tuple[str, ...]:
 def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     """Return an array on a device; the copy to a GPU goes on while the caller does.
 
-    torch keeps the page-locked memory for the next array, and hands it out again only when the copy is done.
+    torch keeps the page-locked memory for the next array, and reuses it only when the copy is done.
     """
     import numpy as np
     import torch

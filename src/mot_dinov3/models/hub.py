@@ -1,4 +1,4 @@
-"""The one place where models are looked up locally and fetched from the hub, and where the hub's errors are read.
+"""Models of the hub: found locally or downloaded, and the hub's errors translated.
 
 Whatever is local is used without asking the network: a folder as written, one in ``models/``, the hub's own cache.
 """
@@ -39,7 +39,7 @@ class Advice:
     """Remedies for a missing model, in the words of the option that names it.
 
     Attributes:
-        another: Names a model that anybody may fetch.
+        another: Names a model without access restrictions.
         local: Ways to give a folder, or to do without; may have several lines.
     """
 
@@ -106,7 +106,7 @@ class HuggingFaceHub(HubClient):
 
 
 def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBEDDER) -> Path:
-    """Return the folder of a transformers model, fetching it where it is not local.
+    """Return the folder of a transformers model, downloading it where it is not local.
 
     Args:
         model: A folder, its name in ``models/``, or a hub id with an optional revision, ``org/name@revision``.
@@ -133,7 +133,7 @@ def token() -> str | None:
     """Return the hub token of the environment, or None (huggingface_hub then uses a stored login).
 
     Raises:
-        ModelError: It holds characters that no token has. The message does not show it.
+        ModelError: It contains characters that no token has. The message does not show it.
     """
     for name in TOKENS:
         value = os.environ.get(name, "").strip()
@@ -180,7 +180,7 @@ def unsupported(model: str, reason: str, advice: Advice = EMBEDDER) -> Unsupport
 
 
 def not_plain(what: str) -> ModelError:
-    """Build the error for a pickle that is damaged, or holds more than tensors: nothing in it was run."""
+    """Build the error for a pickle that is damaged, or contains more than tensors: nothing in it was run."""
     return ModelError(
         f"{what} cannot be read as plain tensors",
         remedy="the file is damaged, or contains code; download it again, or convert it to safetensors",
@@ -215,7 +215,7 @@ def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -
 
 
 def _wanted(repo: str, files: list[str]) -> list[str]:
-    """Return the files to fetch: the configs, and safetensors, or pickled tensors where there are only those."""
+    """Return the files to download: the configs, and safetensors, or pickled tensors where there are only those."""
     for pattern in WEIGHTS:
         weights = [name for name in files if re.fullmatch(pattern, name)]
         if weights:

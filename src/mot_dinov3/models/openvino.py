@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""What OpenVINO calls the precisions that we let it compute in on a CPU; int8 is never among them."""
+"""OpenVINO's names of the precisions that are used on a CPU; int8 is never among them."""
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _core() -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """How a network wants its input made from ``(n, h, w, 3)`` uint8 BGR images; OpenVINO does it inside the network.
+    """Normalization of ``(n, h, w, 3)`` uint8 BGR images; OpenVINO does it inside the network.
 
     Attributes:
         mean: Subtracted per channel (RGB), of pixels in 0…255.
@@ -150,7 +150,7 @@ class OpenVinoNetwork:
         self._outputs = len(self._request.model_outputs)
 
     def run(self, images: np.ndarray) -> Sequence[np.ndarray]:
-        """Return all outputs for ``(n, h, w, 3)`` uint8 BGR images; they hold until the next call."""
+        """Return all outputs for ``(n, h, w, 3)`` uint8 BGR images; they are valid until the next call."""
         tensor = openvino_module().Tensor(np.ascontiguousarray(images), shared_memory=True)
         self._request.set_input_tensor(tensor)
         self._request.infer()

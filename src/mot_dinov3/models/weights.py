@@ -1,4 +1,4 @@
-"""Weights: looked up by path or name, and official detector weights fetched into the cache folder."""
+"""Weights: looked up by path or name, and official detector weights downloaded into the cache folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MODELS = Path("models")  # in the working directory
 REID_ENDINGS = ("", ".pt", ".pth", ".safetensors", ".torchscript", ".onnx", "_openvino_model", ".engine", ".tflite")
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-"""Where Ultralytics publishes its weights."""
+"""Address of the weights that Ultralytics publishes."""
 
 LISTING_URL = "https://api.github.com/repos/ultralytics/assets/releases/tags/v8.4.0"
-"""Where their digests are published."""
+"""Address of their published digests."""
 
 PUBLISHED = {
     "yolov8n.pt": "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
@@ -44,7 +44,7 @@ PUBLISHED = {
     "yolo26l.pt": "9fe3c544f2b19bebad7ea41e76d7ad3d88b7c2f10d11d24430c5311f6b32db26",
     "yolo26x.pt": "9fdd44a31c504547ffb81d2c6d9e6dac3493c8eaa8b0398d3f43bae6c7003e92",
 }
-"""SHA-256 of the detectors of that release; the others' are asked for when they are fetched."""
+"""SHA-256 of the detectors of that release; the others' are requested when they are downloaded."""
 
 _LISTING_BYTES = 8 << 20
 _CONNECT_SECONDS = 8.0
@@ -120,13 +120,13 @@ def find_reid_weights(name: str, folder: Path) -> str:
 
 
 def find_detector_weights(name: str) -> Path:
-    """Return the local path of detector weights; official ones that are not here are fetched into the cache.
+    """Return the local path of detector weights; official ones that are not here are downloaded into the cache.
 
     A name without a folder is looked up in the working directory, in ``models/`` and in the cache.
 
     Raises:
         ModelError: No such file, and no official model of that name.
-        UnreachableModelError: An official model that is neither here nor can be fetched.
+        UnreachableModelError: An official model that is neither here nor can be downloaded.
     """
     path = Path(name).expanduser()
     if path.exists():
@@ -146,7 +146,7 @@ def find_detector_weights(name: str) -> Path:
 
 
 def weights_cache() -> Path:
-    """Return the folder that fetched weights are kept in; it may not exist yet."""
+    """Return the folder of downloaded weights; it may not exist yet."""
     return cache_dir() / "weights"
 
 

@@ -188,7 +188,7 @@ class GalleryRun:
                     remedy="give the detections of this video",
                 )
         if said.frame_count and video.frame_count and said.frame_count != video.frame_count:
-            self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' of {video.frame_count}")
+            self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' has {video.frame_count}")
 
     def _embedder_and_identifier(self) -> tuple[Embedder | None, Identifier | None]:
         """Return embedder and identifier; None and None without a gallery."""
