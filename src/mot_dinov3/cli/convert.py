@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     _check_target(args, target)
     video = _video_info(args.video) if args.video else None
     recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
-    recorded = _described(recorded, args, video)
+    recorded = _with_video_info(recorded, args, video)
     notices = _notices(recorded, args, video)
     if name in NEED_RATE:
         info, notice = recorded.source_info(None)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
-    """Refuse what cannot be written, would overwrite what is read, or is there already."""
+    """Refuse an output that cannot be written, would overwrite an input, or exists already."""
     from mot_dinov3.core.files import check_output, check_output_folder
 
     path: Path = args.target
@@ -134,8 +134,10 @@ def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOpti
     return ReadOptions(width=size[0], height=size[1], names=names)
 
 
-def _described(recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None) -> RecordedDetections:
-    """Return the same with what the user says of the video."""
+def _with_video_info(
+    recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None
+) -> RecordedDetections:
+    """Return the detections with the video information that the user gives."""
     info, known = recorded.video, recorded.fps_known
     if video:
         info = dataclasses.replace(info, path=video.path, fps=video.fps, frame_count=video.frame_count)

@@ -1,1 +1,1 @@
-"""The report of a run: collected while it goes on, in bounded memory, and written as one HTML page."""
+"""The report of a run: collected while it runs, in bounded memory, and written as one HTML page."""

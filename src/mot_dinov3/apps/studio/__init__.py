@@ -1,1 +1,1 @@
-"""A local web page to build galleries, label and correct keypoints, and look at similarity."""
+"""A local web page to build galleries, label and correct keypoints, and view similarity."""

@@ -53,7 +53,7 @@ def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str | 
 
 
 def has_token(given: str | None, token: str) -> bool:
-    """Tell whether a request carries the right token, in a time that says nothing about it."""
+    """Return whether a request carries the right token, in a time that is independent of the token."""
     return given is not None and hmac.compare_digest(given.encode(), token.encode())
 
 
@@ -79,8 +79,8 @@ class Roots:
         found = dict.fromkeys(folder.expanduser().resolve() for folder in folders)
         self.folders = tuple(f for f in found if not any(f != other and f.is_relative_to(other) for other in found))
 
-    def holds(self, path: Path) -> bool:
-        """Tell whether a path, all links followed, lies within a root."""
+    def contains(self, path: Path) -> bool:
+        """Return whether a path, all links followed, lies within a root."""
         try:
             real = path.resolve()
         except (OSError, RuntimeError):  # RuntimeError: links that lead in a circle, before Python 3.13
@@ -97,7 +97,7 @@ class Roots:
         if not text.strip() or not text.isprintable() or ".." in parts:
             raise OutsideRootsError(f"path {text[:200]!r} cannot be used", remedy="name a file or folder without '..'")
         path = self.folders[0] / Path(text)
-        if not self.holds(path):
+        if not self.contains(path):
             allowed = ", ".join(str(f) for f in self.folders)
             raise OutsideRootsError(
                 f"'{text}' is outside the folders of the studio",

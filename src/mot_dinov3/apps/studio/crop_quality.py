@@ -1,4 +1,4 @@
-"""Selection and check of gallery crops: sharp and different crops of a track, crops that look like another identity."""
+"""Quality of gallery crops: selection of sharp, different ones, and detection of crops in the wrong folder."""
 
 from __future__ import annotations
 

@@ -110,6 +110,15 @@ class Studio:
         path = self.roots.check(text)
         return path, self._videos.get(path, lambda: open_random_access(path), stamp=file_stamp(path))
 
+    def model(self, request: Request) -> str | None:
+        """Return the model that a request names: a hub id, a file below the roots, or None.
+
+        Raises:
+            OutsideRootsError: The file lies outside the roots.
+        """
+        text = request.text("model", "").strip()
+        return str(self.roots.check(text)) if text and (self.roots.folders[0] / text).exists() else text or None
+
     def close(self) -> None:
         """Stop all jobs and close all files."""
         self.jobs.close()

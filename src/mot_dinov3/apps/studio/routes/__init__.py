@@ -1,1 +1,1 @@
-"""What the page can ask for: tables of method and path → function of studio and request."""
+"""Routes of the page: tables of method and path → handler."""

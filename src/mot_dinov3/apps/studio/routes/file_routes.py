@@ -38,17 +38,17 @@ def listing(studio: Studio, request: Request) -> dict[str, Any]:
     folder = studio.roots.check(text)
     if not folder.is_dir():
         folder = folder.parent
-    if not studio.roots.holds(folder):
+    if not studio.roots.contains(folder):
         return listing(studio, Request({"kind": kind}))
     try:
         entries = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
     except OSError as error:
         raise InputError(f"folder '{folder}' cannot be read: {error.strerror}") from error
-    seen = [p for p in entries if not p.name.startswith(".") and studio.roots.holds(p)]
+    seen = [p for p in entries if not p.name.startswith(".") and studio.roots.contains(p)]
     suffixes = LISTED.get(kind, frozenset())
     return {
         "path": str(folder),
-        "parent": str(folder.parent) if studio.roots.holds(folder.parent) else "",
+        "parent": str(folder.parent) if studio.roots.contains(folder.parent) else "",
         "folders": [_entry(p, p.name) for p in seen if p.is_dir()],
         "files": [_entry(p, p.name) for p in seen if p.suffix.lower() in suffixes and p.is_file()],
         "images": sum(p.suffix.lower() in SUFFIXES for p in seen),

@@ -35,9 +35,9 @@ def overview(studio: Studio, request: Request) -> dict[str, Any]:
 def _overview(studio: Studio, editor: GalleryEditor) -> dict[str, Any]:
     with studio.writing:
         found = {
-            name: [p for p in paths if studio.roots.holds(p)]
+            name: [p for p in paths if studio.roots.contains(p)]
             for name, paths in editor.identities().items()
-            if studio.roots.holds(editor.root / name)
+            if studio.roots.contains(editor.root / name)
         }
     shown = [
         {
@@ -228,13 +228,8 @@ def _embedder(studio: Studio, request: Request) -> Callable[[], Embedder]:
     name = request.text("embedder", "histogram")
     if name not in EMBEDDERS:  # a plug-in is code: a page must not name one
         raise unknown_name("embedder", name, EMBEDDERS)
-    config = EmbedderConfig(embedder=name, embed_model=_model(studio, request.text("model", "").strip()))
+    config = EmbedderConfig(embedder=name, embed_model=studio.model(request))
     return lambda: studio.models.get(config, lambda: build_embedder(config, device=studio.options.device))
-
-
-def _model(studio: Studio, text: str) -> str | None:
-    """Return a model's hub id or, below the roots, its file."""
-    return str(studio.roots.check(text)) if text and (studio.roots.folders[0] / text).exists() else text or None
 
 
 ROUTES: Routes = {

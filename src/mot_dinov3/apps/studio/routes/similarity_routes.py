@@ -92,13 +92,10 @@ def backend_config(studio: Studio, request: Request) -> BackendConfig:
     Raises:
         ConfigError: There is no such backend.
     """
-    model = request.text("model", "").strip()
-    if model and (studio.roots.folders[0] / model).exists():
-        model = str(studio.roots.check(model))
-    backend = request.text("backend", "auto")
+    backend, model = request.text("backend", "auto"), studio.model(request)
     if backend == "convnet":
-        return BackendConfig(backend=backend, weights=model or None)
-    return BackendConfig(backend=backend, model=model or None)
+        return BackendConfig(backend=backend, weights=model)
+    return BackendConfig(backend=backend, model=model)
 
 
 ROUTES: Routes = {("POST", "/api/similarity"): similarity}
