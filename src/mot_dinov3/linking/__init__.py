@@ -1,13 +1,13 @@
 """Whole-video linking, after the last frame: broken trajectories are joined, smoothed, and their short gaps filled.
 
-With the whole video at hand four things become possible that an online tracker cannot do. All of them learn their
-scale from the video itself, so that one set of defaults serves a slow street and a fast dance:
+With the whole video known, four steps are possible that an online tracker cannot do. All of them learn their scale
+from the video itself, so that one set of defaults serves a slow street and a fast dance:
 
-- *Uncrossing*: where two trajectories met and their appearances agree across rather than along them, what follows the
+- *Resolving id switches* (`--uncross`): where two trajectories met and their appearances agree across rather than along them, what follows the
   meeting is exchanged.
-- *Joining* (compare AFLink, StrongSORT 2202.13514): a trajectory that ends inside the picture continues in one that
-  starts there later. Over a short gap motion decides; over a longer one appearance must agree. What counts as alike is
-  calibrated on people who are in the picture together (certainly different) and on the halves of single trajectories
+- *Joining* (compare AFLink, StrongSORT 2202.13514): a trajectory that ends inside the image continues in one that
+  starts there later. Over a short gap motion decides; over a longer one appearance must agree. What counts as similar is
+  calibrated on objects that are in the image together (certainly different) and on the halves of single trajectories
   (certainly the same).
 - *Smoothing* (compare Gaussian-smoothed interpolation in the same paper): penalised least squares, the smoother of
   Whittaker (1923), which is what a Rauch-Tung-Striebel smoother computes for a constant-velocity motion. All
@@ -22,7 +22,7 @@ import dataclasses
 
 import numpy as np
 
-from mot_dinov3.linking.id_swaps import uncross
+from mot_dinov3.linking.id_swaps import resolve_swaps
 from mot_dinov3.linking.joining import join
 from mot_dinov3.linking.smoothing import fill, smooth_rows
 from mot_dinov3.linking.tracklets import LinkConfig, Tracklets, sort_rows
@@ -40,20 +40,22 @@ def link(
     """Join, smooth and fill the trajectories of a video.
 
     Args:
-        tracklets: What the tracker found, in any order.
+        tracklets: Rows of the tracker, in any order.
         config: All settings.
         same_floor: Cosine below which two crops are hardly ever the same object (the embedder's).
-        size: Width and height of the picture; None takes the extent of all boxes.
+        size: Width and height of the image; None takes the extent of all boxes.
 
     Returns:
         The rows sorted by frame and id, ids joined (the earlier one stays), boxes smoothed, filled rows added. `row`
-        tells where each came from; `embedding` is None.
+        is the input row of each; `embedding` is None.
     """
     config = config or LinkConfig()
     if not len(tracklets):
         return dataclasses.replace(tracklets, embedding=None, row=np.zeros(0, np.int64))
-    track_id = uncross(tracklets) if config.uncross else tracklets.track_id
+    # Resolve id switches at crossings, then join fragments.
+    track_id = resolve_swaps(tracklets) if config.uncross else tracklets.track_id
     track_id = join(tracklets, track_id, config, same_floor=same_floor, size=size)
+    # Fill short gaps, then smooth.
     rows = fill(sort_rows(tracklets, track_id), config.fill_seconds)
     seen = rows.source >= 0
     box = smooth_rows(rows) if config.smooth else rows.box

@@ -1,4 +1,4 @@
-"""Two trajectories that met and came out of it with each other's identity are exchanged. Pure functions."""
+"""Resolving id switches: two trajectories that left a crossing with each other's identity are exchanged. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import BoolArray, IntArray
-from mot_dinov3.linking.track_appearance import looks_of, scale, unit
+from mot_dinov3.linking.track_appearance import appearance_of, scale, unit
 from mot_dinov3.linking.tracklets import Tracklets, sort_rows
 
 Array = npt.NDArray[np.float64]
@@ -20,9 +20,9 @@ MEETING_IOU = 0.3
 PAUSE_SECONDS = 1.0
 """Two objects that touch again within this time are still in the same meeting."""
 WINDOW_SECONDS = 5.0
-"""How far from a meeting appearance is looked at: beyond it other meetings have their say."""
+"""Time around a meeting in which appearance is compared: beyond it other meetings decide."""
 MARGIN = 0.4
-"""How much better the exchange must fit, on the scale from strangers (0) to one object (1)."""
+"""Least gain of an exchange, on the scale from different objects (0) to one object (1)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,25 +40,25 @@ class _Meeting:
     end: float
 
 
-def uncross(tracklets: Tracklets) -> IntArray:
-    """Return the ``(n,)`` ids of all rows after exchanging what follows a meeting where appearance demands it.
+def resolve_swaps(tracklets: Tracklets) -> IntArray:
+    """Return the ``(n,)`` ids of all rows after exchanging the trajectories after a meeting where appearance demands it.
 
     Before a meeting and after it each of the two has an appearance. If these agree across rather than along the
-    trajectories, the identities were swapped in between. If one of the two is not seen again, or was not seen before,
-    the appearance that is there decides.
+    trajectories, the identities were swapped in between. If one of the two is missing before or after,
+    the known appearances decide.
     """
     track_id = tracklets.track_id.copy()
     if tracklets.embedding is None:
         return track_id
-    known = scale(looks_of(sort_rows(tracklets, track_id), tracklets.embedding))
+    known = scale(appearance_of(sort_rows(tracklets, track_id), tracklets.embedding))
     if known is None:
         return track_id
-    strangers, selves = known
+    different, same = known
     embedded = np.flatnonzero((tracklets.embedding != 0).any(axis=1))
     embedded = embedded[np.argsort(tracklets.time[embedded], kind="stable")]
     for meeting in sorted(_meetings(tracklets), key=lambda m: (m.start, m.pair)):
         one, other = track_id[list(meeting.pair)].tolist()
-        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (selves - strangers):
+        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (same - different):
             later = tracklets.time > tracklets.time[meeting.pair[0]]
             first, second = later & (track_id == one), later & (track_id == other)
             track_id[first], track_id[second] = other, one
@@ -66,7 +66,7 @@ def uncross(tracklets: Tracklets) -> IntArray:
 
 
 def _exchange_gain(tracklets: Tracklets, track_id: IntArray, embedded: IntArray, meeting: _Meeting) -> float:
-    """Return by how much cosine, on average, what follows the meeting fits better when the two are exchanged."""
+    """Return the mean gain in cosine if the two trajectories are exchanged after the meeting."""
     low = np.searchsorted(tracklets.time[embedded], meeting.start - WINDOW_SECONDS)
     high = np.searchsorted(tracklets.time[embedded], meeting.end + WINDOW_SECONDS, side="right")
     rows = embedded[low:high]
@@ -84,9 +84,9 @@ def _exchange_gain(tracklets: Tracklets, track_id: IntArray, embedded: IntArray,
     had, has = (old != 0).any(axis=1), (new != 0).any(axis=1)
     gains = []
     for i, j in ((0, 1), (1, 0)):
-        if had.all() and has[j]:  # whose is what follows under the second id?
+        if had.all() and has[j]:  # both are known before: whose is the second trajectory after the meeting?
             gains.append(cosine[i, j] - cosine[j, j])
-        elif has.all() and had[i] and not had[j]:  # which of the two does the first one become?
+        elif has.all() and had[i] and not had[j]:  # both are known after: which of the two is the first one?
             gains.append(cosine[i, j] - cosine[i, i])
     return float(np.mean(gains)) if gains else 0.0
 

@@ -1,4 +1,4 @@
-"""Which trajectory continues which: by motion over short gaps, by appearance over longer ones. Pure functions."""
+"""Joining of track fragments: by motion over short gaps, by appearance over longer ones. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, IntArray
 from mot_dinov3.linking.smoothing import smooth_rows
-from mot_dinov3.linking.track_appearance import Looks, alike_from, looks_of
+from mot_dinov3.linking.track_appearance import TrackAppearance, appearance_of, similarity_floor
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
 
 Array = npt.NDArray[np.float64]
@@ -19,7 +19,7 @@ VELOCITY_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class _Ends:
-    """What is known of ``m`` trajectories at their ends.
+    """Starts and ends of ``m`` trajectories.
 
     Attributes:
         first: ``(m,)`` time of the first box, s.
@@ -28,8 +28,8 @@ class _Ends:
         tail: ``(m, 4)`` last box.
         head_velocity: ``(m, 2)`` px/s of the centre just after the start.
         tail_velocity: ``(m, 2)`` px/s of the centre just before the end.
-        came_in: ``(m,)`` bool: starts at the picture's edge, moving inwards.
-        went_out: ``(m,)`` bool: ends at the picture's edge, moving outwards.
+        came_in: ``(m,)`` bool: starts at the image's edge, moving inwards.
+        went_out: ``(m,)`` bool: ends at the image's edge, moving outwards.
     """
 
     first: Array
@@ -59,10 +59,12 @@ def join(
         same_floor: As for `link`.
         size: As for `link`.
     """
-    picture = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
+    image = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
     while True:
         rows = sort_rows(tracklets, track_id)
-        before, after = _joints(_ends(rows, config, picture), looks_of(rows, tracklets.embedding), config, same_floor)
+        before, after = _joints(
+            _ends(rows, config, image), appearance_of(rows, tracklets.embedding), config, same_floor
+        )
         if not len(before):
             return track_id
         ids = track_id[rows.source[rows.start]]
@@ -74,7 +76,7 @@ def join(
         track_id[rows.source] = ids[owner][rows.track]
 
 
-def _ends(rows: Rows, config: LinkConfig, picture: Array) -> _Ends:
+def _ends(rows: Rows, config: LinkConfig, image: Array) -> _Ends:
     """Measure the smoothed ends of all trajectories."""
     box = smooth_rows(rows)
     first, last = rows.time[rows.start], rows.time[rows.end]
@@ -93,19 +95,21 @@ def _ends(rows: Rows, config: LinkConfig, picture: Array) -> _Ends:
         tail=tail,
         head_velocity=head_velocity,
         tail_velocity=tail_velocity,
-        came_in=_crossing(rows.box[rows.start], -head_velocity, config.edge, picture),
-        went_out=_crossing(rows.box[rows.end], tail_velocity, config.edge, picture),
+        came_in=_crossing(rows.box[rows.start], -head_velocity, config.edge, image),
+        went_out=_crossing(rows.box[rows.end], tail_velocity, config.edge, image),
     )
 
 
-def _crossing(box: Array, velocity: Array, edge: float, picture: Array) -> BoolArray:
-    """Return ``(m,)`` bool: the box touches an edge of the picture, at which the velocity points outwards."""
+def _crossing(box: Array, velocity: Array, edge: float, image: Array) -> BoolArray:
+    """Return ``(m,)`` bool: the box touches an edge of the image, at which the velocity points outwards."""
     low, high = box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2
-    out = (low < edge * picture) & (velocity < 0) | (high > (1 - edge) * picture) & (velocity > 0)
+    out = (low < edge * image) & (velocity < 0) | (high > (1 - edge) * image) & (velocity > 0)
     return np.asarray(out.any(axis=1))
 
 
-def _joints(ends: _Ends, looks: Looks, config: LinkConfig, same_floor: float) -> tuple[IntArray, IntArray]:
+def _joints(
+    ends: _Ends, appearance: TrackAppearance, config: LinkConfig, same_floor: float
+) -> tuple[IntArray, IntArray]:
     """Return trajectories and the ones that continue them, each once in either role."""
     before, after = _candidates(ends, max(config.motion_seconds, config.appearance_seconds))
     gap = ends.first[after] - ends.last[before]
@@ -115,17 +119,17 @@ def _joints(ends: _Ends, looks: Looks, config: LinkConfig, same_floor: float) ->
     miss = np.linalg.norm(moved - bridge, axis=1) / height
     near = np.linalg.norm(moved, axis=1) <= height * (1 + config.reach * gap)
     near &= np.abs(np.log(ends.head[after, 3] / ends.tail[before, 3])) <= np.log1p(config.height_change)
-    both = looks.known[before] & looks.known[after]
-    floor = alike_from(looks, same_floor)
-    cosine = np.einsum("ij,ij->i", looks.whole[before], looks.whole[after])
-    by_looks = both & near & (gap <= config.appearance_seconds) & (cosine >= floor)
+    both = appearance.known[before] & appearance.known[after]
+    floor = similarity_floor(appearance, same_floor)
+    cosine = np.einsum("ij,ij->i", appearance.whole[before], appearance.whole[after])
+    by_appearance = both & near & (gap <= config.appearance_seconds) & (cosine >= floor)
     by_motion = ~both & near & (gap <= config.motion_seconds) & (miss < config.motion_gate)
-    value = np.where(by_looks, 1 + cosine - floor, 1 - miss / max(config.motion_gate, 1e-9))
-    return _assign(before, after, np.where(by_looks | by_motion, value, 0))
+    value = np.where(by_appearance, 1 + cosine - floor, 1 - miss / max(config.motion_gate, 1e-9))
+    return _assign(before, after, np.where(by_appearance | by_motion, value, 0))
 
 
 def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
-    """Return all pairs whose second starts inside the picture at most `longest` s after the first ended there."""
+    """Return all pairs whose second starts inside the image at most `longest` s after the first ended there."""
     order = np.argsort(ends.first, kind="stable")
     low = np.searchsorted(ends.first[order], ends.last, side="right")
     high = np.searchsorted(ends.first[order], ends.last + longest, side="right")

@@ -14,7 +14,7 @@ STIFFNESS = np.geomspace(1e-4, 1e3, 15)
 """Candidates, s³: variance of a measured coordinate over the spectral density of its acceleration."""
 HIDDEN_SECONDS = 0.5
 OUTLIER = 3.0
-"""A box this many standard deviations off its trajectory counts half."""
+"""A box this many standard deviations off its trajectory has half the weight."""
 
 
 def fill(rows: Rows, longest: float) -> Rows:
@@ -55,7 +55,7 @@ def fill(rows: Rows, longest: float) -> Rows:
 
 
 def smooth_rows(rows: Rows) -> Array:
-    """Return all boxes smoothed, those that stand out weighing less (Cauchy weights, twice reweighted)."""
+    """Return all boxes smoothed, outliers weighing less (Cauchy weights, twice reweighted)."""
     stiffness = _stiffness(rows)
     seen = rows.source >= 0
     weight = seen.astype(np.float64)

@@ -1,4 +1,4 @@
-"""How alike trajectories look, on a scale that the video itself provides. Pure functions."""
+"""Appearance of trajectories, and its scale in this video. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mot_dinov3.linking.tracklets import Rows
 
 Array = npt.NDArray[np.float64]
 
-FEWEST_PAIRS = 3
+MIN_PAIRS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
+class TrackAppearance:
     """Appearance of ``m`` trajectories.
 
     Attributes:
@@ -40,14 +40,14 @@ def unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
-def looks_of(rows: Rows, embedding: FloatArray | None) -> Looks:
+def appearance_of(rows: Rows, embedding: FloatArray | None) -> TrackAppearance:
     """Return the appearance of all trajectories; `embedding` belongs to the input rows."""
     m = len(rows.start)
     first, last = rows.frame[rows.start], rows.frame[rows.end]
     together = (first[:, None] <= last) & (first <= last[:, None])
     if embedding is None:
         none = np.zeros((m, 0))
-        return Looks(none, (none, none), together)
+        return TrackAppearance(none, (none, none), together)
     has = (embedding != 0).any(axis=1)[rows.source]
     vectors, owner = embedding[rows.source[has]], rows.track[has]  # few rows have one: no copy of the others
     count = np.bincount(owner, minlength=m)
@@ -59,28 +59,28 @@ def looks_of(rows: Rows, embedding: FloatArray | None) -> Looks:
         np.add.at(total, owner[chosen], vectors[chosen])
         return unit(total)
 
-    return Looks(mean(np.ones_like(early)), (mean(early), mean(~early)), together)
+    return TrackAppearance(mean(np.ones_like(early)), (mean(early), mean(~early)), together)
 
 
-def scale(looks: Looks) -> tuple[float, float] | None:
-    """Return the cosine strangers of this video have in common, and what single objects keep of themselves.
+def scale(appearance: TrackAppearance) -> tuple[float, float] | None:
+    """Return the median cosine of different objects of this video, and that of one object with itself.
 
-    Strangers are pairs that are there together; an object is compared with itself by the halves of its trajectory.
-    Medians; None where there are too few of either.
+    Pairs that are there together are different; an object is compared with itself by the halves of its trajectory.
+    None where there are too few of either.
     """
-    whole, (early, late) = looks.whole, looks.halves
-    pairs = np.triu(looks.together & looks.known[:, None] & looks.known, 1)
-    strangers = (whole @ whole.T)[pairs]
-    selves = np.einsum("ij,ij->i", early, late)[(early != 0).any(axis=1) & (late != 0).any(axis=1)]
-    if min(len(strangers), len(selves)) < FEWEST_PAIRS:
+    whole, (early, late) = appearance.whole, appearance.halves
+    pairs = np.triu(appearance.together & appearance.known[:, None] & appearance.known, 1)
+    different = (whole @ whole.T)[pairs]
+    same = np.einsum("ij,ij->i", early, late)[(early != 0).any(axis=1) & (late != 0).any(axis=1)]
+    if min(len(different), len(same)) < MIN_PAIRS:
         return None
-    return float(np.median(strangers)), float(np.median(selves))
+    return float(np.median(different)), float(np.median(same))
 
 
-def alike_from(looks: Looks, same_floor: float) -> float:
-    """Return the cosine from which two trajectories are taken for one object: half-way on the video's own scale.
+def similarity_floor(appearance: TrackAppearance, same_floor: float) -> float:
+    """Return the least cosine of one object's trajectories: half-way on the video's own scale.
 
     Where the video is too short for a scale, and never below it, the embedder's `same_floor` stands in.
     """
-    known = scale(looks)
+    known = scale(appearance)
     return same_floor if known is None else max(same_floor, sum(known) / 2)

@@ -1,4 +1,4 @@
-"""What the steps of linking hand to each other: settings and the rows of all trajectories."""
+"""Options of linking, and the rows of all trajectories."""
 
 from __future__ import annotations
 
