@@ -138,12 +138,12 @@ class ReportFactory:
             "tracks": (f"{numbers['identities']:,}", f"{reidentified} re-identifications"),
             "detections": (
                 f"{numbers['detections']:,}",
-                f"{numbers['detections'] / max(numbers['frames'], 1):.1f} a frame",
+                f"{numbers['detections'] / max(numbers['frames'], 1):.1f} per frame",
             ),
             "speed": (f"{numbers['fps']:.1f} fps", "effective, all stages"),
             "latency": (
                 f"{numbers['latency_ms']['mean']:.0f} ms",
-                f"a frame; p95 {numbers['latency_ms']['p95']:.0f} ms",
+                f"per frame; p95 {numbers['latency_ms']['p95']:.0f} ms",
             ),
         }
         if self._stages.embedder.dim:

@@ -74,7 +74,7 @@ def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> F
     """
     time = _rounded(trace.bins.start)
     data = [
-        _area(time, trace.series(reason.name), name=label, color=color, unit="a frame")
+        _area(time, trace.series(reason.name), name=label, color=color, unit="per frame")
         for reason, (label, color) in REASON_STYLE.items()
         if trace.total(reason.name)
     ]
