@@ -1,18 +1,18 @@
-"""What each ingredient of the tracker earns: every one off (or its alternative on), one at a time.
+"""Ablation of the tracker: one component disabled, or replaced by its alternative, at a time.
 
-HOTA / IDF1 / identity switches over all sequences of a group, online, without coasted boxes but for the row that says
-so, as a Markdown table::
+HOTA / IDF1 / ID switches over all sequences of a group, online, without coasted boxes except in the row that includes
+them, as a Markdown table::
 
     python benchmarks/ablation.py ../shared/data
     python benchmarks/ablation.py ../shared/data --video ../shared/data/tracking/vtest.avi \
         --embed-model ../shared/models/osnet_x0_25_msmt17.pt
 
-A group is a folder of sequences ``SEQ/{det/det.txt, gt/gt.txt, seqinfo.ini}`` anywhere below the given one. With a
-video and a model there are two more groups: the sequence that has ``det/yolov8n_960.txt``, with embeddings of all its
-boxes, as the median of runs that each drop 5 % of the boxes; and the same boxes as a camera would have seen them that
-swings and shakes over the video, with its pictures but without embeddings. `--drop`, `--double` and `--every` make the
-groups without embeddings harder. One chance event moves HOTA by up to 1: differences below
-that between single rows say little; look whether a row is lower in all columns.
+A group is a folder of sequences ``SEQ/{det/det.txt, gt/gt.txt, seqinfo.ini}`` at any depth below the given one. A video
+and a model add two groups: the sequence that has ``det/yolov8n_960.txt``, with embeddings of all its boxes, as the
+median of runs that each drop 5 % of the boxes; and the same boxes seen by a camera that swings and shakes over the
+video, with images but without embeddings. `--drop`, `--double` and `--every` make the groups without embeddings harder.
+A single random event changes HOTA by up to 1, so smaller differences between single rows are not significant; check
+whether a row is lower in all columns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mot_dinov3.sinks.backfill import revised
+from mot_dinov3.sinks.base import revised
 from race import judge
 from recordings import Recording, add_strains, dropped, embedded_boxes, load, panned, strained
 

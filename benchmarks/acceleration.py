@@ -1,13 +1,13 @@
-"""What the fast path is worth on this CPU: paired ratios of processor time, robust where other work goes on beside.
+"""Speed-up of the fast path on this CPU: paired ratios of CPU time, robust on a machine that is not idle.
 
     python benchmarks/acceleration.py --shared ../shared
 
-- detector: ``detect`` (letterbox, network, boxes) against OpenVINO's bare inference of the whole exported network in
-  the same precision, yolov8n at 960 on vtest.avi
-- osnet_x0_25 at batch 8: an embedding in OpenVINO against torch in fp32, both the network as it was published (batch
-  normalisation apart, channels first, its forward pass alone) and the program's own torch path, and against the same
+- detector: ``detect`` (letterbox, network, boxes) relative to the inference of the whole exported network in OpenVINO
+  in the same precision, yolov8n at 960 on vtest.avi
+- osnet_x0_25 at batch 8: an embedding in OpenVINO relative to torch in fp32, both the published network (separate batch
+  normalisation, channels first, forward pass only) and the program's own torch path, and relative to the same
   FLOPs at torch's fp32 matrix rate
-- DINOv3 ViT-S (random weights, 224) at batch 8: against the same FLOPs at torch's bf16 matrix rate
+- DINOv3 ViT-S (random weights, 224) at batch 8: relative to the same FLOPs at torch's bf16 matrix rate
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def osnet(shared: Path) -> None:
             }
         )
     floor = ms["product"] * OSNET_MACS / 1024**3
-    print(f"osnet_x0_25 in {fast.info.precision}: {ms['fast'] / 8:.2f} ms a crop")
+    print(f"osnet_x0_25 in {fast.info.precision}: {ms['fast'] / 8:.2f} ms per crop")
     print(f"  torch fp32 takes {ms['published'] / ms['fast']:.1f} times as long as published (forward pass alone)")
     print(f"  and {ms['torch'] / ms['fast']:.1f} times as long as this program runs it")
     print(f"  it takes {ms['fast'] / 8 / floor:.2f} of what the FLOPs take as fp32 products")
@@ -151,7 +151,7 @@ def dino() -> None:
     ms = paired({"fast": lambda: fast.embed_images(eight), "product": lambda: [left @ right for _ in range(20)]})
     ideal = ms["product"] / 20 * flops / (2 * tokens * 4 * width * width)
     print(
-        f"DINOv3 ViT-S in {fast.info.precision}: {ms['fast'] / 8:.1f} ms a crop, "
+        f"DINOv3 ViT-S in {fast.info.precision}: {ms['fast'] / 8:.1f} ms per crop, "
         f"{ms['fast'] / ideal:.2f} of what the FLOPs take as bf16 products"
     )
 

@@ -1,11 +1,11 @@
-"""How near a GPU's way of computing comes to a CPU's, tried on the CPU: crops, number formats, and the time crops take.
+"""Accuracy of the GPU code path, measured on the CPU: crops, number formats, and the time of cropping.
 
     python benchmarks/closeness.py --shared ../shared
 
-- crops: the lowest cosine between embeddings of a box whose crop OpenCV cut and one that `features.device_crops` did,
-  and the latter's processor time as a multiple of OpenCV's; PETS, osnet_x0_25 and DINOv3 ViT-S (random weights), fp32
+- crops: the lowest cosine between embeddings of a crop by OpenCV and by `features.device_crops`, and the CPU time of
+  the latter as a multiple of OpenCV's; PETS, osnet_x0_25 and DINOv3 ViT-S (random weights), fp32
 - half precision: the first of bf16 and fp16 in which the network passes its check
-- boxes: how far yolov8n's confident boxes are from those of Ultralytics' own predictor in fp32
+- boxes: the distance of yolov8n's confident boxes from those of Ultralytics' own predictor in fp32
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-r"""How few embeddings identities need: scores and share of boxes embedded, by the scheduler's settings.
+r"""Share of boxes that need an embedding: scores and share of embedded boxes for several scheduler settings.
 
-Tracks one sequence under each setting, in several runs that each leave out a random share of the boxes, and prints the
+Tracks one sequence under each setting, in several runs that each drop a random share of the boxes, and prints the
 medians (with coasted boxes) as Markdown::
 
     python benchmarks/embedding.py ../shared/data/tracking --sequences PETS09-S2L1 --det-name yolov8n_960.txt \
         --video ../shared/data/tracking/vtest.avi --embed-model ../shared/models/osnet_x0_25_msmt17.onnx
 
-*all* embeds every box from the high score on, in every frame. ``max 1`` admits one refresh per frame besides the
-critical boxes (a budget with a fixed cost per crop, so that the figures do not depend on the machine).
+*all* embeds every high-score box in every frame. ``max 1`` allows one refresh per frame in addition to the
+critical boxes (a budget with a fixed cost per crop, so that the results do not depend on the machine).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs=1, type=Path, help="folder of sequences")
     parser.add_argument("--sequences", nargs=1, required=True, help="the one to use")
-    parser.add_argument("--video", type=Path, required=True, help="its pictures")
+    parser.add_argument("--video", type=Path, required=True, help="its video")
     parser.add_argument("--embed-model", type=Path, required=True, help="weights of the osnet embedder")
     parser.add_argument("--det-name", default="det.txt", help="detection file inside SEQ/det (default: det.txt)")
     parser.add_argument("--drop", type=float, default=0.05, help="share of boxes left out by each run")

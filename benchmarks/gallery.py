@@ -1,12 +1,12 @@
-r"""Measure the gallery job: identities against truth, switches, times, memory; print Markdown.
+r"""Measure the gallery job: identification accuracy, ID switches, times, memory; print Markdown.
 
-    OMP_NUM_THREADS=1 python benchmarks/gallery.py ../shared            # all but what embeds every detection
+    OMP_NUM_THREADS=1 python benchmarks/gallery.py ../shared            # everything except gallery_only
     python benchmarks/gallery.py ../shared --only identities --every-detection
 
-Detections are synthetic (shared/tools/synth_dets.py) or yolov8n's on vtest.avi. Half of each identity's pictures is the
-gallery: every second one from the first (even) or from the second (odd) on, or the first half in time. A detection's
-truth is the person whose true box overlaps it by IoU 0.5, one to one. Times are CPU time of one process, the
-trackers in turn frame by frame; peak memory is the operating system's, of a process of its own.
+Detections are synthetic (shared/tools/synth_dets.py) or yolov8n's on vtest.avi. Half of each identity's images is the
+gallery: every second one from the first (even) or from the second (odd) on, or the first half in time. Detections are
+matched one to one to ground truth boxes with an IoU of at least 0.5. Times are CPU times of one process, the
+trackers alternate frame by frame; peak memory is that of a separate process, as reported by the operating system.
 
 needs: ultralytics with lap for the comparison.
 """
@@ -268,7 +268,7 @@ def alone(words: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shared", type=Path, help="folder of real videos, truth, weights and tools")
+    parser.add_argument("shared", type=Path, help="folder of videos, ground truth, weights and tools")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="leave out the other sections")
     parser.add_argument("--every-detection", action="store_true", help="measure gallery_only too (minutes on a CPU)")
     args = parser.parse_args()

@@ -1,13 +1,13 @@
-"""What the main job makes of a CUDA GPU: frames per second, and what of the GPU's time they take, fp32 against half.
+"""Measure tracking on a CUDA GPU: frames per second and GPU time per frame, fp32 and half precision.
 
 yolov8n and DINOv3 ViT-S (random weights) on a 1080p video, no video written; prints a Markdown table::
 
     python benchmarks/gpu.py --shared ../shared
 
-- *fps*: of frames from the tenth on, so that no kernel is loaded meanwhile
-- *decode*, *detect*, *embed*: ms a frame; decoding has a thread of its own, detect and embed end when the GPU has
-- *span*: ms a frame between the CUDA events recorded before and after these two stages
-- *GPU*: ms a frame in which the GPU computed or copied, by the profiler in a second run; *busy*: its share of a frame
+- *fps*: from the tenth frame on, after all kernels are loaded
+- *decode*, *detect*, *embed*: ms/frame; decoding runs in a separate thread, detect and embed include the GPU
+- *span*: ms/frame between the CUDA events recorded before and after these two stages
+- *GPU*: ms/frame in which the GPU computed or copied, by the profiler in a second run; *busy*: its share of a frame
 - *bound*: fps if only the longer one of decoding and the GPU's work took time
 """
 
@@ -190,7 +190,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("there is no CUDA GPU here, and nothing else to measure")
     video = args.video or args.shared / "data/videos/people_1080p.mp4"
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {video.name}, ms a frame\n")
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {video.name}, ms/frame\n")
     print(f"| {' | '.join(HEADER)} |\n{'| --- ' * len(HEADER)}|")
     with tempfile.TemporaryDirectory() as folder:
         random_vit_s(Path(folder))

@@ -1,9 +1,8 @@
-r"""How much of the scores is due to the defaults having been chosen on these very sequences?
+r"""Held-out validation of the default parameters.
 
-Scores the defaults and their neighbours (each number a third lower and half as much again) on every sequence. Then, for
-each sequence in turn, takes the setting that is best on all the *others* and looks what it reaches on the one kept
-aside. Were the defaults fitted to single sequences, what is chosen without a sequence would do worse on it than the
-defaults do::
+Scores the defaults and their neighbours (each parameter divided or multiplied by 1.5) on every sequence. Then, for
+each sequence, selects the setting that is best on all the *others* and scores it on the held-out one. If the defaults
+were overfitted to single sequences, the selected setting would score lower there than the defaults do::
 
     python benchmarks/heldout.py ../shared/data
 

@@ -1,8 +1,8 @@
-"""Ablation of keypoint tracking: what each part is worth, as a Markdown table.
+"""Ablation of keypoint tracking, as a Markdown table.
 
 python benchmarks/keypoints.py --data ../shared/data/keypoints --weights ../shared/models/yolov8n.pt
 
-With --seeds: all parts, one-sided, from several labelled frames in turn, without an outline but for the given one.
+With --seeds: all components, one-sided, from several labelled frames, with an outline only for the given one.
 """
 
 from __future__ import annotations

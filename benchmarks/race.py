@@ -1,4 +1,4 @@
-r"""Race our tracker and the peers that are installed on the same recorded detections.
+r"""Compare the tracker with the installed baselines on the same precomputed detections.
 
 Scores (HOTA, DetA, AssA, MOTA, IDF1 in percent, ID switches) and the median milliseconds per frame of the association
 step, as a Markdown table, best HOTA first::
@@ -8,23 +8,23 @@ step, as a Markdown table, best HOTA first::
         --video ../shared/data/tracking/vtest.avi --embed-model ../shared/models/osnet_x0_25_msmt17.pt \
         --drop 0.05 --runs 8
 
-A data folder holds ``SEQ/det/<det-name>``, ``SEQ/gt/gt.txt`` and ``SEQ/seqinfo.ini``; several folders are scored
-together. The peers run with their own defaults through their Python classes, online and without pictures, which leaves
-out their camera-motion compensation. Ours runs with its defaults in three rows: without coasted boxes (those that were
-predicted, not detected), so that every tracker is judged by detected boxes alone; with them; and linked, which is what
-`--link` makes of it after the last frame and no online tracker can be compared with.
+A data folder contains ``SEQ/det/<det-name>``, ``SEQ/gt/gt.txt`` and ``SEQ/seqinfo.ini``; several folders are scored
+together. The baselines run with their own defaults through their Python classes, online and without images, which
+disables their camera-motion compensation. Ours runs with its defaults in three rows: without coasted boxes (those that
+were predicted, not detected), so that every tracker is scored on detected boxes only; with them; and linked, after
+`--link`, which is not comparable with an online tracker.
 
-`--video` and `--embed-model` give ours, and only ours, embeddings of the boxes of the one sequence: once all boxes
-from the tracker's high score on, once only those that the scheduler asks for; the row says which share, and its time
-includes the scheduler's. `--drop` leaves out that share of the boxes at random, `--double` has that share detected
-twice, `--every 2` halves the frame rate; `--runs` runs have different random seeds, the table shows their medians.
+`--video` and `--embed-model` add embeddings to ours, and only to ours, in one sequence: once for all high-score boxes,
+once for those that the scheduler selects; the row shows their share, and its time
+includes the scheduler's. `--drop` removes that share of the boxes at random, `--double` duplicates that share,
+`--every 2` halves the frame rate; `--runs` runs have different random seeds, the table shows their medians.
 
-Time of the association step on synthetic 1080p objects, CPU time on one thread, ours and the peers in turn, as the
-command ``mot-dinov3 benchmark --association`` has it, too::
+Time of the association step on synthetic 1080p objects, CPU time on one thread, ours and the baselines alternately, as
+in ``mot-dinov3 benchmark --association``::
 
     python benchmarks/race.py --association
 
-needs: ultralytics with lap, trackers with supervision; whichever is missing is left out with a note.
+needs: ultralytics with lap, trackers with supervision; a missing one is skipped with a note.
 """
 
 from __future__ import annotations

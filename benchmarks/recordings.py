@@ -1,4 +1,4 @@
-"""Recorded detections with their truth, as the benchmarks read them, and what can be done to make them harder."""
+"""Precomputed detections with ground truth for the benchmarks, and ways to make them harder."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""How long a run's report takes to open: headless Chromium, a fresh process each time, pages in turn.
+"""Measure the load time of a report: headless Chromium, a new process each time, pages alternately.
 
     python benchmarks/report_page.py --make long.html                 # a report of 60,000 frames, eight people in each
     python benchmarks/report_page.py long.html [OTHER.html …]         # needs playwright and the system's Chromium
 
-"shown" is the first paint, "loaded" the browser's load event, "drawn" when the charts in view are there; "cpu" is what
-all processes of the browser took until then, its own start left out.
+"shown" is the first paint, "loaded" the browser's load event, "drawn" the time when the visible charts are complete;
+"cpu" is the CPU time of all browser processes until then, without the browser's start.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-r"""What `--detect-every N` costs in identities: the main job on one video, the detector looking at every Nth frame.
+r"""Accuracy of tracking with a detection interval (`--detect-every N`) on one video.
 
-HOTA / IDF1 of the files (between two looks on the straight line), of the same after `--link`, and of what a video
-shows at the moment (moved by the optical flow), as Markdown::
+HOTA / IDF1 of the files (linear interpolation between detections), of the same after `--link`, and of the online video
+(boxes moved by the optical flow), as Markdown::
 
     python benchmarks/skipping.py --video ../shared/data/tracking/vtest.avi \
         --dets ../shared/data/tracking/PETS09-S2L1/det/yolov8n_960.txt \
         --gt ../shared/data/tracking/PETS09-S2L1/gt/gt.txt \
         --embedder osnet --embed-model ../shared/models/osnet_x0_25_msmt17.onnx
 
-The detections are recorded ones; those of the frames between are not used.
+The detections are precomputed; those of the skipped frames are not used.
 """
 
 from __future__ import annotations

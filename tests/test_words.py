@@ -180,6 +180,15 @@ def test_examples(repo: Path) -> None:
     assert found == []
 
 
+def test_help_of_the_benchmarks(repo: Path) -> None:
+    found = []
+    for path in sorted((repo / "benchmarks").glob("*.py")):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for line, text in [(1, without_code(doc)), *literals(path)]:
+            found += [f"benchmarks/{path.name}:{line + extra}: {words}" for extra, words in offences(text)]
+    assert found == []
+
+
 def test_the_changelog_of_the_next_release(repo: Path) -> None:
     text = without_code(unreleased((repo / "CHANGELOG.md").read_text(encoding="utf-8")))
     assert [f"CHANGELOG.md:{line + 1}: {words}" for line, words in offences(text)] == []
