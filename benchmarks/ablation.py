@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mot_dinov3.sinks.base import revised
 from race import judge
 from recordings import Recording, add_strains, dropped, embedded_boxes, load, panned, strained
 
 from mot_dinov3.apps.evaluation import Scores
 from mot_dinov3.core.structures import Detections, Frame
+from mot_dinov3.sinks.base import revised
 from mot_dinov3.trackers.appearance import AppearanceTracker
 from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig
