@@ -24,7 +24,7 @@ from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
 from mot_dinov3.keypoints.instance import MethodParts
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
-from mot_dinov3.keypoints.point_flow import FlowFrame, follow
+from mot_dinov3.keypoints.point_flow import FlowFrame, lucas_kanade
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
 
@@ -152,7 +152,7 @@ def plain(job: object, stage: str) -> Places:
                 else:
                     xy = find_peaks(similarity_maps(dense, templates), dense.patch).xy
             elif before is not None:
-                xy = follow(before.grey, picture.grey, xy, window=21).xy
+                xy = lucas_kanade(before.grey, picture.grey, xy, window=21).xy
             before = picture
             result |= {(frame.index, *key): (float(x), float(y)) for key, (x, y) in zip(keys, xy)}
     return result

@@ -6,6 +6,7 @@ import dataclasses
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option, require
+from mot_dinov3.keypoints.skeleton import symmetry_pairs
 
 MASK_KINDS = ("none", "flow", "dino", "cutie")
 
@@ -90,6 +91,7 @@ class KeypointConfig(StageConfig):
 
     @override
     def check(self) -> None:
+        symmetry_pairs((), self.symmetry_pairs)
         radii_in_order = self.motion_search_min_radius <= self.motion_search_max_radius
         low = f"at least motion_search_min_radius {self.motion_search_min_radius:g}"
         require(radii_in_order, "motion_search_max_radius", self.motion_search_max_radius, low)

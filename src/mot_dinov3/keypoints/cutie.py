@@ -127,14 +127,14 @@ def find_weights(folders: Sequence[Path]) -> Path:
     Raises:
         ModelError: Cutie is not installed, or its weights are nowhere.
     """
-    places = [*folders, cutie_folder().parent / "weights"]
-    for folder in places:
+    searched = [*folders, cutie_folder().parent / "weights"]
+    for folder in searched:
         if (folder / WEIGHTS).is_file():
             return folder / WEIGHTS
     raise ModelError(
         f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are missing",
         remedy=f"download them from the releases of {PROJECT}, and put them into one of:\n"
-        + "\n".join(f"  {folder.resolve()}" for folder in places)
+        + "\n".join(f"  {folder.resolve()}" for folder in searched)
         + f"\n{FALLBACK}",
     )
 

@@ -43,7 +43,7 @@ def scale_of(matrix: Matrix) -> float:
 
 
 def fit_similarity(source: Points, target: Points, weights: Array) -> Matrix | None:
-    """Return the similarity that maps `source` to `target` with the least weighted squares, or None for a single place.
+    """Return the similarity that maps `source` to `target` with the least weighted squares, or None for a single point.
 
     Umeyama, Least-squares estimation of transformation parameters, 1991, in the complex plane: without reflection.
     """

@@ -1,8 +1,8 @@
 """Keypoint tracking of one instance from frame to frame, in either direction of time.
 
-In each frame: Lucas-Kanade from the frame before (`point_flow`), then alignment with the labelled frame itself
-(`template_alignment`), then descriptors where there is doubt (`descriptor_search`), fused by precision; points that all
-of them leave open are placed by their neighbours (`skeleton`).
+In each frame: Lucas-Kanade from the frame before (`point_flow`), alignment with the labelled frame itself
+(`template_alignment`), descriptors where those are not enough (`descriptor_search`), fused by precision; points that
+none of them finds are placed by their neighbours (`skeleton`).
 """
 
 from __future__ import annotations
@@ -115,21 +115,19 @@ class InstanceTracker:
         self._misses, self._unseen = np.zeros(n), np.zeros(n)
         self._layout = self.xy.copy()
         self._supports = self._new_supports(frame, SUPPORTS)
+        self._reference = self._reference_view(frame) if parts.alignment else None
         self._matcher: DescriptorMatcher | None = None
         if backend is not None:
             self._matcher = DescriptorMatcher(config, backend, instance, self._canvas, skeleton=parts.skeleton)
             self._matcher.begin(self._canvas.view(frame.image, self._pose), self._outline.polygons)
             reference, points = self._matcher.reference, instance.xy
             self._frame_search = FrameSearch(reference, backend, self._canvas, points=points, extent=self._extent)
-        self._reference: ReferenceView | None = None
-        if parts.alignment:
-            view, to_canvas, factor = (
-                self._canvas.view(frame.grey, self._pose),
-                self._canvas.to_canvas,
-                self._canvas.factor,
-            )
-            points, supports = apply(to_canvas, self.xy), apply(to_canvas, self._supports)
-            self._reference = ReferenceView(view, points, supports, extent=self._extent * factor, factor=factor)
+
+    def _reference_view(self, frame: FlowFrame) -> ReferenceView:
+        to_canvas, factor = self._canvas.to_canvas, self._canvas.factor
+        points, supports = apply(to_canvas, self.xy), apply(to_canvas, self._supports)
+        view = self._canvas.view(frame.grey, self._pose)
+        return ReferenceView(view, points, supports, extent=self._extent * factor, factor=factor)
 
     def learn(self, frame: FlowFrame, instance: LabelledInstance) -> None:
         """Learn templates from another labelled frame of the same instance."""
@@ -180,7 +178,7 @@ class InstanceTracker:
             frame: The next frame.
             flow: New positions of `points` by Lucas-Kanade.
             rivals: ``(n, r, 2)`` positions of the keypoint of that name in other instances; NaN where they have none.
-            key: It is a key frame: descriptors are used even without doubt.
+            key: It is a key frame: descriptors are used in any case.
             outline: Where something else tracks the mask: its outlines here, empty where it lost the instance.
         """
         before = self.xy
@@ -197,7 +195,7 @@ class InstanceTracker:
         trusted = prediction.trusted | aligned.fixed
         xy, variance, swapped = aligned.xy, aligned.variance, np.zeros(len(before), np.bool_)
 
-        # Descriptors: at key frames, and where motion and alignment leave doubt.
+        # Descriptors: at key frames, and where motion and alignment are not enough.
         if self._matcher is not None and (key or not trusted.all() or self._unseen.any()):
             view = self._canvas.view(frame.image, self._pose)
             result = self._matcher.match(view, self._query(prediction, aligned, matrix, rivals))
@@ -207,11 +205,8 @@ class InstanceTracker:
             self._score = np.where(trusted, self._score, 0.9 * self._score)
 
         # Mask: points a little outside are moved into it, others count as missed.
-        self._outline.expire(self._pose)
-        self.xy, far = self._outline.snap(apply(invert(matrix), xy))
-        self._misses = np.where(far, self._misses + 1, self._misses)
-        self._unseen = np.where(far, np.maximum(self._unseen, self._misses), self._unseen)
         self._variance = variance / factor**2
+        self._snap(apply(invert(matrix), xy))
 
         # Update of velocity, layout, pose and supports, unless the instance was re-detected elsewhere.
         if (self._unseen == 0).mean() > 0.5:
@@ -291,6 +286,13 @@ class InstanceTracker:
         self._unseen = np.where(np.minimum(self._score, self._visibility) < 0.5, self._unseen + 1, 0)
         if result.polygons is not None:
             self._outline.update([apply(invert(matrix), p) for p in result.polygons])
+
+    def _snap(self, xy: Points) -> None:
+        """Take positions over, those a little outside of the mask moved into it."""
+        self._outline.expire(self._pose)
+        self.xy, far = self._outline.snap(xy)
+        self._misses = np.where(far, self._misses + 1, self._misses)
+        self._unseen = np.where(far, np.maximum(self._unseen, self._misses), self._unseen)
 
     def _update(self, before: Points, aligned: ReferenceAlignment) -> None:
         """Update velocity, typical layout and pose."""

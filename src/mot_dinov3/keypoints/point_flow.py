@@ -89,7 +89,7 @@ class SupportMotion:
         return np.asarray(shares @ self.moves / shares.sum(1, keepdims=True))
 
 
-def follow(before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None) -> Flow:
+def lucas_kanade(before: Image, after: Image, points: Points, *, window: int, guess: Points | None = None) -> Flow:
     """Track points from one image to another and back again.
 
     Args:

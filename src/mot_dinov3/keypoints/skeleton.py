@@ -49,13 +49,13 @@ def symmetry_pairs(names: Sequence[str], extra: str = "") -> list[tuple[int, int
             if right is not None and right != left:
                 pairs.append((left, right))
                 break
-    for left_name, right_name in extra_pairs(extra):
+    for left_name, right_name in _extra_pairs(extra):
         if left_name in row and right_name in row:
             pairs.append((row[left_name], row[right_name]))
     return list(dict.fromkeys(pairs))
 
 
-def extra_pairs(text: str) -> list[tuple[str, str]]:
+def _extra_pairs(text: str) -> list[tuple[str, str]]:
     """Return the pairs that ``a:b,c:d`` names.
 
     Raises:
@@ -103,7 +103,7 @@ def tolerance(layout: Points, *, extent: float) -> Array:
 
 
 def is_swapped(similar: npt.NDArray[np.floating]) -> bool:
-    """Tell whether a left/right pair fits better the other way round.
+    """Return whether a left/right pair fits better the other way round.
 
     Args:
         similar: ``2×2`` similarities: template (left, right) × position (left's, right's).

@@ -14,7 +14,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply, robust_similarity
-from mot_dinov3.keypoints.point_flow import SupportMotion, follow
+from mot_dinov3.keypoints.point_flow import SupportMotion, lucas_kanade
 
 FINE = 31  # pixels of the canvas: side of the narrow window
 WIDE_SHARE = 0.55  # of the canvas's side: the wide window
@@ -74,7 +74,7 @@ class _Template:
 
     def align(self, view: Image, start: Points) -> tuple[Points, BoolArray]:
         """Return the points' positions on another canvas, where not found those of `start`, and which were found."""
-        flow = follow(self.view, view, self.points, window=self.window, guess=start)
+        flow = lucas_kanade(self.view, view, self.points, window=self.window, guess=start)
         ok = flow.good(self.back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
         ok[ok] = correlations(self.view, view, self.points[ok], flow.xy[ok], self.window // 3) > SAME
         return np.where(ok[:, None], flow.xy, start), ok

@@ -29,8 +29,8 @@ class Templates:
 
     def update(self, rows: FloatArray, good: BoolArray) -> None:
         """Update the template of the tracked frames with the ``(n, d)`` descriptors that are `good`."""
-        followed = unit((1 - RECENT_RATE) * self._recent + RECENT_RATE * rows)
-        self._recent = np.where(good[:, None], followed, self._recent)
+        updated = unit((1 - RECENT_RATE) * self._recent + RECENT_RATE * rows)
+        self._recent = np.where(good[:, None], updated, self._recent)
 
     def similarity(self, rows: FloatArray) -> FloatArray:
         """Return the ``(n,)`` similarity of one descriptor per keypoint to its best template."""

@@ -10,7 +10,7 @@ from mot_dinov3.keypoints.cutie import CutieMaskTracker
 from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
-from mot_dinov3.keypoints.point_flow import Flow, FlowFrame, follow
+from mot_dinov3.keypoints.point_flow import Flow, FlowFrame, lucas_kanade
 
 WINDOW = 21  # pixels: side of Lucas-Kanade's window
 
@@ -42,7 +42,7 @@ class PointTracker:
     def step(self, frame: FlowFrame) -> list[Estimate]:
         """Move all instances on to the next frame."""
         points = [tracker.points() for tracker in self._trackers]
-        flow = follow(self._before.grey, frame.grey, np.vstack(points), window=WINDOW)
+        flow = lucas_kanade(self._before.grey, frame.grey, np.vstack(points), window=WINDOW)
         self._since_key = (self._since_key + 1) % self._key_every
         stops = np.cumsum([0, *(len(p) for p in points)])
         outlines = self._mask_tracker.step(frame.image) if self._mask_tracker else [None] * len(self._trackers)

@@ -84,7 +84,7 @@ class KeypointPaths:
 
     @property
     def annolid(self) -> Path:
-        """Annolid's tracking table, beside the folder."""
+        """Annolid's tracking table, next to the folder."""
         return self.folder.parent / f"{self.stem}_tracking.csv"
 
     @property

@@ -88,6 +88,7 @@ class KeypointResults:
         self.counts = RunCounts()
         self.uncertainties: dict[int, review.FrameUncertainty] = {}
         self._labels = labels
+        self._labelled = functools.lru_cache(4)(lambda number: labelled_keypoints(labels.frames[number], None))
         self._timer = timer
 
     def write(self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None) -> None:
@@ -121,7 +122,3 @@ class KeypointResults:
 
     def _nearest_labelled(self, frame: int) -> Keypoints:
         return self._labelled(min(self._labels.frames, key=lambda n: (abs(n - frame), n)))
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - this lives as long as the run
-    def _labelled(self, number: int) -> Keypoints:
-        return labelled_keypoints(self._labels.frames[number], None)

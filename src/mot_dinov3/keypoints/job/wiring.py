@@ -20,7 +20,6 @@ from mot_dinov3.keypoints.job.model_loading import build_backend, build_cutie
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.review import ranked, write_review
-from mot_dinov3.keypoints.skeleton import extra_pairs
 from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.random_access import VideoRanges
@@ -122,7 +121,6 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     job, config = command.keypoint_job, command.keypoint
     if not job.video:
         raise UsageError("no input: --video is missing", remedy="for example: --video mouse.mp4")
-    extra_pairs("" if config.symmetry_pairs.strip().lower() == "none" else config.symmetry_pairs)
     video = Path(job.video)
     if job.output:
         files.check_output(Path(job.output), source=job.video)
@@ -188,7 +186,7 @@ class KeypointVideoProcessor:
 
     Args:
         video_path: A video file or a folder of images.
-        result_folder: Labels and results; beside the video and named after it where None.
+        result_folder: Labels and results; next to the video, with its name, where None.
         model_name: DINO model; where it is the default and not available, the best backend without it is used.
         short_side: Working short side of the crop; None for that of `runtime_config`.
         device: As for ``--device``; None for auto.
