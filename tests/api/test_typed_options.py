@@ -66,6 +66,7 @@ def test_every_option_of_the_commands_is_a_keyword() -> None:
     assert {"save_json_flag", "save_frames"} <= gallery
 
 
+@pytest.mark.slow
 def test_a_type_checker_reports_wrong_keywords_and_types(repo: Path, tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     program = tmp_path / "program.py"

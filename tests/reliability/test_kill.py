@@ -20,7 +20,7 @@ from mot_dinov3.cli import main
 from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
 from mot_dinov3.video import SourceConfig, open_source
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 NAMES = {"t.mp4", "t.json", "t.txt", "t.csv", "d.json"}
 TEXTS = NAMES - {"t.mp4"}
 Reliability = Callable[[str, str], None]
@@ -52,7 +52,6 @@ def check_parts(folder: Path, killed_at: int) -> int:
     return len(pictures(part)[0]) if part.stat().st_size > 200 else 0
 
 
-@pytest.mark.slow
 def test_killed_at_20_frames(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reliability: Reliability
 ) -> None:
@@ -89,7 +88,6 @@ WAYS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", [*WAYS, "motion detector", "gallery", "link", "link, second pass"])
 def test_killed_in_every_way_of_tracking(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, reliability: Reliability
@@ -132,7 +130,6 @@ def write_gallery(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_killed_twice_interrupted_and_complete(
     crowd: Crowd, tmp_path: Path, monkeypatch, capsys, reliability: Reliability
 ) -> None:
@@ -172,7 +169,6 @@ def test_killed_twice_interrupted_and_complete(
     )
 
 
-@pytest.mark.slow
 def test_an_interruption_finishes_what_was_done(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reliability: Reliability
 ) -> None:
@@ -269,7 +265,6 @@ def test_resuming_what_never_began_begins(crowd: Crowd, tmp_path: Path, monkeypa
     assert "is a live source" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_what_a_network_found_is_not_looked_for_again(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reliability: Reliability
 ) -> None:
@@ -318,7 +313,6 @@ def page(path: Path) -> tuple[dict[str, Any], str]:
 EMBEDDINGS = {"critical: new", "critical: weak IoU", "critical: crowded", "refresh", "reused"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("linked", [[], ["--link"]], ids=["one pass", "linked"])
 def test_report_counts_and_overlays_of_a_resumed_run_are_those_of_the_whole(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: list[str], reliability: Reliability
