@@ -1,4 +1,4 @@
-"""Resolving id switches: two trajectories that left a crossing with each other's identity are exchanged. Pure functions."""
+"""Resolving id switches: trajectories that left a crossing with each other's identity are exchanged. Pure functions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Meeting:
 
 
 def resolve_swaps(tracklets: Tracklets) -> IntArray:
-    """Return the ``(n,)`` ids of all rows after exchanging the trajectories after a meeting where appearance demands it.
+    """Return the ``(n,)`` ids of all rows, trajectories exchanged after a meeting where appearance demands it.
 
     Before a meeting and after it each of the two has an appearance. If these agree across rather than along the
     trajectories, the identities were swapped in between. If one of the two is missing before or after,
