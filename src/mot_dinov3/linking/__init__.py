@@ -6,7 +6,7 @@ from the video itself, so that one set of defaults serves a slow street and a fa
 - *Resolving id switches* (`--uncross`): where two trajectories met and their appearances agree across rather than along
   them, the parts after the meeting are exchanged.
 - *Joining* (compare AFLink, StrongSORT 2202.13514): a trajectory that ends inside the image continues in one
-  that starts there later. Over a short gap motion decides; over a longer one appearance must agree. What counts as similar is
+  that starts there later. Over a short gap motion decides; over a longer one appearance must agree. Similarity is
   calibrated on objects that are in the image together (certainly different) and on the halves of single trajectories
   (certainly the same).
 - *Smoothing* (compare Gaussian-smoothed interpolation in the same paper): penalised least squares, the smoother of
