@@ -22,7 +22,6 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints import cutie as adapter
 from mot_dinov3.keypoints.cutie import CutieMaskTracker, cutie_folder, find_weights, load_cutie
-from mot_dinov3.keypoints.job import model_loading
 from mot_dinov3.keypoints.job.wiring import KeypointRun
 from mot_dinov3.video import VideoWriter
 
@@ -107,7 +106,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(model_loading, "weights_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("mot_dinov3.models.weights.weights_cache", lambda: tmp_path / "cache")
     _forget()
     yield folder
     _forget()

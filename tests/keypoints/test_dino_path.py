@@ -96,7 +96,7 @@ def nothing_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "MOT_DINOV3_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.delenv("DINOV3_LOCATION", raising=False)
-    monkeypatch.setattr("mot_dinov3.keypoints.job.model_loading.weights_cache", lambda: tmp_path / "empty")
+    monkeypatch.setattr("mot_dinov3.models.weights.weights_cache", lambda: tmp_path / "empty")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
 

@@ -20,6 +20,7 @@ from mot_dinov3.core.structures import Image, IntArray
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.models.checkpoints import open_checkpoint
+from mot_dinov3.models.weights import first_existing
 
 WEIGHTS = "cutie-base-mega.pth"
 PROJECT = "https://github.com/hkchengrex/Cutie"
@@ -128,9 +129,9 @@ def find_weights(folders: Sequence[Path]) -> Path:
         ModelError: Cutie is not installed, or its weights are nowhere.
     """
     searched = [*folders, cutie_folder().parent / "weights"]
-    for folder in searched:
-        if (folder / WEIGHTS).is_file():
-            return folder / WEIGHTS
+    found = first_existing(*(folder / WEIGHTS for folder in searched))
+    if found is not None:
+        return found
     raise ModelError(
         f"masks 'cutie': Cutie is installed, but its weights {WEIGHTS} are missing",
         remedy=f"download them from the releases of {PROJECT}, and put them into one of:\n"

@@ -78,6 +78,11 @@ def first_existing(*places: Path) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
+def local_folders() -> tuple[Path, ...]:
+    """Return the folders that weights given by name are looked up in: the working directory, ``models/``, the cache."""
+    return Path(), MODELS, weights_cache()
+
+
 def find_local(name: str) -> Path:
     """Return the existing file or folder that `name` means, looked up as written, then in ``models/``.
 

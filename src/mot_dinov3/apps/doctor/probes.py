@@ -97,7 +97,7 @@ def models() -> dict[str, Any]:
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
     from mot_dinov3.models.conversion_cache import ConversionCache
     from mot_dinov3.models.hub import HuggingFaceHub, is_complete, token
-    from mot_dinov3.models.weights import weights_cache
+    from mot_dinov3.models.weights import local_folders
 
     def cached(model: str) -> bool:
         try:
@@ -112,7 +112,7 @@ def models() -> dict[str, Any]:
         "token": bool(token() or get_token()),
         "hub_models": {model: cached(model) for model in wanted},
         "dino_folder": os.environ.get(DINO_FOLDER, ""),
-        "weights": sorted(str(p) for f in (Path("models"), weights_cache()) if f.is_dir() for p in f.glob("[!.]*.*")),
+        "weights": sorted(str(p) for f in local_folders()[1:] if f.is_dir() for p in f.glob("[!.]*.*")),
         "networks": str(ConversionCache().folder),
     }
 

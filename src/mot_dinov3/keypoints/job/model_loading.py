@@ -17,7 +17,7 @@ from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
 from mot_dinov3.keypoints.job.config import MODEL, BackendConfig
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
-from mot_dinov3.models.weights import find_detector_weights, weights_cache
+from mot_dinov3.models.weights import find_detector_weights, first_existing, local_folders
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     except ModelError as error:
         if config.model:
             raise
-        weights = _local_detector()
+        weights = first_existing(*(folder / SMALL_DETECTOR for folder in local_folders()))
         name = "convnet" if weights else "gradient"
         notice = f"backend {name}: DINO is not available ({error.message})"
         return LoadedBackend(_backend(name, model, weights, device), (notice,))
@@ -85,21 +85,12 @@ def _load_convnet(weights: str, *, trust: bool) -> Any:
     return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path, trust=trust))
 
 
-def _local_folders() -> tuple[Path, ...]:
-    return Path(), Path("models"), weights_cache()
-
-
-def _local_detector() -> Path | None:
-    paths = (folder / SMALL_DETECTOR for folder in _local_folders())
-    return next((p for p in paths if p.is_file()), None)
-
-
 def build_cutie(device: DeviceChoice) -> CutieNetwork:
     """Build what ``--masks cutie`` asks for.
 
     Raises:
         ModelError: Cutie or its weights are not available.
     """
-    weights = find_cutie(_local_folders())
+    weights = find_cutie(local_folders())
     log.info("masks: Cutie, %s", weights)
     return load_cutie(weights, resolve_device(device.device), trust=device.trust_weights)
