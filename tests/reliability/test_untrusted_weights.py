@@ -19,7 +19,7 @@ from mot_dinov3.core.errors import ModelError, UntrustedModelError
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.checkpoint import allow_layer
-from mot_dinov3.detectors.yolo import YoloDetector, network_layers
+from mot_dinov3.detectors.yolo import YoloDetector, load_network
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.models.checkpoints import open_checkpoint, open_script
 from mot_dinov3.models.devices import DeviceConfig
@@ -86,7 +86,7 @@ def embedder(path: Path, trust: bool) -> object:
 
 
 def layers(path: Path, trust: bool) -> object:
-    return network_layers(path, trust=trust)
+    return load_network(path, trust=trust)
 
 
 @pytest.fixture(autouse=True)

@@ -81,19 +81,6 @@ def _array(tensor: Any) -> FloatArray:
     return np.asarray(tensor.float().cpu().numpy(), np.float32)
 
 
-def network_layers(weights: Path, *, trust: bool = False) -> Any:
-    """Return the layers of a PyTorch model's network without its head, to be run one by one.
-
-    Args:
-        weights: A checkpoint.
-        trust: Open it even if it is more than data.
-
-    Raises:
-        ModelError: The weights cannot be loaded, or are not PyTorch's.
-    """
-    return load_network(weights, trust=trust)[0].model[:-1]
-
-
 def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     """Return a PyTorch model's network on the CPU, ready to run, its normalisations folded, and its class names.
 
@@ -108,16 +95,11 @@ def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     if getattr(model.model, "model", None) is None:
         raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights with the extension .pt")
     network = model.model.eval().float()
-    if "nms" in vars(_predictor_defaults()) and hasattr(network, "end2end"):
-        network.end2end = False  # as the predictor has it where `nms` is left at its default
-    return network.fuse(verbose=False), names
-
-
-def _predictor_defaults() -> Any:
-    ultralytics_module()
     from ultralytics.utils import DEFAULT_CFG
 
-    return DEFAULT_CFG
+    if "nms" in vars(DEFAULT_CFG) and hasattr(network, "end2end"):
+        network.end2end = False  # as the predictor has it where `nms` is left at its default
+    return network.fuse(verbose=False), names
 
 
 def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]:

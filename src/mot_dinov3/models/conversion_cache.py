@@ -5,6 +5,7 @@ They are in ``networks/`` of the project's cache folder and may be deleted at an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -82,7 +83,8 @@ class ConversionCache:
                 log.info("converted network '%s' is damaged; converting again", folder)
             self.drop(key)
             return None
-        _touch(folder)
+        with contextlib.suppress(OSError):  # a folder that cannot be written
+            os.utime(folder)
         return entry
 
     def keep(self, key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> CacheEntry:
@@ -163,10 +165,3 @@ def content_hash(files: Iterable[Path]) -> str:
                 one.update(block)
         total.update(one.digest())
     return total.hexdigest()
-
-
-def _touch(folder: Path) -> None:
-    try:
-        os.utime(folder)
-    except OSError as error:
-        log.debug("'%s' cannot be marked as used: %s", folder, error)

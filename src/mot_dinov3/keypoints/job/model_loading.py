@@ -78,11 +78,11 @@ def _load_patches(model: str) -> Any:
 
 def _load_convnet(weights: str, *, trust: bool) -> Any:
     """Load a plain network's state dict, or an Ultralytics model, to run layer by layer."""
-    from mot_dinov3.detectors.yolo import network_layers
+    from mot_dinov3.detectors.yolo import load_network
     from mot_dinov3.features.vision_networks import LayerOutputs, is_plain, load_mobilenet
 
     path = Path(weights)
-    return load_mobilenet(path) if is_plain(path) else LayerOutputs(network_layers(path, trust=trust))
+    return load_mobilenet(path) if is_plain(path) else LayerOutputs(load_network(path, trust=trust)[0].model[:-1])
 
 
 def build_cutie(device: DeviceChoice) -> CutieNetwork:
