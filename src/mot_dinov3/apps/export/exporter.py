@@ -104,7 +104,9 @@ def export(options: ExportOptions, *, notify: Callable[[str], None] = log.info) 
                 exported.append(_export_format(name, config, network, folder))
         except (ModelError, UsageError) as error:
             failures[name] = error
-    _write_meta(folder / META, _meta(config, network, exported, failures, time.monotonic() - started))
+    meta = _meta(config, network, exported, failures, time.monotonic() - started)
+    with files.replacing(folder / META) as part:
+        part.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     return ExportResult(folder, tuple(exported), {name: failures[name] for name in config.formats if name in failures})
 
 
@@ -140,18 +142,8 @@ def _load(config: ExportConfig) -> _Network:
 
     prepared = extractor.preprocessing
     module = Renormalised(runtime.module, prepared).eval().to(built.info.device)
-    source = ExportSource(
-        module.to(memory_format=torch.contiguous_format),
-        (prepared.height, prepared.width),
-        built.info.device,
-        batch=config.batch_size,
-        half=config.half,
-        dynamic=config.dynamic,
-        optimize=config.optimize,
-        simplify=config.simplify,
-        opset=config.opset,
-        verbose=config.verbose,
-    )
+    module = module.to(memory_format=torch.contiguous_format)
+    source = ExportSource(module, (prepared.height, prepared.width), built.info.device, config)
     noise = np.random.default_rng(0).integers(0, 256, (NOISE, 96, 48, 3), np.uint8)
     images = [*noise, *sample_crops()]
     rows = unit_rows(np.concatenate([extractor.extract([image]) for image in images]))
@@ -235,11 +227,6 @@ def _meta(
         "max_cosine_error": {file.format: file.max_cosine_error for file in exported},
         "failed": {name: error.message for name, error in failures.items()},
     }
-
-
-def _write_meta(path: Path, meta: dict[str, Any]) -> None:
-    with files.replacing(path) as part:
-        part.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
 def _remove(path: Path) -> None:

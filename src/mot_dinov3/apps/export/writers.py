@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mot_dinov3.apps.export.config import ExportConfig
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.features.osnet import SIZE_NOTE
 from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -33,35 +34,23 @@ class ExportSource:
         module: ``(n, 3, h, w)`` to ``(n, d)``, float32, in evaluation mode.
         size: Height and width of the input.
         device: Device of the module.
-        batch: Fixed batch size, None for any.
-        half: See `ExportConfig`, as for all below.
-        dynamic: Height and width are variable.
-        optimize: For mobile CPUs.
-        simplify: Simplify the graph.
-        opset: Of ONNX.
-        verbose: Log of TensorRT.
+        config: Options of the formats.
     """
 
     module: nn.Module
     size: tuple[int, int]
-    device: str = "cpu"
-    batch: int | None = None
-    half: bool = False
-    dynamic: bool = False
-    optimize: bool = False
-    simplify: bool = False
-    opset: int = 18
-    verbose: bool = False
+    device: str
+    config: ExportConfig
 
     def example(self, *, batch: int = 2) -> torch.Tensor:
         """Return an input to trace with: of two images where the batch is variable, since 1 would become a constant."""
-        shape = (self.batch or batch, 3, *self.size)
+        shape = (self.config.batch_size or batch, 3, *self.size)
         return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     @property
     def variable_axes(self) -> tuple[int, ...]:
         """Axes of the input without a fixed length."""
-        return (*((0,) if self.batch is None else ()), *((2, 3) if self.dynamic else ()))
+        return (*((0,) if self.config.batch_size is None else ()), *((2, 3) if self.config.dynamic else ()))
 
 
 class Renormalised(nn.Module):
@@ -104,10 +93,10 @@ class HalfPrecision(nn.Module):
 def write_torchscript(source: ExportSource, path: Path) -> None:
     """Trace the network; the archive contains the size of its input. It takes any number of images."""
     module, example = source.module, source.example()
-    if source.half:
+    if source.config.half:
         module, example = copy.deepcopy(module).half(), example.half()
     script: Any = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
-    if source.optimize:
+    if source.config.optimize:
         from torch.utils.mobile_optimizer import optimize_for_mobile
 
         try:
@@ -122,7 +111,7 @@ def write_torchscript(source: ExportSource, path: Path) -> None:
 
 def write_onnx(source: ExportSource, path: Path) -> None:
     """Write a graph with torch's exporter."""
-    module = HalfPrecision(source.module).eval() if source.half else source.module
+    module = HalfPrecision(source.module).eval() if source.config.half else source.module
     sides = {0: torch.export.Dim("batch"), 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     torch.onnx.export(
         module,
@@ -130,13 +119,13 @@ def write_onnx(source: ExportSource, path: Path) -> None:
         str(path),
         input_names=[INPUT],
         output_names=[OUTPUT],
-        opset_version=source.opset,
+        opset_version=source.config.opset,
         dynamo=True,
         dynamic_shapes=({axis: sides[axis] for axis in source.variable_axes},),
         external_data=False,
         verbose=False,
     )
-    if source.simplify:
+    if source.config.simplify:
         try:
             import onnx
             import onnxslim
@@ -153,7 +142,7 @@ def write_openvino(source: ExportSource, path: Path) -> None:
     shape = [-1 if axis in source.variable_axes else side for axis, side in enumerate(example.shape)]
     model = openvino.convert_model(source.module, example_input=example, input=[openvino.PartialShape(shape)])
     path.mkdir()
-    openvino.save_model(model, path / "model.xml", compress_to_fp16=source.half)
+    openvino.save_model(model, path / "model.xml", compress_to_fp16=source.config.half)
 
 
 def write_engine(source: ExportSource, path: Path) -> None:
@@ -163,7 +152,7 @@ def write_engine(source: ExportSource, path: Path) -> None:
     if source.device == "cpu":
         raise UsageError("format 'engine' is built on a GPU", remedy="add --device cuda")
     tensorrt = load_tensorrt("format 'engine'")
-    logger = tensorrt.Logger(tensorrt.Logger.VERBOSE if source.verbose else tensorrt.Logger.WARNING)
+    logger = tensorrt.Logger(tensorrt.Logger.VERBOSE if source.config.verbose else tensorrt.Logger.WARNING)
     builder = tensorrt.Builder(logger)
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = tensorrt.OnnxParser(network, logger)
@@ -187,21 +176,21 @@ def write_engine(source: ExportSource, path: Path) -> None:
 def _engine_shapes(source: ExportSource) -> list[tuple[int, ...]]:
     """Return the minimum, usual and maximum shape of an engine's input."""
     shapes: list[tuple[int, ...]] = []
-    for batch, scale in zip(ENGINE_BATCH, ENGINE_SCALE if source.dynamic else (1.0, 1.0, 1.0)):
+    for batch, scale in zip(ENGINE_BATCH, ENGINE_SCALE if source.config.dynamic else (1.0, 1.0, 1.0)):
         height, width = (int(side * scale) for side in source.size)
-        shapes.append((source.batch or batch, 3, height, width))
+        shapes.append((source.config.batch_size or batch, 3, height, width))
     return shapes
 
 
 def write_tflite(source: ExportSource, path: Path) -> None:
     """Convert with LiteRT's converter; the batch is fixed, by default to 1."""
-    if source.dynamic:
+    if source.config.dynamic:
         raise UsageError("format 'tflite' has a fixed height and width", remedy="export it without --dynamic")
     import litert_torch
 
     module = copy.deepcopy(source.module).cpu()
     litert_torch.convert(module, (source.example(batch=1).cpu(),)).export(str(path))
-    if source.half:
+    if source.config.half:
         _halve_tflite(path)
 
 
