@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.demo import FPS, LENGTH, MIN_VISIBLE, STORY, Actor, StreetScene, compose, gt_lines
+from mot_dinov3.apps.demo.street_clip import FPS, LENGTH, MIN_VISIBLE, STORY, Actor, StreetScene, compose, gt_lines
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections

@@ -6,7 +6,7 @@ Plotly interprets some HTML in its texts, so every text that comes from a file i
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,20 +89,11 @@ def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> F
     layout["xaxis"]["anchor"] = "y2"
     layout["yaxis2"] = {**_axis("ms per frame"), "domain": [0, 0.30], "rangemode": "tozero"}
     if budget_ms:
-        layout["shapes"] = [
-            {
-                "type": "line",
-                **{"xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": budget_ms, "y1": budget_ms},
-                "line": {"color": "#dc2626", "width": 2, "dash": "dash"},
-            }
-        ]
-        layout["annotations"] = [
-            {
-                "text": f"budget {budget_ms:g} ms",
-                **{"xref": "paper", "x": 1, "xanchor": "right", "yref": "y2", "y": budget_ms, "yanchor": "bottom"},
-                **{"showarrow": False, "font": {"color": "#dc2626", "size": 12}},
-            }
-        ]
+        line = {"xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": budget_ms, "y1": budget_ms}
+        text = {"xref": "paper", "x": 1, "xanchor": "right", "yref": "y2", "y": budget_ms, "yanchor": "bottom"}
+        font = {"color": "#dc2626", "size": 12}
+        layout["shapes"] = [{"type": "line", **line, "line": {"color": "#dc2626", "width": 2, "dash": "dash"}}]
+        layout["annotations"] = [{"text": f"budget {budget_ms:g} ms", **text, "showarrow": False, "font": font}]
     return {"data": data, "layout": layout}
 
 
@@ -119,36 +110,37 @@ def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> 
             spans[span.observation].append((row, track, span))
     data: list[Figure] = []
     for kind, (label, width, opacity) in styles.items():
-        mine = spans[kind]
-        paint = "#aab4c3" if kind == Observation.LOST else [css(color(track.track_id)) for _, track, _ in mine]
-        bars = {
-            "type": "bar",
-            "orientation": "h",
-            "name": label,
-            "base": [round(span.start, 3) for _, _, span in mine],
-            "x": [round(span.end - span.start, 3) for _, _, span in mine],
-            "y": [row for row, _, _ in mine],
-            "width": width,
-            "marker": {"color": paint, "opacity": opacity, "line": {"width": 0}},
-            "text": [f"{_title(track)}: {span.start:.2f} – {span.end:.2f} s" for _, track, span in mine],
-            **{"textposition": "none", "hovertemplate": f"%{{text}}<extra>{label}</extra>"},
-        }
-        if mine:
-            data.append(bars)
+        paint = "#aab4c3" if kind == Observation.LOST else [css(color(track.track_id)) for _, track, _ in spans[kind]]
+        marker = {"color": paint, "opacity": opacity, "line": {"width": 0}}
+        if spans[kind]:
+            data.append({"name": label, "width": width, "marker": marker, **_bars(spans[kind], label)})
+    data += _reidentifications(shown)
+    return {"data": data, "layout": _timelines_layout(shown)}
+
+
+def _bars(spans: Sequence[tuple[int, TrackTimeline, TrackSpan]], label: str) -> Figure:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "base": [round(span.start, 3) for _, _, span in spans],
+        "x": [round(span.end - span.start, 3) for _, _, span in spans],
+        "y": [row for row, _, _ in spans],
+        "text": [f"{_title(track)}: {span.start:.2f} – {span.end:.2f} s" for _, track, span in spans],
+        **{"textposition": "none", "hovertemplate": f"%{{text}}<extra>{label}</extra>"},
+    }
+
+
+def _reidentifications(shown: Sequence[TrackTimeline]) -> list[Figure]:
     marks = [(row, track, moment) for row, track in enumerate(shown) for moment in track.reidentified]
-    if marks:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "re-identified",
-                "x": [round(moment, 3) for _, _, moment in marks],
-                "y": [row for row, _, _ in marks],
-                "marker": {"symbol": "diamond", "size": 9, "color": "#111827", "line": {"width": 1.5, "color": "#fff"}},
-                "text": [f"{_title(track)} re-identified at {moment:.2f} s" for _, track, moment in marks],
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        )
+    if not marks:
+        return []
+    figure = _scatter("markers", [round(moment, 3) for _, _, moment in marks], [row for row, _, _ in marks])
+    figure["marker"] = {"symbol": "diamond", "size": 9, "color": "#111827", "line": {"width": 1.5, "color": "#fff"}}
+    figure["text"] = [f"{_title(track)} re-identified at {moment:.2f} s" for _, track, moment in marks]
+    return [{**figure, "name": "re-identified", "hovertemplate": "%{text}<extra></extra>"}]
+
+
+def _timelines_layout(shown: Sequence[TrackTimeline]) -> Figure:
     layout = _layout(max(150, 66 + 19 * len(shown)), x="time in the video (s)", y="")
     layout["yaxis"] |= {
         "tickvals": list(range(len(shown))),
@@ -162,7 +154,7 @@ def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> 
     layout["showlegend"] = False
     longest = max((len(f"{track.track_id} {track.name}"[:MAX_LABEL]) for track in shown), default=0)
     layout["margin"] |= {"t": 46, "b": 14, "l": 26 + 7 * longest}  # measuring the labels would cost the most of all
-    return {"data": data, "layout": layout}
+    return layout
 
 
 def trajectories(
@@ -171,28 +163,16 @@ def trajectories(
     """Return the trajectories of tracks over the background (a data URL, or an empty string)."""
     data: list[Figure] = []
     for track in shown:
-        points = track.trajectory.points()
+        x, y = zip(*((round(x, 1), round(y, 1)) for x, y in track.trajectory.points()))
+        line = {"color": css(color(track.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6}
+        title = _title(track)
         data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": _title(track),
-                "x": [round(x, 1) for x, _ in points],
-                "y": [round(y, 1) for _, y in points],
-                "line": {"color": css(color(track.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6},
-                "hovertemplate": f"{_title(track)}<extra></extra>",
-            }
+            {**_scatter("lines", x, y), "name": title, "line": line, "hovertemplate": f"{title}<extra></extra>"}
         )
-    ends = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [line["x"][-1] for line in data],
-        "y": [line["y"][-1] for line in data],
-        "text": [line["name"] for line in data],
-        "marker": {"size": 7, "color": [line["line"]["color"] for line in data]},
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-    data += [ends] if data else []
+    if data:
+        ends = _scatter("markers", [line["x"][-1] for line in data], [line["y"][-1] for line in data])
+        ends["marker"] = {"size": 7, "color": [line["line"]["color"] for line in data]}
+        data.append({**ends, "text": [line["name"] for line in data], "hovertemplate": "%{text}<extra></extra>"})
     return {"data": data, "layout": _over_background(trace, background, faded=0.9)}
 
 
@@ -245,26 +225,18 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(value, 3) for value in values.tolist()]
 
 
+def _scatter(mode: str, x: Sequence[float], y: Sequence[float]) -> Figure:
+    return {"type": "scatter", "mode": mode, "x": x, "y": y}
+
+
 def _area(time: Sequence[float], values: Sequence[float], *, name: str, color: str, unit: str) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        **{"x": time, "y": values, "stackgroup": "all", "fillcolor": color},
-        "line": {"width": 0, "color": color},
-        "hovertemplate": f"%{{y:.2f}} {unit}",
-    }
+    fill = {"stackgroup": "all", "fillcolor": color, "line": {"width": 0, "color": color}}
+    return {**_scatter("lines", time, values), "name": name, **fill, "hovertemplate": f"%{{y:.2f}} {unit}"}
 
 
 def _line(time: Sequence[float], values: Sequence[float], *, name: str, color: str, dash: str = "solid") -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        **{"x": time, "y": values},
-        "line": {"width": 1.5, "color": color, "dash": dash},
-        "hovertemplate": "%{y:.2f} ms",
-    }
+    line = {"width": 1.5, "color": color, "dash": dash}
+    return {**_scatter("lines", time, values), "name": name, "line": line, "hovertemplate": "%{y:.2f} ms"}
 
 
 def _axis(title: str) -> Figure:
@@ -291,13 +263,7 @@ def _layout(height: int, *, x: str, y: str) -> Figure:
 def _over_background(trace: RunTrace, background: str, *, faded: float) -> Figure:
     wide, tall = _size(trace)
     layout = _layout(440, x="", y="")
-    hidden: Mapping[str, Any] = {
-        "showgrid": False,
-        "zeroline": False,
-        "showticklabels": False,
-        "ticks": "",
-        "constrain": "domain",
-    }
+    hidden = {**dict.fromkeys(("showgrid", "zeroline", "showticklabels"), False), "ticks": "", "constrain": "domain"}
     layout["xaxis"] = {**hidden, "range": [0, wide]}
     layout["yaxis"] = {**hidden, "range": [tall, 0], "scaleanchor": "x"}
     layout |= {"showlegend": False, "hovermode": "closest", "margin": {"l": 4, "r": 4, "t": 4, "b": 4}}

@@ -69,15 +69,8 @@ _COAT_B: tuple[Point, ...] = (
     (345, 695), (325, 698), (290, 706), (215, 706),
 )  # fmt: skip
 _TROUSERS_B: tuple[Point, ...] = (
-    (230, 708),
-    (290, 708),
-    (325, 700),
-    (350, 697),
-    (350, 800),
-    (300, 770),
-    (262, 825),
-    (240, 825),
-)
+    (230, 708), (290, 708), (325, 700), (350, 697), (350, 800), (300, 770), (262, 825), (240, 825),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,15 +132,8 @@ def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:
     )
     red = _dye(black, [Dye(_COAT_B, (52, 30, 148), 0.45), Dye(_TROUSERS_B, dark, 0.7)])
     yellow = _dye(black, [Dye(_COAT_B, (52, 142, 190), 0.4), Dye(_TROUSERS_B, pale, 0.5)])
-    figures = {
-        "beige": beige,
-        "black": black,
-        "green": green,
-        "red": red,
-        "yellow": yellow,
-        "shouting": shouting,
-        "grey": grey,
-    }
+    figures = {"beige": beige, "black": black, "green": green, "red": red, "yellow": yellow}
+    figures |= {"shouting": shouting, "grey": grey}
     return {name: _sprite(figure) for name, figure in figures.items()}
 
 
