@@ -38,13 +38,18 @@ def openvino_module() -> types.ModuleType:
     return importlib.import_module("openvino")
 
 
-@functools.cache
 def core() -> Any:
     """Return the one `openvino.Core` of the process.
 
     Raises:
         ImportError: OpenVINO is not installed.
     """
+    openvino_module()  # not only in the cached part: the package must be there each time
+    return _core()
+
+
+@functools.cache
+def _core() -> Any:
     return openvino_module().Core()
 
 
