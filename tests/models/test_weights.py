@@ -138,6 +138,12 @@ def test_known_digests_belong_to_official_weights() -> None:
     assert all(len(digest) == 64 and int(digest, 16) for digest in PUBLISHED.values())
 
 
+@pytest.mark.parametrize(("det", "meant"), [("yolo8n.pt", "yolov8n.pt"), ("motoin", "motion"), ("rtdtr", "rtdetr")])
+def test_a_misspelt_name_is_met_with_the_closest_model_or_detector(det: str, meant: str) -> None:
+    with pytest.raises(ModelError, match=f"did you mean '{meant}'"):
+        build_detector(DetectorConfig(det=det), device=CPU)
+
+
 def test_an_unreachable_host_has_remedies() -> None:
     with pytest.raises(UnreachableModelError, match="refused") as caught:
         build_detector(DetectorConfig(), device=CPU)

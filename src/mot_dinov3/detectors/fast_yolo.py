@@ -15,6 +15,7 @@ from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError, first_line
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
+from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
@@ -206,7 +207,7 @@ def open_yolo(request: DetectorRequest) -> Detector:
         ConfigError: A class that the model does not know.
         UsageError: The device does not exist here, or has no such precision.
     """
-    detector, notices = _open(find_detector_weights(request.model), request)
+    detector, notices = _open(find_detector_weights(request.model, others=DETECTORS), request)
     detector.notices = (*request.device.notices(), *notices)
     return detector
 

@@ -11,6 +11,7 @@ import os
 import tempfile
 import types
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,14 @@ def find_reid_weights(name: str, folder: Path) -> str:
     )
 
 
-def find_detector_weights(name: str) -> Path:
+def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
     """Return the local path of detector weights; official ones that are not here are downloaded into the cache.
 
     A name without a folder is looked up in the working directory, in ``models/`` and in the cache.
+
+    Args:
+        name: A path, or an official file name.
+        others: Further names to suggest for a misspelt one.
 
     Raises:
         ModelError: No such file, and no official model of that name.
@@ -144,7 +149,8 @@ def find_detector_weights(name: str) -> Path:
     from_official = official_weights()
     if name not in from_official:
         raise ModelError(
-            f"detector weights '{name}' are neither a local file nor an official model{closest(name, from_official)}",
+            f"detector weights '{name}' are neither a local file nor an official model"
+            f"{closest(name, (*from_official, *others))}",
             remedy="give a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
         )
     return download(name)
