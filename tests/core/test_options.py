@@ -11,11 +11,11 @@ from mot_dinov3.apps.batch.config import BatchOptions
 from mot_dinov3.apps.export.config import ExportOptions
 from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.cli.arguments import add_config_options
-from mot_dinov3.core.errors import ConfigError, UnknownNameError
+from mot_dinov3.core.errors import ConfigError, UnknownNameError, UsageError
 from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.keypoints.job.config import KeypointsOptions, SimilarityOptions
-from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
+from mot_dinov3.pipeline.config import DetectConfig, TrackConfig, track_config
 from mot_dinov3.trackers.config import TrackerConfig
 
 OPTIONS = {option.key: option for option in options_of(TrackConfig)}
@@ -181,6 +181,13 @@ def test_an_unknown_name_is_told_beside_other_mistakes() -> None:
     with pytest.raises(ConfigError, match=r"conf must be .*; unknown embedder 'dinno'") as both:
         assemble(TrackConfig, {"embedder": "dinno", "conf": 2.0})
     assert alone.value.remedy in both.value.remedy
+
+
+def test_a_missing_source_is_told_beside_other_mistakes() -> None:
+    with pytest.raises(UsageError, match=r"--source is missing; conf must be between 0 and 1, got 2.0"):
+        track_config({"conf": 2.0})
+    with pytest.raises(UsageError, match=r"--output needs frames.*; conf must be"):
+        track_config({"dets": "d.json", "output": "o.mp4", "conf": 2.0})
 
 
 def test_every_stage_has_a_group() -> None:

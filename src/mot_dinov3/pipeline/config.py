@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.errors import UsageError, run_checks
 from mot_dinov3.core.options import StageConfig, assemble, option
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
@@ -72,7 +72,7 @@ class FrameLoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrackConfig(FrameLoopConfig):
-    """All options of tracking, one part per stage."""
+    """All options of `track`, one part per stage."""
 
     gallery: GalleryConfig
     linked: LinkChoice
@@ -96,10 +96,19 @@ def track_config(values: dict[str, Any]) -> TrackConfig:
     """Build the configuration of tracking; precomputed detections without a source imply a run without images.
 
     Raises:
-        UsageError: There is nothing to track, or images are asked for where there are none.
+        UsageError: There is nothing to track, images are asked for where there are none, or a value cannot be used; the
+            message names all of it.
     """
     if values.get("source"):
         return assemble(TrackConfig, values)
+    without_frames = {**values, "embedder": "none", "video": False}
+    config: TrackConfig
+    _, config = run_checks(lambda: _check_frameless(values), lambda: assemble(TrackConfig, without_frames))
+    return config
+
+
+def _check_frameless(values: dict[str, Any]) -> None:
+    """Refuse options that need the frames of a source."""
     if not values.get("dets"):
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4 (or --dets FILE)")
     if values.get("video") or "output" in values:
@@ -109,4 +118,3 @@ def track_config(values: dict[str, Any]) -> TrackConfig:
             f"--embedder {values['embedder']} needs frames, and --dets alone has none",
             remedy="give the video with --source",
         )
-    return assemble(TrackConfig, {**values, "embedder": "none", "video": False})
