@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from acceleration import random_vit_s
 
 from mot_dinov3.core.structures import Frame
@@ -31,7 +32,7 @@ from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.features.loading import sample_crops
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime, lowest_safe_precision
 from mot_dinov3.models.conversion import Samples
-from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig, upload
 from mot_dinov3.video import SourceConfig, open_source
 
 IMGSZ = 960
@@ -81,7 +82,8 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
             start = time.process_time()
             here.preprocessing.batch(cut(image, windows))
             between = time.process_time()
-            there.crops(image, windows)
+            with torch.inference_mode():
+                there.crops(upload(image, there.runtime.device), windows)
             spent["opencv"] += between - start
             spent["torch"] += time.process_time() - between
     _, precision = lowest_safe_precision(here.runtime, ("bf16", "fp16"), here.preprocessing.batch(sample_crops()))

@@ -113,7 +113,9 @@ def test_input_is_prepared_in_fp32_and_lies_channels_last() -> None:
     runtime = TorchRuntime(Sums(1.0), device="cpu", precision="fp32")
     wanted = Preprocessing(8, 8, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    found = DeviceExtractor("sums", wanted, runtime, batch=4).crops(picture, np.array([[0, 0, 8, 8]]))
+    found = DeviceExtractor("sums", wanted, runtime, batch=4).crops(
+        upload(picture, runtime.device), np.array([[0, 0, 8, 8]])
+    )
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(found.numpy(), wanted.batch([picture]), atol=1e-6)

@@ -55,19 +55,15 @@ class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
                 if not uploaded:
                     uploaded.append(upload(image, self._torch.device))
                 parts = [
-                    self._torch.features(self._prepared(uploaded[0], windows[start : start + self._batch]))
+                    self._torch.features(self.crops(uploaded[0], windows[start : start + self._batch]))
                     for start in range(0, len(windows), self._batch)
                 ]
                 return torch.cat(parts).cpu().numpy()
 
         return features
 
-    def crops(self, image: Image, windows: IntArray) -> torch.Tensor:
-        """Return ``(n, 3, height, width)`` float32 normalised RGB, on the device, for windows of a BGR image."""
-        with torch.inference_mode():
-            return self._prepared(upload(image, self._torch.device), windows)
-
-    def _prepared(self, image: torch.Tensor, windows: IntArray) -> torch.Tensor:
+    def crops(self, image: torch.Tensor, windows: IntArray) -> torch.Tensor:
+        """Return ``(n, 3, height, width)`` float32 normalised RGB for windows of an uploaded BGR image."""
         size = self.preprocessing.height, self.preprocessing.width
         rgb = resample(image, windows, size).flip(-1)
         return (rgb * self._gain - self._offset).permute(0, 3, 1, 2)
