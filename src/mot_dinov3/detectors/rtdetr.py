@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,8 +53,11 @@ class RtdetrDetector(Detector):
         self._precision = resolve_precision("fp32" if device.precision == "auto" else device.precision, self._device)
         self.notices = device.notices()
         folder = locate(model, advice=DETECTOR)
-        self._network, raw = _load(folder, model)
-        self._network = self._network.to(self._device).eval()
+        raw = read_config(folder, model, FAMILIES, advice=DETECTOR)
+        import transformers
+
+        network = load_weights(transformers.AutoModelForObjectDetection, raw, folder, model)
+        self._network = network.to(self._device).eval()
         self._preprocessing = read_preprocessing(folder, side=SIDE)
         if config.imgsz is not None:
             self._preprocessing = _resized(self._preprocessing, config.imgsz, _step(raw))
@@ -131,11 +133,3 @@ def _resized(preprocessing: Preprocessing, imgsz: int, step: int) -> Preprocessi
         max(math.ceil(side * imgsz / longer / step), 1) * step for side in (preprocessing.height, preprocessing.width)
     )
     return dataclasses.replace(preprocessing, height=height, width=width)
-
-
-def _load(folder: Path, model: str) -> tuple[Any, Any]:
-    """Return the network, in float32 on the CPU, and its config."""
-    config = read_config(folder, model, FAMILIES, advice=DETECTOR)
-    import transformers
-
-    return load_weights(transformers.AutoModelForObjectDetection, config, folder, model), config
