@@ -1,6 +1,6 @@
 """Images of the demo's clip: people and a street, cut out of the two photographs that Ultralytics ships.
 
-``bus.jpg`` shows two whole passers-by and a bus, ``zidane.jpg`` two people from the waist up. The outlines below were
+``bus.jpg`` shows two whole passers-by and a bus, ``zidane.jpg`` two people from the waist up. The outlines were
 drawn by hand on these images; GrabCut (Rother et al., SIGGRAPH 2004) moves them onto the true edges. Clothes are
 dyed to get more people than the photographs have. Nothing here is random: the same libraries give the same pixels.
 """
@@ -8,6 +8,8 @@ dyed to get more people than the photographs have. Nothing here is random: the s
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,53 +26,9 @@ _PHOTO_SCALE, _PHOTO_TOP = 0.475, 66
 
 Point = tuple[int, int]
 
-# Outlines as x, y in pixels of the photograph.
-_BEIGE_COAT: tuple[Point, ...] = (
-    (110, 403), (135, 400), (155, 407), (157, 421), (155, 435), (151, 460), (166, 478), (175, 491), (182, 516),
-    (189, 539), (200, 557), (200, 578), (189, 596), (178, 603), (180, 616), (187, 653), (190, 675), (191, 691),
-    (178, 697), (178, 716), (187, 766), (195, 816), (199, 848), (203, 855), (221, 869), (241, 877), (244, 882),
-    (203, 897), (178, 897), (178, 869), (175, 855), (169, 825), (157, 785), (139, 716), (137, 701), (119, 703),
-    (114, 735), (98, 780), (87, 835), (85, 853), (89, 866), (106, 889), (105, 897), (89, 897), (57, 885),
-    (52, 873), (60, 848), (64, 798), (70, 766), (75, 735), (74, 700), (60, 694), (62, 635), (64, 571),
-    (60, 553), (64, 500), (98, 453), (104, 441), (103, 415),
-)  # fmt: skip
-_BLACK_COAT: tuple[Point, ...] = (
-    (275, 408), (290, 406), (303, 414), (308, 430), (307, 448), (303, 466), (307, 482), (328, 487), (337, 510),
-    (343, 537), (341, 550), (330, 566), (319, 571), (321, 598), (330, 653), (339, 691), (339, 719), (325, 739),
-    (303, 762), (288, 780), (290, 791), (296, 800), (299, 817), (294, 820), (285, 807), (281, 805), (279, 821),
-    (280, 828), (294, 850), (291, 857), (275, 858), (256, 848), (257, 839), (255, 819), (250, 789), (244, 721),
-    (243, 702), (225, 698), (235, 616), (237, 585), (237, 555), (241, 539), (238, 528), (247, 491), (262, 480),
-    (275, 466), (269, 448), (264, 432), (264, 416),
-)  # fmt: skip
-_SHOUTING: tuple[Point, ...] = (
-    (562, 202), (600, 208), (633, 233), (657, 275), (660, 308), (657, 333), (662, 367), (668, 400), (667, 500),
-    (663, 567), (654, 633), (633, 719), (108, 719), (142, 667), (173, 600), (179, 517), (208, 425), (254, 350),
-    (292, 323), (408, 325), (458, 312), (483, 292), (492, 250), (520, 215),
-)  # fmt: skip
-_GREY_HAIR: tuple[Point, ...] = (
-    (983, 43), (1020, 48), (1050, 67), (1071, 108), (1067, 150), (1050, 217), (1021, 279), (1025, 296), (1054, 333),
-    (1075, 392), (1092, 467), (1096, 583), (1092, 719), (775, 719), (758, 600), (750, 500), (754, 392), (779, 333),
-    (825, 275), (892, 238), (896, 204), (892, 167), (896, 125), (925, 62),
-)  # fmt: skip
-_LEAVING_RIGHT: tuple[Point, ...] = (
-    (775, 385), (809, 385), (809, 730), (790, 760), (762, 800), (745, 885), (735, 885), (655, 845), (655, 810),
-    (720, 820), (745, 700), (735, 690), (750, 575), (712, 560), (716, 538), (775, 470),
-)  # fmt: skip
-_LEAVING_LEFT: tuple[Point, ...] = ((0, 540), (30, 560), (70, 720), (85, 760), (75, 815), (40, 880), (0, 880))
-# Clothes to dye.
-_COAT_A: tuple[Point, ...] = (
-    (45, 440), (100, 446), (110, 462), (120, 471), (134, 478), (150, 472), (160, 466), (215, 500), (215, 660),
-    (197, 697), (165, 702), (137, 704), (45, 703),
-)  # fmt: skip
-_TROUSERS_A: tuple[Point, ...] = ((45, 706), (137, 706), (165, 704), (250, 697), (250, 856), (45, 856))
-_SHOES_A: tuple[Point, ...] = ((40, 858), (260, 858), (260, 905), (40, 905))
-_COAT_B: tuple[Point, ...] = (
-    (215, 480), (262, 474), (272, 468), (284, 480), (300, 468), (314, 476), (355, 490), (355, 575), (324, 600),
-    (345, 695), (325, 698), (290, 706), (215, 706),
-)  # fmt: skip
-_TROUSERS_B: tuple[Point, ...] = (
-    (230, 708), (290, 708), (325, 700), (350, 697), (350, 800), (300, 770), (262, 825), (240, 825),
-)  # fmt: skip
+_FILE = importlib.resources.files("mot_dinov3.apps.demo") / "outlines.json"
+OUTLINES: dict[str, list[Point]] = json.loads(_FILE.read_text(encoding="ascii"))
+"""Outlines of figures and of clothes, x and y in pixels of the photograph, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +36,13 @@ class Dye:
     """A new colour for the clothes within an outline.
 
     Attributes:
-        outline: Points in the photograph; what lies outside the figure does not matter.
+        outline: Name in `OUTLINES`; pixels outside the figure do not matter.
         bgr: New colour at the cloth's mean brightness.
         contrast: Share of the cloth's contrast that is kept, 0…1; dark cloth shows JPEG blocks at 1.
         skin_cr: Cr (of YCrCb) from which on a pixel is skin, or red, and keeps its colour.
     """
 
-    outline: tuple[Point, ...]
+    outline: str
     bgr: tuple[int, int, int]
     contrast: float = 1.0
     skin_cr: int = 143
@@ -122,16 +80,16 @@ def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:
     street = bus.copy()
     street[740:815, 58:80] = bus[740:815, 80:88].mean(axis=1, keepdims=True)  # a stranger's hand on the trousers
     stadium = _brighten(cv2.resize(zidane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8))
-    beige, black = (_cut_out(street, outline, band=4) for outline in (_BEIGE_COAT, _BLACK_COAT))
+    beige, black = (_cut_out(street, OUTLINES[name], band=4) for name in ("beige_coat", "black_coat"))
     shouting, grey = (
-        _cut_out(stadium, [(x // 2, y // 2) for x, y in outline], band=5) for outline in (_SHOUTING, _GREY_HAIR)
+        _cut_out(stadium, [(x // 2, y // 2) for x, y in OUTLINES[name]], band=5) for name in ("shouting", "grey_hair")
     )
     dark, pale = (44, 42, 46), (110, 124, 136)
     green = _dye(
-        beige, [Dye(_COAT_A, (78, 96, 36), 1.0, 156), Dye(_TROUSERS_A, pale, 0.6), Dye(_SHOES_A, dark, 1.0, 156)]
+        beige, [Dye("coat_a", (78, 96, 36), 1.0, 156), Dye("trousers_a", pale, 0.6), Dye("shoes_a", dark, 1.0, 156)]
     )
-    red = _dye(black, [Dye(_COAT_B, (52, 30, 148), 0.45), Dye(_TROUSERS_B, dark, 0.7)])
-    yellow = _dye(black, [Dye(_COAT_B, (52, 142, 190), 0.4), Dye(_TROUSERS_B, pale, 0.5)])
+    red = _dye(black, [Dye("coat_b", (52, 30, 148), 0.45), Dye("trousers_b", dark, 0.7)])
+    yellow = _dye(black, [Dye("coat_b", (52, 142, 190), 0.4), Dye("trousers_b", pale, 0.5)])
     figures = {"beige": beige, "black": black, "green": green, "red": red, "yellow": yellow}
     figures |= {"shouting": shouting, "grey": grey}
     return {name: _sprite(figure) for name, figure in figures.items()}
@@ -224,7 +182,7 @@ def _dye(figure: _Figure, dyes: Sequence[Dye]) -> _Figure:
     light = cv2.GaussianBlur(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY).astype(np.float32), (0, 0), 1.2)
     colour = pixels[..., :3].astype(np.float32)
     for dye in dyes:
-        inside = _fill(red.shape, [(np.asarray(dye.outline) - figure.corner).tolist()], grow=1)
+        inside = _fill(red.shape, [(np.asarray(OUTLINES[dye.outline]) - figure.corner).tolist()], grow=1)
         cloth = np.where((inside > 0) & (cv2.medianBlur(red, 3) < dye.skin_cr), np.float32(1), np.float32(0))
         mean = float(light[(cloth > 0) & (pixels[..., 3] > 200)].mean())
         shade = 1 + dye.contrast * (np.minimum(light / mean, 2.2) - 1)
@@ -251,7 +209,8 @@ def _without_people(bus: Image) -> Image:
     """Return ``bus.jpg`` without its people: the bus is interpolated along rows, the pavement patched with itself."""
     import cv2
 
-    hole = _fill(bus.shape[:2], [_BEIGE_COAT, _BLACK_COAT, _LEAVING_LEFT, _LEAVING_RIGHT], grow=15)
+    people = ("beige_coat", "black_coat", "leaving_left", "leaving_right")
+    hole = _fill(bus.shape[:2], [OUTLINES[name] for name in people], grow=15)
     image = bus.astype(np.float32)
     for y in range(380, 760):
         gap = hole[y] > 0
