@@ -11,7 +11,7 @@ from mot_dinov3.core.options import Option, help_of, options_of, read_toml
 
 
 def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
-    """Add an option for every field of a command's config class, grouped by stage, and ``--config``."""
+    """Add ``--config``, an option for every field of a command's config class, and ``--cpu`` for a ``--device``."""
     parser.add_argument(
         "--config", metavar="FILE.toml", help="TOML file of option values; the command line takes precedence"
     )
@@ -20,6 +20,15 @@ def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         _add(groups[option.group], option)
+    if any(option.key == "device" and option.default != "cpu" for option in options_of(config)):
+        parser.add_argument(
+            "--cpu",
+            dest="device",
+            action="store_const",
+            const="cpu",
+            default=argparse.SUPPRESS,
+            help="short for --device cpu",
+        )
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
@@ -55,18 +64,6 @@ def _reader(option: Option) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"must be a number or auto, got '{text}'") from None
 
     return read
-
-
-def add_cpu_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cpu``, short for ``--device cpu``."""
-    parser.add_argument(
-        "--cpu",
-        dest="device",
-        action="store_const",
-        const="cpu",
-        default=argparse.SUPPRESS,
-        help="short for --device cpu",
-    )
 
 
 def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:

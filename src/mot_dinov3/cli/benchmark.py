@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mot_dinov3
-from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.pipeline.config import FrameLoopConfig, TrackConfig, track_config
@@ -61,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-video", action="store_true", help="do not draw and encode")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_config_options(parser, BenchmarkOptions)
-    add_cpu_option(parser)
 
 
 def budgets(text: str) -> list[float]:

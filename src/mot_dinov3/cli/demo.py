@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.cli.track import run_with_progress
 from mot_dinov3.core.options import assemble
 from mot_dinov3.detectors.base import DetectorConfig
@@ -46,7 +46,6 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add_config_options(parser, DemoOptions)
-    add_cpu_option(parser)
     parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="output folder (default outputs)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the clip (default {SECONDS:g})")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
@@ -21,7 +21,6 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add_config_options(parser, SimilarityOptions)
-    add_cpu_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

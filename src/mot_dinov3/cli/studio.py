@@ -6,7 +6,7 @@ import argparse
 import webbrowser
 
 from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
-from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.options import assemble
 
@@ -22,7 +22,6 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add_config_options(parser, StudioOptions)
-    add_cpu_option(parser)
     parser.add_argument(
         "--root",
         action="append",

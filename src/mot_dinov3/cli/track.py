@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.cli.arguments import add_config_options, add_cpu_option, option_values
+from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
@@ -34,7 +34,6 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add_config_options(parser, TrackConfig)
-    add_cpu_option(parser)
     for name in LISTS:
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help="print the valid names and exit")
 

@@ -78,14 +78,14 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
     table = history.longest(MAX_TABLE_ROWS)
     jpegs = {track_id: crop.jpeg for track_id, crop in trace.best_crops.found.items() if crop.jpeg}
     cards = [track for track in history.longest(MAX_CARDS) if track.track_id in jpegs]
-    program, library = _static("page.js"), plotly.replace("</script", "<\\/script")
+    program, library = static_file("page.js"), plotly.replace("</script", "<\\/script")
     parts = {
         "policy": _policy(library, program),
-        "style": _static("page.css"),
-        "title": _text(facts.source),
-        "written": _text(facts.written),
+        "style": static_file("page.css"),
+        "title": escape(facts.source),
+        "written": escape(facts.written),
         "tiles": "".join(_tile(label, value, note) for label, (value, note) in facts.tiles.items()),
-        "notices": "".join(f"<li>{_text(notice)}</li>" for notice in facts.notices),
+        "notices": "".join(f"<li>{escape(notice)}</li>" for notice in facts.notices),
         "embedding_note": _embedding_note(facts),
         "embeddings_class": "" if facts.embeds else "absent",
         "timelines_note": _left_out(len(first), existing),
@@ -109,10 +109,10 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "library": library,
         "program": program,
     }
-    return _fill_template(_static("page.html"), parts)
+    return fill_template(static_file("page.html"), parts)
 
 
-def _fill_template(template: str, parts: Mapping[str, str]) -> str:
+def fill_template(template: str, parts: Mapping[str, str]) -> str:
     """Replace each ``{{name}}`` by its part; placeholders within a part stay."""
     pieces = template.split("{{")
     whole = [pieces[0]]
@@ -122,11 +122,13 @@ def _fill_template(template: str, parts: Mapping[str, str]) -> str:
     return "".join(whole)
 
 
-def _static(name: str) -> str:
+def static_file(name: str) -> str:
+    """Return the text of a file of the page."""
     return (_STATIC / name).read_text(encoding="utf-8")
 
 
-def _text(value: object) -> str:
+def escape(value: object) -> str:
+    """Return a value as text for HTML."""
     return html.escape(str(value))
 
 
@@ -149,11 +151,11 @@ def _policy(*programs: str) -> str:
 
 
 def _tile(label: str, value: str, note: str) -> str:
-    return f'<div class="tile"><b>{_text(value)}</b><span>{_text(label)}</span><small>{_text(note)}</small></div>'
+    return f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>'
 
 
 def _card(track: TrackTimeline, color: Callable[[int], figures.Color]) -> str:
-    name = f"<em>{_text(track.name)}</em>" if track.name else ""
+    name = f"<em>{escape(track.name)}</em>" if track.name else ""
     return (
         f'<figure><div class="frame"><img data-track="{track.track_id}" alt="track {track.track_id}"></div>'
         f"<figcaption>{_dot(track, color)}<b>{track.track_id}</b> {name}<small>{track.first:.1f} – {track.last:.1f} s"
@@ -188,19 +190,19 @@ def _embedding_note(facts: RunFacts) -> str:
 
 def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
-    cells = "".join(f"<th>{_text(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
     return (
-        f'<section class="card"><h2>{_text(title)}</h2><div class="scroll"><table class="tracks"><thead><tr>{cells}'
+        f'<section class="card"><h2>{escape(title)}</h2><div class="scroll"><table class="tracks"><thead><tr>{cells}'
         f"</tr></thead><tbody>{lines}</tbody></table></div></section>"
     )
 
 
 def _settings(part: str, values: Mapping[str, tuple[str, bool]]) -> str:
     facts = "".join(_fact(option, value, changed=changed) for option, (value, changed) in values.items())
-    return f"<h3>{_text(part)}</h3><dl>{facts}</dl>"
+    return f"<h3>{escape(part)}</h3><dl>{facts}</dl>"
 
 
 def _fact(name: str, value: str, *, changed: bool = False) -> str:
     kind = ' class="changed"' if changed else ""
-    return f"<div{kind}><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+    return f"<div{kind}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from mot_dinov3.apps.batch.manifest import STATES, VideoState
@@ -15,44 +13,11 @@ from mot_dinov3.apps.batch.worker import LOG
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import is_number, printable, read_object
+from mot_dinov3.report.page import escape, fill_template, static_file
 
-COLUMNS = (
-    "video",
-    "state",
-    "frames",
-    "detections",
-    "identities",
-    "fps",
-    "embedded",
-    "seconds",
-    "files",
-    "error",
-)
+COLUMNS = ["video", "state", "frames", "detections", "identities", "fps", "embedded", "seconds", "files", "error"]
 SUFFIX_ORDER = (".html", ".mp4", ".json", ".txt", ".csv")  # order of the links by suffix
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} – mot-dinov3</title>
-<style>{style}
-.tracks td:nth-child(n+2):nth-child(-n+8), .tracks a {{ white-space: nowrap }}
-.done {{ color: #15803d }} .failed {{ color: #b91c1c; font-weight: 600 }}
-</style>
-</head>
-<body>
-<header><p class="brand">mot-dinov3 <span>batch</span></p><h1>{title}</h1><p class="when">{written}</p></header>
-<main>
-<section class="tiles">{tiles}</section>
-<section class="card"><table class="tracks"><thead><tr>{head}</tr></thead><tbody>
-{rows}
-</tbody></table></section>
-</main>
-</body>
-</html>
-"""
 
 
 def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) -> Path:
@@ -64,19 +29,19 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) ->
         written: Date and time, ISO 8601.
     """
     path = out_dir / OVERVIEW
-    style = (importlib.resources.files("mot_dinov3.report") / "static" / "page.css").read_text(encoding="utf-8")
+    template = (importlib.resources.files("mot_dinov3.apps.batch") / "static" / "overview.html").read_text("utf-8")
     numbers = [read_numbers(out_dir / video.name / SUMMARY) for video in videos]
-    page = PAGE.format(
-        policy=POLICY,
-        style=style,
-        title=_escape(out_dir.name),
-        written=_escape(written),
-        tiles=_tiles(videos, numbers),
-        head="".join(f"<th>{column}</th>" for column in COLUMNS),
-        rows="\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
-    )
+    parts = {
+        "policy": POLICY,
+        "style": static_file("page.css"),
+        "title": escape(out_dir.name),
+        "written": escape(written),
+        "tiles": _tiles(videos, numbers),
+        "head": "".join(f"<th>{column}</th>" for column in COLUMNS),
+        "rows": "\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
+    }
     with files.replacing(path) as part:
-        part.write_text(printable(page), encoding="utf-8")
+        part.write_text(printable(fill_template(template, parts)), encoding="utf-8")
     return path
 
 
@@ -103,11 +68,11 @@ def _tiles(videos: Sequence[VideoState], numbers: Sequence[dict[str, float]]) ->
 
 
 def _row(out_dir: Path, video: VideoState, numbers: dict[str, float]) -> str:
-    cells = [_escape(video.name), f'<span class="{video.state}">{video.state}</span>']
+    cells = [escape(video.name), f'<span class="{video.state}">{video.state}</span>']
     cells += [f"{numbers[key]:,.0f}" if key in numbers else "" for key in ("frames", "detections", "identities")]
     cells.append(f"{numbers['fps']:.1f}" if "fps" in numbers else "")
     cells.append(f"{100 * numbers['share_embedded']:.0f} %" if "share_embedded" in numbers else "")
-    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), _escape(video.message)]
+    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), escape(video.message)]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -117,9 +82,5 @@ def _links(out_dir: Path, video: VideoState) -> str:
     order = {suffix: rank for rank, suffix in enumerate(SUFFIX_ORDER)}
     found = sorted((p.name == LOG, order.get(p.suffix, len(order)), p.relative_to(out_dir).as_posix()) for p in whole)
     return " ".join(
-        f'<a href="{quote(path)}">{_escape(path.removeprefix(video.name + "/"))}</a>' for _, _, path in found
+        f'<a href="{quote(path)}">{escape(path.removeprefix(video.name + "/"))}</a>' for _, _, path in found
     )
-
-
-def _escape(value: Any) -> str:
-    return html.escape(str(value))
