@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import mot_dinov3
-from mot_dinov3.api import options
+from mot_dinov3.api import keywords
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.options import options_of
 from mot_dinov3.gallery.job.config import GalleryJobConfig
@@ -38,12 +38,12 @@ WRONG = {
     'track_gallery(video="v.mp4")': 'Missing named argument "dets_json"',
     "mot_dinov3.trak": 'Module has no attribute "trak"',
 }
-CHECKED = ("__init__.py", "api/__init__.py", "api/options.py", "pipeline/summary.py", "core/errors.py")
+CHECKED = ("__init__.py", "api/__init__.py", "api/keywords.py", "pipeline/summary.py", "core/errors.py")
 
 
 def generator(repo: Path) -> ModuleType:
-    """docs/api_options.py, loaded as a module."""
-    spec = importlib.util.spec_from_file_location("api_options", repo / "docs/api_options.py")
+    """docs/api_keywords.py, loaded as a module."""
+    spec = importlib.util.spec_from_file_location("api_keywords", repo / "docs/api_keywords.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -53,12 +53,12 @@ def generator(repo: Path) -> ModuleType:
 
 def test_the_typed_options_are_what_the_generator_makes(repo: Path) -> None:
     made = generator(repo)
-    assert made.TARGET.read_text(encoding="utf-8") == made.text(), "run docs/api_options.py"
+    assert made.TARGET.read_text(encoding="utf-8") == made.text(), "run docs/api_keywords.py"
 
 
 def test_every_option_of_the_commands_is_a_keyword() -> None:
     track, gallery = (
-        set(typing.get_type_hints(keywords)) for keywords in (options.TrackOptions, options.GalleryOptions)
+        set(typing.get_type_hints(options)) for options in (keywords.TrackOptions, keywords.GalleryOptions)
     )
     assert {known.key for known in options_of(TrackConfig)} - track == {"save_summary"}  # `track` returns it
     missing = {known.key for known in options_of(GalleryJobConfig)} - gallery
@@ -121,7 +121,7 @@ def test_numpy_numbers_paths_and_none_are_taken(tmp_path: Path) -> None:
     from mot_dinov3.api import _option_values
 
     given = {"conf": np.float32(0.5), "imgsz": np.int64(320), "source": tmp_path, "device": 0, "classes": (0, "car")}
-    values = _option_values({**given, "line": "a", "embedder": None}, TrackConfig, options.TrackOptions)
+    values = _option_values({**given, "line": "a", "embedder": None}, TrackConfig, keywords.TrackOptions)
     assert values == {
         "conf": 0.5,
         "imgsz": 320,

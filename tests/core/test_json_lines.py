@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mot_dinov3.core.errors import OutputLostError
-from mot_dinov3.core.json_lines import JsonLines, whole_lines
+from mot_dinov3.core.json_text import JsonLines, whole_lines
 
 
 def rest(journal: JsonLines) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.api.options import GalleryOptions, TrackOptions
+from mot_dinov3.api.keywords import GalleryOptions, TrackOptions
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import assemble, options_of, typed_values
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo

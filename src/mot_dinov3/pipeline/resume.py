@@ -21,8 +21,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
-from mot_dinov3.core.json_lines import JsonLines
-from mot_dinov3.core.json_text import dumps
+from mot_dinov3.core.json_text import JsonLines, dumps
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray
 from mot_dinov3.sinks.base import Sink
 

@@ -10,8 +10,7 @@ from typing import IO, Any
 from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import OutputLostError
-from mot_dinov3.core.json_lines import JsonLines, whole_lines
-from mot_dinov3.core.json_text import write_document
+from mot_dinov3.core.json_text import JsonLines, whole_lines, write_document
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.formats import motchallenge, tracks_csv
 from mot_dinov3.sinks.base import Sink

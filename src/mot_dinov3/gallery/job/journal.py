@@ -17,8 +17,7 @@ import numpy as np
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.json_lines import JsonLines, whole_lines
-from mot_dinov3.core.json_text import dumps
+from mot_dinov3.core.json_text import JsonLines, dumps, whole_lines
 from mot_dinov3.core.structures import FloatArray, IntArray
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mot_dinov3.core import files
-from mot_dinov3.core.json_lines import JsonLines, whole_lines
+from mot_dinov3.core.json_text import JsonLines, whole_lines
 from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.review import FrameUncertainty
 

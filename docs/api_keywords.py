@@ -1,4 +1,4 @@
-"""Generates src/mot_dinov3/api/options.py, the typed keyword arguments of the API; run it when an option changes."""
+"""Generates src/mot_dinov3/api/keywords.py, the typed keyword arguments of the API; run it when an option changes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mot_dinov3.core.options import Option, help_of, options_of
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.pipeline.config import TrackConfig
 
-TARGET = Path(__file__).resolve().parents[1] / "src/mot_dinov3/api/options.py"
-HEAD = '''"""Keyword arguments of the Python API, generated from the options by docs/api_options.py; do not edit."""
+TARGET = Path(__file__).resolve().parents[1] / "src/mot_dinov3/api/keywords.py"
+HEAD = '''"""Keyword arguments of the Python API, generated from the options by docs/api_keywords.py; do not edit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def keywords(name: str, command: str, options: list[Option]) -> str:
         lines += ["", f"    # {group}"]
         for known in members:
             key = GALLERY_NAMES.get(known.key, known.key) if command == "gallery" else known.key
-            lines += [f"    {key}: {type_of(known)} | None", f'    """{help_of(known)}."""']
+            lines.append(f"    {key}: {type_of(known)} | None  # {help_of(known)}")
     return "\n".join(lines) + "\n"
 
 

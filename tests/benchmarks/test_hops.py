@@ -1,0 +1,47 @@
+"""The figures of the house: counted on a small package by hand, and held on this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from scenes import Scene
+
+
+def test_a_package_is_counted(hops: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "cli").mkdir()
+    for name, text in {
+        "__init__.py": "",
+        "one/__init__.py": 'THINGS = {"thing": "mot_dinov3.one.thing:Thing"}\n',
+        "one/thing.py": "class Thing:\n    pass\n",
+        "one/config.py": "class OneConfig:\n    pass\n",
+        "one/part.py": "class Part:\n    pass\n",
+        "two/__init__.py": "",
+        "two/config.py": "",
+        "two/part.py": "x = 1\n" * 59 + "class Part:\n    pass\n",
+        "cli/one.py": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    found = hops.inventory(tmp_path)
+    assert (found.entries, found.lines) == (4, 68)
+    assert found.small == ["cli/one.py", "one/part.py"]
+    assert found.modules == {"part": ["one/part.py", "two/part.py"]}
+    assert found.classes == {"Part": ["one/part.py", "two/part.py"]}
+
+
+def test_a_frame_passes_through_few_modules_and_calls(hops: ModuleType, scene: Scene, tmp_path: Path) -> None:
+    files = {"save_json": tmp_path / "t.json", "save_mot": tmp_path / "t.txt"}
+    calls = hops.profile({"source": scene.video, "dets": scene.dets, "embedder": "none", **files})
+    assert "mot_dinov3.pipeline.loop" in calls, "the hook counts the loop"
+    assert len(calls) <= 22, sorted(calls)
+    assert sum(calls.values()) / hops.FRAMES <= 200
+
+
+def test_the_house_keeps_its_size(hops: ModuleType) -> None:
+    found = hops.inventory(hops.PACKAGE)
+    assert found.entries <= 22
+    assert found.modules == {}
+    assert found.classes == {}
+    assert len(found.small) <= 20, found.small
