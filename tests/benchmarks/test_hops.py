@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from scenes import Scene
+
+
+@pytest.fixture
+def hops(repo: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(repo / "benchmarks"))
+    return importlib.import_module("hops")
 
 
 def test_a_package_is_counted(hops: ModuleType, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Text and JSON files: strict reading with a clear `FormatError` for every defect, strict writing, journals of lines."""
+"""Text and JSON files: strict reading with a clear `FormatError` for every defect, strict writing, line journals."""
 
 from __future__ import annotations
 
