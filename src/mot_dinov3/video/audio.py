@@ -39,12 +39,7 @@ class AudioTrack(ABC):
     """Feeds the sound of a file to an output, always as far as its frames have come.
 
     Sound before the start is read and dropped: seeking is not exact in every container, and whoever reads the frames
-    has to skip as much.
-
-    Args:
-        source: The opened file.
-        stream: Its sound.
-        offset: Timestamp in the file, in seconds, that becomes 0 in the output.
+    has to skip as much. `offset` is the timestamp in the file, in seconds, that becomes 0 in the output.
     """
 
     def __init__(self, source: InputContainer, stream: AudioStream, offset: float) -> None:
@@ -116,9 +111,9 @@ class AudioTrack(ABC):
     def _write(self, output: OutputContainer, packet: Packet[AudioStream], time: float) -> None:
         """Write one packet of the source at `time` seconds of the output."""
 
-    @abstractmethod
     def _flush(self, output: OutputContainer) -> None:
         """Write what is held back."""
+        return
 
 
 class _CopiedTrack(AudioTrack):
@@ -143,10 +138,6 @@ class _CopiedTrack(AudioTrack):
         packet.time_base = self._clock
         packet.stream = self._target
         output.mux(packet)
-
-    @override
-    def _flush(self, output: OutputContainer) -> None:
-        pass
 
 
 class _ConvertedTrack(AudioTrack):

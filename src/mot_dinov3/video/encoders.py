@@ -57,23 +57,23 @@ def encoder_of(name: str) -> str:
 
 
 def add_video_stream(container: OutputContainer, encoder: str, size: tuple[int, int], fps: float) -> VideoStream:
-    """Add a stream of video to an output.
+    """Add a stream of video to an output that has no header yet.
 
     Args:
-        container: Without a header yet.
+        container: The output.
         encoder: FFmpeg's name.
         size: Width and height of the images; odd ones grow by one, since the format wants even ones.
         fps: Nominal rate; the images carry their own times.
     """
     width, height = size
+    is_h264 = encoder == H264_ENCODER
     rate = Fraction(fps).limit_denominator(10_000)
     spacing = str(min(250, max(1, round(KEYFRAME_S * fps))))
     # Motion JPEG takes images of the usual range only when it need not be strict.
-    options = H264_OPTIONS if encoder == H264_ENCODER else {"strict": "unofficial", **QUIET.get(encoder, {})}
+    options = H264_OPTIONS if is_h264 else {"strict": "unofficial", **QUIET.get(encoder, {})}
     stream = cast("VideoStream", container.add_stream(encoder, rate=rate, options={**options, "g": spacing}))
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
-    is_h264 = encoder == H264_ENCODER
     stream.codec_context.time_base = Fraction(1, TICKS if is_h264 else COARSE_TICKS)
     if not is_h264:
         stream.codec_context.bit_rate = round(BITS_PER_PIXEL * width * height * fps)

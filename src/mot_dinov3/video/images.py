@@ -65,11 +65,7 @@ def read_image(path: Path) -> Image:
 
 
 class ImageFolder(BaseSource[Path]):
-    """Images of a folder as frames, in natural order, all of the size of the first.
-
-    Args:
-        config: Source and range; `fps` is 30 where it is not given.
-        folder: The folder of the images.
+    """Images of a folder as frames, in natural order, all of the size of the first; 30 a second by default.
 
     Raises:
         VideoError: The folder has no images, or its first wanted one cannot be read.
@@ -104,16 +100,9 @@ class ImageFolder(BaseSource[Path]):
             )
         return image
 
-    @override
-    def _release(self) -> None:
-        self._start = None
-
 
 class SeekableImages(RandomAccessFrames):
     """Images of a folder by number, in natural order.
-
-    Args:
-        folder: The folder of the images.
 
     Raises:
         VideoError: There is none, or the first cannot be read.

@@ -80,10 +80,7 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
 def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[str]) -> Iterator[VideoFrame]:
     """Yield the decoded frames, skipping damaged packets.
 
-    Args:
-        container: The opened file.
-        stream: Its video stream.
-        seen: Counts ``packets`` read, ``damaged`` ones skipped, and frames whose damage was ``concealed``.
+    `seen` counts ``packets`` read, ``damaged`` ones skipped, and frames whose damage was ``concealed``.
 
     Raises:
         TimeoutError: A network stream stalled.
@@ -193,8 +190,7 @@ class MediaSource(BaseSource["VideoFrame"]):
 
     Args:
         config: Source and range.
-        address: File name or URL.
-        network: True for a URL.
+        address: File name, or URL where `network` is set.
 
     Raises:
         VideoError: It cannot be opened, or no frame of the range can be decoded.
@@ -230,12 +226,8 @@ class MediaSource(BaseSource["VideoFrame"]):
         self._size = (first.width, first.height)
         self._orientation = Orientation.of(first)
         width, height = self._size[::-1] if self._orientation.transposed else self._size
-        info = VideoInfo(self._shown, width, height, fps, announced)
-        self._ready(info, announced or self._estimate(fps))
-
-    def _estimate(self, fps: float) -> int:
-        microseconds = self._container.duration or 0
-        return 0 if self._network else max(0, round(microseconds / 1e6 * fps))
+        estimated = 0 if self._network else max(0, round((self._container.duration or 0) / 1e6 * fps))
+        self._ready(VideoInfo(self._shown, width, height, fps, announced), announced or estimated)
 
     def _next(self) -> VideoFrame | None:
         try:

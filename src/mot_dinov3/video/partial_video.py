@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
 
 class PartialVideo:
-    """Encoded frames of an unfinished video, read in order as packets.
-
-    Args:
-        path: An MP4, possibly cut off anywhere.
+    """Encoded frames of an unfinished video, an MP4 cut off anywhere, read in order as packets.
 
     Attributes:
         frame_count: Number of whole frames; 0 where the file is not a video of ours.
@@ -45,8 +43,10 @@ class PartialVideo:
     def _open(self) -> None:
         self._container = av.open(f"file:{self.path}")
         stream = self._container.streams.video[0]
-        packets = _whole_packets(self._container.demux(stream), self.path.stat().st_size)
-        self._packets = _annex_b(packets, stream) if stream.codec_context.name == "h264" else packets
+        self._packets = _whole_packets(self._container.demux(stream), self.path.stat().st_size)
+        if stream.codec_context.name == "h264":  # the muxer expects the byte stream format of encoders (annex B)
+            to_annex_b = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", in_stream=stream).filter
+            self._packets = itertools.chain.from_iterable(map(to_annex_b, self._packets))
 
     def __next__(self) -> Packet[VideoStream]:
         return next(self._packets)
@@ -80,13 +80,6 @@ def _whole_packets(packets: Iterator[Packet[VideoStream]], end: int) -> Iterator
         return
 
 
-def _annex_b(packets: Iterator[Packet[VideoStream]], stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield H.264 packets of an MP4 in the byte stream format of encoders (H.264, annex B), which the muxer expects."""
-    bitstream_filter = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", in_stream=stream)
-    for packet in packets:
-        yield from bitstream_filter.filter(packet)
-
-
 def aside_path(path: Path) -> Path:
     """Return where the interrupted run's part of the video `path` is kept while a new one grows."""
     return path.with_name(f"{path.stem}.part.earlier{path.suffix}")
@@ -95,9 +88,7 @@ def aside_path(path: Path) -> Path:
 def find_partial(path: Path, finished_bytes: int) -> PartialVideo | None:
     """Return what interrupted runs have left of the video `path`, the longest where there are several.
 
-    Args:
-        path: The video's own path.
-        finished_bytes: Size of the file there if an interrupted run has finished it; 0 if it was killed.
+    `finished_bytes` is the size of the file there if an interrupted run has finished it; 0 if it was killed.
     """
     found = [PartialVideo(place) for place in (files.part_path(path), aside_path(path)) if place.exists()]
     if finished_bytes and path.exists() and path.stat().st_size == finished_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -31,7 +32,6 @@ from mot_dinov3.video.source import (
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 MIN_SEEK = 32  # a range that begins at an earlier frame is read from the start
 DECODE_AHEAD = 16  # a frame at most so far ahead is decoded to, not sought
@@ -87,10 +87,6 @@ class VideoRanges:
     """Ranges of a video file or of a folder of images, in any order.
 
     The file is decoded once, as far as frames are asked for, to index it.
-
-    Args:
-        path: The file or folder.
-        info: Its properties.
     """
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
@@ -216,9 +212,18 @@ class SeekableVideo(RandomAccessFrames):
     # -- the index ---------------------------------------------------------------------------------------------
 
     def _read_index(self) -> None:
-        try:
-            with media.open_container(self._path) as container:
-                self._read_packets(container, media.video_stream(container, self._path))
+        import av
+
+        try:  # a truncated file ends with an error: the frames before can be shown
+            with media.open_container(self._path) as container, contextlib.suppress(av.error.FFmpegError):
+                for count, packet in enumerate(container.demux(media.video_stream(container, self._path))):
+                    if self._closed or not self._index.usable:
+                        return
+                    if packet.size and not packet.is_discard:
+                        self._index.add_packet(packet.pts, packet.dts, is_key=packet.is_keyframe)
+                    if count % NOTIFY_PACKETS == 0:
+                        with self._grown:
+                            self._grown.notify_all()
         finally:
             self._index.finish()
             with self._grown:
@@ -226,21 +231,6 @@ class SeekableVideo(RandomAccessFrames):
                 if self._index.usable:
                     self.info = dataclasses.replace(self.info, frame_count=self.known)
                 self._grown.notify_all()
-
-    def _read_packets(self, container: InputContainer, stream: VideoStream) -> None:
-        import av
-
-        try:
-            for count, packet in enumerate(container.demux(stream)):
-                if self._closed or not self._index.usable:
-                    return
-                if packet.size and not packet.is_discard:
-                    self._index.add_packet(packet.pts, packet.dts, is_key=packet.is_keyframe)
-                if count % NOTIFY_PACKETS == 0:
-                    with self._grown:
-                        self._grown.notify_all()
-        except av.error.FFmpegError:
-            return  # truncated: the frames before can be shown
 
     def _wait_for(self, number: int) -> None:
         with self._grown:

@@ -77,11 +77,10 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of the range; a frame that was taken once does not come again."""
-        ...
 
     def close(self) -> None:
-        """Release the file or device; may be called twice."""
-        ...
+        """Release the file or device, if there is one; may be called twice."""
+        return
 
     def __enter__(self) -> Self:
         return self
@@ -102,24 +101,19 @@ class RandomAccessFrames(Protocol):
     @property
     def known(self) -> int:
         """Number of frames whose position is known so far."""
-        ...
 
     @property
     def complete(self) -> bool:
         """Whether the position of every frame is known."""
-        ...
 
     def image(self, index: int) -> Image:
         """Return a frame, ``(h, w, 3)`` uint8 BGR; not to be changed. Any thread may call it."""
-        ...
 
     def time(self, index: int) -> float:
         """Return a frame's time in seconds from the first."""
-        ...
 
     def close(self) -> None:
         """Release the file; may be called twice."""
-        ...
 
 
 def no_such_frame(path: str, index: int, count: int) -> VideoError:
@@ -192,9 +186,9 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
     def to_image(self, raw: Raw) -> Image:
         """Return the pixels of a raw frame: ``(h, w, 3)`` uint8 BGR, contiguous."""
 
-    @abstractmethod
     def _release(self) -> None:
-        """Close the file or device."""
+        """Close the file or device; there may be none."""
+        return
 
     def _ready(self, info: VideoInfo, known_frames: int) -> None:
         config = self.config
@@ -263,7 +257,3 @@ class FramelessSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         for index in self._range:
             yield Frame(index, index / self.info.fps)
-
-    @override
-    def close(self) -> None:
-        pass

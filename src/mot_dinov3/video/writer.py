@@ -45,15 +45,12 @@ class FrameWriter(Protocol):
 
     def write(self, image: Image | None, time: float) -> None:
         """Append an image shown at `time` seconds; None for one that an interrupted run has written already."""
-        ...
 
     def close(self) -> None:
         """Finish the video and put it in its place."""
-        ...
 
     def leave(self) -> None:
         """Stop; what was written stays under its temporary name, and can be continued from there."""
-        ...
 
 
 @dataclasses.dataclass
