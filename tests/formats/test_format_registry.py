@@ -108,6 +108,14 @@ def test_lost_fields_are_counted_box_by_box() -> None:
     np.testing.assert_array_equal(with_track_boxes(recorded).frames[0].xyxy[2], [1, 0, 9, 9])
 
 
+def test_a_class_that_changes_within_a_track_is_lost_in_cvat() -> None:
+    first = tracked().frames[1]
+    other = first.replace(class_id=np.array([0, 1]))
+    recorded = RecordedDetections("a", {1: first, 2: first, 3: other}, VideoInfo("a", 320, 240, 30.0), True)
+    assert lost_fields(recorded, "cvat")[-1] == "the classes of 1 boxes that differ from their track's"
+    assert "differ from" not in " ".join(lost_fields(tracked(), "cvat"))
+
+
 def test_detections_alone_are_a_det_txt(tmp_path: Path) -> None:
     rows = tracked().frames[1].replace(track_id=np.array([-1, -1]))
     recorded = RecordedDetections("a", {1: rows}, VideoInfo("a", 0, 0, 30.0))

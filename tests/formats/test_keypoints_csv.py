@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 
@@ -54,8 +55,6 @@ def test_run_lengths_are_coco_s() -> None:
 
 
 def test_annolid_rows_name_instance_and_point_and_leave_lost_ones_out() -> None:
-    import dataclasses
-
     outlined = dataclasses.replace(
         rows(), outlines={"a": (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]]),)}
     )
@@ -64,6 +63,18 @@ def test_annolid_rows_name_instance_and_point_and_leave_lost_ones_out() -> None:
     assert found[0][1:7] == ("0.00", "0.00", "4.00", "4.00", "2.00", "2.00")
     assert found[1][1:7] == ("1.50", "2.25", "1.50", "2.25", "1.50", "2.25")
     assert found[1][8] == "0.7500"
+
+
+def test_annolid_rows_of_an_outline_have_the_mean_score_and_the_group_of_its_points() -> None:
+    corners = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+    outlined = dataclasses.replace(
+        rows(), instance=("a", "a"), group_id=np.array([3, 3]), score=np.array([0.75, 0.25]),
+        outlines={"a": (corners,), "nobody": (corners,), "beyond": (corners + 100,)},
+    )  # fmt: skip
+    with_points, alone, outside = list(tables.annolid_rows(7, outlined, (10, 8)))[:3]
+    assert (with_points[7], with_points[8], with_points[10]) == ("a", "0.5000", "3")
+    assert (alone[7], alone[8], alone[10]) == ("nobody", "1.0000", "")
+    assert outside[1:7] == ("100.00", "100.00", "104.00", "104.00", "102.00", "102.00")
 
 
 def test_the_wide_table_has_four_header_rows_for_two_animals() -> None:

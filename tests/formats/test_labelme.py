@@ -9,6 +9,7 @@ import pytest
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import labelme
+from mot_dinov3.formats.labelme_shapes import Shape, read_shape
 
 SIZE = (100, 80)
 
@@ -106,3 +107,28 @@ def test_labels_for_another_picture_size_are_refused(tmp_path: Path) -> None:
     write(tmp_path, 0, [point("nose", 5, 5)])
     with pytest.raises(FormatError, match=r"v_000000000.json.*100×80.*640×480"):
         labelme.read_labels(tmp_path, "v", (640, 480))
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("polygon", [[1, 1], [5, 5]]),
+        ("polygon", [[1, 1], [5, 1], [9, 1]]),
+        ("rectangle", [[1, 1], [1, 9]]),
+        ("rectangle", [[1, 1], [9, 1]]),
+        ("rectangle", [[1, 1], [9, 9], [1, 9]]),
+        ("circle", [[1, 1]]),
+        ("line", [[1, 1], [9, 9]]),
+    ],
+)
+def test_a_shape_without_an_area_is_no_outline(kind: str, points: list[list[float]]) -> None:
+    assert read_shape({"label": "a", "shape_type": kind, "points": points}) == f"'a' is an unreadable {kind}"
+
+
+def test_a_rectangle_and_a_circle_are_outlines() -> None:
+    box = read_shape({"label": "a", "shape_type": "rectangle", "points": [[1, 2], [9, 5]]})
+    assert isinstance(box, Shape)
+    assert box.points.tolist() == [[1, 2], [9, 2], [9, 5], [1, 5]]
+    circle = read_shape({"label": "a", "shape_type": "circle", "points": [[10, 10], [13, 14]]})
+    assert isinstance(circle, Shape)
+    np.testing.assert_allclose(np.linalg.norm(circle.points - 10, axis=1), 5)

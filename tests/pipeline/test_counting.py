@@ -157,7 +157,9 @@ def test_a_file_of_zones_that_holds_none_is_refused(tmp_path, content, says):
 def test_what_leaves_the_picture_is_refused():
     info = VideoInfo("v", 200, 150, 10.0)
     check_regions((LINE, SQUARE), info)
-    with pytest.raises(UsageError, match=r"zone 'far' leaves the frame: \(201, 0\) is not within 200×150"):
+    with pytest.raises(UsageError, match=r"^line 1 leaves the frame: \(200, 100\) is not within 150×150"):
+        check_regions((LINE,), VideoInfo("v", 150, 150, 10.0))
+    with pytest.raises(UsageError, match=r"^zone 'far' leaves the frame: \(201, 0\) is not within 200×150"):
         check_regions((LINE, Region("far", np.array([[0.0, 0], [201, 0], [9, 9]]))), info)
 
 
