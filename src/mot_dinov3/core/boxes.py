@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, FloatArray
+
+F = TypeVar("F", np.float32, np.float64)
 
 
 def area(xyxy: FloatArray) -> FloatArray:
@@ -40,11 +45,11 @@ def usable(xyxy: FloatArray) -> BoolArray:
     return sized if np.count_nonzero(finite) == finite.size else sized & finite.all(1)
 
 
-def to_xywh(xyxy: FloatArray) -> FloatArray:
+def to_xywh(xyxy: npt.NDArray[F]) -> npt.NDArray[F]:
     """Return top-left corner and size, as files have them."""
     return np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
 
 
-def from_xywh(xywh: FloatArray) -> FloatArray:
+def from_xywh(xywh: npt.NDArray[F]) -> npt.NDArray[F]:
     """Return corners from top-left corner and size."""
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)

@@ -9,9 +9,10 @@ https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -215,13 +216,7 @@ def _video_info(path: Path, video: Mapping[str, Any], images: Iterable[Mapping[s
 
 
 def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
-    """Write the boxes of `Detections.xyxy` with their tracks.
-
-    Args:
-        path: The file.
-        recorded: What to write.
-        created: Time of writing, ISO 8601.
-    """
+    """Write the boxes of `Detections.xyxy` with their tracks; `created` is the time of writing, ISO 8601."""
     frames, video = recorded.frames, recorded.video
     labels = labels_of({int(c) for rows in frames.values() for c in np.unique(rows.class_id)}, recorded.names)
     categories = _category_ids(labels)
@@ -230,12 +225,17 @@ def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
     listed = {"id": 1, "name": video.path, **size, "length": max(recorded.last_frame + 1, video.frame_count)}
     listed |= {"fps": video.fps} if recorded.fps_known else {}
     listed |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}  # TAO's readers ask for them
+    ids = itertools.count(1)
     parts: dict[str, Iterable[Mapping[str, Any]]] = {
         "categories": ({"id": categories[c], "name": label, "class_id": c} for c, label in labels.items()),
         "videos": [listed],
         "tracks": _tracks(frames, categories),
         "images": (_image(number, size) for number in numbers),
-        "annotations": _annotations(frames, categories),
+        "annotations": (
+            _annotation(next(ids), frame, rows, row, categories)
+            for frame, rows in sorted(frames.items())
+            for row in range(len(rows))
+        ),
     }
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{"info": {dumps({"description": "tracks", "date_created": created})}')
@@ -267,14 +267,6 @@ def _tracks(frames: Mapping[int, Detections], categories: Mapping[int, int]) -> 
             if track_id >= 0:
                 first.setdefault(track_id, class_id)
     return [{"id": track_id, "video_id": 1, "category_id": categories[c]} for track_id, c in sorted(first.items())]
-
-
-def _annotations(frames: Mapping[int, Detections], categories: Mapping[int, int]) -> Iterator[Mapping[str, Any]]:
-    number = 0
-    for frame, rows in sorted(frames.items()):
-        for row in range(len(rows)):
-            number += 1
-            yield _annotation(number, frame, rows, row, categories)
 
 
 def _annotation(

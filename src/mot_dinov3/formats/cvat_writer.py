@@ -22,15 +22,12 @@ _BoxPosition = tuple[int, int]  # frame, row
 
 
 def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
-    """Write every box as a keyframe of its track; one without a track becomes a track of a single frame.
+    """Write every box of `Detections.xyxy` as a keyframe of its track; one without a track becomes a track of its own.
 
-    Args:
-        path: The file.
-        recorded: Detections to write; the boxes are those of `Detections.xyxy`.
-        created: Time of writing, ISO 8601.
+    `created` is the time of writing, ISO 8601.
     """
     tracks = _tracks(recorded.frames)
-    classes = [_class_of(recorded.frames, positions) for _, positions in tracks]
+    classes = [_class_counts(recorded.frames, positions).most_common(1)[0][0] for _, positions in tracks]
     labels = labels_of(classes, recorded.names)
     count = max(recorded.last_frame + 1, recorded.video.frame_count)
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -44,11 +41,8 @@ def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
 
 def count_lost_classes(frames: Mapping[int, Detections]) -> int:
     """Return the number of boxes with another class than their track, which has only one in CVAT."""
-    lost = 0
-    for _, positions in _tracks(frames):
-        class_id = _class_of(frames, positions)
-        lost += sum(int(frames[frame].class_id[row]) != class_id for frame, row in positions)
-    return lost
+    counts = (_class_counts(frames, positions) for _, positions in _tracks(frames))
+    return sum(count.total() - max(count.values()) for count in counts)
 
 
 def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[_BoxPosition]]]:
@@ -62,9 +56,8 @@ def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[_BoxPositi
     return [*sorted(tracks.items()), *((number, [position]) for number, position in singles)]
 
 
-def _class_of(frames: Mapping[int, Detections], positions: list[_BoxPosition]) -> int:
-    """Return the class that most boxes of a track have."""
-    return Counter(int(frames[frame].class_id[row]) for frame, row in positions).most_common(1)[0][0]
+def _class_counts(frames: Mapping[int, Detections], positions: list[_BoxPosition]) -> Counter[int]:
+    return Counter(int(frames[frame].class_id[row]) for frame, row in positions)
 
 
 def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int, created: str) -> Iterator[str]:

@@ -123,9 +123,7 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
         raise FormatError(f"'{path}': video must be an object, not a {kind_of(video)}")
     numbers = {"fps": 0, "frame_count": 0, "width": 0, "height": 0}
     for key in numbers:
-        value = video.get(key)
-        if value is None:
-            continue
+        value = 0 if video.get(key) is None else video[key]
         if not is_number(value) or not -1 <= value <= MAX_FRAME:
             raise FormatError(f"'{path}': video.{key} is not a plausible number: {_brief(value)}")
         numbers[key] = max(value, 0)
@@ -263,31 +261,23 @@ def det_v1_header(video: VideoInfo, model: ModelInfo) -> dict[str, Any]:
 
 def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
     """Return the record of frame `index`; a detection that was read from a file keeps its fields."""
-    records = detection_records(detections, names)
-    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+    return {"frame": index, "file": f"{index:06d}.jpg", "detections": detection_records(detections, names)}
 
 
 def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return one det-v1 dict per row: all keys of the record that it was read from, or those made from the columns."""
     records = []
-    boxes, scores, class_ids = (
-        shortest_boxes(detections.xyxy),
-        shortest_floats(detections.score),
-        detections.class_id.tolist(),
-    )
-    for row, source in enumerate(detections.extra):
+    columns = shortest_boxes(detections.xyxy), shortest_floats(detections.score), detections.class_id.tolist()
+    for row, (source, box, score, class_id) in enumerate(zip(detections.extra, *columns)):
         if detections.coasted[row]:  # a predicted box: no field of its record is valid for it
             source = None
         record = dict(source) if source is not None else {}
-        if "bbox" not in record:
-            record["bbox"] = boxes[row]
-        if "score" not in record:
-            record["score"] = scores[row]
+        record.setdefault("bbox", box)
+        record.setdefault("score", score)
         if "class_id" not in record:
-            class_id = class_ids[row]
             record["class_id"] = class_id
-            if class_id in names and "class_name" not in record:
-                record["class_name"] = names[class_id]
+            if class_id in names:
+                record.setdefault("class_name", names[class_id])
         if source is None and not detections.coasted[row]:
             record["det_ind"] = row
         records.append(record)

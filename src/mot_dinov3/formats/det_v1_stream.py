@@ -26,13 +26,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclasses.dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of a det-v1 file.
-
-    Attributes:
-        index: Its number.
-        detections: Its rows; `extra` holds their records.
-        keys: The record's other keys (``file`` and whatever else it carries).
-    """
+    """One frame of a det-v1 file: its number, its rows, whose `extra` holds their records, and its other keys."""
 
     index: int
     detections: Detections
@@ -79,8 +73,7 @@ class DetectionStream:
             if position:
                 text.take(",")
             record = text.value()
-            where = f"'{self.path}'"
-            last, detections = parse_frame(record, where, position=position, last=last, state=self.state)
+            last, detections = parse_frame(record, f"'{self.path}'", position=position, last=last, state=self.state)
             keys = {key: value for key, value in record.items() if key not in ("detections", "frame", "frame_index")}
             yield RecordedFrame(last, detections, keys)
             position += 1
@@ -96,8 +89,7 @@ class DetectionStream:
             if self._keys:
                 text.take(",")
             if self._key() == "frames":
-                found = text.peek()
-                if found != "[":
+                if text.peek() != "[":
                     raise FormatError(f"'{self.path}': 'frames' must be a list, not a {kind_of(text.value())}")
                 text.take("[")
                 return
@@ -187,11 +179,7 @@ class _Window:
         self._at += 1
 
     def value(self) -> Any:
-        """Take the next value.
-
-        Raises:
-            FormatError: It is not valid JSON.
-        """
+        """Take the next value; raise `FormatError` where it is not valid JSON."""
         self.peek()
         while True:
             try:

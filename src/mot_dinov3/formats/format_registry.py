@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,11 +50,7 @@ def _write_mot(path: Path, recorded: RecordedDetections, created: str) -> None:
     tracked = any((rows.track_id >= 0).any() for rows in recorded.frames.values())
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for frame, rows in sorted(recorded.frames.items()):
-            if tracked:
-                file.writelines(line + "\n" for line in motchallenge.mot_rows(frame, rows))
-            else:
-                pairs = zip(rows.xyxy, rows.score.tolist())
-                file.writelines(motchallenge.mot_row(frame, -1, box, score) + "\n" for box, score in pairs)
+            file.writelines(line + "\n" for line in motchallenge.mot_rows(frame, rows, untracked=not tracked))
 
 
 def _write_csv(path: Path, recorded: RecordedDetections, created: str) -> None:
@@ -64,31 +61,31 @@ def _write_csv(path: Path, recorded: RecordedDetections, created: str) -> None:
             file.writelines(map(tracks_csv.csv_line, tracks_csv.track_rows(frame, rows, recorded.names)))
 
 
+def _listed(recorded: RecordedDetections) -> Iterator[tuple[int, Detections]]:
+    """Yield the frames to list, empty ones between those with a record included."""
+    return ((index, recorded.frames.get(index, Detections.empty())) for index in frame_numbers(recorded.frames))
+
+
 def _det_header(recorded: RecordedDetections) -> dict[str, object]:
     made = det_v1.det_v1_header(recorded.video, ModelInfo("imported", recorded.path))
     return made | {key: value for key, value in recorded.header.items() if key != "video"}
 
 
 def _write_det_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
-    def records() -> Iterator[Mapping[str, object]]:
-        for index in frame_numbers(recorded.frames):
-            rows = track_v1.without_tracks(recorded.frames.get(index, Detections.empty()))
-            yield det_v1.det_v1_frame(index, rows, recorded.names)
-
+    records = (
+        det_v1.det_v1_frame(index, track_v1.without_tracks(rows), recorded.names) for index, rows in _listed(recorded)
+    )
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_document(file, _det_header(recorded), records())
+        write_document(file, _det_header(recorded), records)
 
 
 def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
     header = track_v1.track_v1_header(
         source_header=_det_header(recorded), created_at_utc=created, tracker=track_v1.tracker_block("imported", {})
     )
-    frames = (
-        track_v1.track_v1_frame(index, recorded.frames.get(index, Detections.empty()), recorded.names)
-        for index in frame_numbers(recorded.frames)
-    )
+    records = (track_v1.track_v1_frame(index, rows, recorded.names) for index, rows in _listed(recorded))
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_document(file, header, frames)
+        write_document(file, header, records)
 
 
 def _with_names(read: Callable[[Path], RecordedDetections]) -> Callable[[Path, ReadOptions], RecordedDetections]:
@@ -237,10 +234,7 @@ def read_recorded(path: str | Path) -> RecordedDetections:
 
 def with_track_boxes(recorded: RecordedDetections) -> RecordedDetections:
     """Return the tracks' smoothed boxes in place of the detected ones, for formats with one box per row."""
-    frames = {
-        index: rows if rows.track_xyxy is None else rows.replace(xyxy=rows.track_xyxy, track_xyxy=None)
-        for index, rows in recorded.frames.items()
-    }
+    frames = {index: rows.with_track_boxes() for index, rows in recorded.frames.items()}
     return dataclasses.replace(recorded, frames=frames)
 
 
@@ -248,21 +242,24 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     """Return descriptions, with counts, of the fields that the format `name` cannot keep."""
     kept = FORMATS[name].fields
 
-    def count(which: Callable[[Detections], np.ndarray]) -> int:
+    def count(which: Callable[[Detections], Any]) -> int:
         return sum(int(np.count_nonzero(which(rows))) for rows in recorded.frames.values())
 
     tracked = count(lambda rows: rows.track_id >= 0)
+    identified = count(lambda rows: [name is not None for name in rows.gallery_id])
+    moved = count(lambda rows: () if rows.track_xyxy is None else (rows.track_xyxy != rows.xyxy).any(1))
+    more = count(lambda rows: [bool((record or {}).keys() - _KNOWN_KEYS) for record in rows.extra])
     counts = {
         "tracks": ("the tracks of {} boxes", tracked),
         "untracked": ("{} boxes without a track, skipped", count(lambda rows: rows.track_id < 0)),
         "classes": ("the classes of {} boxes", count(lambda rows: rows.class_id >= 0)),
         "names": ("the names of {} classes", len(recorded.names)),
-        "gallery": ("the known identities of {} boxes", count(_are_identified)),
+        "gallery": ("the known identities of {} boxes", identified),
         "confidence": ("the confidence of {} known identities", count(lambda rows: np.isfinite(rows.gallery_distance))),
         "coasted": ("the mark of {} predicted boxes", count(lambda rows: rows.coasted)),
         "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),
-        "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", count(_differ)),
-        "keys": ("further keys of {} detections", count(_have_keys)),
+        "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", moved),
+        "keys": ("further keys of {} detections", more),
     }
     if name == "motchallenge" and not tracked:
         counts.pop("untracked")
@@ -278,17 +275,3 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):
         lost.append(f"the classes of {changed} boxes that differ from their track's")
     return lost
-
-
-def _are_identified(rows: Detections) -> np.ndarray:
-    return np.array([name is not None for name in rows.gallery_id], np.bool_)
-
-
-def _differ(rows: Detections) -> np.ndarray:
-    if rows.track_xyxy is None:
-        return np.zeros(len(rows), np.bool_)
-    return (rows.track_xyxy != rows.xyxy).any(1)
-
-
-def _have_keys(rows: Detections) -> np.ndarray:
-    return np.array([record is not None and bool(record.keys() - _KNOWN_KEYS) for record in rows.extra], np.bool_)

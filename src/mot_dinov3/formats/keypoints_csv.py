@@ -7,6 +7,7 @@ https://deeplabcut.github.io/DeepLabCut (``scorer``, ``individuals``, ``bodypart
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -44,11 +45,7 @@ def long_rows(frame: int, time: float, keypoints: Keypoints) -> Iterator[tuple[s
 
 
 class LongTable:
-    """Writes a long table; every frame is on disk as soon as it is written.
-
-    Args:
-        path: The file; an earlier one is replaced.
-    """
+    """Writes a long table in place of an earlier one; every frame is on disk as soon as it is written."""
 
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("w", encoding="utf-8", newline="")
@@ -76,13 +73,8 @@ def read_long(path: Path) -> Iterator[tuple[int, float, Keypoints]]:
         reader = csv.reader(file)
         if tuple(next(reader, ())) != LONG_COLUMNS:
             raise FormatError(f"'{path}' is not a keypoint table", remedy="delete it to start from the beginning")
-        rows: list[list[str]] = []
-        for row in reader:
-            if rows and row[:1] != rows[0][:1]:
-                yield _frame_of(path, reader.line_num, rows)
-                rows = []
-            rows.append(row)
-        if rows:
+        for _, group in itertools.groupby(reader, key=lambda row: row[:1]):
+            rows = list(group)
             yield _frame_of(path, reader.line_num, rows)
 
 
@@ -107,19 +99,19 @@ def _frame_of(path: Path, line: int, rows: Sequence[Sequence[str]]) -> tuple[int
 
 
 def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:
-    """Yield rows of Annolid's tracking table: instances with box and mask first, then keypoints.
+    """Yield a frame's rows of Annolid's tracking table: instances with box and mask first, then keypoints.
 
-    Args:
-        frame: Its number.
-        keypoints: Its keypoints.
-        size: Width and height of the video's frames.
+    `size` is the width and height of the video's frames.
     """
+    import cv2
+
     for name, polygons in keypoints.outlines.items():
         rows = [i for i, instance in enumerate(keypoints.instance) if instance == name]
         score = float(np.mean(keypoints.score[rows])) if rows else 1.0
         corners = np.vstack(polygons)
         (x1, y1), (x2, y2) = corners.min(0), corners.max(0)
-        mask = _mask_of(polygons, size)
+        mask = np.zeros((size[1], size[0]), np.uint8)
+        cv2.fillPoly(mask, [np.rint(p).astype(np.int32) for p in polygons], 1)
         ys, xs = np.nonzero(mask)
         cx, cy = (xs.mean(), ys.mean()) if len(xs) else corners.mean(0)
         box = (f"{v:.2f}" for v in (x1, y1, x2, y2, cx, cy))
@@ -135,7 +127,7 @@ def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Ite
             yield (str(frame), *place, *place, *place, label, f"{keypoints.score[row]:.4f}", "", group)
 
 
-def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
+def run_lengths(mask: npt.NDArray[np.bool_ | np.uint8]) -> str:
     """Return COCO's compressed run-length encoding of a ``(h, w)`` mask: by columns, the background first."""
     flat = mask.T.reshape(-1).astype(np.int8)
     changes = np.flatnonzero(np.diff(flat)) + 1
@@ -153,31 +145,18 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> str:
     return "".join(text)
 
 
-def _mask_of(polygons: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    import cv2
-
-    canvas = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(canvas, [np.rint(p).astype(np.int32) for p in polygons], 1)
-    return canvas.astype(bool)
-
-
 def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
     """Write a DeepLabCut table: three header rows, four where there are several animals, then one row per frame.
 
-    Args:
-        file: Open text file.
-        frames: Frame number and keypoints, in order; all have the same rows.
+    `frames` are numbers and keypoints, in order; all have the same rows.
     """
     writer = csv.writer(file, lineterminator="\n")
-    headed = False
-    for number, keypoints in frames:
-        if not headed:
+    for row, (number, keypoints) in enumerate(frames):
+        if row == 0:
             writer.writerows(_wide_header(keypoints))
-            headed = True
         cells: list[str] = []
         for (x, y), score in zip(keypoints.xy, keypoints.score):
-            is_found = bool(np.isfinite(x))
-            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if is_found else ["", "", "0.0000"]
+            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if np.isfinite(x) else ["", "", "0.0000"]
         writer.writerow([str(number), *cells])
 
 

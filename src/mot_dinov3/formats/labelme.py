@@ -49,12 +49,8 @@ def frame_path(folder: Path, stem: str, frame: int) -> Path:
 def frame_files(folder: Path, stem: str) -> dict[int, Path]:
     """Return the frame files of a video's result folder by frame number."""
     pattern = re.compile(re.escape(stem) + r"_(\d{9,})\.json")
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        match = pattern.fullmatch(path.name)
-        if match and int(match[1]) <= MAX_FRAME:
-            found[int(match[1])] = path
-    return found
+    matches = ((pattern.fullmatch(path.name), path) for path in sorted(folder.glob("*.json")))
+    return {int(match[1]): path for match, path in matches if match and int(match[1]) <= MAX_FRAME}
 
 
 def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[LabelledFrame]:
@@ -144,13 +140,7 @@ def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
 
 
 def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[int, int]) -> LabelledFrame:
-    """Return the labels in a person's frame file.
-
-    Args:
-        path: The file, for messages.
-        frame: Its number.
-        content: The whole document.
-        size: Width and height of the video's frames.
+    """Return the labels in the `content` of a person's frame file; `size` is that of the video's frames.
 
     Raises:
         FormatError: It is for another image size.
@@ -170,15 +160,13 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         if isinstance(shape, str):
             notices.append(f"'{path.name}', shape {number}: {shape}; skipped")
             continue
-        outside = shape.is_point and not (0 <= shape.points[0, 0] <= size[0] and 0 <= shape.points[0, 1] <= size[1])
-        if outside:
-            x, y = shape.points[0]
+        x, y = shape.points[0]
+        if shape.is_point and not (0 <= x <= size[0] and 0 <= y <= size[1]):
             notices.append(f"'{path.name}', shape {number}: point '{shape.label}' ({x:g}, {y:g}) is outside the frame")
             continue
         if re.search(r"[/\\]", shape.label + shape.instance):
-            notices.append(
-                f"'{path.name}', shape {number}: label '{shape.label}' contains a path separator; kept as text"
-            )
+            kept = f"label '{shape.label}' contains a path separator; kept as text"
+            notices.append(f"'{path.name}', shape {number}: {kept}")
         read.append(shape)
     return LabelledFrame(path, frame, tuple(read), tuple(notices))
 

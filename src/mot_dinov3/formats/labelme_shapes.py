@@ -6,7 +6,7 @@ import base64
 import binascii
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def read_shape(raw: object) -> Shape | str:
     try:
         points = np.array(raw.get("points"), np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
-        return f"'{raw['label']}' has unreadable points"
+        points = np.zeros((0, 2))
     if not np.isfinite(points).all() or not len(points):
         return f"'{raw['label']}' has unreadable points"
     kind = raw.get("shape_type", "polygon")
@@ -133,12 +133,5 @@ def point_shapes(keypoints: Keypoints) -> Iterator[dict[str, Any]]:
 
 
 def _shape_record(label: str, points: Points, group_id: int | None, kind: str) -> dict[str, Any]:
-    rounded: Sequence[Sequence[float]] = np.round(points, 2).tolist()
-    return {
-        "label": label,
-        "points": rounded,
-        "group_id": group_id,
-        "shape_type": kind,
-        "flags": {},
-        "description": "",
-    }
+    record = {"label": label, "points": np.round(points, 2).tolist(), "group_id": group_id, "shape_type": kind}
+    return record | {"flags": {}, "description": ""}

@@ -11,7 +11,7 @@ import configparser
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -70,10 +70,10 @@ def read_detections(path: str | Path) -> RecordedDetections:
         if not 0 <= values[6] <= 1:
             # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
             _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
-        rows.setdefault(int(values[0]) - 1, []).append(values)
+        rows.setdefault(int(values[0]) - 1, []).append(values[2:7])
     frames = {}
-    for index, values_of_frame in sorted(rows.items()):
-        table = np.array([values[2:7] for values in values_of_frame])
+    for index, of_frame in sorted(rows.items()):
+        table = np.array(of_frame)
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
     return RecordedDetections(str(path), frames, *_sequence(path))
 
@@ -105,8 +105,7 @@ def read_motchallenge(path: Path) -> RecordedDetections:
             f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: the score {score[row]:g} is not 0…1",
             remedy="rescale column 7 to 0…1",
         )
-    wide: npt.NDArray[Any] = table.xywh
-    xyxy = boxes.from_xywh(wide).astype(np.float32)
+    xyxy = boxes.from_xywh(table.xywh).astype(np.float32)
     frames = {}
     for index in np.unique(table.frame):
         rows = np.flatnonzero(table.frame == index)
@@ -199,7 +198,7 @@ def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:
     return f"{index + 1},{track_id},{x:.2f},{y:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},-1,-1,-1"
 
 
-def mot_rows(index: int, detections: Detections) -> list[str]:
-    """Return the lines of frame `index` for the rows that belong to a track."""
-    score, ids = detections.score.tolist(), detections.track_id.tolist()
-    return [mot_row(index, ids[k], detections.xyxy[k], score[k]) for k in np.flatnonzero(detections.track_id >= 0)]
+def mot_rows(index: int, detections: Detections, *, untracked: bool = False) -> list[str]:
+    """Return the lines of frame `index` for the rows that belong to a track, or for all, `untracked` ones included."""
+    rows = detections if untracked else detections[detections.track_id >= 0]
+    return [mot_row(index, *row) for row in zip(rows.track_id.tolist(), rows.xyxy, rows.score.tolist())]

@@ -45,25 +45,19 @@ class RecordedDetections:
     def source_info(self, fps: float | None) -> tuple[VideoInfo, str]:
         """Return the source's properties for a run without images, and a notice, empty where there is none.
 
-        Args:
-            fps: The frame rate that the user gave, which wins; None for that of the file.
+        `fps` is the frame rate that the user gave, which wins; None for that of the file.
         """
-        info = dataclasses.replace(self.video, frame_count=max(self.last_frame + 1, self.video.frame_count))
-        if fps is not None:
-            return dataclasses.replace(info, fps=fps), ""
-        if self.fps_known:
-            return info, ""
-        return info, f"'{self.path}' has no frame rate: {ASSUMED_FPS:g} fps assumed (--fps sets it)"
+        count = max(self.last_frame + 1, self.video.frame_count)
+        info = dataclasses.replace(self.video, frame_count=count, fps=fps or self.video.fps)
+        is_known = fps is not None or self.fps_known
+        return info, "" if is_known else f"'{self.path}' has no frame rate: {ASSUMED_FPS:g} fps assumed (--fps sets it)"
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
-    """Properties that the user gives where a file may lack them.
+    """Properties that the user gives where a file may lack them: the images' size in pixels, and class number → name.
 
-    Attributes:
-        width: Pixels of an image; 0 where it was not given.
-        height: Pixels of an image; 0 where it was not given.
-        names: Class number → name; empty where they were not given.
+    What was not given is 0 or empty.
     """
 
     width: int = 0

@@ -64,8 +64,7 @@ def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str])
     that belong to a track, ``gallery_id`` and its numbers for identified ones, ``coasted`` only for rows where nothing
     was detected.
     """
-    records = track_records(detections, names)
-    return {"frame": index, "file": f"{index:06d}.jpg", "detections": records}
+    return {"frame": index, "file": f"{index:06d}.jpg", "detections": track_records(detections, names)}
 
 
 def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -76,9 +75,8 @@ def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict
     fresh, coasted = detections.fresh.tolist(), detections.coasted.tolist()
     records = detection_records(detections, names)
     for row, (record, track_id) in enumerate(zip(records, detections.track_id.tolist())):
-        if not TRACK_KEYS.isdisjoint(record):
-            for key in TRACK_KEYS:
-                record.pop(key, None)
+        for key in TRACK_KEYS & record.keys():
+            del record[key]
         if track_id >= 0:
             record["track_id"] = str(track_id)
         if known[row] is not None:
@@ -117,6 +115,8 @@ def _with_tracks(detections: Detections, where: str) -> Detections:
     ids, smoothed = [], detections.xyxy.copy()
     for row, record in enumerate(detections.extra):
         ids.append(_track_id(record.get("track_id"), f"{where}, detection {row}"))
+        if not isinstance(record.get("gallery_id"), str | None):
+            raise FormatError(f"{where}: gallery_id must be a string, not {record['gallery_id']!r:.40}")
         box = record.get("track_bbox")
         if box is not None:
             if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
@@ -130,16 +130,9 @@ def _with_tracks(detections: Detections, where: str) -> Detections:
         fresh=np.array([r.get("embedded") is True for r in detections.extra], np.bool_),
         coasted=coasted,
         track_xyxy=smoothed,
-        gallery_id=np.array([_gallery_id(r, where) for r in detections.extra], np.object_),
+        gallery_id=np.array([r.get("gallery_id") for r in detections.extra], np.object_),
         **{key: np.array([_number(r.get(key)) for r in detections.extra], np.float32) for key in _NUMBERS},
     )
-
-
-def _gallery_id(record: Mapping[str, Any], where: str) -> str | None:
-    value = record.get("gallery_id")
-    if value is not None and not isinstance(value, str):
-        raise FormatError(f"{where}: gallery_id must be a string, not {value!r:.40}")
-    return value
 
 
 def _number(value: object) -> float:

@@ -166,8 +166,8 @@ def _row(fields: tuple[str, ...], tracks: bool, size: tuple[int, int]) -> Row:
     cx, cy, w, h = (parse_number(text, name) for text, name in zip(fields[1:5], ("cx", "cy", "w", "h")))
     if max(abs(cx), abs(cy), w, h) > 10:
         raise ValueError("its box is in pixels, not relative to the image size")
-    score = 1.0 if len(fields) == 5 or (len(fields) == 6 and tracks) else parse_number(fields[5], "the score")
     has_track = len(fields) == 7 or (len(fields) == 6 and tracks)
+    score = parse_number(fields[5], "the score") if len(fields) - has_track == 6 else 1.0
     width, height = size
     box = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
     return Row(box, score, class_id, parse_whole(fields[-1], "the track") if has_track else -1)
@@ -176,10 +176,7 @@ def _row(fields: tuple[str, ...], tracks: bool, size: tuple[int, int]) -> Row:
 def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None:
     """Write the boxes of `Detections.xyxy` into ``labels/`` in an empty folder, with a ``data.yaml``.
 
-    Args:
-        folder: The folder, which is there.
-        recorded: Detections to write; its video gives the size of the images.
-        created: Time of writing, ISO 8601.
+    `created` is the time of writing, ISO 8601.
 
     Raises:
         FormatError: The size of the images is unknown.
@@ -196,9 +193,7 @@ def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None
     labels.mkdir()
     stem = safe_stem(video.path)
     present = {max(int(c), 0) for rows in recorded.frames.values() for c in rows.class_id}
-    names = {
-        class_id: recorded.names.get(class_id) or str(class_id) for class_id in sorted(present | {*recorded.names})
-    }
+    names = {number: recorded.names.get(number) or str(number) for number in sorted(present | {*recorded.names})}
     data: dict[str, Any] = {"path": ".", "train": LABELS, "val": LABELS, "names": names}
     data |= {"video": video.path, "width": video.width, "height": video.height, "created": created}
     data |= {"fps": float(video.fps)} if recorded.fps_known else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.core.boxes import to_xywh
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
 from mot_dinov3.formats import format_registry, motchallenge, track_v1
@@ -175,6 +176,5 @@ def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> B
     frame = np.repeat(np.array(list(kept), np.int64), [len(rows) for rows in kept.values()])
     boxes = [rows.xyxy if rows.track_xyxy is None else rows.track_xyxy for rows in kept.values()]
     corners = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float64)
-    xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     track_id = np.concatenate([np.zeros(0, np.int64), *(rows.track_id for rows in kept.values())])
-    return BoxTable(frame, track_id, xywh, np.ones(len(frame), np.bool_))
+    return BoxTable(frame, track_id, to_xywh(corners), np.ones(len(frame), np.bool_))
