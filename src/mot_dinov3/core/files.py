@@ -42,11 +42,16 @@ def check_output(path: Path, *, source: str | None = None, within: Path | None =
     if source and "://" not in source and path.exists() and Path(source).exists() and path.samefile(source):
         raise OutputError(f"output '{path}' is the source itself", remedy="choose another output file")
     _check_links(path, within)
+    _make_parent(path)
+
+
+def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
-    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    replaced = path.exists() and not path.is_dir()
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (replaced and not os.access(path, os.W_OK)):
         raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
 
 
@@ -142,12 +147,7 @@ def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
         raise OutputError(
             f"output folder '{path}' contains other files, such as '{others[0]}'", remedy="give a new folder"
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
+    _make_parent(path)
 
 
 @contextmanager

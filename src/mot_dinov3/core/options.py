@@ -218,13 +218,17 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
         ConfigError: The file cannot be read, is no TOML, holds an unknown option or a value of the wrong type; the
             message names all of them.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         if not path.is_file():
             why = "it is not a file" if path.exists() else "it does not exist"
             raise ConfigError(f"configuration '{path}' cannot be read: {why}")
         if path.stat().st_size > MAX_TOML:
             raise ConfigError(f"configuration '{path}' is too large (more than {MAX_TOML} bytes)")
-        table = _toml_loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -274,11 +278,3 @@ def _fits(known: Option, value: object) -> bool:
     if known.type is tuple:
         return isinstance(value, list) and all(isinstance(text, str) for text in value)
     return type(value) is known.type
-
-
-def _toml_loads(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)

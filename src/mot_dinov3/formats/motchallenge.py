@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
-from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState, VideoInfo
+from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
 
 _COLUMNS = 7
@@ -46,10 +45,10 @@ class TrackTable:
     path: str
     frame: IntArray
     track_id: IntArray
-    xywh: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
+    xywh: Float64Array
+    value: Float64Array
     class_id: IntArray
-    visibility: npt.NDArray[np.float64]
+    visibility: Float64Array
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -7,14 +7,11 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.linking.track_appearance import appearance_of, scale, unit
 from mot_dinov3.linking.tracklets import Tracklets, sort_rows
-
-Array = npt.NDArray[np.float64]
 
 MEETING_IOU = 0.3
 PAUSE_SECONDS = 1.0
@@ -73,7 +70,7 @@ def _exchange_gain(tracklets: Tracklets, track_id: IntArray, embedded: IntArray,
     time, ids = tracklets.time[rows], track_id[rows]
     vectors = tracklets.embedding[rows].astype(np.float64)  # type: ignore[index]
 
-    def mean(chosen: BoolArray) -> Array:
+    def mean(chosen: BoolArray) -> Float64Array:
         return unit(vectors[chosen].sum(axis=0))
 
     before, after = time < meeting.start, time > meeting.end
@@ -106,7 +103,7 @@ def _meetings(tracklets: Tracklets) -> Iterator[_Meeting]:
         yield _Meeting((int(rows[peak, 0]), int(rows[peak, 1])), float(time[low]), float(time[high - 1]))
 
 
-def _overlapping(tracklets: Tracklets) -> tuple[IntArray, Array]:
+def _overlapping(tracklets: Tracklets) -> tuple[IntArray, Float64Array]:
     """Return ``(k, 2)`` rows of boxes of the same frame that overlap, the lower id first, and their IoU."""
     order = np.lexsort((tracklets.track_id, tracklets.frame))
     frame = tracklets.frame[order]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.linking.smoothing import smooth_rows
 from mot_dinov3.linking.track_appearance import TrackAppearance, appearance_of, similarity_floor
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
-
-Array = npt.NDArray[np.float64]
 
 VELOCITY_SECONDS = 1.0
 
@@ -32,12 +29,12 @@ class _Ends:
         went_out: ``(m,)`` bool: ends at the image's edge, moving outwards.
     """
 
-    first: Array
-    last: Array
-    head: Array
-    tail: Array
-    head_velocity: Array
-    tail_velocity: Array
+    first: Float64Array
+    last: Float64Array
+    head: Float64Array
+    tail: Float64Array
+    head_velocity: Float64Array
+    tail_velocity: Float64Array
     came_in: BoolArray
     went_out: BoolArray
 
@@ -76,7 +73,7 @@ def join(
         track_id[rows.source] = ids[owner][rows.track]
 
 
-def _ends(rows: Rows, config: LinkConfig, image: Array) -> _Ends:
+def _ends(rows: Rows, config: LinkConfig, image: Float64Array) -> _Ends:
     """Measure the smoothed ends of all trajectories."""
     box = smooth_rows(rows)
     first, last = rows.time[rows.start], rows.time[rows.end]
@@ -100,7 +97,7 @@ def _ends(rows: Rows, config: LinkConfig, image: Array) -> _Ends:
     )
 
 
-def _crossing(box: Array, velocity: Array, edge: float, image: Array) -> BoolArray:
+def _crossing(box: Float64Array, velocity: Float64Array, edge: float, image: Float64Array) -> BoolArray:
     """Return ``(m,)`` bool: the box touches an edge of the image, at which the velocity points outwards."""
     low, high = box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2
     out = (low < edge * image) & (velocity < 0) | (high > (1 - edge) * image) & (velocity > 0)
@@ -141,7 +138,7 @@ def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
     return before[inside], after[inside]
 
 
-def _assign(before: IntArray, after: IntArray, value: Array) -> tuple[IntArray, IntArray]:
+def _assign(before: IntArray, after: IntArray, value: Float64Array) -> tuple[IntArray, IntArray]:
     """Return the one-to-one choice of pairs with the greatest sum of values; pairs worth 0 are not for choice."""
     from scipy.optimize import linear_sum_assignment
 

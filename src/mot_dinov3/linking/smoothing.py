@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import IntArray
+from mot_dinov3.core.structures import Float64Array, IntArray
 from mot_dinov3.linking.tracklets import Rows
-
-Array = npt.NDArray[np.float64]
 
 STIFFNESS = np.geomspace(1e-4, 1e3, 15)
 """Candidates, s³: variance of a measured coordinate over the spectral density of its acceleration."""
@@ -35,7 +32,7 @@ def fill(rows: Rows, longest: float) -> Rows:
     left = before[which]
     share = nth / (count[which] + 1)
 
-    def between(column: Array) -> Array:
+    def between(column: Float64Array) -> Float64Array:
         weight = share if column.ndim == 1 else share[:, None]
         return np.asarray(column[left] * (1 - weight) + column[left + 1] * weight)
 
@@ -54,7 +51,7 @@ def fill(rows: Rows, longest: float) -> Rows:
     )
 
 
-def smooth_rows(rows: Rows) -> Array:
+def smooth_rows(rows: Rows) -> Float64Array:
     """Return all boxes smoothed, outliers weighing less (Cauchy weights, twice reweighted)."""
     stiffness = _stiffness(rows)
     seen = rows.source >= 0
@@ -68,7 +65,9 @@ def smooth_rows(rows: Rows) -> Array:
     return box
 
 
-def smooth(time: Array, values: Array, track: IntArray, weight: Array, *, stiffness: Array) -> Array:
+def smooth(
+    time: Float64Array, values: Float64Array, track: IntArray, weight: Float64Array, *, stiffness: Float64Array
+) -> Float64Array:
     """Return the smoothest values near the given ones: the least sum of squared errors plus bending.
 
     Bending is the integral of the squared second derivative over time, times the stiffness. Between trajectories
@@ -105,7 +104,7 @@ def smooth(time: Array, values: Array, track: IntArray, weight: Array, *, stiffn
     return smoothed
 
 
-def _stiffness(rows: Rows) -> Array:
+def _stiffness(rows: Rows) -> Float64Array:
     """Return the ``(4,)`` stiffness with which the smoother best predicts hidden stretches of this video."""
     age = rows.time - rows.time[rows.start][rows.track]
     left = rows.time[rows.end][rows.track] - rows.time

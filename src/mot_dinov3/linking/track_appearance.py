@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, FloatArray
+from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray
 from mot_dinov3.linking.tracklets import Rows
-
-Array = npt.NDArray[np.float64]
 
 MIN_PAIRS = 3
 
@@ -25,8 +22,8 @@ class TrackAppearance:
         together: ``(m, m)`` bool: the two were there at the same time, so they are not the same.
     """
 
-    whole: Array
-    halves: tuple[Array, Array]
+    whole: Float64Array
+    halves: tuple[Float64Array, Float64Array]
     together: BoolArray
 
     @property
@@ -35,7 +32,7 @@ class TrackAppearance:
         return np.asarray((self.whole != 0).any(axis=1))
 
 
-def unit(vectors: Array) -> Array:
+def unit(vectors: Float64Array) -> Float64Array:
     """Return the rows scaled to length 1; a zero row stays zero."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
@@ -54,7 +51,7 @@ def appearance_of(rows: Rows, embedding: FloatArray | None) -> TrackAppearance:
     place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
     early = place < (count / 2)[owner]
 
-    def mean(chosen: BoolArray) -> Array:
+    def mean(chosen: BoolArray) -> Float64Array:
         total = np.zeros((m, vectors.shape[1]))
         np.add.at(total, owner[chosen], vectors[chosen])
         return unit(total)

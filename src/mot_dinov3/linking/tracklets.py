@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.options import StageConfig, option
-from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Tracklets:
     """
 
     frame: IntArray
-    time: Array
+    time: Float64Array
     track_id: IntArray
     xyxy: FloatArray
     score: FloatArray
@@ -93,10 +90,10 @@ class Rows:
     """
 
     source: IntArray
-    time: Array
+    time: Float64Array
     frame: IntArray
     track: IntArray
-    box: Array
+    box: Float64Array
     start: IntArray
     end: IntArray
 

@@ -8,19 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.boxes import to_xywh
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
-from mot_dinov3.core.structures import BoolArray, Detections, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.formats import format_registry, motchallenge, track_v1
 
 logger = logging.getLogger(__name__)
 
 CLASSES = 13
 _SUFFIXES = ("csv", "json", "xml", "txt")  # of files in folders; the last one takes precedence
-
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)

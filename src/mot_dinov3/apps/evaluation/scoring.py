@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.evaluation.box_tables import BoxTable, Float64Array, SequencePair, load_pairs
+from mot_dinov3.apps.evaluation.box_tables import BoxTable, SequencePair, load_pairs
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.structures import BoolArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 
 Paths = str | Path | Sequence[str | Path]
 

@@ -4,7 +4,7 @@ Boxes are ``xyxy`` float32 pixels, half-open; images are ``(h, w, 3)`` uint8 in 
 have them; `Frame.index` is 0-based.
 """
 
-from mot_dinov3.core.structures.arrays import BoolArray, FloatArray, Image, IntArray
+from mot_dinov3.core.structures.arrays import BoolArray, Float64Array, FloatArray, Image, IntArray
 from mot_dinov3.core.structures.detections import Detections, Reason, Revision, TrackState, TrackView
 from mot_dinov3.core.structures.frames import Frame, ModelInfo, VideoInfo
 from mot_dinov3.core.structures.points import Keypoints, PointSource, PointState
@@ -12,6 +12,7 @@ from mot_dinov3.core.structures.points import Keypoints, PointSource, PointState
 __all__ = [
     "BoolArray",
     "Detections",
+    "Float64Array",
     "FloatArray",
     "Frame",
     "Image",

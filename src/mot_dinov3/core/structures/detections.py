@@ -52,19 +52,8 @@ _NEUTRAL: dict[str, tuple[Any, object]] = {
 }
 """Columns of one value a row: their type and what a row has where nothing is known."""
 
-_BESIDE = (
-    "state",
-    "embedding",
-    "fresh",
-    "reason",
-    "coasted",
-    "track_xyxy",
-    "gallery_id",
-    "gallery_distance",
-    "gallery_margin",
-    "extra",
-)
-"""Columns that `supervision.Detections` has no place for but its ``data``."""
+_SUPERVISION = ("xyxy", "score", "class_id", "track_id")
+"""Columns that `supervision.Detections` has, too; the others go to its ``data``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +175,7 @@ class Detections:
         """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
         import supervision
 
-        data = {name: self.__dict__[name] for name in _BESIDE if self.__dict__[name] is not None}
+        data = {name: c for name, c in self.__dict__.items() if name not in _SUPERVISION and c is not None}
         return supervision.Detections(
             self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id, data=data
         )
@@ -198,7 +187,8 @@ class Detections:
         Raises:
             MotError: A column's shape does not fit.
         """
-        known = {name: detections.data[name] for name in _BESIDE if name in detections.data}
+        beside = {field.name for field in dataclasses.fields(cls)}.difference(_SUPERVISION)
+        known = {name: column for name, column in detections.data.items() if name in beside}
         return cls(detections.xyxy, detections.confidence, detections.class_id, detections.tracker_id, **known)
 
     def to_dataframe(self) -> Any:

@@ -6,10 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
-from mot_dinov3.core.structures.arrays import IntArray
+from mot_dinov3.core.structures.arrays import Float64Array, IntArray
 
 
 class PointState(enum.IntEnum):
@@ -46,11 +43,11 @@ class Keypoints:
     instance: tuple[str, ...]
     group_id: IntArray
     name: tuple[str, ...]
-    xy: npt.NDArray[np.float64]
-    score: npt.NDArray[np.float64]
+    xy: Float64Array
+    score: Float64Array
     state: IntArray
     source: IntArray
-    outlines: Mapping[str, tuple[npt.NDArray[np.float64], ...]] = dataclasses.field(default_factory=dict)
+    outlines: Mapping[str, tuple[Float64Array, ...]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.name)
