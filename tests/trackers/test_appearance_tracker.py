@@ -9,6 +9,7 @@ from mot_dinov3.core.registry import resolve
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.appearance import AppearanceTracker
+from mot_dinov3.trackers.config import TrackerConfig
 
 
 def walk(frames: int, *speeds: float, start: float = 100.0, gap: float = 150.0) -> list[Detections]:
@@ -102,6 +103,26 @@ def test_output_box_is_steadier_than_the_input() -> None:
     answers, _ = feed(tracker(), [boxes(person(200 + e)) for e in noise])
     smooth = np.array([a.track_xyxy[0, [0, 2]].mean() for a in answers[10:] if a.track_xyxy is not None])
     assert smooth.std() < 0.8 * noise[10:].std()
+
+
+def test_motion_decides_between_boxes_of_about_equal_overlap() -> None:
+    """Four pixels are a tenth of the width, six a seventeenth of the height."""
+    walking = [boxes(person(100 + 4 * t)) for t in range(20)]
+    aside, below = person(184), person(180, 206)
+    for likelihood, owner in ((TrackerConfig().likelihood, [-1, 1]), (0.0, [1, -1])):
+        answers, _ = feed(tracker(likelihood=likelihood), [*walking, boxes(aside, below)])
+        assert ids(answers)[-1] == owner
+
+
+def test_a_box_that_two_tracks_compete_for_hardly_moves_its_owner() -> None:
+    scene = [*[boxes(person(100), person(130))] * 15, boxes(person(116))]
+    shift = []
+    for noise in (TrackerConfig().contest_noise, 1.0):
+        answers, _ = feed(tracker(contest_noise=noise, coast=False), scene)
+        assert ids(answers)[-1] == [2]
+        assert answers[-1].track_xyxy is not None
+        shift.append(130 - answers[-1].track_xyxy[0, ::2].mean())
+    assert 0 < shift[0] < 0.5 * shift[1]
 
 
 def test_appearance_decides_where_boxes_cannot() -> None:

@@ -43,6 +43,13 @@ def test_per_class_never_matches_across_classes() -> None:
     assert ids(feed(tracker(class_mode="per-class"), changed)[0])[-1] == [2]
 
 
+@pytest.mark.parametrize(("mode", "found"), [("agnostic", [1, -1]), ("vote", [1, -1]), ("per-class", [1, 2])])
+def test_a_second_box_of_another_class_starts_a_track_only_per_class(mode: str, found: list[int]) -> None:
+    alone, doubled = boxes(person(100), class_id=[0]), boxes(person(100), person(102), class_id=[0, 1])
+    answers, _ = feed(tracker(class_mode=mode), [*[alone] * 5, *[doubled] * 6])
+    assert ids(answers)[-1] == found
+
+
 def test_unknown_classes_are_one_class() -> None:
     answers, _ = feed(tracker(class_mode="vote"), [boxes(person(100))] * 4)
     assert ids(answers)[-1] == [1]
