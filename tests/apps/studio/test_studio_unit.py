@@ -243,7 +243,7 @@ def test_a_job_can_be_followed_cancelled_and_is_not_started_twice() -> None:
     job = jobs.start("kind", "Title", work, subject="a")
     assert begun.wait(10)
     assert jobs.start("kind", "Title", work, subject="a") is job
-    job.cancel()
+    job.cancelled.set()
     release.set()
     assert job.finished.wait(10)
     assert job.to_json()["state"] == "cancelled"

@@ -12,18 +12,20 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from mot_dinov3.apps.studio import access
 from mot_dinov3.apps.studio.access import OutsideRootsError
 from mot_dinov3.apps.studio.jobs import Job
-from mot_dinov3.apps.studio.requests import Blob, ConflictError, Request
+from mot_dinov3.apps.studio.requests import ConflictError, Request
 from mot_dinov3.apps.studio.routes import file_routes, gallery_routes, keypoint_routes, similarity_routes
 from mot_dinov3.apps.studio.session import Handler, Routes, Studio
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import InputError, MotError
 
 BODY_BYTES = 8_000_000
@@ -87,9 +89,9 @@ async def _body(request: HttpRequest) -> dict[str, Any]:
     return values
 
 
-def _response(answer: dict[str, Any] | Blob | Job) -> Response:
-    if isinstance(answer, Blob):
-        return Response(answer.data, media_type=answer.media_type, headers=dict(answer.headers))
+def _response(answer: dict[str, Any] | Response | Job) -> Response:
+    if isinstance(answer, Response):
+        return answer
     return JSONResponse({"job": answer.to_json()} if isinstance(answer, Job) else answer)
 
 
@@ -98,7 +100,7 @@ def _error_response(error: MotError) -> Response:
     return JSONResponse({"error": error.message, "remedy": error.remedy}, status)
 
 
-class AccessMiddleware:
+class AccessMiddleware(BaseHTTPMiddleware):
     """Refuses requests that do not come from the studio's own page, and adds security headers to every answer.
 
     Args:
@@ -107,28 +109,15 @@ class AccessMiddleware:
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
-        self._app, self._token = app, token
+        super().__init__(app)
+        self._token = token
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, or pass it on."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-        request = HttpRequest(scope)
-        refused = self._refusal(request)
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                added = {"cache-control": "no-store", **access.HEADERS}
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((k.encode(), v.encode()) for k, v in added.items() if k.encode() not in present),
-                ]
-            await send(message)
-
-        await (self._app if refused is None else refused)(scope, receive, marked)
+    @override
+    async def dispatch(self, request: HttpRequest, call_next: RequestResponseEndpoint) -> Response:
+        response = self._refusal(request) or await call_next(request)
+        for name, value in {"cache-control": "no-store", **access.HEADERS}.items():
+            response.headers.setdefault(name, value)
+        return response
 
     def _refusal(self, request: HttpRequest) -> Response | None:
         why = access.refusal(request.method, request.url.path, request.headers, token=self._token)

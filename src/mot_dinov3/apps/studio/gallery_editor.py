@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,19 +60,6 @@ def completeness(box: Sequence[float], size: tuple[int, int]) -> float:
     return 0.2 if x1 < EDGE or y1 < EDGE or x2 > size[0] - EDGE or y2 > size[1] - EDGE else 1.0
 
 
-@dataclasses.dataclass(frozen=True)
-class UndoStep:
-    """A step that can be undone.
-
-    Attributes:
-        what: Description for the user: ``saving anna_00003.jpg``.
-        moves: Files that the undo moves: from, to.
-    """
-
-    what: str
-    moves: tuple[tuple[Path, Path], ...]
-
-
 class GalleryEditor:
     """A gallery that is edited. Calls come one at a time: the caller holds a lock.
 
@@ -83,7 +69,7 @@ class GalleryEditor:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._steps: list[UndoStep] = []
+        self._steps: list[tuple[str, list[tuple[Path, Path]]]] = []  # description; files that undoing it moves
 
     def identities(self) -> dict[str, list[Path]]:
         """Return the files of each identity; none where there is no gallery yet."""
@@ -92,7 +78,7 @@ class GalleryEditor:
     @property
     def last_step(self) -> str:
         """Description of the step that `undo` would take back; empty where there is none."""
-        return self._steps[-1].what if self._steps else ""
+        return self._steps[-1][0] if self._steps else ""
 
     def save(self, identity: str, crops: Sequence[bytes]) -> list[Path]:
         """Write JPEGs of an identity; makes the gallery and the identity's folder where they are missing.
@@ -132,14 +118,14 @@ class GalleryEditor:
         """
         if not self._steps:
             raise InputError("there is nothing to undo")
-        step = self._steps.pop()
-        for source, target in step.moves:
+        step, moves = self._steps.pop()
+        for source, target in moves:
             if source.exists():  # it may have been moved to the trash already
                 self._move(source, self._free_path(target))
-        return step.what
+        return step
 
     def _add_step(self, what: str, moves: Sequence[tuple[Path, Path]]) -> None:
-        self._steps = [*self._steps[-MAX_UNDO:], UndoStep(what, tuple(moves))]
+        self._steps = [*self._steps[-MAX_UNDO:], (what, list(moves))]
 
     def _trash_path(self, path: Path) -> Path:
         return self.root / TRASH / path.parent.name / path.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import threading
@@ -21,30 +22,34 @@ class CancelledError(MotError):
     """The job was cancelled."""
 
 
+@dataclasses.dataclass(eq=False)
 class Job:
-    """One piece of work. Its thread calls `tick` or `check`; any thread may read.
+    """One piece of work. Its thread calls `tick` or `check`; any thread may read, or set `cancelled`.
 
-    Args:
+    Attributes:
         number: Identifies it to the page.
         kind: Name of the work, for the page.
         title: Description for the user.
         subject: Object of the work; a second job of the same kind on the same subject is not started.
     """
 
-    def __init__(self, number: str, kind: str, title: str, subject: str) -> None:
-        self.number, self.kind, self.title, self.subject = number, kind, title, subject
-        self.state = "waiting"
-        self.done = self.total = 0
-        self.message = ""
-        self.result: Any = None
-        self.error: MotError | None = None
-        self._cancelled = threading.Event()
-        self.finished = threading.Event()
+    number: str
+    kind: str
+    title: str
+    subject: str
+    state: str = "waiting"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    result: Any = None
+    error: MotError | None = None
+    cancelled: threading.Event = dataclasses.field(default_factory=threading.Event)
+    finished: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def tick(self) -> bool:
         """Count one step; return whether to stop."""
         self.done += 1
-        return self._cancelled.is_set()
+        return self.cancelled.is_set()
 
     def check(self, done: int, total: int) -> None:
         """Record the progress.
@@ -53,30 +58,15 @@ class Job:
             CancelledError: The job was cancelled.
         """
         self.done, self.total = done, total
-        if self._cancelled.is_set():
+        if self.cancelled.is_set():
             raise CancelledError("cancelled")
-
-    def cancel(self) -> None:
-        """Request it to stop."""
-        self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it was requested to stop."""
-        return self._cancelled.is_set()
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as the page reads it."""
         error = self.error
         return {
             "id": self.number,
-            "kind": self.kind,
-            "title": self.title,
-            "subject": self.subject,
-            "state": self.state,
-            "done": self.done,
-            "total": self.total,
-            "message": self.message,
+            **{key: getattr(self, key) for key in ("kind", "title", "subject", "state", "done", "total", "message")},
             "result": self.result if self.state in ("done", "cancelled") else None,
             "error": None if error is None else {"message": error.message, "remedy": error.remedy},
         }
@@ -120,7 +110,7 @@ class Jobs:
         try:
             job.check(0, 0)
             job.result = work(job)
-            outcome = "cancelled" if job.cancelled else "done"
+            outcome = "cancelled" if job.cancelled.is_set() else "done"
         except CancelledError:
             outcome = "cancelled"
         except MotError as error:
@@ -138,10 +128,9 @@ class Jobs:
         Raises:
             UsageError: There is no such job.
         """
-        try:
-            return self._jobs[number]
-        except KeyError:
-            raise UsageError(f"there is no job {number}", remedy="reload the page") from None
+        if number not in self._jobs:
+            raise UsageError(f"there is no job {number}", remedy="reload the page")
+        return self._jobs[number]
 
     def running(self) -> list[Job]:
         """Return the jobs that are not finished."""
@@ -154,5 +143,5 @@ class Jobs:
     def close(self) -> None:
         """Cancel all jobs, and wait until they have stopped."""
         for job in self.running():
-            job.cancel()
+            job.cancelled.set()
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -1,8 +1,7 @@
-"""Requests of the page and answers to it; values are validated where they come in."""
+"""Values of a request, validated where they come in."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,21 +14,6 @@ from mot_dinov3.core.structures import Image
 
 class ConflictError(InputError):
     """Another client, a second tab for example, changed the same file first."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Blob:
-    """An answer that is a file.
-
-    Attributes:
-        data: Its bytes.
-        media_type: For example ``image/jpeg``.
-        headers: Further headers.
-    """
-
-    data: bytes
-    media_type: str
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Request:

@@ -126,6 +126,6 @@ class Studio:
 
 
 Handler = Callable[[Studio, Request], Any]
-"""Answers a request of the page, in a thread: with plain JSON, a file, or the job that it started."""
+"""Answers a request of the page, in a thread: with plain JSON, a response, or the job that it started."""
 Routes = dict[tuple[str, str], Handler]
 """Method and path → handler."""

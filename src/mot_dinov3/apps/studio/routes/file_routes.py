@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from starlette.responses import Response
+
 from mot_dinov3.apps.studio.jobs import Job
-from mot_dinov3.apps.studio.requests import Blob, Request, jpeg
+from mot_dinov3.apps.studio.requests import Request, jpeg
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.factory import EMBEDDERS
@@ -77,12 +79,12 @@ def video(studio: Studio, request: Request) -> dict[str, Any]:
     }
 
 
-def frame(studio: Studio, request: Request) -> Blob:
+def frame(studio: Studio, request: Request) -> Response:
     """A frame as JPEG; its address contains the file's stamp, so that the browser may cache it."""
     _, frames = studio.video(request.text("path"))
     number = request.whole("n")
     headers = {"cache-control": "private, max-age=3600, immutable", "x-time": f"{frames.time(number):.6f}"}
-    return Blob(jpeg(frames.image(number), FRAME_QUALITY), "image/jpeg", headers)
+    return Response(jpeg(frames.image(number), FRAME_QUALITY), media_type="image/jpeg", headers=headers)
 
 
 def jobs(studio: Studio, request: Request) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def job(studio: Studio, request: Request) -> Job:
 def cancel(studio: Studio, request: Request) -> Job:
     """Cancel a job."""
     found = studio.jobs.get(request.text("id"))
-    found.cancel()
+    found.cancelled.set()
     return found
 
 

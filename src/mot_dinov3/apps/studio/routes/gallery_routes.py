@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from starlette.responses import Response
 
 from mot_dinov3.apps.studio import crop_quality
 from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, crop_window, usable_name
 from mot_dinov3.apps.studio.jobs import Job
-from mot_dinov3.apps.studio.requests import Blob, Request, jpeg
+from mot_dinov3.apps.studio.requests import Request, jpeg
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.apps.studio.track_index import TrackIndex
 from mot_dinov3.core.errors import InputError, unknown_name
@@ -57,10 +58,10 @@ def _editor(studio: Studio, request: Request) -> GalleryEditor:
     return studio.galleries.get(root, lambda: GalleryEditor(root))
 
 
-def crop_file(studio: Studio, request: Request) -> Blob:
+def crop_file(studio: Studio, request: Request) -> Response:
     """A crop of a gallery."""
     path = _crop_path(studio, request)
-    return Blob(path.read_bytes(), MEDIA.get(path.suffix.lower(), "application/octet-stream"))
+    return Response(path.read_bytes(), media_type=MEDIA.get(path.suffix.lower(), "application/octet-stream"))
 
 
 def _crop_path(studio: Studio, request: Request) -> Path:
