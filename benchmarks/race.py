@@ -41,7 +41,7 @@ from pathlib import Path
 import numpy as np
 from recordings import Recording, add_options, embedded_boxes, load, strained
 
-from mot_dinov3.apps.benchmark.association_cost import markdown_table, sweep
+from mot_dinov3.apps.benchmark.association_cost import association_table, sweep
 from mot_dinov3.apps.benchmark.baselines import OURS, OwnTracker, TrackerFactories, TrackerStep, tracker_factories
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
 from mot_dinov3.core.structures import Detections
@@ -73,7 +73,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_NUM_THREADS": "1"})
     if args.association:
         timed = {name: make for name, make in racers(args.only, embedded=True).items() if name != OURS}
-        print(*markdown_table(sweep(timed)), sep="\n")  # ours without the scheduler
+        print(*association_table(sweep(timed)), sep="\n")  # ours without the scheduler
         return
     recordings = list(load(args))
     if args.video:

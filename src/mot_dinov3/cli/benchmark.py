@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,13 @@ import mot_dinov3
 from mot_dinov3.cli.arguments import add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.pipeline.config import FrameLoopConfig, TrackConfig, track_config
+from mot_dinov3.pipeline.config import FrameLoopConfig, track_config
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
-    from mot_dinov3.apps.benchmark.memory import MemoryGrowth
-    from mot_dinov3.apps.benchmark.runs import BudgetOverrun, MeasuredRun
+    from mot_dinov3.apps.benchmark.runs import BudgetOverrun
     from mot_dinov3.apps.benchmark.side_by_side import Speed
+    from mot_dinov3.pipeline.summary import RunSummary
 
 Report = tuple[dict[str, Any], list[str]]
 """A result as JSON and as text."""
@@ -98,29 +98,25 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
     elif values.get("source"):
         values["output"] = str(folder / "tracked.mp4")
     config = track_config(values)
+    from mot_dinov3.apps.benchmark import memory, runs, side_by_side
+
     with progress_bar(0, shown=not args.no_progress) as bar:
 
         def tick() -> bool:
             bar.update()
             return False
 
-        return _chosen(args)(config, folder, tick)
-
-
-def _chosen(args: argparse.Namespace) -> Callable[[TrackConfig, Path, Callable[[], bool]], Report]:
-    from mot_dinov3.apps.benchmark import memory, runs, side_by_side
-
-    if args.budget:
-        return lambda config, _, tick: _budget_report(list(runs.measure_budgets(config, args.budget, tick)))
-    if args.peers:
-        return lambda config, folder, tick: _peers_report(side_by_side.compare(config, folder, tick))
-    if args.memory is not None:
-        return lambda config, _, tick: _memory_report(memory.measure_memory(config, args.memory, tick))
-    return lambda config, _, tick: _run_report(runs.measure(config, tick))
+        if args.budget:
+            return _budget_report(list(runs.measure_budgets(config, args.budget, tick)))
+        if args.peers:
+            return _peers_report(side_by_side.compare(config, folder, tick))
+        if args.memory is not None:
+            return _memory_report(memory.measure_memory(config, args.memory, tick))
+        return _run_report(runs.measure(config, tick), runs.peak_mb())
 
 
 def _association(*, progress: bool) -> Report:
-    from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, markdown_table, sweep
+    from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, association_table, sweep
     from mot_dinov3.apps.benchmark.baselines import OURS, tracker_factories
 
     factories, notices = tracker_factories(None, embedded=True)
@@ -129,16 +125,17 @@ def _association(*, progress: bool) -> Report:
     with progress_bar(len(factories) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
         times = sweep(factories, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
     title = f"association step, CPU ms/frame on one thread (lowest median of {PASSES} passes), synthetic objects"
-    return {"association_ms": times, "notices": notices}, [title, "", *markdown_table(times)]
+    return {"association_ms": times, "notices": notices}, [title, "", *association_table(times)]
 
 
-def _run_report(measured: MeasuredRun) -> Report:
-    peak = round(measured.peak_mb, 1)
-    lines = [line for line in measured.summary.lines() if not line.startswith("written")]
-    return {**measured.summary.numbers(), "peak_mb": peak}, [*lines, f"memory      {peak:.0f} MB peak"]
+def _run_report(summary: RunSummary, peak_mb: float) -> Report:
+    lines = [line for line in summary.lines() if not line.startswith("written")]
+    return {**summary.numbers(), "peak_mb": round(peak_mb, 1)}, [*lines, f"memory      {round(peak_mb, 1):.0f} MB peak"]
 
 
 def _budget_report(kept: list[BudgetOverrun]) -> Report:
+    from mot_dinov3.apps.benchmark.runs import markdown_table
+
     names = ("p50", "p95", "p99", "max")
     numbers = [
         {
@@ -148,38 +145,34 @@ def _budget_report(kept: list[BudgetOverrun]) -> Report:
         }
         for one in kept
     ]
-    lines = [
-        "overrun of the remaining budget by the refreshes of a frame: ms, and crops at the cost of that frame",
-        "",
-        "| budget ms | frames with refreshes | refreshed | deferred | " + " | ".join(names) + " |",
-        "| --- " * (4 + len(names)) + "|",
-    ]
-    for one in kept:
-        over = [f"{ms:.1f} ms, {crops:.2f}" for ms, crops in zip(one.overrun_ms, one.overrun_crops)]
-        cells = [f"{one.budget_ms:g}", str(one.frames), str(one.refreshed), str(one.deferred), *over]
-        lines.append("| " + " | ".join(cells) + " |")
-    return {"budgets": numbers}, lines
+    titles = ["budget ms", "frames with refreshes", "refreshed", "deferred", *names]
+    rows = (
+        [f"{one.budget_ms:g}", one.frames, one.refreshed, one.deferred]
+        + [f"{ms:.1f} ms, {crops:.2f}" for ms, crops in zip(one.overrun_ms, one.overrun_crops)]
+        for one in kept
+    )
+    what = "overrun of the remaining budget by the refreshes of a frame: ms, and crops at the cost of that frame"
+    return {"budgets": numbers}, [what, "", *markdown_table(titles, rows)]
 
 
 def _peers_report(speeds: Mapping[str, Speed]) -> Report:
+    from mot_dinov3.apps.benchmark.runs import markdown_table
+
     numbers = {name: {**dataclasses.asdict(speed), "fps": speed.fps} for name, speed in speeds.items()}
-    lines = [
-        "medians over blocks of frames, measured alternately; 'relative to ours' is the median ratio of a "
-        "pair of blocks",
-        "",
-        "| | ms/frame | fps | CPU ms/frame | relative to ours |",
-        "| --- " * 5 + "|",
-        *(
-            f"| {name} | {speed.wall_ms:.1f} | {speed.fps:.1f} | {speed.cpu_ms:.1f} | {speed.slower:.2f} |"
-            for name, speed in speeds.items()
-        ),
-    ]
-    return {"peers": numbers}, lines
+    titles = ["", "ms/frame", "fps", "CPU ms/frame", "relative to ours"]
+    rows = (
+        [name, f"{speed.wall_ms:.1f}", f"{speed.fps:.1f}", f"{speed.cpu_ms:.1f}", f"{speed.slower:.2f}"]
+        for name, speed in speeds.items()
+    )
+    what = "medians over blocks of frames, measured alternately; "
+    what += "'relative to ours' is the median ratio of a pair of blocks"
+    return {"peers": numbers}, [what, "", *markdown_table(titles, rows)]
 
 
-def _memory_report(growth: MemoryGrowth) -> Report:
-    samples = {frame: round(mb, 1) for frame, mb in growth.samples.items()}
+def _memory_report(measured: Mapping[int, float]) -> Report:
+    samples = {frame: round(mb, 1) for frame, mb in measured.items()}
     first, last = min(samples), max(samples)
+    grown_mb = measured[last] - measured[first]
     lines = [f"frame {frame:>8}   {mb:8.1f} MB" for frame, mb in samples.items()]
-    lines.append(f"from frame {first} to {last}: {growth.grown_mb:+.1f} MB")
-    return {"resident_mb": samples, "grown_mb": round(growth.grown_mb, 1)}, lines
+    lines.append(f"from frame {first} to {last}: {grown_mb:+.1f} MB")
+    return {"resident_mb": samples, "grown_mb": round(grown_mb, 1)}, lines

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.apps.benchmark import baselines
-from mot_dinov3.apps.benchmark.association_cost import markdown_table, sweep, synthetic_walkers
+from mot_dinov3.apps.benchmark.association_cost import association_table, sweep, synthetic_walkers
 from mot_dinov3.apps.benchmark.baselines import OwnTracker, tracker_factories
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.base import TrackerRequest
@@ -67,4 +67,4 @@ def test_a_peers_rows_come_in_our_form() -> None:
 
 
 def test_the_table_has_a_row_a_tracker() -> None:
-    assert markdown_table({"ours": {10: 0.25, 50: 0.4}})[2:] == ["| ours | 0.25 | 0.40 |"]
+    assert association_table({"ours": {10: 0.25, 50: 0.4}})[2:] == ["| ours | 0.25 | 0.40 |"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from mot_dinov3.apps.benchmark.baselines import TrackerFactories, TrackerStep
+from mot_dinov3.apps.benchmark.runs import markdown_table
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.trackers.base import TrackerRequest
 
@@ -87,10 +88,8 @@ def cpu_ms(step: TrackerStep, frames: Sequence[Detections]) -> float:
     return float(np.median(spent[len(spent) // 3 :]))
 
 
-def markdown_table(times: Mapping[str, Mapping[int, float]]) -> list[str]:
+def association_table(times: Mapping[str, Mapping[int, float]]) -> list[str]:
     """Return the times as the lines of a Markdown table."""
-    counts = list(next(iter(times.values()), {}))
-    lines = ["| tracker | " + " | ".join(f"N={n}" for n in counts) + " |", "| --- " * (len(counts) + 1) + "|"]
-    return lines + [
-        f"| {name} | " + " | ".join(f"{ms:.2f}" for ms in row.values()) + " |" for name, row in times.items()
-    ]
+    counts = next(iter(times.values()), {})
+    rows = ([name, *(f"{ms:.2f}" for ms in row.values())] for name, row in times.items())
+    return markdown_table(["tracker", *(f"N={n}" for n in counts)], rows)

@@ -21,25 +21,8 @@ from mot_dinov3.video import FrameSource
 WARM_UP = 1000  # frames after which everything that is allocated once has been
 
 
-@dataclasses.dataclass(frozen=True)
-class MemoryGrowth:
-    """Growth of memory over a long run.
-
-    Attributes:
-        samples: Frame → resident memory after it, MiB.
-    """
-
-    samples: dict[int, float]
-
-    @property
-    def grown_mb(self) -> float:
-        """MiB between the first sample and the last."""
-        values = list(self.samples.values())
-        return values[-1] - values[0]
-
-
-def measure_memory(config: TrackConfig, frames: int, tick: Tick) -> MemoryGrowth:
-    """Run over the source repeatedly for `frames` frames, and sample the resident memory.
+def measure_memory(config: TrackConfig, frames: int, tick: Tick) -> dict[int, float]:
+    """Run over the source repeatedly for `frames` frames; return frame → resident memory after it, MiB.
 
     Raises:
         UsageError: There are too few frames, or there is no source.
@@ -63,7 +46,7 @@ def measure_memory(config: TrackConfig, frames: int, tick: Tick) -> MemoryGrowth
         return tick()
 
     job.loop.run(stop=sample)
-    return MemoryGrowth(samples)
+    return samples
 
 
 class LoopedSource(FrameSource):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,12 @@ Tick = Callable[[], bool]
 PERCENTILES = (50, 95, 99, 100)
 
 
-@dataclasses.dataclass(frozen=True)
-class MeasuredRun:
-    """One run.
-
-    Attributes:
-        summary: Its summary.
-        peak_mb: Peak memory of the process until now, MiB.
-    """
-
-    summary: RunSummary
-    peak_mb: float
-
-
-def measure(config: TrackConfig, tick: Tick) -> MeasuredRun:
+def measure(config: TrackConfig, tick: Tick) -> RunSummary:
     """Run tracking as configured; the time to first frame counts from the start of the process."""
     job = build_tracking(config)
     job.loop.timer.began = process_start()
     job.loop.run(stop=tick)
-    return MeasuredRun(job.summary(), peak_mb())
+    return job.summary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +55,7 @@ def measure_budgets(config: TrackConfig, budgets_ms: Sequence[float], tick: Tick
     """Run tracking once for each budget and yield its overrun."""
     for budget in budgets_ms:
         scheduler = dataclasses.replace(config.scheduler, embed_budget_ms=budget)
-        summary = measure(dataclasses.replace(config, scheduler=scheduler), tick).summary
+        summary = measure(dataclasses.replace(config, scheduler=scheduler), tick)
         yield budget_overrun(budget, summary.embeddings, summary.numbers()["refreshed"])
 
 
@@ -85,3 +72,9 @@ def peak_mb() -> float:
     """Return the peak memory of the process, MiB."""
     peak: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (titles, *rows)]
+    return [lines[0], "| --- " * len(titles) + "|", *lines[1:]]

@@ -56,30 +56,14 @@ class _Figure:
     corner: Point
 
 
-@dataclasses.dataclass(frozen=True)
-class Sprite:
-    """A cut-out: ``(h, w, 4)`` float32, colours 0…255 already multiplied by the alpha in the last channel, 0…1."""
-
-    pixels: FloatArray
-
-    @property
-    def height(self) -> int:
-        """Pixels from top to bottom."""
-        return int(self.pixels.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Pixels from left to right."""
-        return int(self.pixels.shape[1])
-
-
-def cast(bus: Image, zidane: Image) -> dict[str, Sprite]:
-    """Return the figures by name, all facing right."""
+def cast(bus: Image, zidane: Image) -> dict[str, FloatArray]:
+    """Return the figures by name, all facing right: ``(h, w, 4)`` float32, premultiplied, `SPRITE_HEIGHT` high."""
     import cv2
 
     street = bus.copy()
     street[740:815, 58:80] = bus[740:815, 80:88].mean(axis=1, keepdims=True)  # a stranger's hand on the trousers
-    stadium = _brighten(cv2.resize(zidane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8))
+    floodlit = cv2.resize(zidane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+    stadium = _bytes(255 * (floodlit / 255) ** np.float32(0.8))  # brightened towards the street's sunlight
     beige, black = (_cut_out(street, OUTLINES[name], band=4) for name in ("beige_coat", "black_coat"))
     shouting, grey = (
         _cut_out(stadium, [(x // 2, y // 2) for x, y in OUTLINES[name]], band=5) for name in ("shouting", "grey_hair")
@@ -191,18 +175,13 @@ def _dye(figure: _Figure, dyes: Sequence[Dye]) -> _Figure:
     return _Figure(np.dstack([_bytes(colour), pixels[..., 3]]), figure.corner)
 
 
-def _brighten(image: Image) -> Image:
-    """Brighten the floodlit stadium image towards the street's sunlight."""
-    return _bytes(255 * (image.astype(np.float32) / 255) ** np.float32(0.8))
-
-
-def _sprite(figure: _Figure) -> Sprite:
+def _sprite(figure: _Figure) -> FloatArray:
     import cv2
 
     alpha = figure.pixels[..., 3:].astype(np.float32) / 255
     whole = np.dstack([figure.pixels[..., :3] * alpha, alpha]).astype(np.float32)
     width = round(whole.shape[1] * SPRITE_HEIGHT / whole.shape[0])
-    return Sprite(np.asarray(cv2.resize(whole, (width, SPRITE_HEIGHT), interpolation=cv2.INTER_AREA), np.float32))
+    return np.asarray(cv2.resize(whole, (width, SPRITE_HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _without_people(bus: Image) -> Image:

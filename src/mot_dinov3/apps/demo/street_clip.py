@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.apps.demo import cutouts
-from mot_dinov3.apps.demo.cutouts import HEIGHT, WIDTH, Sprite
+from mot_dinov3.apps.demo.cutouts import HEIGHT, WIDTH
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.files import replacing
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Image, IntArray, VideoInfo
@@ -106,13 +106,13 @@ class StreetScene:
     Attributes:
         background: ``(HEIGHT, WIDTH, 3)`` uint8.
         column: ``(HEIGHT, w, 4)`` float32, premultiplied, its middle at `COLUMN_X`.
-        figures: Cut-outs by name.
+        figures: Cut-outs by name; see `cutouts.cast`.
         actors: The persons, identities from 1 in this order.
     """
 
     background: Image
     column: FloatArray
-    figures: dict[str, Sprite]
+    figures: dict[str, FloatArray]
     actors: Sequence[Actor] = STORY
 
     @classmethod
@@ -178,15 +178,11 @@ def compose(folder: Path, *, seconds: float = LENGTH) -> DemoClip:
     video, gt = folder / "clip.mp4", folder / "gt.txt"
     info = VideoInfo(str(video), WIDTH, HEIGHT, FPS, count)
     truth = []
-    writer = VideoWriter(video, info=info)
-    try:
+    with VideoWriter(video, info=info) as writer:
         for index in range(count):
             image, rows = scene.frame(index)
             writer.write(image, index / FPS)
             truth.append(rows)
-        writer.close()
-    finally:
-        writer.abort()  # an incomplete clip replaces nothing; a complete one is in its place already
     with replacing(gt) as part:
         part.write_text("".join(f"{line}\n" for line in gt_lines(truth)), encoding="ascii")
     return DemoClip(video, gt, info, tuple(truth))
@@ -203,7 +199,7 @@ def _depth(actor: Actor, time: float) -> float:
     return HEIGHT + actor.near if actor.near else actor.position(time)[1]
 
 
-def _pose(sprite: Sprite, actor: Actor, time: float) -> tuple[FloatArray, tuple[int, int]]:
+def _pose(sprite: FloatArray, actor: Actor, time: float) -> tuple[FloatArray, tuple[int, int]]:
     """Return the figure at `time`, ``(h, w, 4)`` premultiplied, and its top-left corner in the image."""
     import cv2
 
@@ -211,18 +207,19 @@ def _pose(sprite: Sprite, actor: Actor, time: float) -> tuple[FloatArray, tuple[
     height = actor.near or (foot - _HORIZON) * _HEIGHT_PER_DEPTH
     phase = 2 * np.pi * time / _STRIDE_SECONDS if actor.walks(time) else 0.0
     bob = 0.012 * height * (1 - np.cos(2 * phase)) / 2
-    scale = height / sprite.height
-    half = sprite.width * scale / 2
+    sprite_height, sprite_width = sprite.shape[:2]
+    scale = height / sprite_height
+    half = sprite_width * scale / 2
     top = (HEIGHT + 3 if actor.near else foot) - height - bob
     left, upper = int(np.floor(x - half)) - 1, int(np.floor(top)) - 1
     columns, rows = int(np.ceil(2 * half)) + 3, int(np.ceil(height)) + 3
     v = (np.arange(rows, dtype=np.float32)[:, None] + np.float32(upper - top + 0.5)) / np.float32(scale) - 0.5
     u = (np.arange(columns, dtype=np.float32)[None] + np.float32(left - x + 0.5)) / np.float32(scale)
     if not actor.near:
-        u = u / _stride(v / sprite.height, phase)
-    u = np.broadcast_to(-u if actor.faces_left(time) else u, (rows, columns)) + np.float32((sprite.width - 1) / 2)
+        u = u / _stride(v / sprite_height, phase)
+    u = np.broadcast_to(-u if actor.faces_left(time) else u, (rows, columns)) + np.float32((sprite_width - 1) / 2)
     maps = np.ascontiguousarray(u, np.float32), np.ascontiguousarray(np.broadcast_to(v, u.shape), np.float32)
-    posed = cv2.remap(sprite.pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
+    posed = cv2.remap(sprite, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
     return np.asarray(posed, np.float32), (left, upper)
 
 
