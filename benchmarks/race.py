@@ -173,7 +173,7 @@ def linked(recording: Recording, frames: list[Detections]) -> list[Detections]:
     frame = np.repeat(np.arange(len(frames)), [len(rows) for rows in frames])
     embedding = None if rows.embedding is None else rows.embedding * rows.fresh[:, None]
     tracklets = Tracklets(frame, frame / recording.fps, rows.track_id, rows.xyxy, rows.score, embedding)
-    result = link(tracklets, same_floor=recording.same_floor, size=recording.size)
+    result = link(tracklets, size=recording.size)
     bounds = np.searchsorted(result.frame, np.arange(len(frames) + 1))
     return [
         Detections(result.xyxy[low:high], score=result.score[low:high], track_id=result.track_id[low:high])

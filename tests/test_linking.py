@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.linking import LinkConfig, Tracklets, link
 from mot_dinov3.linking.smoothing import smooth
+from mot_dinov3.linking.track_appearance import AppearanceScale
 
 FPS = 10.0
 SIZE = (1000, 500)
@@ -84,6 +86,39 @@ def test_a_chain_of_three_gets_one_id_in_any_order_of_the_rows():
 def test_each_part_continues_in_one_other_the_nearer_one():
     result = run(video(walk(1, range(0, 20), 200, 5), walk(2, range(24, 50), 203, 5), walk(3, range(25, 50), 190, 5)))
     assert set(result.track_id[result.frame == 40].tolist()) == {1, 3}
+
+
+ADVERSARIAL = {
+    "noise": lambda rng, n: rng.normal(size=(n, 32)),
+    "constant": lambda rng, n: np.ones((n, 32)),
+    "noise in a cone": lambda rng, n: 3 + rng.normal(size=(n, 32)),
+    "half of the rows zero": lambda rng, n: rng.normal(size=(n, 32)) * (rng.random((n, 1)) < 0.5),
+}
+
+
+@pytest.mark.parametrize("kind", ADVERSARIAL)
+def test_embeddings_that_separate_nothing_leave_linking_to_motion(kind: str) -> None:
+    """Eight walks in lanes, each broken for 0.4 s, after 3 s, and again for good: wrong appearance joins nothing."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for lane in range(8):
+        for k, frames in enumerate((range(0, 30), range(34, 60), range(90, 120))):
+            parts.append(walk(1 + lane * 3 + k, frames, 100 + 20 * lane, 2, y=30 + 50 * lane))
+    plain = video(*parts)
+    vectors = ADVERSARIAL[kind](rng, len(plain))
+    length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    embedded = dataclasses.replace(plain, embedding=(vectors / length).astype(np.float32))
+    motion = run(plain)
+    assert len(ids(motion)) == 16, "the short gaps are joined by motion, the long ones are not"
+    result = run(embedded)
+    np.testing.assert_array_equal(result.track_id, motion.track_id)
+
+
+def test_evidence_grows_with_the_cosine_and_ends_at_the_means() -> None:
+    scale = AppearanceScale(different=0.2, same=0.8, different_deviation=0.1, same_deviation=0.1)
+    assert scale.separability == pytest.approx(6.0)
+    evidence = scale.evidence(np.array([-0.5, 0.2, 0.5, 0.8, 1.0]))
+    np.testing.assert_allclose(evidence, [-18.0, -18.0, 0.0, 18.0, 18.0], atol=1e-9)
 
 
 def test_appearance_joins_over_seconds_and_forbids_over_moments():

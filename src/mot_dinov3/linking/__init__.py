@@ -6,9 +6,10 @@ from the video itself, so that one set of defaults serves a slow street and a fa
 - *Resolving id switches* (`--uncross`): where two trajectories met and their appearances agree across rather than along
   them, the parts after the meeting are exchanged.
 - *Joining* (compare AFLink, StrongSORT 2202.13514): a trajectory that ends inside the image continues in one
-  that starts there later. Over a short gap motion decides; over a longer one appearance must agree. Similarity is
-  calibrated on objects that are in the image together (certainly different) and on the halves of single trajectories
-  (certainly the same).
+  that starts there later. Over a short gap motion decides; over a longer one appearance must agree: the
+  log-likelihood ratio of their cosine has to outweigh the number of rivals. It is calibrated on objects that are in the
+  image together (certainly different) and on the halves of single trajectories (certainly the same). An embedder that
+  separates nothing in this video is ignored, so that its result is that of motion alone.
 - *Smoothing* (compare Gaussian-smoothed interpolation in the same paper): penalised least squares, the smoother of
   Whittaker (1923), which is what a Rauch-Tung-Striebel smoother computes for a constant-velocity motion. All
   trajectories are one banded linear system. Its stiffness is the one that best predicts hidden half seconds (single
@@ -34,7 +35,6 @@ def link(
     tracklets: Tracklets,
     config: LinkConfig | None = None,
     *,
-    same_floor: float = 0.5,
     size: tuple[int, int] | None = None,
 ) -> Tracklets:
     """Join, smooth and fill the trajectories of a video.
@@ -42,7 +42,6 @@ def link(
     Args:
         tracklets: Rows of the tracker, in any order.
         config: All settings.
-        same_floor: Cosine below which two crops are hardly ever the same object (the embedder's).
         size: Width and height of the image; None takes the extent of all boxes.
 
     Returns:
@@ -54,7 +53,7 @@ def link(
         return dataclasses.replace(tracklets, embedding=None, row=np.zeros(0, np.int64))
     # Resolve id switches at crossings, then join fragments.
     track_id = resolve_swaps(tracklets) if config.uncross else tracklets.track_id
-    track_id = join(tracklets, track_id, config, same_floor=same_floor, size=size)
+    track_id = join(tracklets, track_id, config, size=size)
     # Fill short gaps, then smooth.
     rows = fill(sort_rows(tracklets, track_id), config.fill_seconds)
     seen = rows.source >= 0

@@ -50,12 +50,11 @@ def resolve_swaps(tracklets: Tracklets) -> IntArray:
     known = scale(appearance_of(sort_rows(tracklets, track_id), tracklets.embedding))
     if known is None:
         return track_id
-    different, same = known
     embedded = np.flatnonzero((tracklets.embedding != 0).any(axis=1))
     embedded = embedded[np.argsort(tracklets.time[embedded], kind="stable")]
     for meeting in sorted(_meetings(tracklets), key=lambda m: (m.start, m.pair)):
         one, other = track_id[list(meeting.pair)].tolist()
-        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (same - different):
+        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (known.same - known.different):
             later = tracklets.time > tracklets.time[meeting.pair[0]]
             first, second = later & (track_id == one), later & (track_id == other)
             track_id[first], track_id[second] = other, one

@@ -8,10 +8,14 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.linking.smoothing import smooth_rows
-from mot_dinov3.linking.track_appearance import TrackAppearance, appearance_of, similarity_floor
+from mot_dinov3.linking.track_appearance import TrackAppearance, appearance_of, scale
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
 
 VELOCITY_SECONDS = 1.0
+EVIDENCE = 1.0
+"""Log-likelihood ratio by which appearance must outweigh the number of rivals for a join."""
+VETO = -3.0
+"""Log-likelihood ratio below which appearance forbids a join by motion."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +48,6 @@ def join(
     track_id: IntArray,
     config: LinkConfig,
     *,
-    same_floor: float = 0.5,
     size: tuple[int, int] | None = None,
 ) -> IntArray:
     """Return the ``(n,)`` ids of all rows after joining; a joined trajectory keeps the id of its first part.
@@ -53,15 +56,12 @@ def join(
         tracklets: At least one row.
         track_id: ``(n,)`` ids that stand in for those of `tracklets`.
         config: Gates of the joints.
-        same_floor: As for `link`.
         size: As for `link`.
     """
     image = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
     while True:
         rows = sort_rows(tracklets, track_id)
-        before, after = _joints(
-            _ends(rows, config, image), appearance_of(rows, tracklets.embedding), config, same_floor
-        )
+        before, after = _joints(_ends(rows, config, image), appearance_of(rows, tracklets.embedding), config)
         if not len(before):
             return track_id
         ids = track_id[rows.source[rows.start]]
@@ -104,25 +104,37 @@ def _crossing(box: Float64Array, velocity: Float64Array, edge: float, image: Flo
     return np.asarray(out.any(axis=1))
 
 
-def _joints(
-    ends: _Ends, appearance: TrackAppearance, config: LinkConfig, same_floor: float
-) -> tuple[IntArray, IntArray]:
+def _joints(ends: _Ends, appearance: TrackAppearance, config: LinkConfig) -> tuple[IntArray, IntArray]:
     """Return trajectories and the ones that continue them, each once in either role."""
+    # Reachable pairs: not too fast over the gap, of about the same height.
     before, after = _candidates(ends, max(config.motion_seconds, config.appearance_seconds))
     gap = ends.first[after] - ends.last[before]
     height = np.sqrt(ends.tail[before, 3] * ends.head[after, 3])
     moved = (ends.head[after] - ends.tail[before])[:, :2]
-    bridge = gap[:, None] * (ends.tail_velocity[before] + ends.head_velocity[after]) / 2
-    miss = np.linalg.norm(moved - bridge, axis=1) / height
     near = np.linalg.norm(moved, axis=1) <= height * (1 + config.reach * gap)
     near &= np.abs(np.log(ends.head[after, 3] / ends.tail[before, 3])) <= np.log1p(config.height_change)
-    both = appearance.known[before] & appearance.known[after]
-    floor = similarity_floor(appearance, same_floor)
-    cosine = np.einsum("ij,ij->i", appearance.whole[before], appearance.whole[after])
-    by_appearance = both & near & (gap <= config.appearance_seconds) & (cosine >= floor)
-    by_motion = ~both & near & (gap <= config.motion_seconds) & (miss < config.motion_gate)
-    value = np.where(by_appearance, 1 + cosine - floor, 1 - miss / max(config.motion_gate, 1e-9))
-    return _assign(before, after, np.where(by_appearance | by_motion, value, 0))
+
+    # By motion: the prediction over a short gap is right.
+    bridge = gap[:, None] * (ends.tail_velocity[before] + ends.head_velocity[after]) / 2
+    miss = np.linalg.norm(moved - bridge, axis=1) / height
+    by_motion = near & (gap <= config.motion_seconds) & (miss < config.motion_gate)
+    value = np.where(by_motion, 1 - miss / max(config.motion_gate, 1e-9), 0.0)
+
+    # By appearance: the evidence outweighs the number of rivals. Without a scale of this video, motion is left alone.
+    known = scale(appearance)
+    if known is not None:
+        compared = near & (gap <= config.appearance_seconds) & appearance.known[before] & appearance.known[after]
+        evidence = known.evidence(np.einsum("ij,ij->i", appearance.whole[before], appearance.whole[after]))
+        posterior = evidence - np.log(_rivals(before, after, compared)) - EVIDENCE
+        value[compared & (evidence < VETO)] = 0.0
+        value = np.where(compared & (posterior > 0), 1 + posterior, value)
+    return _assign(before, after, value)
+
+
+def _rivals(before: IntArray, after: IntArray, compared: BoolArray) -> Float64Array:
+    """Return ``(k,)`` the larger number of pairs that one of a pair's two trajectories is compared in, at least 1."""
+    counts = [np.bincount(side[compared], minlength=int(side.max(initial=0)) + 1)[side] for side in (before, after)]
+    return np.maximum(np.maximum(*counts), 1).astype(np.float64)
 
 
 def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:

@@ -9,7 +9,10 @@ import numpy as np
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray
 from mot_dinov3.linking.tracklets import Rows
 
-MIN_PAIRS = 3
+MIN_PAIRS = 5
+"""Pairs of either kind below which a video has no scale."""
+MIN_SEPARABILITY = 1.0
+"""Sensitivity index d' below which appearance separates nothing: identical uniforms, a wrong checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +62,42 @@ def appearance_of(rows: Rows, embedding: FloatArray | None) -> TrackAppearance:
     return TrackAppearance(mean(np.ones_like(early)), (mean(early), mean(~early)), together)
 
 
-def scale(appearance: TrackAppearance) -> tuple[float, float] | None:
-    """Return the median cosine of different objects of this video, and that of one object with itself.
+@dataclasses.dataclass(frozen=True)
+class AppearanceScale:
+    """Cosines of two trajectories in this video, as two normal distributions.
 
-    Pairs that are there together are different; an object is compared with itself by the halves of its trajectory.
-    None where there are too few of either.
+    Attributes:
+        different: Mean cosine of trajectories of different objects.
+        same: Mean cosine of two parts of one trajectory.
+        different_deviation: Standard deviation of the first.
+        same_deviation: Standard deviation of the second.
+    """
+
+    different: float
+    same: float
+    different_deviation: float
+    same_deviation: float
+
+    @property
+    def separability(self) -> float:
+        """Sensitivity index d': distance of the two means in their mean standard deviations."""
+        spread = np.sqrt((self.different_deviation**2 + self.same_deviation**2) / 2)
+        return float((self.same - self.different) / max(spread, 1e-6))
+
+    def evidence(self, cosine: Float64Array) -> Float64Array:
+        """Return log-likelihood ratios of the same object against different ones; no larger one beyond the means."""
+        clipped = np.clip(cosine, self.different, self.same)
+        same = (clipped - self.same) / self.same_deviation
+        different = (clipped - self.different) / self.different_deviation
+        ratio = np.log(self.different_deviation / self.same_deviation)
+        return np.asarray((different**2 - same**2) / 2 + ratio)
+
+
+def scale(appearance: TrackAppearance) -> AppearanceScale | None:
+    """Return the scale of this video; None where it is too short for one, or appearance separates nothing in it.
+
+    Trajectories that are there together belong to different objects; one trajectory is compared with itself by its
+    halves. Medians and median absolute deviations, so that a few mixed-up trajectories change little.
     """
     whole, (early, late) = appearance.whole, appearance.halves
     pairs = np.triu(appearance.together & appearance.known[:, None] & appearance.known, 1)
@@ -71,13 +105,12 @@ def scale(appearance: TrackAppearance) -> tuple[float, float] | None:
     same = np.einsum("ij,ij->i", early, late)[(early != 0).any(axis=1) & (late != 0).any(axis=1)]
     if min(len(different), len(same)) < MIN_PAIRS:
         return None
-    return float(np.median(different)), float(np.median(same))
+    spread = _deviation(different)
+    found = AppearanceScale(
+        float(np.median(different)), float(np.median(same)), spread, max(_deviation(same), spread / 2)
+    )
+    return found if found.separability >= MIN_SEPARABILITY else None
 
 
-def similarity_floor(appearance: TrackAppearance, same_floor: float) -> float:
-    """Return the least cosine of one object's trajectories: half-way on the video's own scale.
-
-    Where the video is too short for a scale, and never below it, the embedder's `same_floor` stands in.
-    """
-    known = scale(appearance)
-    return same_floor if known is None else max(same_floor, sum(known) / 2)
+def _deviation(values: Float64Array) -> float:
+    return float(1.4826 * np.median(np.abs(values - np.median(values))) + 1e-3)

@@ -210,10 +210,10 @@ def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLo
         return TrackingLoop(stages, makes.single_pass(), makes.timer)
     kept = TrackletCollector()
     loop = TrackingLoop(stages, makes.first_pass(kept), makes.timer)
-    info, same_floor = stages.source.info, stages.embedder.same_floor
+    info = stages.source.info
 
     def linked(tracklets: Tracklets) -> Tracklets:
-        return link(tracklets, config.linking, same_floor=same_floor, size=(info.width, info.height))
+        return link(tracklets, config.linking, size=(info.width, info.height))
 
     # The frames are read a second time only where an output needs images.
     images = config.source.source is not None and not is_live(config.source.source)
