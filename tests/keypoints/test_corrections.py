@@ -37,7 +37,7 @@ def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reu
     once = scene.rows(video)
     correct(tmp_path / "v", 16, "tail")
     run = scene.run(video)
-    assert run.pipeline.results.counts.reused == 8
+    assert run.pipeline.results.reused == 8
     rows = scene.rows(video)
     assert rows[: 8 * 4] == once[: 8 * 4]
     assert {row["state"] for row in rows} == {"visible"}
@@ -46,7 +46,7 @@ def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reu
     assert scene.run(video).backend.calls == 0  # nothing changed: nothing is done again
     assert scene.rows(video) == rows
     (tmp_path / "v" / "v_keypoints.state.json").unlink()
-    assert scene.run(video).pipeline.results.counts.reused == 0
+    assert scene.run(video).pipeline.results.reused == 0
     assert scene.rows(video) == rows  # as if all had been labelled at once
 
 
@@ -58,7 +58,7 @@ def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: P
     scene.run(video)
     review, log = (tmp_path / "v" / f"v_{name}" for name in ("review.csv", "keypoints.doubts.jsonl"))
     correct(tmp_path / "v", 12, "nose")
-    assert scene.run(video).pipeline.results.counts.reused == 16
+    assert scene.run(video).pipeline.results.reused == 16
     corrected = review.read_text()
     with review.open(newline="") as file:
         in_reused_gap = [r for r in csv.DictReader(file) if 0 < int(r["frame"]) < 8]
@@ -66,7 +66,7 @@ def test_the_review_after_a_correction_is_that_of_a_run_from_scratch(tmp_path: P
     scene.run(video)
     assert review.read_text() == corrected  # all of it reused
     (tmp_path / "v" / "v_keypoints.state.json").unlink()
-    assert scene.run(video).pipeline.results.counts.reused == 0
+    assert scene.run(video).pipeline.results.reused == 0
     assert review.read_text() == corrected
     log.write_text(log.read_text()[:-30])  # as a killed run leaves it: the last frame's scores say it
     scene.run(video)

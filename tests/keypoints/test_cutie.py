@@ -144,7 +144,7 @@ def picture(frame: int, names: tuple[str, ...] = ("left", "right")) -> np.ndarra
 
 
 def masks(weights: Path) -> CutieMaskTracker:
-    return load_cutie(weights, "cpu").new_pass()
+    return load_cutie(weights, "cpu")()
 
 
 def calls() -> list[object]:
@@ -286,7 +286,7 @@ def test_cutie_itself(tmp_path: Path) -> None:
         weights = find_weights([Path(), Path("models")])
     except ModelError as error:
         pytest.skip(error.message)
-    carrier = load_cutie(weights, "cpu").new_pass()
+    carrier = load_cutie(weights, "cpu")()
     carrier.learn([(picture(0), [(square("left", 0),), (square("right", 0),)])])
     for frame in range(1, 5):
         for found, name in zip(carrier.step(picture(frame)), COLOURS):

@@ -79,7 +79,7 @@ def test_a_correction_wins_and_reruns_only_the_gaps_it_touches(video: Path) -> N
     found = {(r["frame"], r["keypoint"]): r for r in scene.rows(video)}
     assert float(found["4", "nose"]["x"]) == pytest.approx(nose["points"][0][0], abs=0.01)
     assert found["4", "nose"]["source"] == "human"
-    assert run.pipeline.results.counts.reused == FRAMES - 8
+    assert run.pipeline.results.reused == FRAMES - 8
 
 
 def test_an_interrupted_run_leaves_what_is_done_and_goes_on_there(video: Path) -> None:
@@ -121,7 +121,7 @@ def test_no_frame_outside_of_the_range_is_written(video: Path) -> None:
     scene.run(video, step=3, start_frame=5, end_frame=16)
     assert {int(r["frame"]) for r in scene.rows(video)} == set(range(5, 16))
     again = scene.run(video, step=3, start_frame=5, end_frame=16)
-    assert (again.backend.calls, again.pipeline.results.counts.reused) == (0, 11)
+    assert (again.backend.calls, again.pipeline.results.reused) == (0, 11)
 
 
 def test_all_the_other_files(video: Path) -> None:

@@ -7,9 +7,10 @@ the network, and its constructor the ImageNet weights that the checkpoint then r
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,39 +28,21 @@ PROJECT = "https://github.com/hkchengrex/Cutie"
 SIDE = 480  # pixels: short side of its input, as its authors advise
 FALLBACK = "or use --masks flow or --masks dino"
 
-
 View = tuple[Image, Sequence[Sequence[Points]]]
 """A frame, and each instance's outlines in it."""
 
 
-class CutieNetwork:
-    """Cutie with its weights; each pass gets a memory of its own.
-
-    Args:
-        network: Its model.
-        core: Its class of a video being segmented (``InferenceCore``).
-    """
-
-    def __init__(self, network: Any, core: Any) -> None:
-        self._network, self._core = network, core
-
-    def new_pass(self) -> CutieMaskTracker:
-        """Return a mask tracker for one pass."""
-        core = self._core(self._network, cfg=self._network.cfg)
-        core.max_internal_size = SIDE
-        return CutieMaskTracker(core, self._network.device)
-
-
 class CutieMaskTracker:
-    """Propagates the masks of several instances through the frames of one pass.
+    """Propagates the masks of several instances through the frames of one pass, which has a memory of its own.
 
     Args:
-        core: Cutie's ``InferenceCore``.
-        device: Its network's device.
+        core: Cutie's class of a video being segmented (``InferenceCore``).
+        network: Its model, with weights.
     """
 
-    def __init__(self, core: Any, device: Any) -> None:
-        self._core, self._device = core, device
+    def __init__(self, core: Any, network: Any) -> None:
+        self._core, self._device = core(network, cfg=network.cfg), network.device
+        self._core.max_internal_size = SIDE
         self._objects: list[int] = []
         self._count = 0
 
@@ -140,8 +123,8 @@ def find_weights(folders: Sequence[Path]) -> Path:
     )
 
 
-def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwork:
-    """Load Cutie.
+def load_cutie(weights: Path, device: str, *, trust: bool = False) -> Callable[[], CutieMaskTracker]:
+    """Load Cutie; return a function that makes the mask tracker of one pass.
 
     Args:
         weights: Its checkpoint.
@@ -169,7 +152,7 @@ def load_cutie(weights: Path, device: str, *, trust: bool = False) -> CutieNetwo
     with _without_downloads(blocks):
         network = model(config)
     _fill(network, state, weights)
-    return CutieNetwork(network.to(device).eval(), core)
+    return functools.partial(CutieMaskTracker, core, network.to(device).eval())
 
 
 def _fill(network: Any, state: Any, weights: Path) -> None:

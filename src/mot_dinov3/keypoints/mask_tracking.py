@@ -48,7 +48,7 @@ class OutlineTracker:
             self.polygons = tuple(polygons) or tuple(apply(pose, p) for p in self._labelled)
 
     def move(self, pose: Matrix, whole: Matrix, motion: SupportMotion) -> None:
-        """Move with the instance.
+        """Move with the instance, each corner half as far as the supports around it move beyond that.
 
         Args:
             pose: From the labelled frame to the new one.
@@ -56,7 +56,8 @@ class OutlineTracker:
             motion: The supports' motion beyond `whole`.
         """
         if self.polygons:
-            moved = masks.move_polygons(self.polygons, whole, motion, reach=REACH * self._extent)
+            reach = REACH * self._extent
+            moved = [apply(whole, p) + 0.5 * motion.at(p, reach=reach) for p in self.polygons]
             expected = [apply(pose, p) for p in self._labelled]
             self.polygons = masks.limit_drift(moved, expected, reach=MAX_DRIFT * self._extent * scale_of(pose))
 

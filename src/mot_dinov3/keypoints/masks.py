@@ -9,8 +9,8 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
-from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply
-from mot_dinov3.keypoints.point_flow import Mask, SupportMotion
+from mot_dinov3.keypoints.geometry import Array, Points
+from mot_dinov3.keypoints.point_flow import Mask
 
 RECENT = 7  # maps kept as context beside the labelled one
 NEIGHBOURHOOD = 12.0  # patches
@@ -42,25 +42,9 @@ def outlines(mask: Mask, *, tolerance: float = 1.0, smallest: float = 0.02) -> t
 
 def area(polygons: Sequence[Points]) -> float:
     """Return the sum of the polygons' areas in square pixels."""
-    total = 0.0
-    for p in polygons:
-        x, y = p[:, 0], p[:, 1]
-        total += abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    return total
+    import cv2
 
-
-def move_polygons(
-    polygons: Sequence[Points], whole: Matrix, motion: SupportMotion, *, reach: float
-) -> tuple[Points, ...]:
-    """Return polygons moved as a whole, and each corner half as far as the supports around it move beyond that.
-
-    Args:
-        polygons: The outlines before.
-        whole: ``2×3`` motion of the instance.
-        motion: The supports' motion beyond `whole`.
-        reach: Pixels over which a support's influence falls off.
-    """
-    return tuple(apply(whole, p) + 0.5 * motion.at(p, reach=reach) for p in polygons)
+    return sum(cv2.contourArea(p.astype(np.float32)) for p in polygons)
 
 
 def limit_drift(polygons: Sequence[Points], expected: Sequence[Points], *, reach: float) -> tuple[Points, ...]:

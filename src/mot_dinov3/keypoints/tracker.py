@@ -57,10 +57,6 @@ class PointTracker:
     def _rivals(self, tracker: InstanceTracker) -> Points:
         """Return ``(n, r, 2)`` positions of the same keypoints in the other instances, NaN where they have none."""
         names = tracker.instance.keypoints
-        others = [t for t in self._trackers if t is not tracker]
-        found = np.full((len(names), len(others), 2), np.nan)
-        for column, other in enumerate(others):
-            for row, name in enumerate(names):
-                if name in other.instance.keypoints:
-                    found[row, column] = other.xy[other.instance.keypoints.index(name)]
-        return found
+        others = [dict(zip(t.instance.keypoints, t.xy)) for t in self._trackers if t is not tracker]
+        found = [[other.get(name, (np.nan, np.nan)) for other in others] for name in names]
+        return np.array(found, np.float64).reshape(len(names), len(others), 2)

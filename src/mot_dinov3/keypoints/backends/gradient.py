@@ -101,10 +101,5 @@ def _blur(planes: FloatArray, sigma: float) -> FloatArray:
 
 def _shifted(planes: FloatArray, x: float, y: float) -> FloatArray:
     """Return the planes shifted by ``(x, y)``, to the nearest cell."""
-    import cv2
-
-    dx, dy = round(x), round(y)
-    border = abs(dx) + abs(dy)
-    height, width = planes.shape[:2]
-    wide = cv2.copyMakeBorder(planes, border, border, border, border, cv2.BORDER_REPLICATE)
-    return np.asarray(wide[border + dy : border + dy + height, border + dx : border + dx + width])
+    rows, columns = np.arange(planes.shape[0]) + round(y), np.arange(planes.shape[1]) + round(x)
+    return planes.take(rows, 0, mode="clip").take(columns, 1, mode="clip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -12,10 +13,11 @@ from typing import Any, TextIO
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import read_object
+from mot_dinov3.core.json_text import JsonLines, read_object
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import keypoints_csv, labelme
-from mot_dinov3.keypoints.job.journal import PassJournal, UncertaintyLog
+from mot_dinov3.keypoints.job.journal import PassJournal, read_uncertainties
+from mot_dinov3.keypoints.review import FrameUncertainty
 from mot_dinov3.sinks.background import Behind
 
 SAVE_EVERY = 25  # frames between two saves of the progress in an open gap
@@ -23,74 +25,35 @@ SAVE_EVERY = 25  # frames between two saves of the progress in an open gap
 Row = tuple[int, float, Keypoints]
 
 
-@dataclasses.dataclass(frozen=True)
-class ResumePoint:
-    """The end of an interrupted run.
-
-    Attributes:
-        frame: Last frame that it tracked.
-        keypoints: Its rows.
-        rows: All frames of the gap up to there.
-    """
-
-    frame: int
-    keypoints: Keypoints
-    rows: list[Row]
-
-
-@dataclasses.dataclass(frozen=True)
 class KeypointPaths:
     """Paths of a video's keypoint files.
 
-    Attributes:
+    Args:
         video: The video, as the user named it.
         folder: Its result folder.
         size: Width and height of its frames.
+
+    Attributes:
+        stem: Prefix of all file names: the video's name.
+        table: The long table.
+        review: The review list.
+        state: The finished gaps.
+        passes: Journal of the passes through an unfinished gap.
+        uncertainties: Journal of each frame's uncertainty.
+        annolid: Annolid's tracking table, next to the folder.
+        wide: DeepLabCut's table.
     """
 
-    video: Path
-    folder: Path
-    size: tuple[int, int]
-
-    @property
-    def stem(self) -> str:
-        """Prefix of all file names: the video's name."""
-        return stem_of(self.video)
-
-    @property
-    def table(self) -> Path:
-        """The long table."""
-        return self.folder / f"{self.stem}_keypoints.csv"
-
-    @property
-    def review(self) -> Path:
-        """The review list."""
-        return self.folder / f"{self.stem}_review.csv"
-
-    @property
-    def state(self) -> Path:
-        """The finished gaps."""
-        return self.folder / f"{self.stem}_keypoints.state.json"
-
-    @property
-    def passes(self) -> Path:
-        """Journal of the passes through an unfinished gap."""
-        return self.folder / f"{self.stem}_keypoints.passes.jsonl"
-
-    @property
-    def uncertainties(self) -> Path:
-        """Journal of each frame's uncertainty."""
-        return self.folder / f"{self.stem}_keypoints.doubts.jsonl"
-
-    @property
-    def annolid(self) -> Path:
-        """Annolid's tracking table, next to the folder."""
-        return self.folder.parent / f"{self.stem}_tracking.csv"
-
-    @property
-    def wide(self) -> Path:
-        """DeepLabCut's table."""
-        return self.folder / f"{self.stem}_dlc.csv"
+    def __init__(self, video: Path, folder: Path, size: tuple[int, int]) -> None:
+        self.video, self.folder, self.size = video, folder, size
+        self.stem = stem_of(video)
+        self.table = folder / f"{self.stem}_keypoints.csv"
+        self.review = folder / f"{self.stem}_review.csv"
+        self.state = folder / f"{self.stem}_keypoints.state.json"
+        self.passes = folder / f"{self.stem}_keypoints.passes.jsonl"
+        self.uncertainties = folder / f"{self.stem}_keypoints.doubts.jsonl"
+        self.annolid = folder.parent / f"{self.stem}_tracking.csv"
+        self.wide = folder / f"{self.stem}_dlc.csv"
 
 
 def stem_of(video: Path) -> str:
@@ -110,7 +73,7 @@ class KeypointFiles:
     Attributes:
         paths: Paths of the files.
         passes: Journal of the passes through an unfinished gap.
-        uncertainties: Journal of the frames' uncertainties.
+        uncertainties: Frame → uncertainty, as the earlier run noted it.
     """
 
     def __init__(
@@ -128,32 +91,28 @@ class KeypointFiles:
         self._last = -1
         self._background = Behind()
         self.passes = PassJournal(paths.passes)
-        self.uncertainties = UncertaintyLog(paths.uncertainties)
+        self.uncertainties: dict[int, FrameUncertainty] = {}
+        self._uncertainties: JsonLines | None = None
 
     def begin(self) -> None:
         """Read the results of an earlier run, then begin the tables anew."""
         paths = self.paths
         with files.writing(paths.table):
-            self._old = self._read_state()
-            if self._old and paths.table.is_file():
-                self._rows = {row[0]: row for row in self._read_rows()}
-            self.uncertainties.begin()
+            self._read_earlier()
+            self._uncertainties = JsonLines(paths.uncertainties)
             self._table = keypoints_csv.LongTable(paths.table)
             if self._with_annolid:
                 self._annolid = paths.annolid.open("w", encoding="utf-8", newline="")
                 csv.writer(self._annolid, lineterminator="\n").writerow(keypoints_csv.ANNOLID_COLUMNS)
 
-    def _read_state(self) -> dict[str, Any]:
-        try:
-            return read_object(self.paths.state) if self.paths.state.is_file() else {}
-        except FormatError:
-            return {}  # broken: nothing is reused
-
-    def _read_rows(self) -> list[Row]:
-        try:
-            return list(keypoints_csv.read_long(self.paths.table))
-        except FormatError:
-            return []
+    def _read_earlier(self) -> None:
+        """Read what an earlier run left; of a broken file nothing is reused."""
+        paths = self.paths
+        self.uncertainties = read_uncertainties(paths.uncertainties)
+        with contextlib.suppress(FormatError):
+            self._old = read_object(paths.state) if paths.state.is_file() else {}
+            if self._old and paths.table.is_file():
+                self._rows = {row[0]: row for row in list(keypoints_csv.read_long(paths.table))}
 
     def reusable(self, first: int, stop: int | None, signature: str) -> list[Row] | None:
         """Return the frames of a gap that an earlier run solved with the same signature, or None."""
@@ -165,17 +124,16 @@ class KeypointFiles:
             return None
         return self._span(first, last)
 
-    def resumable(self, first: int, signature: str) -> ResumePoint | None:
-        """Return the point where an earlier run was interrupted in this gap, or None."""
+    def resumable(self, first: int, signature: str) -> list[Row] | None:
+        """Return the frames of this gap that an earlier run solved before it was interrupted, or None."""
         note = self._old.get("open", {})
         if note.get("signature") != signature or note.get("first") != first or not isinstance(note.get("frame"), int):
             return None
-        rows = self._span(first, note["frame"])
-        return ResumePoint(note["frame"], rows[-1][2], rows) if rows else None
+        return self._span(first, note["frame"]) or None
 
     def _span(self, first: int, last: int) -> list[Row] | None:
-        span = [self._rows.get(frame) for frame in range(first, last + 1)]
-        return None if not all(span) else [row for row in span if row is not None]
+        frames = range(first, last + 1)
+        return [self._rows[frame] for frame in frames] if all(frame in self._rows for frame in frames) else None
 
     def carry_over(self, signature: str) -> list[dict[str, Any]] | None:
         """Return the points that an earlier run tracked out of a gap, not labelled where it ends, or None."""
@@ -194,6 +152,11 @@ class KeypointFiles:
         self._open = {"first": first, "frame": frame, "signature": signature}
         if frame % SAVE_EVERY == 0:
             self._save()
+
+    def note_uncertainty(self, uncertainty: FrameUncertainty) -> None:
+        """Append a frame's uncertainty to its journal."""
+        if self._uncertainties is not None:
+            self._uncertainties.append(dataclasses.asdict(uncertainty))
 
     def write_rows(self, frame: int, time: float, keypoints: Keypoints) -> None:
         """Append a frame to the tables."""
@@ -229,7 +192,7 @@ class KeypointFiles:
             self.passes.close(complete=complete)
         finally:
             self._background.close()
-            for file in (self._table, self._annolid, self.uncertainties):
+            for file in (self._table, self._annolid, self._uncertainties):
                 if file is not None:
                     file.close()
 

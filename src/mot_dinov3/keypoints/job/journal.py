@@ -6,6 +6,7 @@ interrupted run would lose hours of them. The uncertainties are kept since the s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mot_dinov3.core import files
 from mot_dinov3.core.json_text import JsonLines, whole_lines
 from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.review import FrameUncertainty
@@ -39,12 +39,9 @@ class PassFrame:
 
 def _records(path: Path, parse: Callable[[dict[str, Any]], T]) -> Iterator[T]:
     """Yield the parsed lines of a journal but those with other content; a missing or unreadable file has none."""
-    for _, content in whole_lines(path) if os.access(path, os.R_OK) else ():
-        try:
-            found = parse(content)
-        except (ValueError, KeyError, TypeError):
-            continue
-        yield found
+    for _, content in whole_lines(path) if path.is_file() and os.access(path, os.R_OK) else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            yield parse(content)
 
 
 class PassJournal:
@@ -62,7 +59,10 @@ class PassJournal:
         """Return the frames of a pass through a gap, in the order they were tracked."""
 
         def wanted(content: dict[str, Any]) -> PassFrame | None:
-            return _pass_frame(content) if (content["gap"], content["side"]) == (gap, side) else None
+            if (content["gap"], content["side"]) != (gap, side):
+                return None
+            estimates = [Estimate.from_record(record) for record in content["instances"]]
+            return PassFrame(int(content["frame"]), float(content["time"]), estimates)
 
         return [frame for frame in _records(self._path, wanted) if frame is not None]
 
@@ -90,43 +90,10 @@ def _rounded(estimate: Estimate) -> Estimate:
     return dataclasses.replace(estimate, xy=xy, score=score, polygons=polygons)
 
 
-def _pass_frame(content: dict[str, Any]) -> PassFrame:
-    estimates = [Estimate.from_record(record) for record in content["instances"]]
-    return PassFrame(int(content["frame"]), float(content["time"]), estimates)
+def read_uncertainties(path: Path) -> dict[int, FrameUncertainty]:
+    """Return frame → uncertainty, as an earlier run noted it."""
 
+    def parsed(content: dict[str, Any]) -> FrameUncertainty:
+        return FrameUncertainty(**content | {"keypoints": tuple(content["keypoints"])})
 
-class UncertaintyLog:
-    """The uncertainty of each frame, written anew by every run; that of the run before can be asked for.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._old: dict[int, FrameUncertainty] = {}
-        self._lines: JsonLines | None = None
-
-    def begin(self) -> None:
-        """Read what an earlier run left, then begin anew."""
-        with files.writing(self._path):
-            self._old = {one.frame: one for one in _records(self._path, _uncertainty)}
-        self._lines = JsonLines(self._path)
-
-    def earlier(self, frame: int) -> FrameUncertainty | None:
-        """Return what an earlier run noted about a frame, or None."""
-        return self._old.get(frame)
-
-    def write(self, uncertainty: FrameUncertainty) -> None:
-        """Append a frame."""
-        if self._lines is not None:
-            self._lines.append(dataclasses.asdict(uncertainty))
-
-    def close(self) -> None:
-        """Close the file; may be called twice."""
-        if self._lines is not None:
-            self._lines.close()
-
-
-def _uncertainty(content: dict[str, Any]) -> FrameUncertainty:
-    return FrameUncertainty(**content | {"keypoints": tuple(content["keypoints"])})
+    return {one.frame: one for one in _records(path, parsed)}

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 
-from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
@@ -98,10 +97,10 @@ class KeypointPipeline:
         """True where the run ended before the video."""
         return self.passes.interrupted
 
-    def gaps(self, info: VideoInfo, start: int, stop: int | None) -> list[Gap]:
+    def gaps(self, start: int, stop: int | None) -> list[Gap]:
         """Return the gaps to solve in the frames ``start … stop``."""
-        known_stop = min(stop or info.frame_count, info.frame_count) if info.frame_count else stop
-        return plan_gaps(sorted(self.labels.frames), start, known_stop)
+        count = self._video.info.frame_count
+        return plan_gaps(sorted(self.labels.frames), start, min(stop or count, count) if count else stop)
 
     def run(self, gaps: Sequence[Gap], *, step: int, tick: Callable[[], bool] = lambda: False) -> None:
         """Solve gaps; `tick` is called for every frame of a pass, and ends the run if true."""
@@ -166,11 +165,11 @@ class KeypointPipeline:
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
         resumed = self._files.resumable(gap.first, signature)
         state = None
-        if resumed is not None and resumed.frame > gap.before:
-            self.results.reuse(resumed.rows)
-            outlines = self._files.outlines(resumed.frame)
-            state = PassState.of_rows(resumed.frame, resumed.keypoints, instances, outlines)
-            writer.flush(resumed.frame, resumed.keypoints)
+        if resumed is not None and resumed[-1][0] > gap.before:
+            self.results.reuse(resumed)
+            frame, _, keypoints = resumed[-1]
+            state = PassState.of_rows(frame, keypoints, instances, self._files.outlines(frame))
+            writer.flush(frame, keypoints)
         for one in self.passes.forward(PassStart(gap.before, instances, (), origin=gap.before), gap.stop, state):
             if one.frame == gap.before:
                 self._put_labelled(writer, one, carry_over)

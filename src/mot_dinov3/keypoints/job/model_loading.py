@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.registry import resolve
 from mot_dinov3.keypoints.backends import BACKENDS
 from mot_dinov3.keypoints.backends.base import CachedBackend, DenseRequest
-from mot_dinov3.keypoints.cutie import CutieNetwork, load_cutie
+from mot_dinov3.keypoints.cutie import CutieMaskTracker, load_cutie
 from mot_dinov3.keypoints.cutie import find_weights as find_cutie
 from mot_dinov3.keypoints.job.config import MODEL, BackendConfig
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
@@ -85,8 +86,8 @@ def _load_convnet(weights: str, *, trust: bool) -> Any:
     return load_mobilenet(path) if is_plain(path) else LayerOutputs(load_network(path, trust=trust)[0].model[:-1])
 
 
-def build_cutie(device: DeviceChoice) -> CutieNetwork:
-    """Build what ``--masks cutie`` asks for.
+def build_cutie(device: DeviceChoice) -> Callable[[], CutieMaskTracker]:
+    """Build what ``--masks cutie`` asks for: a function that makes the mask tracker of one pass.
 
     Raises:
         ModelError: Cutie or its weights are not available.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from mot_dinov3.core.structures import Keypoints, PointState
+import numpy as np
+
+from mot_dinov3.core.structures import IntArray, Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints import review
 from mot_dinov3.keypoints.fusion import FusedEstimate, interpolate, labelled_keypoints
@@ -56,24 +57,6 @@ class OrderedWriter:
             self._write(frame, time, keypoints, tracked)
 
 
-@dataclasses.dataclass
-class RunCounts:
-    """Counts of a run, for the summary."""
-
-    frames: int = 0
-    reused: int = 0
-    visible: int = 0
-    occluded: int = 0
-    lost: int = 0
-
-    def add(self, keypoints: Keypoints) -> None:
-        """Count a frame's rows."""
-        self.frames += 1
-        self.visible += int((keypoints.state == PointState.VISIBLE).sum())
-        self.occluded += int((keypoints.state == PointState.OCCLUDED).sum())
-        self.lost += int((keypoints.state == PointState.LOST).sum())
-
-
 class KeypointResults:
     """Writes frames, counts them, and records their uncertainty.
 
@@ -81,11 +64,18 @@ class KeypointResults:
         files: The run's files.
         labels: The labelled frames: their limbs are the normal ones.
         timer: Counts the stage ``write``.
+
+    Attributes:
+        frames: Number of frames.
+        reused: How many of them an earlier run solved.
+        by_state: ``(3,)`` number of points in each `PointState`.
+        uncertainties: Frame → uncertainty of its points.
     """
 
     def __init__(self, files: KeypointFiles, labels: Labels, timer: StageTimer) -> None:
         self.files = files
-        self.counts = RunCounts()
+        self.frames = self.reused = 0
+        self.by_state: IntArray = np.zeros(len(PointState), np.int64)
         self.uncertainties: dict[int, review.FrameUncertainty] = {}
         self._labels = labels
         self._labelled = functools.lru_cache(4)(lambda number: labelled_keypoints(labels.frames[number], None))
@@ -98,7 +88,8 @@ class KeypointResults:
                 if tracked is None:
                     self._record(review.rows_uncertainty(frame, keypoints))
                 else:
-                    self._record(review.frame_uncertainty(frame, keypoints, tracked, self._nearest_labelled(frame)))
+                    nearest = min(self._labels.frames, key=lambda n: (abs(n - frame), n))
+                    self._record(review.frame_uncertainty(frame, keypoints, tracked, self._labelled(nearest)))
             self._add(frame, time, keypoints)
             self.files.write_frame(frame, keypoints)
 
@@ -107,18 +98,16 @@ class KeypointResults:
         with self._timer.stage("write"):
             for frame, time, keypoints in rows:
                 if not review.is_labelled(keypoints):
-                    earlier = self.files.uncertainties.earlier(frame)
+                    earlier = self.files.uncertainties.get(frame)
                     self._record(earlier or review.rows_uncertainty(frame, keypoints))
                 self._add(frame, time, keypoints)
-        self.counts.reused += len(rows)
+        self.reused += len(rows)
 
     def _add(self, frame: int, time: float, keypoints: Keypoints) -> None:
         self.files.write_rows(frame, time, keypoints)
-        self.counts.add(keypoints)
+        self.frames += 1
+        self.by_state += np.bincount(keypoints.state, minlength=len(PointState))
 
     def _record(self, uncertainty: review.FrameUncertainty) -> None:
         self.uncertainties[uncertainty.frame] = uncertainty
-        self.files.uncertainties.write(uncertainty)  # before the rows: every frame that can be reused has one
-
-    def _nearest_labelled(self, frame: int) -> Keypoints:
-        return self._labelled(min(self._labels.frames, key=lambda n: (abs(n - frame), n)))
+        self.files.note_uncertainty(uncertainty)  # before the rows: every frame that can be reused has one

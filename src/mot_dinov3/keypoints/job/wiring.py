@@ -15,7 +15,7 @@ from mot_dinov3.keypoints.backends.base import CachedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import MODEL, BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointFiles, KeypointPaths, stem_of
-from mot_dinov3.keypoints.job.loop import Gap, KeypointPipeline
+from mot_dinov3.keypoints.job.loop import KeypointPipeline
 from mot_dinov3.keypoints.job.model_loading import build_backend, build_cutie
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.rendering import draw_keypoints
@@ -51,15 +51,13 @@ class KeypointRun:
     @property
     def frame_visits(self) -> int:
         """Number of frames in all passes of the run, 0 where that is unknown."""
-        gaps = self._gaps()
+        gaps = self.pipeline.gaps(self.job.start_frame, self.job.end_frame)
         return sum(g.frame_visits() for g in gaps) if all(g.stop is not None for g in gaps) else 0
-
-    def _gaps(self) -> list[Gap]:
-        return self.pipeline.gaps(self.info, self.job.start_frame, self.job.end_frame)
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> None:
         """Track all points and write all files; `tick` is called per frame of a pass and interrupts when true."""
-        self.pipeline.run(self._gaps(), step=self.job.step, tick=tick)
+        gaps = self.pipeline.gaps(self.job.start_frame, self.job.end_frame)
+        self.pipeline.run(gaps, step=self.job.step, tick=tick)
         with self.pipeline.timer.stage("write"):
             self._write_tables()
         if self.job.output and not self.pipeline.interrupted:
@@ -90,19 +88,18 @@ class KeypointRun:
 
     def summary(self) -> list[str]:
         """Return the lines of the summary."""
-        counts, backend, timer = self.pipeline.results.counts, self.backend, self.pipeline.timer
-        fresh = max(counts.frames - counts.reused, 1)
+        results, backend, timer = self.pipeline.results, self.backend, self.pipeline.timer
+        fresh = max(results.frames - results.reused, 1)
         ms = {name: timer.stage_ms.get(name, 0.0) / fresh for name in STAGES}
         ms["describe"] = 1e3 * backend.seconds / fresh
         ms["track"] -= ms["describe"]
         whole = sum(ms.values()) - ms["read"]
-        by_state = (counts.visible, counts.occluded, counts.lost)
-        share = [100 * n / max(sum(by_state), 1) for n in by_state]
+        share = 100 * results.by_state / max(results.by_state.sum(), 1)
         info = backend.info
         model = f"{info.name} {info.weights} ({info.place})".replace("  ", " ")
         per_call = 1e3 * backend.seconds / max(backend.calls, 1)
         return [
-            f"frames      {counts.frames}, of which {counts.reused} reused from an earlier run",
+            f"frames      {results.frames}, of which {results.reused} reused from an earlier run",
             f"speed       {1e3 / whole if whole else 0:.1f} fps effective",
             f"  ms/frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read runs in parallel",
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
@@ -131,7 +128,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     labelled, labels = _labels(paths, info)
     for path in (paths.table, paths.wide, *([paths.annolid] if job.annolid_csv else [])):
         files.check_output(path)
-    cutie = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
+    new_mask_tracker = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)
     backend = loaded.backend
     if config.masks == "auto":
@@ -139,8 +136,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     fingerprint = _fingerprint(video, config, backend)
     outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, annolid=job.annolid_csv)
     pipeline = KeypointPipeline(config, backend, labels, VideoRanges(video, info), outputs)
-    if cutie is not None:
-        pipeline.passes.new_mask_tracker = cutie.new_pass
+    pipeline.passes.new_mask_tracker = new_mask_tracker
     notices = tuple(dict.fromkeys((*loaded.notices, *labels.notices)))
     return KeypointRun(job, pipeline, info, paths, backend, notices)
 
