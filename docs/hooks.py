@@ -12,6 +12,7 @@ import python_api
 from mkdocs.structure.files import File, Files
 
 from mot_dinov3.cli import COMMANDS, Parser
+from mot_dinov3.cli.arguments import add_command_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 BROUGHT = {"results.md": "benchmarks/RESULTS.md", "changelog.md": "CHANGELOG.md"}
@@ -58,7 +59,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     """Return a command's parser."""
     command = importlib.import_module(f"mot_dinov3.cli.{name}")
     parser = Parser(prog=f"mot-dinov3 {name}", description=command.DESCRIPTION)
-    command.add_arguments(parser)
+    add_command_arguments(parser, command)
     return parser
 
 

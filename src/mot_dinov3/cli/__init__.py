@@ -1,7 +1,8 @@
 """The command line: `main(argv)` returns the exit code.
 
-A command is a module with a `DESCRIPTION`, possibly a `USAGE`, ``add_arguments(parser)`` and ``run(args) -> int``; only
-the one that is called is imported, so that ``--help`` is fast.
+A command is a module with a `DESCRIPTION` and ``run(args) -> int``, possibly a `USAGE`, `OPTIONS` (a config class whose
+fields are options), ``add_arguments(parser)`` for others, and `LISTS` (registries whose names ``--list-…`` prints).
+Only the one that is called is imported, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from mot_dinov3 import __version__
 from mot_dinov3.cli.aliases import as_options, suggestion
+from mot_dinov3.cli.arguments import add_command_arguments
 from mot_dinov3.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -120,6 +122,9 @@ def _dispatch(words: list[str]) -> int:
     name, rest = _command(words)
     parser = command_parser(name)
     args = parser.parse_args(as_options(rest, parser, always=name == "track"))
+    if lists := getattr(args, "lists", None):
+        print("\n".join(line for lines in lists for line in lines))
+        return EXIT_OK
     read_env(Path(".env"))
     # torch's idle threads spin by default, and compete with decoding, OpenCV and NumPy: the convnet backend of
     # `keypoints` took 1.6 times as long on two CPUs. Read when torch is imported, so it is set before.
@@ -132,7 +137,7 @@ def command_parser(name: str) -> Parser:
     module = importlib.import_module(f"mot_dinov3.cli.{name}")
     usage = f"%(prog)s {getattr(module, 'USAGE', '[options]')}"
     parser = Parser(prog=f"{PROGRAM} {name}", usage=usage, description=module.DESCRIPTION, allow_abbrev=False)
-    module.add_arguments(parser)
+    add_command_arguments(parser, module)
     parser.add_argument("--debug", action="store_true", help="verbose logging; show tracebacks")
     parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
     return parser

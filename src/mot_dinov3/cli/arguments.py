@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
-from mot_dinov3.core.options import Option, help_of, options_of, read_toml
+from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
+
+C = TypeVar("C")
+
+
+def add_command_arguments(parser: argparse.ArgumentParser, command: ModuleType) -> None:
+    """Add the arguments of a command: its ``OPTIONS``, others, and an option for each of its ``LISTS``."""
+    if hasattr(command, "OPTIONS"):
+        add_config_options(parser, command.OPTIONS)
+    if hasattr(command, "add_arguments"):
+        command.add_arguments(parser)
+    for name, names in getattr(command, "LISTS", {}).items():
+        add_list(parser, name, names)
+
+
+def add_list(
+    parser: argparse.ArgumentParser, name: str, lines: Iterable[str], *, help: str = "print the valid names and exit"
+) -> None:
+    """Add ``--list-…``, in whose place the program prints `lines`."""
+    parser.add_argument(f"--list-{name}", dest="lists", action="append_const", const=lines, help=help)
 
 
 def add_config_options(parser: argparse.ArgumentParser, config: type) -> None:
@@ -64,6 +84,11 @@ def _reader(option: Option) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"must be a number or auto, got '{text}'") from None
 
     return read
+
+
+def read_config(args: argparse.Namespace, config: type[C]) -> C:
+    """Return a command's config with its `option_values`; raises what `assemble` does, too."""
+    return assemble(config, option_values(args, config))
 
 
 def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:

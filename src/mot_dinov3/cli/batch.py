@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from mot_dinov3.apps.batch.config import BatchOptions
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar, stop_signals
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import assemble
@@ -24,6 +24,7 @@ DESCRIPTION = (
     "the name of the video: --dets 'dets/{name}.json'. DIR/batch.json contains the state of each video, "
     "DIR/index.html lists all results; --resume runs the remaining videos."
 )
+OPTIONS = BatchOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUTS", help="video files, folders of videos, folders of images (one video each)"
     )
-    add_config_options(parser, BatchOptions)
 
 
 def run(args: argparse.Namespace) -> int:

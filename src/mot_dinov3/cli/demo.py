@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.track import run_with_progress
 from mot_dinov3.core.options import assemble
 from mot_dinov3.detectors.base import DetectorConfig
@@ -41,11 +41,11 @@ DESCRIPTION = (
     "demo.jpg (four frames) and demo.json. Uses YOLO and DINO if they are available, else the built-in "
     "parts."
 )
+OPTIONS = DemoOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    add_config_options(parser, DemoOptions)
     parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="output folder (default outputs)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the clip (default {SECONDS:g})")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 from mot_dinov3.core.options import assemble
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 USAGE = "--source PATH [options]"
 DESCRIPTION = "Detect objects and write them as det-v1 JSON, to track them later."
+OPTIONS = DetectConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    add_config_options(parser, DetectConfig)
     parser.add_argument("--json", type=Path, metavar="FILE", help="output file (default: standard output)")
 
 

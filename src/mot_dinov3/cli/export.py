@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 from mot_dinov3.apps.export import FORMATS, ExportOptions, export
 from mot_dinov3.cli import print_error
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import add_list, option_values
 from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
@@ -18,31 +19,19 @@ DESCRIPTION = (
     "source. All take ImageNet-normalised RGB and are accepted by --reid-weights and by --embedder osnet "
     "--embed-model. If a format fails, the others are still written, and the exit code is not 0."
 )
+OPTIONS = ExportOptions
+LISTS = {"reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    add_config_options(parser, ExportOptions)
     include = next(action for action in parser._actions if action.dest == "include")
     include.nargs = "+"
-    for name, what in (
-        ("formats", "formats and their missing requirements"),
-        ("reid-models", "names"),
-        ("reid-weights", "names"),
-    ):
-        parser.add_argument(f"--list-{name}", action="store_true", help=f"print the {what} and exit")
+    add_list(parser, "formats", format_lines(), help="print the formats and their missing requirements and exit")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, print the written files, and return the exit code."""
-    listed = [
-        *(format_lines() if args.list_formats else ()),
-        *(ARCHITECTURES if args.list_reid_models else ()),
-        *(WEIGHTS if args.list_reid_weights else ()),
-    ]
-    if listed:
-        print("\n".join(listed))
-        return EXIT_OK
     values = option_values(args, ExportOptions)
     if not isinstance(values.get("include", ""), str):
         values["include"] = " ".join(values["include"])
@@ -54,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
     return ModelError.exit_code if result.failures else EXIT_OK
 
 
-def format_lines() -> list[str]:
-    """Return a line per format: its name, its suffix, and how to install missing requirements."""
-    return [
-        f"{name:<12}{kind.ending:<18}{f'needs: {kind.install}' if kind.missing() else 'ready'}"
-        for name, kind in FORMATS.items()
-    ]
+def format_lines() -> Iterator[str]:
+    """Yield a line per format: its name, its suffix, and how to install missing requirements."""
+    for name, kind in FORMATS.items():
+        yield f"{name:<12}{kind.ending:<18}{f'needs: {kind.install}' if kind.missing() else 'ready'}"

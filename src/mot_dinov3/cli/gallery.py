@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.core.options import assemble
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.trackers import TRACKERS
 
-LISTS: dict[str, Iterable[str]] = {
-    "list_trackers": TRACKERS,
-    "list_reid_models": ARCHITECTURES,
-    "list_reid_weights": WEIGHTS,
-}
 USAGE = "--dets-json FILE --video PATH [options]"
 DESCRIPTION = (
     "Track a video from precomputed detections and identify the tracks with a gallery "
     "(<gallery>/<identity>/*.jpg). Frames count from 0. Files are written only by the options below. "
     "Memory does not grow with the length of the video."
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to `parser`."""
-    add_config_options(parser, GalleryJobConfig)
-    for name in LISTS:
-        parser.add_argument("--" + name.replace("_", "-"), action="store_true", help="print the names and exit")
+OPTIONS = GalleryJobConfig
+LISTS = {"trackers": TRACKERS, "reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}
 
 
 def run(args: argparse.Namespace) -> int:
     """Track, print the summary, and return the exit code."""
-    if wanted := [names for option, names in LISTS.items() if getattr(args, option)]:
-        print("\n".join(name for names in wanted for name in names))
-        return EXIT_OK
-    config = assemble(GalleryJobConfig, option_values(args, GalleryJobConfig))
-    job = GalleryRun(config)
+    job = GalleryRun(read_config(args, GalleryJobConfig))
     if job.complete:
         print(f"complete    {job.paths.json_path}")
         return EXIT_OK

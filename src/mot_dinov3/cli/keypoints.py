@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.core.options import assemble
 from mot_dinov3.keypoints.job.config import KeypointsOptions
 
 USAGE = "--video PATH [options]"
@@ -17,16 +16,12 @@ DESCRIPTION = (
     "Frames count from 0, ranges are half-open. An interrupted run resumes where it stopped; after a "
     "correction only the frames between the corrected one and its labelled neighbours are recomputed."
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to `parser`."""
-    add_config_options(parser, KeypointsOptions)
+OPTIONS = KeypointsOptions
 
 
 def run(args: argparse.Namespace) -> int:
     """Track the points, print the summary, and return the exit code."""
-    command = assemble(KeypointsOptions, option_values(args, KeypointsOptions))
+    command = read_config(args, KeypointsOptions)
     from mot_dinov3.keypoints.job.wiring import build_keypoints
 
     job = build_keypoints(command)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.core.options import assemble
 from mot_dinov3.keypoints.job.config import SimilarityOptions
 
 USAGE = "(--image FILE | --video PATH --frame N) --point X,Y [options]"
@@ -16,16 +15,12 @@ DESCRIPTION = (
     "best matches are marked. With --pca, show the three principal components of the descriptors "
     "instead. An --output with the extension .mp4 shows all frames from --on-frame on."
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to `parser`."""
-    add_config_options(parser, SimilarityOptions)
+OPTIONS = SimilarityOptions
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the image or the video, print the peaks, and return the exit code."""
-    command = assemble(SimilarityOptions, option_values(args, SimilarityOptions))
+    command = read_config(args, SimilarityOptions)
     from mot_dinov3.keypoints.job.similarity import show_similarity
 
     with stoppable_progress(0, shown=not args.no_progress) as (tick, caught):

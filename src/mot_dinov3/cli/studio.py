@@ -6,9 +6,8 @@ import argparse
 import webbrowser
 
 from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.core.options import assemble
 
 USAGE = "[--video PATH] [--gallery-root DIR] [options]"
 DESCRIPTION = (
@@ -17,11 +16,11 @@ DESCRIPTION = (
     "the folders of the given paths. From another computer, forward the port: ssh -L 8000:127.0.0.1:8000 "
     "that-computer."
 )
+OPTIONS = StudioOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    add_config_options(parser, StudioOptions)
     parser.add_argument(
         "--root",
         action="append",
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted, and return the exit code."""
     from mot_dinov3.apps.studio.server import serve
 
-    serve(assemble(StudioOptions, option_values(args, StudioOptions)), args.root, announce=announce)
+    serve(read_config(args, StudioOptions), args.root, announce=announce)
     return EXIT_OK
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
@@ -22,27 +22,17 @@ if TYPE_CHECKING:
     from mot_dinov3.pipeline.second_pass import LinkedPass
     from mot_dinov3.pipeline.wiring import TrackingRun
 
-LISTS = {"list_detectors": DETECTORS, "list_embedders": EMBEDDERS, "list_trackers": TRACKERS}
-
 USAGE = "--source PATH [options]"
 DESCRIPTION = (
     "Detect, embed within a budget, track, draw. Frames count from 0, ranges are half-open. The same "
     "input and options give the same output, except with a wall-clock --embed-budget-ms."
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to `parser`."""
-    add_config_options(parser, TrackConfig)
-    for name in LISTS:
-        parser.add_argument("--" + name.replace("_", "-"), action="store_true", help="print the valid names and exit")
+OPTIONS = TrackConfig
+LISTS = {"detectors": DETECTORS, "embedders": EMBEDDERS, "trackers": TRACKERS}
 
 
 def run(args: argparse.Namespace) -> int:
     """Track, print the summary, and return the exit code."""
-    if wanted := [names for option, names in LISTS.items() if getattr(args, option)]:
-        print("\n".join(name for names in wanted for name in names))
-        return EXIT_OK
     config = track_config(option_values(args, TrackConfig))
     from mot_dinov3.pipeline.run_identity import is_complete
     from mot_dinov3.pipeline.wiring import build_tracking
