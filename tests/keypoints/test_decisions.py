@@ -92,7 +92,7 @@ def test_places_nearer_to_another_animal_s_point_are_held_back() -> None:
 def test_search_windows_stay_in_the_map_and_within_the_radius() -> None:
     places = np.array([[20.0, 36.0], [4.0, 4.0], [-90.0, 4.0]])
     windows = search_windows.windows_around(places, np.array([8.0, 16.0, 8.0]), (10, 12), 8.0)
-    numbers = np.arange(120.0).reshape(10, 12)
+    numbers = np.broadcast_to(np.arange(120.0).reshape(10, 12), (3, 10, 12))
     cells = [set(found[np.isfinite(found)].astype(int).tolist()) for found in windows.of(numbers)]
     assert cells[0] == {12 * row + column for row in (3, 4, 5) for column in (1, 2, 3)}
     assert cells[1] == {12 * row + column for row in (0, 1, 2) for column in (0, 1, 2)}

@@ -113,8 +113,7 @@ class DescriptorMatcher:
         self.backend = backend
         self._config, self._canvas, self._skeleton = config, canvas, skeleton
         self._points = apply(canvas.to_canvas, instance.xy)
-        low, high = self._points.min(0), self._points.max(0)
-        self._extent = max(float((high - low).max()), 8.0)
+        self._extent = max(float(np.ptp(self._points, axis=0).max()), 8.0)
         self._pairs = symmetry_pairs(instance.keypoints, config.symmetry_pairs)
         self._mask = CanvasMaskTracker(canvas, propagates=config.masks == "dino")
         self.typical = np.full(len(self._points), TYPICAL)

@@ -121,55 +121,44 @@ def labelled_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[
         instances: The instances as labelled.
         tracked: Estimates of a pass that ends here, instance by instance, or None.
     """
-    parts = []
-    for i, instance in enumerate(instances):
-        known = instance.known
-        xy, score = instance.xy.copy(), np.where(known, 1.0, 0.0)
-        state = np.where(known, int(PointState.VISIBLE), int(PointState.LOST)).astype(np.int64)
-        if tracked is not None and not known.all():
-            estimate = tracked[i].estimate
-            there = ~known & (estimate.state != PointState.LOST)
-            xy[there], score[there], state[there] = estimate.xy[there], estimate.score[there], estimate.state[there]
-        source = np.where(known, int(PointSource.HUMAN), int(PointSource.TRACKED)).astype(np.int64)
-        parts.append(_Rows(instance, xy, score, state, source, instance.polygons))
-    return _joined(parts)
+    labels = _label_rows(instances)
+    if tracked is None:
+        return labels
+    known, rows = labels.source == PointSource.HUMAN, tracked_keypoints(instances, tracked)
+    return dataclasses.replace(
+        labels,
+        xy=np.where(known[:, None], labels.xy, rows.xy),
+        score=np.where(known, labels.score, rows.score),
+        state=np.where(known, labels.state, rows.state),
+    )
 
 
 def tracked_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[FusedEstimate]) -> Keypoints:
     """Return the rows of a tracked frame; lost points have no coordinates."""
-    parts = []
-    for instance, one in zip(instances, tracked):
-        estimate = one.estimate
-        lost = estimate.state == PointState.LOST
-        xy = np.where(lost[:, None], np.nan, estimate.xy)
-        score = np.where(lost, 0.0, estimate.score)
-        source = np.full(len(lost), int(PointSource.TRACKED), np.int64)
-        parts.append(_Rows(instance, xy, score, estimate.state, source, estimate.polygons))
-    return _joined(parts)
+    estimates = [one.estimate for one in tracked]
+    state = np.concatenate([e.state for e in estimates])
+    lost = state == PointState.LOST
+    return dataclasses.replace(
+        _label_rows(instances),
+        xy=np.where(lost[:, None], np.nan, np.concatenate([e.xy for e in estimates])),
+        score=np.where(lost, 0.0, np.concatenate([e.score for e in estimates])),
+        state=state,
+        source=np.full(len(lost), PointSource.TRACKED, np.int64),
+        outlines={i.name: e.polygons for i, e in zip(instances, estimates) if e.polygons},
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """The rows of one instance."""
-
-    instance: LabelledInstance
-    xy: Points
-    score: Array
-    state: IntArray
-    source: IntArray
-    polygons: tuple[Points, ...]
-
-
-def _joined(parts: Sequence[_Rows]) -> Keypoints:
+def _label_rows(instances: Sequence[LabelledInstance]) -> Keypoints:
+    known = np.concatenate([i.known for i in instances])
     return Keypoints(
-        instance=tuple(p.instance.name for p in parts for _ in p.score),
-        group_id=np.concatenate([np.full(len(p.score), p.instance.group_id, np.int64) for p in parts]),
-        name=tuple(name for p in parts for name in p.instance.keypoints),
-        xy=np.concatenate([p.xy for p in parts]),
-        score=np.concatenate([p.score for p in parts]),
-        state=np.concatenate([p.state for p in parts]).astype(np.int64),
-        source=np.concatenate([p.source for p in parts]),
-        outlines={p.instance.name: p.polygons for p in parts if p.polygons},
+        instance=tuple(i.name for i in instances for _ in i.keypoints),
+        group_id=np.array([i.group_id for i in instances for _ in i.keypoints], np.int64),
+        name=tuple(name for i in instances for name in i.keypoints),
+        xy=np.concatenate([i.xy for i in instances]),
+        score=known.astype(np.float64),
+        state=np.where(known, np.int64(PointState.VISIBLE), np.int64(PointState.LOST)),
+        source=np.where(known, np.int64(PointSource.HUMAN), np.int64(PointSource.TRACKED)),
+        outlines={i.name: i.polygons for i in instances if i.polygons},
     )
 
 

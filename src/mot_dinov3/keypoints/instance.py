@@ -66,21 +66,6 @@ class MethodParts:
 ALL_PARTS = MethodParts()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Prediction:
-    """The keypoints moved by optical flow.
-
-    Attributes:
-        xy: ``(n, 2)`` pixels of the frame.
-        trusted: ``(n,)`` bool: Lucas-Kanade found the point, and the supports around it agree.
-        flow: The keypoints' own flow.
-    """
-
-    xy: Points
-    trusted: BoolArray
-    flow: Flow
-
-
 class InstanceTracker:
     """Tracks the keypoints of one instance.
 
@@ -105,7 +90,7 @@ class InstanceTracker:
         n = len(self.xy)
         corners = np.vstack([self.xy, *instance.polygons])
         self._config, self._size = config, frame.grey.shape
-        self._extent = max(float((corners.max(0) - corners.min(0)).max()), 8.0)
+        self._extent = max(float(np.ptp(corners, axis=0).max()), 8.0)
         self._canvas = Canvas.around(corners, limit=config.working_side)
         self._pose: Matrix = IDENTITY.copy()
         self._seen_pose = self._pose  # when most of it was visible
@@ -184,21 +169,21 @@ class InstanceTracker:
         before = self.xy
 
         # Motion: optical flow moves pose, outline and supports, and predicts the keypoints.
-        prediction = self._predict(flow)
+        predicted, trusted = self._predict(flow)
         if outline is not None:
             self._outline.update(outline)
 
         # Alignment: measured on the canvas against the labelled frame, which removes drift.
         matrix = self._canvas.matrix(self._pose)
         factor = scale_of(matrix)
-        aligned = self._align(frame, apply(matrix, prediction.xy), self._variance * factor**2)
-        trusted = prediction.trusted | aligned.fixed
+        aligned = self._align(frame, apply(matrix, predicted), self._variance * factor**2)
+        trusted = trusted | aligned.fixed
         xy, variance, swapped = aligned.xy, aligned.variance, np.zeros(len(before), np.bool_)
 
         # Descriptors: at key frames, and where motion and alignment are not enough.
         if self._matcher is not None and (key or not trusted.all() or self._unseen.any()):
             view = self._canvas.view(frame.image, self._pose)
-            result = self._matcher.match(view, self._query(prediction, aligned, matrix, rivals))
+            result = self._matcher.match(view, self._query(flow, trusted, aligned, matrix, rivals))
             xy, variance, swapped = result.xy, result.variance, result.swapped
             self._take(result, matrix)
         else:
@@ -217,8 +202,8 @@ class InstanceTracker:
         score = np.minimum(self._score, self._visibility)
         return Estimate(self.xy, self._variance, score, self._states(), self._outline.polygons, swapped)
 
-    def _predict(self, flow: Flow) -> _Prediction:
-        """Move pose, outline and supports by optical flow, and predict the keypoints."""
+    def _predict(self, flow: Flow) -> tuple[Points, BoolArray]:
+        """Move pose, outline and supports by optical flow; return predicted keypoints, and whose flow is trusted."""
         n = len(self.xy)
         ok = flow.good(BACK_ERROR)
         weight = np.where(ok, 1 / (1 + np.where(ok, flow.error, 0.0) ** 2), 0.0)
@@ -235,13 +220,12 @@ class InstanceTracker:
         around = apply(whole, self.xy) - self.xy + motion.at(self.xy, reach=0.06 * self._extent)
         trusted = ok[:n] & (np.linalg.norm(moves[:n] - around, axis=1) < 0.15 * self._extent)
         predicted = np.where(trusted[:, None], flow.xy[:n], self.xy + around)
-        own = Flow(flow.xy[:n], flow.error[:n])
-        seen = STEP_SIGMA**2 + 0.25 * np.minimum(own.error, 3.0) ** 2
+        seen = STEP_SIGMA**2 + 0.25 * np.minimum(flow.error[:n], 3.0) ** 2
         self._variance = self._variance + np.where(trusted, seen, (BLIND_SIGMA * self._extent) ** 2)
 
         self._outline.move(self._pose, whole, motion)
         self._supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self._extent)]
-        return _Prediction(predicted, trusted, own)
+        return predicted, trusted
 
     def _whole_motion(self, start: Points, end: Points, weight: Array) -> Matrix:
         n = len(self.xy)
@@ -260,17 +244,18 @@ class InstanceTracker:
         return self._reference.align(self._canvas.view(frame.grey, self._pose), xy, variance)
 
     def _query(
-        self, prediction: _Prediction, aligned: ReferenceAlignment, matrix: Matrix, rivals: Points
+        self, flow: Flow, trusted: BoolArray, aligned: ReferenceAlignment, matrix: Matrix, rivals: Points
     ) -> DescriptorQuery:
-        factor, flow = scale_of(matrix), prediction.flow
+        n, factor = len(self.xy), scale_of(matrix)
+        off_flow = np.linalg.norm(apply(matrix, flow.xy[:n]) - aligned.xy, axis=1)
         return DescriptorQuery(
             xy=aligned.xy,
             variance=aligned.variance,
             layout=apply(self._canvas.to_canvas, self._layout),
-            trusted=prediction.trusted | aligned.fixed,
+            trusted=trusted,
             fixed=aligned.fixed,
             speed=np.linalg.norm(self._velocity, axis=1) * factor,
-            flow=np.linalg.norm(apply(matrix, flow.xy) - aligned.xy, axis=1) * np.isfinite(flow.error),
+            flow=off_flow * np.isfinite(flow.error[:n]),
             misses=self._misses,
             unseen=self._unseen,
             score=self._score,

@@ -50,6 +50,10 @@ class _Group:
     polygons: list[Points] = dataclasses.field(default_factory=list)
     points: dict[str, Points] = dataclasses.field(default_factory=dict)
 
+    def contains(self, shape: Shape) -> bool:
+        """Return whether a point lies in one of the outlines."""
+        return any(_inside(p, shape.points[0]) for p in self.polygons)
+
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
@@ -76,31 +80,25 @@ def resolve_instances(labelled: Sequence[LabelledFrame]) -> Labels:
     if not found:
         where = labelled[0].path.parent if labelled else "the result folder"
         raise FormatError(f"no labelled point in '{where}'", remedy="label points on one frame with LabelMe or Annolid")
-    names = _unique_names(found)
+    named = _by_unique_name(found)
     order: dict[str, dict[str, None]] = {}
-    groups: dict[str, int | None] = {}
-    for number, instances in sorted(found.items()):
-        for instance in instances:
-            name = names[number][id(instance)]
-            order.setdefault(name, {}).update(dict.fromkeys(instance.points))
-            groups[name] = groups.get(name) if groups.get(name) is not None else instance.group_id
+    group_ids: dict[str, int | None] = {}
+    for groups in named.values():
+        for name, group in groups.items():
+            order.setdefault(name, {}).update(dict.fromkeys(group.points))
+            if group_ids.get(name) is None:
+                group_ids[name] = group.group_id
     order = {name: points for name, points in order.items() if points}
-    numbers = _group_ids({name: groups[name] for name in order})
+    numbers = _numbers({name: group_ids[name] for name in order})
     frames = {}
-    for number, instances in sorted(found.items()):
-        by_name = {names[number][id(i)]: i for i in instances}
-        frames[number] = tuple(_labelled(name, numbers[name], tuple(order[name]), by_name.get(name)) for name in order)
+    for number, groups in named.items():
+        row = []
+        for name, keypoints in order.items():
+            group = groups.get(name, _Group(name, None))
+            xy = np.array([group.points.get(k, (np.nan, np.nan)) for k in keypoints], np.float64)
+            row.append(LabelledInstance(name, numbers[name], tuple(keypoints), xy, tuple(group.polygons)))
+        frames[number] = tuple(row)
     return Labels(frames, tuple(notices))
-
-
-def _labelled(name: str, group_id: int, keypoints: tuple[str, ...], instance: _Group | None) -> LabelledInstance:
-    xy = np.full((len(keypoints), 2), np.nan)
-    if instance is None:
-        return LabelledInstance(name, group_id, keypoints, xy)
-    for row, keypoint in enumerate(keypoints):
-        if keypoint in instance.points:
-            xy[row] = instance.points[keypoint]
-    return LabelledInstance(name, group_id, keypoints, xy, tuple(instance.polygons))
 
 
 def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Group]:
@@ -119,7 +117,7 @@ def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Group]:
             unassigned.append(shape)
             continue
         _put(owner, shape, frame, notices)
-        if outlined and owner in outlined and not any(_inside(p, shape.points[0]) for p in owner.polygons):
+        if outlined and owner in outlined and not owner.contains(shape):
             notices.append(f"'{frame.path.name}': point '{shape.label}' is outside the mask of '{owner.base}'")
     if unassigned:
         rest = _Group(UNASSIGNED, None)
@@ -148,7 +146,7 @@ def _owner(shape: Shape, instances: list[_Group], outlined: list[_Group]) -> _Gr
         same = [i for i in outlined if i.group_id == shape.group_id]
         if len(same) == 1:
             return same[0]
-    around = [i for i in outlined if any(_inside(p, shape.points[0]) for p in i.polygons)]
+    around = [i for i in outlined if i.contains(shape)]
     if len(around) == 1:
         return around[0]
     if shape.group_id is None:
@@ -167,7 +165,7 @@ def _of_label(shape: Shape, instances: list[_Group]) -> _Group:
     if len(exact) == 1:
         return exact[0]
     if shape.group_id is None and same:
-        around = [i for i in same if any(_inside(p, shape.points[0]) for p in i.polygons)]
+        around = [i for i in same if i.contains(shape)]
         return (around or same)[0]
     unnumbered = [i for i in same if i.group_id is None]
     if len(unnumbered) == 1 and len(same) == 1:
@@ -207,31 +205,32 @@ def _inside(polygon: Points, point: Points) -> bool:
     return bool(np.count_nonzero(crossing & (x < at)) % 2)
 
 
-def _unique_names(found: dict[int, list[_Group]]) -> dict[int, dict[int, str]]:
-    """Return frame → id of instance → name; a label that two instances of a frame share gets their numbers."""
+def _by_unique_name(found: dict[int, list[_Group]]) -> dict[int, dict[str, _Group]]:
+    """Return frame → name → instance, frames in order; a label that two of a frame share gets their numbers."""
     shared = {
         base
-        for instances in found.values()
-        for base, count in collections.Counter(i.base for i in instances).items()
+        for groups in found.values()
+        for base, count in collections.Counter(g.base for g in groups).items()
         if count > 1
     }
-    names: dict[int, dict[int, str]] = {}
-    for number, instances in found.items():
+    named: dict[int, dict[str, _Group]] = {}
+    for number, groups in sorted(found.items()):
         position: collections.Counter[str] = collections.Counter()
-        names[number] = {}
-        for instance in instances:
-            position[instance.base] += 1
-            mark = instance.group_id if instance.group_id is not None else position[instance.base]
-            names[number][id(instance)] = f"{instance.base}_{mark}" if instance.base in shared else instance.base
-        doubled = [n for n, c in collections.Counter(names[number].values()).items() if c > 1]
+        names = []
+        for group in groups:
+            position[group.base] += 1
+            mark = group.group_id if group.group_id is not None else position[group.base]
+            names.append(f"{group.base}_{mark}" if group.base in shared else group.base)
+        doubled = [name for name in names if names.count(name) > 1]
         if doubled:
             raise FormatError(
                 f"frame {number}: two instances have the name '{doubled[0]}'", remedy="give each its own group_id"
             )
-    return names
+        named[number] = dict(zip(names, groups))
+    return named
 
 
-def _group_ids(wanted: dict[str, int | None]) -> dict[str, int]:
+def _numbers(wanted: dict[str, int | None]) -> dict[str, int]:
     """Return a number for each instance: its own where no one before has it, else the lowest free one."""
     taken: dict[str, int] = {}
     for name, number in wanted.items():

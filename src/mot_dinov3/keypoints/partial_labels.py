@@ -9,7 +9,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, PointState
 from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate, combine
-from mot_dinov3.keypoints.geometry import Points, apply, similarity_or_shift
+from mot_dinov3.keypoints.geometry import apply, similarity_or_shift
 from mot_dinov3.keypoints.labels import LabelledInstance
 
 NOWHERE_VARIANCE = 1e6
@@ -28,40 +28,31 @@ def fill_unlabelled(
     if tracked is None:
         return tuple(instances)
     found = []
-    for instance, one in zip(instances, tracked):
-        there = one.estimate.state != PointState.LOST
-        xy = np.where((instance.known | ~there)[:, None], instance.xy, one.estimate.xy)
-        found.append(dataclasses.replace(instance, xy=xy))
+    for instance, estimate in zip(instances, (one.estimate for one in tracked)):
+        kept = instance.known | (estimate.state == PointState.LOST)
+        found.append(dataclasses.replace(instance, xy=np.where(kept[:, None], instance.xy, estimate.xy)))
     return tuple(found)
 
 
-def complete_outlines(
-    frames: Mapping[int, Sequence[LabelledInstance]],
-) -> dict[int, tuple[LabelledInstance, ...]]:
+def complete_outlines(frames: Mapping[int, Sequence[LabelledInstance]]) -> dict[int, tuple[LabelledInstance, ...]]:
     """Return labelled frames in which no instance lacks an outline that it has in another one.
 
     The outline of the nearest such frame is moved with the keypoints that both label: those are true, an outline
     propagated through the frames between would only be an estimate.
     """
-    found = {}
-    for number, instances in frames.items():
-        row = []
-        for i, instance in enumerate(instances):
-            drawn = [n for n in frames if frames[n][i].polygons and (frames[n][i].known & instance.known).any()]
-            if instance.polygons or not drawn:
-                row.append(instance)
-                continue
-            model = frames[min(drawn, key=lambda n: (abs(n - number), n))][i]
-            both = model.known & instance.known
-            row.append(dataclasses.replace(instance, polygons=_moved(model, model.xy[both], instance.xy[both])))
-        found[number] = tuple(row)
-    return found
 
+    def completed(number: int, i: int) -> LabelledInstance:
+        instance = frames[number][i]
+        drawn = [n for n in frames if frames[n][i].polygons and (frames[n][i].known & instance.known).any()]
+        if instance.polygons or not drawn:
+            return instance
+        model = frames[min(drawn, key=lambda n: (abs(n - number), n))][i]
+        both = model.known & instance.known
+        spread = float(np.ptp(model.xy[model.known], axis=0).max())
+        pose = similarity_or_shift(model.xy[both], instance.xy[both], width=0.05 * max(spread, 8.0))
+        return dataclasses.replace(instance, polygons=tuple(apply(pose, p) for p in model.polygons))
 
-def _moved(model: LabelledInstance, source: Points, target: Points) -> tuple[Points, ...]:
-    spread = float(np.ptp(model.xy[model.known], axis=0).max())
-    pose = similarity_or_shift(source, target, width=0.05 * max(spread, 8.0))
-    return tuple(apply(pose, p) for p in model.polygons)
+    return {number: tuple(completed(number, i) for i in range(len(row))) for number, row in frames.items()}
 
 
 def expand_estimates(instances: Sequence[LabelledInstance], estimates: Sequence[Estimate]) -> list[Estimate]:

@@ -94,12 +94,8 @@ class SearchWindows:
     patch: float
 
     def of(self, maps: npt.NDArray[np.floating]) -> Array:
-        """Return ``(n, k, k)`` values of ``(n, gh, gw)`` maps, or of one ``(gh, gw)`` map for all; −inf outside."""
-        taken = (
-            maps[self.rows, self.columns]
-            if maps.ndim == 2
-            else maps[np.arange(len(maps))[:, None, None], self.rows, self.columns]
-        )
+        """Return ``(n, k, k)`` values of ``(n, gh, gw)`` maps; −inf outside."""
+        taken = maps[np.arange(len(maps))[:, None, None], self.rows, self.columns]
         return np.where(self.inside, taken, -np.inf).astype(np.float64)
 
 

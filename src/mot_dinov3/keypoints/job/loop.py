@@ -20,9 +20,6 @@ from mot_dinov3.keypoints.labels import LabelledInstance, Labels
 from mot_dinov3.keypoints.partial_labels import combine_partial, complete_outlines, fill_unlabelled
 from mot_dinov3.video.random_access import VideoRanges
 
-CarryOver = Sequence[FusedEstimate] | None
-"""Estimates in a labelled frame from the pass that ends there: positions of the points that are not labelled in it."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
@@ -91,6 +88,8 @@ class KeypointPipeline:
         self.results = KeypointResults(files, labels, self.timer)
         self._files, self._video = files, video
         self._instances = complete_outlines(labels.frames)
+        # Estimates in a labelled frame from the pass that ends there: positions of the points not labelled in it.
+        self._carry_over: Sequence[FusedEstimate] | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -121,47 +120,47 @@ class KeypointPipeline:
         return self._files.outlines(frame)
 
     def _solve_all(self, gaps: Sequence[Gap]) -> None:
-        carry_over: CarryOver = None
         for gap in gaps:
-            signature = self._signature(gap, carry_over)
+            signature = self._signature(gap)
             reusable = self._files.reusable(gap.first, gap.stop, signature)
             if reusable is not None:
                 self.results.reuse(reusable)
                 records = self._files.carry_over(signature)
-                carry_over = None if records is None else [one_sided(Estimate.from_record(r)) for r in records]
+                self._carry_over = None if records is None else [one_sided(Estimate.from_record(r)) for r in records]
                 self._files.finished(gap.first, signature, records)
             elif not self.interrupted:
-                carry_over = self._solve(gap, signature, carry_over)
+                last = self._solve(gap, signature)
+                self._carry_over = last
+                if not self.interrupted:
+                    records = None if last is None else [fused.estimate.as_record() for fused in last]
+                    self._files.finished(gap.first, signature, records)
 
-    def _signature(self, gap: Gap, carry_over: CarryOver) -> str:
+    def _signature(self, gap: Gap) -> str:
         """Return a digest of everything that the result of a gap depends on."""
         known = [self._files.fingerprint, repr(gap.before), repr(gap.after), str(self.passes.step)]
         for number in (gap.before, gap.after):
             for one in self._instances.get(number, ()) if number is not None else ():
                 known += [one.name, str(one.group_id), *one.keypoints, one.xy.tobytes().hex()]
                 known += [p.tobytes().hex() for p in one.polygons]
-        if carry_over is not None and gap.before is not None:
+        if self._carry_over is not None and gap.before is not None:
             missing = [~one.known for one in self.labels.frames[gap.before]]
-            known += [f.estimate.xy[m].tobytes().hex() for f, m in zip(carry_over, missing) if m.any()]
+            known += [f.estimate.xy[m].tobytes().hex() for f, m in zip(self._carry_over, missing) if m.any()]
         return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]
 
-    def _solve(self, gap: Gap, signature: str, carry_over: CarryOver) -> CarryOver:
-        last: CarryOver = None
+    def _solve(self, gap: Gap, signature: str) -> list[FusedEstimate] | None:
+        """Solve a gap; return the estimates to carry over into the next one."""
+        if gap.before is not None and gap.after is not None:
+            return self._solve_between(gap, signature)
         if gap.before is None:
             self._solve_backward_only(gap, signature)
-        elif gap.after is None:
-            self._solve_open(gap, signature, carry_over)
         else:
-            last = self._solve_between(gap, signature, carry_over)
-        if not self.interrupted:
-            records = None if last is None else [fused.estimate.as_record() for fused in last]
-            self._files.finished(gap.first, signature, records)
-        return last
+            self._solve_open(gap, signature)
+        return None
 
-    def _solve_open(self, gap: Gap, signature: str, carry_over: CarryOver) -> None:
+    def _solve_open(self, gap: Gap, signature: str) -> None:
         """Track from the last labelled frame to the end; every frame is final as soon as it is tracked."""
         assert gap.before is not None
-        instances = fill_unlabelled(self._instances[gap.before], carry_over)
+        instances = fill_unlabelled(self._instances[gap.before], self._carry_over)
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
         resumed = self._files.resumable(gap.first, signature)
         state = None
@@ -172,7 +171,7 @@ class KeypointPipeline:
             writer.flush(frame, keypoints)
         for one in self.passes.forward(PassStart(gap.before, instances, (), origin=gap.before), gap.stop, state):
             if one.frame == gap.before:
-                self._put_labelled(writer, one, carry_over)
+                self._put_labelled(writer, one)
             elif not one.estimates:
                 writer.wait(one.frame, one.time)
             else:
@@ -187,13 +186,13 @@ class KeypointPipeline:
         start = PassStart(gap.after, instances, (), origin=gap.after, also=gap.first)
         frames = self._tracked(start, "backward", gap.first, signature)
         solved = {f.frame: [one_sided(e) for e in f.estimates] for f in frames if f.estimates}
-        self._write_gap(gap, frames, instances, solved, None)
+        self._write_gap(gap, frames, instances, solved)
 
-    def _solve_between(self, gap: Gap, signature: str, carry_over: CarryOver) -> CarryOver:
+    def _solve_between(self, gap: Gap, signature: str) -> list[FusedEstimate] | None:
         """Track from both labelled frames and fuse; return the estimates of the first pass in the second one."""
         assert gap.before is not None
         assert gap.after is not None
-        before, after = fill_unlabelled(self._instances[gap.before], carry_over), self._instances[gap.after]
+        before, after = fill_unlabelled(self._instances[gap.before], self._carry_over), self._instances[gap.after]
         head, tail = self.passes.frame(gap.before), self.passes.frame(gap.after)
 
         # Forward, including the second labelled frame: some of its points may not be labelled.
@@ -214,7 +213,7 @@ class KeypointPipeline:
                     combine_partial(f, b, share, before=instance_before, after=instance_after)
                     for f, b, instance_before, instance_after in zip(by_frame[one.frame], one.estimates, before, after)
                 ]
-        self._write_gap(gap, forward, before, solved, carry_over)
+        self._write_gap(gap, forward, before, solved)
         return last
 
     def _tracked(self, start: PassStart, side: str, end: int, signature: str) -> list[PassFrame]:
@@ -236,13 +235,12 @@ class KeypointPipeline:
         frames: Sequence[PassFrame],
         instances: Sequence[LabelledInstance],
         solved: dict[int, list[FusedEstimate]],
-        carry_over: CarryOver,
     ) -> None:
         """Write a gap's frames in order, the skipped ones interpolated."""
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
         for one in frames:
             if one.frame == gap.before:
-                self._put_labelled(writer, one, carry_over)
+                self._put_labelled(writer, one)
             elif one.frame in solved:
                 fused = solved[one.frame]
                 writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
@@ -251,5 +249,5 @@ class KeypointPipeline:
         if gap.after is not None and not self.interrupted:
             writer.flush(gap.after, labelled_keypoints(self.labels.frames[gap.after], None))
 
-    def _put_labelled(self, writer: OrderedWriter, one: PassFrame, carry_over: CarryOver) -> None:
-        writer.put(one.frame, one.time, labelled_keypoints(self.labels.frames[one.frame], carry_over), None)
+    def _put_labelled(self, writer: OrderedWriter, one: PassFrame) -> None:
+        writer.put(one.frame, one.time, labelled_keypoints(self.labels.frames[one.frame], self._carry_over), None)

@@ -20,7 +20,6 @@ from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.partial_labels import expand_estimates, select_keypoints
 from mot_dinov3.keypoints.point_flow import FlowFrame
 from mot_dinov3.keypoints.tracker import PointTracker
-from mot_dinov3.video import FrameSource
 from mot_dinov3.video.random_access import VideoRanges
 from mot_dinov3.video.threads import PrefetchSource
 
@@ -122,8 +121,9 @@ class PassRunner:
 
     def forward(self, start: PassStart, stop: int | None, state: PassState | None = None) -> Iterator[PassFrame]:
         """Yield a labelled frame and those after it; one that ends the video is tracked whatever ``--step`` says."""
-        first = state.frame if state else start.frame
-        with PrefetchSource(self._opened(first, stop), busy=lambda: self._timer.stage("read")) as frames:
+        with self._timer.stage("wait"):
+            source = self._video.open(state.frame if state else start.frame, stop)
+        with PrefetchSource(source, busy=lambda: self._timer.stage("read")) as frames:
             timed = ((FlowFrame.of(f.index, f.pixels()), f.time) for f in self._timer.frames(frames))
             yield from self._through(start, timed, state)
 
@@ -144,10 +144,6 @@ class PassRunner:
                 index, time, image = chunk.pop()
                 yield FlowFrame.of(index, image), time
             stop = start
-
-    def _opened(self, first: int, stop: int | None) -> FrameSource:
-        with self._timer.stage("wait"):
-            return self._video.open(first, stop)
 
     def _through(self, start: PassStart, frames: Iterable[TimedFrame], state: PassState | None) -> Iterator[PassFrame]:
         """Track through frames; the first one is the labelled frame or that of `state`."""
