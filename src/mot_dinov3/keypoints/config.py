@@ -84,9 +84,7 @@ class KeypointConfig(StageConfig):
         0, "key frame interval in frames (0: depends on the backend)", metavar="N", low=0, high=100_000
     )
     masks: str = option(
-        "auto",
-        "mask propagation; auto: dino with the dino backend, else flow",
-        choices=("auto", *MASK_KINDS),
+        "auto", "mask propagation; auto: dino with the dino backend, else flow", choices=("auto", *MASK_KINDS)
     )
 
     @override
@@ -100,8 +98,3 @@ class KeypointConfig(StageConfig):
     def flow_gain(self) -> float:
         """Patches of search radius per patch of measured flow."""
         return self.motion_search_gain if self.motion_search_flow_gain is None else self.motion_search_flow_gain
-
-    @property
-    def working_side(self) -> int:
-        """Largest side of a crop, in pixels."""
-        return min(self.short_side, self.crop_side)

@@ -126,11 +126,6 @@ def find_weights(folders: Sequence[Path]) -> Path:
 def load_cutie(weights: Path, device: str, *, trust: bool = False) -> Callable[[], CutieMaskTracker]:
     """Load Cutie; return a function that makes the mask tracker of one pass.
 
-    Args:
-        weights: Its checkpoint.
-        device: Device to run on.
-        trust: Open a checkpoint that is more than data.
-
     Raises:
         ModelError: It cannot be imported, or the checkpoint is not its own.
     """
@@ -173,16 +168,13 @@ def _fill(network: Any, state: Any, weights: Path) -> None:
 @contextlib.contextmanager
 def _without_downloads(blocks: Any) -> Iterator[None]:
     """Let Cutie's constructor build its ResNets without fetching ImageNet weights: the checkpoint has them all."""
-    names = ("resnet18", "resnet50")
-    real = {name: getattr(blocks, name) for name in names}
+    real = {name: getattr(blocks, name) for name in ("resnet18", "resnet50")}
 
     def bare(build: Any) -> Any:
         return lambda pretrained=True, extra_dim=0, model_dir=None: build(pretrained=False, extra_dim=extra_dim)
 
-    for name in names:
-        setattr(blocks, name, bare(real[name]))
+    vars(blocks).update({name: bare(build) for name, build in real.items()})
     try:
         yield
     finally:
-        for name in names:
-            setattr(blocks, name, real[name])
+        vars(blocks).update(real)

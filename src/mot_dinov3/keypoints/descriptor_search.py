@@ -145,7 +145,8 @@ class DescriptorMatcher:
         # Scores: similarity to the templates, absolute and relative to the typical one.
         rows = dense.at(xy)
         similarity = self._templates.similarity(rows)
-        score = self._score(similarity)
+        unrelated, same = self.backend.unrelated, self.backend.same
+        score = np.clip((similarity.astype(np.float64) - unrelated) / (same - unrelated), 0.0, 1.0)
         self._templates.update(rows, score >= LEARN_ABOVE)
         visibility = np.where(self._astray(xy, query), 0.0, self._visibility(similarity))
         visibility = np.where(query.fixed, np.maximum(visibility, 0.9), visibility)
@@ -245,10 +246,6 @@ class DescriptorMatcher:
         fused, better, _ = fuse(own, variance, Measurement(found, 2 * sigma))
         wins = peaks.value > here
         return np.where(wins[:, None], found, fused), np.where(wins, np.maximum(variance, sigma**2), better)
-
-    def _score(self, similarity: FloatArray) -> Array:
-        unrelated, same = self.backend.unrelated, self.backend.same
-        return np.clip((similarity.astype(np.float64) - unrelated) / (same - unrelated), 0.0, 1.0)
 
     def _visibility(self, similarity: FloatArray) -> Array:
         """Return ``(n,)`` 0…1: similarity relative to the typical one, which follows it."""

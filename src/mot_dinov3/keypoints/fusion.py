@@ -77,12 +77,7 @@ def combine(forward: Estimate, backward: Estimate, *, share: float) -> FusedEsti
 
     Each pass weighs by its precision: the inverse of the variance that it accumulated, which is fed by its
     forward-backward errors. Where the passes follow different things, the better one is taken alone: the middle between
-    two legs is on neither.
-
-    Args:
-        forward: From the labelled frame before.
-        backward: From the one after.
-        share: 0…1, position of the frame between the two; it grows each pass's variance.
+    two legs is on neither. `share` is the frame's position between the two, 0…1; it grows each pass's variance.
     """
     # Weight of the forward pass: by precision, all or nothing where they disagree, none where it is lost.
     a, b = _effective_variance(forward, share), _effective_variance(backward, 1 - share)
@@ -115,12 +110,7 @@ def _effective_variance(estimate: Estimate, elapsed: float) -> Array:
 
 
 def labelled_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[FusedEstimate] | None) -> Keypoints:
-    """Return the rows of a labelled frame: the labels, and tracked positions of points that are not labelled there.
-
-    Args:
-        instances: The instances as labelled.
-        tracked: Estimates of a pass that ends here, instance by instance, or None.
-    """
+    """Return the rows of a labelled frame; points not labelled there are where a pass that ends there tracked them."""
     labels = _label_rows(instances)
     if tracked is None:
         return labels
@@ -163,13 +153,7 @@ def _label_rows(instances: Sequence[LabelledInstance]) -> Keypoints:
 
 
 def interpolate(before: Keypoints, after: Keypoints, share: float) -> Keypoints:
-    """Return the rows of a skipped frame; lost where one of its neighbours is.
-
-    Args:
-        before: The last frame before it that was tracked or labelled.
-        after: The first one after it.
-        share: 0…1, its position between the two.
-    """
+    """Return the rows of a skipped frame, at `share` (0…1) between two others; lost where one of these is."""
     gone = (before.state == PointState.LOST) | (after.state == PointState.LOST)
     xy = (1 - share) * before.xy + share * after.xy
     state = np.maximum(before.state, after.state)

@@ -91,7 +91,7 @@ class InstanceTracker:
         corners = np.vstack([self.xy, *instance.polygons])
         self._config, self._size = config, frame.grey.shape
         self._extent = max(float(np.ptp(corners, axis=0).max()), 8.0)
-        self._canvas = Canvas.around(corners, limit=config.working_side)
+        self._canvas = Canvas.around(corners, limit=min(config.short_side, config.crop_side))
         self._pose: Matrix = IDENTITY.copy()
         self._seen_pose = self._pose  # when most of it was visible
         self._outline = OutlineTracker(config, instance, extent=self._extent, size=self._size)

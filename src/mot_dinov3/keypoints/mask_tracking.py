@@ -48,13 +48,7 @@ class OutlineTracker:
             self.polygons = tuple(polygons) or tuple(apply(pose, p) for p in self._labelled)
 
     def move(self, pose: Matrix, whole: Matrix, motion: SupportMotion) -> None:
-        """Move with the instance, each corner half as far as the supports around it move beyond that.
-
-        Args:
-            pose: From the labelled frame to the new one.
-            whole: Motion of the instance as a whole.
-            motion: The supports' motion beyond `whole`.
-        """
+        """Move as the instance does, to `pose`: as a whole, and each corner half as far as the supports around it."""
         if self.polygons:
             reach = REACH * self._extent
             moved = [apply(whole, p) + 0.5 * motion.at(p, reach=reach) for p in self.polygons]

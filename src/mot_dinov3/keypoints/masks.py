@@ -69,12 +69,9 @@ def limit_drift(polygons: Sequence[Points], expected: Sequence[Points], *, reach
 
 
 def snap(points: Points, mask: Mask, *, radius: float) -> tuple[Points, BoolArray]:
-    """Return points moved to the nearest pixel of the mask, and which were too far away from it to be moved.
+    """Return points moved to the nearest pixel of the mask within `radius` pixels, and which were farther from it.
 
-    Args:
-        points: ``(n, 2)``.
-        mask: ``(h, w)`` bool; an empty one moves nothing.
-        radius: Pixels from the mask within which a point is moved.
+    An empty mask moves nothing.
     """
     moved, far = points.copy(), np.zeros(len(points), np.bool_)
     height, width = mask.shape

@@ -82,15 +82,7 @@ def _expanded(estimate: Estimate | None, instance: LabelledInstance) -> Estimate
 def combine_partial(
     forward: Estimate, backward: Estimate, share: float, *, before: LabelledInstance, after: LabelledInstance
 ) -> FusedEstimate:
-    """Combine both passes row by row; a row that only one pass tracks is that pass's.
-
-    Args:
-        forward: From the labelled frame before.
-        backward: From the one after.
-        share: 0…1, position of the frame between the two.
-        before: The instance as labelled before.
-        after: The instance as labelled after.
-    """
+    """Combine both passes row by row, as `combine`; what is labelled `before` or `after` only is that side's pass's."""
     both = combine(forward, backward, share=share)
     only_forward, only_backward = before.known & ~after.known, after.known & ~before.known
     estimate = both.estimate

@@ -75,12 +75,7 @@ class SupportMotion:
     weights: Array
 
     def at(self, points: Points, *, reach: float) -> Points:
-        """Return the ``(n, 2)`` displacements at `points`: weighted means of the moves of the supports around each.
-
-        Args:
-            points: ``(n, 2)``.
-            reach: Pixels over which a support's influence falls off.
-        """
+        """Return the ``(n, 2)`` displacements at `points`: weighted means of the moves within about `reach`."""
         if not len(self.xy) or self.weights.sum() <= 0:
             return np.zeros_like(points)
         square = ((points[:, None] - self.xy[None]) ** 2).sum(2)

@@ -129,12 +129,9 @@ class FrameSearch:
 
 
 def tile_matrices(canvas: Canvas, pose: Matrix, size: tuple[int, int]) -> list[Matrix]:
-    """Return matrices from pixels of the frame to tiles of the canvas's size that cover it, overlapping by half.
+    """Return matrices from pixels of the frame to tiles that cover it, overlapping by half.
 
-    Args:
-        canvas: Gives side and scale.
-        pose: Gives scale and angle.
-        size: Width and height of the frame.
+    The tiles are those of the canvas in side, scale and angle; `size` is the frame's width and height.
     """
     linear = canvas.matrix(pose)[:, :2]
     corners = np.array([(0, 0), (size[0], 0), (0, size[1]), size]) @ linear.T

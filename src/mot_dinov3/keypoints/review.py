@@ -49,14 +49,7 @@ class FrameUncertainty:
 def frame_uncertainty(
     frame: int, keypoints: Keypoints, tracked: Sequence[FusedEstimate], labelled: Keypoints
 ) -> FrameUncertainty:
-    """Return the uncertainty of a tracked frame.
-
-    Args:
-        frame: Its number.
-        keypoints: Its rows.
-        tracked: The estimates that they come from, instance by instance.
-        labelled: The rows of the nearest labelled frame, for the limbs' lengths.
-    """
+    """Return the uncertainty of a frame's rows, tracked as `tracked`; the usual limbs are those of `labelled` rows."""
     low = 1 - np.where(keypoints.state == PointState.LOST, 0.0, keypoints.score)
     apart = np.concatenate([np.minimum(s.disagreement / DISAGREEMENT_PX, 1.0) for s in tracked])
     swaps = np.concatenate([s.estimate.swapped for s in tracked]).astype(float)

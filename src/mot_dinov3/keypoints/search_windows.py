@@ -18,14 +18,7 @@ RIVAL_WEIGHT = 0.3
 
 
 def search_radius(config: KeypointConfig, speed: Array, flow: Array, misses: Array) -> Array:
-    """Return the ``(n,)`` search radii in patches.
-
-    Args:
-        config: The stage's options.
-        speed: ``(n,)`` smoothed speed, patches per frame.
-        flow: ``(n,)`` measured optical flow beyond the prediction, patches.
-        misses: ``(n,)`` consecutive misses.
-    """
+    """Return the ``(n,)`` search radii; they, smoothed speeds and optical flow beyond the prediction are in patches."""
     moving = np.maximum(config.motion_search_gain * speed, config.flow_gain * flow)
     radius = BASE_RADIUS * config.motion_search_tighten + moving + config.motion_search_miss_boost * misses
     return np.clip(radius, config.motion_search_min_radius, config.motion_search_max_radius)
@@ -100,14 +93,7 @@ class SearchWindows:
 
 
 def windows_around(xy: Points, radius: Array, shape: tuple[int, int], patch: float) -> SearchWindows:
-    """Return the windows of a map around `xy`.
-
-    Args:
-        xy: ``(n, 2)`` pixels.
-        radius: ``(n,)`` pixels.
-        shape: Rows and columns of the map.
-        patch: Pixels of a cell.
-    """
+    """Return windows of a map of `shape` around ``(n, 2)`` positions; lengths in pixels, `patch` of them in a cell."""
     at, cells = xy / patch - 0.5, (radius / patch)[:, None]
     low, high = np.floor(at - cells).astype(int), np.ceil(at + cells).astype(int) + 1
     low, high = np.maximum(low, 0), np.minimum(high, (shape[1], shape[0]))

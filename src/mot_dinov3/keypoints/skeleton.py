@@ -44,7 +44,9 @@ def symmetry_pairs(names: Sequence[str], extra: str = "") -> list[tuple[int, int
             match = pattern.search(name)
             if match is None:
                 continue
-            mirrored = name[: match.start(1)] + _cased(other, match[1]) + name[match.end(1) :]
+            side = match[1]
+            cased = other.upper() if side.isupper() else other.capitalize() if side[0].isupper() else other
+            mirrored = name[: match.start(1)] + cased + name[match.end(1) :]
             right = row.get(mirrored, folded.get(mirrored.casefold()))
             if right is not None and right != left:
                 pairs.append((left, right))
@@ -68,10 +70,6 @@ def _extra_pairs(text: str) -> list[tuple[str, str]]:
             raise ConfigError(f"symmetry_pairs must be a:b,c:d, got '{part}'")
         pairs.append((left.strip(), right.strip()))
     return pairs
-
-
-def _cased(word: str, like: str) -> str:
-    return word.upper() if like.isupper() else word.capitalize() if like[0].isupper() else word
 
 
 def expected_positions(current: Points, layout: Points, confidence: Array, *, extent: float) -> Points:
@@ -103,11 +101,7 @@ def tolerance(layout: Points, *, extent: float) -> Array:
 
 
 def is_swapped(similar: npt.NDArray[np.floating]) -> bool:
-    """Return whether a left/right pair fits better the other way round.
-
-    Args:
-        similar: ``2×2`` similarities: template (left, right) × position (left's, right's).
-    """
+    """Return whether ``2×2`` similarities of a pair, template × position, are better the other way round."""
     return float(similar[0, 1] + similar[1, 0] - similar[0, 0] - similar[1, 1]) > SWAP_MARGIN
 
 

@@ -103,13 +103,7 @@ class ReferenceView:
         self._sigma_wide = _alignment_sigma(view, points, wide, factor)
 
     def align(self, view: Image, xy: Points, variance: Array) -> ReferenceAlignment:
-        """Align the points with the grey canvas of the current frame.
-
-        Args:
-            view: ``(side, side)`` uint8.
-            xy: ``(n, 2)`` predictions on it.
-            variance: ``(n,)`` of the predictions.
-        """
+        """Align the points with the grey canvas of the current frame, from predictions on it and their variances."""
         n, some = len(self._points), slice(None, None, WIDE_SUPPORTS)
 
         # Wide windows: all keypoints and some of the supports, on the smaller canvas.

@@ -47,13 +47,7 @@ class Templates:
         return np.asarray(np.maximum(best, self._recent[which] @ rows.T - RECENT_DISCOUNT))
 
     def maps(self, dense: DenseMap, which: IntArray, *, recent: bool = True) -> FloatArray:
-        """Return ``(m, gh, gw)`` similarities of every cell to the templates of the keypoints `which`.
-
-        Args:
-            dense: The described image.
-            which: ``(m,)`` rows.
-            recent: Use the tracked frames' template, too.
-        """
+        """Return ``(m, gh, gw)`` similarities of all cells to the templates of `which`, labelled and `recent` ones."""
         height, width, size = dense.cells.shape
         cells = dense.cells.reshape(-1, size)
         chosen = self._labelled[:, which]

@@ -87,9 +87,7 @@ class SimilarityConfig(StageConfig):
     point: str | None = option(None, "selected point in pixels", metavar="X,Y")
     on_frame: int | None = option(None, "frame to compare with (default: the one of --frame)", metavar="N", low=0)
     end_frame: int | None = option(
-        None,
-        "if --output is a video: stop before this frame (default: the end); it starts at --on-frame",
-        metavar="N",
+        None, "if --output is a video: stop before this frame (default: the end); it starts at --on-frame", metavar="N"
     )
     opacity: float = option(0.55, "opacity of the heatmap", low=0, high=1)
     output: str = option("outputs/similarity.png", "output image, or video (.mp4)", metavar="FILE")

@@ -43,10 +43,9 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     name = config.backend
     if name == "auto" and config.weights and not config.model:
         name = "convnet"
-    if name == "convnet":
-        return LoadedBackend(_backend(name, model, find_detector_weights(config.weights or SMALL_DETECTOR), device))
     if name != "auto":
-        return LoadedBackend(_backend(name, model, None, device))
+        weights = find_detector_weights(config.weights or SMALL_DETECTOR) if name == "convnet" else None
+        return LoadedBackend(_backend(name, model, weights, device))
     try:
         return LoadedBackend(_backend("dino", model, None, device))
     except ModelError as error:
