@@ -195,6 +195,7 @@ def test_looking_at_pictures_does_not_change_the_tracks(scene: Scene, tmp_path: 
     blind = mot_dinov3.track_video(dets_json=dets, video=scene.video)
     seeing = mot_dinov3.track_video(dets_json=dets, video=scene.video, save_frames=True, out_dir=tmp_path / "out")
     assert blind.payload["frames"] == seeing.payload["frames"]
+    assert [p.name for p in seeing.paths.run_dir.iterdir()] == ["frames"]  # nothing that was not asked for
 
 
 def gallery_command(scene: Scene, people: Path, out: Path, *more: str) -> list[str]:

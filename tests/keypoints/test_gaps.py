@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import DenseMap
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.job import passes
+from mot_dinov3.keypoints.job.files import SAVE_EVERY
 from mot_dinov3.keypoints.job.loop import Gap
 from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.partial_labels import complete_outlines
@@ -59,6 +61,31 @@ def test_a_run_that_stopped_inside_a_gap_goes_on_there(video: Path, labelled: li
     assert {int(r["frame"]) for r in scene.rows(video)} == set(range(FRAMES))
     assert scene.errors(video).max() < 1.5
     assert not (video.parent / "v" / "v_keypoints.passes.jsonl").exists()
+
+
+def test_a_run_that_was_killed_inside_a_gap_goes_on_from_its_last_save(tmp_path: Path) -> None:
+    """What is in the files in the middle of a run is all that a killed one leaves."""
+    frames, killed_at = 44, 40
+    video = scene.write_video(tmp_path / "v.mp4", frames // 2, each=2)
+    folder, left = tmp_path / "v", tmp_path / "left"
+    scene.label(folder, "v", 0)
+    ticks: list[int] = []
+
+    def tick() -> bool:
+        ticks.append(1)
+        if len(ticks) == killed_at:
+            shutil.copytree(folder, left)
+        return False
+
+    scene.build(video).run(tick)
+    assert len(ticks) == frames - 1
+    shutil.rmtree(folder)
+    left.rename(folder)
+    ticks.clear()
+    scene.build(video).run(lambda: bool(ticks.append(1)))
+    assert len(ticks) < frames - SAVE_EVERY
+    assert {int(r["frame"]) for r in scene.rows(video)} == set(range(frames))
+    assert scene.errors(video, each=2).max() < 1.5
 
 
 def test_a_damaged_note_of_an_unfinished_gap_is_no_trouble(video: Path) -> None:
