@@ -13,7 +13,6 @@ from test_report_page import SLY, data_of, facts, traced
 from mot_dinov3.cli import main
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.report.page import build_page
-from mot_dinov3.viz import track_color
 
 CHARTS = ("timelines", "trajectories", "heatmap", "latency", "embeddings")
 
@@ -33,7 +32,7 @@ def test_the_page_draws_all_charts_sorts_and_asks_nobody(browser, tmp_path):
     path = tmp_path / "report.html"
     program = plotly.offline.get_plotlyjs()
     given = facts(notices=[SLY])
-    path.write_text(build_page(traced(600, name=SLY), given, color=track_color, plotly=program), encoding="utf-8")
+    path.write_text(build_page(traced(600, name=SLY), given, plotly=program), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1320, "height": 900})
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url) if request.url[:5] != "data:" else None)
@@ -81,7 +80,7 @@ def test_a_long_run_opens_with_a_part_and_shows_all_when_asked(browser, tmp_path
             row = Detections(box, track_id=np.array([number + 10]), class_id=np.array([number % 2]))
             trace.history.add(number + time / 30, row)
     program = plotly.offline.get_plotlyjs()
-    path.write_text(build_page(trace, facts(), color=track_color, plotly=program), encoding="utf-8")
+    path.write_text(build_page(trace, facts(), plotly=program), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1320, "height": 900})
     page.goto(path.as_uri())
     page.wait_for_selector("body[data-ready]")

@@ -15,7 +15,6 @@ from mot_dinov3.core.structures import Detections, Reason, TrackState, VideoInfo
 from mot_dinov3.report import figures, page
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import REASONS, RunTrace
-from mot_dinov3.viz import track_color
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait")
 SLY = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"&<b>"
@@ -69,7 +68,7 @@ def facts(**changes):
 
 
 def built(trace, **changes):
-    return build_page(trace, facts(**changes), color=track_color, plotly="window.Plotly = null;")
+    return build_page(trace, facts(**changes), plotly="window.Plotly = null;")
 
 
 def data_of(text):
@@ -111,7 +110,7 @@ def test_with_a_fixed_cost_the_time_for_embedding_is_what_it_stands_for():
 
 def test_timelines_are_bars_by_observation():
     trace = traced(300)
-    chart = figures.timelines(trace.history.longest(1), track_color)
+    chart = figures.timelines(trace.history.longest(1))
     bars = {bar["name"]: list(zip(bar["base"], bar["x"])) for bar in chart["data"] if bar["type"] == "bar"}
     assert bars == {
         "detected": [(0.0, pytest.approx(141 / 30, abs=1e-3))],
@@ -153,7 +152,7 @@ def test_a_run_without_frames_or_pictures_is_a_page_too():
 
 @pytest.mark.slow
 def test_a_long_run_fits_into_ten_megabytes():
-    text = build_page(traced(60_000), facts(), color=track_color, plotly=plotly.offline.get_plotlyjs())
+    text = build_page(traced(60_000), facts(), plotly=plotly.offline.get_plotlyjs())
     assert 4e6 < len(text.encode()) < 10e6
     assert f"The {figures.FIRST_ROWS} longest of 1500 tracks are shown." in text
     data = data_of(text)

@@ -20,7 +20,7 @@ from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import Sink
 from mot_dinov3.sinks.files import SummarySink
-from mot_dinov3.viz import anonymize, track_color
+from mot_dinov3.viz import anonymize
 
 PROGRAMS = (
     "torch",
@@ -94,7 +94,7 @@ class ReportFactory:
     def _page(self) -> str:
         import plotly.offline
 
-        return build_page(self._trace, self._facts(), color=track_color, plotly=plotly.offline.get_plotlyjs())
+        return build_page(self._trace, self._facts(), plotly=plotly.offline.get_plotlyjs())
 
     def _facts(self) -> RunFacts:
         from mot_dinov3.video.media import hide_password

@@ -6,7 +6,7 @@ Plotly interprets some HTML in its texts, so every text that comes from a file i
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ import numpy as np
 from mot_dinov3.core.structures import Reason
 from mot_dinov3.report.timelines import Observation, TrackSpan, TrackTimeline
 from mot_dinov3.report.trace import RunTrace
+from mot_dinov3.viz.style import track_color
 
 Figure = dict[str, Any]
-Color = tuple[int, int, int]
 
 MAX_ROWS = 150  # tracks in the chart of timelines
 FIRST_ROWS = 40  # of them, until the user clicks for more: the chart in view when the page opens
@@ -97,7 +97,7 @@ def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> F
     return {"data": data, "layout": layout}
 
 
-def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> Figure:
+def timelines(shown: Sequence[TrackTimeline]) -> Figure:
     """Return the tracks' timelines as bars: detected, predicted, lost; with marks where they were re-identified."""
     styles = {
         Observation.LOST: ("lost", 0.14, 1.0),
@@ -110,7 +110,7 @@ def timelines(shown: Sequence[TrackTimeline], color: Callable[[int], Color]) -> 
             spans[span.observation].append((row, track, span))
     data: list[Figure] = []
     for kind, (label, width, opacity) in styles.items():
-        paint = "#aab4c3" if kind == Observation.LOST else [css(color(track.track_id)) for _, track, _ in spans[kind]]
+        paint = "#aab4c3" if kind == Observation.LOST else [css_color(track) for _, track, _ in spans[kind]]
         marker = {"color": paint, "opacity": opacity, "line": {"width": 0}}
         if spans[kind]:
             data.append({"name": label, "width": width, "marker": marker, **_bars(spans[kind], label)})
@@ -157,14 +157,12 @@ def _timelines_layout(shown: Sequence[TrackTimeline]) -> Figure:
     return layout
 
 
-def trajectories(
-    shown: Sequence[TrackTimeline], trace: RunTrace, background: str, color: Callable[[int], Color]
-) -> Figure:
+def trajectories(shown: Sequence[TrackTimeline], trace: RunTrace, background: str) -> Figure:
     """Return the trajectories of tracks over the background (a data URL, or an empty string)."""
     data: list[Figure] = []
     for track in shown:
         x, y = zip(*((round(x, 1), round(y, 1)) for x, y in track.trajectory.points()))
-        line = {"color": css(color(track.track_id)), "width": 2.2, "shape": "spline", "smoothing": 0.6}
+        line = {"color": css_color(track), "width": 2.2, "shape": "spline", "smoothing": 0.6}
         title = _title(track)
         data.append(
             {**_scatter("lines", x, y), "name": title, "line": line, "hovertemplate": f"{title}<extra></extra>"}
@@ -203,9 +201,9 @@ def heatmap(trace: RunTrace, background: str) -> Figure:
     return {"data": [heat], "layout": _over_background(trace, background, faded=0.75)}
 
 
-def css(color: Color) -> str:
-    """Return a BGR colour in CSS notation."""
-    return "#{2:02x}{1:02x}{0:02x}".format(*color)
+def css_color(track: TrackTimeline) -> str:
+    """Return a track's colour in CSS notation."""
+    return "#{2:02x}{1:02x}{0:02x}".format(*track_color(track.track_id))
 
 
 def _title(track: TrackTimeline) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import html
 import importlib.resources
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mot_dinov3.report import figures
@@ -55,13 +55,12 @@ class RunFacts:
     embeds: bool = True
 
 
-def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figures.Color], plotly: str) -> str:
+def build_page(trace: RunTrace, facts: RunFacts, *, plotly: str) -> str:
     """Return the page.
 
     Args:
         trace: The collected data.
         facts: Further facts.
-        color: Track id → BGR colour.
         plotly: Source code of plotly.js.
     """
     history = trace.history
@@ -71,8 +70,8 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
     charts = {
         "latency": figures.latency(trace),
         "embeddings": figures.embeddings(trace, budget_ms=facts.budget_ms, cost_ms=facts.cost_ms),
-        "timelines": figures.timelines(first, color),
-        "trajectories": figures.trajectories(history.longest(figures.MAX_TRAJECTORIES), trace, background, color),
+        "timelines": figures.timelines(first),
+        "trajectories": figures.trajectories(history.longest(figures.MAX_TRAJECTORIES), trace, background),
         "heatmap": figures.heatmap(trace, background),
     }
     table = history.longest(MAX_TABLE_ROWS)
@@ -91,7 +90,7 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "timelines_note": _left_out(len(first), existing),
         "timelines_more": f"show {len(shown)}",
         "trajectories_note": _left_out(min(figures.MAX_TRAJECTORIES, existing), existing),
-        "cards": "".join(_card(track, color) for track in cards),
+        "cards": "".join(map(_card, cards)),
         "cards_class": "" if cards else "absent",
         "cards_note": _left_out(len(cards), existing),
         "table_note": _left_out(len(table), existing),
@@ -101,9 +100,9 @@ def build_page(trace: RunTrace, facts: RunFacts, *, color: Callable[[int], figur
         "data": _json(
             {
                 "charts": charts,
-                "more": {"timelines": figures.timelines(shown, color)} if len(shown) > len(first) else {},
+                "more": {"timelines": figures.timelines(shown)} if len(shown) > len(first) else {},
                 "crops": {str(track.track_id): _data_url(jpegs[track.track_id]) for track in cards},
-                "tracks": [_row(track, facts.names, color) for track in table],
+                "tracks": [_row(track, facts.names) for track in table],
             }
         ),
         "library": library,
@@ -154,25 +153,22 @@ def _tile(label: str, value: str, note: str) -> str:
     return f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>'
 
 
-def _card(track: TrackTimeline, color: Callable[[int], figures.Color]) -> str:
+def _card(track: TrackTimeline) -> str:
     name = f"<em>{escape(track.name)}</em>" if track.name else ""
+    dot = f'<i class="dot" style="background:{figures.css_color(track)}"></i>'
     return (
         f'<figure><div class="frame"><img data-track="{track.track_id}" alt="track {track.track_id}"></div>'
-        f"<figcaption>{_dot(track, color)}<b>{track.track_id}</b> {name}<small>{track.first:.1f} – {track.last:.1f} s"
+        f"<figcaption>{dot}<b>{track.track_id}</b> {name}<small>{track.first:.1f} – {track.last:.1f} s"
         "</small></figcaption></figure>"
     )
 
 
-def _dot(track: TrackTimeline, color: Callable[[int], figures.Color]) -> str:
-    return f'<i class="dot" style="background:{figures.css(color(track.track_id))}"></i>'
-
-
-def _row(track: TrackTimeline, names: Mapping[int, str], color: Callable[[int], figures.Color]) -> list[str | float]:
+def _row(track: TrackTimeline, names: Mapping[int, str]) -> list[str | float]:
     """Return a track's colour and its values of the table's columns."""
     class_name = names.get(track.class_id, "" if track.class_id < 0 else str(track.class_id))
     seconds = [round(value, 3) for value in (track.first, track.last, track.last - track.first)]
     counts: list[str | float] = [track.frames, round(track.score, 3), len(track.reidentified)]
-    return [figures.css(color(track.track_id)), track.track_id, class_name, track.name, *seconds, *counts]
+    return [figures.css_color(track), track.track_id, class_name, track.name, *seconds, *counts]
 
 
 def _left_out(shown: int, existing: int) -> str:

@@ -75,12 +75,15 @@ def draw_rows(
     canvas: Image, detections: Detections, *, lost: TrackView, names: Mapping[int, str], config: DrawConfig
 ) -> None:
     """Draw boxes and labels into `canvas`; see `draw_frame`."""
+    import cv2
+
     pen = Pen.for_image(canvas, line=config.line_thickness, scale=config.font_scale)
     xyxy = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
     visible = boxes.usable(xyxy)
     labels: list[Label] = []
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
-        _draw_rectangle(canvas, corners(xyxy[row]), GREY, 1)
+        box = corners(xyxy[row])
+        cv2.rectangle(canvas, box[:2], box[2:], GREY, 1)
     if config.draw_lost:
         coasted = np.isin(lost.track_id, detections.track_id)  # has a row of its own
         for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1) & ~coasted):
@@ -94,7 +97,7 @@ def draw_rows(
         if detections.coasted[row]:
             _draw_dashed(canvas, box, color, pen=pen, dash=1)
         else:
-            _draw_rectangle(canvas, box, color, pen.line)
+            cv2.rectangle(canvas, box[:2], box[2:], color, pen.line)
         labels.append(Label(label_of(detections, int(row), names, reasons=config.reasons), box, color))
     draw_labels(canvas, labels, pen)  # after all boxes: no line crosses a label
 
@@ -145,12 +148,6 @@ def corners(box: FloatArray) -> Box:
     """Return whole pixels of the first and the last column and row that a half-open box covers."""
     x1, y1, x2, y2 = np.clip(np.rint(box), -_MAX_SIDE, _MAX_SIDE).astype(int).tolist()
     return x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)
-
-
-def _draw_rectangle(canvas: Image, box: Box, color: Color, line: int) -> None:
-    import cv2
-
-    cv2.rectangle(canvas, box[:2], box[2:], color, line)
 
 
 def _draw_dashed(canvas: Image, box: Box, color: Color, *, pen: Pen, dash: int) -> None:
