@@ -65,6 +65,7 @@ def _rate(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, print what was lost, and return the exit code."""
+    from mot_dinov3.core.files import replacing, replacing_folder
     from mot_dinov3.core.timing import now_utc
     from mot_dinov3.formats import format_registry
 
@@ -81,12 +82,10 @@ def run(args: argparse.Namespace) -> int:
         recorded = dataclasses.replace(recorded, video=info)
     if lost := format_registry.lost_fields(recorded, name):
         notices.append(f"{name} cannot store: {'; '.join(lost)}")
-    _write(
-        args.target,
-        target,
-        recorded if {"both", "detected"} & target.fields else format_registry.with_track_boxes(recorded),
-        now_utc(),
-    )
+    if not {"both", "detected"} & target.fields:
+        recorded = format_registry.with_track_boxes(recorded)
+    with (replacing if target.is_member is None else replacing_folder)(args.target) as part:
+        target.write(part, recorded, now_utc())
     print_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
     print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")
@@ -152,10 +151,3 @@ def _notices(recorded: RecordedDetections, args: argparse.Namespace, video: Vide
         last = video.frame_count - 1
         return [f"'{args.source}' has frame {recorded.last_frame}, but '{video.path}' ends with frame {last}"]
     return []
-
-
-def _write(path: Path, target: FileFormat, recorded: RecordedDetections, created: str) -> None:
-    from mot_dinov3.core.files import replacing, replacing_folder
-
-    with (replacing if target.is_member is None else replacing_folder)(path) as part:
-        target.write(part, recorded, created)

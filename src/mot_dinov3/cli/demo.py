@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.track import run_with_progress
@@ -18,9 +16,6 @@ from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.scheduler import SchedulerConfig
-
-if TYPE_CHECKING:
-    from mot_dinov3.core.structures import Image
 
 SECONDS = 20.0
 
@@ -80,17 +75,10 @@ def write_contact_sheet(video: Path, sheet: Path, frame_count: int) -> None:
     import cv2
 
     from mot_dinov3.core.files import replacing
+    from mot_dinov3.video import SourceConfig, open_source
     from mot_dinov3.viz import contact_sheet
 
     chosen = {round(frame_count * share) for share in (0.3, 0.45, 0.6, 0.75)}
-    with replacing(sheet) as part:
-        cv2.imwrite(str(part), contact_sheet(list(_frames(video, chosen))))
-
-
-def _frames(video: Path, chosen: set[int]) -> Iterator[Image]:
-    from mot_dinov3.video import SourceConfig, open_source
-
-    with open_source(SourceConfig(source=str(video))) as source:
-        for frame in source:
-            if frame.index in chosen:
-                yield frame.pixels()
+    with replacing(sheet) as part, open_source(SourceConfig(source=str(video))) as source:
+        images = [frame.pixels() for frame in source if frame.index in chosen]
+        cv2.imwrite(str(part), contact_sheet(images))

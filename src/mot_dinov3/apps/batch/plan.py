@@ -60,7 +60,8 @@ def _videos_in(text: str) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"input '{text}' does not exist", remedy="name video files or folders")
     try:
-        entries = sorted((p for p in path.resolve().iterdir() if not p.name.startswith(".")), key=_natural)
+        seen = (p for p in path.resolve().iterdir() if not p.name.startswith("."))
+        entries = sorted(seen, key=lambda p: natural_key(p.name))
     except OSError as error:
         raise InputError(f"folder '{text}' cannot be read: {error.strerror}") from error
     if any(p.suffix.lower() in SUFFIXES for p in entries):
@@ -69,10 +70,6 @@ def _videos_in(text: str) -> list[Path]:
     if not videos:
         raise InputError(f"folder '{text}' contains neither videos nor images", remedy="subfolders are not searched")
     return videos
-
-
-def _natural(path: Path) -> Any:
-    return natural_key(path.name)
 
 
 def batch_options(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,12 +175,8 @@ def check_result_folders(jobs: Sequence[VideoJob], listed: Iterable[str]) -> Non
 
 def option_differences(before: Sequence[str], now: Sequence[str]) -> str:
     """Return the differences between two lists of options as text; empty where there are none."""
-    return ", ".join(
-        [
-            *(f"{word} is new" for word in now if word not in before),
-            *(f"{word} is gone" for word in before if word not in now),
-        ]
-    )
+    changes = [f"{word} is new" for word in now if word not in before]
+    return ", ".join(changes + [f"{word} is gone" for word in before if word not in now])
 
 
 @dataclasses.dataclass(frozen=True)

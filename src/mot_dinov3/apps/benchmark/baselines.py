@@ -20,14 +20,7 @@ from mot_dinov3.trackers.base import TrackerRequest
 from mot_dinov3.trackers.config import TrackerConfig
 
 ULTRALYTICS = ("bytetrack", "botsort", "ocsort", "deepocsort", "fasttrack", "tracktrack")
-ROBOFLOW = (
-    "SORTTracker",
-    "ByteTrackTracker",
-    "OCSORTTracker",
-    "BoTSORTTracker",
-    "CBIoUTracker",
-    "McByteTracker",
-)
+ROBOFLOW = ("SORTTracker", "ByteTrackTracker", "OCSORTTracker", "BoTSORTTracker", "CBIoUTracker", "McByteTracker")
 OURS = "ours"
 
 TrackerStep = Callable[[int, Detections], Detections]

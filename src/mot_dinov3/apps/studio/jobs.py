@@ -26,11 +26,8 @@ class CancelledError(MotError):
 class Job:
     """One piece of work. Its thread calls `tick` or `check`; any thread may read, or set `cancelled`.
 
-    Attributes:
-        number: Identifies it to the page.
-        kind: Name of the work, for the page.
-        title: Description for the user.
-        subject: Object of the work; a second job of the same kind on the same subject is not started.
+    The page knows it by `number` and `kind`, the user by `title`. While it runs, no second job of the same kind is
+    started on the same `subject`.
     """
 
     number: str
@@ -84,12 +81,8 @@ class Jobs:
     def start(self, kind: str, title: str, work: Callable[[Job], Any], *, subject: str, wait_s: float = 0.0) -> Job:
         """Start `work`, or return the running job of this kind on this subject.
 
-        Args:
-            kind: See `Job`, as for `title` and `subject`.
-            title: Description for the user.
-            work: Called in a thread; returns the result, plain JSON.
-            subject: Object of the work.
-            wait_s: Seconds to wait for the end, so that quick work is answered at once.
+        `work` is called in a thread and returns the result, plain JSON. After waiting `wait_s` for its end, so that
+        quick work is answered at once, the job is returned as it is then.
         """
         with self._lock:
             for job in self._jobs.values():

@@ -97,7 +97,7 @@ class Studio:
         self.tracks = SharedCache[TrackIndex](OPEN_TRACKS)
         self.labels = SharedCache[LabelStore](OPEN_LABELS)
         self.models = SharedCache[Any](OPEN_MODELS)
-        self.descriptors = SharedCache[Any](DESCRIPTOR_BYTES, size=lambda described: described.dense.cells.nbytes)
+        self.descriptors = SharedCache[Any](DESCRIPTOR_BYTES, size=lambda described: described[0].cells.nbytes)
         self._videos = SharedCache[RandomAccessFrames](OPEN_VIDEOS, on_drop=lambda video: video.close())
         self.writing = threading.RLock()
 

@@ -25,7 +25,7 @@ class TrackBoxes:
 
     Attributes:
         frames: ``n`` frame numbers, ascending.
-        boxes: ``(n, 4)`` boxes as detected.
+        boxes: ``(n, 4)``.
         covered: ``(n,)`` largest share of the box that another tracked box covers.
     """
 
@@ -47,7 +47,8 @@ class TrackIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.named = path if path.name.endswith(NAMED_SUFFIX) else path.with_name(f"{path.stem}{NAMED_SUFFIX}")
-        self.read_from = newest_copy(path)
+        named_is_newer = self.named.is_file() and self.named.stat().st_mtime >= path.stat().st_mtime
+        self.read_from = self.named if named_is_newer else path
         recorded = read_track_v1(self.read_from)
         self.video: VideoInfo = recorded.video
         self.frames = recorded.frames
@@ -118,11 +119,3 @@ class TrackIndex:
         self.names[track] = identity
         self.read_from = self.named
         return self.named
-
-
-def newest_copy(path: Path) -> Path:
-    """Return the named copy of a track file where there is one that is not older, else the file."""
-    named = path.with_name(f"{path.stem}{NAMED_SUFFIX}")
-    if path.name.endswith(NAMED_SUFFIX) or not named.is_file() or named.stat().st_mtime < path.stat().st_mtime:
-        return path
-    return named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,8 @@ from mot_dinov3.keypoints.job.config import BackendConfig
 from mot_dinov3.keypoints.job.model_loading import LoadedBackend, build_backend
 from mot_dinov3.keypoints.job.similarity import describe
 
-
-@dataclasses.dataclass(frozen=True)
-class FrameDescriptors:
-    """Dense descriptors of a frame.
-
-    Attributes:
-        dense: The map.
-        factor: ``(2,)`` working pixels per source pixel, in x and y.
-    """
-
-    dense: DenseMap
-    factor: npt.NDArray[np.float64]
+Described = tuple[DenseMap, npt.NDArray[np.float64]]
+"""Dense descriptors of a frame, and working pixels per source pixel in x and y."""
 
 
 def similarity(studio: Studio, request: Request) -> Job:
@@ -43,11 +32,9 @@ def similarity(studio: Studio, request: Request) -> Job:
     wanted = backend_config(studio, request)
     stamp = file_stamp(path)
 
-    def described(number: int, loaded: LoadedBackend) -> FrameDescriptors:
+    def described(number: int, loaded: LoadedBackend) -> Described:
         key = path, stamp, number, side, wanted
-        return studio.descriptors.get(
-            key, lambda: FrameDescriptors(*describe(loaded.backend, frames.image(number), side))
-        )
+        return studio.descriptors.get(key, lambda: describe(loaded.backend, frames.image(number), side))
 
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the model"
@@ -66,19 +53,19 @@ def similarity(studio: Studio, request: Request) -> Job:
     return studio.jobs.start("similarity", "Comparing", work, subject=subject, wait_s=0.3)
 
 
-def compare(clicked: FrameDescriptors, target: FrameDescriptors, place: tuple[float, float]) -> dict[str, Any]:
+def compare(clicked: Described, target: Described, place: tuple[float, float]) -> dict[str, Any]:
     """Return the similarity of every cell of `target` to a place of `clicked`, for the page.
 
     The map goes as little-endian float32 in base64, row by row; `cell` is the size of a cell in source pixels.
     """
-    template = clicked.dense.at(np.array([place]) * clicked.factor)
-    heights = similarity_maps(target.dense, template)[0]
-    peaks = find_peaks(heights[None], target.dense.patch)
-    best, rival = peaks.xy[0] / target.factor, peaks.rival[0] / target.factor
+    (template_map, template_factor), (dense, factor) = clicked, target
+    heights = similarity_maps(dense, template_map.at(np.array([place]) * template_factor))[0]
+    peaks = find_peaks(heights[None], dense.patch)
+    best, rival = peaks.xy[0] / factor, peaks.rival[0] / factor
     return {
         "shape": list(heights.shape),
         "map": base64.b64encode(heights.astype("<f4").tobytes()).decode(),
-        "cell": (target.dense.patch / target.factor).tolist(),
+        "cell": (dense.patch / factor).tolist(),
         "low": float(heights.min()),
         "high": float(heights.max()),
         "best": {"place": best.tolist(), "value": float(peaks.value[0])},
