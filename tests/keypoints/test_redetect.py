@@ -13,12 +13,11 @@ import pytest
 from keypoints import scene
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, unit
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, Templates, unit
 from mot_dinov3.keypoints.geometry import IDENTITY, Canvas, apply
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.keypoints.redetect import ReferenceMap, redetect, tile_matrices
-from mot_dinov3.keypoints.templates import Templates
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import VideoWriter
 

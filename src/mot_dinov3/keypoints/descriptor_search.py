@@ -11,7 +11,7 @@ from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.keypoints import search_windows
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, centres, find_peaks
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, Templates, centres, find_peaks
 from mot_dinov3.keypoints.geometry import Array, Canvas, Points, apply
 from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.mask_tracking import CanvasMaskTracker
@@ -19,7 +19,6 @@ from mot_dinov3.keypoints.redetect import ReferenceMap, redetect
 from mot_dinov3.keypoints.search_windows import SearchWindows
 from mot_dinov3.keypoints.skeleton import expected_positions, is_swapped, symmetry_pairs, tolerance
 from mot_dinov3.keypoints.template_alignment import Measurement, fuse
-from mot_dinov3.keypoints.templates import Templates
 
 TRUSTED_BONUS = 0.08  # similarity that the position of a trusted point has ahead of others
 LEARN_ABOVE = 0.95  # score from which a tracked frame updates its template

@@ -106,8 +106,7 @@ class Canvas:
         """Return the canvas around `points`, `margin` times their extent, enlarged at most twofold."""
         low, high = points.min(0), points.max(0)
         extent = max(float((high - low).max()) * margin, 64.0)
-        side = int(min(limit, 2 * extent)) // multiple * multiple
-        side = max(side, 2 * multiple)
+        side = max(int(min(limit, 2 * extent)) // multiple, 2) * multiple
         factor = side / extent
         middle = (low + high) / 2
         matrix = np.array([[factor, 0, side / 2 - factor * middle[0]], [0, factor, side / 2 - factor * middle[1]]])

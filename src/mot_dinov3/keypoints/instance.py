@@ -124,12 +124,9 @@ class InstanceTracker:
         self._matcher.learn(self._canvas.view(frame.image, pose), points, both)
 
     def restart(self, frame: FlowFrame, xy: Points, polygons: tuple[Points, ...]) -> None:
-        """Continue from another frame; what is not known of it follows from the labelled frame.
+        """Continue from another frame with ``(n, 2)`` positions, NaN where a point was lost, and outlines.
 
-        Args:
-            frame: The frame.
-            xy: ``(n, 2)`` positions in it; NaN where a point was lost.
-            polygons: The instance's outlines in it; empty for those of the labelled frame under the new pose.
+        Lost points, and outlines where there are none, follow from the labelled frame under the new pose.
         """
         known: BoolArray = np.asarray(np.isfinite(xy).all(1), np.bool_)
         pose = None
@@ -149,13 +146,7 @@ class InstanceTracker:
         return np.vstack([self.xy, self._supports])
 
     def step(
-        self,
-        frame: FlowFrame,
-        flow: Flow,
-        rivals: Points,
-        *,
-        key: bool,
-        outline: tuple[Points, ...] | None = None,
+        self, frame: FlowFrame, flow: Flow, rivals: Points, *, key: bool, outline: tuple[Points, ...] | None = None
     ) -> Estimate:
         """Move on to the next frame.
 
@@ -205,7 +196,7 @@ class InstanceTracker:
     def _predict(self, flow: Flow) -> tuple[Points, BoolArray]:
         """Move pose, outline and supports by optical flow; return predicted keypoints, and whose flow is trusted."""
         n = len(self.xy)
-        ok = flow.good(BACK_ERROR)
+        ok = flow.error <= BACK_ERROR
         weight = np.where(ok, 1 / (1 + np.where(ok, flow.error, 0.0) ** 2), 0.0)
         start, moves = self.points(), flow.xy - self.points()
 

@@ -41,7 +41,7 @@ class LabelledInstance:
         return np.asarray(np.isfinite(self.xy).all(1), np.bool_)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Group:
     """The shapes of one instance while a frame is being resolved."""
 
@@ -103,21 +103,19 @@ def resolve_instances(labelled: Sequence[LabelledFrame]) -> Labels:
 
 def _associate(frame: LabelledFrame, notices: list[str]) -> list[_Group]:
     """Group a frame's shapes into instances; the first rule that applies to a point decides."""
-    instances: list[_Group] = []
+    outlined: list[_Group] = []
     for shape in frame.shapes:
         if not shape.is_point:
-            _of_outline(instances, shape).polygons.append(shape.points)
-    outlined = list(instances)
+            _of_outline(outlined, shape).polygons.append(shape.points)
+    instances = list(outlined)
     unassigned: list[Shape] = []
-    for shape in frame.shapes:
-        if not shape.is_point:
-            continue
+    for shape in (s for s in frame.shapes if s.is_point):
         owner = _owner(shape, instances, outlined)
         if owner is None:
             unassigned.append(shape)
             continue
         _put(owner, shape, frame, notices)
-        if outlined and owner in outlined and not owner.contains(shape):
+        if owner in outlined and not owner.contains(shape):
             notices.append(f"'{frame.path.name}': point '{shape.label}' is outside the mask of '{owner.base}'")
     if unassigned:
         rest = _Group(UNASSIGNED, None)

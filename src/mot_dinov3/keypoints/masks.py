@@ -48,15 +48,10 @@ def area(polygons: Sequence[Points]) -> float:
 
 
 def limit_drift(polygons: Sequence[Points], expected: Sequence[Points], *, reach: float) -> tuple[Points, ...]:
-    """Return polygons with no corner farther than `reach` from the labelled ones, moved as a whole.
+    """Return polygons with no corner farther than `reach` pixels from `expected`: the labelled ones under the pose.
 
     Otherwise each step's small error would add up until the outline scatters over the whole frame. Polygons that do not
     correspond corner by corner, as those propagated by descriptors, stay.
-
-    Args:
-        polygons: Propagated outlines.
-        expected: The labelled outlines under the instance's pose.
-        reach: Pixels.
     """
     if [len(p) for p in polygons] != [len(p) for p in expected]:
         return tuple(polygons)

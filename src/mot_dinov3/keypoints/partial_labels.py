@@ -56,12 +56,7 @@ def complete_outlines(frames: Mapping[int, Sequence[LabelledInstance]]) -> dict[
 
 
 def expand_estimates(instances: Sequence[LabelledInstance], estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Return an estimate per instance with a row per keypoint: lost where it was not tracked.
-
-    Args:
-        instances: As labelled where the pass began.
-        estimates: One per instance with a labelled keypoint, with rows for those that are labelled.
-    """
+    """Return `estimates`, of labelled keypoints only, with rows for all keypoints of all instances, the others lost."""
     found = iter(estimates)
     return [_expanded(next(found) if instance.known.any() else None, instance) for instance in instances]
 

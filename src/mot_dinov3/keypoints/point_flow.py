@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, Image
+from mot_dinov3.core.structures import Image
 from mot_dinov3.keypoints.geometry import Array, Points
 
 Mask = npt.NDArray[np.bool_]
@@ -54,10 +54,6 @@ class Flow:
 
     xy: Points
     error: Array
-
-    def good(self, limit: float) -> BoolArray:
-        """Return ``(n,)`` bool: the forward-backward error is at most `limit` pixels."""
-        return self.error <= limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,15 +109,7 @@ def lucas_kanade(before: Image, after: Image, points: Points, *, window: int, gu
 
 
 def pick_supports(grey: Image, mask: Mask | None, keypoints: Points, *, count: int, reach: float) -> Points:
-    """Return up to `count` ``(m, 2)`` corners to track: inside `mask`, or near the keypoints without one.
-
-    Args:
-        grey: ``(h, w)`` uint8.
-        mask: ``(h, w)`` bool of the instance, or None.
-        keypoints: ``(n, 2)`` of the instance.
-        count: Most points.
-        reach: Pixels from a keypoint within which a support may lie where there is no mask.
-    """
+    """Return up to `count` ``(m, 2)`` corners to track: in `mask`, or without one among or near the keypoints."""
     import cv2
 
     height, width = grey.shape[:2]

@@ -11,7 +11,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Image, IntArray
 from mot_dinov3.keypoints.backends.base import DenseBackend
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, Templates, find_peaks, similarity_maps
 from mot_dinov3.keypoints.geometry import (
     Array,
     Canvas,
@@ -23,7 +23,6 @@ from mot_dinov3.keypoints.geometry import (
     scale_of,
     warp,
 )
-from mot_dinov3.keypoints.templates import Templates
 
 CYCLE_PATCHES = 2.0  # most distance between the end of the way back and the labelled point
 SIMILAR_SHARE = 0.8  # of its typical similarity that a re-detected point must have
@@ -93,13 +92,7 @@ class FrameSearch:
         self._next = 0
 
     def search(self, image: Image, pose: Matrix, typical: Array) -> Points | None:
-        """Search the next tiles; return ``(n, 2)`` positions in the frame, NaN where a point was not found, or None.
-
-        Args:
-            image: The frame.
-            pose: The instance's last pose: its scale and angle are searched.
-            typical: ``(n,)`` similarity that the keypoints have when they are visible.
-        """
+        """Search the next tiles at scale and angle of `pose`; return ``(n, 2)`` positions, NaN where lost, or None."""
         tiles = tile_matrices(self._canvas, pose, (image.shape[1], image.shape[0]))
         for _ in range(min(TILES, len(tiles))):
             matrix = tiles[self._next % len(tiles)]

@@ -25,12 +25,7 @@ def search_radius(config: KeypointConfig, speed: Array, flow: Array, misses: Arr
 
 
 def prior_penalty(
-    config: KeypointConfig,
-    distance: Array,
-    *,
-    radius_px: Array | float,
-    misses: Array | float,
-    speed_px: Array | float,
+    config: KeypointConfig, distance: Array, *, radius_px: Array | float, misses: Array | float, speed_px: Array | float
 ) -> Array:
     """Return the penalty on similarities for their `distance`, in source pixels, from the prediction."""
     soft = np.maximum(config.motion_prior_soft_radius_px, radius_px * config.motion_prior_radius_factor)

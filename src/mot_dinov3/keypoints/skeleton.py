@@ -58,11 +58,7 @@ def symmetry_pairs(names: Sequence[str], extra: str = "") -> list[tuple[int, int
 
 
 def _extra_pairs(text: str) -> list[tuple[str, str]]:
-    """Return the pairs that ``a:b,c:d`` names.
-
-    Raises:
-        ConfigError: It has another form.
-    """
+    """Return the pairs that ``a:b,c:d`` names."""
     pairs = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         left, colon, right = part.partition(":")

@@ -75,7 +75,7 @@ class _Template:
     def align(self, view: Image, start: Points) -> tuple[Points, BoolArray]:
         """Return the points' positions on another canvas, where not found those of `start`, and which were found."""
         flow = lucas_kanade(self.view, view, self.points, window=self.window, guess=start)
-        ok = flow.good(self.back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
+        ok = (flow.error <= self.back_error) & (np.linalg.norm(flow.xy - start, axis=1) < MAX_MOVE)
         ok[ok] = correlations(self.view, view, self.points[ok], flow.xy[ok], self.window // 3) > SAME
         return np.where(ok[:, None], flow.xy, start), ok
 

@@ -48,10 +48,11 @@ class GradientBackend(DenseBackend):
         cells[..., :ANGLES] = _blur(histograms, 1.0)
         at = ANGLES
         for radius, blur in RINGS:
-            smooth = _blur(histograms, blur)
-            for step in range(8):
-                angle = step * np.pi / 4
-                cells[..., at : at + ANGLES] = _shifted(smooth, radius * np.cos(angle), radius * np.sin(angle))
+            border = round(radius)
+            wide = np.pad(_blur(histograms, blur), ((border, border), (border, border), (0, 0)), mode="edge")
+            for angle in np.arange(8) * np.pi / 4:
+                x, y = border + round(radius * np.cos(angle)), border + round(radius * np.sin(angle))
+                cells[..., at : at + ANGLES] = wide[y : y + size[1], x : x + size[0]]
                 at += ANGLES
         clipped = unit(cells[..., :shape])
         np.minimum(clipped, CLIP, out=clipped)
@@ -97,9 +98,3 @@ def _blur(planes: FloatArray, sigma: float) -> FloatArray:
     import cv2
 
     return np.asarray(cv2.GaussianBlur(planes, (0, 0), sigma), np.float32)
-
-
-def _shifted(planes: FloatArray, x: float, y: float) -> FloatArray:
-    """Return the planes shifted by ``(x, y)``, to the nearest cell."""
-    rows, columns = np.arange(planes.shape[0]) + round(y), np.arange(planes.shape[1]) + round(x)
-    return planes.take(rows, 0, mode="clip").take(columns, 1, mode="clip")

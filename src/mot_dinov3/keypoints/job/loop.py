@@ -170,13 +170,9 @@ class KeypointPipeline:
             state = PassState.of_rows(frame, keypoints, instances, self._files.outlines(frame))
             writer.flush(frame, keypoints)
         for one in self.passes.forward(PassStart(gap.before, instances, (), origin=gap.before), gap.stop, state):
-            if one.frame == gap.before:
-                self._put_labelled(writer, one)
-            elif not one.estimates:
-                writer.wait(one.frame, one.time)
-            else:
-                fused = [one_sided(e) for e in one.estimates]
-                writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
+            fused = [one_sided(e) for e in one.estimates]
+            self._put(writer, one, instances, fused)
+            if fused:
                 self._files.progressed(gap.first, one.frame, signature)
 
     def _solve_backward_only(self, gap: Gap, signature: str) -> None:
@@ -239,15 +235,22 @@ class KeypointPipeline:
         """Write a gap's frames in order, the skipped ones interpolated."""
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
         for one in frames:
-            if one.frame == gap.before:
-                self._put_labelled(writer, one)
-            elif one.frame in solved:
-                fused = solved[one.frame]
-                writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
-            elif one.frame != gap.after:
-                writer.wait(one.frame, one.time)
+            if one.frame != gap.after:
+                self._put(writer, one, instances, solved.get(one.frame))
         if gap.after is not None and not self.interrupted:
             writer.flush(gap.after, labelled_keypoints(self.labels.frames[gap.after], None))
 
-    def _put_labelled(self, writer: OrderedWriter, one: PassFrame) -> None:
-        writer.put(one.frame, one.time, labelled_keypoints(self.labels.frames[one.frame], self._carry_over), None)
+    def _put(
+        self,
+        writer: OrderedWriter,
+        one: PassFrame,
+        instances: Sequence[LabelledInstance],
+        fused: Sequence[FusedEstimate] | None,
+    ) -> None:
+        """Write a frame of a pass: as labelled, else as tracked; a skipped one waits."""
+        if one.frame in self.labels.frames:
+            writer.put(one.frame, one.time, labelled_keypoints(self.labels.frames[one.frame], self._carry_over), None)
+        elif fused:
+            writer.put(one.frame, one.time, tracked_keypoints(instances, fused), fused)
+        else:
+            writer.wait(one.frame, one.time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ class OrderedWriter:
     """
 
     def __init__(self, write: Write, first: int, stop: int | None) -> None:
-        self._write, self._first, self._stop = write, first, stop
+        self._write, self._wanted = write, range(first, sys.maxsize if stop is None else stop)
         self._last: tuple[int, Keypoints] | None = None
         self._waiting: list[tuple[int, float]] = []
 
@@ -38,23 +39,18 @@ class OrderedWriter:
     def put(self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None) -> None:
         """Write the waiting frames, then this one."""
         self.flush(frame, keypoints)
-        self._write_wanted(frame, time, keypoints, tracked)
+        if frame in self._wanted:
+            self._write(frame, time, keypoints, tracked)
 
     def flush(self, frame: int, keypoints: Keypoints) -> None:
         """Write the waiting frames, interpolated up to this one, which is not written."""
         last, before = self._last or (frame, keypoints)
         for number, moment in self._waiting:
-            if number < frame:
+            if number < frame and number in self._wanted:
                 share = (number - last) / (frame - last) if frame > last else 1.0
-                self._write_wanted(number, moment, interpolate(before, keypoints, share), None)
+                self._write(number, moment, interpolate(before, keypoints, share), None)
         self._waiting = []
         self._last = frame, keypoints
-
-    def _write_wanted(
-        self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None
-    ) -> None:
-        if self._first <= frame and (self._stop is None or frame < self._stop):
-            self._write(frame, time, keypoints, tracked)
 
 
 class KeypointResults:

@@ -205,8 +205,7 @@ class KeypointVideoProcessor:
         if short_side is not None:
             config = dataclasses.replace(config, short_side=short_side)
         job = KeypointJobConfig(
-            video=str(video_path),
-            result_folder=None if result_folder is None else str(result_folder),
+            video=str(video_path), result_folder=None if result_folder is None else str(result_folder)
         )
         backend = BackendConfig(model=None if model_name == MODEL else model_name)
         self._run = build_keypoints(KeypointsOptions(job, backend, DeviceChoice(device=device or "auto"), config))
