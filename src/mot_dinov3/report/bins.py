@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import FloatArray
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.core.structures import Float64Array, FloatArray
 
 
 class TimeBins:
@@ -23,61 +20,56 @@ class TimeBins:
 
     def __init__(self, width: int, *, most: int = 600) -> None:
         self.span = 1
-        self._most = most
-        self._used = 0
-        self._start = np.zeros(most)
-        self._frames = np.zeros(most)
-        self._sums = np.zeros((most, width))
-        self._peak = np.zeros((most, width))
+        self._width, self._most = width, most
+        self._start: list[float] = []
+        self._frames: list[int] = []
+        self._sums: list[Float64Array] = []
+        self._peaks: list[Float64Array] = []
 
-    def add(self, time: float, values: Array) -> None:
+    def add(self, time: float, values: Float64Array) -> None:
         """Add the `values`, ``(width,)``, of a frame that was displayed at `time` seconds."""
-        last = self._used - 1
-        if last < 0 or self._frames[last] >= self.span:
-            if self._used == self._most:
+        if not self._frames or self._frames[-1] >= self.span:
+            if len(self._frames) == self._most:
                 self._halve()
-            last = self._used
-            self._used += 1
-            self._start[last] = time
-        self._frames[last] += 1
-        self._sums[last] += values
-        np.maximum(self._peak[last], values, out=self._peak[last])
+            self._start.append(time)
+            self._frames.append(0)
+            self._sums.append(np.zeros(self._width))
+            self._peaks.append(np.zeros(self._width))
+        self._frames[-1] += 1
+        self._sums[-1] += values
+        np.maximum(self._peaks[-1], values, out=self._peaks[-1])
 
     def _halve(self) -> None:
-        half, first, second = self._most // 2, slice(0, None, 2), slice(1, None, 2)
-        self._start[:half] = self._start[first]
-        for sums in (self._frames, self._sums):
-            sums[:half] = sums[first] + sums[second]
-            sums[half:] = 0
-        self._peak[:half] = np.maximum(self._peak[first], self._peak[second])
-        self._peak[half:] = 0
-        self._used = half
+        self._start = self._start[::2]
+        self._frames = [a + b for a, b in zip(self._frames[::2], self._frames[1::2])]
+        self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2])]
+        self._peaks = [np.maximum(a, b) for a, b in zip(self._peaks[::2], self._peaks[1::2])]
         self.span *= 2
 
     @property
-    def start(self) -> Array:
+    def start(self) -> Float64Array:
         """``(k,)`` seconds at which each bin begins."""
-        return self._start[: self._used].copy()
+        return np.array(self._start, np.float64)
 
     @property
-    def frames(self) -> Array:
+    def frames(self) -> Float64Array:
         """``(k,)`` frames in each bin."""
-        return self._frames[: self._used].copy()
+        return np.array(self._frames, np.float64)
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> Float64Array:
         """``(k, width)`` mean per frame in each bin."""
-        return self._sums[: self._used] / np.maximum(self._frames[: self._used, None], 1)
+        return np.reshape(self._sums, (-1, self._width)) / self.frames[:, None]
 
     @property
-    def peak(self) -> Array:
+    def peak(self) -> Float64Array:
         """``(k, width)`` largest value of a frame in each bin."""
-        return self._peak[: self._used].copy()
+        return np.reshape(self._peaks, (-1, self._width))
 
     @property
-    def total(self) -> Array:
+    def total(self) -> Float64Array:
         """``(width,)`` sums over all."""
-        return np.asarray(self._sums.sum(0))
+        return np.reshape(self._sums, (-1, self._width)).sum(axis=0)
 
 
 class Heatmap:

@@ -30,16 +30,7 @@ WAITING, RUNNING, DONE, FAILED, INTERRUPTED = STATES = ("waiting", "running", "d
 
 @dataclasses.dataclass
 class VideoState:
-    """State of one video.
-
-    Attributes:
-        name: Its name, and that of its folder.
-        source: The video.
-        state: One of `STATES`.
-        exit_code: Of its last run, or None.
-        message: Error message of its last run.
-        seconds: Duration of its last run.
-    """
+    """State of one video, one of `STATES`, and exit code, error message and duration of its last run."""
 
     name: str
     source: str

@@ -46,13 +46,7 @@ class VideoJob:
 
 @dataclasses.dataclass(frozen=True)
 class VideoResult:
-    """Result of one run.
-
-    Attributes:
-        exit_code: Of the process; 128 + signal where one killed it.
-        message: Error message of one line; empty where it succeeded.
-        seconds: Duration.
-    """
+    """Exit code of one run, 128 + signal where one killed it, its error message of one line, and its duration."""
 
     exit_code: int
     message: str = ""
