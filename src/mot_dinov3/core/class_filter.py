@@ -57,10 +57,7 @@ def keep_classes(class_id: IntArray, classes: tuple[int, ...] | None) -> BoolArr
 class ClassFilter:
     """Classes to keep of detections that carry the names of their classes; all where none was chosen.
 
-    Attributes:
-        ids: Class ids.
-        words: Class names, casefolded.
-        names: Class id → name, of a file of the user's.
+    The chosen classes are `ids` and casefolded `words`; `names` are those of the user's file, by id.
     """
 
     ids: frozenset[int]

@@ -33,21 +33,13 @@ PROTOCOL_MAY_LACK = r"Detected pickle protocol"
 
 
 def silence(beginning: str) -> None:
-    """Keep a warning from the user from now on: for what a library does whenever it likes, in any thread.
-
-    Args:
-        beginning: Regular expression that the start of its text matches.
-    """
+    """Suppress warnings whose text begins like this from now on: a library may warn at any time, in any thread."""
     warnings.filterwarnings("ignore", beginning)
 
 
 @contextlib.contextmanager
 def without_warning(beginning: str) -> Iterator[None]:
-    """Suppress a warning that users cannot act on; all others are shown.
-
-    Args:
-        beginning: Regular expression that the start of its text matches.
-    """
+    """Suppress warnings whose text begins like this regular expression, on which users cannot act; others are shown."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", beginning)
         yield

@@ -133,9 +133,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
     """Make sure that a folder can be written to `path`, in place of one that was written there before.
 
-    Args:
-        path: The folder.
-        holds: Whether a file, by its path in the folder, is one of those that are replaced with it.
+    `holds` tells whether a file, by its path in the folder, is one of those that are replaced with it.
 
     Raises:
         OutputError: There is a file of that name, or a folder with anything else in it.

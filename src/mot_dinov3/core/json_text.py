@@ -73,11 +73,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
-    """Return the content of a UTF-8 text file.
-
-    Args:
-        path: The file.
-        largest: Bytes beyond which it is not opened.
+    """Return the content of a UTF-8 text file of at most `largest` bytes.
 
     Raises:
         FormatError: It cannot be read, is too large or is not UTF-8.

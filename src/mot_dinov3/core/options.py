@@ -29,13 +29,7 @@ C = TypeVar("C")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers that an option accepts; None stands for no limit.
-
-    Attributes:
-        low: Smallest value.
-        high: Largest value.
-        above: Excluded lower limit, in place of `low`.
-    """
+    """The numbers that an option accepts: from `low` to `high`, or greater than `above`; None stands for no limit."""
 
     low: float | None = None
     high: float | None = None

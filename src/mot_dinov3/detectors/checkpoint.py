@@ -31,10 +31,7 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def opened_as_data(*, trust: bool) -> Iterator[None]:
-    """Let Ultralytics load checkpoints through `open_checkpoint` as long as this lasts.
-
-    Args:
-        trust: Open the file even if it is more than data.
+    """Let Ultralytics load checkpoints through `open_checkpoint` as long as this lasts; with `trust` even code.
 
     Raises:
         ModelError: This release of the package cannot be given a checkpoint.

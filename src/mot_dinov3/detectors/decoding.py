@@ -135,13 +135,7 @@ def least_logit(conf: float) -> float:
 
 
 def candidates(logits: FloatArray, conf: float, *, each_class: bool) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return cell, class and score of what is above `conf`.
-
-    Args:
-        logits: ``(classes, cells)``.
-        conf: Between 0 and 1, not included.
-        each_class: Take every class of a cell, not its best alone.
-    """
+    """Return cell, class and score of ``(classes, cells)`` logits above `conf`: each class of a cell, or its best."""
     least = least_logit(conf)
     if each_class:
         classes, cells = np.nonzero(logits > least)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mot_dinov3.core import boxes
 from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError, first_line
@@ -19,7 +18,7 @@ from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
-from mot_dinov3.detectors.yolo import IOU, MAX_DETECTIONS, YoloDetector, load_network
+from mot_dinov3.detectors.yolo import IOU, MAX_DETECTIONS, YoloDetector, load_network, usable_rows
 from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, Samples, convert_cached, photographs
 from mot_dinov3.models.devices import is_gpu, plan_run
 from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
@@ -44,13 +43,7 @@ _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, a
 
 
 class FastYolo(Detector):
-    """Finds objects with a network that ends at its head's convolutions.
-
-    Args:
-        network: The network.
-        facts: See `YoloConversion.load`.
-        config: Threshold, input size and classes.
-        info: Weights, device, precision and runtime.
+    """Finds objects with a network that ends at its head's convolutions; `facts` are those of `YoloConversion.load`.
 
     Raises:
         ConfigError: A class that the model does not know.
@@ -80,10 +73,7 @@ class FastYolo(Detector):
             return Detections.empty()
         xyxy = self._head.decode(raw.distances[rows], raw.cells[rows], fitted.height, fitted.width)
         kept = self._keep(xyxy, class_id, score)
-        xyxy = fitted.to_image(xyxy[kept])
-        detections = Detections(xyxy, score[kept], class_id[kept])
-        usable = boxes.usable(xyxy)  # clipped at the image's edge, nothing of a box may be left
-        return detections if usable.all() else detections[usable]
+        return usable_rows(Detections(fitted.to_image(xyxy[kept]), score[kept], class_id[kept]))
 
     def _keep(self, xyxy: FloatArray, class_id: IntArray, score: FloatArray) -> IntArray:
         """Return the rows to output, best first."""
@@ -97,13 +87,9 @@ class FastYolo(Detector):
 
 
 class YoloConversion(ConversionSpec):
-    """Conversion of an Ultralytics checkpoint.
+    """Conversion of an Ultralytics checkpoint, checked at an input with `imgsz` as longer side.
 
-    Args:
-        weights: The checkpoint.
-        imgsz: Longer side of the input, in pixels, at which the conversion is checked.
-        samples: Images to check it on: of the very source, where it can be read twice.
-        trust: Open it even if it is more than data.
+    The samples are images of the very source, where it can be read twice.
     """
 
     libraries: Sequence[str] = ("ultralytics",)
@@ -142,8 +128,7 @@ class YoloConversion(ConversionSpec):
     @override
     def convert(self) -> Converted:
         network, facts = self.load()
-        pixels = Normalization((0.0,) * 3, (255.0,) * 3)
-        return Converted(convert(network, pixels, example=_EXAMPLE, size=None), facts)
+        return Converted(convert(network, Normalization((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts)
 
     @override
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
@@ -173,14 +158,7 @@ class YoloConversion(ConversionSpec):
 
 
 def to_half(spec: YoloConversion, config: DetectorConfig, *, device: str, precision: str, checked: bool) -> FastYolo:
-    """Return a detector that computes in half precision in torch.
-
-    Args:
-        spec: Loads and checks its network.
-        config: Threshold, input size and classes.
-        device: ``cpu``, ``mps`` or ``cuda:N``.
-        precision: ``bf16`` or ``fp16``.
-        checked: Whether its boxes must be those of fp32.
+    """Return a detector that computes in half precision in torch; `checked`: its boxes must be those of fp32.
 
     Raises:
         ConversionError: Its head is of another kind, it does not run so, or it does not give the same boxes.

@@ -45,11 +45,7 @@ class HeadNetwork(Protocol):
 
 
 class OpenVinoHead(HeadNetwork):
-    """A converted network.
-
-    Args:
-        network: Gives raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``.
-    """
+    """A converted network: raw distances ``(n, 4 · bins, cells)`` and class logits ``(n, classes, cells)``."""
 
     def __init__(self, network: OpenVinoNetwork) -> None:
         self._network = network
@@ -64,10 +60,7 @@ class OpenVinoHead(HeadNetwork):
 class TorchHead(HeadNetwork):
     """A network in torch, its weights held in the number format that it computes in.
 
-    Args:
-        network: As `OpenVinoHead` describes it, for normalised ``(n, 3, h, w)`` RGB; it is changed in place.
-        device: ``cpu``, ``mps`` or ``cuda:N``.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
+    It gives what `OpenVinoHead`'s does, for normalised ``(n, 3, h, w)`` RGB, and is changed in place.
     """
 
     def __init__(self, network: torch.nn.Module, *, device: str, precision: str) -> None:

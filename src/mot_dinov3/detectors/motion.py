@@ -54,9 +54,6 @@ class MotionConfig(StageConfig):
 class MotionDetector(Detector):
     """Finds what differs from a background that it learns as it goes; frames must come in order.
 
-    Args:
-        request: Threshold, parameters, and classes, of which the only one is 0, ``object``.
-
     Raises:
         ConfigError: A class other than 0 or ``object``.
     """
@@ -139,8 +136,7 @@ def _blobs(mask: BoolArray) -> FloatArray:
 class UsualSizes:
     """Learns how wide and high objects usually are, by where their feet are: farther up means farther away.
 
-    Args:
-        reach: Difference in height, pixels, over which objects count as equally far away.
+    Objects count as equally far away over a difference in height of `reach` pixels.
     """
 
     def __init__(self, reach: float) -> None:

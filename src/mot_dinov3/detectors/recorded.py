@@ -24,11 +24,7 @@ def open_recorded(request: DetectorRequest) -> RecordedDetector:
 
 
 class RecordedDetector(Detector):
-    """Looks frames up by their number.
-
-    Args:
-        recorded: Content of the file.
-        config: `conf` filters only when it was given: two-stage association wants scores from 0.1.
+    """Looks frames up by their number. `conf` filters only when given: two-stage association wants scores from 0.1.
 
     Raises:
         ConfigError: A class name that no detection of the file has, or a file without classes.

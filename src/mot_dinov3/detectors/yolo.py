@@ -12,7 +12,7 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
 from mot_dinov3.core.errors import ModelError, first_line
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, ModelInfo
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.models.checkpoints import DAMAGE
@@ -28,11 +28,7 @@ MAX_DETECTIONS = 300
 class YoloDetector(Detector):
     """Runs an Ultralytics model on one image at a time, in fp32.
 
-    Args:
-        weights: A local file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
-        config: Threshold, image size and classes.
-        device: As the user names it.
-        trust: Open a checkpoint even if it is more than data.
+    `weights` are a file or folder (``.pt``, ``.onnx``, ``.torchscript``, ``…_openvino_model/``, …).
 
     Raises:
         ModelError: The weights are corrupt, of another kind, or their format needs a package that is not installed.
@@ -71,22 +67,20 @@ class YoloDetector(Detector):
         found = result.obb if result.obb is not None else result.boxes
         if found is None or not len(found):
             return Detections.empty()
-        xyxy = _array(found.xyxy)
-        detections = Detections(xyxy, np.clip(_array(found.conf), 0, 1), _array(found.cls).astype(np.int64))
-        usable = boxes.usable(xyxy)  # the package cuts boxes off at the image's edge, where nothing may be left
-        return detections if usable.all() else detections[usable]
+        xyxy, score, class_id = (t.float().cpu().numpy() for t in (found.xyxy, found.conf, found.cls))
+        return usable_rows(Detections(xyxy, np.clip(score, 0, 1), class_id.astype(np.int64)))
 
 
-def _array(tensor: Any) -> FloatArray:
-    return np.asarray(tensor.float().cpu().numpy(), np.float32)
+def usable_rows(found: Detections) -> Detections:
+    """Return the boxes of which something is left: they are cut off at the image's edge."""
+    usable = boxes.usable(found.xyxy)
+    return found if usable.all() else found[usable]
 
 
 def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     """Return a PyTorch model's network on the CPU, ready to run, its normalisations folded, and its class names.
 
-    Args:
-        weights: A checkpoint.
-        trust: Open it even if it is more than data.
+    `trust` opens a checkpoint even if it is more than data.
 
     Raises:
         ModelError: The weights cannot be loaded, or are not PyTorch's.

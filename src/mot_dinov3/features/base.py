@@ -106,15 +106,8 @@ class FrameCropExtractor(Extractor):
 class CropEmbedder(Embedder):
     """Base of the embedders: cuts the crops, passes them to an `Extractor` in batches and normalises the rows.
 
-    Args:
-        extractor: Turns crops into features. It is run once, on a grey image, to learn the dimension.
-        request: The user's options.
-        info: The loaded model.
-        same_floor: See `Embedder`.
-        square: The embedder's own choice, used where the user made none.
-
-    Attributes:
-        extractor: As given.
+    The extractor is run once, on a grey image, to learn the dimension. `square` is the embedder's own choice, where the
+    user made none.
     """
 
     def __init__(

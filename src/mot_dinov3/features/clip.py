@@ -25,9 +25,6 @@ class ClipEmbedder(CropEmbedder):
 
     Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, 2021.
 
-    Args:
-        request: Of which `pooling` does not matter.
-
     Raises:
         ModelError: The model is not available or does not fit.
     """

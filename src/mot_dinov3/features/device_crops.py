@@ -22,16 +22,9 @@ from mot_dinov3.models.pretrained import Preprocessing
 
 
 class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
-    """A `NetworkExtractor` that uploads a image once and cuts its crops on the network's device.
+    """A `NetworkExtractor` that uploads an image once and cuts its crops on the network's device.
 
-    Args:
-        name: The model, for messages.
-        preprocessing: Makes its input.
-        runtime: Executes it.
-        batch: Crops that go through the network at once, at most.
-
-    Raises:
-        ModelError: As `NetworkExtractor` does.
+    At most `batch` crops go through the network at once.
     """
 
     def __init__(self, name: str, preprocessing: Preprocessing, runtime: TorchRuntime, *, batch: int) -> None:
@@ -70,7 +63,7 @@ class DeviceExtractor(NetworkExtractor, FrameCropExtractor):
 
 
 def resample(image: torch.Tensor, windows: IntArray, size: tuple[int, int]) -> torch.Tensor:
-    """Return windows of a image as ``(n, height, width, 3)`` float32: averaged where they shrink, linear where not.
+    """Return windows of an image as ``(n, height, width, 3)`` float32: averaged where they shrink, linear where not.
 
     Args:
         image: ``(h, w, 3)`` uint8, on any device.

@@ -96,10 +96,7 @@ class EmbedderConfig(StageConfig):
 def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate) -> Embedder:
     """Load the embedder that `config` names, or a user's own class; its notices report fallbacks.
 
-    Args:
-        config: Embedder, model, and cropping.
-        device: Device of the model.
-        find: Finds a model's folder, downloading it where it is not local.
+    `find` finds a model's folder, downloading it where it is not local.
 
     Raises:
         UnknownNameError: No such embedder.

@@ -30,9 +30,6 @@ class HistogramEmbedder(CropEmbedder):
     Stripes keep head, torso and legs apart; pixels far from the crop's centre, mostly background, weigh little.
     Swain and Ballard: Color Indexing, IJCV 1991; Bhattacharyya's coefficient: Comaniciu, Ramesh and Meer:
     Kernel-Based Object Tracking, PAMI 2003.
-
-    Args:
-        request: Of which `pad`, `square` and `batch` matter.
     """
 
     def __init__(self, request: EmbedderRequest) -> None:

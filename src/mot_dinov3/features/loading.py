@@ -68,13 +68,7 @@ class NetworkSource:
 
 @dataclasses.dataclass(frozen=True)
 class OpenedNetwork:
-    """A network ready to embed.
-
-    Attributes:
-        extractor: The network with its preprocessing.
-        info: The loaded model.
-        notices: Lines for the user.
-    """
+    """A network with its preprocessing, ready to embed, its description, and lines for the user."""
 
     extractor: Extractor
     info: ModelInfo
@@ -86,11 +80,7 @@ def open_folder(
 ) -> OpenedNetwork:
     """Open a transformers model, given as a folder or by its hub id, as `open_network` does.
 
-    Args:
-        name: Registry name of the embedder.
-        request: The user's options.
-        load: Loads the network from its folder.
-        details: See `NetworkSource`.
+    `load` loads the network from its folder; the other arguments are those of `NetworkSource`.
     """
     folder = request.locate(request.model)
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
@@ -105,17 +95,16 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
         UsageError: The device, the precision or OpenVINO is not available.
     """
     plan = plan_run(request.device)
+    notices = plan.notices
     spec = EmbedderConversion(source, request)
-    if not plan.openvino:
-        return _in_torch(spec, plan, request, plan.notices)
-    result = convert_cached(spec, plan.openvino)
-    notices = (*plan.notices, *result.notices)
-    if result.network is None:
-        return _in_torch(spec, plan, request, notices)
-    facts = result.facts
-    details = {"kind": facts["kind"], "size": facts["size"], **source.details}
-    info = ModelInfo(source.name, request.model, "cpu", result.precision, details, "openvino")
-    return OpenedNetwork(OpenVinoExtractor(result.network, *facts["size"]), info, notices)
+    if plan.openvino:
+        result = convert_cached(spec, plan.openvino)
+        notices += result.notices
+        if result.network is not None:
+            size, details = result.facts["size"], {**result.facts, **source.details}
+            info = ModelInfo(source.name, request.model, "cpu", result.precision, details, "openvino")
+            return OpenedNetwork(OpenVinoExtractor(result.network, *size), info, notices)
+    return _in_torch(spec, plan, request, notices)
 
 
 def _in_torch(
@@ -141,12 +130,7 @@ def _in_torch(
 
 
 class EmbedderConversion(ConversionSpec):
-    """Conversion of an embedder's network, checked on crops of photographs.
-
-    Args:
-        source: Origin of the network.
-        request: The user's options.
-    """
+    """Conversion of an embedder's network, checked on crops of photographs."""
 
     libraries: Sequence[str] = ("transformers",)
 
@@ -179,7 +163,8 @@ class EmbedderConversion(ConversionSpec):
         loaded = self.loaded()
         prepared = loaded.preprocessing
         size = (prepared.height, prepared.width)
-        model = convert(loaded.module, _pixels(prepared), example=size, size=size)
+        mean, std = (tuple(value / prepared.scale for value in values) for values in (prepared.mean, prepared.std))
+        model = convert(loaded.module, Normalization(mean, std), example=size, size=size)
         return Converted(model, {"kind": loaded.kind, "size": list(size)})
 
     @override
@@ -197,13 +182,7 @@ class EmbedderConversion(ConversionSpec):
 
 
 class OpenVinoExtractor(Extractor):
-    """An `Extractor` made of a converted network, which prepares the pixels itself.
-
-    Args:
-        network: The network.
-        height: Pixels of its input.
-        width: Pixels of its input.
-    """
+    """An `Extractor` made of a converted network, which prepares the pixels itself; its input has a fixed size."""
 
     def __init__(self, network: OpenVinoNetwork, height: int, width: int) -> None:
         self._network = network
@@ -226,10 +205,3 @@ def sample_crops() -> list[Image]:
     """Return crops of photographs, near and far."""
     near = [crop for image, windows in zip(photographs(), CROPS) for crop in cut(image, np.array(windows, np.int64))]
     return near + [np.ascontiguousarray(crop[::FAR, ::FAR]) for crop in near]
-
-
-def _pixels(prepared: Preprocessing) -> Normalization:
-    red, green, blue = (value / prepared.scale for value in prepared.mean)
-    mean = (red, green, blue)
-    red, green, blue = (value / prepared.scale for value in prepared.std)
-    return Normalization(mean, (red, green, blue))

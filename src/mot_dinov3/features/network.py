@@ -40,16 +40,7 @@ class Runtime(Protocol):
 
 
 class NetworkExtractor(Extractor):
-    """An `Extractor` made of preprocessing and a runtime.
-
-    Args:
-        name: The model, for messages.
-        preprocessing: Makes its input.
-        runtime: Executes it.
-
-    Attributes:
-        preprocessing: As given.
-        runtime: As given.
+    """An `Extractor` made of preprocessing and a runtime; `name` is the model's, for messages.
 
     Raises:
         ModelError: At construction: the network does not accept its input, or does not give finite ``(n, d)`` rows.
@@ -80,17 +71,9 @@ class NetworkExtractor(Extractor):
 
 
 class TorchRuntime(Runtime):
-    """Executes a torch module.
+    """Executes a torch module that maps ``(n, 3, h, w)`` to ``(n, d)``.
 
-    Args:
-        module: Maps ``(n, 3, h, w)`` to ``(n, d)``.
-        device: ``cpu``, ``mps`` or ``cuda:N``.
-        precision: ``fp32``, ``bf16`` or ``fp16``: the weights' and the input's number format.
-        channels_last: Memory layout that convolutions run faster in.
-
-    Attributes:
-        module: The module, in place, in the number format and layout asked for.
-        device: Device that it is on.
+    The module is held in place, in the number format and the layout asked for (convolutions run faster channels last).
     """
 
     def __init__(self, module: torch.nn.Module, *, device: str, precision: str, channels_last: bool = False) -> None:

@@ -12,16 +12,10 @@ from mot_dinov3.features.base import Embedder, EmbedderRequest
 
 
 class NoEmbedder(Embedder):
-    """Gives ``(n, 0)`` rows.
-
-    Args:
-        request: Of which nothing matters.
-    """
+    """Gives ``(n, 0)`` rows."""
 
     def __init__(self, request: EmbedderRequest) -> None:
-        self.info = ModelInfo("none")
-        self.dim = 0
-        self.same_floor = 0.0
+        self.info, self.dim, self.same_floor = ModelInfo("none"), 0, 0.0
 
     @override
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:

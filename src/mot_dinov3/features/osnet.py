@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mot_dinov3.core.errors import ConfigError, ModelError, first_line
 from mot_dinov3.core.structures import ModelInfo
@@ -66,9 +66,6 @@ class OsnetEmbedder(CropEmbedder):
     write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder with
     one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ImageNet-normalised RGB.
 
-    Args:
-        request: Of which `pooling` does not matter.
-
     Raises:
         ConfigError: No model is named, or the network's fixed input contradicts the wanted size.
         ModelError: The file is missing, damaged, of another kind, or needs a package that is not installed.
@@ -92,20 +89,28 @@ class OsnetEmbedder(CropEmbedder):
 
 
 def _load(path: Path, request: EmbedderRequest) -> LoadedNetwork:
-    module, kind = _torch_module(path, request.device.trust_weights)
-    size = request.size or (script_size(path) if kind == "torchscript" else None) or SIZE
-    return LoadedNetwork(module, Preprocessing(*size), kind, channels_last=True)
+    from mot_dinov3.features.reid_networks import build_network  # needs torch
+
+    size, trust = request.size, request.device.trust_weights
+    if path.suffix == ".safetensors":
+        module, kind = build_network(path, _safe_tensors(path))
+    elif _is_torchscript(path):
+        module, kind = open_script(path, trust=trust), "torchscript"
+        size = size or script_size(path)
+    else:
+        module, kind = build_network(path, open_checkpoint(path, trust=trust))
+    return LoadedNetwork(module, Preprocessing(*(size or SIZE)), kind, channels_last=True)
 
 
 def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
     """Open a network in a form that a runtime other than torch executes."""
     runtime = _file_runtime(path, request.device)
-    size = _input_size(runtime.size, request)
-    extractor = NetworkExtractor(request.model, Preprocessing(*size), runtime)
-    kind = runtime.kind
-    return OpenedNetwork(
-        extractor, ModelInfo("osnet", request.model, runtime.device, runtime.precision, {"kind": kind}, kind)
-    )
+    fixed, size, kind = runtime.size, request.size, runtime.kind
+    if fixed and size and fixed != size:
+        raise ConfigError(f"crop_size is {size[0]}x{size[1]}, but '{request.model}' takes {fixed[0]}x{fixed[1]} only")
+    extractor = NetworkExtractor(request.model, Preprocessing(*(size or fixed or SIZE)), runtime)
+    info = ModelInfo("osnet", request.model, runtime.device, runtime.precision, {"kind": kind}, kind)
+    return OpenedNetwork(extractor, info)
 
 
 def _file_runtime(path: Path, device: DeviceConfig) -> FileRuntime:
@@ -120,28 +125,6 @@ def _file_runtime(path: Path, device: DeviceConfig) -> FileRuntime:
 
         return TensorRtRuntime(path, device)
     return runtimes.OpenVinoRuntime(path, device.precision)
-
-
-def _input_size(fixed: tuple[int, int] | None, request: EmbedderRequest) -> tuple[int, int]:
-    if fixed and request.size and fixed != request.size:
-        raise ConfigError(
-            f"crop_size is {request.size[0]}x{request.size[1]}, but '{request.model}' takes {fixed[0]}x{fixed[1]} only"
-        )
-    return request.size or fixed or SIZE
-
-
-def _torch_module(path: Path, trust: bool) -> tuple[torch.nn.Module, str]:
-    if path.suffix == ".safetensors":
-        return _network(path, _safe_tensors(path))
-    if _is_torchscript(path):
-        return open_script(path, trust=trust), "torchscript"
-    return _network(path, open_checkpoint(path, trust=trust))
-
-
-def _network(path: Path, content: Any) -> tuple[torch.nn.Module, str]:
-    from mot_dinov3.features.reid_networks import build_network  # needs torch
-
-    return build_network(path, content)
 
 
 def _safe_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -79,10 +79,7 @@ class Gate(nn.Module):
 class OmniScaleBlock(nn.Module):
     """A residual block of four streams whose receptive fields are 3, 5, 7 and 9 pixels wide.
 
-    Args:
-        inputs: Channels.
-        outputs: Channels.
-        instance: `AFTER`, `BEFORE`, or None where instances are not normalised.
+    `instance` is `AFTER`, `BEFORE`, or None where instances are not normalised.
     """
 
     def __init__(self, inputs: int, outputs: int, instance: str | None = None) -> None:

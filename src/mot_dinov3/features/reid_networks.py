@@ -23,9 +23,7 @@ STEMS = ("conv1.conv.weight", "conv1.weight")
 def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
     """Return the network of a checkpoint, ``(n, 3, h, w)`` to ``(n, d)``, and the name of its architecture.
 
-    Args:
-        path: The file, for messages and for the architecture's name in its own.
-        content: Its content: a state dict, or a dict that has one.
+    `content` is a state dict, or a dict that has one; the architecture may be named in the file's name.
 
     Raises:
         ModelError: No state dict, an architecture that is not known, or tensors that do not fit it.

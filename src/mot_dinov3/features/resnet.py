@@ -19,9 +19,6 @@ class ResnetEmbedder(CropEmbedder):
 
     He et al.: Deep Residual Learning for Image Recognition, CVPR 2016.
 
-    Args:
-        request: Of which `pooling` does not matter.
-
     Raises:
         ModelError: The model is not available or does not fit.
     """

@@ -17,13 +17,9 @@ from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 
 
 class FileRuntime(Runtime):
-    """A `Runtime` that executes an exported network.
+    """A `Runtime` that executes an exported network in the format `kind`.
 
-    Attributes:
-        kind: Name of the format.
-        size: ``(height, width)`` of the input, or None where the file leaves it open.
-        device: Device that it runs on.
-        precision: Number format that it computes in.
+    `size` is the ``(height, width)`` of its input, or None where the file leaves it open.
     """
 
     kind: ClassVar[str]

@@ -17,10 +17,7 @@ REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .p
 
 
 def load_tensorrt(what: str) -> Any:
-    """Return the module tensorrt.
-
-    Args:
-        what: The model or format that needs it, for the message.
+    """Return the module tensorrt, which the model or format `what` needs.
 
     Raises:
         ModelError: It is not installed, or there is no CUDA device.

@@ -21,12 +21,7 @@ PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
 
 
 class Reduced(torch.nn.Module):
-    """Reduces the outputs of a transformers network to one vector per image.
-
-    Args:
-        network: The network.
-        reduce: Returns ``(n, d)`` for the network and ``(n, 3, h, w)`` images.
-    """
+    """Reduces the outputs of a transformers network to one ``(d,)`` vector per image, with the function `reduce`."""
 
     def __init__(self, network: Any, reduce: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()

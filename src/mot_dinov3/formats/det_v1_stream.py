@@ -36,10 +36,6 @@ class RecordedFrame:
 class DetectionStream:
     """Frames of a det-v1 file, read once in order; keys before ``frames`` are read first, those behind it at the end.
 
-    Args:
-        path: The file.
-        skip_invalid: Skip and count detections that break the format.
-
     Attributes:
         state: Class names and skipped detections, as far as records have been read.
         video: Properties of the video in the file; zeros where it lacks them.

@@ -26,14 +26,7 @@ OWN_KEY = "mot_dinov3"  # in `otherData`
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFrame:
-    """Labels of a person in one frame.
-
-    Attributes:
-        path: File they were read from.
-        frame: 0-based number.
-        shapes: Points and outlines.
-        notices: Shapes that could not be read, and other warnings.
-    """
+    """Labels of a person in one frame: points and outlines; `notices` name shapes that could not be read."""
 
     path: Path
     frame: int

@@ -24,13 +24,7 @@ MARGIN = 0.4
 
 @dataclasses.dataclass(frozen=True)
 class _Meeting:
-    """Two objects that overlap for a while.
-
-    Attributes:
-        pair: Rows of the two boxes in the frame in which they overlap most.
-        start: Time of the first overlap, s.
-        end: Time of the last one, s.
-    """
+    """Two objects that overlap from `start` to `end`, s; `pair` are the rows of their boxes where they overlap most."""
 
     pair: tuple[int, int]
     start: float

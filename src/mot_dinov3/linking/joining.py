@@ -52,11 +52,8 @@ def join(
 ) -> IntArray:
     """Return the ``(n,)`` ids of all rows after joining; a joined trajectory keeps the id of its first part.
 
-    Args:
-        tracklets: At least one row.
-        track_id: ``(n,)`` ids that stand in for those of `tracklets`.
-        config: Gates of the joints.
-        size: As for `link`.
+    `track_id` ``(n,)`` are ids that stand in for those of `tracklets`, which has at least one row; the rest is as for
+    `link`.
     """
     image = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
     while True:

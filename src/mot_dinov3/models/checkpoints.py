@@ -186,8 +186,7 @@ class _NoCall(type):
 def shell(real: type) -> type:
     """Return a stand-in for a class: unpickling makes an empty object and fills it, which turns it into the real one.
 
-    Args:
-        real: A Python class whose objects are pickled as their attributes, like any `torch.nn.Module`.
+    The real one's objects must be pickled as their attributes, like those of any `torch.nn.Module`.
     """
 
     def new(cls: type) -> Any:

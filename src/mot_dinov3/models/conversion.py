@@ -28,12 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
-    """Outcome of comparing a converted network with the original.
-
-    Attributes:
-        passed: Whether it may be used.
-        figure: The measurement, in words.
-    """
+    """Outcome of comparing a converted network with the original: whether it may be used, and the figure in words."""
 
     passed: bool
     figure: str
@@ -41,12 +36,7 @@ class CheckResult:
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """A converted network.
-
-    Attributes:
-        model: An `openvino.Model`.
-        facts: Properties of the original that its use needs, plain JSON values.
-    """
+    """A converted network, an `openvino.Model`, and the facts on the original that its use needs, plain JSON values."""
 
     model: Any
     facts: Mapping[str, Any]
@@ -85,14 +75,7 @@ class ConversionSpec(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ConversionResult:
-    """A network that may be used, or the reason why there is none.
-
-    Attributes:
-        network: The compiled network, or None.
-        precision: Number format that it computes in; empty where there is none.
-        facts: See `Converted`.
-        notices: Lines for the user.
-    """
+    """A network that may be used, its precision and facts (see `Converted`), or none; and lines for the user."""
 
     network: OpenVinoNetwork | None
     precision: str
@@ -201,12 +184,7 @@ def _version(distribution: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Images like those that a network will see, to check its conversion on.
-
-    Attributes:
-        images: Reads them.
-        situation: Distinguishes them from other samples: their size.
-    """
+    """Images like those that a network will see, to check its conversion on; `situation` tells them from others."""
 
     images: Callable[[], Iterable[Image]] = tuple
     situation: str = "photographs"

@@ -32,13 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class CacheEntry:
-    """A converted network that was found whole.
-
-    Attributes:
-        folder: Its folder.
-        facts: Properties of the original that its use needs, plain JSON values.
-        checks: Precision and situation → `CheckResult` as plain JSON values.
-    """
+    """A converted network that was found whole; `checks` are `CheckResult` by precision and situation, as JSON."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -55,12 +49,7 @@ class CacheEntry:
 
 
 class ConversionCache:
-    """Converted networks on disk.
-
-    Args:
-        folder: Where; None for the user's cache folder.
-        limit: Bytes that all entries may take.
-    """
+    """Converted networks on disk, by default in the user's cache folder; all together take at most `limit` bytes."""
 
     def __init__(self, folder: Path | None = None, *, limit: int = LIMIT) -> None:
         self.folder = cache_dir() / "networks" if folder is None else folder
@@ -88,12 +77,7 @@ class ConversionCache:
         return entry
 
     def keep(self, key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> CacheEntry:
-        """Store a network and return its entry.
-
-        Args:
-            key: Its name.
-            write: Writes the network to the path that it is given.
-            facts: To be found with it, plain JSON values.
+        """Store a network, which `write` writes to the path that it is given, with its `facts`, and return its entry.
 
         Raises:
             OSError: The folder cannot be written, or the disk is full; nothing is left behind.

@@ -9,11 +9,9 @@ import dataclasses
 import logging
 import os
 import re
-from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import (
     FormatError,
     GatedModelError,
@@ -36,12 +34,7 @@ PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addre
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """Remedies for a missing model, in the words of the option that names it.
-
-    Attributes:
-        another: Names a model without access restrictions.
-        local: Ways to give a folder, or to do without; may have several lines.
-    """
+    """Remedies for a missing model, in the words of the option that names it: another model, or ways to do without."""
 
     another: str
     local: str
@@ -59,44 +52,25 @@ DETECTOR = Advice(
 log = logging.getLogger(__name__)
 
 
-class HubClient(Protocol):
+class HuggingFaceHub:
     """Requests to the hub; each method raises huggingface_hub's own errors."""
 
-    @abstractmethod
     def cached(self, repo: str, revision: str | None) -> Path:
         """Return the folder of a cached snapshot, complete or not, without any network."""
+        from huggingface_hub import snapshot_download
 
-    @abstractmethod
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"]))
+
     def files(self, repo: str, revision: str | None) -> list[str]:
         """Return the names of a repository's files: one small request."""
-
-    @abstractmethod
-    def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
-        """Fetch the named files and return their folder."""
-
-
-class HuggingFaceHub(HubClient):
-    """The real hub, through huggingface_hub."""
-
-    @override
-    def cached(self, repo: str, revision: str | None) -> Path:
-        import huggingface_hub
-
-        folder = huggingface_hub.snapshot_download(
-            repo, revision=revision, local_files_only=True, allow_patterns=["config.json"]
-        )
-        return Path(folder)
-
-    @override
-    def files(self, repo: str, revision: str | None) -> list[str]:
         import huggingface_hub
 
         api = huggingface_hub.HfApi(token=token())
         info = within(PROBE_SECONDS, lambda: api.model_info(repo, revision=revision, timeout=REQUEST_SECONDS))
         return [file.rfilename for file in info.siblings or []]
 
-    @override
     def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
+        """Fetch the named files and return their folder."""
         import huggingface_hub
 
         folder = huggingface_hub.snapshot_download(
@@ -105,7 +79,7 @@ class HuggingFaceHub(HubClient):
         return Path(folder)
 
 
-def locate(model: str, *, client: HubClient | None = None, advice: Advice = EMBEDDER) -> Path:
+def locate(model: str, *, client: HuggingFaceHub | None = None, advice: Advice = EMBEDDER) -> Path:
     """Return the folder of a transformers model, downloading it where it is not local.
 
     Args:
@@ -195,7 +169,7 @@ def _is_path(model: str) -> bool:
     return weights or in_a_folder or model.startswith(".")
 
 
-def _fetch(repo: str, revision: str | None, client: HubClient, advice: Advice) -> Path:
+def _fetch(repo: str, revision: str | None, client: HuggingFaceHub, advice: Advice) -> Path:
     from huggingface_hub import errors
 
     try:

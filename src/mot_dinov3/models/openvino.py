@@ -55,15 +55,10 @@ def _core() -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """Normalization of ``(n, h, w, 3)`` uint8 BGR images; OpenVINO does it inside the network.
+    """Mean and standard deviation per channel (RGB) of pixels in 0…255; OpenVINO applies them inside the network."""
 
-    Attributes:
-        mean: Subtracted per channel (RGB), of pixels in 0…255.
-        std: Divided by per channel (RGB), likewise.
-    """
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class ConversionError(Exception):
@@ -111,12 +106,7 @@ def convert(
 
 
 def compile_options(precision: str, compiled: Path | None = None) -> dict[str, Any]:
-    """Return what a network is compiled with.
-
-    Args:
-        precision: A key of `HINTS`.
-        compiled: Folder where the compiled network is kept for the next start; None for none.
-    """
+    """Return what a network is compiled with, in a precision of `HINTS`; `compiled` is a folder for the next start."""
     chosen: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -133,12 +123,7 @@ def usable_cpus() -> int:
 
 
 class OpenVinoNetwork:
-    """A compiled network.
-
-    Args:
-        model: An `openvino.Model`, or the path of one.
-        precision: A key of `HINTS`.
-        compiled: Folder where the compiled network is kept for the next start; None for none.
+    """A compiled network, of an `openvino.Model` or the path of one; the other arguments are `compile_options`'.
 
     Raises:
         RuntimeError: It cannot be read or compiled.

@@ -70,13 +70,9 @@ UNUSED = ("mask_token",)
 
 
 def read_config(folder: Path, model: str, families: Collection[str], *, advice: Advice = EMBEDDER) -> Any:
-    """Return the transformers config of the model in `folder`.
+    """Return the transformers config of the model in `folder`, whose ``model_type`` must be one of `families`.
 
-    Args:
-        folder: Contains config.json.
-        model: The model as the user named it, for messages.
-        families: Valid ``model_type`` values.
-        advice: Remedies of errors.
+    `model` is its name as the user gave it, for messages; `advice` has the remedies of errors.
 
     Raises:
         UnsupportedModelError: The installed transformers does not know its architecture.
@@ -105,11 +101,7 @@ def read_config(folder: Path, model: str, families: Collection[str], *, advice: 
 def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
     """Return the network of `folder` in float32, every tensor that matters taken from its weights.
 
-    Args:
-        network: The transformers class to load.
-        config: See `read_config`.
-        folder: Contains the weights.
-        model: The model as the user named it, for messages.
+    `network` is its transformers class, `config` what `read_config` returned, `model` its name for messages.
 
     Raises:
         ModelError: The weights are missing or damaged, or do not fit the config: nothing is left at random.
@@ -201,7 +193,7 @@ def _sides(size: Any, default: int) -> tuple[int, int]:
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+    red, green, blue = map(float, values)
     return red, green, blue
 
 

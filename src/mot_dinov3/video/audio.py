@@ -53,11 +53,7 @@ class AudioTrack(ABC):
     def open(path: str, output: OutputContainer, *, start: float, notices: list[str]) -> AudioTrack | None:
         """Add the sound of `path` to `output`; None where it has none or it cannot be read, which is noticed.
 
-        Args:
-            path: A video file.
-            output: Container without a header yet.
-            start: Time of the first frame written, in seconds from the first frame of the file.
-            notices: Messages for the user are appended.
+        `start` is the time of the first frame written, in seconds from the file's first frame.
         """
         try:
             offset = video_origin(path) + start

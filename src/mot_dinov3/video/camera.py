@@ -40,12 +40,7 @@ def open_camera(index: int) -> VideoCapture:
 
 
 class CameraSource(BaseSource[Image]):
-    """Live frames of a camera, timed by their arrival.
-
-    Args:
-        config: Source and range.
-        capture: The opened device; released by `close`.
-        clock: Seconds from any fixed point.
+    """Live frames of a camera, timed by their arrival; `close` releases the device.
 
     Raises:
         VideoError: The camera delivers no image.

@@ -183,14 +183,10 @@ class Orientation:
 
 
 class MediaSource(BaseSource["VideoFrame"]):
-    """Frames of a video file or network stream.
+    """Frames of a video file, or of a network stream.
 
     The orientation and size of the first frame hold for all; later ones of another size are scaled to it. Damaged
     packets are skipped, counted and reported in `notices`; frames are numbered as they come out of the decoder.
-
-    Args:
-        config: Source and range.
-        address: File name, or URL where `network` is set.
 
     Raises:
         VideoError: It cannot be opened, or no frame of the range can be decoded.

@@ -44,11 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class SeekedSource(media.MediaSource):
-    """A range of a video file that is sought, not decoded from the start.
-
-    Args:
-        config: Source and range; the range begins at a frame that `index` holds.
-        index: Of the file.
+    """A range of a video file that is sought, not decoded from the start; `index` holds its first frame.
 
     Raises:
         VideoError: The file cannot be opened, or the range not found.

@@ -130,11 +130,7 @@ class FrameClock:
     """Converts timestamps to seconds from the first frame, strictly increasing.
 
     A missing timestamp, or one not later than the frame before, is replaced by ``index / fps``; where even that is not
-    later (timestamps went back), the time advances at the nominal rate.
-
-    Args:
-        fps: Nominal rate.
-        trusted: False ignores the timestamps.
+    later (timestamps went back), the time advances at the nominal rate. Timestamps are ignored unless `trusted`.
     """
 
     def __init__(self, fps: float, *, trusted: bool = True) -> None:
@@ -162,9 +158,6 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
 
     A subclass calls `_ready` once at the end of its constructor. The first wanted frame is read there, so that a source
     without one fails before a model is loaded.
-
-    Args:
-        config: Source and range.
     """
 
     info: VideoInfo
@@ -228,12 +221,7 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
 
 
 class FramelessSource(FrameSource):
-    """Frames without images, one for every frame number of recorded detections.
-
-    Args:
-        info: Properties of the video as the recorded detections give them; `frame_count` frames are yielded.
-        config: The range of frames.
-        notices: Messages for the user.
+    """Frames without images, one for every frame number of recorded detections, as many as `info` says.
 
     Raises:
         VideoError: No frame lies in the range.

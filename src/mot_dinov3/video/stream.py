@@ -24,12 +24,7 @@ class StreamSource(MediaSource):
     Reconnection is tried after half a second, then after twice as long each time, up to eight seconds, until
     `reconnect_seconds` have passed. A live stream continues with what is sent then, its time advanced by the gap; a
     clip continues behind the last frame received. Each gap is reported in `notices`.
-
-    Args:
-        config: Source and range; with `reconnect_seconds` 0 the first loss ends the stream.
-        address: The URL.
-        clock: Seconds from any fixed point.
-        sleep: Waits for so many seconds.
+    With `reconnect_seconds` 0 the first loss ends the stream.
 
     Raises:
         VideoError: It cannot be opened, or delivers no frame.

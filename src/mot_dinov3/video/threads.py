@@ -27,12 +27,7 @@ _POLL_SECONDS = 0.1
 
 
 class PrefetchSource(FrameSource):
-    """Reads frames of a source ahead of the caller on a background thread.
-
-    Args:
-        source: Frames in order; used by the thread alone until `close`.
-        busy: Counts the time spent decoding.
-    """
+    """Reads frames of a source, which it uses alone until `close`, ahead of the caller on a background thread."""
 
     def __init__(self, source: FrameSource, *, busy: Busy = contextlib.nullcontext) -> None:
         self._source = source
@@ -88,9 +83,7 @@ class PrefetchSource(FrameSource):
 class ThreadedWriter(FrameWriter):
     """Encodes images on a background thread. An image must not be changed after it was handed over.
 
-    Args:
-        writer: Used by the thread alone until `close` or `leave`.
-        busy: Counts the time spent encoding.
+    `writer` is used by the thread alone until `close` or `leave`.
     """
 
     def __init__(self, writer: FrameWriter, *, busy: Busy = contextlib.nullcontext) -> None:

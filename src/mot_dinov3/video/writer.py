@@ -102,10 +102,8 @@ class VideoWriter(FrameWriter):
         """Continue the video that an interrupted run has begun; return how many of its frames are kept.
 
         For each of them `write` takes None in place of the image. Where the unfinished file cannot be continued to the
-        bit (another size, another encoder) it is left out and the answer is 0.
-
-        Args:
-            finished_bytes: Size of the file at `path` if the interrupted run has finished it; 0 if it was killed.
+        bit (another size, another encoder) it is left out and the answer is 0. `finished_bytes` is the size of the file
+        at `path` if the interrupted run has finished it; 0 if it was killed.
         """
         from mot_dinov3.video.partial_video import aside_path, find_partial
 

@@ -40,14 +40,9 @@ FIXES = (
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Result of one check.
+    """Result of one check: `OK`, `WARNING` (an optional part is missing) or `FAILED`, and the fix of what is wrong.
 
-    Attributes:
-        name: Name of the check.
-        state: `OK`, `WARNING` (an optional part is missing) or `FAILED`.
-        text: Description of the result.
-        fix: Instruction, empty where nothing is wrong.
-        exit_code: Exit code for it; 0 for all checks but that of tracking.
+    `exit_code` is 0 for all checks but that of tracking.
     """
 
     name: str
@@ -60,8 +55,7 @@ class Finding:
 def run_checks(probe: Callable[[str], Mapping[str, Any]] | None = None) -> Iterator[Finding]:
     """Run all checks and yield their findings.
 
-    Args:
-        probe: Runs a probe and returns its result, with ``error`` where it failed; None for `run_probe`.
+    `probe` runs a probe and returns its result, with ``error`` where it failed; None for `run_probe`.
     """
     yield Finding("program", OK, f"mot-dinov3 {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name, check in CHECKS.items():

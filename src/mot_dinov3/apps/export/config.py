@@ -18,13 +18,7 @@ PLAIN_SUFFIXES = (".pt", ".pth", ".safetensors")  # not part of a network's name
 
 @dataclasses.dataclass(frozen=True)
 class ExportFormat:
-    """A format of exported networks.
-
-    Attributes:
-        ending: Suffix of the run's name.
-        needs: Modules that write and run it.
-        install: Command that installs them.
-    """
+    """A format of exported networks: suffix of the run's name, modules that write and run it, and how to get these."""
 
     ending: str
     needs: tuple[str, ...]

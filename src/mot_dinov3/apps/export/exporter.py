@@ -39,14 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFile:
-    """An exported file or folder.
-
-    Attributes:
-        format: Its name in `FORMATS`.
-        path: Its path.
-        bytes: Its size.
-        max_cosine_error: Largest 1 − cosine between its embeddings and the source's.
-    """
+    """An exported file or folder; `max_cosine_error` is the largest 1 − cosine of its embeddings to the source's."""
 
     format: str
     path: Path
@@ -56,13 +49,7 @@ class ExportedFile:
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """Result of an export.
-
-    Attributes:
-        folder: The run folder.
-        exported: The written files.
-        failures: Format → its error; the other formats are written nevertheless.
-    """
+    """The run folder, the written files, and format → error of the failed ones: the others are written nevertheless."""
 
     folder: Path
     exported: tuple[ExportedFile, ...]
@@ -70,11 +57,7 @@ class ExportResult:
 
 
 def export(options: ExportOptions, *, notify: Callable[[str], None] = log.info) -> ExportResult:
-    """Export weights to all wanted formats.
-
-    Args:
-        options: All options.
-        notify: Called with a text at every step.
+    """Export weights to all wanted formats; `notify` is called with a text at every step.
 
     Raises:
         UsageError: The output cannot be written, or the device does not exist.

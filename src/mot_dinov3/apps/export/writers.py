@@ -28,14 +28,7 @@ ENGINE_SCALE = (0.5, 1.0, 2.0)  # the same of its height and width, of the netwo
 
 @dataclasses.dataclass(frozen=True)
 class ExportSource:
-    """A torch network to export, with the options of the formats.
-
-    Attributes:
-        module: ``(n, 3, h, w)`` to ``(n, d)``, float32, in evaluation mode.
-        size: Height and width of the input.
-        device: Device of the module.
-        config: Options of the formats.
-    """
+    """A torch network to export, ``(n, 3, h, w)`` to ``(n, d)`` float32, in evaluation mode, and its options."""
 
     module: nn.Module
     size: tuple[int, int]
