@@ -160,9 +160,13 @@ class Option:
 
 def options_of(config: type) -> tuple[Option, ...]:
     """Return the options of all stages of a command's config class, in order."""
-    return tuple(
-        described for part, stage in typing.get_type_hints(config).items() for described in _stage_options(part, stage)
-    )
+    found = []
+    for part, stage in typing.get_type_hints(config).items():
+        hints = typing.get_type_hints(stage)
+        for field in dataclasses.fields(stage):
+            spec = field.metadata["option"]
+            found.append(Option(part, field.name, _plain_type(hints[field.name]), field.default, stage.group, spec))
+    return tuple(found)
 
 
 def help_of(known: Option) -> str:
@@ -174,13 +178,6 @@ def help_of(known: Option) -> str:
     if known.spec.range is not None:
         added.append(str(known.spec.range))
     return f"{known.spec.help} ({', '.join(added)})" if added else known.spec.help
-
-
-def _stage_options(part: str, stage: type[StageConfig]) -> Iterable[Option]:
-    hints = typing.get_type_hints(stage)
-    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
-        spec: OptionSpec = field.metadata["option"]
-        yield Option(part, field.name, _plain_type(hints[field.name]), field.default, stage.group, spec)
 
 
 def _plain_type(hint: Any) -> type:

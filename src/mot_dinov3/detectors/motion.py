@@ -74,8 +74,11 @@ class MotionDetector(Detector):
 
     @override
     def detect(self, frame: Frame) -> Detections:
+        import cv2
+
         small, scale = _reduced(frame.pixels(), self._motion.motion_side)
-        mask = _clean(self._model.apply(small) > _SHADOW)
+        moving = (self._model.apply(small) > _SHADOW).astype(np.uint8)
+        mask = cv2.medianBlur(moving, 3).astype(np.bool_)  # without single pixels and small holes
         if self._sizes is None:
             self._sizes = UsualSizes(_REACH * mask.shape[0])
         self._seen += 1
@@ -112,13 +115,6 @@ def _reduced(image: Image, side: int) -> tuple[Image, FloatArray]:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     back = np.array([width / size[0], height / size[1]], np.float32)
     return small.astype(np.uint8, copy=False), np.concatenate([back, back])
-
-
-def _clean(moving: BoolArray) -> BoolArray:
-    """Return the mask without single pixels and small holes."""
-    import cv2
-
-    return cv2.medianBlur(moving.astype(np.uint8), 3).astype(np.bool_)
 
 
 def _blobs(mask: BoolArray) -> FloatArray:

@@ -15,7 +15,7 @@ import torch
 from mot_dinov3.core.errors import ModelError, UnsupportedModelError
 from mot_dinov3.models.checkpoints import open_checkpoint
 from mot_dinov3.models.hub import locate
-from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_config, read_preprocessing
 
 PATCH_FAMILIES = ("dinov3_vit", "dinov2", "dinov2_with_registers")
 
@@ -38,7 +38,6 @@ class PatchNetwork:
     """A vision transformer whose patch tokens are wanted.
 
     Attributes:
-        name: The model as the user named it.
         module: The network.
         patch: Pixels of a patch.
         skip: Tokens before the patches: CLS and registers.
@@ -46,7 +45,6 @@ class PatchNetwork:
         std: Per channel (RGB).
     """
 
-    name: str
     module: Any
     patch: int
     skip: int
@@ -72,7 +70,7 @@ def load_patches(model: str) -> PatchNetwork:
     module = load_weights(transformers.AutoModel, config, folder, model).eval().requires_grad_(False)
     declared = read_preprocessing(folder, side=224)
     skip = 1 + int(getattr(config, "num_register_tokens", 0))
-    return PatchNetwork(model, module, int(config.patch_size), skip, declared.mean, declared.std)
+    return PatchNetwork(module, int(config.patch_size), skip, declared.mean, declared.std)
 
 
 class LayerOutputs(torch.nn.Module):
@@ -101,13 +99,13 @@ class LayerOutputs(torch.nn.Module):
 
 
 class SequenceOutputs(torch.nn.Module):
-    """Runs the blocks of a plain network one after another and returns what each gives."""
+    """Runs the blocks of a plain network, trained on ImageNet, one after another and returns what each gives."""
 
-    def __init__(self, blocks: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, blocks: Any) -> None:
         super().__init__()
         self.blocks = blocks
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """Return the output of every block."""
@@ -148,4 +146,4 @@ def load_mobilenet(path: Path) -> SequenceOutputs:
         network.load_state_dict({k: plain[k] for k in wanted})
     except RuntimeError as error:
         raise ModelError(f"'{path}' does not fit MobileNetV2", remedy="give other weights") from error
-    return SequenceOutputs(network.eval(), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    return SequenceOutputs(network.eval())

@@ -7,6 +7,7 @@ a constructor with the file's arguments is code of the file's choice (Ultralytic
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import pathlib
@@ -97,7 +98,10 @@ def open_checkpoint(
 def _open_as_data(path: Path, allow: Allow) -> Any:
     import torch
 
-    standing = {name: allow(name) for name in _named(path)}
+    named: list[str] = []  # beyond torch's own; where a broken file tells none, loading it does
+    with contextlib.suppress(*DAMAGE):
+        named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    standing = {name: allow(name) for name in named}
     unknown = [name for name, value in standing.items() if value is None]
     if unknown:
         raise _untrusted(path, unknown)
@@ -106,9 +110,9 @@ def _open_as_data(path: Path, allow: Allow) -> Any:
         with _lock, without_warning(PROTOCOL_MAY_LACK), torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named:
-            raise _untrusted(path, [named[1]]) from error
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused:
+            raise _untrusted(path, [refused[1]]) from error
         raise _unreadable(path, "it is not a plain checkpoint, or contains more than tensors") from error
     except DAMAGE as error:
         raise _unreadable(path, first_line(error)) from error
@@ -121,16 +125,6 @@ def _open_as_code(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     except (ImportError, *DAMAGE) as error:
         raise _unreadable(path, first_line(error)) from error
-
-
-def _named(path: Path) -> list[str]:
-    """Return the names that a checkpoint uses beyond torch's own; none where only loading it will tell."""
-    from torch.serialization import get_unsafe_globals_in_checkpoint
-
-    try:
-        return sorted(get_unsafe_globals_in_checkpoint(path))
-    except DAMAGE:
-        return []
 
 
 def _untrusted(path: Path, names: Iterable[str]) -> UntrustedModelError:

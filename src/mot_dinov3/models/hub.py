@@ -153,14 +153,6 @@ def unsupported(model: str, reason: str, advice: Advice = EMBEDDER) -> Unsupport
     )
 
 
-def not_plain(what: str) -> ModelError:
-    """Build the error for a pickle that is damaged, or contains more than tensors: nothing in it was run."""
-    return ModelError(
-        f"{what} cannot be read as plain tensors",
-        remedy="the file is damaged, or contains code; download it again, or convert it to safetensors",
-    )
-
-
 def _is_path(model: str) -> bool:
     """Return whether `model`, which does not exist here, can only have been meant as a path."""
     path = Path(model)

@@ -14,7 +14,7 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError, ModelError, first_line
 from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import FloatArray, Image
-from mot_dinov3.models.hub import EMBEDDER, Advice, not_plain, unsupported
+from mot_dinov3.models.hub import EMBEDDER, Advice, unsupported
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -120,7 +120,10 @@ def load_weights(network: Any, config: Any, folder: Path, model: str) -> Any:
                 output_loading_info=True,
             )
     except pickle.UnpicklingError as error:
-        raise not_plain(f"the weights of model '{model}'") from error
+        raise ModelError(
+            f"the weights of model '{model}' cannot be read as plain tensors",
+            remedy="the file is damaged, or contains code; download it again, or convert it to safetensors",
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"the weights of model '{model}' cannot be loaded: {first_line(error)}",

@@ -114,7 +114,8 @@ def _metric_input(pair: SequencePair) -> dict[str, Any]:
     """Return the input of trackeval's metrics: per frame the ids from 0 without gaps, and the IoU of all boxes."""
     distractors = MOT20_DISTRACTORS if pair.name.startswith("MOT20") else DISTRACTORS
     true_ids, found_ids, overlaps = [], [], []
-    for truth, tracks in _by_frame(pair.truth, pair.tracks):
+    end = max([-1, *pair.truth.frame.tolist(), *pair.tracks.frame.tolist()]) + 1
+    for truth, tracks in zip(_split(pair.truth, end), _split(pair.tracks, end)):
         overlap = _iou(truth.xywh, tracks.xywh)
         counted, kept = truth.counted, np.ones(len(tracks), np.bool_)
         if truth.class_id is not None:
@@ -137,22 +138,14 @@ def _metric_input(pair: SequencePair) -> dict[str, Any]:
     }
 
 
-def _by_frame(truth: BoxTable, tracks: BoxTable) -> Iterable[tuple[BoxTable, BoxTable]]:
-    """Yield the rows of both tables for each frame up to the last one that has any."""
-    end = max([-1, *truth.frame.tolist(), *tracks.frame.tolist()]) + 1
-    return zip(_split(truth, end), _split(tracks, end))
-
-
 def _split(table: BoxTable, end: int) -> Iterable[BoxTable]:
+    """Yield the rows of each frame before `end`."""
     order = np.argsort(table.frame, kind="stable")
     bounds = np.searchsorted(table.frame[order], np.arange(end + 1))
     for low, high in itertools.pairwise(bounds):
-        yield _take(table, order[low:high])
-
-
-def _take(table: BoxTable, rows: IntArray) -> BoxTable:
-    classes = None if table.class_id is None else table.class_id[rows]
-    return BoxTable(table.frame[rows], table.track_id[rows], table.xywh[rows], table.counted[rows], classes)
+        rows = order[low:high]
+        classes = None if table.class_id is None else table.class_id[rows]
+        yield BoxTable(table.frame[rows], table.track_id[rows], table.xywh[rows], table.counted[rows], classes)
 
 
 def _iou(truth: Float64Array, tracks: Float64Array) -> Float64Array:
