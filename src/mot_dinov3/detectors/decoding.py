@@ -24,15 +24,9 @@ OFFSET = 7680.0
 
 @dataclasses.dataclass(frozen=True)
 class Letterbox:
-    """Placement of a resized image in the network's input, with grey margins.
+    """Placement of a resized image in the network's input, with grey margins at `left` and `top`, in pixels.
 
-    Attributes:
-        height: Pixels of the input.
-        width: Pixels of the input.
-        inner: ``(width, height)`` of the resized image.
-        left: Margin in pixels.
-        top: Margin in pixels.
-        size: ``(width, height)`` of the image.
+    `inner` is the ``(width, height)`` of the resized image, `size` that of the image itself.
     """
 
     height: int
@@ -67,10 +61,7 @@ class Letterbox:
 def letterbox(size: tuple[int, int], imgsz: int, stride: int) -> Letterbox:
     """Return the placement of an image in the smallest input of whole strides with `imgsz` as longer side.
 
-    Args:
-        size: ``(width, height)`` of the image.
-        imgsz: Longer side of the input, in pixels; rounded up to whole strides.
-        stride: The network's largest.
+    `size` is the image's ``(width, height)``; `stride` is the network's largest, to which `imgsz` is rounded up.
     """
     side = max(math.ceil(imgsz / stride), 1) * stride
     ratio = min(side / size[1], side / size[0])

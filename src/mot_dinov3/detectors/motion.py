@@ -158,11 +158,8 @@ class UsualSizes:
 def objects(mask: BoolArray, blobs: FloatArray, sizes: UsualSizes, min_area: float) -> FloatArray:
     """Return ``(n, 4)`` boxes of objects: pieces of one joined, several in one blob cut apart, crumbs left out.
 
-    Args:
-        mask: ``(h, w)`` what moves.
-        blobs: ``(m, 4)`` boxes around its connected pieces.
-        sizes: Usual sizes learned so far.
-        min_area: Fewest moving pixels of an object.
+    What moves is `mask` ``(h, w)``, with `blobs` ``(m, 4)`` around its connected pieces; an object has at least
+    `min_area` moving pixels.
     """
     found = []
     for box in _joined(blobs, sizes):

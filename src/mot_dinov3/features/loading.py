@@ -32,13 +32,9 @@ FAR = 5  # each crop is embedded once more with every FARth pixel: people in the
 
 @dataclasses.dataclass(frozen=True)
 class LoadedNetwork:
-    """A network with its weights.
+    """A network with its weights: normalised ``(n, 3, h, w)`` to ``(n, d)``, float32, on the CPU.
 
-    Attributes:
-        module: Maps normalised ``(n, 3, h, w)`` to ``(n, d)``, float32, on the CPU.
-        preprocessing: Makes its input.
-        kind: Its architecture.
-        channels_last: Whether it is made of convolutions, which run faster in that memory layout.
+    Convolutions run faster in the memory layout `channels_last`.
     """
 
     module: torch.nn.Module
@@ -49,14 +45,10 @@ class LoadedNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSource:
-    """Origin of a network.
+    """Origin of a network: its embedder's name, the files that its content depends on, and what loads it.
 
-    Attributes:
-        name: Registry name of the embedder.
-        files: Files that its content depends on.
-        load: Loads it.
-        torch_precision: Meaning of ``auto`` in torch on a CPU; empty for what is fast there.
-        details: More facts about it, plain JSON values.
+    `torch_precision` is the meaning of ``auto`` in torch on a CPU; empty for what is fast there. `details` are plain
+    JSON values.
     """
 
     name: str

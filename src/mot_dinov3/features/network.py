@@ -125,12 +125,7 @@ def lowest_safe_precision(
 
     The weights are held in it, so that none is converted while a frame waits, as autocast would do. What that costs a
     network is not known beforehand (OSNet turns by 0.002 in bf16, a large activation is infinite in fp16), so it is
-    tried.
-
-    Args:
-        whole: The network in fp32.
-        precisions: To be tried, best first; where none passes, it stays in fp32.
-        pixels: ``(n, 3, h, w)`` preprocessed crops to compare on.
+    tried. They are compared on `pixels`, ``(n, 3, h, w)`` preprocessed crops; where none passes, it stays in fp32.
     """
     wanted = unit_rows(whole.run(pixels))
     for precision in precisions:

@@ -35,14 +35,9 @@ class Reduced(torch.nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class PatchNetwork:
-    """A vision transformer whose patch tokens are wanted.
+    """A vision transformer whose patch tokens are wanted: patches of `patch` pixels, after `skip` other tokens.
 
-    Attributes:
-        module: The network.
-        patch: Pixels of a patch.
-        skip: Tokens before the patches: CLS and registers.
-        mean: Per channel (RGB), of pixels in 0…1.
-        std: Per channel (RGB).
+    `mean` and `std` are those of its input per channel (RGB), of pixels in 0…1.
     """
 
     module: Any

@@ -59,11 +59,8 @@ def read_document(path: Path, schema: str) -> RecordedDetections:
 class ParseState:
     """Class names and invalid detections found so far while a file is read.
 
-    Attributes:
-        names: Class id → class name.
-        skip_invalid: Skip and count a detection that breaks the format, in place of an error.
-        skipped: Number of skipped detections.
-        first_problem: Position and defect of the first of them.
+    With `skip_invalid` a detection that breaks the format is skipped and counted, in place of an error; `first_problem`
+    is position and defect of the first one.
     """
 
     names: dict[int, str] = dataclasses.field(default_factory=dict)

@@ -109,7 +109,7 @@ class DetectionStream:
             self._key()
         text.take("}")
         if text.peek():
-            raise FormatError(f"'{self.path}' is not valid JSON: {text.place()}: unexpected data after the document")
+            raise text.invalid("unexpected data after the document", remedy="")
         self._read_header(self._keys)
 
     def _read_header(self, keys: Mapping[str, Any]) -> None:
@@ -167,10 +167,8 @@ class _Window:
         """Take the next character; raise `FormatError` unless it is `wanted`."""
         found = self.peek()
         if found != wanted:
-            what = f"expected '{wanted}', found '{found}'" if found else f"it ends where '{wanted}' is expected"
-            raise FormatError(
-                f"'{self._path}' is not valid JSON: {self.place()}: {what}",
-                remedy="create it again: it may be truncated",
+            raise self.invalid(
+                f"expected '{wanted}', found '{found}'" if found else f"it ends where '{wanted}' is expected"
             )
         self._at += 1
 
@@ -184,14 +182,9 @@ class _Window:
                 if self._is_cut(error):
                     self._more(max(WINDOW, len(self._text)))
                     continue
-                raise FormatError(
-                    f"'{self._path}' is not valid JSON: {self.place(error.pos)}: {error.msg}",
-                    remedy="create it again: it may be truncated",
-                ) from error
+                raise self.invalid(error.msg, at=error.pos) from error
             except ValueError as error:  # Python's limit on the digits of an integer
-                raise FormatError(
-                    f"'{self._path}' is not valid JSON: {self.place()}: {error}", remedy="write finite numbers only"
-                ) from error
+                raise self.invalid(str(error), remedy="write finite numbers only") from error
             except RecursionError as error:
                 raise FormatError(f"'{self._path}' is nested too deeply") from error
             if end == len(self._text) and not self._ended and not isinstance(value, (dict, list, str)):
@@ -205,9 +198,12 @@ class _Window:
             return False
         return error.pos >= len(self._text) - NEAR or error.msg.startswith("Unterminated string")
 
-    def place(self, position: int | None = None) -> str:
-        """Return the line and column of a position in the window, for messages."""
-        at = self._at if position is None else position
+    def invalid(
+        self, problem: str, *, at: int | None = None, remedy: str = "create it again: it may be truncated"
+    ) -> FormatError:
+        """Return the error of a problem at a position in the window."""
+        at = self._at if at is None else at
         line = self._lines + self._text.count("\n", 0, at) + 1
         column = at - self._text.rfind("\n", 0, at)
-        return f"line {line}, column {column}" if line > 1 else f"line {line}"
+        place = f"line {line}, column {column}" if line > 1 else f"line {line}"
+        return FormatError(f"'{self._path}' is not valid JSON: {place}: {problem}", remedy=remedy)

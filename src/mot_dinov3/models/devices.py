@@ -46,13 +46,7 @@ class DeviceConfig(DeviceChoice):
 
 @dataclasses.dataclass(frozen=True)
 class DevicePlan:
-    """Device and runtime of a torch network.
-
-    Attributes:
-        device: ``cpu``, ``mps`` or ``cuda:N``.
-        openvino: Precisions to try in OpenVINO, best first; empty where torch is to run it.
-        notices: Lines for the user.
-    """
+    """Device of a torch network, and precisions to try in OpenVINO, best first; none where torch is to run it."""
 
     device: str
     openvino: tuple[str, ...] = ()

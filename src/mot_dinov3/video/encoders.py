@@ -59,11 +59,8 @@ def encoder_of(name: str) -> str:
 def add_video_stream(container: OutputContainer, encoder: str, size: tuple[int, int], fps: float) -> VideoStream:
     """Add a stream of video to an output that has no header yet.
 
-    Args:
-        container: The output.
-        encoder: FFmpeg's name.
-        size: Width and height of the images; odd ones grow by one, since the format wants even ones.
-        fps: Nominal rate; the images carry their own times.
+    Odd sides of `size`, width and height, grow by one, since the format wants even ones. `fps` is the nominal rate: the
+    images carry their own times.
     """
     width, height = size
     is_h264 = encoder == H264_ENCODER

@@ -18,7 +18,6 @@ from mot_dinov3.core.structures import Frame, Image, VideoInfo
 from mot_dinov3.video import media
 from mot_dinov3.video.frame_index import FrameIndex
 from mot_dinov3.video.images import SeekableImages
-from mot_dinov3.video.open import open_source
 from mot_dinov3.video.source import (
     CACHE_BYTES,
     FrameClock,
@@ -27,6 +26,7 @@ from mot_dinov3.video.source import (
     SourceConfig,
     image_cache,
     no_such_frame,
+    open_source,
 )
 
 if TYPE_CHECKING:
@@ -140,11 +140,7 @@ class SeekableVideo(RandomAccessFrames):
 
     The index is read from the packets on a thread of its own; a frame can be shown as soon as the index reaches it.
     Where timestamps are unusable, frames are counted from the start. Numbers are those of `MediaSource` but for damaged
-    files, where it counts what the decoder returns.
-
-    Args:
-        path: The file.
-        cache_bytes: Bytes of decoded images to hold.
+    files, where it counts what the decoder returns. Up to `cache_bytes` of decoded images are held.
 
     Raises:
         VideoError: It cannot be opened, or no frame can be decoded.

@@ -1,11 +1,13 @@
-"""Sources of frames: the interface, its options, and the numbering and timing that all of them share."""
+"""Sources of frames: the interface, its options, the numbering and timing that all share, and opening by address."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mot_dinov3.core.compat import override
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 MAX_FPS = 1000.0  # rates above it are time bases mistaken for frame rates (some VFR files say 90000)
 
 CACHE_BYTES = 256_000_000  # of decoded images, where frames are wanted in any order
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}
+"""Endings of videos in a folder; a file that is named may have any ending."""
+
+NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 
 Raw = TypeVar("Raw")
 
@@ -245,3 +252,47 @@ class FramelessSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         for index in self._range:
             yield Frame(index, index / self.info.fps)
+
+
+def open_source(config: SourceConfig) -> FrameSource:
+    """Open the source that `config.source` names and read its first wanted frame.
+
+    Raises:
+        ConfigError: No source is given.
+        VideoError: It is missing, empty, not a video, has no frame, or none lies in the range.
+    """
+    address = config.source
+    if address is None:
+        raise ConfigError(
+            "no source given", remedy="--source takes a video file, a folder of images, a camera or a URL"
+        )
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", address)
+    if scheme and scheme[1].lower() not in NETWORK:
+        raise VideoError(f"source '{address}': unknown address '{scheme[1]}://'", remedy="known: " + ", ".join(NETWORK))
+    if scheme:
+        from mot_dinov3.video.stream import StreamSource
+
+        return StreamSource(config, address)
+    if re.fullmatch(r"[0-9]{1,3}", address) and not Path(address).exists():
+        from mot_dinov3.video.camera import CameraSource, open_camera
+
+        return CameraSource(config, open_camera(int(address)))
+    return _local(config, Path(address))
+
+
+def _local(config: SourceConfig, path: Path) -> FrameSource:
+    try:
+        is_folder, size = path.is_dir(), path.stat().st_size
+    except OSError as error:
+        raise VideoError(
+            f"source '{path}' cannot be opened: {error.strerror or error}", remedy="check --source"
+        ) from error
+    if is_folder:
+        from mot_dinov3.video.images import ImageFolder
+
+        return ImageFolder(config, path)
+    if size == 0 and path.is_file():
+        raise VideoError(f"source '{path}' is empty (0 bytes)", remedy="copy or record it again")
+    from mot_dinov3.video.media import MediaSource
+
+    return MediaSource(config, str(path), network=False)

@@ -19,7 +19,7 @@ from mot_dinov3.keypoints.job.config import SimilarityConfig, SimilarityOptions
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
-from mot_dinov3.video.open import VIDEO_SUFFIXES
+from mot_dinov3.video.source import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import PrefetchSource
 
 

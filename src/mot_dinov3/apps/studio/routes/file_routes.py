@@ -14,7 +14,7 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.keypoints.backends import BACKENDS
 from mot_dinov3.video.images import SUFFIXES, natural_key
-from mot_dinov3.video.open import VIDEO_SUFFIXES
+from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 LISTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}
 FRAME_QUALITY = 92  # of JPEGs that are displayed; crops are cut from the decoded frame itself
