@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError, UsageError
-from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
 from mot_dinov3.pipeline.regions import Region, check_regions, parse_line, read_zones
 
@@ -27,7 +27,7 @@ def feet(*points, ids=None, class_id=0):
 def counted(place, frames, fps=10.0):
     counter = RegionCounter([place], fps)
     for rows in frames:
-        counter.add(rows)
+        counter.write(Frame(0, 0.0), rows)
     return counter.counts()[0]
 
 
@@ -90,7 +90,7 @@ def test_rows_without_a_track_do_not_count():
 def test_counts_as_table_text_and_json():
     counter = RegionCounter([LINE, SQUARE], 10.0)
     for y in (130, 115, 90, 70):
-        counter.add(feet((100, y)))
+        counter.write(Frame(0, 0.0), feet((100, y)))
     counts, names = counter.counts(), {0: "person"}
     assert count_rows(counts, names)[1:] == [
         ("line 1", "line", "0", "person", "1", "0", "", ""),

@@ -5,7 +5,7 @@ import pytest
 from tracking_scene import boxes, person, tracker
 
 from mot_dinov3.core.structures import Detections, Frame, Image
-from mot_dinov3.trackers.camera_motion import CameraMotion
+from mot_dinov3.trackers.optical_flow import CameraMotion
 
 NOBODY = np.zeros((0, 4))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 from mot_dinov3.gallery.config import GalleryConfig
 
 BEST = 3  # pictures whose mean distance counts beside the nearest one's
@@ -66,7 +65,7 @@ def decide(distance: FloatArray, held: IntArray, count: IntArray, config: Galler
     return best_first(claim, eligible & (claim <= limit))
 
 
-def best_first(claim: npt.NDArray[np.float64], eligible: BoolArray) -> IntArray:
+def best_first(claim: Float64Array, eligible: BoolArray) -> IntArray:
     """Return ``(m,)`` the column of each row, −1 for none: the lowest eligible claim first, each column once."""
     chosen = np.full(len(claim), -1, np.int64)
     taken = np.zeros(claim.shape[1], np.bool_)

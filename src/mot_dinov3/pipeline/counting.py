@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -49,34 +49,20 @@ class RegionCount:
         return f"in {sum(self.entered.values())}  out {sum(self.left.values())}{now}"
 
 
-class Trigger(Protocol):
-    """Counts at one region."""
+class RegionCounter(Sink):
+    """Counts settled rows at all regions; put it before the sinks that write what it counted.
 
-    def add(self, rows: Detections) -> None:
-        """Take in the rows of a frame."""
-        ...
-
-    def count(self) -> RegionCount:
-        """Return what was counted so far."""
-        ...
-
-
-class RegionCounter:
-    """Counts at all regions.
-
-    Args:
-        regions: Lines and zones.
-        fps: Frames per second.
+    Rows without a track do not count, predicted ones do.
     """
 
     def __init__(self, regions: Iterable[Region], fps: float) -> None:
-        self._triggers: list[Trigger] = [
+        self._triggers = [
             _LineTrigger(region, fps) if region.is_line else _ZoneTrigger(region, fps) for region in regions
         ]
 
-    def add(self, rows: Detections) -> None:
-        """Take in the rows of a frame; those without a track do not count, predicted ones do."""
-        rows = rows[rows.track_id >= 1].with_track_boxes()
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        rows = detections[detections.track_id >= 1].with_track_boxes()
         for trigger in self._triggers:
             trigger.add(rows)
 
@@ -85,7 +71,7 @@ class RegionCounter:
         return [trigger.count() for trigger in self._triggers]
 
 
-class _LineTrigger(Trigger):
+class _LineTrigger:
     """A line. A track that vanishes near it and comes back on the other side has crossed it."""
 
     def __init__(self, region: Region, fps: float) -> None:
@@ -103,7 +89,6 @@ class _LineTrigger(Trigger):
             minimum_crossing_threshold=max(1, round(SETTLE_SECONDS * fps)),
         )
 
-    @override
     def add(self, rows: Detections) -> None:
         self._frame += 1
         present = set(rows.track_id.tolist())
@@ -115,13 +100,12 @@ class _LineTrigger(Trigger):
         self._line.trigger(Detections.concat([rows, *gone]).to_supervision())
         self._last |= {int(rows.track_id[k]): (self._frame, rows[k : k + 1]) for k in range(len(rows))}
 
-    @override
     def count(self) -> RegionCount:
         entered, left = self._line.in_count_per_class, self._line.out_count_per_class
         return RegionCount(self._region, Counter(_known(entered)), Counter(_known(left)))
 
 
-class _ZoneTrigger(Trigger):
+class _ZoneTrigger:
     """A zone. A track that is in it when first seen has not entered it, but counts as a visitor."""
 
     def __init__(self, region: Region, fps: float) -> None:
@@ -135,7 +119,6 @@ class _ZoneTrigger(Trigger):
         self._visited: set[int] = set()
         self._now = self._most = 0
 
-    @override
     def add(self, rows: Detections) -> None:
         inside: BoolArray = self._zone.trigger(rows.to_supervision())
         for track_id, class_id, within in zip(rows.track_id.tolist(), rows.class_id.tolist(), inside.tolist()):
@@ -152,7 +135,6 @@ class _ZoneTrigger(Trigger):
         self._now = int(inside.sum())
         self._most = max(self._most, self._now)
 
-    @override
     def count(self) -> RegionCount:
         return dataclasses.replace(self._count, inside=self._now, most=self._most)
 
@@ -161,54 +143,17 @@ def _known(counts: Mapping[Any, int]) -> dict[int, int]:
     return {-1 if class_id is None else int(class_id): number for class_id, number in counts.items()}
 
 
-class CountSink(Sink):
-    """Counts settled rows; put it before the sinks that write what it counted.
-
-    Args:
-        regions: Lines and zones.
-        fps: Frames per second.
-        names: Class id → name.
-    """
-
-    def __init__(self, regions: Sequence[Region], fps: float, names: Mapping[int, str]) -> None:
-        self._counter = RegionCounter(regions, fps)
-        self._names = names
-
-    @override
-    def write(self, frame: Frame, detections: Detections) -> None:
-        self._counter.add(detections)
-
-    @property
-    def counts(self) -> list[RegionCount]:
-        """The numbers so far."""
-        return self._counter.counts()
-
-    def lines(self) -> list[str]:
-        """Return it for the summary."""
-        return count_lines(self.counts, self._names)
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return it for track-v1."""
-        return count_records(self.counts, self._names)
-
-    def table(self) -> list[tuple[str, ...]]:
-        """Return it as a table, its head first."""
-        return count_rows(self.counts, self._names)
-
-
 def count_rows(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[tuple[str, ...]]:
     """Return a table: its head, then a row for each region and class."""
     table: list[tuple[str, ...]] = [
         ("place", "kind", "class_id", "class_name", "in", "out", "visitors", "most_at_once")
     ]
     for count in counts:
-        line = count.region.is_line
+        kind = "line" if count.region.is_line else "zone"
         for class_id in count.classes or [-1]:
-            numbers = (count.entered[class_id], count.left[class_id])
-            more = ("", "") if line else (str(count.visitors[class_id]), str(count.most))
-            kind = "line" if line else "zone"
-            named = (count.region.name, kind, str(class_id), names.get(class_id, ""))
-            table.append((*named, *map(str, numbers), *more))
+            more = ("", "") if count.region.is_line else (count.visitors[class_id], count.most)
+            row = (kind, class_id, names.get(class_id, ""), count.entered[class_id], count.left[class_id], *more)
+            table.append((count.region.name, *map(str, row)))
     return table
 
 

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import BoolArray, Detections, Frame, Revision, TrackState, TrackView
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, Revision, TrackState, TrackView
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.optical_flow import BoxFlow
 
-Array = npt.NDArray[np.float64]
 IsDetected = Callable[[int], bool]
 """Tells of a frame's index whether the detector runs on it."""
 
@@ -75,7 +74,7 @@ class IntervalTracker(Tracker):
         self._time = 0.0
         self._last = (0.0, Detections.empty())  # time and rows of the last detected frame
         self._rows = Detections.empty()
-        self._velocity: Array = np.zeros((0, 2))  # px/s
+        self._velocity: Float64Array = np.zeros((0, 2))  # px/s
 
     @override
     def predict(self, frame: Frame) -> TrackView:
@@ -237,7 +236,7 @@ def _drawn_boxes(rows: Detections) -> npt.NDArray[np.float32]:
     return rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
 
 
-def velocity(before: Detections, now: Detections, seconds: float) -> Array:
+def velocity(before: Detections, now: Detections, seconds: float) -> Float64Array:
     """Return ``(n, 2)`` px/s of the rows of `now`, by where their tracks were `seconds` before; 0 where unknown."""
     speed = np.zeros((len(now), 2))
     if seconds > 0:

@@ -86,7 +86,7 @@ class FrameDrawer:
         lost = self.lost()
         anonymize(canvas, detections, lost, self.config.anonymize)
         if self.counter is not None:
-            self.counter.add(detections)
+            self.counter.write(frame, detections)
             counts = self.counter.counts()
             draw_regions(
                 canvas, [RegionOverlay(count.region.points, f"{count.region.name}  {count.text()}") for count in counts]
@@ -101,4 +101,4 @@ class FrameDrawer:
         """Take in a frame that is not drawn, because an earlier run has drawn it."""
         self.trails.skip(detections)
         if self.counter is not None:
-            self.counter.add(detections)
+            self.counter.write(frame, detections)

@@ -14,7 +14,7 @@ from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.formats import det_v1, track_v1, tracks_csv
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.counting import CountSink, RegionCounter
+from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
 from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator
 from mot_dinov3.pipeline.drawing import FrameDrawer, HudMeter
 from mot_dinov3.pipeline.inputs import detection_header
@@ -75,7 +75,7 @@ class SinkFactory:
         kept = stages.detector.info.details.get("classes")
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
-        self.count = CountSink(regions, stages.source.info.fps, self.names) if regions else None
+        self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
         every = config.interval.detect_every
         self._interval = DetectionInterval(every, config.source.start_frame) if every > 1 else None
@@ -117,8 +117,8 @@ class SinkFactory:
         if output.save_csv:
             head = [tracks_csv.csv_line(tracks_csv.TRACK_COLUMNS)]
             found.append(TextSink(Path(output.save_csv), csv_lines(self.names), head=head))
-        if output.save_counts and (count := self.count) is not None:
-            found.append(SummarySink(Path(output.save_counts), lambda: map(tracks_csv.csv_line, count.table())))
+        if output.save_counts:
+            found.append(SummarySink(Path(output.save_counts), lambda: map(tracks_csv.csv_line, self._count_table())))
         return found if self.report is None else [*found, self.report.tracks]
 
     def detections(self) -> list[Sink]:
@@ -144,7 +144,10 @@ class SinkFactory:
 
     def counted(self) -> list[str]:
         """Return the counts of lines and zones, a line of text for each."""
-        return [] if self.count is None else self.count.lines()
+        return [] if self.count is None else count_lines(self.count.counts(), self.names)
+
+    def _count_table(self) -> list[tuple[str, ...]]:
+        return [] if self.count is None else count_rows(self.count.counts(), self.names)
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
@@ -158,7 +161,7 @@ class SinkFactory:
             self.stages,
             self.timer,
             notices=lambda: [*self.all_notices(), *resume_notice(self.stages.journal)],
-            counts=lambda: [] if self.count is None else self.count.table(),
+            counts=self._count_table,
         )
 
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
@@ -188,9 +191,10 @@ class SinkFactory:
     def _track_header(self) -> Mapping[str, Any]:
         config, info = self.config, self.stages.embedder.info
         settings = {"embedder": info.name, "embedder_weights": info.weights, **dataclasses.asdict(config.tracker)}
+        counts = {} if self.count is None else {"counts": count_records(self.count.counts(), self.names)}
         return track_v1.track_v1_header(
             source_header=self._detection_header(),
             created_at_utc=now_utc(),
             tracker=track_v1.tracker_block(config.choice.tracker, settings),
-            more={"notices": self.all_notices(), **({} if self.count is None else {"counts": self.count.records()})},
+            more={"notices": self.all_notices(), **counts},
         )

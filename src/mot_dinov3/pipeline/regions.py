@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.json_text import is_number, kind_of, read_object
 from mot_dinov3.core.options import StageConfig, option
-from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.core.structures import Float64Array, VideoInfo
 from mot_dinov3.formats.labelme import read_frame
 
-Points = npt.NDArray[np.float64]
 MAX_COORDINATE = 8192  # px; a coordinate beyond it is a mistake where the size of the image is unknown
 MAX_CORNERS = 10_000
 
@@ -54,7 +52,7 @@ class Region:
     """
 
     name: str
-    points: Points
+    points: Float64Array
 
     @property
     def is_line(self) -> bool:
@@ -74,7 +72,7 @@ def read_regions(config: CountConfig) -> tuple[Region, ...]:
     return (*lines, *zones)
 
 
-def parse_line(text: str) -> Points:
+def parse_line(text: str) -> Float64Array:
     """Return the two ends of a line written as ``x1,y1,x2,y2``."""
     remedy = "for example: --line 0,300,640,300"
     try:
@@ -125,7 +123,7 @@ def _not_empty(path: Path, zones: list[Region]) -> list[Region]:
     return zones
 
 
-def _polygon(where: str, corners: object) -> Points:
+def _polygon(where: str, corners: object) -> Float64Array:
     remedy = "a zone is a list of three or more corners [x, y] in pixels"
     if not isinstance(corners, list):
         raise FormatError(f"{where} is a {kind_of(corners)}, not a polygon", remedy=remedy)

@@ -6,25 +6,28 @@ import importlib
 import logging
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, IntArray, TrackView
 from mot_dinov3.trackers import appearance_model, kalman
 from mot_dinov3.trackers.association import Association, SimilarityScales, assign, reid_candidates
 from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.camera_motion import CameraMotion
-from mot_dinov3.trackers.lifecycle import GapStatistics, TemporalTracker, coasting_limit, predicted_boxes
+from mot_dinov3.trackers.lifecycle import (
+    CONFIRMED,
+    LOST,
+    REMOVED,
+    TENTATIVE,
+    TOLERANCE,
+    GapStatistics,
+    TemporalTracker,
+    coasting_limit,
+    predicted_boxes,
+)
+from mot_dinov3.trackers.optical_flow import CameraMotion
 
 log = logging.getLogger(__name__)
-Array = npt.NDArray[np.float64]
-
-TOLERANCE = 1e-6  # s, for sums of frame times
-TENTATIVE, CONFIRMED, LOST, REMOVED = (  # plain numbers: arrays compare faster with them than with enum members
-    int(state) for state in (TrackState.TENTATIVE, TrackState.CONFIRMED, TrackState.LOST, TrackState.REMOVED)
-)
 
 
 class AppearanceTracker(TemporalTracker):
@@ -101,7 +104,7 @@ class AppearanceTracker(TemporalTracker):
             return
         dim = detections.embedding.shape[1]
         if not self._tracks.embedding.shape[1]:
-            self._tracks.widen(dim)
+            self._tracks.embedding = np.zeros((len(self._tracks), dim), np.float32)
         known = self._tracks.embedding.shape[1]
         if dim != known:
             raise MotError(
@@ -229,7 +232,7 @@ class AppearanceTracker(TemporalTracker):
             if waited.max() > self._least_patience:
                 tracks.state[waited > self._patience() + TOLERANCE] = REMOVED
 
-    def _patience(self) -> Array:
+    def _patience(self) -> Float64Array:
         """Return ``(m,)`` the seconds for which each track may stay without a box."""
         tracks, config = self._tracks, self.config
         patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
@@ -249,19 +252,14 @@ class AppearanceTracker(TemporalTracker):
     def _label(self, found: Association, detections: Detections) -> Detections:
         """Label the rows with their tracks, append coasted ones, and delete removed tracks."""
         tracks, config = self._tracks, self.config
-        owned = (found.owner >= 0).nonzero()[0]
-        owner = found.owner.take(owned)
-        track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
-        smooth, class_id = detections.xyxy.copy(), detections.class_id
-        track_id[owned], state[owned] = tracks.track_id.take(owner), tracks.state.take(owner)
-        smooth[owned] = tracks.corners.take(owner, axis=1).T
+        score, class_id = found.score, detections.class_id
         if config.class_mode == "vote":
+            owned = found.owner >= 0
             class_id = class_id.copy()
-            class_id[owned] = tracks.class_id[owner]
-        score = found.score
+            class_id[owned] = tracks.class_id[found.owner[owned]]
         if np.count_nonzero(score < 0):
             score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
-        rows = detections.replace(track_id=track_id, state=state, track_xyxy=smooth, class_id=class_id, score=score)
+        rows = self._labelled(found.owner, detections, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None
         gone = tracks.state == REMOVED
         if np.count_nonzero(gone):

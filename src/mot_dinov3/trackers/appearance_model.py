@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import FloatArray, IntArray
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.core.structures import Float64Array, FloatArray, IntArray
 
 CHUNK = 40  # embeddings gathered at once: they stay in the processor's cache
 
 
-def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray) -> Array:
+def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray) -> Float64Array:
     """Return ``(k,)`` cosines of unit embeddings, pair by pair."""
     found = np.empty(len(track), np.float32)
     for start in range(0, len(track), CHUNK):
@@ -21,12 +18,12 @@ def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray
     return found.astype(np.float64)
 
 
-def similarity(cosine: Array, same_floor: float) -> Array:
+def similarity(cosine: Float64Array, same_floor: float) -> Float64Array:
     """Return cosines on the embedder's own scale: 0 = hardly ever the same object, 1 = the same image."""
     return np.asarray((cosine - same_floor) / max(1.0 - same_floor, 1e-6))
 
 
-def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array:
+def keep_share(ema: float, score: Float64Array, low: float, skipped: IntArray) -> Float64Array:
     """Return the ``(n,)`` EMA momentum: the share of the old embedding that stays.
 
     A sure box counts more (Deep OC-SORT 2302.11813): the share falls from 1 at the score `low` to `ema` at score 1.
@@ -42,7 +39,7 @@ def keep_share(ema: float, score: Array, low: float, skipped: IntArray) -> Array
     return np.asarray((ema + (1.0 - ema) * (1.0 - sure)) ** (1 + np.minimum(skipped, 30)))
 
 
-def absorb(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray, share: Array) -> None:
+def absorb(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray, share: Float64Array) -> None:
     """Blend unit embeddings of boxes into those of their tracks: ``share · old + (1 − share) · new``, of length 1.
 
     Where the two cancel each other out, the new one replaces the old one.

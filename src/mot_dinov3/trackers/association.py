@@ -9,14 +9,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, FloatArray, IntArray
 from mot_dinov3.trackers import appearance_model, kalman
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.lifecycle import Tracks
-
-Array = npt.NDArray[np.float64]
 
 FIT_RANGE = 10.0  # log-likelihoods are clipped at ± this
 AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
@@ -37,7 +34,7 @@ class Pairs:
 
     track: IntArray
     box: IntArray
-    value: Array
+    value: Float64Array
 
     def __len__(self) -> int:
         return len(self.track)
@@ -51,7 +48,7 @@ class Pairs:
         return Pairs(self.track.take(rows), self.box.take(rows), self.value.take(rows))
 
 
-def touching(a: Array, b: Array) -> tuple[IntArray, IntArray]:
+def touching(a: Float64Array, b: Float64Array) -> tuple[IntArray, IntArray]:
     """Return the places in `a` ``(4, n)`` and `b` ``(4, m)``, pair by pair, of corner boxes that share some area."""
     near = (a[:2, :, None] < b[2:, None]) & (a[2:, :, None] > b[:2, None])  # (2, n, m): along x and along y
     both = near[0] & near[1]
@@ -59,7 +56,7 @@ def touching(a: Array, b: Array) -> tuple[IntArray, IntArray]:
     return first, second
 
 
-def overlap(a: Array, b: Array, height_power: float = 0.0) -> Array:
+def overlap(a: Float64Array, b: Float64Array, height_power: float = 0.0) -> Float64Array:
     """Return the overlap of boxes pair by pair: ``(k,)`` for ``(4, k)`` corner boxes that touch.
 
     It is the IoU times the vertical overlap (shared height over joint height) to the power `height_power`: the heights
@@ -76,7 +73,7 @@ def overlap(a: Array, b: Array, height_power: float = 0.0) -> Array:
     return np.asarray(value)
 
 
-def grow(boxes: Array, share: Array) -> Array:
+def grow(boxes: Float64Array, share: Float64Array) -> Float64Array:
     """Return ``(4, k)`` corner boxes with `share` of width and height added on each side (C-BIoU 2211.14317)."""
     grown = _OUTWARD.dot(boxes)
     grown *= share
@@ -197,7 +194,7 @@ class Association:
         self,
         tracks: Tracks,
         detections: Detections,
-        score: Array,
+        score: Float64Array,
         config: TrackerConfig,
         scales: SimilarityScales,
     ) -> None:
@@ -274,14 +271,14 @@ class Association:
             value = value + config.appearance * self._similarity(pairs, self._detections.embedding)
         return Pairs(pairs.track, pairs.box, value)
 
-    def _fit(self, pairs: Pairs) -> Array:
+    def _fit(self, pairs: Pairs) -> Float64Array:
         """Return the motion likelihood in −0.5…0.5: it decides between boxes of about equal overlap."""
         motion, measured = self._tracks.motion.take(pairs.track, axis=2), self.centre.take(pairs.box, axis=1)
         spread = kalman.deviation(measured, self._config.noise)
         fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
         return np.asarray(np.minimum(np.maximum(fit, -FIT_RANGE), FIT_RANGE) / (2 * FIT_RANGE))
 
-    def _similarity(self, pairs: Pairs, embedding: FloatArray) -> Array:
+    def _similarity(self, pairs: Pairs, embedding: FloatArray) -> Float64Array:
         """Return the appearance similarity in −1…1; 0, the embedder's floor, where the box was not embedded now."""
         known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
         compared = pairs[known]
@@ -312,12 +309,8 @@ def reid_candidates(tracks: Tracks, young: IntArray, now: float, config: Tracker
     similar = appearance_model.similarity(cosine, same_floor)
     age = now - tracks.seen[track]
     value = similar - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
-    reachable = _distance(tracks, track, young[young_row]) <= START_REACH + config.recovery_speed * age
-    after = tracks.begun[young[young_row]] > tracks.seen[track]
+    place, other = tracks.motion[kalman.POS], young[young_row]
+    distance = np.hypot(*(place[:2, track] - place[:2, other])) / place[3, other]  # of centres, in body heights
+    reachable = distance <= START_REACH + config.recovery_speed * age
+    after = tracks.begun[other] > tracks.seen[track]
     return Pairs(track, young_row, value)[reachable & after & (value > 0)]
-
-
-def _distance(tracks: Tracks, a: IntArray, b: IntArray) -> npt.NDArray[np.float64]:
-    """Return ``(k,)`` distances of centres, in body heights of `b`."""
-    place = tracks.motion[kalman.POS]
-    return np.asarray(np.hypot(*(place[:2, a] - place[:2, b])) / place[3, b])

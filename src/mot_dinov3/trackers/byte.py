@@ -13,16 +13,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import BoolArray, Detections, Frame, IntArray, TrackState, TrackView
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, IntArray, TrackView
 from mot_dinov3.trackers import association, kalman
 from mot_dinov3.trackers.association import Pairs
 from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.lifecycle import TemporalTracker
-
-Array = npt.NDArray[np.float64]
+from mot_dinov3.trackers.lifecycle import CONFIRMED, LOST, REMOVED, TENTATIVE, TemporalTracker
 
 LOW_SCORE = 0.1  # boxes below are ignored
 NEW_ABOVE = 0.1  # a track starts at a box this much above track_thresh
@@ -33,8 +30,6 @@ SURE_FLOOR = 0.4  # least fit of a match of the first round
 HEIGHT_POWER = 2.0  # weight of the heights in that fit (height-modulated IoU, Hybrid-SORT 2308.00783)
 SIZE_SHARPNESS = 10.0  # weight of the squared log ratios of width and height to the observed mean
 CONFIRM_HITS = 2
-TENTATIVE, CONFIRMED = int(TrackState.TENTATIVE), int(TrackState.CONFIRMED)
-LOST, REMOVED = int(TrackState.LOST), int(TrackState.REMOVED)
 NOISE = kalman.Noise(position=0.02, velocity=0.02, measurement=0.05, start_velocity=0.1)
 
 
@@ -73,9 +68,11 @@ class HybridTracker(TemporalTracker):
         self._absorb(owner, detections, box)
         self._start(owner, detections, box)
         self._age()
-        return self._label(owner, detections)
+        rows = self._labelled(owner, detections)
+        self._forget()
+        return rows
 
-    def _associate(self, detections: Detections, box: Array) -> IntArray:
+    def _associate(self, detections: Detections, box: Float64Array) -> IntArray:
         """Return ``(n,)`` the track that each box belongs to, −1 for none."""
         tracks, config = self._tracks, self.config
         owner = np.full(len(detections), -1, np.int64)
@@ -116,7 +113,7 @@ class HybridTracker(TemporalTracker):
         tracks.matched[:] = taken
         return owner
 
-    def _overlapping(self, where: Array, box: Array, detections: Detections) -> Pairs:
+    def _overlapping(self, where: Float64Array, box: Float64Array, detections: Detections) -> Pairs:
         """Return the pairs of tracks at `where` and boxes that touch, valued by IoU."""
         t, b = association.touching(where, box)
         if self.config.per_class:
@@ -124,7 +121,7 @@ class HybridTracker(TemporalTracker):
             t, b = t[same], b[same]
         return Pairs(t, b, association.overlap(where.take(t, axis=1), box.take(b, axis=1)))
 
-    def _fitting(self, near: Pairs, corners: Array, box: Array) -> Pairs:
+    def _fitting(self, near: Pairs, corners: Float64Array, box: Float64Array) -> Pairs:
         """Return the pairs valued by how well the box fits in place and in size, 1 = perfectly."""
         t, b = near.track, near.box
         predicted, measured = corners[1::2].take(t, axis=1), box[1::2].take(b, axis=1)  # tops and bottoms
@@ -135,11 +132,11 @@ class HybridTracker(TemporalTracker):
         shape = np.exp(-SIZE_SHARPNESS * (width * width + height * height))
         return Pairs(t, b, near.value * (shared / either) ** HEIGHT_POWER * shape)
 
-    def _last_boxes(self) -> Array:
+    def _last_boxes(self) -> Float64Array:
         newest = (self._tracks.hits - 1) % self.config.max_obs
         return np.ascontiguousarray(self._observed[np.arange(len(newest)), newest].T)
 
-    def _absorb(self, owner: IntArray, detections: Detections, box: Array) -> None:
+    def _absorb(self, owner: IntArray, detections: Detections, box: Float64Array) -> None:
         """Let the matched tracks take in their boxes."""
         rows = (owner >= 0).nonzero()[0]
         if not len(rows):
@@ -149,7 +146,7 @@ class HybridTracker(TemporalTracker):
         tracks.correct(measured, kalman.deviation(measured, NOISE))
         self._record(who, rows, detections, box)
 
-    def _start(self, owner: IntArray, detections: Detections, box: Array) -> None:
+    def _start(self, owner: IntArray, detections: Detections, box: Float64Array) -> None:
         """Spawn a tentative track at each high-score box without an owner."""
         rows = ((owner < 0) & (detections.score >= self.config.track_thresh + NEW_ABOVE)).nonzero()[0]
         if not len(rows):
@@ -159,7 +156,7 @@ class HybridTracker(TemporalTracker):
         self._size = np.concatenate([self._size, np.zeros((2, len(rows)))], axis=1)
         self._record(who, rows, detections, box)
 
-    def _record(self, who: IntArray, rows: IntArray, detections: Detections, box: Array) -> None:
+    def _record(self, who: IntArray, rows: IntArray, detections: Detections, box: Float64Array) -> None:
         """Write down the boxes `rows` as the tracks' newest, and confirm the tracks that have proven themselves."""
         tracks = self._tracks
         self._observe(who, box.take(rows, axis=1))
@@ -168,7 +165,7 @@ class HybridTracker(TemporalTracker):
         tracks.class_id[who] = detections.class_id.take(rows)
         self._confirm(who, rows)
 
-    def _observe(self, who: IntArray, box: Array) -> None:
+    def _observe(self, who: IntArray, box: Float64Array) -> None:
         """Put ``(4, k)`` boxes into the tracks' rings, and take them into their mean sizes."""
         hits, most = self._tracks.hits.take(who), self.config.max_obs
         rings, slot = self._observed.reshape(-1, 4), who * most + hits % most
@@ -190,16 +187,9 @@ class HybridTracker(TemporalTracker):
             tracks.state[idle & (young | (waited > self.config.patience))] = REMOVED
         tracks.state[young & ~idle] = TENTATIVE
 
-    def _label(self, owner: IntArray, detections: Detections) -> Detections:
-        """Label the rows with their tracks, and delete removed tracks."""
-        tracks, owned = self._tracks, (owner >= 0).nonzero()[0]
-        who = owner.take(owned)
-        track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
-        smooth = detections.xyxy.copy()
-        track_id[owned], state[owned] = tracks.track_id.take(who), tracks.state.take(who)
-        smooth[owned] = tracks.corners.take(who, axis=1).T
-        gone = tracks.state == REMOVED
+    def _forget(self) -> None:
+        """Delete removed tracks."""
+        gone = self._tracks.state == REMOVED
         if np.count_nonzero(gone):
-            tracks.keep(~gone)
+            self._tracks.keep(~gone)
             self._observed, self._size = self._observed[~gone], self._size[:, ~gone]
-        return detections.replace(track_id=track_id, state=state, track_xyxy=smooth)

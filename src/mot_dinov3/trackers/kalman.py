@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from mot_dinov3.core.structures import Float64Array
 
 POS, VEL, PP, PV, VV = range(5)
 CHI2_MEDIAN = 0.455  # of a squared standard normal variable
@@ -42,7 +42,7 @@ class Noise:
     start_velocity: float
 
 
-def start(boxes: Array, noise: Noise) -> Array:
+def start(boxes: Float64Array, noise: Noise) -> Float64Array:
     """Return the ``(5, 4, n)`` motion of new tracks that stand still at ``(4, n)`` centre boxes."""
     size = _size(boxes)
     motion = np.zeros((5, *boxes.shape))
@@ -52,7 +52,7 @@ def start(boxes: Array, noise: Noise) -> Array:
     return motion
 
 
-def predict(motion: Array, dt: float, noise: Noise) -> Array:
+def predict(motion: Float64Array, dt: float, noise: Noise) -> Float64Array:
     """Return the motion `dt` seconds later; variances grow with `dt`, so any frame rate means the same thing.
 
     Position and velocity both walk randomly: the process noise is the continuous white-noise-acceleration model
@@ -63,14 +63,14 @@ def predict(motion: Array, dt: float, noise: Noise) -> Array:
     step[POS, VEL] = step[PV, VV] = dt
     step[PP, PV], step[PP, VV] = 2 * dt, dt**2
     grown = np.array([0, 0, walk * dt + shake * dt**3 / 3, shake * dt**2 / 2, shake * dt])
-    moved: Array = step.dot(motion.reshape(5, -1)).reshape(motion.shape)
+    moved: Float64Array = step.dot(motion.reshape(5, -1)).reshape(motion.shape)
     moved += grown[:, None, None] * _size(motion[POS]) ** 2
     # A long wait must not turn a shrinking box inside out.
     np.maximum(moved[POS, 2:], 1.0, out=moved[POS, 2:])
     return moved
 
 
-def update(motion: Array, boxes: Array, deviation: Array) -> Array:
+def update(motion: Float64Array, boxes: Float64Array, deviation: Float64Array) -> Float64Array:
     """Return the motion corrected by measured boxes.
 
     Args:
@@ -90,7 +90,7 @@ def update(motion: Array, boxes: Array, deviation: Array) -> Array:
     return corrected
 
 
-def deviation(boxes: Array, noise: Noise) -> Array:
+def deviation(boxes: Float64Array, noise: Noise) -> Float64Array:
     """Return ``(4, n)`` standard deviations of measured centre boxes, px."""
     return noise.measurement * _size(boxes)
 
@@ -106,7 +106,7 @@ class Calibration:
     def __init__(self) -> None:
         self.scale = np.ones(4)
 
-    def observe(self, innovation2: Array) -> None:
+    def observe(self, innovation2: Float64Array) -> None:
         """Take in ``(4, k)`` squared normalised innovations of one frame's sure matches."""
         n = innovation2.shape[1]
         if n:
@@ -117,7 +117,7 @@ class Calibration:
             self.scale = self.scale + rate * (median / CHI2_MEDIAN - self.scale)
             self.scale = np.minimum(np.maximum(self.scale, 0.05), 100.0)
 
-    def likelihood(self, innovation2: Array, variance: Array, boxes: Array) -> Array:
+    def likelihood(self, innovation2: Float64Array, variance: Float64Array, boxes: Float64Array) -> Float64Array:
         """Return the ``(k,)`` log-likelihood of innovations, in units that do not depend on the objects' size."""
         scale = self.scale[:, None]
         spread = np.log(variance * scale / _size(boxes) ** 2)
@@ -125,28 +125,28 @@ class Calibration:
         return np.asarray(-0.5 * np.add.reduce(spread, axis=0))
 
 
-def innovation2(motion: Array, boxes: Array, deviation: Array) -> tuple[Array, Array]:
+def innovation2(motion: Float64Array, boxes: Float64Array, spread: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return ``(4, k)`` squared innovations in units of their variance, and that variance (px²)."""
-    variance = motion[PP] + deviation**2
+    variance = motion[PP] + spread**2
     return (boxes - motion[POS]) ** 2 / variance, variance
 
 
-def _size(boxes: Array) -> Array:
+def _size(boxes: Float64Array) -> Float64Array:
     """Return (w, h, w, h) of centre boxes."""
     return boxes.take(_WIDTH_HEIGHT, axis=0)
 
 
-def centre_boxes(corners: npt.NDArray[np.floating]) -> Array:
+def centre_boxes(corners: npt.NDArray[np.floating]) -> Float64Array:
     """Return (centre x, centre y, width, height) float64 of ``(4, n)`` finite corner boxes."""
     return np.asarray(_TO_CENTRE.dot(corners))
 
 
-def corner_boxes(boxes: Array) -> Array:
+def corner_boxes(boxes: Float64Array) -> Float64Array:
     """Return (x1, y1, x2, y2) float64 of ``(4, n)`` centre boxes."""
     return np.asarray(_TO_CORNERS.dot(boxes))
 
 
-def transform(motion: Array, affine: Array) -> Array:
+def transform(motion: Float64Array, affine: Float64Array) -> Float64Array:
     """Return the motion as a camera sees it that moved by `affine`, a ``(2, 3)`` rotation, scale and shift.
 
     Rotations are small between two frames, so that the covariances only scale.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import (
     BoolArray,
     Detections,
+    Float64Array,
     FloatArray,
     IntArray,
     Revision,
@@ -21,13 +22,14 @@ from mot_dinov3.core.structures import (
 from mot_dinov3.trackers import kalman
 from mot_dinov3.trackers.base import Tracker
 
-Array = npt.NDArray[np.float64]
-
 VOTE_KEPT = 0.95  # share of a track's votes that each further one leaves
 _AXIS = {"motion": 2}  # axis along which a column's tracks lie, where it is not the first
 GAP_MEMORY = 200.0  # gaps after which the record has half forgotten
 GAP_PRIOR = 8.0  # gaps that are taken to have stayed open before any was seen
 TOLERANCE = 1e-6  # s, for sums of frame times
+TENTATIVE, CONFIRMED, LOST, REMOVED = (  # plain numbers: arrays compare faster with them than with enum members
+    int(state) for state in (TrackState.TENTATIVE, TrackState.CONFIRMED, TrackState.LOST, TrackState.REMOVED)
+)
 
 
 @dataclasses.dataclass
@@ -57,14 +59,14 @@ class Tracks:
     state: IntArray
     hits: IntArray
     matched: BoolArray
-    begun: Array
-    seen: Array
-    motion: Array
-    score: Array
+    begun: Float64Array
+    seen: Float64Array
+    motion: Float64Array
+    score: Float64Array
     class_id: IntArray
     embedding: FloatArray
     embedded_frame: IntArray
-    votes: Array
+    votes: Float64Array
     trail: IntArray
 
     def __len__(self) -> int:
@@ -79,12 +81,12 @@ class Tracks:
         places = np.zeros((0, trail, 2), np.int64)
         return cls(row, row, row, row, flag, real, real, motion, real, row, embedding, row, votes, places)
 
-    def spawned(self, keys: IntArray, motion: Array) -> Tracks:
+    def spawned(self, keys: IntArray, motion: Float64Array) -> Tracks:
         """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
         n = len(keys)
         fresh = Tracks(*(np.zeros((n, *column.shape[1:]), column.dtype) for column in vars(self).values()))
         fresh.key, fresh.motion = keys, motion  # the only one whose shape above is wrong
-        fresh.state[:] = int(TrackState.TENTATIVE)
+        fresh.state[:] = TENTATIVE
         for column in (fresh.track_id, fresh.class_id, fresh.embedded_frame, fresh.trail):
             column[:] = -1
         return fresh
@@ -105,7 +107,7 @@ class Tracks:
         place[owner] = rows
         return place
 
-    def correct(self, boxes: Array, deviation: Array) -> None:
+    def correct(self, boxes: Float64Array, deviation: Float64Array) -> None:
         """Let the matched tracks take in measured centre boxes.
 
         Args:
@@ -114,11 +116,7 @@ class Tracks:
         """
         self.motion = np.where(self.matched, kalman.update(self.motion, boxes, deviation), self.motion)
 
-    def widen(self, dim: int) -> None:
-        """Make room for embeddings of length `dim`."""
-        self.embedding = np.zeros((len(self), dim), np.float32)
-
-    def vote(self, rows: IntArray, class_id: IntArray, score: Array) -> None:
+    def vote(self, rows: IntArray, class_id: IntArray, score: Float64Array) -> None:
         """Let boxes vote for their tracks' classes; older votes fade, so that a real change wins in the end."""
         missing = int(class_id.max(initial=-1)) + 2 - self.votes.shape[1]  # class −1, unknown, has column 0
         if missing > 0:
@@ -133,7 +131,7 @@ class Tracks:
         return self.track_id >= 0
 
     @property
-    def corners(self) -> Array:
+    def corners(self) -> Float64Array:
         """``(4, m)`` float64 corner boxes where the motion filter sees the tracks now."""
         return kalman.corner_boxes(self.motion[kalman.POS])
 
@@ -184,7 +182,7 @@ class TemporalTracker(Tracker):
         past = self._tracks.trail[young, :, 0]
         return int(past[past >= 0].min(initial=self._index + 1))
 
-    def _spawn(self, motion: npt.NDArray[np.float64]) -> IntArray:
+    def _spawn(self, motion: Float64Array) -> IntArray:
         """Add tentative tracks with these motions; return their rows."""
         new = np.arange(motion.shape[2])
         rows = len(self._tracks) + new
@@ -221,6 +219,16 @@ class TemporalTracker(Tracker):
         real = (past[:, 0] >= 0) & (past[:, 0] < self._index)
         self._revisions += [Revision(f, row, i) for (f, row), i in zip(past[real].tolist(), ids[real].tolist())]
 
+    def _labelled(self, owner: IntArray, detections: Detections, **columns: Any) -> Detections:
+        """Return the rows with id, state and smoothed box of their tracks `owner`, ``(n,)``, and with more columns."""
+        tracks, rows = self._tracks, (owner >= 0).nonzero()[0]
+        owner = owner.take(rows)
+        track_id, state = np.full(len(detections), -1), np.zeros(len(detections), np.int64)  # NONE
+        smooth = detections.xyxy.copy()
+        track_id[rows], state[rows] = tracks.track_id.take(owner), tracks.state.take(owner)
+        smooth[rows] = tracks.corners.take(owner, axis=1).T
+        return detections.replace(track_id=track_id, state=state, track_xyxy=smooth, **columns)
+
     def _ready(self, owner: IntArray) -> IntArray:
         """Return those of some tentative tracks that are to be confirmed."""
         return owner[self._tracks.hits[owner] >= self._confirm_hits]
@@ -241,7 +249,7 @@ class GapStatistics:
         self._closed = 0.0
         self._open = 0.0
 
-    def observe(self, waited: npt.NDArray[np.float64], dt: float, back: BoolArray) -> None:
+    def observe(self, waited: Float64Array, dt: float, back: BoolArray) -> None:
         """Take in one frame.
 
         Args:

@@ -1,24 +1,79 @@
-"""Boxes moved by the sparse optical flow inside them (pyramidal Lucas-Kanade; Bouguet 2001)."""
+"""Optical flow (pyramidal Lucas-Kanade; Bouguet 2001): the camera's own motion, and that of boxes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, Image
-from mot_dinov3.trackers.camera_motion import reduced
+from mot_dinov3.core.structures import BoolArray, Float64Array, Image
 
-Array = npt.NDArray[np.float64]
+CAMERA_WIDTH = 400  # px of the reduced image: a shift of one full-HD pixel is still a fifth of a pixel here
+POINTS = 200
+STILL = 2.0  # grey levels: sensor and compression noise move the median pixel by less
+LEAST_BACKGROUND = 12  # points that must have been followed for the camera's motion to count
 
-WIDTH = 640  # px of the reduced image: a person of full HD is still wider than the window below
+BOX_WIDTH = 640  # px of the reduced image: a person of full HD is still wider than the window below
 COLUMNS, ROWS = 4, 6  # points in a box
 MARGIN = np.array([0.25, 0.1])  # share of the box left out on each side: mostly background
 WINDOW, LEVELS = (11, 11), 2
 RETURN = 0.5  # px of the reduced image: a point that does not come back this near was not followed
-LEAST = 5  # points that must have been followed for their median to count
+LEAST_IN_BOX = 5  # points that must have been followed for their median to count
 
 
-def displacement(steps: Array, followed: BoolArray, otherwise: Array) -> Array:
+class CameraMotion:
+    """Estimates the background's motion since the last image (BoT-SORT 2206.14651); holds one reduced image."""
+
+    def __init__(self) -> None:
+        self._last: Image | None = None
+
+    def estimate(self, image: Image, moving: Float64Array) -> Float64Array | None:
+        """Return the ``(2, 3)`` rotation, scale and shift from the last image to this one, in full-size pixels.
+
+        Args:
+            image: ``(h, w, 3)`` uint8 BGR.
+            moving: ``(n, 4)`` corner boxes in the last image whose pixels are not background.
+
+        Returns:
+            None for the first image, a still camera, or where too little background can be followed.
+        """
+        import cv2
+
+        grey, scale = reduced(image, CAMERA_WIDTH)
+        last, self._last = self._last, grey
+        if last is None or last.shape != grey.shape or _still(last, grey):
+            return None
+        affine = _follow(cv2, last, grey, moving * scale)
+        if affine is None:
+            return None
+        affine[:, 2] /= scale
+        return affine
+
+
+def _still(last: Image, grey: Image) -> bool:
+    """Return whether most pixels kept their value: cheap, and true for a fixed camera however busy the scene."""
+    change = np.abs(last[::4, ::4].astype(np.int16) - grey[::4, ::4])
+    return float(np.median(change)) < STILL and float(np.percentile(change, 75)) < 2 * STILL
+
+
+def _follow(cv2: Any, last: Image, grey: Image, moving: Float64Array) -> Float64Array | None:
+    mask = np.full(last.shape, 255, np.uint8)
+    for x1, y1, x2, y2 in np.clip(moving, 0, 1 << 14).astype(int).tolist():
+        mask[y1 : y2 + 1, x1 : x2 + 1] = 0
+    points = cv2.goodFeaturesToTrack(last, POINTS, 0.01, 5, mask=mask)
+    if points is None or len(points) < LEAST_BACKGROUND:
+        return None
+    ends, found, _ = cv2.calcOpticalFlowPyrLK(last, grey, points, None, winSize=(15, 15), maxLevel=3)
+    kept = found.ravel() == 1
+    if kept.sum() < LEAST_BACKGROUND:
+        return None
+    affine, inliers = cv2.estimateAffinePartial2D(points[kept], ends[kept], ransacReprojThreshold=1.5)
+    if affine is None or inliers.sum() < max(LEAST_BACKGROUND, 0.3 * kept.sum()):
+        return None
+    return np.asarray(affine, np.float64)
+
+
+def displacement(steps: Float64Array, followed: BoolArray, otherwise: Float64Array) -> Float64Array:
     """Return ``(n, 2)`` how far each box moved: its points' median step, which background and limbs hardly touch.
 
     Args:
@@ -27,12 +82,12 @@ def displacement(steps: Array, followed: BoolArray, otherwise: Array) -> Array:
         otherwise: ``(n, 2)`` steps of boxes with too few tracked points.
     """
     moved = otherwise.astype(np.float64)
-    for row in np.flatnonzero(followed.sum(axis=1) >= LEAST):
+    for row in np.flatnonzero(followed.sum(axis=1) >= LEAST_IN_BOX):
         moved[row] = np.median(steps[row, followed[row]], axis=0)
     return moved
 
 
-def grid(xyxy: Array) -> Array:
+def grid(xyxy: Float64Array) -> Float64Array:
     """Return ``(n, k, 2)`` points spread evenly over the inner part of each ``(n, 4)`` corner box."""
     x, y = (np.linspace(m, 1 - m, count) for m, count in zip(MARGIN, (COLUMNS, ROWS)))
     places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
@@ -43,13 +98,13 @@ class BoxFlow:
     """Tracks the content of boxes from one image to the next; holds one reduced image."""
 
     def __init__(self) -> None:
-        self._last: npt.NDArray[np.uint8] | None = None
+        self._last: Image | None = None
 
     def start(self, image: Image) -> None:
         """Set the ``(h, w, 3)`` image from which the next step starts."""
-        self._last, _ = reduced(image, WIDTH)
+        self._last, _ = reduced(image, BOX_WIDTH)
 
-    def step(self, image: Image, xyxy: Array, otherwise: Array) -> Array:
+    def step(self, image: Image, xyxy: Float64Array, otherwise: Float64Array) -> Float64Array:
         """Return ``(n, 2)`` px that the ``(n, 4)`` corner boxes of the last image moved until this one.
 
         Args:
@@ -59,7 +114,7 @@ class BoxFlow:
         """
         import cv2
 
-        grey, scale = reduced(image, WIDTH)
+        grey, scale = reduced(image, BOX_WIDTH)
         last, self._last = self._last, grey
         if last is None or last.shape != grey.shape or not len(xyxy):
             return otherwise
@@ -72,3 +127,15 @@ class BoxFlow:
         followed = (found.ravel() == 1) & (again.ravel() == 1) & (strayed < RETURN)
         steps = (ends.reshape(start.shape) - start) / scale
         return displacement(steps, followed.reshape(start.shape[:2]), otherwise)
+
+
+def reduced(image: Image, width: int) -> tuple[Image, float]:
+    """Return an image's brightness, at most `width` pixels wide, and its scale."""
+    import cv2
+
+    scale = min(1.0, width / image.shape[1])
+    green = cv2.extractChannel(image, 1)  # nearly the brightness, at a third of the cost
+    if scale == 1.0:
+        return np.asarray(green, np.uint8), scale
+    size = width, max(1, round(image.shape[0] * scale))  # an image 16,384 wide and 16 high must not vanish
+    return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8), scale

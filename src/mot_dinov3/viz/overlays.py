@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.structures import Detections, FloatArray, Image, TrackView
+from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, Image, TrackView
 from mot_dinov3.viz.label_placement import ascii_text, draw_plate, plate_size
 from mot_dinov3.viz.style import BLACK, WHITE, Color, Pen, track_color
 
@@ -103,7 +102,7 @@ class RegionOverlay:
         text: Its name and its counts.
     """
 
-    points: npt.NDArray[np.float64]
+    points: Float64Array
     text: str
 
 
