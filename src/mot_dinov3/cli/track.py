@@ -73,7 +73,7 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
 
 def run_second_pass(job: TrackingRun, linked: LinkedPass, *, progress: bool) -> int:
     """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with stoppable_progress(linked.frame_total, shown=progress) as (tick, caught):
+    with stoppable_progress(len(linked.kept.frames), shown=progress) as (tick, caught):
         try:
             linked.run(tick)
         finally:

@@ -10,11 +10,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 
 @dataclasses.dataclass(frozen=True)
 class GalleryConfig(StageConfig):
-    """Options of `Identifier`; distances are 1 − cosine, from 0 (the same picture) to 2.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
+    """Options of `Identifier`; distances are 1 − cosine, from 0 (the same picture) to 2."""
 
     group = "known identities"
 

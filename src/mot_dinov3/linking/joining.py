@@ -10,6 +10,7 @@ from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.linking.smoothing import smooth_rows
 from mot_dinov3.linking.track_appearance import TrackAppearance, appearance_of, scale
 from mot_dinov3.linking.tracklets import LinkConfig, Rows, Tracklets, sort_rows
+from mot_dinov3.trackers.association import Pairs, assign
 
 VELOCITY_SECONDS = 1.0
 EVIDENCE = 1.0
@@ -125,7 +126,8 @@ def _joints(ends: _Ends, appearance: TrackAppearance, config: LinkConfig) -> tup
         posterior = evidence - np.log(_rivals(before, after, compared)) - EVIDENCE
         value[compared & (evidence < VETO)] = 0.0
         value = np.where(compared & (posterior > 0), 1 + posterior, value)
-    return _assign(before, after, value)
+    chosen = assign(Pairs(before, after, value), 0.0)
+    return chosen.track, chosen.box
 
 
 def _rivals(before: IntArray, after: IntArray, compared: BoolArray) -> Float64Array:
@@ -145,17 +147,3 @@ def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
     after = order[low[before] + nth]
     inside = ~ends.went_out[before] & ~ends.came_in[after]
     return before[inside], after[inside]
-
-
-def _assign(before: IntArray, after: IntArray, value: Float64Array) -> tuple[IntArray, IntArray]:
-    """Return the one-to-one choice of pairs with the greatest sum of values; pairs worth 0 are not for choice."""
-    from scipy.optimize import linear_sum_assignment
-
-    good = value > 0
-    rows, row = np.unique(before[good], return_inverse=True)
-    columns, column = np.unique(after[good], return_inverse=True)
-    gain = np.zeros((len(rows), len(columns)))
-    gain[row, column] = value[good]
-    r, c = linear_sum_assignment(gain, maximize=True)
-    chosen = gain[r, c] > 0
-    return rows[r[chosen]], columns[c[chosen]]

@@ -12,11 +12,7 @@ from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntA
 
 @dataclasses.dataclass(frozen=True)
 class LinkConfig(StageConfig):
-    """Options of `link`; each step can be switched off by its field (0 or False).
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
+    """Options of `link`; each step can be switched off by its field (0 or False)."""
 
     group = "whole-video linking"
 

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, Revision, TrackState, TrackView
@@ -36,12 +35,7 @@ class DetectionInterval:
 
 
 class IntervalDetector(Detector):
-    """Runs a detector on some frames only and finds nothing in the others.
-
-    Args:
-        detector: The detector.
-        is_detected: Tells of a frame's index whether it runs.
-    """
+    """Runs a detector on some frames only and finds nothing in the others."""
 
     def __init__(self, detector: Detector, is_detected: IsDetected) -> None:
         self._detector = detector
@@ -59,10 +53,6 @@ class IntervalTracker(Tracker):
 
     Feeding the moved boxes back to the tracker, as measurements between its frames, was tried and left out: where the
     flow errs, identities suffer.
-
-    Args:
-        tracker: Tracker of the detected frames.
-        is_detected: Tells of a frame's index whether the detector runs on it.
     """
 
     def __init__(self, tracker: Tracker, is_detected: IsDetected) -> None:
@@ -95,7 +85,7 @@ class IntervalTracker(Tracker):
             return self._rows
         rows = self._tracker.update(detections)
         shown = rows[rows.track_id >= 1]
-        place = _drawn_boxes(shown)
+        place = shown.final_xyxy
         moved = shown.replace(
             xyxy=place,
             track_xyxy=place,
@@ -125,7 +115,7 @@ class IntervalTracker(Tracker):
     def _move(self, frame: Frame) -> None:
         """Move the last rows to `frame`: by the flow, and where it is unknown, on with the velocity they had."""
         dt, self._time = frame.time - self._time, frame.time
-        place = _drawn_boxes(self._rows).astype(np.float64)
+        place = self._rows.final_xyxy.astype(np.float64)
         step = self._velocity * dt
         if frame.image is not None:
             step = self._flow.step(frame.image, place, step)
@@ -142,10 +132,6 @@ class GapInterpolator(FilterSink):
     """Holds frames until the next detected one, and puts tracks found on both sides on the straight line between.
 
     It stands behind `IdBackfill`, so that rows have their final ids.
-
-    Args:
-        sink: Sink of the finished frames.
-        is_detected: Tells of a frame's index whether the detector ran on it.
     """
 
     stage = None
@@ -182,12 +168,7 @@ class GapInterpolator(FilterSink):
 
 
 class DetectedFramesOnly(FilterSink):
-    """Passes on only the frames that the detector ran on: in the others, no box does not mean no object.
-
-    Args:
-        sink: Sink of the detected frames.
-        is_detected: Tells of a frame's index whether the detector ran on it.
-    """
+    """Passes on only the frames that the detector ran on: in the others, no box does not mean no object."""
 
     def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
         super().__init__(sink)
@@ -229,11 +210,6 @@ def interpolated(rows: Detections, before: Detections, after: Detections, share:
         **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
     )
     return Detections.concat([line, lost])
-
-
-def _drawn_boxes(rows: Detections) -> npt.NDArray[np.float32]:
-    """Return where rows are drawn: their tracks' smoothed boxes where there are any."""
-    return rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
 
 
 def velocity(before: Detections, now: Detections, seconds: float) -> Float64Array:

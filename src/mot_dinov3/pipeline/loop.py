@@ -60,15 +60,15 @@ class Stages:
         return SchedulerStats() if self.scheduler is None else self.scheduler.stats
 
 
+@dataclasses.dataclass
 class Counts:
     """Numbers of a run for its summary."""
 
-    def __init__(self) -> None:
-        self.frames = 0
-        self.detections = 0
-        self.tracks = 0
-        self.closing_ms = 0.0
-        self.second_pass_ms = 0.0
+    frames: int = 0
+    detections: int = 0
+    tracks: int = 0
+    closing_ms: float = 0.0
+    second_pass_ms: float = 0.0
 
     def add(self, detections: Detections) -> None:
         """Count one frame's rows."""
@@ -79,11 +79,6 @@ class Counts:
 
 class TrackingLoop:
     """Runs the stages over a source, frame by frame.
-
-    Args:
-        stages: The parts, ready to use.
-        sinks: Outputs, which take the finished rows.
-        timer: Timer of the stages.
 
     Attributes:
         counts: Frames, detections and identities so far.

@@ -47,15 +47,7 @@ def check_files(config: TrackConfig) -> None:
 
 
 class SinkFactory:
-    """Makes the sinks of a run: what they write depends on nearly every part of it.
-
-    Args:
-        config: All options, which the headers of the files list.
-        stages: The stages, ready to use.
-        timer: The run's.
-        notices: Messages of the stages from when they were built.
-        regions: Lines and zones to count in.
-    """
+    """Makes the sinks of a run: what they write depends on nearly every part of it."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
-from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo, TrackView
+from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.loop import Counts, Stages
@@ -40,14 +40,7 @@ PROGRAMS = (
 
 
 class ReportFactory:
-    """Makes the sinks of a report.
-
-    Args:
-        config: All options, which the page lists.
-        stages: The stages of the run.
-        timer: The run's.
-        notices: Returns the run's notices when it is over.
-        counts: Returns the table of counts, its head first; empty where nothing is counted.
+    """Makes the sinks of a report; its notices and table of counts are asked for when the run is over.
 
     Attributes:
         times: Sink of times; it comes after all others of the frame loop whose work counts.
@@ -101,12 +94,16 @@ class ReportFactory:
 
         config, stages = self._config, self._stages
         source = hide_password(stages.source.info.path)
+        infos = {"detector": stages.detector.info, "embedder": stages.embedder.info}
+        models = {
+            role: (" ".join(filter(None, (info.name, info.weights, info.place))), False) for role, info in infos.items()
+        }
         return RunFacts(
             source=source if "://" in source else Path(source).name,
             written=now_utc(),
             tiles=self._tiles(),
             notices=self._notices(),
-            settings={"models": _models(stages.detector.info, stages.embedder.info), **settings(config)},
+            settings={"models": models, **settings(config)},
             versions=versions(),
             tables={"Counts": counts} if (counts := self._counts()) else {},
             names=stages.detector.names,
@@ -117,11 +114,13 @@ class ReportFactory:
 
     def _summary(self) -> RunSummary:
         """Return the run's numbers; the page itself is not written yet, so that its time is left out."""
-        counts, trace, timer = Counts(), self._trace, self._timer
-        counts.frames = int(trace.bins.frames.sum())
-        counts.detections = int(trace.total("detections"))
-        counts.tracks = len(trace.history.timelines) + trace.history.left_out
-        counts.closing_ms = 0.0 if self.times.last is None else 1e3 * (timer.clock() - self.times.last)
+        trace, timer, last = self._trace, self._timer, self.times.last
+        counts = Counts(
+            frames=int(trace.bins.frames.sum()),
+            detections=int(trace.total("detections")),
+            tracks=len(trace.history.timelines) + trace.history.left_out,
+            closing_ms=0.0 if last is None else 1e3 * (timer.clock() - last),
+        )
         models = (self._stages.detector.info, self._stages.embedder.info)
         return RunSummary(counts, timer, self._stages.scheduler_stats, models, (), ())
 
@@ -152,13 +151,6 @@ class ReportFactory:
         if named:
             tiles["recognised"] = (f"{len(named)}", "known identities")
         return tiles
-
-
-def _models(*infos: ModelInfo) -> Mapping[str, tuple[str, bool]]:
-    return {
-        role: (" ".join(filter(None, (info.name, info.weights, info.place))), False)
-        for role, info in zip(("detector", "embedder"), infos)
-    }
 
 
 def settings(config: TrackConfig) -> dict[str, dict[str, tuple[str, bool]]]:

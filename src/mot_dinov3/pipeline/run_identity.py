@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
-from mot_dinov3.core.structures import ModelInfo
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
 
@@ -101,8 +99,3 @@ def resume_notice(journal: ResumeJournal | None) -> list[str]:
         f"resumed: boxes and embeddings of {journal.resumed_frames} frames are reused from the "
         "earlier run, whose times are not included"
     ]
-
-
-def model_facts(*infos: ModelInfo) -> list[dict[str, Any]]:
-    """Return what the journal keeps of the models: a fallback must not change what an interrupted run began."""
-    return [dataclasses.asdict(info) for info in infos]

@@ -11,12 +11,13 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, TrackState
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.linking import Tracklets
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.video import FrameSource
 
 if TYPE_CHECKING:
-    from mot_dinov3.pipeline.loop import TrackingLoop
+    from mot_dinov3.pipeline.loop import Counts
 
 
 class TrackletCollector(Sink):
@@ -99,50 +100,39 @@ def _filled_rows(linked: Tracklets, which: IntArray, classes: Mapping[int, int])
     )
 
 
+@dataclasses.dataclass(frozen=True)
 class LinkedPass:
     """Links what the first pass has kept and writes the outputs, with the source's frames where they are needed.
 
-    Args:
+    Attributes:
         kept: Rows of the first pass.
         link: Joins and smooths.
         reopen: Opens the source again from the first frame of the run; None where no output needs images.
         sinks: Makes the outputs, when the first pass is over.
-        run: The first pass, whose timer and counts continue.
+        timer: The first pass's, which continues.
+        counts: The same.
     """
 
-    def __init__(
-        self,
-        kept: TrackletCollector,
-        link: Callable[[Tracklets], Tracklets],
-        *,
-        reopen: Callable[[], FrameSource] | None,
-        sinks: Callable[[], Sequence[Sink]],
-        run: TrackingLoop,
-    ) -> None:
-        self._kept = kept
-        self._link = link
-        self._reopen = reopen
-        self._sinks = sinks
-        self._timer, self._counts = run.timer, run.counts
-
-    @property
-    def frame_total(self) -> int:
-        """Frames to write."""
-        return len(self._kept.frames)
+    kept: TrackletCollector
+    link: Callable[[Tracklets], Tracklets]
+    reopen: Callable[[], FrameSource] | None
+    sinks: Callable[[], Sequence[Sink]]
+    timer: StageTimer
+    counts: Counts
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Link, write every frame, and close the outputs; abort them on any error, and where `stop` says so.
 
         A video that is half drawn is no result, and everything that it is drawn from is in the journal.
         """
-        start = self._timer.clock()
-        self._timer.start()
-        linked = self._link(self._kept.tracklets())
-        self._timer.lap("track")
-        self._counts.tracks = len(np.unique(linked.track_id))
-        sinks = CompositeSink(self._sinks(), self._timer)
+        start = self.timer.clock()
+        self.timer.start()
+        linked = self.link(self.kept.tracklets())
+        self.timer.lap("track")
+        self.counts.tracks = len(np.unique(linked.track_id))
+        sinks = CompositeSink(self.sinks(), self.timer)
         try:
-            for frame, rows in self._with_images(relabelled(self._kept.frames, linked)):
+            for frame, rows in self._with_images(relabelled(self.kept.frames, linked)):
                 sinks.write(frame, rows)
                 if stop():
                     sinks.abort()
@@ -151,18 +141,18 @@ class LinkedPass:
         except BaseException:
             sinks.abort()
             raise
-        self._counts.second_pass_ms = 1e3 * (self._timer.clock() - start)
+        self.counts.second_pass_ms = 1e3 * (self.timer.clock() - start)
 
     def _with_images(self, rows: Iterable[tuple[Frame, Detections]]) -> Iterator[tuple[Frame, Detections]]:
-        if self._reopen is None:
+        if self.reopen is None:
             yield from rows
             return
-        with self._reopen() as source:
+        with self.reopen() as source:
             frames = iter(source)
             for known, detections in rows:
-                self._timer.start()
+                self.timer.start()
                 frame = next(frames, None)
-                self._timer.lap("wait")
+                self.timer.lap("wait")
                 if frame is None or frame.index != known.index:
                     raise VideoError(f"'{source.info.path}' changed between the two passes of --link")
                 yield frame, detections

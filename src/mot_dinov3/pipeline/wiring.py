@@ -17,7 +17,7 @@ from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
-from mot_dinov3.linking import Tracklets, link
+from mot_dinov3.linking import link
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
@@ -26,7 +26,7 @@ from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
 from mot_dinov3.pipeline.regions import Region, check_regions, read_regions
 from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
-from mot_dinov3.pipeline.run_identity import is_live, model_facts, open_journal, resume_notice
+from mot_dinov3.pipeline.run_identity import is_live, open_journal, resume_notice
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.scheduler import EmbeddingScheduler
@@ -168,7 +168,8 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
         embedder = build_embedder(config.embedder, device=config.device)
         _warm_up(embedder)
         if journal is not None:
-            journal.check_same("models", model_facts(opened.detector.info, embedder.info))
+            # A fallback must not change what an interrupted run began.
+            journal.check_same("models", [dataclasses.asdict(info) for info in (opened.detector.info, embedder.info)])
         gallery = _gallery(config, embedder)
         notices = (*opened.notices, *embedder.notices, *(() if gallery is None else gallery.notices))
         stages = _stages(config, opened.source, opened.detector, embedder)
@@ -211,15 +212,12 @@ def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLo
     kept = TrackletCollector()
     loop = TrackingLoop(stages, makes.first_pass(kept), makes.timer)
     info = stages.source.info
-
-    def linked(tracklets: Tracklets) -> Tracklets:
-        return link(tracklets, config.linking, size=(info.width, info.height))
-
+    linked = functools.partial(link, config=config.linking, size=(info.width, info.height))
     # The frames are read a second time only where an output needs images.
     images = config.source.source is not None and not is_live(config.source.source)
     reads_again = config.output.video or (config.output.report is not None and images)
     reopen = functools.partial(open_ahead, config.source, makes.timer) if reads_again else None
-    loop.second_pass = LinkedPass(kept, linked, reopen=reopen, sinks=makes.second_pass, run=loop)
+    loop.second_pass = LinkedPass(kept, linked, reopen, makes.second_pass, loop.timer, loop.counts)
     return loop
 
 

@@ -138,7 +138,7 @@ class TrackHistory:
         """Add a frame's rows, displayed at `time` seconds."""
         self._frame += 1
         rows = rows[rows.track_id >= 1]
-        boxes = rows.xyxy if rows.track_xyxy is None else rows.track_xyxy
+        boxes = rows.final_xyxy
         detected = ~rows.coasted | (self._interpolated & (rows.state == TrackState.CONFIRMED))
         for row, (track_id, is_detected) in enumerate(zip(rows.track_id.tolist(), detected.tolist())):
             timeline = self.timelines.get(track_id) or self.timelines.setdefault(track_id, TrackTimeline(track_id))

@@ -61,7 +61,7 @@ class RunTrace:
         """Add a frame's final rows."""
         self.history.add(time, rows)
         detected = rows[(rows.track_id >= 1) & ~rows.coasted]
-        boxes = detected.xyxy if detected.track_xyxy is None else detected.track_xyxy
+        boxes = detected.final_xyxy
         feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1)
         self.heatmap.add(feet, 1 / self.info.fps)
 
@@ -80,10 +80,6 @@ class RunTrace:
 
 class TimeSink(Sink):
     """Collects stage times and embedding reasons; it belongs behind all sinks whose time counts.
-
-    Args:
-        trace: Receives them.
-        timer: The run's.
 
     Attributes:
         last: Time of the last frame on the timer's clock; None before the first.

@@ -32,11 +32,7 @@ class Sink:
 
 
 class FilterSink(Sink):
-    """Hands frames on to another sink; a subclass changes, holds or leaves out some of them.
-
-    Args:
-        sink: The next sink.
-    """
+    """Hands frames on to another sink; a subclass changes, holds or leaves out some of them."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -51,12 +47,7 @@ class FilterSink(Sink):
 
 
 class CompositeSink(Sink):
-    """Hands everything to several sinks, in their order.
-
-    Args:
-        sinks: The sinks.
-        timer: Counts their work; None leaves it uncounted.
-    """
+    """Hands everything to several sinks, in their order; the timer counts their work, None leaves it uncounted."""
 
     stage = None
 
@@ -89,10 +80,6 @@ class IdBackfill(FilterSink):
 
     File sinks come after it: a tentative track has no id yet, and once it is confirmed, its rows in a file begin with
     its first box.
-
-    Args:
-        sink: The next sink, for settled frames.
-        tracker: Tells which rows of earlier frames have been confirmed, and which frames are settled.
 
     Attributes:
         held: Frames that are not settled yet, with their rows.

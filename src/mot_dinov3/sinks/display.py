@@ -22,6 +22,7 @@ HIGHEST_SCREEN = 59535
 PATIENCE_S = 2.0  # for a display server to answer
 
 Draw = Callable[[Frame, Detections], Image]
+"""Returns the image to write for a frame and its rows."""
 
 
 class VideoSink(Sink):
@@ -29,7 +30,7 @@ class VideoSink(Sink):
 
     Args:
         writer: The video.
-        draw: Returns the image to write for a frame and its rows.
+        draw: Of the frames that are not skipped.
         timer: Counts drawing, and waiting for the writer, which counts its own work.
         kept: First frames that an earlier run has written and the writer takes over.
         skip: Gets those frames in place of `draw`.
@@ -76,12 +77,7 @@ class VideoSink(Sink):
 
 
 class FolderSink(Sink):
-    """Writes every frame as ``%06d.jpg``, by its number.
-
-    Args:
-        folder: Existing folder.
-        draw: Returns the image of a frame and its rows.
-    """
+    """Writes every frame as ``%06d.jpg``, by its number, to an existing folder."""
 
     def __init__(self, folder: Path, draw: Draw) -> None:
         self._folder = folder
@@ -98,12 +94,7 @@ class FolderSink(Sink):
 
 
 class RetimedSink(FilterSink):
-    """Hands frames on at a steady rate, in place of their own times.
-
-    Args:
-        sink: The next sink.
-        fps: The rate.
-    """
+    """Hands frames on at a steady rate, in place of their own times."""
 
     def __init__(self, sink: Sink, fps: float) -> None:
         super().__init__(sink)
@@ -117,13 +108,7 @@ class RetimedSink(FilterSink):
 
 
 class WindowSink(Sink):
-    """Shows every frame; the key q asks for the end.
-
-    Args:
-        title: Of the window.
-        draw: Returns the image of a frame and its rows.
-        stop: Called when q is pressed.
-    """
+    """Shows every frame in a window; calls `stop` when the key q is pressed."""
 
     def __init__(self, title: str, draw: Draw, stop: Callable[[], None]) -> None:
         self._title = title

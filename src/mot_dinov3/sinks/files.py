@@ -57,12 +57,7 @@ class TextSink(Sink):
 
 
 class SummarySink(Sink):
-    """Writes a text file of what is known when the run is over.
-
-    Args:
-        path: The file.
-        lines: Returns its lines.
-    """
+    """Writes a text file of what is known when the run is over."""
 
     def __init__(self, path: Path, lines: Callable[[], Iterable[str]]) -> None:
         self.path = path
@@ -121,11 +116,7 @@ def mot_lines(frame: Frame, detections: Detections) -> list[str]:
 
 
 def csv_lines(names: Mapping[int, str]) -> Callable[[Frame, Detections], Iterator[str]]:
-    """Return what gives a frame's lines of the tracks' CSV table, with the boxes of the tracks.
-
-    Args:
-        names: Class id → name.
-    """
+    """Return what gives a frame's lines of the tracks' CSV table, with the boxes of the tracks."""
 
     def lines(frame: Frame, detections: Detections) -> Iterator[str]:
         return map(tracks_csv.csv_line, tracks_csv.track_rows(frame, detections.with_track_boxes(), names))

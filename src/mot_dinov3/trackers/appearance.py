@@ -14,17 +14,7 @@ from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Fram
 from mot_dinov3.trackers import appearance_model, kalman
 from mot_dinov3.trackers.association import Association, SimilarityScales, assign, reid_candidates
 from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.lifecycle import (
-    CONFIRMED,
-    LOST,
-    REMOVED,
-    TENTATIVE,
-    TOLERANCE,
-    GapStatistics,
-    TemporalTracker,
-    coasting_limit,
-    predicted_boxes,
-)
+from mot_dinov3.trackers.lifecycle import CONFIRMED, LOST, REMOVED, TENTATIVE, TOLERANCE, GapStatistics, TemporalTracker
 from mot_dinov3.trackers.optical_flow import CameraMotion
 
 log = logging.getLogger(__name__)
@@ -272,7 +262,17 @@ class AppearanceTracker(TemporalTracker):
         if self._gaps.trust < config.coast_trust:
             return None
         recent = tracks.state == LOST
-        recent &= self._now - tracks.seen <= coasting_limit(config.coast_seconds, self._dt)
+        recent &= self._now - tracks.seen <= self._gaps.limit(self._dt)
         if not np.count_nonzero(recent):
             return None
-        return predicted_boxes(tracks, np.flatnonzero(recent & ~self._outside()))
+        rows = np.flatnonzero(recent & ~self._outside())
+        xyxy = np.ascontiguousarray(tracks.corners.take(rows, axis=1).T, np.float32)
+        return Detections(
+            xyxy,
+            score=tracks.score[rows].astype(np.float32),
+            class_id=tracks.class_id[rows],
+            track_id=tracks.track_id[rows],
+            state=tracks.state[rows],
+            coasted=np.ones(len(rows), np.bool_),
+            track_xyxy=xyxy,
+        )

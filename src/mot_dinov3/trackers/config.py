@@ -14,11 +14,7 @@ PER_30_FPS = 30.0
 
 @dataclasses.dataclass(frozen=True)
 class TrackerConfig(StageConfig):
-    """Options of `AppearanceTracker`; each ingredient can be switched off by its field (False or 0).
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
+    """Options of `AppearanceTracker`; each ingredient can be switched off by its field (False or 0)."""
 
     group = "tracker parameters"
 
@@ -134,11 +130,7 @@ class TrackerConfig(StageConfig):
 
 @dataclasses.dataclass(frozen=True)
 class HybridConfig(StageConfig):
-    """Options of `HybridTracker`.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
+    """Options of `HybridTracker`."""
 
     group = "gallery_hybrid tracker parameters (--tracker gallery_hybrid)"
 

@@ -257,7 +257,7 @@ class GapStatistics:
             dt: Seconds since the last frame.
             back: ``(m,)`` bool: matched in this frame.
         """
-        longest = coasting_limit(self._seconds, dt)
+        longest = self.limit(dt)
         gap = waited - dt  # age of the last box that could have been predicted
         running = gap > TOLERANCE
         if not np.count_nonzero(running):
@@ -272,21 +272,6 @@ class GapStatistics:
         """Share of the gaps that closed in time, 0…1; low while few have been seen."""
         return self._closed / (self._closed + self._open + GAP_PRIOR)
 
-
-def coasting_limit(seconds: float, dt: float) -> float:
-    """Return for how long predicted boxes are shown: `seconds`, but two frames at low frame rates."""
-    return max(seconds, 2 * dt) + TOLERANCE
-
-
-def predicted_boxes(tracks: Tracks, rows: IntArray) -> Detections:
-    """Return the chosen tracks' predicted boxes as coasted rows."""
-    xyxy = np.ascontiguousarray(tracks.corners.take(rows, axis=1).T, np.float32)
-    return Detections(
-        xyxy,
-        score=tracks.score[rows].astype(np.float32),
-        class_id=tracks.class_id[rows],
-        track_id=tracks.track_id[rows],
-        state=tracks.state[rows],
-        coasted=np.ones(len(rows), np.bool_),
-        track_xyxy=xyxy,
-    )
+    def limit(self, dt: float) -> float:
+        """Return for how many seconds predicted boxes are shown: no less than two frames of `dt`."""
+        return max(self._seconds, 2 * dt) + TOLERANCE

@@ -78,7 +78,7 @@ def draw_rows(
     import cv2
 
     pen = Pen.for_image(canvas, line=config.line_thickness, scale=config.font_scale)
-    xyxy = detections.xyxy if detections.track_xyxy is None else detections.track_xyxy
+    xyxy = detections.final_xyxy
     visible = boxes.usable(xyxy)
     labels: list[Label] = []
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):

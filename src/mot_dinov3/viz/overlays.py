@@ -89,7 +89,7 @@ class Trails:
 
 def _shown(detections: Detections) -> Detections:
     """Return the rows of tracks, with the boxes that are drawn."""
-    rows = detections if detections.track_xyxy is None else detections.replace(xyxy=detections.track_xyxy)
+    rows = detections.with_track_boxes()
     return rows[(rows.track_id >= 1) & boxes.usable(rows.xyxy)]
 
 

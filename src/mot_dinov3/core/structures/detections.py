@@ -156,8 +156,13 @@ class Detections:
         copy._settle(columns)
         return copy
 
+    @property
+    def final_xyxy(self) -> FloatArray:
+        """``(n, 4)`` their tracks' boxes where set: the filter's estimate is nearer the truth than one detection."""
+        return self.xyxy if self.track_xyxy is None else self.track_xyxy
+
     def with_track_boxes(self) -> Detections:
-        """Return the rows with their tracks' boxes: the filter's estimate is nearer the truth than one detection."""
+        """Return the rows with `final_xyxy` as their boxes."""
         return self if self.track_xyxy is None else self.replace(xyxy=self.track_xyxy)
 
     @property
