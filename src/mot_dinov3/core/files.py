@@ -1,4 +1,4 @@
-"""Output files: checked before any work, written under a private temporary name, renamed when complete.
+"""Files: their hash; outputs, checked before any work, written under a private temporary name, renamed when complete.
 
 No other user can read a file before it is complete, and no link in its place is followed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import os
 import shutil
 import stat
@@ -23,6 +24,15 @@ def cache_dir() -> Path:
     # The XDG specification requires to ignore a relative path.
     root = Path(home) if Path(home).is_absolute() else Path("~/.cache").expanduser()
     return root / "mot-dinov3"
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_output(path: Path, *, source: str | None = None, within: Path | None = None) -> None:

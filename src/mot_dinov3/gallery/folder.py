@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
+from mot_dinov3.core.files import file_hash
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.models.weights import find_local
@@ -167,7 +168,7 @@ def _batches(files: Mapping[str, Path], refused: list[str], root: Path) -> Itera
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_hash(path)
     except OSError:
         return f"unreadable {path}"
 

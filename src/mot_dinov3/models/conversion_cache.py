@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import first_line
-from mot_dinov3.core.files import cache_dir, part_path
+from mot_dinov3.core.files import cache_dir, file_hash, part_path
 
 LIMIT = 4 << 30
 """Bytes that all entries together may take; beyond it those unused for the longest time go."""
@@ -141,11 +141,4 @@ def content_hash(files: Iterable[Path]) -> str:
     Raises:
         OSError: One cannot be read.
     """
-    total = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            one = hashlib.sha256()
-            while block := file.read(1 << 20):
-                one.update(block)
-        total.update(one.digest())
-    return total.hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(file_hash(path)) for path in files)).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -139,7 +138,7 @@ class LabelStore:
     def revision(self, number: int) -> str:
         """Return a text that changes when the file of a frame does."""
         try:
-            return hashlib.sha256(self.path(number).read_bytes()).hexdigest()[:16]
+            return files.file_hash(self.path(number))[:16]
         except FileNotFoundError:
             return ""
 
