@@ -173,7 +173,7 @@ class EmbeddingScheduler:
 
     Args:
         config: Gates, intervals and the budget.
-        min_score: Boxes below it cannot start a track and are never embedded.
+        min_score: See `plan_embeddings`.
         clock: Seconds; a test passes its own.
     """
 
@@ -209,11 +209,7 @@ class EmbeddingScheduler:
     ) -> Detections:
         """Repeat an earlier run's decisions on the same frame, whatever the clock; nothing is embedded.
 
-        Args:
-            plan: The same plan.
-            detections: The same boxes.
-            view: The same tracks.
-            computed: ``(k,)`` rows that were embedded then, and their ``(k, d)`` embeddings.
+        `computed` are the ``(k,)`` rows that were embedded then, and their ``(k, d)`` embeddings.
         """
         done = int(np.isin(plan.refresh, computed[0]).sum())
         return self._finished(plan, detections, view, [computed] if len(computed[0]) else [], done)
@@ -227,9 +223,13 @@ class EmbeddingScheduler:
         done: int,
     ) -> Detections:
         """Count, and return the rows filled in, `done` of the refreshes having been run."""
-        reason = plan.reason.copy()
+        reason, stats = plan.reason.copy(), self.stats
         reason[plan.refresh[:done]] = Reason.REFRESH
-        self._count(reason)
+        for which in stats.computed:
+            stats.computed[which] += int((reason == which).sum())
+        stats.reused += int((reason == Reason.REUSED).sum())
+        stats.backlog = int((reason == Reason.DEFERRED).sum())
+        stats.deferred += stats.backlog
         return _fill(detections, plan, view, computed).replace(reason=reason)
 
     def _refresh(
@@ -278,13 +278,6 @@ class EmbeddingScheduler:
         newest = cost / len(rows)
         self.ms_per_crop = newest if known is None else known + self.SMOOTHING * (newest - known)
         return cost
-
-    def _count(self, reason: IntArray) -> None:
-        for which in self.stats.computed:
-            self.stats.computed[which] += int((reason == which).sum())
-        self.stats.reused += int((reason == Reason.REUSED).sum())
-        self.stats.backlog = int((reason == Reason.DEFERRED).sum())
-        self.stats.deferred += self.stats.backlog
 
 
 def _fill(

@@ -18,6 +18,7 @@ import numpy as np
 
 from mot_dinov3.api.keywords import GalleryOptions, TrackOptions
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.files import file_stamp
 from mot_dinov3.core.options import assemble, options_of, typed_values
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.core.timing import now_utc
@@ -222,7 +223,7 @@ def track_gallery(
     given = {"dets_json": dets_json, "video": video, **options}
     config = assemble(GalleryJobConfig, _option_values(given, GalleryJobConfig, GalleryOptions))
     packer = _Packer()
-    run = GalleryRun(config, line=packer.take, created=_first_made(config, _stamp(config.inputs.dets_json)))
+    run = GalleryRun(config, line=packer.take, created=_first_made(config, file_stamp(Path(config.inputs.dets_json))))
     run.run(_progress(run.frame_total, shown=not no_progress))
     stats = {**run.stats(), "notices": list(run.notices)}
     return TrackResult(PackedPayload(run.header(), packer.parts()), run.paths, stats)
@@ -259,14 +260,6 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "line": _several,
     "save_video": lambda name: ("tracked" if name else None) if isinstance(name, bool) else name,
 }
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    try:
-        stat = Path(path).stat()
-    except OSError:  # told by whoever opens it
-        return ()
-    return stat.st_size, stat.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=256)

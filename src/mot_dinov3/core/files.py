@@ -85,6 +85,15 @@ def journal_path(path: Path) -> Path:
     return path.with_name(path.name + ".part.jsonl")
 
 
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Return a file's size and time of change in ns; empty where there is none, which whoever opens it reports."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
+
+
 def part_path(path: Path) -> Path:
     """Return the temporary name next to `path`, with the same ending: ``tracked.part.mp4``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")

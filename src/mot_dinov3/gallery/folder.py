@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
-from mot_dinov3.core.files import file_hash
+from mot_dinov3.core.files import file_hash, file_stamp
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.models.weights import find_local
@@ -80,9 +80,9 @@ def find_identities(root: Path) -> dict[str, list[Path]]:
         what = "is a file" if root.exists() else "does not exist"
         raise InputError(f"gallery '{root}' {what}", remedy=LAYOUT)
     try:
-        folders = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        folders += [p for p in root.iterdir() if p.is_dir() and p.name.startswith("..")]
-        found = {
+        # A hidden folder is none of the gallery's; one that could lead out of it is refused.
+        folders = [p for p in root.iterdir() if p.is_dir() and (p.name[:1] != "." or p.name[:2] == "..")]
+        return {
             check_identity(folder.name): sorted(
                 (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")),
                 key=lambda p: natural_key(p.name),
@@ -91,16 +91,12 @@ def find_identities(root: Path) -> dict[str, list[Path]]:
         }
     except OSError as error:
         raise InputError(f"gallery '{root}' cannot be read: {error.strerror or error}") from error
-    return found
 
 
 def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> KnownIdentities:
-    """Embed the pictures of a gallery, in batches; those embedded before are read from the cache beside it.
+    """Embed the pictures of a gallery, whole, in batches; those embedded before are read from the cache beside it.
 
-    Args:
-        root: The gallery's folder.
-        embedder: What embeds the pictures, whole.
-        cache: Whether to read and write the cache; one that cannot be written is no failure.
+    A cache that cannot be written is no failure.
 
     Raises:
         InputError: The gallery is missing or has no usable picture, or an identity's name cannot be used.
@@ -178,9 +174,8 @@ def _embedder_key(embedder: Embedder) -> str:
     info = embedder.info
     stamp: tuple[int, ...] = ()
     try:
-        stat = find_local(info.weights).stat() if info.weights else None
-        stamp = (stat.st_size, stat.st_mtime_ns) if stat else ()
-    except (ModelError, OSError):
+        stamp = file_stamp(find_local(info.weights)) if info.weights else ()
+    except ModelError:
         log.debug("weights '%s' are not a local file", info.weights)
     facts = [info.name, info.weights, info.runtime, info.precision, embedder.dim, stamp, dict(info.details)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -19,10 +19,7 @@ FADING = 0.1  # weight of the newest frame in the mean of seconds per frame
 class HudMeter:
     """Measures the numbers of the HUD.
 
-    Args:
-        scheduler: The embedding budget, and its fixed cost where there is one.
-        timer: The run's.
-        second_pass: Frames are drawn after the last one was tracked: neither rate nor time are the frame's then.
+    In a second pass, frames are drawn after the last one was tracked: neither rate nor time are the frame's then.
     """
 
     def __init__(self, scheduler: SchedulerConfig, timer: StageTimer, *, second_pass: bool) -> None:

@@ -94,12 +94,11 @@ class ResumeJournal:
             self._lines.append({"run": run})
             return
         for name in [*run, *known]:
-            if run.get(name) != known.get(name):
-                raise UsageError(
-                    f"'{self.path}' belongs to another run: {name} was {_brief(known.get(name))}, "
-                    f"now it is {_brief(run.get(name))}",
-                    remedy=REMEDY,
-                )
+            if (was := known.get(name)) != (now := run.get(name)):
+                raise self._another_run(f"{name} was {_brief(was)}, now it is {_brief(now)}")
+
+    def _another_run(self, difference: str) -> UsageError:
+        return UsageError(f"'{self.path}' belongs to another run: {difference}", remedy=REMEDY)
 
     def check_same(self, what: str, value: object) -> None:
         """Make sure that `value`, known only after loading, is what it was when the run began.
@@ -113,11 +112,7 @@ class ResumeJournal:
             if self._next is None:
                 self._lines.append({what: plain})
         elif self._facts[what] != plain:
-            raise UsageError(
-                f"'{self.path}' belongs to another run: {what} were {_brief(self._facts[what])}, "
-                f"now they are {_brief(plain)}",
-                remedy=REMEDY,
-            )
+            raise self._another_run(f"{what} were {_brief(self._facts[what])}, now they are {_brief(plain)}")
 
     @property
     def is_behind(self) -> bool:

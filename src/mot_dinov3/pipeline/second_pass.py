@@ -63,11 +63,9 @@ class TrackletCollector(Sink):
 
 
 def relabelled(frames: Sequence[tuple[Frame, Detections]], linked: Tracklets) -> Iterator[tuple[Frame, Detections]]:
-    """Yield the frames with the ids and boxes of the linked result; filled boxes follow the detected rows.
+    """Yield a `TrackletCollector`'s frames with the ids and boxes of its linked tracklets, which are sorted by frame.
 
-    Args:
-        frames: Frames and rows of a `TrackletCollector`.
-        linked: The linked `TrackletCollector.tracklets`, sorted by frame.
+    Filled boxes follow the detected rows.
     """
     assert linked.row is not None  # a result always has it
     back = np.full(sum(int((rows.track_id >= 1).sum()) for _, rows in frames), -1)

@@ -55,7 +55,9 @@ class BestCrops:
         for _, row, best in due[:CROPS_PER_FRAME]:
             best.count += 1
             best.due = time + INTERVAL_S * best.count
-            _improve(best, image, clipped[row], _occlusion(rows.xyxy, row))
+            others: BoolArray = np.arange(len(rows)) != row
+            occlusion = float(boxes.iou(rows.xyxy[row : row + 1], rows.xyxy[others]).max(initial=0))
+            _improve(best, image, clipped[row], occlusion)
         if len(self.found) > 2 * MAX_TRACKS:
             self._prune(rows.track_id)
 
@@ -85,12 +87,6 @@ def sharpness(image: Image) -> float:
     import cv2
 
     return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
-
-
-def _occlusion(xyxy: FloatArray, row: int) -> float:
-    """Return the largest IoU of a box with another one of the frame."""
-    others: BoolArray = np.arange(len(xyxy)) != row
-    return float(boxes.iou(xyxy[row : row + 1], xyxy[others]).max(initial=0))
 
 
 def shrunk(image: Image, width: int, height: int) -> Image:

@@ -67,10 +67,7 @@ def latency(trace: RunTrace) -> Figure:
 def embeddings(trace: RunTrace, *, budget_ms: float, cost_ms: float | None) -> Figure:
     """Return rows per frame by the reason of their embedding, and below the time for it, with a line for the budget.
 
-    Args:
-        trace: The run.
-        budget_ms: Budget per frame, 0 where there is none.
-        cost_ms: Fixed cost per crop in place of measured time, or None.
+    A `budget_ms` of 0 is none; `cost_ms` is a fixed cost per crop in place of measured time.
     """
     time = _rounded(trace.bins.start)
     data = [

@@ -56,13 +56,7 @@ class RunFacts:
 
 
 def build_page(trace: RunTrace, facts: RunFacts, *, plotly: str) -> str:
-    """Return the page.
-
-    Args:
-        trace: The collected data.
-        facts: Further facts.
-        plotly: Source code of plotly.js.
-    """
+    """Return the page; `plotly` is the source code of plotly.js."""
     history = trace.history
     existing = len(history.timelines) + history.left_out
     shown, first = history.longest(figures.MAX_ROWS), history.longest(figures.FIRST_ROWS)

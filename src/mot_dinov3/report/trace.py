@@ -117,9 +117,7 @@ class TrackSink(Sink):
 class ImageSink(Sink):
     """Collects crops and the background, where frames have images.
 
-    Args:
-        trace: Receives them.
-        anonymized: Returns the image of a frame with all objects hidden; crops are left out then. None shows them.
+    `anonymized`, where given, returns the image of a frame with all objects hidden; crops are left out then.
     """
 
     def __init__(self, trace: RunTrace, anonymized: Callable[[Frame, Detections], Image] | None = None) -> None:

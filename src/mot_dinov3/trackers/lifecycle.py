@@ -150,11 +150,7 @@ class Tracks:
 
 
 class TemporalTracker(Tracker):
-    """A tracker that carries tracks from frame to frame: spawns, confirms and numbers them.
-
-    Args:
-        confirm_hits: Matches that confirm a track.
-    """
+    """A tracker that carries tracks from frame to frame: spawns, confirms and numbers them."""
 
     def __init__(self, confirm_hits: int) -> None:
         self._tracks = Tracks.none(confirm_hits)

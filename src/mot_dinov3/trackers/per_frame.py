@@ -16,9 +16,6 @@ class PerFrameTracker(Tracker):
     """Gives every detection its own number, ``det_ind``, or its place in the frame where it has none.
 
     A row of negative score is left out: a caller marks rows so that are not to be tracked.
-
-    Args:
-        request: Of which nothing matters.
     """
 
     keeps_tracks = False

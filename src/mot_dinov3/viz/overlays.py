@@ -50,11 +50,7 @@ def _widened(xyxy: FloatArray, canvas: Image) -> FloatArray:
 
 
 class Trails:
-    """Draws the recent trajectories of tracks in their colours.
-
-    Args:
-        frames: Length of a trail in frames; 0 draws nothing.
-    """
+    """Draws the trajectories of tracks over the last `frames` frames in their colours; nothing where that is 0."""
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
