@@ -55,7 +55,7 @@ def check_members(kind: str, name: str, made: object, members: Iterable[str], *,
     missing = [member for member in members if not hasattr(made, member)]
     if missing:
         raise UsageError(
-            f"{kind} '{name}' is not an embedder: it has no {', '.join(missing)}", remedy=f"derive it from {base}"
+            f"'{name}' is no usable {kind}: it has no {', '.join(missing)}", remedy=f"derive it from {base}"
         )
 
 

@@ -9,15 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 DEPTH = 32
 
 
-class Behind:
-    """Runs actions one after another in a thread of its own; an action's error is raised by a later call."""
+class BackgroundWriter:
+    """Runs actions in order on a background thread; an action's error is raised by a later call."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background writer")
         self._pending: collections.deque[Future[None]] = collections.deque()
 
     def do(self, action: Callable[[], None]) -> None:
-        """Hand an action over; waits while too many wait already."""
+        """Queue an action; waits while the queue is full."""
         self._pending.append(self._pool.submit(action))
         while len(self._pending) > DEPTH or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()

@@ -18,7 +18,7 @@ from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.job.journal import PassJournal, read_uncertainties
 from mot_dinov3.keypoints.review import FrameUncertainty
-from mot_dinov3.sinks.background import Behind
+from mot_dinov3.sinks.background import BackgroundWriter
 
 SAVE_EVERY = 25  # frames between two saves of the progress in an open gap
 
@@ -89,7 +89,7 @@ class KeypointFiles:
         self._table: keypoints_csv.LongTable | None = None
         self._annolid: TextIO | None = None
         self._last = -1
-        self._background = Behind()
+        self._background = BackgroundWriter()
         self.passes = PassJournal(paths.passes)
         self.uncertainties: dict[int, FrameUncertainty] = {}
         self._uncertainties: JsonLines | None = None
