@@ -94,7 +94,8 @@ def inventory(package: Path) -> Inventory:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(str(path))
-    entries = [path for path in package.iterdir() if path.name != "__pycache__"]
+    kept = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    entries = {path.relative_to(package).parts[0] for path in kept}  # an old folder may hold nothing but compiled files
     return Inventory(len(entries), sum(length.values()), small, several(modules), several(classes))
 
 

@@ -33,6 +33,8 @@ def test_a_package_is_counted(hops: ModuleType, tmp_path: Path) -> None:
         "cli/one.py": "",
     }.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "gone" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "gone" / "__pycache__" / "gone.pyc").write_bytes(b"")
     found = hops.inventory(tmp_path)
     assert (found.entries, found.lines) == (4, 68)
     assert found.small == ["cli/one.py", "one/part.py"]
