@@ -59,7 +59,7 @@ def detector(shared: Path) -> None:
         samples, frame = sample_source(source, frames.info), next(iter(frames))
     config = DetectorConfig(det=str(weights), imgsz=960)
     built = build_detector(config, device=DeviceConfig("cpu", accel="openvino"), samples=samples)
-    original = build_detector(config, device=DeviceConfig("cpu", "fp32", accel="torch"))
+    original = build_detector(config, device=DeviceConfig("cpu", precision="fp32", accel="torch"))
     network, _ = load_network(weights, trust=False)
     network.model[-1].export = True
     picture = torch.zeros(1, 3, 736, 960)
@@ -96,7 +96,7 @@ def embedders(model: Path, name: str) -> tuple[Embedder, Embedder]:
     """Return an embedder on the fast path, and as torch runs it in fp32."""
     config = EmbedderConfig(embedder=name, embed_model=str(model))
     fast = build_embedder(config, device=DeviceConfig("cpu", accel="openvino"))
-    return fast, build_embedder(config, device=DeviceConfig("cpu", "fp32", accel="torch"))
+    return fast, build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch"))
 
 
 def osnet(shared: Path) -> None:
