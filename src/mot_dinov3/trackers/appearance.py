@@ -19,6 +19,9 @@ from mot_dinov3.trackers.optical_flow import CameraMotion
 
 log = logging.getLogger(__name__)
 
+APART = 0.1  # IoU below which two boxes of a frame are certainly of different objects
+MAX_COMPARED = 16  # boxes of a frame that are compared with each other, at most
+
 
 class AppearanceTracker(TemporalTracker):
     """Follows objects by motion and appearance, online.
@@ -39,7 +42,7 @@ class AppearanceTracker(TemporalTracker):
         self._now = 0.0
         self._dt = 0.0
         self._camera = CameraMotion()
-        self._scales = SimilarityScales(kalman.Calibration(), request.same_floor)
+        self._scales = SimilarityScales(kalman.Calibration(), request.same_floor, appearance_model.EmbedderTrust())
         self._gaps = GapStatistics(config.coast_seconds)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
@@ -71,6 +74,7 @@ class AppearanceTracker(TemporalTracker):
     def update(self, detections: Detections) -> Detections:
         self._revisions = []
         self._check_embedding(detections)
+        self._compare_apart(detections)
         found = self._match(detections)
         self._absorb(found, detections)
         self._start(found, detections)
@@ -173,6 +177,17 @@ class AppearanceTracker(TemporalTracker):
         self._update_embeddings(owner, rows, found, detections)
         self._confirm(owner, rows)
 
+    def _compare_apart(self, detections: Detections) -> None:
+        """Observe the cosines of embedded boxes that hardly overlap: they are of different objects."""
+        if detections.embedding is None or not self._scales.trust.observes(self._index):
+            return
+        rows = (detections.fresh & detections.has_embedding).nonzero()[0][:MAX_COMPARED]
+        if len(rows) > 1:
+            first, second = np.triu_indices(len(rows), 1)
+            apart = boxes.iou(detections.xyxy[rows], detections.xyxy[rows])[first, second] < APART
+            vectors = detections.embedding[rows]
+            self._scales.trust.different.observe((vectors @ vectors.T)[first, second][apart].astype(np.float64))
+
     def _update_embeddings(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         tracks, config = self._tracks, self.config
         if detections.embedding is None:
@@ -183,6 +198,10 @@ class AppearanceTracker(TemporalTracker):
         owner, rows = owner.take(chosen), rows.take(chosen)
         last = tracks.embedded_frame.take(owner)
         unknown = last < 0
+        if self._scales.trust.observes(self._index):
+            sure = ~unknown & tracks.confirmed[owner] & ~found.doubtful[rows] & found.had_no_choice(owner, rows)
+            same = appearance_model.cosine(tracks.embedding, detections.embedding, owner[sure], rows[sure])
+            self._scales.trust.same.observe(same)
         skipped = np.where(unknown, 0, self._index - last - 1)
         share = appearance_model.keep_share(config.ema, found.score.take(rows), config.high_score, skipped)
         share[unknown] = 0.0
@@ -206,7 +225,7 @@ class AppearanceTracker(TemporalTracker):
         tracks = self._tracks
         if not self.config.recovery:
             return
-        pairs = reid_candidates(tracks, young, self._now, self.config, self._scales.same_floor)
+        pairs = reid_candidates(tracks, young, self._now, self.config, self._scales)
         chosen = assign(pairs, 0.0, optimal=self.config.hungarian)
         tracks.track_id[young[chosen.box]] = tracks.track_id[chosen.track]
         tracks.seen[chosen.track] = -np.inf  # it is removed in this frame

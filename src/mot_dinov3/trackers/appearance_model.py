@@ -6,6 +6,11 @@ import numpy as np
 
 from mot_dinov3.core.structures import Float64Array, FloatArray, IntArray
 
+MEMORY = 3000.0  # pairs after which older ones fade
+MIN_PAIRS = 15
+ENOUGH_PAIRS = 200  # from where on not every frame is observed
+MIN_SPREAD = 1e-3  # of cosines: below it all vectors are the same
+MIN_SEPARABILITY = 0.5  # d' up to which appearance does not count; from twice that on it counts fully
 CHUNK = 40  # embeddings gathered at once: they stay in the processor's cache
 
 
@@ -16,6 +21,52 @@ def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray
         part = slice(start, start + CHUNK)
         np.einsum("kd,kd->k", tracks.take(track[part], axis=0), boxes.take(box[part], axis=0), out=found[part])
     return found.astype(np.float64)
+
+
+class CosineStatistics:
+    """Mean and variance of a stream of cosines, in which old ones fade."""
+
+    def __init__(self) -> None:
+        self.count = self.mean = self.variance = 0.0
+
+    def observe(self, cosine: Float64Array) -> None:
+        """Take in ``(k,)`` cosines."""
+        if not len(cosine):
+            return
+        self.count = min(self.count, MEMORY) + len(cosine)
+        share, step = len(cosine) / self.count, float(cosine.mean()) - self.mean
+        self.variance += share * (float(cosine.var()) + (1 - share) * step * step - self.variance)
+        self.mean += share * step
+
+
+class EmbedderTrust:
+    """Learns from a video whether its embedder separates objects at all: noise, or a wrong checkpoint, does not.
+
+    Boxes of one frame that hardly overlap are certainly of different objects; a track and the box that was its only
+    candidate, and that of no other track, are almost certainly the same.
+    """
+
+    def __init__(self) -> None:
+        self.different = CosineStatistics()
+        self.same = CosineStatistics()
+
+    def observes(self, frame_index: int) -> bool:
+        """Whether pairs of this frame are to be observed: of every one at first, of every tenth later."""
+        return min(self.different.count, self.same.count) < ENOUGH_PAIRS or frame_index % 10 == 0
+
+    @property
+    def separability(self) -> float | None:
+        """Sensitivity index d' of same against different; None while too few pairs have been seen."""
+        if min(self.different.count, self.same.count) < MIN_PAIRS:
+            return None
+        spread = np.sqrt((self.different.variance + max(self.same.variance, self.different.variance / 4)) / 2)
+        return float((self.same.mean - self.different.mean) / max(spread, MIN_SPREAD))
+
+    @property
+    def weight(self) -> float:
+        """Weight of appearance, 0…1: full until the video has spoken, and where the embedder separates its objects."""
+        known = self.separability
+        return 1.0 if known is None else min(max((known - MIN_SEPARABILITY) / MIN_SEPARABILITY, 0.0), 1.0)
 
 
 def similarity(cosine: Float64Array, same_floor: float) -> Float64Array:

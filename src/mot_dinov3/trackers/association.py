@@ -165,10 +165,12 @@ class SimilarityScales:
     Attributes:
         calibration: Statistics of how far boxes are from predictions.
         same_floor: The embedder's, see `Embedder`.
+        trust: Whether the embedder separates the objects of this video.
     """
 
     calibration: kalman.Calibration
     same_floor: float
+    trust: appearance_model.EmbedderTrust
 
 
 class Association:
@@ -210,8 +212,16 @@ class Association:
         self._tracks = tracks
         self._detections = detections
         self._config = config
-        self._calibration, self._same_floor = scales.calibration, scales.same_floor
+        self._scales, self._calibration = scales, scales.calibration
         self._pairs = self._candidates()
+
+    def had_no_choice(self, track: IntArray, box: IntArray) -> BoolArray:
+        """Return ``(k,)`` bool: of each matched pair, track and box had no other candidate."""
+        tracks, boxes = (np.bincount(side, minlength=1) for side in (self._pairs.track, self._pairs.box))
+        known = (track < len(tracks)) & (box < len(boxes))
+        single = np.zeros(len(track), np.bool_)
+        single[known] = (tracks[track[known]] == 1) & (boxes[box[known]] == 1)
+        return single
 
     def run(self, sought: BoolArray) -> None:
         """Match all rounds.
@@ -283,7 +293,10 @@ class Association:
         known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
         compared = pairs[known]
         cosine = appearance_model.cosine(self._tracks.embedding, embedding, compared.track, compared.box)
-        similarity = np.maximum(appearance_model.similarity(cosine, self._same_floor), -1.0)
+        trust = self._scales.trust
+        # Until the video has shown what the embedder is worth, appearance speaks for a pair, but against none.
+        least = 0.0 if trust.separability is None else -1.0
+        similarity = trust.weight * np.maximum(appearance_model.similarity(cosine, self._scales.same_floor), least)
         if compared is pairs:
             return similarity
         value = np.zeros(len(pairs))
@@ -291,7 +304,9 @@ class Association:
         return value
 
 
-def reid_candidates(tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, same_floor: float) -> Pairs:
+def reid_candidates(
+    tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, scales: SimilarityScales
+) -> Pairs:
     """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
 
     A track that takes over an id has begun after the loss, and nothing is faster than `recovery_speed`. The longer ago
@@ -306,7 +321,7 @@ def reid_candidates(tracks: Tracks, young: IntArray, now: float, config: Tracker
     lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
     track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
     cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[young_row])
-    similar = appearance_model.similarity(cosine, same_floor)
+    similar = scales.trust.weight * appearance_model.similarity(cosine, scales.same_floor)
     age = now - tracks.seen[track]
     value = similar - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
     place, other = tracks.motion[kalman.POS], young[young_row]
