@@ -8,6 +8,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray
 from mot_dinov3.linking.tracklets import Rows
+from mot_dinov3.trackers.appearance_model import sensitivity
 
 MIN_PAIRS = 5
 """Pairs of either kind below which a video has no scale."""
@@ -80,9 +81,8 @@ class AppearanceScale:
 
     @property
     def separability(self) -> float:
-        """Sensitivity index d': distance of the two means in their mean standard deviations."""
-        spread = np.sqrt((self.different_deviation**2 + self.same_deviation**2) / 2)
-        return float((self.same - self.different) / max(spread, 1e-6))
+        """Sensitivity index d'."""
+        return sensitivity((self.different, self.same), (self.different_deviation, self.same_deviation))
 
     def evidence(self, cosine: Float64Array) -> Float64Array:
         """Return log-likelihood ratios of the same object against different ones; no larger one beyond the means."""

@@ -199,7 +199,7 @@ class AppearanceTracker(TemporalTracker):
         last = tracks.embedded_frame.take(owner)
         unknown = last < 0
         if self._scales.trust.observes(self._index):
-            sure = ~unknown & tracks.confirmed[owner] & ~found.doubtful[rows] & found.had_no_choice(owner, rows)
+            sure = ~unknown & tracks.confirmed[owner] & ~found.doubtful[rows] & found.had_one_candidate(owner, rows)
             same = appearance_model.cosine(tracks.embedding, detections.embedding, owner[sure], rows[sure])
             self._scales.trust.same.observe(same)
         skipped = np.where(unknown, 0, self._index - last - 1)

@@ -23,6 +23,12 @@ def cosine(tracks: FloatArray, boxes: FloatArray, track: IntArray, box: IntArray
     return found.astype(np.float64)
 
 
+def sensitivity(means: tuple[float, float], deviations: tuple[float, float]) -> float:
+    """Return the sensitivity index d' of (different, same) cosines: the distance of their means in deviations."""
+    spread = np.hypot(*deviations) / np.sqrt(2)
+    return float((means[1] - means[0]) / max(spread, MIN_SPREAD))
+
+
 class CosineStatistics:
     """Mean and variance of a stream of cosines, in which old ones fade."""
 
@@ -59,12 +65,12 @@ class EmbedderTrust:
         """Sensitivity index d' of same against different; None while too few pairs have been seen."""
         if min(self.different.count, self.same.count) < MIN_PAIRS:
             return None
-        spread = np.sqrt((self.different.variance + max(self.same.variance, self.different.variance / 4)) / 2)
-        return float((self.same.mean - self.different.mean) / max(spread, MIN_SPREAD))
+        different, same = np.sqrt([self.different.variance, self.same.variance]).tolist()
+        return sensitivity((self.different.mean, self.same.mean), (different, max(same, different / 2)))
 
     @property
     def weight(self) -> float:
-        """Weight of appearance, 0…1: full until the video has spoken, and where the embedder separates its objects."""
+        """Weight of appearance, 0…1: full where the embedder separates objects, and while too few pairs are known."""
         known = self.separability
         return 1.0 if known is None else min(max((known - MIN_SEPARABILITY) / MIN_SEPARABILITY, 0.0), 1.0)
 

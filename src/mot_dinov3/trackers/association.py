@@ -215,7 +215,7 @@ class Association:
         self._scales, self._calibration = scales, scales.calibration
         self._pairs = self._candidates()
 
-    def had_no_choice(self, track: IntArray, box: IntArray) -> BoolArray:
+    def had_one_candidate(self, track: IntArray, box: IntArray) -> BoolArray:
         """Return ``(k,)`` bool: of each matched pair, track and box had no other candidate."""
         tracks, boxes = (np.bincount(side, minlength=1) for side in (self._pairs.track, self._pairs.box))
         known = (track < len(tracks)) & (box < len(boxes))
@@ -294,7 +294,7 @@ class Association:
         compared = pairs[known]
         cosine = appearance_model.cosine(self._tracks.embedding, embedding, compared.track, compared.box)
         trust = self._scales.trust
-        # Until the video has shown what the embedder is worth, appearance speaks for a pair, but against none.
+        # While the separability is unknown, appearance may raise the value of a pair, but not lower it.
         least = 0.0 if trust.separability is None else -1.0
         similarity = trust.weight * np.maximum(appearance_model.similarity(cosine, self._scales.same_floor), least)
         if compared is pairs:
