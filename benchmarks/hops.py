@@ -1,4 +1,4 @@
-"""The size of the house, in figures: the modules and calls that a frame passes through, entries, lines, names.
+"""Size of the code: modules and calls that a frame passes through, entries, lines, ambiguous names.
 
 ``python benchmarks/hops.py`` tracks vtest.avi with precomputed boxes, no embedder, JSON and MOTChallenge text out,
 under a profiler hook in all threads, and counts the functions of the package that 20 frames call. ``--modules`` lists

@@ -1,4 +1,4 @@
-"""The figures of the house: counted on a small package by hand, and held on this one."""
+"""The size of the code: counted on a small package by hand, and limited on this one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_frame_passes_through_few_modules_and_calls(hops: ModuleType, scene: S
     assert sum(calls.values()) / hops.FRAMES <= 200
 
 
-def test_the_house_keeps_its_size(hops: ModuleType) -> None:
+def test_the_package_keeps_its_size(hops: ModuleType) -> None:
     found = hops.inventory(hops.PACKAGE)
     assert found.entries <= 22
     assert found.modules == {}

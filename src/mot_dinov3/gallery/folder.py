@@ -1,4 +1,4 @@
-"""A gallery on disk: one folder an identity, its pictures in it; embedded once, remembered beside it."""
+"""A gallery on disk: one folder of images per identity, embedded once and cached next to it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mot_dinov3.features.base import Embedder
 from mot_dinov3.models.weights import find_local
 from mot_dinov3.video.images import SUFFIXES, natural_key, read_image
 
-MIN_SIDE = 10  # pixels; a smaller picture shows nobody
-BATCH = 64  # pictures held in memory at once
+MIN_SIDE = 10  # pixels; a smaller image is not usable
+BATCH = 64  # images held in memory at once
 SHOWN = 5  # file names in one notice
 LAYOUT = "a gallery is <folder>/<identity>/*.jpg or *.png; the folder name is the identity"
 
@@ -34,10 +34,10 @@ class KnownIdentities:
 
     Attributes:
         names: ``k`` identities.
-        embedding: ``(n, d)`` float32 unit rows, a picture each.
-        owner: ``(n,)`` identity of each picture, 0 … k − 1, rising.
+        embedding: ``(n, d)`` float32 unit rows, a image each.
+        owner: ``(n,)`` identity of each image, 0 … k − 1, rising.
         notices: What was left out.
-        paths: ``n`` files the pictures are in.
+        paths: ``n`` files the images are in.
     """
 
     names: tuple[str, ...]
@@ -59,10 +59,10 @@ def check_identity(name: str) -> str:
 
 
 def list_identities(root: Path) -> dict[str, list[Path]]:
-    """Return the pictures of every identity of a gallery, in natural order.
+    """Return the images of every identity of a gallery, in natural order.
 
     Raises:
-        InputError: No such folder, a name that cannot be used, or no picture at all.
+        InputError: No such folder, a name that cannot be used, or no image at all.
     """
     found = find_identities(root)
     if not any(found.values()):
@@ -94,24 +94,24 @@ def find_identities(root: Path) -> dict[str, list[Path]]:
 
 
 def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> KnownIdentities:
-    """Embed the pictures of a gallery, whole, in batches; those embedded before are read from the cache beside it.
+    """Embed the images of a gallery, whole, in batches; those embedded before are read from the cache next to it.
 
     A cache that cannot be written is no failure.
 
     Raises:
-        InputError: The gallery is missing or has no usable picture, or an identity's name cannot be used.
+        InputError: The gallery is missing or has no usable image, or an identity's name cannot be used.
     """
     identities = list_identities(root)
-    paths = [path for pictures in identities.values() for path in pictures]
+    paths = [path for images in identities.values() for path in images]
     digests = [_digest(path) for path in paths]
     store = root / f".embeddings-{_embedder_key(embedder)}.npz"
     known = _read_cache(store, embedder.dim) if cache else {}
     before = len(known)
     refused: list[str] = []
     missing = {digest: path for digest, path in zip(digests, paths) if digest not in known}
-    for pictures in _batches(missing, refused, root):
-        rows = embedder.embed_images([image for _, image in pictures])
-        known |= {digest: row for (digest, _), row in zip(pictures, rows)}
+    for images in _batches(missing, refused, root):
+        rows = embedder.embed_images([image for _, image in images])
+        known |= {digest: row for (digest, _), row in zip(images, rows)}
     embedder.synchronize()
     notices = [_notice(f"gallery '{root}': {len(refused)} images skipped", refused)] if refused else []
     if cache and len(known) > before:
@@ -128,8 +128,8 @@ def _collect(
         raise InputError(
             f"gallery '{root}' is empty: none of its images can be used", remedy=notices[0] if notices else LAYOUT
         )
-    if nobody := [name for name, found in usable.items() if not found]:
-        notices.append(_notice(f"gallery '{root}': identities without a usable image", nobody))
+    if empty := [name for name, found in usable.items() if not found]:
+        notices.append(_notice(f"gallery '{root}': identities without a usable image", empty))
     embedding = np.stack([row for name in names for row in usable[name]]).astype(np.float32)
     owner = np.repeat(np.arange(len(names)), [len(usable[name]) for name in names])
     found = tuple(path for name in names for path in identities[name] if path in rows)
@@ -142,7 +142,7 @@ def _notice(what: str, names: Sequence[str]) -> str:
 
 
 def _batches(files: Mapping[str, Path], refused: list[str], root: Path) -> Iterator[list[tuple[str, Image]]]:
-    """Yield the pictures that can be used, with their digests; name the others in `refused`."""
+    """Yield the images that can be used, with their digests; name the others in `refused`."""
     batch: list[tuple[str, Image]] = []
     for digest, path in files.items():
         try:
@@ -170,7 +170,7 @@ def _digest(path: Path) -> str:
 
 
 def _embedder_key(embedder: Embedder) -> str:
-    """Return what tells this embedder's rows from any other's: kind, weights and their file's stamp, what runs it."""
+    """Return a key of the embedder's rows: its kind, its weights with their file's stamp, and its runtime."""
     info = embedder.info
     stamp: tuple[int, ...] = ()
     try:

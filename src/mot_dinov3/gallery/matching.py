@@ -1,4 +1,4 @@
-"""Who is whom: pure decisions on distances."""
+"""Matching of tracks with known identities: pure decisions on distances."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 from mot_dinov3.gallery.config import GalleryConfig
 
-BEST = 3  # pictures whose mean distance counts beside the nearest one's
+BEST = 3  # images whose mean distance counts besides that of the nearest one
 
 
-def identity_distances(embedding: FloatArray, pictures: FloatArray, owner: IntArray) -> FloatArray:
-    """Return ``(m, k)`` float32 distances of crops to identities: half the nearest picture's, half its best three's.
+def identity_distances(embedding: FloatArray, images: FloatArray, owner: IntArray) -> FloatArray:
+    """Return ``(m, k)`` float32 distances of crops to identities: half the nearest image's, half its best three's.
 
-    The minimum alone falls for one odd picture, a mean over all punishes a gallery that shows somebody from all sides.
+    The minimum alone depends on a single image, and a mean over all is large for a gallery with views from all sides.
 
     Args:
         embedding: ``(m, d)`` unit rows of crops.
-        pictures: ``(n, d)`` unit rows of the gallery.
-        owner: ``(n,)`` identity of each picture, 0 … k − 1, rising, without gaps.
+        images: ``(n, d)`` unit rows of the gallery.
+        owner: ``(n,)`` identity of each image, 0 … k − 1, rising, without gaps.
     """
-    every = 1 - embedding @ pictures.T
+    every = 1 - embedding @ images.T
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     columns = []
     for low, high in zip(starts, [*starts[1:], len(owner)]):
@@ -40,17 +40,17 @@ def margins(distance: FloatArray) -> FloatArray:
 
 
 def decide(distance: FloatArray, held: IntArray, count: IntArray, config: GalleryConfig) -> IntArray:
-    """Return ``(m,)`` the identity of each track, −1 for none; nobody is there twice.
+    """Return ``(m,)`` the identity of each track, −1 for none; each identity once.
 
     An identity is *gained* by the track that is nearest to it, where it is that track's nearest, near enough for the
-    number of looks, and clearly nearer than the next; *kept* with a bonus of `gallery_keep`; *lost* beyond that or to a
-    better claim. Claims are met from the best to the worst, each striking its track and its identity, so that a good
-    match is never given up for two poor ones, and nobody gets a second choice because the first was taken.
+    number of comparisons, and clearly nearer than the next; *kept* with a bonus of `gallery_keep`; *lost* beyond that
+    or to a better claim. Claims are met from the best to the worst, each striking its track and its identity, so that a
+    good match is never given up for two poor ones, and no track gets its second choice because the first was taken.
 
     Args:
         distance: ``(m, k)`` of tracks to identities.
         held: ``(m,)`` identity that the track has now, −1 none.
-        count: ``(m,)`` how many looks the distances rest on.
+        count: ``(m,)`` number of comparisons behind the distances.
         config: Thresholds.
     """
     claim = distance.astype(np.float64)
