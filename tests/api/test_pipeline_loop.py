@@ -58,6 +58,14 @@ def test_leaving_early_finishes_the_files(video: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.mp4").stat().st_size > 0
 
 
+def test_leaving_early_links_the_frames_so_far(video: Path, tmp_path: Path) -> None:
+    frames = iter(built_in(video, link=True, save_json=tmp_path / "tracks.json"))
+    for _ in range(4):
+        next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert len(json.loads((tmp_path / "tracks.json").read_text())["frames"]) == 4
+
+
 def test_an_error_in_the_middle_leaves_an_earlier_result(video: Path, tmp_path: Path) -> None:
     earlier = tmp_path / "tracks.json"
     earlier.write_text("earlier")

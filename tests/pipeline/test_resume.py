@@ -15,7 +15,7 @@ from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.pipeline.loop import Stages, TrackingLoop
-from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
+from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerConfig
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import SourceConfig
@@ -109,7 +109,7 @@ def killed_after(path: Path, frames: int) -> list[Detections]:
 
 
 def test_boxes_and_embeddings_come_back_to_the_bit(tmp_path: Path) -> None:
-    path = journal_of(tmp_path / "t.mp4")
+    path = resume_journal_path(tmp_path / "t.mp4")
     before = killed_after(path, 12)
     assert path.name == "t.mp4.part.record"
     other = Guessing(2)
@@ -147,14 +147,14 @@ def test_a_run_that_ended_leaves_no_record_and_an_interrupted_one_does(tmp_path:
 
 
 def test_a_run_without_a_frame_leaves_no_record(tmp_path: Path) -> None:
-    ResumeJournal(journal_of(tmp_path / "a"), RUN).abort()
+    ResumeJournal(resume_journal_path(tmp_path / "a"), RUN).abort()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_whose_outputs_could_not_be_begun_leaves_it(tmp_path: Path) -> None:
-    ResumeJournal(journal_of(tmp_path / "a"), RUN).abort(keep=True)
-    assert journal_of(tmp_path / "a").exists()
-    again = ResumeJournal(journal_of(tmp_path / "a"), RUN, resume=True)
+    ResumeJournal(resume_journal_path(tmp_path / "a"), RUN).abort(keep=True)
+    assert resume_journal_path(tmp_path / "a").exists()
+    again = ResumeJournal(resume_journal_path(tmp_path / "a"), RUN, resume=True)
     assert not again.is_behind
     again.abort()
 

@@ -17,7 +17,7 @@ import pytest
 from crowd import ALL_OUTPUTS, Crowd, pictures, run_killed, same_videos
 
 from mot_dinov3.cli import main
-from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
+from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 from mot_dinov3.video import SourceConfig, open_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
@@ -47,7 +47,7 @@ def check_parts(folder: Path, killed_at: int) -> int:
     assert all(len(line.split(",")) == 10 for line in (folder / "t.part.txt").read_text().splitlines())
     rows = list(csv.reader((folder / "t.part.csv").read_text().splitlines()))
     assert len({len(row) for row in rows}) <= 1
-    assert journal_of(folder / "t.mp4").stat().st_mode & 0o077 == 0, "nobody else reads what is on record"
+    assert resume_journal_path(folder / "t.mp4").stat().st_mode & 0o077 == 0, "nobody else reads what is on record"
     part = folder / "t.part.mp4"
     return len(pictures(part)[0]) if part.stat().st_size > 200 else 0
 
@@ -139,9 +139,9 @@ def test_killed_twice_interrupted_and_complete(
     folder = tmp_path / "again"
     folder.mkdir()
     assert run_killed([(folder, 80)], words, number=signal.SIGKILL) == [-9]
-    record = journal_of(folder / "t.mp4").read_bytes()
+    record = resume_journal_path(folder / "t.mp4").read_bytes()
     assert run_killed([(folder, 10)], [*words, "--resume"], number=signal.SIGKILL) == [-9]
-    assert journal_of(folder / "t.mp4").read_bytes() == record
+    assert resume_journal_path(folder / "t.mp4").read_bytes() == record
     # Ctrl-C while catching up: nothing finished is replaced by less
     assert run_killed([(folder, 30)], [*words, "--resume"], number=signal.SIGINT) == [130]
     assert "--resume continues from there" in (folder / "said.txt").read_text()
@@ -249,7 +249,7 @@ def test_a_record_and_a_video_cut_off_anywhere_are_gone_on_from(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(killed, folder)
-    for path in (journal_of(folder / "t.mp4"), folder / "t.part.mp4"):
+    for path in (resume_journal_path(folder / "t.mp4"), folder / "t.part.mp4"):
         data = path.read_bytes()
         path.write_bytes(data[: int(share * len(data))] or data[: data.index(b"\n") + 1])
     assert run(folder, crowd.options("--resume"), monkeypatch) == 0

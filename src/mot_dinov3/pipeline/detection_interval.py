@@ -14,6 +14,7 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, Revision, TrackState, TrackView
 from mot_dinov3.detectors.base import Detector
+from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.optical_flow import BoxFlow
@@ -28,6 +29,12 @@ class DetectionInterval:
 
     every: int
     start: int = 0
+
+    @classmethod
+    def of(cls, config: TrackConfig) -> DetectionInterval | None:
+        """Return the interval of a run; None where the detector runs on every frame."""
+        every = config.interval.detect_every
+        return cls(every, config.source.start_frame) if every > 1 else None
 
     def __call__(self, index: int) -> bool:
         """Return whether the detector runs on frame `index`."""

@@ -6,10 +6,10 @@ a resume journal) is None there, and its step is left out.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class TrackingLoop:
         self.timer = timer
         self.counts = Counts()
         self.second_pass: LinkedPass | None = None
+        self._frames_read = 0
+        self._stopped = False
         self.sinks = CompositeSink(sinks, timer)
 
     def step(self, frame: Frame) -> Detections:
@@ -143,12 +145,12 @@ class TrackingLoop:
 
         A linked run's second pass is not part of it.
         """
-        with _Outputs(self) as outputs:
+        with self._outputs():
             for frame in self.timer.frames(self.stages.source):
                 self.step(frame)
-                outputs.frames_read = frame.index + 1
+                self._frames_read = frame.index + 1
                 if stop():
-                    outputs.stopped = True
+                    self._stopped = True
                     break
 
     def results(self) -> Generator[tuple[Frame, Detections], None, None]:
@@ -157,11 +159,36 @@ class TrackingLoop:
         A caller that closes the generator stops the run: the frames so far are finished, linked where that was asked
         for. A run that is stopped before it has caught up with the one that it resumes leaves that one's results alone.
         """
-        with _Outputs(self, second_pass=True) as outputs:
+        with self._outputs(second_pass=self.second_pass):
             for frame in self.timer.frames(self.stages.source):
                 rows = self.step(frame)
-                outputs.frames_read = frame.index + 1
+                self._frames_read = frame.index + 1
                 yield frame, rows
+
+    @contextlib.contextmanager
+    def _outputs(self, *, second_pass: LinkedPass | None = None) -> Iterator[None]:
+        """Close the outputs when the frames inside are over, and abort them on any error; close the source."""
+        stages = self.stages
+        try:
+            try:
+                yield
+            except GeneratorExit:
+                self._stopped = True
+            if not self._stopped and stages.check_end is not None:
+                stages.check_end(self._frames_read)
+            if self._stopped and stages.journal is not None:
+                stages.journal.stop()
+            if self.is_behind:
+                self.abort()
+                return
+            self.close()
+            if second_pass is not None:
+                second_pass.run(lambda: False)
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            stages.source.close()
 
     @property
     def is_behind(self) -> bool:
@@ -180,53 +207,6 @@ class TrackingLoop:
         self.sinks.abort()
         if self.stages.journal is not None:
             self.stages.journal.abort()
-
-
-class _Outputs:
-    """Closes a loop's outputs when its frames are over, and aborts them on any error.
-
-    Attributes:
-        frames_read: Frames of the source so far.
-        stopped: The run was stopped before the source's end.
-    """
-
-    def __init__(self, loop: TrackingLoop, *, second_pass: bool = False) -> None:
-        self._loop = loop
-        self._second_pass = second_pass
-        self.frames_read = 0
-        self.stopped = False
-
-    def __enter__(self) -> _Outputs:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None or kind is GeneratorExit:
-                self.stopped |= kind is not None
-                self._finish()
-        except BaseException:
-            self._loop.abort()
-            raise
-        finally:
-            if kind is not None and kind is not GeneratorExit:
-                self._loop.abort()
-            self._loop.stages.source.close()
-
-    def _finish(self) -> None:
-        stages = self._loop.stages
-        if self.stopped:
-            if stages.journal is not None:
-                stages.journal.stop()
-        elif stages.check_end is not None:
-            stages.check_end(self.frames_read)
-        if self._loop.is_behind:
-            self._loop.abort()
-            return
-        self._loop.close()
-        if self._second_pass and self._loop.second_pass is not None:
-            self._loop.second_pass.run(lambda: False)
 
 
 def embeds_rows(embedder: Embedder, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:

@@ -69,8 +69,7 @@ class SinkFactory:
         self.shown_names = {} if only_class else self.names
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
-        every = config.interval.detect_every
-        self._interval = DetectionInterval(every, config.source.start_frame) if every > 1 else None
+        self._interval = DetectionInterval.of(config)
 
     def single_pass(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
@@ -143,6 +142,10 @@ class SinkFactory:
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
+        return list(dict.fromkeys((*self._file_notices(), *resume_notice(self.stages.journal))))
+
+    def _file_notices(self) -> list[str]:
+        """Return the notices of a file's header, which do not depend on how often the run was interrupted."""
         return list(dict.fromkeys((*self.notices, *self.stages.source.notices)))
 
     def _report(self, name: str | None) -> ReportFactory | None:
@@ -152,7 +155,7 @@ class SinkFactory:
             self.config,
             self.stages,
             self.timer,
-            notices=lambda: [*self.all_notices(), *resume_notice(self.stages.journal)],
+            notices=self.all_notices,
             counts=self._count_table,
         )
 
@@ -188,5 +191,5 @@ class SinkFactory:
             source_header=self._detection_header(),
             created_at_utc=now_utc(),
             tracker=track_v1.tracker_block(config.choice.tracker, settings),
-            more={"notices": self.all_notices(), **counts},
+            more={"notices": self._file_notices(), **counts},
         )

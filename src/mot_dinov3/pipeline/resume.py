@@ -201,7 +201,7 @@ class ResumeSink(Sink):
         self._journal.abort()
 
 
-def journal_of(path: Path) -> Path:
+def resume_journal_path(path: Path) -> Path:
     """Return the path of the resume journal of a run whose first output is `path`."""
     return path.with_name(path.name + ".part.record")
 

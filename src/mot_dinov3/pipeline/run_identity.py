@@ -10,7 +10,7 @@ from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
+from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes
 # Options that may differ between an interrupted run and the resumed one: they change no result.
@@ -29,7 +29,7 @@ def is_complete(config: TrackConfig) -> bool:
         config.output.resume
         and bool(files)
         and all(path.exists() for path in files)
-        and not journal_of(files[0]).exists()
+        and not resume_journal_path(files[0]).exists()
     )
 
 
@@ -45,7 +45,7 @@ def open_journal(config: TrackConfig) -> ResumeJournal | None:
     if not files or not output.record or is_live(config.source.source):
         return None
     video = Path(output.output) if output.video else None
-    return ResumeJournal(journal_of(files[0]), identity(config), video=video, resume=output.resume)
+    return ResumeJournal(resume_journal_path(files[0]), identity(config), video=video, resume=output.resume)
 
 
 def identity(config: TrackConfig) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from mot_dinov3.pipeline.inputs import build_detection, open_ahead
 from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
 from mot_dinov3.pipeline.regions import Region, check_regions, read_regions
-from mot_dinov3.pipeline.resume import ResumeJournal, journal_of
-from mot_dinov3.pipeline.run_identity import is_live, open_journal, resume_notice
+from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
+from mot_dinov3.pipeline.run_identity import is_live, open_journal
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.scheduler import EmbeddingScheduler
@@ -42,25 +42,22 @@ class TrackingRun:
         loop: The frame loop.
         files: The files it writes.
         notices: Fallbacks taken while building; a source adds its own while it is read.
+        all_notices: Returns the notices so far, each once.
         counted: Returns the counts of lines and zones, a line of text for each.
     """
 
     loop: TrackingLoop
     files: tuple[Path, ...]
     notices: tuple[str, ...]
+    all_notices: Callable[[], list[str]]
     counted: Callable[[], list[str]]
-
-    def all_notices(self) -> list[str]:
-        """Return the notices so far, each once."""
-        stages = self.loop.stages
-        return list(dict.fromkeys((*self.notices, *stages.source.notices, *resume_notice(stages.journal))))
 
     def unfinished(self) -> list[str]:
         """Return a notice where outputs were left unfinished: the files with the work so far, and how to resume."""
         parts = [part for path in self.files for part in (part_path(path), journal_path(path)) if part.exists()]
         if not parts:
             return []
-        can_resume = journal_of(self.files[0]).exists()
+        can_resume = resume_journal_path(self.files[0]).exists()
         hint = "; the same command with --resume continues from there" if can_resume else ""
         return [f"the partial output is in {', '.join(map(str, parts))}{hint}"]
 
@@ -181,7 +178,7 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
     except BaseException:
         opened.source.close()
         raise
-    return TrackingRun(loop, tuple(config.output.files()), notices, makes.counted)
+    return TrackingRun(loop, tuple(config.output.files()), notices, makes.all_notices, makes.counted)
 
 
 def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
@@ -191,8 +188,7 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
     tracker = build_tracker(config.choice.tracker, request)
     # Precomputed boxes cost nothing to find again, and a background model has to learn from every frame.
     keep_boxes = not (detector.is_recorded or detector.is_stateful)
-    if config.interval.detect_every > 1:
-        interval = DetectionInterval(config.interval.detect_every, config.source.start_frame)
+    if (interval := DetectionInterval.of(config)) is not None:
         detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
     scheduler = EmbeddingScheduler(config.scheduler, min_score=tracker.min_score) if embedder.dim else None
     return Stages(source, detector, tracker, embedder, scheduler, keep_boxes=keep_boxes)
