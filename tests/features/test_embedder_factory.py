@@ -103,9 +103,10 @@ def test_two_models_for_dino_are_refused() -> None:
         EmbedderConfig(dinov3="org/a", embed_model="org/b")
 
 
-def test_osnet_needs_a_model() -> None:
-    with pytest.raises(ConfigError, match="needs weights") as caught:
-        EmbedderConfig(embedder="osnet")
+@pytest.mark.parametrize("name", ["osnet", "reid"])
+def test_a_reid_network_needs_a_file(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the {name} embedder needs weights") as caught:
+        EmbedderConfig(embedder=name)
     assert "--embed-model" in caught.value.remedy
 
 

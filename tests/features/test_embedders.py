@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
+from mot_dinov3.features.factory import EMBEDDERS, REID, EmbedderConfig, build_embedder
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.testing import check_embedder
 
@@ -17,6 +17,7 @@ CASES = [
     ("none", None),
     ("histogram", None),
     ("osnet", "osnet.pt"),
+    ("reid", "osnet.pt"),
     ("resnet", "resnet"),
     ("clip", "clip"),
     ("dino", "dinov2"),
@@ -37,12 +38,12 @@ def build(case: tuple[str, str | None], checkpoints: Path, *, precision: str = "
         embedder=name,
         embed_model=str(checkpoints / model) if model else None,
         embed_batch=batch,
-        crop_size="64x32" if name == "osnet" else None,
+        crop_size="64x32" if name in REID else None,
     )
     return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel="torch"))
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case[1] or case[0])
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(filter(None, case)))
 def case(request: pytest.FixtureRequest) -> tuple[str, str | None]:
     return request.param
 
@@ -61,11 +62,11 @@ def assert_unit(rows: np.ndarray, count: int, embedder: Embedder) -> None:
 
 def test_the_contract_of_plug_ins_holds(case: tuple[str, str | None], checkpoints: Path) -> None:
     name, model = case
-    check_embedder(name, model=str(checkpoints / model) if model else "", size=(64, 32) if name == "osnet" else None)
+    check_embedder(name, model=str(checkpoints / model) if model else "", size=(64, 32) if name in REID else None)
 
 
 def test_it_says_what_it_is(embedder: Embedder, case: tuple[str, str | None]) -> None:
-    assert embedder.info.name == case[0]
+    assert embedder.info.name == ("osnet" if case[0] in REID else case[0])
     assert embedder.info.weights.endswith(case[1] or "")
     assert embedder.info.device == "cpu"
     assert -1 <= embedder.same_floor < 1

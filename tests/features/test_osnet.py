@@ -90,9 +90,13 @@ def gallery_files(shared: Path) -> list[Path]:
 
 
 def gallery(shared: Path) -> list[np.ndarray]:
+    return read(gallery_files(shared))
+
+
+def read(files: list[Path]) -> list[np.ndarray]:
     import cv2
 
-    return [cv2.imread(str(file)) for file in gallery_files(shared)]
+    return [cv2.imread(str(file)) for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +123,49 @@ def assert_mean_colours(embedder: Embedder) -> None:
 def test_onnx_runs_at_its_own_size_and_batch(mean_colour_onnx: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     embedder = build(mean_colour_onnx)
-    assert embedder.info.details == {"kind": "onnx"}
+    assert embedder.info.details == {"kind": "onnx", "size": [32, 16]}
     assert_mean_colours(embedder)
     with pytest.raises(ConfigError, match="takes 32x16 only"):
         build(mean_colour_onnx, crop_size="64x32")
     with pytest.raises(UsageError, match="precision 'bf16'"):
         build(mean_colour_onnx, precision="bf16")
+
+
+def test_any_network_runs_by_the_name_reid_with_no_option_but_its_file(mean_colour_onnx: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    config = EmbedderConfig(embedder="reid", embed_model=str(mean_colour_onnx))
+    embedder = build_embedder(config, device=DeviceConfig("cpu"))
+    assert embedder.dim == 3
+    assert_mean_colours(embedder)
+
+
+@pytest.mark.parametrize("name", ["0277", "0287"])
+def test_networks_of_other_makers_run_by_the_name_reid(name: str, shared: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra [fast]")
+    path = shared / f"models/omz/reid_{name}_rgb_imagenet.xml"
+    embedder = build_embedder(EmbedderConfig(embedder="reid", embed_model=str(path)), device=DeviceConfig("cpu"))
+    assert (embedder.dim, embedder.info.details["size"]) == (256, [256, 128])
+    files = sorted((shared / "data/reid_two_cameras").glob("*/*.png"))[::4]
+    rows = embedder.embed_images(read(files))
+    alike = rows @ rows.T
+    np.fill_diagonal(alike, -1)
+    nearest = [files[column].parent for column in alike.argmax(1)]
+    assert np.mean([near == file.parent for near, file in zip(nearest, files)]) > 0.9
+
+
+def test_a_detector_is_no_embedder(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["n", 3, 32, 16])
+    table = onnx.helper.make_tensor_value_info("table", onnx.TensorProto.FLOAT, ["n", 3, 16, 8])
+    node = onnx.helper.make_node("MaxPool", ["image"], ["table"], kernel_shape=[2, 2], strides=[2, 2])
+    graph = onnx.helper.make_graph([node], "boxes", [image], [table])
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9),
+        tmp_path / "detector.onnx",
+    )
+    with pytest.raises(ModelError, match=r"shape \[1, 3, 16, 8\], and not one vector per image"):
+        build(tmp_path / "detector.onnx")
 
 
 def test_openvino_runs_from_a_folder_or_its_file(mean_colour_onnx: Path, tmp_path: Path) -> None:

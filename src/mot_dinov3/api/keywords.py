@@ -40,12 +40,12 @@ class TrackOptions(TypedDict, total=False):
     accel: Literal["auto", "torch", "openvino"] | None  # runtime of the networks on a CPU: OpenVINO if installed, or torch (default auto)
 
     # embedder
-    embedder: str | None  # embedder of the crops: dino, clip, resnet, osnet, histogram, none, or a custom package.module:Class (default dino)
+    embedder: str | None  # embedder of the crops: dino, clip, resnet, osnet, reid, histogram, none, or a custom package.module:Class (default dino)
     dinov3: str | Path | None  # model of the dino embedder, hub id or folder (default facebook/dinov3-vitb16-pretrain-lvd1689m)
     embed_model: str | Path | None  # model of any embedder: hub id, folder or file; takes precedence over --dinov3
     fallback_open: bool | None  # use facebook/dinov2-base, then histogram, if the model is not available (default off)
     crop_pad: float | None  # padding of a box on each side before it is cropped, as a share of its size (default 0.12, between 0 and 1)
-    crop_square: bool | None  # use square crops (default: on for dino, clip and resnet, off for osnet and histogram)
+    crop_square: bool | None  # use square crops (default: on for dino, clip and resnet, off for osnet, reid and histogram)
     crop_size: str | None  # input size of the network (default: the model's own)
     pooling: Literal["cls", "mean"] | None  # tokens that form a DINO embedding (default cls)
     embed_batch: int | None  # largest batch of crops (default 32, at least 1)
@@ -162,7 +162,7 @@ class GalleryOptions(TypedDict, total=False):
     filter_gallery: bool | None  # omit detections of tracked classes without an identity (default off)
     class_names: str | Path | None  # text file of class names, one per line, class IDs from 0
     reid_weights: str | Path | None  # weights, also searched for in --models-dir
-    embedder: str | None  # embedder of the crops (default osnet): dino, clip, resnet, osnet, histogram, none
+    embedder: str | None  # embedder of the crops (default osnet): dino, clip, resnet, osnet, reid, histogram, none
     reid_frequency: int | None  # interval in frames at which a track is compared with the gallery (default 10, at least 1)
     device: str | int | None  # auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)
     half: bool | None  # embed in half precision (GPU only; ignored with a notice elsewhere) (default off)

@@ -51,6 +51,10 @@ class Embedder(Protocol):
         return
 
 
+REID_REMEDY = (
+    "give a re-identification network: --embed-model FILE, for example osnet_x0_25_msmt17.pt, or any as .onnx, "
+    "OpenVINO .xml or TorchScript"
+)
 MEMBERS = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
 
 

@@ -18,7 +18,7 @@ from mot_dinov3.core.errors import (
 )
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_members, check_name, resolve
-from mot_dinov3.features.base import MEMBERS, Embedder, EmbedderRequest, parse_size
+from mot_dinov3.features.base import MEMBERS, REID_REMEDY, Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
 
@@ -27,6 +27,7 @@ EMBEDDERS = {
     "clip": "mot_dinov3.features.clip:ClipEmbedder",
     "resnet": "mot_dinov3.features.resnet:ResnetEmbedder",
     "osnet": "mot_dinov3.features.osnet:OsnetEmbedder",
+    "reid": "mot_dinov3.features.osnet:OsnetEmbedder",
     "histogram": "mot_dinov3.features.histogram:HistogramEmbedder",
     "none": "mot_dinov3.features.none:NoEmbedder",
 }
@@ -35,6 +36,7 @@ DEFAULT_MODELS = {
     "clip": "openai/clip-vit-base-patch32",
     "resnet": "microsoft/resnet-50",
 }
+REID = ("osnet", "reid")  # two names of one embedder: any re-identification network, from a file
 OPEN_DINO = "facebook/dinov2-base"  # neither gated nor new to transformers
 LAST_RESORT = "histogram"
 DINO_FOLDER = "DINOV3_LOCATION"
@@ -62,7 +64,7 @@ class EmbedderConfig(StageConfig):
         0.12, "padding of a box on each side before it is cropped, as a share of its size", low=0, high=1
     )
     crop_square: bool | None = option(
-        None, "use square crops (default: on for dino, clip and resnet, off for osnet and histogram)"
+        None, "use square crops (default: on for dino, clip and resnet, off for osnet, reid and histogram)"
     )
     crop_size: str | None = option(None, "input size of the network (default: the model's own)", metavar="HxW")
     pooling: str = option("cls", "tokens that form a DINO embedding", choices=("cls", "mean"))
@@ -77,11 +79,8 @@ class EmbedderConfig(StageConfig):
                 f"two models for the dino embedder: dinov3 '{self.dinov3}' and embed_model '{self.embed_model}'",
                 remedy="give one of --dinov3 and --embed-model",
             )
-        if self.embedder == "osnet" and not self.embed_model:
-            raise ConfigError(
-                "the osnet embedder needs weights",
-                remedy="give them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
-            )
+        if self.embedder in REID and not self.embed_model:
+            raise ConfigError(f"the {self.embedder} embedder needs weights", remedy=REID_REMEDY)
 
     def size(self) -> tuple[int, int] | None:
         """Return ``(height, width)`` of `crop_size`, or None."""

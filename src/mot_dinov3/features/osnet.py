@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mot_dinov3.core.errors import ConfigError, ModelError, first_line
 from mot_dinov3.core.structures import ModelInfo
-from mot_dinov3.features.base import CropEmbedder, EmbedderRequest, parse_size
+from mot_dinov3.features.base import REID_REMEDY, CropEmbedder, EmbedderRequest, parse_size
 from mot_dinov3.features.loading import LoadedNetwork, NetworkSource, OpenedNetwork, open_network
 from mot_dinov3.features.network import NetworkExtractor
 from mot_dinov3.models.checkpoints import open_checkpoint, open_script
@@ -60,11 +60,12 @@ SAME_FLOOR = 0.5
 
 
 class OsnetEmbedder(CropEmbedder):
-    """Embeds with a network trained for person re-identification.
+    """Embeds with a network trained for re-identification; it is listed as ``osnet`` and as ``reid``.
 
     A ``.pt``, ``.pth`` or ``.safetensors`` file is the state dict of an OSNet or a ResNet as torchreid and torchvision
     write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder with
-    one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ImageNet-normalised RGB.
+    one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ``(n, 3, h, w)`` ImageNet-normalised RGB,
+    256×128 where the file leaves the size open; the first output has a vector per image.
 
     Raises:
         ConfigError: No model is named, or the network's fixed input contradicts the wanted size.
@@ -73,10 +74,7 @@ class OsnetEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         if not request.model:
-            raise ConfigError(
-                "the osnet embedder needs weights",
-                remedy="give them: --embed-model osnet_x0_25_msmt17.pt (also .onnx, TorchScript or an OpenVINO folder)",
-            )
+            raise ConfigError("a re-identification embedder needs weights", remedy=REID_REMEDY)
         path = find_local(request.model)
         if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
             opened = _open_exported(path, request)
@@ -108,8 +106,10 @@ def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
     fixed, size, kind = runtime.size, request.size, runtime.kind
     if fixed and size and fixed != size:
         raise ConfigError(f"crop_size is {size[0]}x{size[1]}, but '{request.model}' takes {fixed[0]}x{fixed[1]} only")
-    extractor = NetworkExtractor(request.model, Preprocessing(*(size or fixed or SIZE)), runtime)
-    info = ModelInfo("osnet", request.model, runtime.device, runtime.precision, {"kind": kind}, kind)
+    height, width = size or fixed or SIZE
+    extractor = NetworkExtractor(request.model, Preprocessing(height, width), runtime)
+    details = {"kind": kind, "size": [height, width]}
+    info = ModelInfo("osnet", request.model, runtime.device, runtime.precision, details, kind)
     return OpenedNetwork(extractor, info)
 
 

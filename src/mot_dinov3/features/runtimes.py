@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError, first_line
@@ -177,10 +178,22 @@ def in_batches(batch: FloatArray, fixed: int | None, run: Callable[[FloatArray],
     """Return ``(n, d)`` rows of `run`, called with `fixed` rows at a time where a network takes no other number."""
     count = len(batch)
     if fixed is None or fixed == count:
-        return np.asarray(run(batch), np.float32).reshape(count, -1)
+        return vectors(run(batch), count)
     filled = np.concatenate([batch, np.zeros((-count % fixed, *batch.shape[1:]), np.float32)])
-    parts = [np.array(run(filled[i : i + fixed]), np.float32) for i in range(0, len(filled), fixed)]
-    return np.concatenate(parts).reshape(len(filled), -1)[:count]
+    parts = [vectors(run(filled[i : i + fixed]), fixed).copy() for i in range(0, len(filled), fixed)]
+    return np.concatenate(parts)[:count]
+
+
+def vectors(output: npt.ArrayLike, count: int) -> FloatArray:
+    """Return a network's output for `count` images as ``(count, d)`` float32; sides of length 1 are left out.
+
+    Raises:
+        ValueError: It is a map or a table per image, as a detector's, and no vector.
+    """
+    found = np.asarray(output, np.float32)
+    if found.ndim > 2 and sum(side > 1 for side in found.shape[1:]) > 1:
+        raise ValueError(f"its output has the shape {list(found.shape)}, and not one vector per image")
+    return found.reshape(count, -1)
 
 
 def missing_extra(path: Path, package: str, extra: str) -> ModelError:

@@ -10,7 +10,7 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.core.structures import FloatArray
-from mot_dinov3.features.runtimes import FileRuntime, check_precision, damaged, image_shape, in_batches
+from mot_dinov3.features.runtimes import FileRuntime, check_precision, damaged, image_shape, in_batches, vectors
 from mot_dinov3.models.devices import DeviceConfig
 
 REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .pt, .torchscript, .onnx or OpenVINO form"
@@ -91,4 +91,4 @@ class TensorRtRuntime(FileRuntime):
         if not self._context.execute_async_v3(self._stream.cuda_stream):
             raise damaged(self._path, RuntimeError("TensorRT could not execute it"))
         self._stream.synchronize()
-        return np.asarray(features.cpu().numpy()).reshape(len(rows), -1)
+        return vectors(features.cpu().numpy(), len(rows))

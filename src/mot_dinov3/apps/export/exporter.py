@@ -19,7 +19,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import ModelError, MotError, UsageError, first_line
 from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.core.structures.arrays import unit_rows
-from mot_dinov3.features.factory import DEFAULT_MODELS, EmbedderConfig, build_embedder
+from mot_dinov3.features.factory import DEFAULT_MODELS, REID, EmbedderConfig, build_embedder
 from mot_dinov3.features.network import NetworkExtractor, TorchRuntime
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
@@ -109,7 +109,7 @@ def _load(config: ExportConfig) -> _Network:
     from mot_dinov3.features.loading import sample_crops
 
     embedder, model = config.network
-    if model and embedder == "osnet":
+    if model and embedder in REID:
         model = find_reid_weights(model, Path(config.models_dir))
     device = DeviceConfig(device=config.device, precision="fp32", accel="torch", trust_weights=config.trust_weights)
     built = build_embedder(EmbedderConfig(embedder=embedder, embed_model=model or None), device=device)

@@ -12,7 +12,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
-from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.features.factory import EMBEDDERS, REID
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.trackers.config import HybridConfig
 
@@ -153,7 +153,7 @@ def check_needs(config: GalleryJobConfig) -> None:
         UsageError: What is missing, and how to give it.
     """
     inputs, gallery = config.inputs, config.gallery.gallery
-    weights = inputs.reid_weights or (inputs.embedder not in ("", "osnet", "none") and inputs.embedder)
+    weights = inputs.reid_weights or (inputs.embedder not in ("", *REID, "none") and inputs.embedder)
     give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
     if gallery and not weights:
         raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)
