@@ -80,10 +80,10 @@ def test_resizing_averages_where_it_shrinks() -> None:
     assert (small[1] == 7).all()
 
 
-def test_rows_become_unit_rows_and_unusable_ones_the_constant() -> None:
+def test_rows_become_unit_rows_and_those_without_a_direction_zero() -> None:
     rows = unit_rows(np.array([[3, 4, 0, 0], [0, 0, 0, 0], [np.nan, 1, 0, 0], [3e38, 3e38, 0, 0]], np.float32))
     np.testing.assert_allclose(rows[0], [0.6, 0.8, 0, 0], rtol=1e-6)
-    np.testing.assert_array_equal(rows[1:3], np.full((2, 4), 0.5))
+    np.testing.assert_array_equal(rows[1:3], np.zeros((2, 4)))
     np.testing.assert_allclose(rows[3], [0.5**0.5, 0.5**0.5, 0, 0], rtol=1e-6)
 
 

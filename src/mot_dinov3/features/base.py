@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.errors import ConfigError, InputError
+from mot_dinov3.core.errors import ConfigError, InputError, ModelError
 from mot_dinov3.core.structures import FloatArray, Image, IntArray, ModelInfo
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.models.devices import DeviceConfig
@@ -36,7 +35,10 @@ class Embedder(Protocol):
 
     @abstractmethod
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
-        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is accepted."""
+        """Return ``(n, dim)`` float32 unit rows for the ``(n, 4)`` boxes of `image`; any box is accepted.
+
+        A row that is zero or not finite stands for a crop that cannot be embedded.
+        """
 
     @abstractmethod
     def embed_images(self, images: Sequence[Image]) -> FloatArray:
@@ -123,7 +125,10 @@ class CropEmbedder(Embedder):
         self._pad = request.pad
         self._square = square if request.square is None else request.square
         self._batch = request.batch
-        self.dim = extractor.extract([np.full((64, 32, 3), 128, np.uint8)]).shape[1]
+        shape = np.shape(extractor.extract([np.full((64, 32, 3), 128, np.uint8)]))
+        if len(shape) != 2 or shape[0] != 1:
+            raise _misfit(self, f"an array of shape {shape}", "(1, d)", 1)
+        self.dim = shape[1]
 
     @override
     def embed(self, image: Image, xyxy: FloatArray) -> FloatArray:
@@ -138,7 +143,7 @@ class CropEmbedder(Embedder):
         def embed(xyxy: FloatArray) -> FloatArray:
             windows = crop_windows(xyxy, width, height, pad=self._pad, square=self._square)
             if features is not None and len(windows):
-                return unit_rows(features(windows))
+                return usable_rows(self, features(windows), len(windows))
             return self._rows(len(windows), lambda start, stop: cut(image, windows[start:stop]))
 
         return embed
@@ -155,18 +160,51 @@ class CropEmbedder(Embedder):
         self.extractor.synchronize()
 
     def _rows(self, count: int, crops: Callable[[int, int], Sequence[Image]]) -> FloatArray:
-        rows = np.empty((count, self.dim), np.float32)
+        parts = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, count, self._batch):
             stop = min(start + self._batch, count)
-            rows[start:stop] = unit_rows(self.extractor.extract(crops(start, stop)))
-        return rows
+            parts.append(usable_rows(self, self.extractor.extract(crops(start, stop)), stop - start))
+        return np.concatenate(parts)
 
 
 def prepare(embedder: Embedder, image: Image) -> Callable[[FloatArray], FloatArray]:
-    """Return a function that embeds boxes of `image`, which must not change until its last call."""
+    """Return a function that gives the `usable_rows` of boxes of `image`, which must not change until its last call."""
     if isinstance(embedder, CropEmbedder) and type(embedder).embed is CropEmbedder.embed:
         return embedder.prepare(image)
-    return functools.partial(embedder.embed, image)
+    return lambda xyxy: usable_rows(embedder, embedder.embed(image, xyxy), len(xyxy))
+
+
+def usable_rows(embedder: Embedder, rows: object, count: int) -> FloatArray:
+    """Return what an embedder gave for `count` boxes as ``(count, dim)`` float32 unit rows.
+
+    A row without a direction (zero, or not finite) becomes zero: it is no embedding.
+
+    Raises:
+        ModelError: It is no array of that shape; the message names the embedder.
+    """
+    wanted = (count, embedder.dim)
+    try:
+        found = np.asarray(rows, np.float32)
+    except (TypeError, ValueError) as error:
+        raise _misfit(embedder, f"{type(rows).__name__} that is no array of numbers", str(wanted), count) from error
+    if found.shape != wanted:
+        raise _misfit(embedder, f"an array of shape {found.shape}", str(wanted), count)
+    return unit_rows(found)
+
+
+def described(embedder: Embedder) -> str:
+    """Return an embedder's name for messages, with the class of a custom one: ``embedder 'mine' (module:Class)``."""
+    made, name = type(embedder), f"embedder '{embedder.info.name}'"
+    custom = made.__module__.partition(".")[0] != __name__.partition(".")[0]
+    return f"{name} ({made.__module__}:{made.__qualname__})" if custom else name
+
+
+def _misfit(embedder: Embedder, what: str, wanted: str, count: int) -> ModelError:
+    boxes = "1 crop" if count == 1 else f"{count} crops"
+    return ModelError(
+        f"{described(embedder)} returned {what} for {boxes}; expected shape {wanted}",
+        remedy="an embedder returns a row of length dim for each crop; mot_dinov3.testing.check_embedder checks that",
+    )
 
 
 def crop_windows(xyxy: FloatArray, width: int, height: int, *, pad: float, square: bool) -> IntArray:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, TrackView
+from mot_dinov3.core.structures import Detections, Frame, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
-from mot_dinov3.features.base import Embedder, prepare
+from mot_dinov3.features.base import Embedder
 from mot_dinov3.gallery.identifier import Identifier
+from mot_dinov3.pipeline.embedding_check import EmbeddingCheck, embeds_rows
 from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
 from mot_dinov3.pipeline.second_pass import LinkedPass
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
@@ -41,6 +41,7 @@ class Stages:
         journal: Boxes and embeddings of an interrupted run and of this one; None where nothing is kept.
         keep_boxes: The detector's boxes go into the journal. Not so where they cost nothing to find again, or where the
             detector has to see every frame.
+        embedding_check: Keeps what is no embedding out of matching.
         check_end: Gets the number of frames of a source that was read to its end, and may still refuse them.
     """
 
@@ -52,6 +53,7 @@ class Stages:
     gallery: Identifier | None = None
     journal: ResumeJournal | None = None
     keep_boxes: bool = True
+    embedding_check: EmbeddingCheck = dataclasses.field(default_factory=EmbeddingCheck)
     check_end: Callable[[int], None] | None = None
 
     @property
@@ -131,14 +133,17 @@ class TrackingLoop:
         if scheduler is None:
             return detections
         plan = scheduler.plan(detections, tracks, frame.index)
+        embedder, check = self.stages.embedder, self.stages.embedding_check
         if known is None:
-            return scheduler.run(plan, detections, tracks, embeds_rows(self.stages.embedder, frame, detections))
+            computed = scheduler.run(plan, detections, tracks, embeds_rows(embedder, frame, detections))
+            return check.usable(computed, frame.index, embedder)
         if not (known.rows.min(initial=0) >= 0 and known.rows.max(initial=-1) < len(detections)):
             raise UsageError(
                 f"frame {frame.index} has {len(detections)} boxes now, but the journal has embeddings of more",
                 remedy=f"the input is not what it was; {BEGIN_ANEW}",
             )
-        return scheduler.repeat(plan, detections, tracks, (known.rows, known.embedding))
+        repeated = scheduler.repeat(plan, detections, tracks, (known.rows, known.embedding))
+        return check.usable(repeated, frame.index, embedder)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Take frames until the source ends or `stop` says so, then close the outputs; abort them on any error.
@@ -207,15 +212,3 @@ class TrackingLoop:
         self.sinks.abort()
         if self.stages.journal is not None:
             self.stages.journal.abort()
-
-
-def embeds_rows(embedder: Embedder, frame: Frame, detections: Detections) -> Callable[[IntArray], FloatArray]:
-    """Return what embeds the given rows of a frame, and returns when the device has finished."""
-    prepared = functools.cache(lambda: prepare(embedder, frame.pixels()))
-
-    def embed(rows: IntArray) -> FloatArray:
-        embedded = prepared()(detections.xyxy[rows])
-        embedder.synchronize()
-        return embedded
-
-    return embed

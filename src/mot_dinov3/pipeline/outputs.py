@@ -146,7 +146,8 @@ class SinkFactory:
 
     def _file_notices(self) -> list[str]:
         """Return the notices of a file's header, which do not depend on how often the run was interrupted."""
-        return list(dict.fromkeys((*self.notices, *self.stages.source.notices)))
+        stages = self.stages
+        return list(dict.fromkeys((*self.notices, *stages.source.notices, *stages.embedding_check.notices)))
 
     def _report(self, name: str | None) -> ReportFactory | None:
         if name is None:

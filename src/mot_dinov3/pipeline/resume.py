@@ -22,7 +22,8 @@ import numpy.typing as npt
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
 from mot_dinov3.core.json_text import JsonLines, dumps
-from mot_dinov3.core.structures import Detections, FloatArray, IntArray
+from mot_dinov3.core.structures import Detections, FloatArray, IntArray, Reason
+from mot_dinov3.scheduler import CRITICAL
 from mot_dinov3.sinks.base import Sink
 
 REMEDY = "repeat the same command with --resume, or omit --resume to start from the beginning"
@@ -51,7 +52,7 @@ class FrameRecord:
         """Return the record of a frame whose rows `done` have been embedded; `boxes` None: they are not kept."""
         if done.embedding is None:
             return cls(boxes)
-        rows = np.flatnonzero(done.fresh)
+        rows = np.flatnonzero(np.isin(done.reason, (*CRITICAL, Reason.REFRESH)))  # also those that cannot be used
         return cls(boxes, rows, done.embedding[rows])
 
 

@@ -13,10 +13,9 @@ Image = npt.NDArray[np.uint8]
 
 
 def unit_rows(rows: FloatArray) -> FloatArray:
-    """Return the rows scaled to length 1; one that is zero or not finite becomes the constant unit row."""
+    """Return the rows scaled to length 1; one that has no direction, being zero or not finite, becomes zero."""
     rows = np.asarray(rows, np.float32)
     norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
     good = np.isfinite(norm) & (norm > 1e-12)
-    constant = np.float32(1 / np.sqrt(max(rows.shape[1], 1)))
     with np.errstate(invalid="ignore"):
-        return np.where(good, rows / np.where(good, norm, 1), constant).astype(np.float32)
+        return np.where(good, rows / np.where(good, norm, 1), 0).astype(np.float32)
