@@ -42,6 +42,12 @@ def test_the_loop_gives_what_the_command_writes(video: Path, tmp_path: Path) -> 
     assert pipeline.summary().counts.frames == len(frames)
 
 
+def test_supervision_gets_the_names_of_the_classes(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path)
+    for _, rows in Pipeline.from_options(source=scene.video, dets=scene.dets, embedder="none"):
+        assert rows.to_supervision().data["class_name"].tolist() == ["box"] * len(rows)
+
+
 def test_nothing_is_written_unless_named(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in built_in(video, end_frame=3):

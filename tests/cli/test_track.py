@@ -62,6 +62,24 @@ def test_the_whole_job(scene, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.json", "t.csv", "t.json", "t.mp4", "t.txt"]
 
 
+EMPTY = {"det.txt": "", "d.json": '{"schema_version": "det-v1", "frames": []}'}
+
+
+@pytest.mark.parametrize("dets", EMPTY)
+def test_nothing_found_can_be_tracked_and_tracked_again(scene, dets):
+    """An empty file of detections gives empty results, each of which can be given as detections."""
+    Path(dets).write_text(EMPTY[dets])
+    outputs = ["--save-json", "t.json", "--save-mot", "t.txt", "--save-csv", "t.csv", "--save-dets", "again.json"]
+    assert main(["--source", str(scene.video), "--dets", dets, "--no-video", *WEIGHT_FREE, *outputs]) == 0
+    assert main(["convert", "t.json", "labels", "--to", "yolo"]) == 0
+    for written in ("t.json", "t.txt", "t.csv", "again.json", "labels"):
+        words = ["--source", str(scene.video), "--dets", written, "--no-video", "--save-mot", "end.txt"]
+        assert main([*words, *WEIGHT_FREE]) == 0
+        assert Path("end.txt").read_bytes() == b""
+    assert main(["--dets", dets, "--save-mot", "alone.txt", "--no-progress"]) == 0
+    assert Path("alone.txt").read_bytes() == b""
+
+
 def test_looking_at_every_third_frame_still_shows_everybody_in_every_frame(scene):
     options = ("--detect-every", "3", "--save-json", "t.json", "--save-mot", "t.txt", "--save-dets", "d.json")
     assert track(scene, *options) == 0
@@ -152,7 +170,7 @@ BAD = [
     (["--device", "cuda:99"], 2, "cuda:99"),
     (["--dets", "zero.json"], 3, "zero.json"),
     (["--dets", "nan.json"], 3, "nan.json"),
-    (["--dets", "zero.txt"], 3, "line 2"),
+    (["--dets", "negative.txt"], 3, "line 2"),
     (["--dets", "size.json"], 3, "size.json"),
     (["--dets", "late.json"], 3, "late.json"),
     (["--dets", "none.json"], 3, "none.json"),
@@ -180,7 +198,7 @@ def test_bad_input_is_one_clear_line_and_harms_nothing(scene, capsys, options, c
     Path("nan.json").write_text(det_v1("[NaN, 5, 9, 9]"))
     Path("size.json").write_text(det_v1(width=WIDTH * 2))
     Path("late.json").write_text(det_v1(frame=4000))
-    Path("zero.txt").write_text("1,-1,2,2,9,9,0.9\n1,-1,2,2,0,9,0.9\n")
+    Path("negative.txt").write_text("1,-1,2,2,9,9,0.9\n1,-1,2,2,-3,9,0.9\n")
     earlier = {"out.mp4": "earlier video", "out.json": "earlier tracks"}
     for name, text in earlier.items():
         Path(name).write_text(text)

@@ -136,6 +136,19 @@ def test_what_supervision_leaves_open_is_neutral():
     assert len(Detections.empty().to_supervision()) == 0
 
 
+def test_class_names_go_to_supervision_and_stay_with_their_rows():
+    rows = finished_rows().named({0: "person", 2: "car"})
+    assert rows.class_name.tolist() == ["person", "car", ""]
+    assert rows[[1, 0]].to_supervision().data["class_name"].tolist() == ["car", "person"]
+    assert Detections.concat([rows, finished_rows()]).class_name.tolist() == ["person", "car", "", "", "", ""]
+    assert Detections.from_supervision(rows.to_supervision()).class_name.tolist() == ["person", "car", ""]
+    # what a file says of each box
+    rows = Detections(THREE, class_id=[0, 0, 1], extra=[{"class_name": "dog"}, {}, None])
+    assert rows.to_supervision().data["class_name"].tolist() == ["dog", "", ""]
+    assert rows.named({1: "cat"}).class_name.tolist() == ["dog", "", "cat"]
+    assert "class_name" not in finished_rows().to_supervision().data
+
+
 def test_a_data_frame_has_a_row_a_box_and_the_names_of_the_table():
     table = finished_rows().to_dataframe()
     assert table[["x1", "y1", "x2", "y2"]].to_numpy().tolist() == THREE.tolist()

@@ -50,7 +50,7 @@ def test_spaces_seven_columns_and_scientific_notation(write, line: str) -> None:
 
 
 BAD_ROWS = {
-    "zero width": ("2,-1,10,20,0,40,0.5", "no positive size"),
+    "negative width": ("2,-1,10,20,-3,40,0.5", "no positive size"),
     "negative height": ("2,-1,10,20,30,-4,0.5", "no positive size"),
     "NaN": ("2,-1,nan,20,30,40,0.5", "not finite"),
     "infinite": ("2,-1,1e999,20,30,40,0.5", "not finite"),
@@ -64,7 +64,7 @@ BAD_ROWS = {
     "half a frame": ("1.5,-1,10,20,30,40,0.5", "whole number from 1"),
     "frame too large": ("1e15,-1,10,20,30,40,0.5", "whole number from 1"),
     "score above 1": ("2,-1,10,20,30,40,37.5", "37.5 is not from 0 to 1"),
-    "score below 0": ("2,-1,10,20,30,40,-1", "not from 0 to 1"),
+    "score below 0": ("2,-1,10,20,30,40,-0.5", "not from 0 to 1"),
     "long line": ("2,-1,10,20,30,40,0." + "1" * 20_000, "longer than"),
 }
 
@@ -78,12 +78,41 @@ def test_a_bad_row_is_named_by_its_line(write, row: str, message: str) -> None:
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
-    for content, message in ((b"", "is empty"), ("1,2".encode("utf-16"), "not UTF-8")):
-        path.write_bytes(content)
-        with pytest.raises(FormatError, match=message):
-            read_detections(path)
+    path.write_bytes("1,2".encode("utf-16"))
+    with pytest.raises(FormatError, match="not UTF-8"):
+        read_detections(path)
     with pytest.raises(FormatError, match="is a folder"):
         read_detections(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["det.txt", "det", "det.mot"])
+def test_an_empty_file_is_that_of_a_run_that_found_nothing(write, name: str) -> None:
+    path = write("", name)
+    for read in (read_detections, read_motchallenge, read_recorded):
+        recorded = read(path)
+        assert (recorded.frames, recorded.notices) == ({}, (f"'{path}' is empty: it has no detections",))
+    with pytest.raises(FormatError, match="is empty"):
+        read_tracks(path)
+
+
+@pytest.mark.parametrize("name", ["det.json", "det.xml", "det.csv"])
+def test_an_empty_file_of_another_format_was_not_completed(write, name: str) -> None:
+    with pytest.raises(FormatError, match="is empty"):
+        read_recorded(write("", name))
+
+
+def test_minus_one_is_no_score(write) -> None:
+    recorded = read_recorded(path := write("1,-1,1,2,3,4,-1\n1,-1,5,2,3,4,0.25\n2,-1,1,2,3,4,-1.0\n"))
+    assert [rows.score.tolist() for rows in recorded.frames.values()] == [[1, 0.25], [1]]
+    assert recorded.notices == (f"'{path}': no score (-1) is read as 1 (2 boxes)",)
+    assert read_recorded(write("1,-1,1,2,3,4,0.5\n")).notices == ()
+
+
+def test_a_box_clipped_to_nothing_is_left_out_and_counted(write) -> None:
+    path = write("1,-1,1,2,3,4,0.5\n2,-1,0,2,0,4,0.5\n3,-1,1,2,3,0,0.5\n3,-1,1,2,3,4,0.5\n")
+    recorded = read_recorded(path)
+    assert {index: len(rows) for index, rows in recorded.frames.items()} == {0: 1, 2: 1}
+    assert recorded.notices == (f"'{path}': 2 boxes of no width or height are skipped, the first on line 2",)
 
 
 def test_seqinfo_one_folder_above_tells_the_video(write, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 from mot_dinov3.formats.yolo_labels import is_label_folder, is_member, read_yolo, safe_stem, write_yolo
 
@@ -115,6 +116,19 @@ def test_broken_folders(folder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="contains no labels"):
         read_yolo(tmp_path / "empty", SIZE)
+
+
+def test_folders_of_runs_that_found_nothing(tmp_path: Path) -> None:
+    (tmp_path / "predict" / "labels").mkdir(parents=True)  # Ultralytics' save_txt
+    (tmp_path / "ours").mkdir()
+    nothing = RecordedDetections("in.mp4", {}, VideoInfo("in.mp4", 96, 64, 10.0))
+    write_yolo(tmp_path / "ours", nothing, "2026-01-01T00:00:00Z")
+    for place in (tmp_path / "predict", tmp_path / "predict" / "labels", tmp_path / "ours"):
+        assert read_recorded(place).frames == {}
+    (tmp_path / "predict" / "labels" / "notes.md").touch()
+    (tmp_path / "predict" / "labels").rename(tmp_path / "predict" / "texts")
+    with pytest.raises(FormatError, match="folder without labels"):
+        read_recorded(tmp_path / "predict")
 
 
 def test_a_link_out_of_the_folder_is_not_followed(folder, tmp_path: Path) -> None:

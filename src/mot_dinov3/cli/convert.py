@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     video = _video_info(args.video) if args.video else None
     recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
     recorded = _with_video_info(recorded, args, video)
-    notices = _notices(recorded, args, video)
+    notices = [*recorded.notices, *_notices(recorded, args, video)]
     if name in NEED_RATE:
         info, notice = recorded.source_info(None)
         notices.append(notice)

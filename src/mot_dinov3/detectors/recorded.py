@@ -36,6 +36,7 @@ class RecordedDetector(Detector):
         self.recorded = recorded
         self.names = recorded.names
         self.header = recorded.header
+        self.notices = recorded.notices
         self._classes = _classes_of(recorded, config.classes)
         self._conf = config.conf or 0.0
         self.info = ModelInfo(

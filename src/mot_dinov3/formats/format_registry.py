@@ -20,6 +20,7 @@ from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, tr
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
 HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
+_NEVER_EMPTY = (".json", ".xml", ".csv")  # suffixes of files that have a header even where nothing was found
 _KNOWN_KEYS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.TRACK_KEYS}
 _COMMON_FIELDS = frozenset(("tracks", "untracked", "classes", "names", "gallery", "coasted", "video"))
 
@@ -139,6 +140,8 @@ def detect_format(path: Path) -> str:
         raise FormatError(
             f"'{path}' is a folder without labels", remedy="name a file in it, or a folder of YOLO labels"
         )
+    if path.suffix.lower() not in _NEVER_EMPTY and motchallenge.is_empty(path):
+        return "motchallenge"
     check_file(path)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +26,8 @@ _COLUMNS = 7
 _CLASS_COLUMNS = 9
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
 _MAX_ID = 2**53
+NO_SCORE = -1
+"""MOTChallenge's column 7 of a box without a score."""
 MAX_SEQINFO = 1 << 16  # bytes
 
 
@@ -55,17 +58,25 @@ class TrackTable:
 
 
 def read_detections(path: str | Path) -> RecordedDetections:
-    """Read a ``det.txt``: column 7 is the score; classes are unknown.
+    """Read a ``det.txt``: column 7 is the score, −1 where there is none, read as 1; classes are unknown.
 
+    An empty file is that of a run that found nothing. A box that was clipped to a width or height of 0 is left out.
     Properties of the video are read from the sequence's seqinfo.ini, one folder above that of the file.
 
     Raises:
-        FormatError: A row breaks the format, its box has no size or its score is not 0…1; the message names the line.
+        FormatError: A row breaks the format, or its score is not 0…1; the message names the line.
     """
     path = Path(path)
     rows: dict[int, list[list[float]]] = {}
-    for number, line in read_lines(path):
-        values = _numbers(line, path, number)
+    without_size, without_score = list[int](), 0
+    for number, line in [] if is_empty(path) else read_lines(path):
+        values = _numbers(line, path, number, sized=False)
+        if not _is_sized(values):
+            without_size.append(number)
+            continue
+        if values[6] == NO_SCORE:
+            values[6] = 1.0
+            without_score += 1
         if not 0 <= values[6] <= 1:
             # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
             _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
@@ -74,7 +85,28 @@ def read_detections(path: str | Path) -> RecordedDetections:
     for index, of_frame in sorted(rows.items()):
         table = np.array(of_frame)
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
-    return RecordedDetections(str(path), frames, *_sequence(path))
+    notices = tuple(_read_notices(path, without_size, without_score))
+    return RecordedDetections(str(path), frames, *_sequence(path), notices=notices)
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether `path` is a file of 0 bytes: the result of a run that found nothing."""
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _read_notices(path: Path, without_size: Sequence[int], without_score: int) -> Iterator[str]:
+    """Yield what is assumed about the rows of a file, each once with its count."""
+    if is_empty(path):
+        yield f"'{path}' is empty: it has no detections"
+    if without_size:
+        boxes_are = (
+            "1 box of no width or height is"
+            if len(without_size) == 1
+            else (f"{len(without_size)} boxes of no width or height are")
+        )
+        yield f"'{path}': {boxes_are} skipped, the first on line {without_size[0]}"
+    if without_score:
+        yield f"'{path}': no score (-1) is read as 1 ({without_score} boxes)"
 
 
 def _sequence(path: Path) -> tuple[VideoInfo, bool]:
@@ -91,12 +123,14 @@ def read_motchallenge(path: Path) -> RecordedDetections:
     Raises:
         FormatError: A row breaks the format; the message names the line.
     """
+    if is_empty(path):
+        return read_detections(path)
     for number, line in read_lines(path):
-        if _numbers(line, path, number)[1] == -1:
+        if _numbers(line, path, number, sized=False)[1] == -1:
             return read_detections(path)
         break
     table = read_tracks(path)
-    score = np.where(table.value == -1, 1.0, table.value)
+    score = np.where(table.value == NO_SCORE, 1.0, table.value)
     wrong = np.flatnonzero((score < 0) | (score > 1))
     if len(wrong):
         row = wrong[0]
@@ -142,8 +176,11 @@ def read_tracks(path: str | Path) -> TrackTable:
     return TrackTable(str(path), frames - 1, ids, data[:, 2:6], data[:, 6], classes, data[:, 8])
 
 
-def _numbers(line: str, path: Path, number: int) -> list[float]:
-    """Return the columns of a line as finite numbers, its frame number and box checked."""
+def _numbers(line: str, path: Path, number: int, *, sized: bool = True) -> list[float]:
+    """Return the columns of a line as finite numbers, its frame number and box checked.
+
+    Unless the box has to be `sized`, a width or height of 0 is accepted.
+    """
     fields = line.split(",") if "," in line else line.split()
     if len(fields) < _COLUMNS:
         _fail(path, number, f"has {len(fields)} columns, not {_COLUMNS} or more", _LAYOUT)
@@ -160,9 +197,14 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
         _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
     if max(abs(x), abs(y), abs(w), abs(h)) > MAX_COORDINATE:
         _fail(path, number, "its box lies beyond any image", "correct the row or remove it")
-    if not has_size(x, y, x + w, y + h):
+    if not (_is_sized(values) or (not sized and min(w, h) >= 0)):
         _fail(path, number, f"its box has no positive size ({w:g} × {h:g})", "correct the row or remove it")
     return values
+
+
+def _is_sized(values: Sequence[float]) -> bool:
+    x, y, w, h = values[2:6]
+    return has_size(x, y, x + w, y + h)
 
 
 def _fail(path: Path, number: int, message: str, remedy: str) -> NoReturn:

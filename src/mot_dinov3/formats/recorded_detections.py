@@ -28,6 +28,7 @@ class RecordedDetections:
         fps_known: The file, or the seqinfo.ini of its sequence, gives the frame rate.
         names: Class id → class name, as far as the records name them.
         header: The file's own top-level keys that a result keeps: ``video``, ``detector``, ``frames_dir``.
+        notices: Lines for the user: what was left out or assumed.
     """
 
     path: str
@@ -36,6 +37,7 @@ class RecordedDetections:
     fps_known: bool = False
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     header: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     @property
     def last_frame(self) -> int:

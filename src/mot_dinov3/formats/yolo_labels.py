@@ -54,7 +54,7 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     files = _files(folder)
     data = _data(folder)
     width, height = image_size(folder, _whole(data, "width"), _whole(data, "height"), options)
-    if not width or not height:
+    if files and not (width and height):
         raise FormatError(
             f"'{folder}' does not give the size of the images, to which its boxes are relative",
             remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
@@ -76,8 +76,13 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
 
 
 def is_label_folder(folder: Path) -> bool:
-    """Return whether a folder contains text files like labels."""
-    return any(True for place in (folder / LABELS, folder) if place.is_dir() for _ in place.glob("*.txt"))
+    """Return whether a folder contains text files like labels, or is that of a run that found nothing."""
+    return _is_result(folder) or any(True for _ in folder.glob("*.txt"))
+
+
+def _is_result(folder: Path) -> bool:
+    """Return whether a folder has the layout of written labels, where a frame without boxes has no file."""
+    return (folder / LABELS).is_dir() or (folder.name == LABELS and folder.is_dir())
 
 
 def is_member(inner: Path) -> bool:
@@ -95,7 +100,7 @@ def _files(folder: Path) -> dict[int, Path]:
     found: dict[int, Path] = {}
     with os.scandir(place) as entries:
         names = sorted(entry.name for entry in entries if entry.name.endswith(".txt") and entry.name not in _NAME_FILES)
-    if not names:
+    if not names and not _is_result(folder):
         raise FormatError(
             f"'{place}' contains no labels, <name>_<frame>.txt", remedy="give the folder that contains them"
         )

@@ -164,11 +164,12 @@ class TrackingLoop:
         A caller that closes the generator stops the run: the frames so far are finished, linked where that was asked
         for. A run that is stopped before it has caught up with the one that it resumes leaves that one's results alone.
         """
+        stages = self.stages
         with self._outputs(second_pass=self.second_pass):
             for frame in self.timer.frames(self.stages.source):
                 rows = self.step(frame)
                 self._frames_read = frame.index + 1
-                yield frame, rows
+                yield frame, rows.named(stages.detector.names)
 
     @contextlib.contextmanager
     def _outputs(self, *, second_pass: LinkedPass | None = None) -> Iterator[None]:

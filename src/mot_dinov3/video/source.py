@@ -242,7 +242,7 @@ class FramelessSource(FrameSource):
         end = info.frame_count if config.end_frame is None else min(config.end_frame, info.frame_count)
         self._range = range(config.start_frame, end)
         self.frame_total = len(self._range)
-        if not self._range:
+        if info.frame_count and not self._range:
             raise VideoError(
                 f"no frames in range: '{info.path}' has detections for {info.frame_count} frames",
                 remedy="lower --start-frame",

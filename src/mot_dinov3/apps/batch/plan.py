@@ -10,8 +10,8 @@ from typing import Any
 from mot_dinov3.apps.batch.worker import LOG, VideoJob
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
-from mot_dinov3.core.json_text import check_file
 from mot_dinov3.core.options import Option, assemble, options_of
+from mot_dinov3.formats.format_registry import detect_format
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.outputs import check_files
 from mot_dinov3.video.images import SUFFIXES, natural_key
@@ -111,7 +111,7 @@ def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> Vi
     values = {key: value for key, value in values.items() if value is not None} | ({"resume": True} if recorded else {})
     config = assemble(TrackConfig, values)
     if config.detector.dets:
-        check_file(Path(config.detector.dets))
+        detect_format(Path(config.detector.dets))
     check_files(config)
     for path in (*config.output.files(), folder / LOG):
         files.check_output(path, within=folder.parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,12 @@ _NEUTRAL: dict[str, tuple[Any, object]] = {
     "gallery_distance": (np.dtype(np.float32), np.nan),
     "gallery_margin": (np.dtype(np.float32), np.nan),
     "extra": (np.dtype(np.object_), None),
+    "class_name": (np.dtype(np.object_), ""),
 }
 """Columns of one value a row: their type and what a row has where nothing is known."""
+
+_LATE = ("embedding", "track_xyxy", "class_name")
+"""Columns that are None until a stage sets them."""
 
 _SUPERVISION = ("xyxy", "score", "class_id", "track_id")
 """Columns that `supervision.Detections` has, too; the others go to its ``data``."""
@@ -61,8 +65,8 @@ class Detections:
     """The boxes of one frame with the results of all stages, row by row.
 
     Columns left out are filled with their neutral value, so that every column of a finished object is an array of
-    ``n`` rows, but for `embedding` and `track_xyxy`, which are None until a stage sets them. Index it with a boolean
-    mask, an integer array or a slice to get the same struct with fewer rows.
+    ``n`` rows, but for `embedding`, `track_xyxy` and `class_name`, which are None until a stage sets them. Index it
+    with a boolean mask, an integer array or a slice to get the same struct with fewer rows.
 
     Attributes:
         xyxy: ``(n, 4)`` float32 boxes as detected.
@@ -79,6 +83,7 @@ class Detections:
         gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same image), NaN where there is none.
         gallery_margin: ``(n,)`` float32 how much farther the next identity is, NaN where there is none.
         extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
+        class_name: ``(n,)`` object: name of the class (str), empty where unknown; None where no stage has set it.
 
     Raises:
         MotError: A column's shape does not fit; the message names expected and actual shape.
@@ -98,6 +103,7 @@ class Detections:
     gallery_distance: FloatArray = None  # type: ignore[assignment]
     gallery_margin: FloatArray = None  # type: ignore[assignment]
     extra: npt.NDArray[np.object_] = None  # type: ignore[assignment]
+    class_name: npt.NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         self._settle(self.__dict__)  # xyxy comes first: the others are measured by it
@@ -107,6 +113,8 @@ class Detections:
         columns = self.__dict__  # frozen for others
         for name in list(names):
             value, n = columns[name], len(columns["xyxy"])
+            if value is None and name in _LATE:
+                continue
             if name in _NEUTRAL:
                 dtype, neutral = _NEUTRAL[name]
                 if value is None:
@@ -116,15 +124,13 @@ class Detections:
                     array = np.asarray(value, dtype)
                 if array.shape != (n,):
                     raise MotError(f"Detections.{name} must have shape ({n},), got {array.shape}")
-            elif value is not None:
+            else:
                 width = None if name == "embedding" else 4
                 array = np.asarray(value, np.float32)
                 if name == "xyxy" and n == 0:
                     array = np.zeros((0, 4), np.float32)
                 if array.ndim != 2 or len(array) != n or (width is not None and array.shape[1] != width):
                     raise MotError(f"Detections.{name} must have shape ({n}, {width or 'd'}), got {array.shape}")
-            else:
-                continue
             columns[name] = array
 
     @classmethod
@@ -176,11 +182,18 @@ class Detections:
             found[rest] = np.any(self.embedding[rest] != 0, axis=1)
         return found
 
+    def named(self, names: Mapping[int, str]) -> Detections:
+        """Return the rows with `class_name`: from `names`, class id → name, or else from the records of a file."""
+        ids = self.class_id.tolist()
+        return self.replace(class_name=[names.get(c) or _recorded_name(r) for c, r in zip(ids, self.extra)])
+
     def to_supervision(self) -> Any:
         """Return the rows as `supervision.Detections`; what it has no column for goes to its ``data``."""
         import supervision
 
         data = {name: c for name, c in self.__dict__.items() if name not in _SUPERVISION and c is not None}
+        if self.class_name is None and any(names := [_recorded_name(record) for record in self.extra]):
+            data["class_name"] = np.array(names, np.object_)
         return supervision.Detections(
             self.xyxy, confidence=self.score, class_id=self.class_id, tracker_id=self.track_id, data=data
         )
@@ -230,10 +243,19 @@ class Detections:
             columns = [part.__dict__[name] for part in parts]
             known = [c for c in columns if c is not None]
             if known and len(known) < len(columns):
-                shape = known[0].shape[1:]
-                columns = [np.zeros((len(p), *shape), np.float32) if c is None else c for p, c in zip(parts, columns)]
+                columns = [_blank(name, len(p), known[0]) if c is None else c for p, c in zip(parts, columns)]
             joined[name] = np.concatenate(columns) if known else None
         return cls._of_settled(joined)
+
+
+def _blank(name: str, count: int, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the rows of a column that was not set, with the type and width of one that was."""
+    return np.full((count, *like.shape[1:]), _NEUTRAL[name][1] if name in _NEUTRAL else 0, like.dtype)
+
+
+def _recorded_name(record: object) -> str:
+    """Return the class name in a record of a file; empty where it has none."""
+    return str(record.get("class_name") or "") if isinstance(record, dict) else ""
 
 
 @dataclasses.dataclass(frozen=True)
