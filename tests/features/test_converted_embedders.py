@@ -29,10 +29,16 @@ BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 
 
 
 def build(
-    case: tuple[str, str], checkpoints: Path, accel: str, *, precision: str = "fp32", size: str | None = None
+    case: tuple[str, str],
+    checkpoints: Path,
+    accel: str,
+    *,
+    precision: str = "fp32",
+    size: str | None = None,
+    pooling: str = "cls",
 ) -> Embedder:
     size = size or ("64x32" if case[0] == "osnet" else None)
-    config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size)
+    config = EmbedderConfig(embedder=case[0], embed_model=str(checkpoints / case[1]), crop_size=size, pooling=pooling)
     return build_embedder(config, device=DeviceConfig("cpu", precision=precision, accel=accel))
 
 
@@ -53,10 +59,21 @@ def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path,
 def test_the_inputs_size_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:
     own = build(DINO, checkpoints, "auto")
     person = build(DINO, checkpoints, "auto", size="64x32")
-    assert own.info.details["size"] == [32, 32]
+    assert own.info.details["size"] == [256, 128]
     assert person.info.details["size"] == [64, 32]
     wanted = build(DINO, checkpoints, "torch", size="64x32").embed(picture, BOXES)
     assert np.einsum("nd,nd->n", person.embed(picture, BOXES), wanted).min() > 0.99999
+
+
+def test_the_pooling_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:
+    clip = ("clip", "clip")
+    built = {name: build(clip, checkpoints, "openvino", size="64x32", pooling=name) for name in ("cls", "cls+parts4")}
+    assert {name: (one.info.runtime, one.dim) for name, one in built.items()} == {
+        "cls": ("openvino", 24),
+        "cls+parts4": ("openvino", 120),
+    }
+    wanted = build(clip, checkpoints, "torch", size="64x32", pooling="cls+parts4").embed(picture, BOXES)
+    assert np.einsum("nd,nd->n", built["cls+parts4"].embed(picture, BOXES), wanted).min() > 0.99999
 
 
 def test_damaged_weights_are_the_same_error(tmp_path: Path) -> None:

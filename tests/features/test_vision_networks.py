@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mot_dinov3.core.errors import ModelError, UnsupportedModelError
+from mot_dinov3.core.errors import ConfigError, ModelError, UnsupportedModelError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.models.devices import DeviceConfig
@@ -62,8 +62,9 @@ def test_dino_takes_the_cls_token_or_the_mean_of_patches_alone(
     network = transformers.AutoModel.from_pretrained(checkpoints / folder)
     tokens = reference(network, tensor(picture, MEAN, STD)).last_hidden_state
     assert tokens.shape[1] >= first_patch + 1
-    assert_same_direction(build("dino", checkpoints / folder).embed_images([picture]), tokens[:, 0])
-    by_mean = build("dino", checkpoints / folder, pooling="mean")
+    by_cls = build("dino", checkpoints / folder, crop_size=f"{side}x{side}")
+    assert_same_direction(by_cls.embed_images([picture]), tokens[:, 0])
+    by_mean = build("dino", checkpoints / folder, pooling="mean", crop_size=f"{side}x{side}")
     assert_same_direction(by_mean.embed_images([picture]), tokens[:, first_patch:].mean(1))
 
 
@@ -74,7 +75,7 @@ def test_clip_gives_the_projected_picture_embedding(checkpoints: Path) -> None:
     network = transformers.CLIPModel.from_pretrained(checkpoints / "clip")
     tower = reference(network.vision_model, tensor(picture, CLIP_MEAN, CLIP_STD)).pooler_output
     wanted = network.visual_projection(tower).detach()
-    embedder = build("clip", checkpoints / "clip")
+    embedder = build("clip", checkpoints / "clip", crop_size="32x32")
     assert embedder.dim == 24
     assert_same_direction(embedder.embed_images([picture]), wanted)
 
@@ -110,8 +111,129 @@ def test_person_shaped_input_interpolates_position_embeddings(checkpoints: Path,
     assert_same_direction(embedder.embed_images([picture]), wanted)
 
 
-def test_a_size_between_patches_is_brought_to_whole_ones(checkpoints: Path) -> None:
-    assert build("dino", checkpoints / "dinov2", crop_size="50x30").info.details["size"] == [56, 28]
+def test_a_size_between_patches_is_brought_to_whole_ones_and_noticed(checkpoints: Path) -> None:
+    embedder = build("dino", checkpoints / "dinov2", crop_size="50x30")
+    assert embedder.info.details["size"] == [56, 28]
+    (notice,) = embedder.notices
+    assert "crop_size 50x30" in notice
+    assert notice.endswith("its input is 56x28")
+    assert build("dino", checkpoints / "dinov2", crop_size="56x28").notices == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "size"),
+    [
+        ("dino", "dinov2", [252, 126]),
+        ("dino", "dinov2_registers", [252, 126]),
+        ("dino", "dinov3_vit", [256, 128]),
+        ("dino", "dinov3_convnext", [64, 64]),
+        ("clip", "clip", [256, 128]),
+        ("resnet", "resnet", [64, 64]),
+    ],
+)
+def test_transformers_take_the_crop_of_a_person_and_others_their_own(
+    checkpoints: Path, name: str, folder: str, size: list[int]
+) -> None:
+    embedder = build(name, checkpoints / folder)
+    assert embedder.info.details["size"] == size
+    assert embedder.notices == ()
+
+
+def test_the_default_input_interpolates_as_one_that_is_given(checkpoints: Path, picture: np.ndarray) -> None:
+    for name, folder, size in (("dino", "dinov2", "252x126"), ("clip", "clip", "256x128")):
+        rows = [build(name, checkpoints / folder, crop_size=s).embed_images([picture]) for s in (None, size)]
+        np.testing.assert_array_equal(*rows)
+
+
+def stripes(patches: Any, bounds: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the normalised means of rows of ``(rows, columns, d)`` patches."""
+    means = [patches[low:high].reshape(-1, patches.shape[-1]).mean(0) for low, high in bounds]
+    return [mean / np.linalg.norm(mean) for mean in means]
+
+
+def unit(row: np.ndarray) -> np.ndarray:
+    return row / np.linalg.norm(row)
+
+
+def dino_tokens(folder: Path, picture: np.ndarray, first_patch: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    import transformers
+
+    network = transformers.AutoModel.from_pretrained(folder)
+    tokens = reference(network, tensor(picture, MEAN, STD)).last_hidden_state[0].numpy().astype(np.float64)
+    return tokens[0], tokens[first_patch:].reshape(rows, -1, tokens.shape[-1])
+
+
+def clip_tokens(folder: Path, picture: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+    import transformers
+
+    network = transformers.CLIPModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        pixels = tensor(picture, CLIP_MEAN, CLIP_STD)
+        found = network.vision_model(pixel_values=pixels, interpolate_pos_encoding=True)
+        tokens = network.visual_projection(network.vision_model.post_layernorm(found.last_hidden_state))[0]
+    values = tokens.numpy().astype(np.float64)
+    return values[0], values[1:].reshape(rows, -1, values.shape[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "side", "rows", "bounds"),
+    [
+        ("dino", "dinov2_registers", 14, 4, [(0, 1), (1, 2), (2, 3), (3, 4)]),
+        ("dino", "dinov3_vit", 16, 9, [(0, 2), (2, 4), (4, 6), (6, 9)]),
+        ("dino", "dinov3_convnext", 32, 5, [(0, 1), (1, 2), (2, 3), (3, 5)]),
+        ("clip", "clip", 16, 6, [(0, 1), (1, 3), (3, 4), (4, 6)]),
+    ],
+)
+def test_stripes_are_four_vectors_in_one(
+    checkpoints: Path, name: str, folder: str, side: int, rows: int, bounds: list[tuple[int, int]]
+) -> None:
+    picture, size = noise(rows * side, 2 * side), f"{rows * side}x{2 * side}"
+    first = {"dinov2_registers": 4, "dinov3_vit": 5, "dinov3_convnext": 1}.get(folder, 1)
+    if name == "clip":
+        whole, patches = clip_tokens(checkpoints / folder, picture, rows)
+    else:
+        whole, patches = dino_tokens(checkpoints / folder, picture, first, rows)
+    parts = np.concatenate(stripes(patches, bounds)) / 2
+    found = {
+        pooling: build(name, checkpoints / folder, crop_size=size, pooling=pooling).embed_images([picture])[0]
+        for pooling in ("cls", "mean", "parts4", "cls+parts4")
+    }
+    assert {pooling: len(row) // len(whole) for pooling, row in found.items()} == {
+        "cls": 1, "mean": 1, "parts4": 4, "cls+parts4": 5,
+    }  # fmt: skip
+    np.testing.assert_allclose(found["cls"], unit(whole), atol=2e-5)
+    np.testing.assert_allclose(found["mean"], unit(patches.reshape(-1, len(whole)).mean(0)), atol=2e-5)
+    np.testing.assert_allclose(found["parts4"], parts, atol=2e-5)
+    np.testing.assert_allclose(found["cls+parts4"], np.concatenate([unit(whole), parts]) / 2**0.5, atol=2e-5)
+
+
+def test_the_cosine_of_stripes_is_the_mean_of_theirs_and_the_token_weighs_as_much(checkpoints: Path) -> None:
+    pictures = [noise(128, 64), noise(128, 64)[::-1] // 2]
+    rows = {
+        pooling: build("dino", checkpoints / "dinov3_vit", crop_size="128x64", pooling=pooling).embed_images(pictures)
+        for pooling in ("cls", "parts4", "cls+parts4")
+    }
+    cosine = {pooling: float(one @ other) for pooling, (one, other) in rows.items()}
+    one, other = (part.reshape(4, -1) for part in rows["parts4"])
+    by_part = np.einsum("pd,pd->p", one, other) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosine["parts4"] == pytest.approx(by_part.mean(), abs=1e-5)
+    assert cosine["cls+parts4"] == pytest.approx((cosine["cls"] + cosine["parts4"]) / 2, abs=1e-5)
+    assert abs(cosine["cls"] - cosine["parts4"]) > 0.01
+
+
+@pytest.mark.parametrize(("name", "folder"), [("dino", "dinov3_vit"), ("clip", "clip")])
+def test_an_input_of_too_few_patches_has_no_stripes(checkpoints: Path, name: str, folder: str) -> None:
+    with pytest.raises(ConfigError, match=r"parts4 requires 4 rows of patches, and the input of .* has 3") as e:
+        build(name, checkpoints / folder, crop_size="48x32", pooling="parts4")
+    assert "--crop-size" in e.value.remedy
+
+
+def test_pooling_that_does_not_apply_is_noticed() -> None:
+    device = DeviceConfig("cpu")
+    built = build_embedder(EmbedderConfig(embedder="histogram", pooling="parts4"), device=device)
+    assert built.notices == ("pooling parts4 is ignored: the histogram embedder has no tokens to pool",)
+    assert build_embedder(EmbedderConfig(embedder="histogram"), device=device).notices == ()
 
 
 def test_a_declared_processor_is_obeyed(checkpoints: Path, tmp_path: Path) -> None:
@@ -134,12 +256,25 @@ def test_a_declared_processor_is_obeyed(checkpoints: Path, tmp_path: Path) -> No
     assert_same_direction(build("dino", tmp_path / "m").embed_images([picture]), wanted)
 
 
-def test_crops_are_square_for_vits_unless_told_otherwise(checkpoints: Path, picture: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    ("size", "asked", "is_square"),
+    [
+        (None, None, False),
+        ("28x28", None, True),
+        ("28x28", False, False),
+        ("56x28", None, False),
+        ("56x28", True, True),
+    ],
+)
+def test_crops_are_square_where_the_input_is_unless_told_otherwise(
+    checkpoints: Path, picture: np.ndarray, size: str | None, asked: bool | None, is_square: bool
+) -> None:
     tall = np.array([[40, 10, 60, 70]], np.float32)
     square = np.array([[20, 10, 80, 70]], np.float32)
-    default, off = (build("dino", checkpoints / "dinov2", crop_pad=0.0, crop_square=c) for c in (None, False))
-    np.testing.assert_array_equal(default.embed(picture, tall), default.embed(picture, square))
-    np.testing.assert_array_equal(off.embed(picture, tall), off.embed_images([picture[10:70, 40:60]]))
+    built = build("dino", checkpoints / "dinov2", crop_pad=0.0, crop_size=size, crop_square=asked)
+    window = picture[10:70, 20:80] if is_square else picture[10:70, 40:60]
+    np.testing.assert_array_equal(built.embed(picture, tall), built.embed_images([window]))
+    assert np.array_equal(built.embed(picture, tall), built.embed(picture, square)) is is_square
 
 
 def edited(checkpoints: Path, target: Path, name: str, edit: Any) -> Path:

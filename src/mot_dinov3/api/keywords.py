@@ -45,9 +45,9 @@ class TrackOptions(TypedDict, total=False):
     embed_model: str | Path | None  # model of any embedder: hub id, folder or file; takes precedence over --dinov3
     fallback_open: bool | None  # use facebook/dinov2-base, then histogram, if the model is not available (default off)
     crop_pad: float | None  # padding of a box on each side before it is cropped, as a share of its size (default 0.12, between 0 and 1)
-    crop_square: bool | None  # use square crops (default: on for dino, clip and resnet, off for osnet, reid and histogram)
-    crop_size: str | None  # input size of the network (default: the model's own)
-    pooling: Literal["cls", "mean"] | None  # tokens that form a DINO embedding (default cls)
+    crop_square: bool | None  # use square crops (default: on for dino, clip and resnet where the network's input is square; else off)
+    crop_size: str | None  # input size of the network, in whole patches (default: 256x128 for the vision transformers of dino and clip, which fits people; else the model's own)
+    pooling: Literal["cls", "mean", "parts4", "cls+parts4"] | None  # tokens that form an embedding of dino or clip: the CLS token, the mean of the patch tokens, the means of 4 horizontal stripes, or the CLS token and the stripes (default cls)
     embed_batch: int | None  # largest batch of crops (default 32, at least 1)
 
     # embedding scheduler

@@ -57,6 +57,10 @@ REID_REMEDY = (
     "give a re-identification network: --embed-model FILE, for example osnet_x0_25_msmt17.pt, or any as .onnx, "
     "OpenVINO .xml or TorchScript"
 )
+PARTS = 4  # horizontal stripes of a crop
+POOLINGS = ("cls", "mean", f"parts{PARTS}", f"cls+parts{PARTS}")
+"""Tokens of a vision transformer that form an embedding; `vision_networks.pool_tokens` says how."""
+
 MEMBERS = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
 
 
@@ -70,7 +74,7 @@ class EmbedderRequest:
         pad: Share of its size by which a box is widened on each side.
         square: Whether boxes are made square before they are cut out; None leaves it to the embedder.
         size: ``(height, width)`` of the network's input, or None for the model's own.
-        pooling: ``cls`` or ``mean`` (of patch tokens), for embedders that have both.
+        pooling: One of `POOLINGS`, for embedders that have tokens.
         batch: Crops that go through the network at once, at most.
         locate: Finds a model's folder, downloading it where it is not local; raises `ModelError`.
     """

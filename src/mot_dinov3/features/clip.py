@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ SAME_FLOOR = 0.5
 
 
 class ClipEmbedder(CropEmbedder):
-    """Embeds with CLIP's vision tower, projected into the space it shares with text.
+    """Embeds with CLIP's vision tower, its tokens projected into the space it shares with text.
 
     Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, 2021.
 
@@ -30,15 +31,15 @@ class ClipEmbedder(CropEmbedder):
     """
 
     def __init__(self, request: EmbedderRequest) -> None:
-        opened = open_folder("clip", request, _load)
-        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
+        opened = open_folder("clip", request, _load, pooling=request.pooling)
+        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=opened.is_square)
         self.notices = opened.notices
 
 
 def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
     import transformers  # seconds: only once the model is known to be available, and only where it must be loaded
 
-    from mot_dinov3.features.vision_networks import Reduced
+    from mot_dinov3.features.vision_networks import Reduced, check_rows, fix_positions, pool_tokens
 
     whole = read_config(folder, request.model, FAMILIES)
     config = whole
@@ -48,11 +49,18 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
     network = load_weights(transformers.CLIPVisionModelWithProjection, config, folder, request.model)
     preprocessing = read_preprocessing(folder, side=int(config.image_size), mean=MEAN, std=STD)
     preprocessing = preprocessing.resized(request.size, int(config.patch_size))
-    return LoadedNetwork(Reduced(network, _projected), preprocessing, whole.model_type)
+    height, width = preprocessing.height, preprocessing.width
+    rows = height // int(config.patch_size)
+    check_rows(request.pooling, rows, request.model)
+    # The position embeddings belong to the size that it was trained with.
+    interpolated = (height, width) != (config.image_size, config.image_size)
 
+    def pooled(network: Any, pixels: torch.Tensor) -> torch.Tensor:
+        found = network(pixel_values=pixels, interpolate_pos_encoding=interpolated)
+        if request.pooling == "cls":
+            return found.image_embeds
+        patches = network.visual_projection(network.vision_model.post_layernorm(found.last_hidden_state[:, 1:]))
+        return pool_tokens(found.image_embeds, patches, pooling=request.pooling, rows=rows)
 
-def _projected(network: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Return the projected embeddings; position embeddings are interpolated where the input's size needs it."""
-    side = network.config.image_size
-    other = tuple(pixels.shape[2:]) != (side, side)
-    return network(pixel_values=pixels, interpolate_pos_encoding=other).image_embeds
+    fix_size = functools.partial(fix_positions, network.vision_model.embeddings, config, height, width)
+    return LoadedNetwork(Reduced(network, pooled), preprocessing, whole.model_type, fix_size=fix_size)

@@ -18,7 +18,7 @@ from mot_dinov3.core.errors import (
 )
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_members, check_name, resolve
-from mot_dinov3.features.base import MEMBERS, REID_REMEDY, Embedder, EmbedderRequest, parse_size
+from mot_dinov3.features.base import MEMBERS, POOLINGS, REID_REMEDY, Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
 
@@ -37,6 +37,7 @@ DEFAULT_MODELS = {
     "resnet": "microsoft/resnet-50",
 }
 REID = ("osnet", "reid")  # two names of one embedder: any re-identification network, from a file
+TOKENS = ("dino", "clip")  # embedders that pool the tokens of a network
 OPEN_DINO = "facebook/dinov2-base"  # neither gated nor new to transformers
 LAST_RESORT = "histogram"
 DINO_FOLDER = "DINOV3_LOCATION"
@@ -64,10 +65,21 @@ class EmbedderConfig(StageConfig):
         0.12, "padding of a box on each side before it is cropped, as a share of its size", low=0, high=1
     )
     crop_square: bool | None = option(
-        None, "use square crops (default: on for dino, clip and resnet, off for osnet, reid and histogram)"
+        None,
+        "use square crops (default: on for dino, clip and resnet where the network's input is square; else off)",
     )
-    crop_size: str | None = option(None, "input size of the network (default: the model's own)", metavar="HxW")
-    pooling: str = option("cls", "tokens that form a DINO embedding", choices=("cls", "mean"))
+    crop_size: str | None = option(
+        None,
+        "input size of the network, in whole patches (default: 256x128 for the vision transformers of dino and clip, "
+        "which fits people; else the model's own)",
+        metavar="HxW",
+    )
+    pooling: str = option(
+        "cls",
+        "tokens that form an embedding of dino or clip: the CLS token, the mean of the patch tokens, the means of 4 "
+        "horizontal stripes, or the CLS token and the stripes",
+        choices=POOLINGS,
+    )
     embed_batch: int = option(32, "largest batch of crops", low=1)
 
     @override
@@ -111,6 +123,8 @@ def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callab
     for (name, model), following in zip(steps, [*steps[1:], None]):
         try:
             embedder = _construct(name, model, config, device, find)
+            if config.pooling != POOLINGS[0] and name in EMBEDDERS and name not in TOKENS:
+                notices.append(f"pooling {config.pooling} is ignored: the {name} embedder has no tokens to pool")
             embedder.notices = (*notices, *getattr(embedder, "notices", ()))
             return embedder
         except (GatedModelError, UnsupportedModelError, UnreachableModelError) as error:

@@ -17,7 +17,7 @@ from mot_dinov3.features.network import LEAST_COSINE, NetworkExtractor, TorchRun
 from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, convert_cached, photographs
 from mot_dinov3.models.devices import DevicePlan, gpu_precisions, is_gpu, plan_run, resolve_precision
 from mot_dinov3.models.openvino import Normalization, OpenVinoNetwork, convert
-from mot_dinov3.models.pretrained import Preprocessing, resize_into
+from mot_dinov3.models.pretrained import Preprocessing, read_json, read_preprocessing, resize_into
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,8 @@ CROPS = (
     ((50, 400, 245, 903), (223, 405, 345, 862), (669, 380, 809, 880), (22, 231, 805, 756)),
     ((123, 197, 1111, 711), (747, 41, 1142, 712), (437, 437, 524, 714), (780, 60, 1000, 330)),
 )
+VISION_TRANSFORMERS = ("dinov3_vit", "dinov2", "dinov2_with_registers", "clip", "clip_vision_model")
+PERSON = (256, 128)  # height × width of a person's crop
 FAR = 5  # each crop is embedded once more with every FARth pixel: people in the distance
 
 
@@ -34,13 +36,15 @@ FAR = 5  # each crop is embedded once more with every FARth pixel: people in the
 class LoadedNetwork:
     """A network with its weights: normalised ``(n, 3, h, w)`` to ``(n, d)``, float32, on the CPU.
 
-    Convolutions run faster in the memory layout `channels_last`.
+    Convolutions run faster in the memory layout `channels_last`. `fix_size` makes the module, in place, one for inputs
+    of this size alone, as a converted network is.
     """
 
     module: torch.nn.Module
     preprocessing: Preprocessing
     kind: str
     channels_last: bool = False
+    fix_size: Callable[[], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +70,50 @@ class OpenedNetwork:
     info: ModelInfo
     notices: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the input."""
+        height, width = self.info.details["size"]
+        return height, width
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the input is square: then crops are, too."""
+        height, width = self.size
+        return height == width
+
 
 def open_folder(
     name: str, request: EmbedderRequest, load: Callable[[Path, EmbedderRequest], LoadedNetwork], **details: Any
 ) -> OpenedNetwork:
     """Open a transformers model, given as a folder or by its hub id, as `open_network` does.
 
+    A vision transformer without a size, neither in `request` nor in its own files but for a square one, gets `PERSON`.
     `load` loads the network from its folder; the other arguments are those of `NetworkSource`.
     """
     folder = request.locate(request.model)
+    wanted = request if request.size else dataclasses.replace(request, size=default_size(folder))
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
-    return open_network(NetworkSource(name, files, lambda: load(folder, request), details=details), request)
+    opened = open_network(NetworkSource(name, files, lambda: load(folder, wanted), details=details), wanted)
+    height, width = opened.size
+    if request.size not in (None, opened.size):
+        asked = f"{request.size[0]}x{request.size[1]}"
+        notice = f"crop_size {asked} is no whole number of patches of '{request.model}': its input is {height}x{width}"
+        opened = dataclasses.replace(opened, notices=(*opened.notices, notice))
+    return opened
+
+
+def default_size(folder: Path) -> tuple[int, int] | None:
+    """Return the ``(height, width)`` of crops for the model in `folder`; None for its own, which its files state.
+
+    A transformer takes any size in whole patches, and people are upright; a network of another kind, or one that
+    declares an input that is not square, keeps the one that it was trained with.
+    """
+    raw = read_json(folder / "config.json") or {}
+    if raw.get("model_type") not in VISION_TRANSFORMERS:
+        return None
+    own = read_preprocessing(folder, side=PERSON[0])
+    return PERSON if own.height == own.width else None
 
 
 def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwork:
@@ -155,6 +192,8 @@ class EmbedderConversion(ConversionSpec):
         loaded = self.loaded()
         prepared = loaded.preprocessing
         size = (prepared.height, prepared.width)
+        if loaded.fix_size is not None:
+            loaded.fix_size()
         mean, std = (tuple(value / prepared.scale for value in values) for values in (prepared.mean, prepared.std))
         model = convert(loaded.module, Normalization(mean, std), example=size, size=size)
         return Converted(model, {"kind": loaded.kind, "size": list(size)})

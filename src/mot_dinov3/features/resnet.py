@@ -25,7 +25,7 @@ class ResnetEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         opened = open_folder("resnet", request, _load)
-        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=True)
+        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=opened.is_square)
         self.notices = opened.notices
 
 

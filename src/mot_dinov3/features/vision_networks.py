@@ -6,13 +6,17 @@ Imports torch: only what loads a network imports this.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize as unit
 
-from mot_dinov3.core.errors import ModelError, UnsupportedModelError
+from mot_dinov3.core.errors import ConfigError, ModelError, UnsupportedModelError
+from mot_dinov3.features.base import PARTS
 from mot_dinov3.models.checkpoints import open_checkpoint
 from mot_dinov3.models.hub import locate
 from mot_dinov3.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_config, read_preprocessing
@@ -31,6 +35,66 @@ class Reduced(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return ``(n, d)`` for ``(n, 3, h, w)``."""
         return self._reduce(self.network, pixels)
+
+
+def pool_tokens(whole: torch.Tensor, patches: torch.Tensor, *, pooling: str, rows: int) -> torch.Tensor:
+    """Return one vector per image, pooled from the tokens of a network.
+
+    ``cls`` is the image's own token and ``mean`` the mean of the patch tokens, both ``(n, d)``. ``parts4`` is four
+    vectors in one, ``(n, 4 d)``: the mean of each horizontal stripe, of length 1, so that the cosine of two images is
+    the mean of the cosines of their stripes. ``cls+parts4``, ``(n, 5 d)``, is the image's token of length 1 beside it:
+    the cosine is the mean of the cosine by ``cls`` and of that by ``parts4``.
+
+    Stripes: Sun et al.: Beyond Part Models: Person Retrieval with Refined Part Pooling, ECCV 2018.
+
+    Args:
+        whole: ``(n, d)`` token of the whole image.
+        patches: ``(n, rows · columns, d)`` tokens of its patches, row by row.
+        pooling: One of `POOLINGS`.
+        rows: Rows of patches, at least as many as stripes.
+    """
+    if pooling == "cls":
+        return whole
+    if pooling == "mean":
+        return patches.float().mean(1)
+    grid = torch.unflatten(patches.float(), 1, (rows, -1))
+    bounds = [rows * part // PARTS for part in range(PARTS + 1)]
+    stripes = [unit(grid[:, low:high].mean((1, 2))) for low, high in itertools.pairwise(bounds)]
+    parts = torch.cat(stripes, 1) / PARTS**0.5
+    return parts if pooling == f"parts{PARTS}" else torch.cat([unit(whole.float()), parts], 1)
+
+
+def fix_positions(embeddings: Any, config: Any, height: int, width: int) -> None:
+    """Interpolate a transformer's position embeddings for one size of its input, in place.
+
+    Its forward pass does that for every batch, and once converted it would do it slightly differently.
+
+    Args:
+        embeddings: Module that adds position embeddings to the tokens.
+        config: The transformer's.
+        height: Of all inputs to come, in whole patches.
+        width: Likewise.
+    """
+    patches = (height // config.patch_size) * (width // config.patch_size)
+    with torch.no_grad():
+        tokens = torch.zeros(1, 1 + patches, config.hidden_size)
+        positions = embeddings.interpolate_pos_encoding(tokens, height, width)
+    embeddings.register_buffer("fixed_positions", positions.clone(), persistent=False)
+    embeddings.interpolate_pos_encoding = types.MethodType(_fixed_positions, embeddings)
+
+
+def _fixed_positions(embeddings: Any, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    found: torch.Tensor = embeddings.fixed_positions
+    return found
+
+
+def check_rows(pooling: str, rows: int, model: str) -> None:
+    """Raise `ConfigError` where an input of so few rows of patches cannot be divided into stripes."""
+    if "parts" in pooling and rows < PARTS:
+        raise ConfigError(
+            f"pooling {pooling} requires {PARTS} rows of patches, and the input of '{model}' has {rows}",
+            remedy="give a larger --crop-size, or another --pooling",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
