@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import Image, Keypoints, PointState
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.viz.label_placement import FONT, Box, ascii_text, least_covered
-from mot_dinov3.viz.style import BLACK, WHITE, Color, hue_color
+from mot_dinov3.viz.label_placement import Box, least_covered
+from mot_dinov3.viz.style import BLACK, WHITE, Color, Pen, hue_color
+from mot_dinov3.viz.text_drawing import text_size, write_text
 
 
 def draw_keypoints(image: Image, keypoints: Keypoints) -> Image:
@@ -53,13 +54,12 @@ def _dotted_ring(canvas: Image, at: tuple[int, int], radius: int, color: Color) 
 
 def _write_names(canvas: Image, names: Sequence[str], centres: Sequence[tuple[int, int]], size: int) -> None:
     """Write names where there is room: right of the point, else left, above or below, else not at all."""
-    import cv2
-
     height, width = canvas.shape[:2]
-    scale, gap = max(0.35, size * 0.09), size + 3
+    gap, thin = size + 3, Pen(line=1, scale=max(0.35, size * 0.09), stroke=1, pad=0)
+    wide_pen = dataclasses.replace(thin, stroke=2)
     taken: list[Box] = [(x - size, y - size, x + size - 1, y + size - 1) for x, y in centres]
-    for name, (x, y) in zip(map(ascii_text, names), centres):
-        (wide, tall), _ = cv2.getTextSize(name, FONT, scale, 1)
+    for name, (x, y) in zip(names, centres):
+        (wide, tall), _ = text_size(name, thin)
         starts = (
             (x + gap, y + tall // 2),
             (x - gap - wide, y + tall // 2),
@@ -73,8 +73,8 @@ def _write_names(canvas: Image, names: Sequence[str], centres: Sequence[tuple[in
         if covered:
             continue
         taken.append(box)
-        for thick, shade in ((2, BLACK), (1, WHITE)):
-            cv2.putText(canvas, name, (box[0], box[3] + 1), FONT, scale, shade, thick, cv2.LINE_AA)
+        for pen, shade in ((wide_pen, BLACK), (thin, WHITE)):
+            write_text(canvas, name, (box[0], box[3] + 1), color=shade, pen=pen)
 
 
 def draw_heatmap(
@@ -121,7 +121,7 @@ def _colour_scale(height: int, low: float, high: float) -> Image:
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = min(max(round((1 - share) * (height - 1)) + tall // 2, tall), height - 4)
         text = f"{low + share * (high - low):.2f}"
-        cv2.putText(strip, text, (bar + 10, y), FONT, size, WHITE, 1, cv2.LINE_AA)
+        write_text(strip, text, (bar + 10, y), color=WHITE, pen=Pen(line=1, scale=size, stroke=1, pad=0))
     return strip
 
 

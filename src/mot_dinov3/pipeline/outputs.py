@@ -29,6 +29,7 @@ from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, m
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.threads import ThreadedWriter
 from mot_dinov3.viz import Trails
+from mot_dinov3.viz.text_drawing import missing_glyphs
 
 
 def check_files(config: TrackConfig) -> None:
@@ -70,6 +71,7 @@ class SinkFactory:
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
         self._interval = DetectionInterval.of(config)
+        self._drawing_notices = self._missing_glyphs() if config.output.video else []
 
     def single_pass(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
@@ -142,12 +144,18 @@ class SinkFactory:
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
-        return list(dict.fromkeys((*self._file_notices(), *resume_notice(self.stages.journal))))
+        return list(dict.fromkeys((*self._file_notices(), *self._drawing_notices, *resume_notice(self.stages.journal))))
 
     def _file_notices(self) -> list[str]:
         """Return the notices of a file's header, which do not depend on how often the run was interrupted."""
         stages = self.stages
         return list(dict.fromkeys((*self.notices, *stages.source.notices, *stages.embedding_check.notices)))
+
+    def _missing_glyphs(self) -> list[str]:
+        """Return a notice where a name cannot be drawn."""
+        known = () if self.stages.gallery is None else self.stages.gallery.known.names
+        notice = missing_glyphs((*self.shown_names.values(), *known, *(region.name for region in self.regions)))
+        return [notice] if notice else []
 
     def _report(self, name: str | None) -> ReportFactory | None:
         if name is None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from collections.abc import Sequence
 
 from mot_dinov3.core.structures import Image
 from mot_dinov3.viz.style import Color, Pen, text_color
+from mot_dinov3.viz.text_drawing import text_size, write_text
 
 Box = tuple[int, int, int, int]
 """First and last column and row: x1, y1, x2, y2."""
-
-FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, so that this module imports without cv2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +36,7 @@ def draw_labels(canvas: Image, labels: Sequence[Label], pen: Pen) -> None:
 
 def plate_size(text: str, pen: Pen) -> tuple[int, int]:
     """Return width and height of the plate for a text."""
-    import cv2
-
-    (wide, tall), below = cv2.getTextSize(ascii_text(text), FONT, pen.scale, pen.stroke)
+    (wide, tall), below = text_size(text, pen)
     return wide + 2 * pen.pad, tall + below // 2 + 2 * pen.pad
 
 
@@ -48,11 +44,10 @@ def draw_plate(canvas: Image, text: str, plate: Box, color: Color, *, pen: Pen) 
     """Write `text` on a plate of `color`."""
     import cv2
 
-    text = ascii_text(text)
-    _, below = cv2.getTextSize(text, FONT, pen.scale, pen.stroke)
+    _, below = text_size(text, pen)
     cv2.rectangle(canvas, plate[:2], plate[2:], color, -1)
     at = plate[0] + pen.pad, plate[3] + 1 - pen.pad - below // 2
-    cv2.putText(canvas, text, at, FONT, pen.scale, text_color(color), pen.stroke, cv2.LINE_AA)
+    write_text(canvas, text, at, color=text_color(color), pen=pen)
 
 
 def _touches(box: Box, width: int, height: int) -> bool:
@@ -88,11 +83,3 @@ def _overlap(a: Box, b: Box) -> int:
     wide = min(a[2], b[2]) - max(a[0], b[0]) + 1
     tall = min(a[3], b[3]) - max(a[1], b[1]) + 1
     return wide * tall if wide > 0 and tall > 0 else 0
-
-
-def ascii_text(text: str) -> str:
-    """Return the text in the letters of OpenCV's fonts: accents are dropped, other letters become ``?``."""
-    if text.isascii():
-        return text
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return plain.encode("ascii", "replace").decode("ascii")

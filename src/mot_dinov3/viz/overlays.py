@@ -10,8 +10,9 @@ import numpy as np
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, Image, TrackView
-from mot_dinov3.viz.label_placement import ascii_text, draw_plate, plate_size
+from mot_dinov3.viz.label_placement import draw_plate, plate_size
 from mot_dinov3.viz.style import BLACK, WHITE, Color, Pen, track_color
+from mot_dinov3.viz.text_drawing import write_text
 
 MARGIN = 0.06  # of a box's size, by which more than the box is hidden: boxes cut off hair and shoes
 REGION_COLOR: Color = (64, 200, 255)
@@ -151,10 +152,8 @@ class HudStats:
 
 def draw_hud(canvas: Image, stats: HudStats) -> None:
     """Write the HUD at the top left, on a darkened plate."""
-    import cv2
-
     pen = Pen.for_image(canvas)
-    lines = [ascii_text(line.strip()) for line in stats.lines()]
+    lines = [line.strip() for line in stats.lines()]
     sizes = [plate_size(line, pen) for line in lines]
     step = max(tall for _, tall in sizes)
     wide, tall = max(width for width, _ in sizes) + 2 * pen.pad, step * len(lines) + 2 * pen.pad
@@ -162,4 +161,4 @@ def draw_hud(canvas: Image, stats: HudStats) -> None:
     plate[:] = (plate * 0.35).astype(np.uint8)
     for number, line in enumerate(lines, start=1):
         at = 2 * pen.pad, number * step
-        cv2.putText(canvas, line, at, 0, pen.scale, WHITE, pen.stroke, cv2.LINE_AA)
+        write_text(canvas, line, at, color=WHITE, pen=pen)

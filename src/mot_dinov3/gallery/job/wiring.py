@@ -35,6 +35,7 @@ from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowS
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
 from mot_dinov3.viz import DrawConfig, draw_frame
+from mot_dinov3.viz.text_drawing import missing_glyphs
 
 
 class GalleryRun:
@@ -103,6 +104,9 @@ class GalleryRun:
             raise
         if self._images is not None:
             self.notices += self._images.notices
+        if self.loop.stages.sinks:
+            known = () if self.loop.stages.matcher is None else self.loop.stages.matcher.identifier.known.names
+            self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
         if skipped := self.records.state.skipped:
             left = "detection was" if skipped == 1 else "detections were"
             self.notices.append(f"{skipped} {left} skipped, the first: {self.records.state.first_problem}")
@@ -293,5 +297,9 @@ class GalleryRun:
         self.stopped = True
 
     def _draw(self, frame: Frame, detections: Detections) -> Image:
-        names = {**self.records.state.names, **self._classes.names}
+        names = self._class_names()
         return draw_frame(frame.pixels(), detections, lost=TrackView.empty(), names=names, config=DrawConfig())
+
+    def _class_names(self) -> dict[int, str]:
+        """Return the names of the classes that the detections have shown so far."""
+        return {**self.records.state.names, **self._classes.names}

@@ -24,6 +24,7 @@ from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.random_access import VideoRanges
 from mot_dinov3.video.threads import PrefetchSource
+from mot_dinov3.viz.text_drawing import missing_glyphs
 
 STAGES = ("read", "wait", "describe", "track", "write", "draw")
 
@@ -137,7 +138,8 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, annolid=job.annolid_csv)
     pipeline = KeypointPipeline(config, backend, labels, VideoRanges(video, info), outputs)
     pipeline.passes.new_mask_tracker = new_mask_tracker
-    notices = tuple(dict.fromkeys((*loaded.notices, *labels.notices)))
+    drawn = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
+    notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(drawn)))))
     return KeypointRun(job, pipeline, info, paths, backend, notices)
 
 
