@@ -23,8 +23,9 @@ from acceleration import random_vit_s
 
 from mot_dinov3.core.structures import Frame
 from mot_dinov3.core.structures.arrays import unit_rows
+from mot_dinov3.detectors.agreement import LEVELS
 from mot_dinov3.detectors.base import DetectorConfig
-from mot_dinov3.detectors.fast_yolo import CONFIDENT, YoloConversion, to_half
+from mot_dinov3.detectors.fast_yolo import FastYolo, YoloConversion, to_half
 from mot_dinov3.detectors.yolo import YoloDetector
 from mot_dinov3.features.base import CropEmbedder, crop_windows, cut
 from mot_dinov3.features.device_crops import DeviceExtractor
@@ -93,17 +94,22 @@ def crops(name: str, model: Path, args: argparse.Namespace) -> None:
     )
 
 
+def in_torch(spec: YoloConversion, config: DetectorConfig, precision: str) -> FastYolo:
+    """Return the detector in a number format of torch."""
+    return to_half(spec, config, device="cpu", precision=precision, obeyed=True)[0]
+
+
 def boxes(args: argparse.Namespace) -> None:
     """Compare boxes."""
-    weights, config = args.shared / "models/yolov8n.pt", DetectorConfig(conf=CONFIDENT / 2, imgsz=IMGSZ)
+    weights, config = args.shared / "models/yolov8n.pt", DetectorConfig(conf=LEVELS[1], imgsz=IMGSZ)
     spec = YoloConversion(weights, IMGSZ, Samples(), trust=False)
     original = YoloDetector(weights, config, device="cpu")
-    others = {p: to_half(spec, config, device="cpu", precision=p, checked=False) for p in ("fp32", "fp16", "bf16")}
+    others = {p: in_torch(spec, config, p) for p in ("fp32", "fp16", "bf16")}
     apart: dict[str, list[float]] = {precision: [] for precision in others}
     for video in ("videos/people_1080p.mp4", "tracking/vtest.avi"):
         for frame in pictures(args.shared / "data" / video, args):
             sure = original.detect(frame)
-            sure = sure[sure.score >= CONFIDENT]
+            sure = sure[sure.score >= LEVELS[0]]
             for precision, detector in others.items():
                 found = detector.detect(frame)
                 sides = np.abs(sure.xyxy[:, None] - found.xyxy[None]).max(axis=2)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.detectors import fast_yolo
+from mot_dinov3.detectors import agreement, fast_yolo
+from mot_dinov3.detectors.agreement import compare_boxes
 from mot_dinov3.detectors.base import Detector, DetectorConfig, build_detector
 from mot_dinov3.detectors.heads import TorchHead
-from mot_dinov3.models.conversion import photographs
+from mot_dinov3.models.conversion import CheckResult, photographs
 from mot_dinov3.models.devices import DeviceConfig
 
 FRAMES = [Frame(0, 0.0, picture) for picture in photographs()]
@@ -56,18 +57,37 @@ def test_a_gpu_takes_fp16_once_it_gave_the_same_boxes(shared: Path, original: li
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_what_gives_other_boxes_runs_in_fp32_and_says_so(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_yolo, "TOLERANCE", 1e-4)  # less than fp16 can keep
+    monkeypatch.setattr(agreement, "LEAST_MEDIAN", 1.0)  # more than fp16 can keep
     built = build(shared / "models/yolov8n.pt", "auto")
     assert (built.info.precision, built.info.details["backend"]) == ("fp32", "ultralytics")
     (notice,) = built.notices
     assert "runs in fp32: in fp16, " in notice
-    assert "confident boxes are within" in notice
+    assert "; in fp16+fp32, " in notice
+    assert "have an IoU of 0.9 or more" in notice
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_where_fp16_fails_the_head_is_kept_in_fp32(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [CheckResult(False, "the boxes differ"), CheckResult(True, "the same")]
+    monkeypatch.setattr(fast_yolo, "compare_boxes", lambda pairs: outcomes.pop(0))
+    built = build(shared / "models/yolov8n.pt", "auto")
+    assert (built.info.precision, built.info.details["backend"]) == ("fp16+fp32", "torch")
+    assert len(built.detect(FRAMES[0])) > 1
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_check_without_an_object_is_no_failure(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_yolo, "compare_boxes", lambda pairs: compare_boxes([]))
+    built = build(shared / "models/yolov8n.pt", "auto")
+    assert (built.info.precision, built.notices) == ("fp16", ())
 
 
 def test_bf16_is_used_where_it_is_asked_for_and_boxes_are_not_computed_in_it(shared: Path) -> None:
     weights, frame = shared / "models/yolov8n.pt", FRAMES[0]
     built = build(weights, "bf16", imgsz=960)
     assert (built.info.precision, built.info.details["backend"]) == ("bf16", "torch")
+    (notice,) = built.notices
+    assert "runs as requested in bf16, " in notice
     wanted = build(weights, "fp32", imgsz=960).detect(frame)
     assert_near(built.detect(frame), wanted, 1)  # boxes that are computed in bf16, too, are off by 4
 

@@ -11,7 +11,7 @@ import pytest
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.models.devices import DeviceConfig, plan_run
 
 pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
 
@@ -92,8 +92,12 @@ def test_without_openvino_torch_runs_and_says_how_to_go_faster(
 
 
 @pytest.mark.slow
-def test_real_osnet_in_bf16_is_refused_and_said(shared: Path) -> None:
+def test_real_osnet_is_run_in_bf16_on_request_alone(shared: Path) -> None:
     config = EmbedderConfig(embedder="osnet", embed_model=str(shared / "models/osnet_x0_25_msmt17.pt"))
+    if "bf16" not in plan_run(DeviceConfig("cpu")).openvino:
+        pytest.skip("this processor does not compute in bf16")
+    built = build_embedder(config, device=DeviceConfig("cpu"))
+    assert (built.info.runtime, built.info.precision) == ("openvino", "fp32")
     built = build_embedder(config, device=DeviceConfig("cpu", precision="bf16"))
-    assert built.info.runtime == "torch"
-    assert any("OpenVINO's bf16: the cosine" in notice for notice in built.notices)
+    assert (built.info.runtime, built.info.precision) == ("openvino", "bf16")
+    assert any("OpenVINO's bf16 as requested: the cosine" in notice for notice in built.notices)

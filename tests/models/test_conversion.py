@@ -20,7 +20,7 @@ from mot_dinov3.models.conversion import (
     convert_cached,
 )
 from mot_dinov3.models.conversion_cache import ConversionCache
-from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
+from mot_dinov3.models.openvino import MIXED, ConversionError, Normalization, OpenVinoNetwork, convert
 
 GOOD = CheckResult(True, "the same")
 IMAGES = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
@@ -136,6 +136,70 @@ def test_where_all_precisions_fail_there_is_no_network(weights: Path, cache: Con
     result = convert_cached(ChannelMeans(weights, lambda: CheckResult(False, "wrong")), ["fp32"], cache=cache)
     assert result.network is None
     assert result.notices[-1] == "'weights.pt' runs in torch instead of OpenVINO"
+
+
+NOTHING = CheckResult(False, "nothing was there", needed=20)
+
+
+def checked(weights: Path, *outcomes: CheckResult) -> ChannelMeans:
+    """A network of a source that can be read twice, whose checks have these outcomes."""
+    remaining = iter(outcomes)
+    spec = ChannelMeans(weights, lambda: next(remaining))
+    spec.sees_same_images = False
+    return spec
+
+
+def test_a_check_that_saw_nothing_takes_the_safest_precision_and_is_repeated(
+    weights: Path, cache: ConversionCache
+) -> None:
+    said = "'weights.pt' runs in OpenVINO's fp32, not compared with the original: nothing was there"
+    for _ in range(2):
+        spec = checked(weights, NOTHING)
+        result = convert_cached(spec, ["bf16", "fp32"], cache=cache)
+        assert (result.precision, result.notices, spec.checked) == ("fp32", (said,), 1)
+    later = convert_cached(checked(weights, GOOD), ["bf16", "fp32"], cache=cache)
+    assert (later.precision, later.notices) == ("bf16", ())
+    assert convert_cached(checked(weights), ["bf16", "fp32"], cache=cache).precision == "bf16"  # from now on known
+
+
+def test_a_check_that_always_has_the_same_images_is_not_repeated(weights: Path, cache: ConversionCache) -> None:
+    spec = ChannelMeans(weights, lambda: NOTHING)
+    for _ in range(2):
+        assert convert_cached(spec, ["fp32"], cache=cache).network is not None
+    assert spec.checked == 1
+
+
+def test_small_checks_on_different_images_add_up(weights: Path, cache: ConversionCache) -> None:
+    few = [CheckResult(True, f"{name}: good", count=8, needed=20) for name in "aabc"]  # the second sees the first's
+    for start, outcome in enumerate(few):
+        spec = checked(weights, outcome)
+        assert convert_cached(spec, ["bf16"], cache=cache).precision == "bf16"
+        assert spec.checked == 1, start
+    assert convert_cached(checked(weights), ["bf16"], cache=cache).precision == "bf16"  # 24 of the 20 needed
+
+
+def test_a_small_check_that_fails_settles_nothing(weights: Path, cache: ConversionCache) -> None:
+    few = CheckResult(False, "1 of 2", count=2, needed=20)
+    assert convert_cached(checked(weights, few, GOOD), ["bf16", "fp32"], cache=cache).precision == "fp32"
+    assert convert_cached(checked(weights, GOOD), ["bf16", "fp32"], cache=cache).precision == "bf16"
+
+
+def test_what_failed_before_is_not_taken_for_safe(weights: Path, cache: ConversionCache) -> None:
+    bad = CheckResult(False, "wrong")
+    assert convert_cached(checked(weights, bad, bad), ["bf16", "fp32"], cache=cache).network is None
+    assert convert_cached(checked(weights), ["bf16", "fp32"], cache=cache).network is None
+
+
+def test_a_precision_requested_by_name_is_obeyed(weights: Path, cache: ConversionCache) -> None:
+    for spec in (checked(weights, CheckResult(False, "0.5 is too little")), checked(weights)):
+        result = convert_cached(spec, ["bf16"], obeyed=True, cache=cache)
+        assert result.precision == "bf16"
+        assert result.notices == ("'weights.pt' runs in OpenVINO's bf16 as requested: 0.5 is too little",)
+
+
+def test_without_a_cut_there_is_no_mixed_precision(weights: Path, cache: ConversionCache) -> None:
+    spec = checked(weights, CheckResult(False, "wrong"), GOOD)
+    assert convert_cached(spec, ["bf16", MIXED, "fp32"], cache=cache).precision == "fp32"
 
 
 def test_what_cannot_be_converted_says_why(weights: Path, cache: ConversionCache) -> None:

@@ -13,15 +13,24 @@ import numpy as np
 from mot_dinov3.core.class_filter import keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError, first_line
-from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, ModelInfo
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, ModelInfo
 from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.detectors.agreement import LEAST_SCORE, BoxPair, compare_boxes, is_enough
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.detectors.decoding import HeadLayout, candidates, least_logit, letterbox, suppress
 from mot_dinov3.detectors.heads import HeadNetwork, OpenVinoHead, TorchHead
 from mot_dinov3.detectors.yolo import IOU, MAX_DETECTIONS, YoloDetector, load_network, usable_rows
-from mot_dinov3.models.conversion import CheckResult, ConversionSpec, Converted, Samples, convert_cached, photographs
+from mot_dinov3.models.conversion import (
+    CUT,
+    CheckResult,
+    ConversionSpec,
+    Converted,
+    Samples,
+    convert_cached,
+    photographs,
+)
 from mot_dinov3.models.devices import is_gpu, plan_run
-from mot_dinov3.models.openvino import ConversionError, Normalization, OpenVinoNetwork, convert
+from mot_dinov3.models.openvino import MIXED, ConversionError, Normalization, OpenVinoNetwork, convert, cut_before
 from mot_dinov3.models.weights import find_detector_weights
 
 if TYPE_CHECKING:
@@ -30,14 +39,8 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 30000
 """Boxes that enter suppression at most, as in Ultralytics."""
 
-CONFIDENT = 0.5
-"""Score from which a box of the original must be matched by one of the converted network."""
-TOLERANCE = 1.0
-"""Pixels by which the sides of matched boxes may differ."""
-SHARE = 0.99
-"""Share of the confident boxes that must be matched."""
-ENOUGH = 200
-"""Confident boxes after which no further image is compared."""
+ALWAYS = 6
+"""Images that the original sees in any case; of the others, those in which the checked network finds anything."""
 
 _EXAMPLE = (64, 96)  # height × width that the network is traced with: small, and not square
 
@@ -99,12 +102,15 @@ class YoloConversion(ConversionSpec):
         self.files: Sequence[Path] = [weights]
         self.options: Mapping[str, Any] = {"kind": "yolo", "trust": trust}
         self.situation = f"{samples.situation} imgsz {imgsz}"
+        self.sees_same_images = samples.are_fixed
         self.weights = weights
         self._imgsz = imgsz
         self._samples = samples
         self._trust = trust
+        self._original: YoloDetector | None = None
+        self._wanted: dict[int, Detections] = {}  # by the image's number: the same in every precision
 
-    def load(self) -> tuple[torch.nn.Module, dict[str, Any]]:
+    def load(self) -> tuple[Any, dict[str, Any]]:
         """Load the checkpoint; return its network up to the head's raw output, and the facts that decoding needs.
 
         Raises:
@@ -128,53 +134,69 @@ class YoloConversion(ConversionSpec):
     @override
     def convert(self) -> Converted:
         network, facts = self.load()
-        return Converted(convert(network, Normalization((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None), facts)
+        model = convert(network, Normalization((0.0,) * 3, (255.0,) * 3), example=_EXAMPLE, size=None)
+        head = f"__module.model.{len(network.model) - 1}."  # as the converter names the operations of that layer
+        return Converted(model, {**facts, CUT: cut_before(model, head)})
 
     @override
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
-        """Compare a converted network's boxes with those of Ultralytics' own predictor.
-
-        bf16 moves sides by about 0.2 % of a box's length, most where the image's edge hides them: whether that is
-        less than a pixel depends on the source.
-        """
+        """Compare a converted network's boxes with those of Ultralytics' own predictor."""
         return self.compare(OpenVinoHead(network), facts, "cpu")
 
     def compare(self, network: HeadNetwork, facts: Mapping[str, Any], device: str) -> CheckResult:
         """Compare a network's boxes with those of Ultralytics' own predictor, in fp32 on `device`."""
-        config = DetectorConfig(conf=CONFIDENT / 2, imgsz=self._imgsz)
-        original = YoloDetector(self.weights, config, device=device, trust=self._trust)
-        other = FastYolo(network, facts, config, info=_info(self.weights, device, "", ""))
-        total = found = 0
-        for image in itertools.chain(self._samples.images(), photographs()):
-            if total >= ENOUGH:
-                break
+        config = DetectorConfig(conf=LEAST_SCORE, imgsz=self._imgsz)
+        checked = FastYolo(network, facts, config, info=_info(self.weights, device, "", ""))
+        pairs: list[BoxPair] = []
+        for number, image in enumerate(itertools.chain(photographs(), self._samples.images())):
             frame = Frame(0, 0.0, image)
-            sure = original.detect(frame)
-            sure = sure[sure.score >= CONFIDENT]
-            total += len(sure)
-            found += int(matched_boxes(sure, other.detect(frame)).sum())
-        passed = total > 0 and found >= SHARE * total
-        return CheckResult(passed, f"{found} of {total} confident boxes are within {TOLERANCE:g} px of the original's")
+            found = checked.detect(frame)
+            both = len(found) or number < ALWAYS
+            wanted = self._boxes_of_original(number, frame, config, device) if both else found
+            pairs.append(BoxPair(wanted, found))
+            if is_enough(pairs):
+                break
+        return compare_boxes(pairs)
+
+    def _boxes_of_original(self, number: int, frame: Frame, config: DetectorConfig, device: str) -> Detections:
+        if self._original is None:
+            self._original = YoloDetector(self.weights, config, device=device, trust=self._trust)
+        if number not in self._wanted:
+            self._wanted[number] = self._original.detect(frame)
+        return self._wanted[number]
 
 
-def to_half(spec: YoloConversion, config: DetectorConfig, *, device: str, precision: str, checked: bool) -> FastYolo:
-    """Return a detector that computes in half precision in torch; `checked`: its boxes must be those of fp32.
+def to_half(
+    spec: YoloConversion, config: DetectorConfig, *, device: str, precision: str, obeyed: bool
+) -> tuple[FastYolo, tuple[str, ...]]:
+    """Return a detector that computes in half precision in torch, and notices.
+
+    Args:
+        spec: The network.
+        config: Options of the detector.
+        device: Resolved device.
+        precision: ``fp16`` or ``bf16``; where that gives other boxes than fp32, the head alone is kept in fp32.
+        obeyed: The precision was requested by name: it is used whatever its boxes are, and they are reported.
 
     Raises:
         ConversionError: Its head is of another kind, it does not run so, or it does not give the same boxes.
         ConfigError: A class that the model does not know.
         ModelError: It cannot be loaded.
     """
-    module, facts = spec.load()
-    try:
-        network = TorchHead(module, device=device, precision=precision)
-        network.find(np.zeros((1, *_EXAMPLE, 3), np.uint8), 0.0)
-        check = spec.compare(network, facts, device) if checked else CheckResult(True, "")
-    except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
-        raise ConversionError(f"it does not run in {precision}: {first_line(error)}") from error
-    if not check.passed:
-        raise ConversionError(f"in {precision}, {check.figure}")
-    return FastYolo(network, facts, config, info=_info(spec.weights, device, precision, "torch"))
+    figures: list[str] = []
+    for tried in (precision,) if obeyed else (precision, f"{precision}+fp32"):
+        module, facts = spec.load()
+        try:
+            network = TorchHead(module, device=device, precision=tried)
+            network.find(np.zeros((1, *_EXAMPLE, 3), np.uint8), 0.0)
+            check = spec.compare(network, facts, device)
+        except RuntimeError as error:  # an operation that this device does not have in this format, or no memory
+            raise ConversionError(f"it does not run in {tried}: {first_line(error)}") from error
+        figures.append(f"in {tried}, {check.figure}")
+        if check.passed or obeyed or check.saw_nothing:
+            notices = (f"'{spec.name}' runs as requested {figures[-1]}",) if obeyed else ()
+            return FastYolo(network, facts, config, info=_info(spec.weights, device, tried, "torch")), notices
+    raise ConversionError("; ".join(figures))
 
 
 def open_yolo(request: DetectorRequest) -> Detector:
@@ -203,7 +225,7 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
     notices = plan.notices
     spec = YoloConversion(weights, config.side, request.samples, trust=device.trust_weights)
     if plan.openvino:
-        result = convert_cached(spec, plan.openvino)
+        result = convert_cached(spec, with_mixed(plan.openvino), obeyed=device.precision == "bf16")
         notices += result.notices
         if result.network is not None:
             info = _info(weights, "cpu", result.precision, "openvino")
@@ -213,7 +235,8 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
     precision = ("fp16" if is_gpu(plan.device) else "fp32") if auto else device.precision
     if precision != "fp32":
         try:
-            return to_half(spec, config, device=plan.device, precision=precision, checked=auto), notices
+            half, more = to_half(spec, config, device=plan.device, precision=precision, obeyed=not auto)
+            return half, (*notices, *more)
         except ConversionError as error:
             notices += (f"'{weights}' runs in fp32: {error}",)
     return YoloDetector(weights, config, device=plan.device, trust=device.trust_weights), notices
@@ -223,11 +246,9 @@ def _info(weights: Path, device: str, precision: str, runtime: str) -> ModelInfo
     return ModelInfo("ultralytics", str(weights), device, precision, runtime=runtime)
 
 
-def matched_boxes(sure: Detections, there: Detections) -> BoolArray:
-    """Return which rows of `sure` have one of their class in `there` whose sides are nearly the same."""
-    apart = np.abs(sure.xyxy[:, None] - there.xyxy[None]).max(axis=2, initial=0.0)
-    same = sure.class_id[:, None] == there.class_id[None]
-    return np.asarray(((apart <= TOLERANCE) & same).any(axis=1))
+def with_mixed(precisions: Sequence[str]) -> tuple[str, ...]:
+    """Return the precisions with the mixed one between bf16 and fp32, where both are to be tried."""
+    return ("bf16", MIXED, "fp32") if tuple(precisions) == ("bf16", "fp32") else tuple(precisions)
 
 
 def raw_head(head: Any) -> torch.nn.Module:
@@ -243,7 +264,8 @@ def raw_head(head: Any) -> torch.nn.Module:
 
         def forward(self, features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
             branch = head.one2one if head.end2end else head.one2many
-            raw = head.forward_head(features, **branch)
+            dtype = next(head.parameters()).dtype  # that of the network, or fp32
+            raw = head.forward_head([f if f.dtype == dtype else f.to(dtype) for f in features], **branch)
             return raw["boxes"], raw["scores"]
 
     return RawHead()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.models.devices import torch_dtype, upload
 from mot_dinov3.models.openvino import OpenVinoNetwork
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +57,19 @@ class OpenVinoHead(HeadNetwork):
 class TorchHead(HeadNetwork):
     """A network in torch, its weights held in the number format that it computes in.
 
-    It gives what `OpenVinoHead`'s does, for normalised ``(n, 3, h, w)`` RGB, and is changed in place.
+    It gives what `OpenVinoHead`'s does, for normalised ``(n, 3, h, w)`` RGB, and is changed in place. A precision such
+    as ``fp16+fp32`` keeps the last layer, the head, in fp32.
     """
 
-    def __init__(self, network: torch.nn.Module, *, device: str, precision: str) -> None:
+    def __init__(self, network: Any, *, device: str, precision: str) -> None:
         import torch
 
         self._device = torch.device(device)
-        self._dtype = torch_dtype(precision)
+        lower, _, head = precision.partition("+")
+        self._dtype = torch_dtype(lower)
         module = network.eval().to(self._device, self._dtype)
+        if head:
+            module.model[-1].to(torch_dtype(head))
         self._network = module.to(memory_format=torch.channels_last)
 
     @override

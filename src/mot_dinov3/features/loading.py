@@ -127,7 +127,7 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
     notices = plan.notices
     spec = EmbedderConversion(source, request)
     if plan.openvino:
-        result = convert_cached(spec, plan.openvino)
+        result = convert_cached(spec, plan.openvino, obeyed=request.device.precision == "bf16")
         notices += result.notices
         if result.network is not None:
             size, details = result.facts["size"], {**result.facts, **source.details}

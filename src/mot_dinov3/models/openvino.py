@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import first_line
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions that are used on a CPU; int8 is never among them."""
+
+MIXED = "bf16+fp32"
+"""Precision of a network in two parts: bf16, and fp32 from its cut on, where rounding shows most."""
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +135,98 @@ class OpenVinoNetwork:
 
     def __init__(self, model: Any, precision: str, *, compiled: Path | None = None) -> None:
         source = str(model) if isinstance(model, Path) else model
-        self._request = core().compile_model(source, "CPU", compile_options(precision, compiled)).create_infer_request()
-        self._outputs = len(self._request.model_outputs)
+        self.request = core().compile_model(source, "CPU", compile_options(precision, compiled)).create_infer_request()
+        self._outputs = len(self.request.model_outputs)
 
     def run(self, images: np.ndarray) -> Sequence[np.ndarray]:
         """Return all outputs for ``(n, h, w, 3)`` uint8 BGR images; they are valid until the next call."""
         tensor = openvino_module().Tensor(np.ascontiguousarray(images), shared_memory=True)
-        self._request.set_input_tensor(tensor)
-        self._request.infer()
-        return [self._request.get_output_tensor(i).data for i in range(self._outputs)]
+        self.request.set_input_tensor(tensor)
+        self.request.infer()
+        return [self.request.get_output_tensor(i).data for i in range(self._outputs)]
+
+
+class MixedNetwork(OpenVinoNetwork):
+    """A network in two parts, the first in bf16, the second in fp32; `cut` names what the second part reads.
+
+    Raises:
+        RuntimeError: It cannot be read, cut or compiled.
+    """
+
+    def __init__(self, model: Any, cut: Sequence[str], *, compiled: Path | None = None) -> None:
+        whole = core().read_model(str(model)) if isinstance(model, Path) else model
+        first, second = split(whole, cut)
+        super().__init__(first, "bf16", compiled=compiled)
+        self._rest = OpenVinoNetwork(second, "fp32", compiled=compiled).request
+
+    @override
+    def run(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        super().run(images)
+        for i in range(len(self._rest.model_inputs)):
+            self._rest.set_input_tensor(i, self.request.get_output_tensor(i))
+        self._rest.infer()
+        return [self._rest.get_output_tensor(i).data for i in range(len(self._rest.model_outputs))]
+
+
+def open_network(
+    model: Any, precision: str, *, cut: Sequence[str] = (), compiled: Path | None = None
+) -> OpenVinoNetwork:
+    """Compile a network in a precision of `HINTS`, or in `MIXED` with the operations to cut it at.
+
+    Raises:
+        RuntimeError: It cannot be read or compiled.
+    """
+    if precision == MIXED:
+        return MixedNetwork(model, cut, compiled=compiled)
+    return OpenVinoNetwork(model, precision, compiled=compiled)
+
+
+def cut_before(model: Any, part: str) -> list[str]:
+    """Return the names of the operations whose results a part of a converted module reads, to cut it off there.
+
+    `part` is the prefix of its convolutions' names; the result is empty where the model cannot be cut there. (An
+    activation that several layers share is named after one of them, so that only convolutions can be trusted.)
+    """
+    behind: set[str] = set()  # operations that depend on one of the part's
+    names = []
+    for op in model.get_ordered_ops():
+        name = op.get_friendly_name()
+        sources = [value.get_source_output().get_node().get_friendly_name() for value in op.inputs()]
+        if op.get_type_name() == "Convolution" and name.startswith(part):
+            names += [source for source in sources[:1] if source not in behind]
+            behind.add(name)
+        elif behind.intersection(sources):
+            behind.add(name)
+    names = list(dict.fromkeys(names))
+    try:
+        split(model.clone(), names)
+    except RuntimeError as error:
+        log.info("no mixed precision: %s", first_line(error))
+        return []
+    return names
+
+
+def split(model: Any, cut: Sequence[str]) -> tuple[Any, Any]:
+    """Return the part of a model up to the operations that `cut` names, and the part from there on.
+
+    Raises:
+        RuntimeError: They do not separate it.
+    """
+    ov = openvino_module()
+    first = _named(model, cut)
+    rest = model.clone()
+    inputs = []
+    for output in _named(rest, cut):
+        placeholder = ov.op.Parameter(output.get_element_type(), output.get_partial_shape())
+        for target in output.get_target_inputs():
+            target.replace_source_output(placeholder.output(0))
+        inputs.append(placeholder)
+    return ov.Model(first, model.get_parameters(), "first"), ov.Model(rest.get_results(), inputs, "rest")
+
+
+def _named(model: Any, names: Sequence[str]) -> list[Any]:
+    nodes = {op.get_friendly_name(): op for op in model.get_ops()}
+    missing = [name for name in names if name not in nodes]
+    if missing or not names:
+        raise RuntimeError(f"it has no operation {', '.join(missing) or 'to be cut at'}")
+    return [nodes[name].output(0) for name in names]

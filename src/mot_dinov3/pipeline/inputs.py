@@ -25,8 +25,8 @@ from mot_dinov3.video.threads import PrefetchSource
 
 log = logging.getLogger(__name__)
 
-SAMPLE_COUNT = 20  # frames of a source on which a converted network is checked, at most
-SAMPLE_STEP = 5  # frames from one to the next, so that they differ
+SAMPLES = (*range(0, 100, 5), *range(100, 600, 25))
+"""Frames of a source on which a converted network is checked, at most: the later ones in case of an empty start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +115,9 @@ def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
     def images() -> Iterator[Image]:
         try:
             with open_source(config) as frames:
-                for frame in itertools.islice(frames, 0, SAMPLE_STEP * SAMPLE_COUNT, SAMPLE_STEP):
-                    yield frame.pixels()
+                for number, frame in enumerate(itertools.islice(frames, SAMPLES[-1] + 1)):
+                    if number in SAMPLES:
+                        yield frame.pixels()
         except InputError as error:  # the run itself will reach and report it
             log.debug("no more samples: %s", error.message)
 
