@@ -170,7 +170,7 @@ class SinkFactory:
 
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         config, source, journal = self.config, self.stages.source, self.stages.journal
-        writer = VideoWriter(path, info=source.info, audio_from=source.audio_from)
+        writer = VideoWriter(path, info=source.info, audio_from=source.audio_from, pixel_aspect=source.pixel_aspect)
         kept = 0
         # A linked video is drawn from all rows: what was drawn from a part of them is of no use.
         if journal is not None and journal.is_behind and not config.linked.link:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -56,13 +57,24 @@ def encoder_of(name: str) -> str:
     return encoder
 
 
-def add_video_stream(container: OutputContainer, encoder: str, size: tuple[int, int], fps: float) -> VideoStream:
-    """Add a stream of video to an output that has no header yet.
+@dataclasses.dataclass(frozen=True)
+class StreamShape:
+    """Properties of a written video stream.
 
-    Odd sides of `size`, width and height, grow by one, since the format wants even ones. `fps` is the nominal rate: the
-    images carry their own times.
+    Attributes:
+        size: Width and height of the images, pixels. Odd sides grow by one, since the format wants even ones.
+        fps: Nominal rate: the images carry their own times.
+        pixel_aspect: Width of a pixel divided by its height.
     """
-    width, height = size
+
+    size: tuple[int, int]
+    fps: float
+    pixel_aspect: Fraction = Fraction(1)
+
+
+def add_video_stream(container: OutputContainer, encoder: str, shape: StreamShape) -> VideoStream:
+    """Add a stream of video to an output that has no header yet."""
+    (width, height), fps = shape.size, shape.fps
     is_h264 = encoder == H264_ENCODER
     rate = Fraction(fps).limit_denominator(10_000)
     spacing = str(min(250, max(1, round(KEYFRAME_S * fps))))
@@ -71,6 +83,8 @@ def add_video_stream(container: OutputContainer, encoder: str, size: tuple[int, 
     stream = cast("VideoStream", container.add_stream(encoder, rate=rate, options={**options, "g": spacing}))
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
+    if shape.pixel_aspect != 1:
+        stream.codec_context.sample_aspect_ratio = shape.pixel_aspect
     stream.codec_context.time_base = Fraction(1, TICKS if is_h264 else COARSE_TICKS)
     if not is_h264:
         stream.codec_context.bit_rate = round(BITS_PER_PIXEL * width * height * fps)
@@ -79,13 +93,13 @@ def add_video_stream(container: OutputContainer, encoder: str, size: tuple[int, 
     return stream
 
 
-def codec_description(encoder: str, size: tuple[int, int], fps: float) -> bytes:
+def codec_description(encoder: str, shape: StreamShape) -> bytes:
     """Return the codec's extradata in a file that `add_video_stream` begins: two equal ones can be joined."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = add_video_stream(container, encoder, size, fps)
+        stream = add_video_stream(container, encoder, shape)
         frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
         frame.pts, frame.time_base = 0, Fraction(1, TICKS)
         container.mux(stream.encode(frame))  # FFmpeg's muxer crashes when it is closed without a frame

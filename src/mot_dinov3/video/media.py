@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
+from mot_dinov3.video.orientation import Orientation, pixel_aspect
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
         try:
             for packet in container.demux(stream):
                 failures = 0
-                seen["packets"] += packet.size > 0
+                seen["packets"] += packet.size > 0 and not packet.is_discard
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError:
@@ -120,6 +120,20 @@ def frame_rate(stream: VideoStream) -> float:
     return DEFAULT_FPS
 
 
+def announced_frames(container: InputContainer, stream: VideoStream) -> int:
+    """Return the number of frames that the container lists, 0 where it lists none.
+
+    The index is nearer the truth than the header: a capture program's dropped frames are chunks without content, and
+    frames outside an edit list are not shown. Of a truncated file it has only the frames that opening has read.
+    """
+    if stream.frames <= 0:
+        return 0
+    entries = getattr(stream, "index_entries", ())  # PyAV before 16 has none
+    if len(entries) == 0 or 2 * entries[len(entries) - 1].pos < container.size:
+        return stream.frames
+    return sum(entry.size > 0 and not entry.is_discard for entry in entries)
+
+
 def read_header(address: str) -> VideoInfo:
     """Return the properties in the header of a video file: nothing is decoded, so a rotation is not applied.
 
@@ -128,7 +142,7 @@ def read_header(address: str) -> VideoInfo:
     """
     with open_container(address) as container:
         stream = video_stream(container, address)
-        return VideoInfo(address, stream.width, stream.height, frame_rate(stream), max(0, stream.frames))
+        return VideoInfo(address, stream.width, stream.height, frame_rate(stream), announced_frames(container, stream))
 
 
 def count_frames(address: str) -> int:
@@ -142,44 +156,13 @@ def count_frames(address: str) -> int:
     count = 0
     with open_container(address) as container, contextlib.suppress(av.error.FFmpegError):  # a truncated file ends there
         for packet in container.demux(video_stream(container, address)):
-            count += packet.size > 0
+            count += packet.size > 0 and not packet.is_discard
     return count
 
 
 def hide_password(address: str) -> str:
     """Return the address with the password of ``scheme://user:password@host`` starred out."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", address)
-
-
-class Orientation:
-    """Rotation of stored frames for display: an optional transposition, then flips.
-
-    Args:
-        matrix: Nine numbers of an FFmpeg display matrix (rows ``a b u, c d v, x y w``: ``x' = a x + c y``,
-            ``y' = b x + d y``), or None for upright.
-    """
-
-    def __init__(self, matrix: Sequence[int] | npt.NDArray[np.int32] | None = None) -> None:
-        a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else (int(v) for v in matrix[:5])
-        self.transposed = abs(b) + abs(c) > abs(a) + abs(d)
-        self.flip_x, self.flip_y = (c < 0, b < 0) if self.transposed else (a < 0, d < 0)
-
-    @classmethod
-    def of(cls, frame: VideoFrame) -> Orientation:
-        """Read the display matrix a decoded frame carries."""
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
-        return cls(None if data is None else np.frombuffer(bytes(data), np.int32))
-
-    def apply(self, image: Image) -> Image:
-        """Return the image as it is to be shown."""
-        if not (self.transposed or self.flip_x or self.flip_y):
-            return image
-        import cv2
-
-        turned = cv2.transpose(image) if self.transposed else image
-        if self.flip_x or self.flip_y:
-            turned = cv2.flip(turned, -1 if self.flip_x and self.flip_y else int(self.flip_x))
-        return np.asarray(turned, np.uint8)
 
 
 class MediaSource(BaseSource["VideoFrame"]):
@@ -210,7 +193,7 @@ class MediaSource(BaseSource["VideoFrame"]):
 
     def _open(self, address: str) -> None:
         fps = self.config.fps or frame_rate(self._stream)
-        announced = max(0, self._stream.frames)
+        announced = announced_frames(self._container, self._stream)
         if not self._network and self.config.fps is None and self._container.streams.audio:
             self.audio_from = address
         self._decoded = decode_video(self._container, self._stream, self._seen)
@@ -221,6 +204,7 @@ class MediaSource(BaseSource["VideoFrame"]):
             )
         self._size = (first.width, first.height)
         self._orientation = Orientation.of(first)
+        self.pixel_aspect = pixel_aspect(self._stream, self._orientation)
         width, height = self._size[::-1] if self._orientation.transposed else self._size
         estimated = 0 if self._network else max(0, round((self._container.duration or 0) / 1e6 * fps))
         self._ready(VideoInfo(self._shown, width, height, fps, announced), announced or estimated)

@@ -7,6 +7,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -74,12 +75,14 @@ class FrameSource(Protocol):
         info: Properties of the source; size after rotation.
         frame_total: Frames expected in the chosen range, 0 where unknown; an estimate, for a progress bar.
         audio_from: Path of the file whose sound belongs to these frames, or None.
+        pixel_aspect: Width of a pixel divided by its height, as it is to be shown.
         notices: Messages for the user; complete when the last frame has been read.
     """
 
     info: VideoInfo
     frame_total: int
     audio_from: str | None
+    pixel_aspect: Fraction = Fraction(1)
     notices: list[str]
 
     def __iter__(self) -> Iterator[Frame]:

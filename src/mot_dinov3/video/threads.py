@@ -34,6 +34,7 @@ class PrefetchSource(FrameSource):
         self.info = source.info
         self.frame_total = source.frame_total
         self.audio_from = source.audio_from
+        self.pixel_aspect = getattr(source, "pixel_aspect", FrameSource.pixel_aspect)  # a custom source may lack it
         self.notices = source.notices  # the same list: the source goes on adding to it
         self._busy = busy
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(DEPTH)

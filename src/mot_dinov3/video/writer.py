@@ -17,7 +17,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError
 from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.video.encoders import H264_ENCODER, TICKS, add_video_stream, codec_description
+from mot_dinov3.video.encoders import H264_ENCODER, TICKS, StreamShape, add_video_stream, codec_description
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -79,10 +79,17 @@ class VideoWriter(FrameWriter):
         audio_from: File whose sound to copy (`FrameSource.audio_from`), or None. Sound that MP4 cannot hold is
             converted to AAC; sound that cannot be read is left out. Both add to `notices`.
         encoder: FFmpeg's name of the encoder (see `encoders`); only H.264 plays in every browser.
+        pixel_aspect: Width of a pixel divided by its height, by which players stretch the images.
     """
 
     def __init__(
-        self, path: Path, *, info: VideoInfo, audio_from: str | None = None, encoder: str = H264_ENCODER
+        self,
+        path: Path,
+        *,
+        info: VideoInfo,
+        audio_from: str | None = None,
+        encoder: str = H264_ENCODER,
+        pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = path
         self.notices: list[str] = []
@@ -90,6 +97,7 @@ class VideoWriter(FrameWriter):
         self._fps = info.fps
         self._audio_from = audio_from
         self._encoder = encoder
+        self._pixel_aspect = pixel_aspect
         self._file: IO[bytes] | None = None
         self._output: _Output | None = None
         self._shape: tuple[int, ...] = ()
@@ -112,7 +120,7 @@ class VideoWriter(FrameWriter):
         if (
             partial is None
             or partial.size != tuple(side + side % 2 for side in size)
-            or partial.description != codec_description(self._encoder, size, self._fps)
+            or partial.description != codec_description(self._encoder, self._stream_shape(*size))
         ):
             return 0
         if partial.path == files.part_path(self.path):
@@ -226,13 +234,16 @@ class VideoWriter(FrameWriter):
         self._start = time
         container = av.open(self._file, "w", format="mp4", options=MUXER)
         height, width = self._shape[:2]
-        stream = add_video_stream(container, self._encoder, (width, height), self._fps)
+        stream = add_video_stream(container, self._encoder, self._stream_shape(width, height))
         output = self._output = _Output(self._file, container, stream)
         if self._audio_from is not None:
             from mot_dinov3.video.audio import AudioTrack
 
             output.audio = AudioTrack.open(self._audio_from, container, start=time, notices=self.notices)
         return output
+
+    def _stream_shape(self, width: int, height: int) -> StreamShape:
+        return StreamShape((width, height), self._fps, self._pixel_aspect)
 
     def _copy(self, output: _Output, time: float) -> None:
         """Append the next frame of the interrupted run's video, as it was encoded there."""

@@ -285,7 +285,13 @@ class GalleryRun:
             rate = self.config.output.save_fps
             info = self.info if rate is None else dataclasses.replace(self.info, fps=rate)
             sound = self._images.audio_from if rate is None else None
-            writer = VideoWriter(self.paths.video_path, info=info, audio_from=sound, encoder=self._encoder)
+            writer = VideoWriter(
+                self.paths.video_path,
+                info=info,
+                audio_from=sound,
+                encoder=self._encoder,
+                pixel_aspect=self._images.pixel_aspect,
+            )
             drawn = VideoSink(writer, self._draw, self.timer)
             yield drawn if rate is None else RetimedSink(drawn, rate)
         if self.paths.frames_dir is not None:

@@ -126,7 +126,10 @@ def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick
     """Write the heatmaps of a range of frames; return how many."""
     source = SourceConfig(source=job.video, start_frame=job.first_shown, end_frame=job.end_frame)
     written = 0
-    with PrefetchSource(open_source(source)) as frames, VideoWriter(path, info=frames.info) as writer:
+    with (
+        PrefetchSource(open_source(source)) as frames,
+        VideoWriter(path, info=frames.info, pixel_aspect=frames.pixel_aspect) as writer,
+    ):
         for frame in frames:
             writer.write(comparison.show(frame.pixels(), same_scale=True).image, frame.time)
             written += 1

@@ -78,7 +78,7 @@ class KeypointRun:
         number, _, keypoints = next(rows)
         with (
             PrefetchSource(open_source(_source(self.job, number, self.job.end_frame))) as frames,
-            VideoWriter(path, info=self.info, audio_from=frames.audio_from) as writer,
+            VideoWriter(path, info=self.info, audio_from=frames.audio_from, pixel_aspect=frames.pixel_aspect) as writer,
         ):
             for frame in frames:
                 while number < frame.index and (row := next(rows, None)) is not None:
