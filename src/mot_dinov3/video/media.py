@@ -15,6 +15,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.orientation import Orientation, pixel_aspect
+from mot_dinov3.video.pixel_conversion import conversion_for
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
 
 if TYPE_CHECKING:
@@ -176,13 +177,10 @@ class MediaSource(BaseSource["VideoFrame"]):
     """
 
     def __init__(self, config: SourceConfig, address: str, *, network: bool) -> None:
-        from av.video.reformatter import VideoReformatter
-
         super().__init__(config)
         self._shown = hide_password(config.source or address)
         self._network = network
         self._seen: Counter[str] = Counter()
-        self._reformatter = VideoReformatter()
         self._container = open_container(address, network=network)
         try:
             self._stream = video_stream(self._container, self._shown)
@@ -202,10 +200,12 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise VideoError(
                 f"no frame of '{self._shown}' can be decoded", remedy="the file is damaged; try another copy"
             )
-        self._size = (first.width, first.height)
+        self._conversion = conversion_for(self._stream, (first.width, first.height))
+        if self._conversion.notice:
+            self.notices.append(f"'{self._shown}': {self._conversion.notice}")
         self._orientation = Orientation.of(first)
         self.pixel_aspect = pixel_aspect(self._stream, self._orientation)
-        width, height = self._size[::-1] if self._orientation.transposed else self._size
+        width, height = (first.height, first.width) if self._orientation.transposed else (first.width, first.height)
         estimated = 0 if self._network else max(0, round((self._container.duration or 0) / 1e6 * fps))
         self._ready(VideoInfo(self._shown, width, height, fps, announced), announced or estimated)
 
@@ -271,23 +271,25 @@ class MediaSource(BaseSource["VideoFrame"]):
     def to_image(self, raw: VideoFrame) -> Image:
         import av
 
-        width, height = self._size
-        if (raw.width, raw.height) != self._size and not self._seen["resized"]:
-            self._seen["resized"] += 1
-            self.notices.append(
-                f"frame {self._count - 1} of '{self._shown}' is {raw.width}×{raw.height}: "
-                f"scaled to {width}×{height} like the first, as are all other frames of a different size"
-            )
+        self._report_size(raw)
         try:
-            converted = self._reformatter.reformat(raw, width=width, height=height, format="bgr24")
+            pixels = self._conversion.image(raw)
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"frame {self._count - 1} of '{self._shown}' cannot be converted from {raw.format.name}: {error}"
             ) from error
-        pixels = np.asarray(converted.to_ndarray(), np.uint8)
-        if converted is raw:  # BGR already: the decoder may still predict from this very memory, and callers may draw
-            pixels = pixels.copy()
         return np.ascontiguousarray(self._orientation.apply(pixels))
+
+    def _report_size(self, raw: VideoFrame) -> None:
+        """Report the first frame whose size is not that of the images."""
+        width, height = self._conversion.size
+        if (raw.width, raw.height) == (width, height) or self._seen["resized"]:
+            return
+        self._seen["resized"] += 1
+        self.notices.append(
+            f"frame {self._count - 1} of '{self._shown}' is {raw.width}×{raw.height}: "
+            f"scaled to {width}×{height} like the first, as are all other frames of a different size"
+        )
 
     @override
     def _release(self) -> None:
