@@ -167,16 +167,6 @@ def test_a_folder_is_read_in_natural_order_without_hidden_and_foreign_files(tmp_
         assert any("--fps" in notice for notice in source.notices)
 
 
-def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
-    path = folder(tmp_path / "pics")
-    (path / "img5.png").write_bytes(cv2.imencode(".png", picture(5, (64, 64)))[1].tobytes())
-    with (
-        open_source(SourceConfig(source=str(path))) as source,
-        pytest.raises(VideoError, match=r"img5\.png' is 64×64.*96×64"),
-    ):
-        list(source)
-
-
 @pytest.mark.parametrize("content", [b"", b"not a picture"])
 def test_an_unreadable_picture_is_named(tmp_path: Path, content: bytes) -> None:
     path = folder(tmp_path / "pics")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.video.orientation import Orientation, pixel_aspect
-from mot_dinov3.video.pixel_conversion import conversion_for
+from mot_dinov3.video.grey_levels import SAMPLES
+from mot_dinov3.video.images import is_series, open_series
+from mot_dinov3.video.pixel_conversion import conversion_for, pixel_aspect
 from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = (10.0, 15.0)  # to connect, and between two packets of a network stream
 DEFAULT_FPS = 25.0
 NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders any text as a terminal's screen
+DECODED_PER_PLACE = 50  # frames at most, of one place of a file that is sampled
 GIVE_UP = 50  # failures of the demuxer in a row before the rest of a file is given up
 
 
@@ -72,6 +75,8 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
         raise VideoError(f"source '{address}' has no video stream, only {held}", remedy="check --source")
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
+    if stream.frames == 1:  # the still image of an animated AVIF; the animation is a stream of its own
+        stream = max(streams, key=lambda s: s.frames)
     if stream.codec_context is None:
         raise VideoError(f"source '{address}' uses a video codec that this build of FFmpeg cannot decode")
     stream.thread_type = "AUTO"
@@ -141,6 +146,9 @@ def read_header(address: str) -> VideoInfo:
     Raises:
         VideoError: FFmpeg cannot open it, or it has no video.
     """
+    if is_series(Path(address)):
+        with contextlib.closing(open_series(Path(address))) as series:
+            return series.info
     with open_container(address) as container:
         stream = video_stream(container, address)
         return VideoInfo(address, stream.width, stream.height, frame_rate(stream), announced_frames(container, stream))
@@ -154,11 +162,30 @@ def count_frames(address: str) -> int:
     """
     import av
 
+    if is_series(Path(address)):
+        return read_header(address).frame_count
     count = 0
     with open_container(address) as container, contextlib.suppress(av.error.FFmpegError):  # a truncated file ends there
         for packet in container.demux(video_stream(container, address)):
             count += packet.size > 0 and not packet.is_discard
     return count
+
+
+def spread_frames(address: str, count: int) -> Iterator[VideoFrame]:
+    """Yield a frame each from up to `count` places of a video file; fewer, or none, where it cannot be sought."""
+    import av
+
+    with open_container(address) as container, contextlib.suppress(av.error.FFmpegError):
+        stream = video_stream(container, address)
+        for place in range(1, count + 1) if container.duration else ():
+            time = container.duration * place // (count + 1) + (container.start_time or 0)
+            container.seek(time)
+            frame = None  # the wanted one, or one nearer to it than the key frame
+            for frame in itertools.islice(decode_video(container, stream, Counter()), DECODED_PER_PLACE):
+                if frame.pts is None or frame.time >= time / av.time_base:
+                    break
+            if frame is not None:
+                yield frame
 
 
 def hide_password(address: str) -> str:
@@ -200,14 +227,12 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise VideoError(
                 f"no frame of '{self._shown}' can be decoded", remedy="the file is damaged; try another copy"
             )
-        self._conversion = conversion_for(self._stream, (first.width, first.height))
+        self._conversion = conversion_for(self._stream, first, functools.partial(self._samples, address, first))
         if self._conversion.notice:
             self.notices.append(f"'{self._shown}': {self._conversion.notice}")
-        self._orientation = Orientation.of(first)
-        self.pixel_aspect = pixel_aspect(self._stream, self._orientation)
-        width, height = (first.height, first.width) if self._orientation.transposed else (first.width, first.height)
+        self.pixel_aspect = pixel_aspect(self._stream, self._conversion.orientation)
         estimated = 0 if self._network else max(0, round((self._container.duration or 0) / 1e6 * fps))
-        self._ready(VideoInfo(self._shown, width, height, fps, announced), announced or estimated)
+        self._ready(VideoInfo(self._shown, *self._conversion.size, fps, announced), announced or estimated)
 
     def _next(self) -> VideoFrame | None:
         try:
@@ -222,6 +247,14 @@ class MediaSource(BaseSource["VideoFrame"]):
                 f"source '{self._shown}' was lost after {self._count} frames: {error.strerror or error}",
                 remedy="check the connection, or the disk the file is on",
             ) from error
+
+    def _samples(self, address: str, first: VideoFrame) -> list[VideoFrame]:
+        """Return the first frame and others: from all over a file, from the beginning of what can be read only once."""
+        if self._network:
+            ahead = list(itertools.islice(self._decoded, SAMPLES - 1))
+            self._decoded = itertools.chain(ahead, self._decoded)
+            return [first, *ahead]
+        return [first, *spread_frames(address, SAMPLES - 1)]
 
     @property
     def time_base(self) -> Fraction:
@@ -273,16 +306,15 @@ class MediaSource(BaseSource["VideoFrame"]):
 
         self._report_size(raw)
         try:
-            pixels = self._conversion.image(raw)
+            return self._conversion.image(raw)
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"frame {self._count - 1} of '{self._shown}' cannot be converted from {raw.format.name}: {error}"
             ) from error
-        return np.ascontiguousarray(self._orientation.apply(pixels))
 
     def _report_size(self, raw: VideoFrame) -> None:
         """Report the first frame whose size is not that of the images."""
-        width, height = self._conversion.size
+        width, height = self._conversion.stored
         if (raw.width, raw.height) == (width, height) or self._seen["resized"]:
             return
         self._seen["resized"] += 1

@@ -17,7 +17,7 @@ from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Frame, Image, VideoInfo
 from mot_dinov3.video import media
 from mot_dinov3.video.frame_index import FrameIndex
-from mot_dinov3.video.images import SeekableImages
+from mot_dinov3.video.images import SeekableImages, is_series, open_series
 from mot_dinov3.video.source import (
     CACHE_BYTES,
     FrameClock,
@@ -80,7 +80,7 @@ class SeekedSource(media.MediaSource):
 
 
 class VideoRanges:
-    """Ranges of a video file or of a folder of images, in any order.
+    """Ranges of a video file or of a series of images, in any order.
 
     The file is decoded once, as far as frames are asked for, to index it.
     """
@@ -88,6 +88,7 @@ class VideoRanges:
     def __init__(self, path: Path, info: VideoInfo) -> None:
         self.info = info
         self._path = path
+        self._is_series = is_series(path)
         self._index = FrameIndex()
         self._container: InputContainer | None = None  # of the frames that the index has not reached yet
         self._decoded: Iterator[VideoFrame] = iter(())
@@ -113,7 +114,7 @@ class VideoRanges:
 
     def _indexes(self, number: int) -> bool:
         """Decode up to a frame; return whether it is there and can be sought."""
-        if not self._path.is_file():  # images of a folder are files of their own
+        if self._is_series:  # its images need no seeking
             return False
         if self._container is None:
             self._container = media.open_container(str(self._path))
@@ -284,13 +285,11 @@ class SeekableVideo(RandomAccessFrames):
 
 
 def open_random_access(path: Path) -> RandomAccessFrames:
-    """Open a video file, or a folder of images, for frames in any order.
+    """Open a video file, or a series of images, for frames in any order.
 
     Raises:
         VideoError: It cannot be opened, or has no frame.
     """
-    if path.is_dir():
-        return SeekableImages(path)
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise VideoError(f"video '{path}' does not exist", remedy="choose another file")
-    return SeekableVideo(path)
+    return SeekableImages(open_series(path)) if is_series(path) else SeekableVideo(path)

@@ -284,18 +284,18 @@ def open_source(config: SourceConfig) -> FrameSource:
 
 
 def _local(config: SourceConfig, path: Path) -> FrameSource:
+    from mot_dinov3.video.images import ImageFolder, is_series, open_series
+
     try:
-        is_folder, size = path.is_dir(), path.stat().st_size
+        size = path.stat().st_size
     except OSError as error:
         raise VideoError(
             f"source '{path}' cannot be opened: {error.strerror or error}", remedy="check --source"
         ) from error
-    if is_folder:
-        from mot_dinov3.video.images import ImageFolder
-
-        return ImageFolder(config, path)
     if size == 0 and path.is_file():
         raise VideoError(f"source '{path}' is empty (0 bytes)", remedy="copy or record it again")
+    if is_series(path):
+        return ImageFolder(config, open_series(path))
     from mot_dinov3.video.media import MediaSource
 
     return MediaSource(config, str(path), network=False)

@@ -14,7 +14,7 @@ from mot_dinov3.core.options import Option, assemble, options_of
 from mot_dinov3.formats.format_registry import detect_format
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.outputs import check_files
-from mot_dinov3.video.images import SUFFIXES, natural_key
+from mot_dinov3.video.image_files import SUFFIXES, natural_key
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 MANIFEST, OVERVIEW, SUMMARY = "batch.json", "index.html", "summary.json"

@@ -153,7 +153,7 @@ def _image(job: SimilarityConfig, frame: int) -> Image:
     if (job.image is None) == (job.video is None):
         raise UsageError("give either --image or --video", remedy="for example: --video in.mp4 --frame 10 --point 5,7")
     if job.image is not None:
-        from mot_dinov3.video.images import read_image
+        from mot_dinov3.video.image_files import read_image
 
         return read_image(Path(job.image))
     with open_source(SourceConfig(source=job.video, start_frame=frame, end_frame=frame + 1)) as frames:

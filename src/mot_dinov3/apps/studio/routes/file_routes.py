@@ -13,7 +13,7 @@ from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.keypoints.backends import BACKENDS
-from mot_dinov3.video.images import SUFFIXES, natural_key
+from mot_dinov3.video.image_files import SUFFIXES, natural_key
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 LISTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}

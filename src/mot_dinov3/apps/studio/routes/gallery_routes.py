@@ -20,7 +20,7 @@ from mot_dinov3.core.structures import Image
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
 from mot_dinov3.gallery.folder import load_gallery
-from mot_dinov3.video.images import SUFFIXES
+from mot_dinov3.video.image_files import SUFFIXES
 
 CROP_QUALITY = 95
 CANDIDATES = 80  # boxes of a track that are cropped to choose from

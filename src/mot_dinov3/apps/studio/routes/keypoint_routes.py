@@ -15,7 +15,7 @@ from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointPaths, stem_of
 from mot_dinov3.keypoints.job.loop import plan_gaps
-from mot_dinov3.video.images import list_images
+from mot_dinov3.video.image_files import list_images
 
 
 def _labels(studio: Studio, request: Request) -> LabelStore:

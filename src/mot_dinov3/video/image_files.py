@@ -1,0 +1,72 @@
+"""Image files: those of a folder in natural order, and their pixels."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Image
+from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+DECODED_AS_STORED = 2 | 4
+"""OpenCV's ``IMREAD_ANYDEPTH | IMREAD_ANYCOLOR``: no conversion to 8 bits or to colours, but the EXIF rotation."""
+
+
+def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Return a sort key that puts ``img2`` before ``img10``; the name itself breaks ties."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
+    return [(text, int(number or -1)) for text, number in parts], name
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order; hidden files are left out.
+
+    Raises:
+        VideoError: There is none, or the folder cannot be read.
+    """
+    try:
+        found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except OSError as error:
+        raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from error
+    if not found:
+        known = ", ".join(sorted(s[1:] for s in SUFFIXES))
+        raise VideoError(f"folder '{folder}' contains no images", remedy=f"images end in {known}")
+    return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def decode_image(path: Path) -> Raw:
+    """Return the pixels of an image file, BGR or grey, of any type, rotated as its EXIF data say.
+
+    Raises:
+        VideoError: It cannot be read or decoded.
+    """
+    import cv2
+
+    try:
+        # a pipe would be waited for, a device read for ever
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise VideoError(f"image '{path}' cannot be read: it is not a file", remedy="remove it")
+        # not cv2.imread: on Windows it cannot open names beyond the system's code page
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, DECODED_AS_STORED) if data.size else None
+    except OSError as error:
+        raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from error
+    except cv2.error as error:
+        raise VideoError(f"image '{path}' cannot be decoded: {error.err}") from error
+    if image is None:
+        raise VideoError(f"image '{path}' cannot be decoded", remedy="it is damaged or not an image; remove it")
+    return np.asarray(image)
+
+
+def read_image(path: Path) -> Image:
+    """Return an image file as ``(h, w, 3)`` uint8 BGR; grey of more than 8 bits is scaled by its own range.
+
+    Raises:
+        VideoError: It cannot be read or decoded.
+    """
+    raw = decode_image(path)
+    return as_bgr(raw, GreyLevels.of([raw]) if is_deep_grey(raw) else None)
