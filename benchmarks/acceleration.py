@@ -92,9 +92,9 @@ def crops() -> list[np.ndarray]:
     return [rng.integers(0, 256, (90 + 9 * i, 40 + 4 * i, 3), dtype=np.uint8) for i in range(8)]
 
 
-def embedders(model: Path, name: str) -> tuple[Embedder, Embedder]:
+def embedders(model: Path, name: str, size: str | None = None) -> tuple[Embedder, Embedder]:
     """Return an embedder on the fast path, and as torch runs it in fp32."""
-    config = EmbedderConfig(embedder=name, embed_model=str(model))
+    config = EmbedderConfig(embedder=name, embed_model=str(model), crop_size=size)
     fast = build_embedder(config, device=DeviceConfig("cpu", accel="openvino"))
     return fast, build_embedder(config, device=DeviceConfig("cpu", precision="fp32", accel="torch"))
 
@@ -141,7 +141,7 @@ def dino() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         random_vit_s(Path(folder))
-        fast, _ = embedders(Path(folder), "dino")
+        fast, _ = embedders(Path(folder), "dino", "224x224")
     tokens, width, layers = 8 * (1 + 4 + 196), 384, 12
     # Per layer: query, key, value and output 4·d², the two of the feed-forward 8·d², attention 2·n·d a token; ×2 FLOPs.
     flops = 2 * layers * tokens * (12 * width**2 + 2 * (tokens // 8) * width) + 2 * 8 * 196 * 768 * width

@@ -62,7 +62,7 @@ def pictures(video: Path, args: argparse.Namespace) -> Iterator[Frame]:
 
 def crops(name: str, model: Path, args: argparse.Namespace) -> None:
     """Compare embeddings of crops, and what it takes to cut them."""
-    config = EmbedderConfig(embedder=name, embed_model=str(model))
+    config = EmbedderConfig(embedder=name, embed_model=str(model), crop_size="224x224" if name == "dino" else None)
     device = DeviceConfig("cpu", precision="fp32", accel="torch")
     embedder = build_embedder(config, device=device)
     assert isinstance(embedder, CropEmbedder)

@@ -199,6 +199,7 @@ def main() -> None:
             return torch.cuda.Event(enable_timing=True)
 
         values = {"source": str(video), "det": str(args.shared / "models/yolov8n.pt"), "embed_model": folder}
+        values["crop_size"] = "224x224"
         for precision in ("fp32", "auto"):
             values |= {"device": "cuda", "precision": precision}
             print(as_row(run(values, event), profiled(values, event, args.profiled)), flush=True)
