@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import python_api
 from mkdocs.structure.files import File, Files
 
-from mot_dinov3.cli import COMMANDS, Parser
+from mot_dinov3.cli import COMMANDS, Parser, command_module
 from mot_dinov3.cli.arguments import add_command_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +56,7 @@ def cli_page() -> str:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """Return a command's parser."""
-    command = importlib.import_module(f"mot_dinov3.cli.{name}")
+    command = command_module(name)
     parser = Parser(prog=f"mot-dinov3 {name}", description=command.DESCRIPTION)
     add_command_arguments(parser, command)
     return parser

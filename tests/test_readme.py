@@ -27,7 +27,9 @@ def test_every_option_exists(readme: str, repo: Path, capsys: pytest.CaptureFixt
 
 
 def test_every_command_is_listed(readme: str) -> None:
-    rows = re.findall(r"^\| `([a-z]+)`", readme.partition("## Commands")[2].partition("The most used options")[0], re.M)
+    rows = re.findall(
+        r"^\| `([a-z-]+)`", readme.partition("## Commands")[2].partition("The most used options")[0], re.M
+    )
     assert rows == list(COMMANDS)
 
 

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from mot_dinov3 import __version__
@@ -40,6 +41,7 @@ COMMANDS = {
     "export": "embedder weights to TorchScript, ONNX, OpenVINO, TensorRT, TFLite",
     "convert": "boxes and tracks from one format to another: CVAT, COCO, YOLO, MOTChallenge and back",
     "evaluate": "score tracks against ground truth: HOTA, MOTA, IDF1",
+    "evaluate-embedder": "compare embedders: rank-1, mAP, d', cosines of same and different objects, ms per crop",
     "studio": "local web page: build galleries, label keypoints, view similarity",
     "benchmark": "stage times, budget overrun, memory, comparison with baselines",
     "batch": "many videos, one result folder each, locally or on a Ray cluster",
@@ -129,12 +131,17 @@ def _dispatch(words: list[str]) -> int:
     # torch's idle threads spin by default, and compete with decoding, OpenCV and NumPy: the convnet backend of
     # `keypoints` took 1.6 times as long on two CPUs. Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return int(importlib.import_module(f"mot_dinov3.cli.{name}").run(args))
+    return int(command_module(name).run(args))
+
+
+def command_module(name: str) -> ModuleType:
+    """Return the module of a command; its name has an underscore for each hyphen."""
+    return importlib.import_module(f"mot_dinov3.cli.{name.replace('-', '_')}")
 
 
 def command_parser(name: str) -> Parser:
     """Return the parser of one command, with the options that all commands have."""
-    module = importlib.import_module(f"mot_dinov3.cli.{name}")
+    module = command_module(name)
     usage = f"%(prog)s {getattr(module, 'USAGE', '[options]')}"
     parser = Parser(prog=f"{PROGRAM} {name}", usage=usage, description=module.DESCRIPTION, allow_abbrev=False)
     add_command_arguments(parser, module)
@@ -196,7 +203,7 @@ def print_error(error: MotError) -> None:
 
 def overview() -> str:
     """Return the program's help: its commands."""
-    rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
+    rows = "\n".join(f"  {name:<17} {what}" for name, what in COMMANDS.items())
     return (
         f"usage: {PROGRAM} [command] [options]\n\n"
         f"Multi-object tracking in video that preserves object identities.\n\ncommands (default: track):\n{rows}\n\n"

@@ -85,6 +85,7 @@ def _names() -> Mapping[str, Sequence[str]]:
         "--det": (*DETECTORS, *DEFAULT_MODELS.values()),
         "--device": ("auto", "cpu", "cuda", "mps"),
         "--embedder": tuple(EMBEDDERS),
+        "--embedders": tuple(EMBEDDERS),
         "--include": tuple(FORMATS),
         "--reid-weights": tuple(WEIGHTS),
         "--tracker": tuple(TRACKERS),

@@ -103,6 +103,20 @@ def locate(model: str, *, client: HuggingFaceHub | None = None, advice: Advice =
     return _fetch(match[1], match[2], client or HuggingFaceHub(), advice)
 
 
+def cached_folder(model: str) -> Path | None:
+    """Return the folder of a model that is on this machine with all of its weights; None where it is not.
+
+    Nothing is requested from the network.
+    """
+    from huggingface_hub import errors
+
+    try:
+        folder = local_path(model) or HuggingFaceHub().cached(model, None)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
+        return None
+    return folder if is_complete(folder) else None
+
+
 def token() -> str | None:
     """Return the hub token of the environment, or None (huggingface_hub then uses a stored login).
 

@@ -92,25 +92,19 @@ def onnxruntime() -> dict[str, Any]:
 
 def models() -> dict[str, Any]:
     """List the default models that are cached, without network access."""
-    from huggingface_hub import constants, errors, get_token
+    from huggingface_hub import constants, get_token
 
     from mot_dinov3.features.factory import DEFAULT_MODELS, DINO_FOLDER, OPEN_DINO
     from mot_dinov3.models.conversion_cache import ConversionCache
-    from mot_dinov3.models.hub import HuggingFaceHub, is_complete, token
+    from mot_dinov3.models.hub import cached_folder, token
     from mot_dinov3.models.weights import local_folders
-
-    def cached(model: str) -> bool:
-        try:
-            return is_complete(HuggingFaceHub().cached(model, None))
-        except (errors.LocalEntryNotFoundError, OSError, ValueError):
-            return False
 
     wanted = [DEFAULT_MODELS["dino"], OPEN_DINO, DEFAULT_MODELS["clip"], DEFAULT_MODELS["resnet"]]
     return {
         "hub_cache": constants.HF_HUB_CACHE,
         "offline": constants.is_offline_mode(),
         "token": bool(token() or get_token()),
-        "hub_models": {model: cached(model) for model in wanted},
+        "hub_models": {model: cached_folder(model) is not None for model in wanted},
         "dino_folder": os.environ.get(DINO_FOLDER, ""),
         "weights": sorted(str(p) for f in local_folders()[1:] if f.is_dir() for p in f.glob("[!.]*.*")),
         "networks": str(ConversionCache().folder),
