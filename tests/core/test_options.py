@@ -192,3 +192,26 @@ def test_a_missing_source_is_told_beside_other_mistakes() -> None:
 
 def test_every_stage_has_a_group() -> None:
     assert [known.key for known in EVERY.values() if not known.group] == []
+
+
+def test_a_leading_tilde_is_the_home_folder_in_every_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    values = toml(tmp_path, 'source = "~/in.mp4"\nsave-mot = "~/out/t.txt"\ngallery = "~"\nline = ["~/x", "1,2,3,4"]')
+    config = track_config(values)
+    assert config.source.source == f"{tmp_path}/in.mp4"
+    assert config.output.save_mot == f"{tmp_path}/out/t.txt"
+    assert config.gallery.gallery == str(tmp_path)
+    assert config.count.line == (f"{tmp_path}/x", "1,2,3,4")
+    assert track_config({"source": "a~/~b.mp4"}).source.source == "a~/~b.mp4"
+    assert track_config({"source": "~b.mp4"}).source.source == "~b.mp4", "a name, not a user"
+    with pytest.raises(ConfigError, match=r"'~nobody-here/a\.mp4': there is no user 'nobody-here'") as caught:
+        track_config({"source": "~nobody-here/a.mp4"})
+    assert "./~nobody-here/a.mp4" in caught.value.remedy
+    (tmp_path / "~nobody-here").mkdir()
+    assert track_config({"source": "~nobody-here/a.mp4"}).source.source == "~nobody-here/a.mp4"
+
+
+def test_a_zero_byte_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="save_mot must be a text without a zero byte"):
+        track_config({"source": "a.mp4", "save_mot": "a\0b"})

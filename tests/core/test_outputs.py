@@ -8,9 +8,11 @@ import pytest
 
 from mot_dinov3.core.errors import OutputError, OutputLostError
 from mot_dinov3.core.files import (
+    check_extension,
     check_output,
     check_output_folder,
     journal_path,
+    output_file,
     part_path,
     private,
     replacing,
@@ -163,3 +165,53 @@ def test_a_folder_with_anything_else_in_it_is_not_replaced(tmp_path):
             place.symlink_to(path)
         with pytest.raises(OutputError, match="is not a folder"):
             check_output_folder(place, holds=lambda inner: True)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".txt", "y" * 250, "é" * 125, "z" * 300 + "/a.txt"])
+def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path, name):
+    with pytest.raises(OutputError, match=r"bytes, more than the \d+ that are possible here") as caught:
+        check_output(tmp_path / "new" / name)
+    assert len(caught.value.message) < 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_that_is_accepted_has_room_for_all_temporary_ones(tmp_path):
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX") - 13
+    path = tmp_path / ("x" * (longest - 4) + ".mp4")
+    check_output(path)
+    more = [f"{path.stem}.part.earlier.mp4", f"{path.name}.part.record"]
+    for name in (part_path(path).name, journal_path(path).name, *more):
+        (tmp_path / name).touch()
+    with pytest.raises(OutputError):
+        check_output(tmp_path / ("x" * (longest - 3) + ".mp4"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.part.txt", "a.part", "a.part.earlier.mp4", "a.json.part.jsonl", "a.mp4.part.record"]
+)
+def test_the_names_of_temporary_files_are_refused(tmp_path, name):
+    with pytest.raises(OutputError, match="has the name of a temporary file"):
+        check_output(tmp_path / name)
+    for fine in ("part.txt", "my.part.2.txt", "apart.txt", "a.parts"):
+        check_output(tmp_path / fine)
+
+
+@pytest.mark.parametrize("name", ["new/", "new//", "a.txt/"])
+def test_a_name_that_ends_like_a_folder_is_one(name):
+    with pytest.raises(OutputError, match="is a folder"):
+        output_file(name)
+
+
+def test_an_extension_that_says_something_else_is_refused(tmp_path):
+    for name in ("a.txt", "a.TXT", "a", "a.result", "a.2026"):
+        check_extension(tmp_path / name, "text", (".txt",))
+    for name in ("a.mp4", "a.JSON", "a.pdf"):
+        with pytest.raises(OutputError, match="text cannot be written as") as caught:
+            check_extension(tmp_path / name, "text", (".txt",))
+        assert caught.value.remedy == "use the extension .txt"
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert output_file("~/a/b.txt") == tmp_path / "a" / "b.txt"
+    assert output_file("~backup.txt").name == "~backup.txt"

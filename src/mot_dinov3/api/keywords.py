@@ -141,7 +141,7 @@ class TrackOptions(TypedDict, total=False):
     font_scale: float | None  # size of the labels, 1 is about 22 pixels (0: from the frame size) (default 0.0, between 0 and 20)
 
     # output
-    output: str | Path | None  # the tracked video (H.264 MP4) (default outputs/tracked.mp4)
+    output: str | Path | None  # the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9) (default outputs/tracked.mp4)
     video: bool | None  # write the tracked video (default on)
     save_json: str | Path | None  # tracks as track-v1 JSON
     save_mot: str | Path | None  # tracks as MOTChallenge text

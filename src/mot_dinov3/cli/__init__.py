@@ -8,6 +8,7 @@ Only the one that is called is imported, so that ``--help`` is fast.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -185,6 +186,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of our output is closed: drop what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        error = UsageError(f"the name '{str(error.filename)[:40]}…' is too long for the file system")
     if isinstance(error, MotError) and error.exit_code != EXIT_BUG:
         print_error(error)
         return error.exit_code

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from mot_dinov3.core.files import user_path
 from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
 
 C = TypeVar("C")
@@ -98,6 +98,6 @@ def option_values(args: argparse.Namespace, config: type) -> dict[str, Any]:
         ConfigError: The file cannot be read, or has an unknown option or a value of the wrong type.
     """
     options = options_of(config)
-    values = read_toml(Path(args.config), options) if args.config else {}
+    values = read_toml(user_path(args.config), options) if args.config else {}
     given = {option.key: getattr(args, option.key) for option in options if hasattr(args, option.key)}
     return values | {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}

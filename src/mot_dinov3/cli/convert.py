@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
+from mot_dinov3.core.files import check_extension, output_file, user_path
+from mot_dinov3.core.special_files import is_special, is_stdout
 
 if TYPE_CHECKING:
     from mot_dinov3.core.structures import VideoInfo
@@ -28,8 +31,8 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    parser.add_argument("source", metavar="IN", type=Path, help="file, or folder of YOLO labels, to read")
-    parser.add_argument("target", metavar="OUT", type=Path, help="file, or folder of YOLO labels, to write")
+    parser.add_argument("source", metavar="IN", type=user_path, help="file, or folder of YOLO labels, to read")
+    parser.add_argument("target", metavar="OUT", help="file, or folder of YOLO labels, to write")
     parser.add_argument(
         "--from", dest="source_format", choices=NAMES, help="format of IN (default: detected from the content)"
     )
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: from --video or IN)")
     parser.add_argument(
         "--class-names",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
     )
@@ -69,9 +72,10 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.core.timing import now_utc
     from mot_dinov3.formats import format_registry
 
-    name = args.target_format or format_registry.format_of_output(args.target)
+    name = args.target_format or format_registry.format_of_output(user_path(args.target))
     target = format_registry.FORMATS[name]
-    _check_target(args, target)
+    args.target = (output_file if target.is_member is None else user_path)(args.target)
+    _check_target(args, name, target)
     video = _video_info(args.video) if args.video else None
     recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
     recorded = _with_video_info(recorded, args, video)
@@ -88,16 +92,17 @@ def run(args: argparse.Namespace) -> int:
         target.write(part, recorded, now_utc())
     print_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
-    print(f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)")
+    line = f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)"
+    print(line, file=sys.stderr if is_stdout(args.target) else sys.stdout)
     return EXIT_OK
 
 
-def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
+def _check_target(args: argparse.Namespace, name: str, target: FileFormat) -> None:
     """Refuse an output that cannot be written, would overwrite an input, or exists already."""
     from mot_dinov3.core.files import check_output, check_output_folder
 
     path: Path = args.target
-    if path.exists() and not args.overwrite:
+    if path.exists() and not args.overwrite and not is_special(path):
         raise OutputError(
             f"output '{path}' exists already", remedy="choose another path, or replace it with --overwrite"
         )
@@ -108,6 +113,7 @@ def _check_target(args: argparse.Namespace, target: FileFormat) -> None:
             raise OutputError(f"output '{path}' contains the source itself", remedy="choose another folder")
         check_output_folder(path, holds=target.is_member)
         return
+    check_extension(path, name, target.suffixes or (".json",))
     for source in (args.source, args.video, args.class_names):
         check_output(path, source=str(source) if source else None)
 

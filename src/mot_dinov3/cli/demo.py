@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.track import run_with_progress
+from mot_dinov3.core.files import user_path
 from mot_dinov3.core.options import assemble
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
@@ -41,7 +42,7 @@ OPTIONS = DemoOptions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    parser.add_argument("--out-dir", type=Path, default=Path("outputs"), help="output folder (default outputs)")
+    parser.add_argument("--out-dir", type=user_path, default=Path("outputs"), help="output folder (default outputs)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the clip (default {SECONDS:g})")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.core.files import check_extension, output_file
 from mot_dinov3.core.options import assemble
 from mot_dinov3.pipeline.config import DetectConfig
 
@@ -24,7 +24,7 @@ OPTIONS = DetectConfig
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="output file (default: standard output)")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="output file (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.pipeline.inputs import build_detection
 
     if args.json:
+        check_extension(args.json, "det-v1", (".json",))
         check_output(args.json, source=config.source.source)
     job = build_detection(config)
     print_notices(job.notices)

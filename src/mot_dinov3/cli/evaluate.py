@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mot_dinov3.core.files import user_path
 
 if TYPE_CHECKING:
     from mot_dinov3.apps.evaluation import Scores
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gt",
         nargs="+",
-        type=Path,
+        type=user_path,
         required=True,
         metavar="FILE",
         help="ground truth: MOTChallenge, CVAT, COCO, track-v1 or CSV files, or one folder with <sequence>.txt "
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracks",
         nargs="+",
-        type=Path,
+        type=user_path,
         required=True,
         metavar="FILE",
         help="tracks in the same formats, in the order of --gt, or one folder of such files",

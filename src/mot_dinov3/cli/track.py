@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.json_text import dumps
+from mot_dinov3.core.special_files import is_stdout
 from mot_dinov3.core.timing import process_start
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.features.factory import EMBEDDERS
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     code = run_with_progress(job, progress=not args.no_progress)
     if config.output.save_summary:
         save_numbers(job.summary().numbers(), Path(config.output.save_summary))
-    print("\n".join(job.summary().lines()))
+    print("\n".join(job.summary().lines()), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
     return code
 
 

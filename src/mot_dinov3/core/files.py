@@ -9,13 +9,27 @@ import errno
 import functools
 import hashlib
 import os
+import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mot_dinov3.core.errors import OutputError, OutputLostError
+from mot_dinov3.core.options import home_path
+from mot_dinov3.core.special_files import check_special, is_special, open_special
+
+ROOM = 13  # bytes that temporary names are longer than the output's: ``.part.earlier``
+_TEMPORARY = re.compile(r"\.part(\.earlier)?(\.[^.]*)?$|\.part\.(jsonl|record)$")
+KINDS = frozenset((
+    ".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".m4v", ".mkv", ".mov",
+    ".mp4", ".mpeg", ".mpg", ".npy", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".tif", ".tiff",
+    ".toml", ".ts", ".tsv", ".txt", ".webm", ".webp", ".wmv", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
+))  # fmt: skip
+"""Extensions of well-known kinds of files."""
+_SEPARATORS = (os.sep, os.altsep) if os.altsep else (os.sep,)
 
 
 def cache_dir() -> Path:
@@ -45,21 +59,87 @@ def check_output(path: Path, *, source: str | None = None, within: Path | None =
             comes from somewhere else than the user's command.
 
     Raises:
-        OutputError: It is a folder, equals `source`, leads out of its folder, or cannot be made or written.
+        OutputError: It is a folder, equals `source`, leads out of its folder, has a name that is too long or that
+            temporary files have, or cannot be made or written.
     """
+    _check_name(path)
     if path.is_dir():
         raise OutputError(f"output '{path}' is a folder", remedy="name a file in it")
     if source and "://" not in source and path.exists() and Path(source).exists() and path.samefile(source):
         raise OutputError(f"output '{path}' is the source itself", remedy="choose another output file")
+    if is_special(path):
+        check_special(path)
+        return
     _check_links(path, within)
     _make_parent(path)
+
+
+def output_file(text: str) -> Path:
+    """Return the path of a file to be written as a user gives it; ``~`` is the home folder.
+
+    Raises:
+        OutputError: It ends like a folder: ``name/``.
+    """
+    if text.endswith(_SEPARATORS):
+        raise OutputError(f"output '{text}' is a folder", remedy="name a file in it")
+    return user_path(text)
+
+
+def check_extension(path: Path, what: str, own: tuple[str, ...]) -> None:
+    """Refuse a name whose extension says that the file is something else than `what`, whose extensions are `own`.
+
+    An extension that stands for no kind of file known here is accepted, as is none.
+
+    Raises:
+        OutputError: It is that of a kind that is not written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in KINDS and suffix not in own and not is_special(path):
+        raise OutputError(
+            f"output '{path}': {what} cannot be written as {suffix}", remedy=f"use the extension {' or '.join(own)}"
+        )
+
+
+def user_path(text: str) -> Path:
+    """Return the path that a user gives; ``~`` is the home folder."""
+    return Path(home_path(text))
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that the file system, or a temporary file, leaves no room for."""
+    if _TEMPORARY.search(path.name):
+        raise OutputError(f"output '{path}' has the name of a temporary file", remedy="choose another name")
+    known = path.absolute().parent
+    try:
+        while not known.exists():
+            known = known.parent
+    except OSError:
+        known = Path(known.anchor)
+    longest = _longest_name(known)
+    limits = [*((name, longest) for name in path.parent.parts), (path.name, longest - ROOM)]
+    for name, most in limits:
+        if (size := len(os.fsencode(name))) > most:
+            raise OutputError(
+                f"the output's name '{name[:40]}…' has {size} bytes, more than the {most} that are possible here",
+                remedy="choose a shorter name",
+            )
+
+
+def _longest_name(folder: Path) -> int:
+    """Return the number of bytes that a name in a folder can have."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        return 255
 
 
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder of output '{path}' cannot be made: {error.strerror}") from error
+        raise OutputError(
+            f"the folder of output '{path}' cannot be made: {error.strerror}", remedy="choose another folder"
+        ) from error
     replaced = path.exists() and not path.is_dir()
     if not os.access(path.parent, os.W_OK | os.X_OK) or (replaced and not os.access(path, os.W_OK)):
         raise OutputError(f"output '{path}' cannot be written: permission denied", remedy="choose another folder")
@@ -82,7 +162,7 @@ def _check_links(path: Path, within: Path | None) -> None:
 
 def journal_path(path: Path) -> Path:
     """Return the path at which the lines of a JSON document grow during a run: ``tracked.json.part.jsonl``."""
-    return path.with_name(path.name + ".part.jsonl")
+    return _growing(path, path.name + ".part.jsonl")
 
 
 def file_stamp(path: Path) -> tuple[int, ...]:
@@ -96,7 +176,14 @@ def file_stamp(path: Path) -> tuple[int, ...]:
 
 def part_path(path: Path) -> Path:
     """Return the temporary name next to `path`, with the same ending: ``tracked.part.mp4``."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
+    return _growing(path, f"{path.stem}.part{path.suffix}")
+
+
+def _growing(path: Path, name: str) -> Path:
+    """Return where a temporary file of `path` lies: next to it, or in the system's folder for them."""
+    if not is_special(path):
+        return path.with_name(name)
+    return Path(tempfile.gettempdir()) / f"mot-dinov3-{os.getpid()}-{name}"
 
 
 def lost(path: Path, error: OSError) -> OutputLostError:
@@ -125,7 +212,15 @@ def private(path: Path) -> Path:
 
 
 def publish(part: Path, path: Path) -> None:
-    """Rename a finished file, with the rights of the file it replaces, or of any new file."""
+    """Rename a finished file, with the rights of the file it replaces, or of any new file.
+
+    What is no regular file is not replaced: it gets the content.
+    """
+    if is_special(path):
+        with part.open("rb") as content, open_special(path) as file:
+            shutil.copyfileobj(content, file)
+        part.unlink()
+        return
     part.chmod(stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666 & ~_umask())
     part.replace(path)
 

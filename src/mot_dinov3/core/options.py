@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import reprlib
 import sys
 import types
@@ -73,6 +74,8 @@ class OptionSpec:
             return None
         if isinstance(value, float) and not math.isfinite(value):
             return "a finite number"
+        if isinstance(value, str) and "\0" in value:
+            return "a text without a zero byte"
         if self.range is not None and value not in self.range:
             return str(self.range)
         if self.choices is not None and value not in self.choices:
@@ -110,7 +113,7 @@ class StageConfig:
     def __post_init__(self) -> None:
         refused = []
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
+            value = self._settled(field.name)
             wanted = field.metadata["option"].refused(value)
             if wanted is not None:
                 refused.append(f"{field.name} must be {wanted}, got {value}")
@@ -118,12 +121,44 @@ class StageConfig:
             raise ConfigError("; ".join(refused))
         self.check()
 
+    def _settled(self, name: str) -> Any:
+        """Return an option's value with ``~`` replaced by the home folder, in texts that begin with it."""
+        value = getattr(self, name)
+        if isinstance(value, str) and value.startswith("~"):
+            value = home_path(value)
+        elif isinstance(value, tuple):
+            value = tuple(home_path(text) if isinstance(text, str) else text for text in value)
+        else:
+            return value
+        object.__setattr__(self, name, value)
+        return value
+
     def check(self) -> None:
         """Refuse options that contradict each other, each of them being in its range.
 
         Raises:
             UsageError: The contradiction, or what is missing.
         """
+
+
+def home_path(text: str) -> str:
+    """Return the text with a leading ``~`` or ``~user`` replaced by the home folder, as a shell does.
+
+    A shell itself replaces it in a word of its own, not in ``--option=~/file``, and in TOML there is none.
+
+    Raises:
+        ConfigError: There is no such user, and no such file either.
+    """
+    if not text.startswith("~"):
+        return text
+    home, separator, rest = text.partition(os.sep)
+    try:
+        return f"{Path(home).expanduser()}{separator}{rest}"
+    except (RuntimeError, OSError) as error:
+        if separator and not Path(home).exists():
+            remedy = f"for a folder of this name: ./{text}"
+            raise ConfigError(f"'{text}': there is no user '{home[1:]}'", remedy=remedy) from error
+        return text
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:

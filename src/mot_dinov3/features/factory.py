@@ -16,7 +16,7 @@ from mot_dinov3.core.errors import (
     UnreachableModelError,
     UnsupportedModelError,
 )
-from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.options import StageConfig, home_path, option
 from mot_dinov3.core.registry import check_members, check_name, resolve
 from mot_dinov3.features.base import MEMBERS, POOLINGS, REID_REMEDY, Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
@@ -156,7 +156,7 @@ def _construct(
 def _dino_place(config: EmbedderConfig) -> str:
     """Return the DINO model to load: `DINO_FOLDER` stands for every hub id, a folder given by an option wins."""
     named = config.model()
-    folder = os.environ.get(DINO_FOLDER, "").strip()
+    folder = home_path(os.environ.get(DINO_FOLDER, "").strip())
     if not folder or Path(named).expanduser().exists():
         return named
     if not Path(folder).expanduser().is_dir():

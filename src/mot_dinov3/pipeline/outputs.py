@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.files import check_output
+from mot_dinov3.core.files import check_extension, check_output
+from mot_dinov3.core.special_files import is_null, is_special
 from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.formats import det_v1, track_v1, tracks_csv
@@ -27,6 +28,7 @@ from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink
 from mot_dinov3.sinks.display import VideoSink
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
 from mot_dinov3.video import VideoWriter
+from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.threads import ThreadedWriter
 from mot_dinov3.viz import Trails
 from mot_dinov3.viz.text_drawing import missing_glyphs
@@ -35,16 +37,29 @@ from mot_dinov3.viz.text_drawing import missing_glyphs
 def check_files(config: TrackConfig) -> None:
     """Refuse what cannot be written or would overwrite what is read."""
     written = config.output.files()
+    if config.output.video:
+        container_of(Path(config.output.output))
+    for name, kind, extensions in config.output.texts():
+        check_extension(Path(name), kind, extensions)
     for path in written:
         for source in (config.source.source, config.detector.dets):
             check_output(path, source=source)
     if config.output.save_counts and not config.count.wanted:
         raise UsageError("--save-counts requires a line or a zone", remedy="give --line or --zone")
-    doubled = {str(path) for path in written if written.count(path) > 1}
+    places = [_place(path) for path in written]
+    doubled = {str(path) for path, place in zip(written, places) if places.count(place) > 1 and not is_null(path)}
     if doubled:
         raise UsageError(
             f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="give each a different name"
         )
+
+
+def _place(path: Path) -> object:
+    """Return what identifies the place of an output, however it is spelled; of a special file, the file itself."""
+    if is_special(path):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return path.parent.resolve() / path.name
 
 
 class SinkFactory:

@@ -9,6 +9,7 @@ from typing import Any
 from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
+from mot_dinov3.core.special_files import is_null
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 
@@ -24,10 +25,11 @@ def is_live(source: str | None) -> bool:
 
 def is_complete(config: TrackConfig) -> bool:
     """Tell whether ``--resume`` is given for a run that came to its end: all outputs are there, and no journal is."""
-    files = config.output.files()
+    files = config.output.regular_files()
     return (
         config.output.resume
         and bool(files)
+        and all(path in files or is_null(path) for path in config.output.files())
         and all(path.exists() for path in files)
         and not resume_journal_path(files[0]).exists()
     )
@@ -41,10 +43,10 @@ def open_journal(config: TrackConfig) -> ResumeJournal | None:
         OutputLostError: The journal cannot be written.
     """
     output = config.output
-    files = output.files()
+    files = output.regular_files()
     if not files or not output.record or is_live(config.source.source):
         return None
-    video = Path(output.output) if output.video else None
+    video = files[0] if output.video and files[0] == Path(output.output) else None
     return ResumeJournal(resume_journal_path(files[0]), identity(config), video=video, resume=output.resume)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mot_dinov3.core.errors import OutputLostError, UsageError, run_checks
 from mot_dinov3.core.files import journal_path, part_path
+from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
@@ -54,10 +55,11 @@ class TrackingRun:
 
     def unfinished(self) -> list[str]:
         """Return a notice where outputs were left unfinished: the files with the work so far, and how to resume."""
-        parts = [part for path in self.files for part in (part_path(path), journal_path(path)) if part.exists()]
+        regular = [path for path in self.files if not is_special(path)]
+        parts = [part for path in regular for part in (part_path(path), journal_path(path)) if part.exists()]
         if not parts:
             return []
-        can_resume = resume_journal_path(self.files[0]).exists()
+        can_resume = resume_journal_path(regular[0]).exists()
         hint = "; the same command with --resume continues from there" if can_resume else ""
         return [f"the partial output is in {', '.join(map(str, parts))}{hint}"]
 

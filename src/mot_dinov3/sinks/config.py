@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError
+from mot_dinov3.core.files import output_file
 from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.special_files import is_special
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +18,9 @@ class OutputConfig(StageConfig):
 
     group = "output"
 
-    output: str = option("outputs/tracked.mp4", "the tracked video (H.264 MP4)", metavar="PATH")
+    output: str = option(
+        "outputs/tracked.mp4", "the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9)", metavar="PATH"
+    )
     video: bool = option(True, "write the tracked video")
     save_json: str | None = option(None, "tracks as track-v1 JSON", metavar="FILE")
     save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE")
@@ -34,16 +38,27 @@ class OutputConfig(StageConfig):
     def check(self) -> None:
         if self.resume and not self.record:
             raise ConfigError("--resume needs the journal, which --no-record disables")
+        for path in (self.output if self.video else None, *(text for text, _, _ in self.texts())):
+            output_file(path or "")
+
+    def texts(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return the files beside the video, each with its kind and the extensions that this kind has."""
+        kinds = (
+            (self.save_json, "track-v1", (".json",)),
+            (self.save_mot, "MOTChallenge text", (".txt", ".csv")),
+            (self.save_csv, "a CSV table", (".csv", ".txt")),
+            (self.save_dets, "det-v1", (".json",)),
+            (self.save_counts, "a CSV table", (".csv", ".txt")),
+            (self.save_summary, "the summary's JSON", (".json",)),
+            (self.report, "an HTML report", (".html", ".htm")),
+        )
+        return [(path, kind, extensions) for path, kind, extensions in kinds if path]
 
     def files(self) -> list[Path]:
         """Return every file the run is going to write."""
-        texts = (
-            self.save_json,
-            self.save_mot,
-            self.save_csv,
-            self.save_dets,
-            self.save_counts,
-            self.save_summary,
-            self.report,
-        )
-        return [Path(f) for f in ((self.output if self.video else None), *texts) if f]
+        video = [Path(self.output)] if self.video and self.output else []
+        return [*video, *(Path(path) for path, _, _ in self.texts())]
+
+    def regular_files(self) -> list[Path]:
+        """Return the files that are replaced when the run is over: all but pipes and devices."""
+        return [path for path in self.files() if not is_special(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -11,13 +12,14 @@ from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import OutputLostError
 from mot_dinov3.core.json_text import JsonLines, whole_lines, write_document
+from mot_dinov3.core.special_files import is_special, open_special
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.formats import motchallenge, tracks_csv
 from mot_dinov3.sinks.base import Sink
 
 
 class TextSink(Sink):
-    """Writes lines to a file that appears under its name when the run is over.
+    """Writes lines to a file that appears under its name when the run is over; a pipe or device gets each at once.
 
     Args:
         path: The file.
@@ -30,9 +32,10 @@ class TextSink(Sink):
     ) -> None:
         self.path = path
         self._lines = lines
-        self._part = files.part_path(path)
+        self._part = None if is_special(path) else files.part_path(path)
         with files.writing(path):
-            self._file: IO[str] = files.private(self._part).open("w", encoding="utf-8", newline="\n")
+            grown = open_special(path) if self._part is None else files.private(self._part).open("wb")
+            self._file: IO[str] = io.TextIOWrapper(grown, encoding="utf-8", newline="\n")
             self._file.writelines(head)
 
     @override
@@ -47,7 +50,8 @@ class TextSink(Sink):
     def close(self) -> None:
         with files.writing(self.path):
             self._file.close()
-            files.publish(self._part, self.path)
+            if self._part is not None:
+                files.publish(self._part, self.path)
 
     @override
     def abort(self) -> None:
@@ -108,6 +112,8 @@ class JsonSink(Sink):
         """Leave the frames so far in ``FILE.part.jsonl``: they may be all that a long run has to show."""
         with contextlib.suppress(OutputLostError):
             self._journal.close()
+            if is_special(self.path):
+                self._journal.remove()
 
 
 def mot_lines(frame: Frame, detections: Detections) -> list[str]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-COPIED = {"aac", "mp3", "mp3float", "opus", "flac", "ac3", "eac3", "alac"}  # decoders of what MP4 holds
+    from mot_dinov3.video.encoders import Container
+
 AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 AAC_FRAME = 1024
+OPUS_FRAME = 960
 
 
 def video_origin(path: str) -> float:
@@ -50,11 +52,18 @@ class AudioTrack(ABC):
         self._waiting = next(self._packets, None)
 
     @staticmethod
-    def open(path: str, output: OutputContainer, *, start: float, notices: list[str]) -> AudioTrack | None:
-        """Add the sound of `path` to `output`; None where it has none or it cannot be read, which is noticed.
+    def open(
+        path: str, target: tuple[OutputContainer, Container], *, start: float, notices: list[str]
+    ) -> AudioTrack | None:
+        """Add the sound of `path` to an output; None where it has none or it cannot be read, which is noticed.
 
-        `start` is the time of the first frame written, in seconds from the file's first frame.
+        Args:
+            path: The file.
+            target: The output, and the kind of its container.
+            start: Time of the first frame written, in seconds from the file's first frame.
+            notices: Gets messages for the user.
         """
+        output, kind = target
         try:
             offset = video_origin(path) + start
             source = open_container(path)
@@ -67,10 +76,12 @@ class AudioTrack(ABC):
             return None
         name = stream.codec_context.name
         # AAC without its description (in a transport stream) cannot be copied into a header written before the sound
-        if name in COPIED and (name != "aac" or stream.codec_context.extradata):
+        if name in kind.sound and (name != "aac" or stream.codec_context.extradata):
             return _CopiedTrack(source, stream, offset, output)
-        notices.append(f"the sound ({name}) is converted to AAC: MP4 does not support it")
-        return _ConvertedTrack(source, stream, offset, output)
+        is_opus = kind.sound_encoder == "libopus"
+        made, muxer = "Opus" if is_opus else "AAC", {"mp4": "MP4", "webm": "WebM"}.get(kind.name, kind.name)
+        notices.append(f"the sound ({name}) is converted to {made}: {muxer} does not support it")
+        return (_OpusTrack if is_opus else _ConvertedTrack)(source, stream, offset, output)
 
     def advance(self, output: OutputContainer, until: float) -> None:
         """Write the sound that starts before `until`, in seconds of the output."""
@@ -139,15 +150,17 @@ class _CopiedTrack(AudioTrack):
 class _ConvertedTrack(AudioTrack):
     """Sound decoded and encoded again as AAC, in mono or stereo."""
 
+    encoder, sample_format, frame_size, rates, usual_rate = "aac", "fltp", AAC_FRAME, AAC_RATES, 48_000
+
     def __init__(self, source: InputContainer, stream: AudioStream, offset: float, output: OutputContainer) -> None:
         import av
 
         super().__init__(source, stream, offset)
         rate = stream.codec_context.sample_rate
-        rate = rate if rate in AAC_RATES else 48_000
+        rate = rate if rate in self.rates else self.usual_rate
         layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-        self._target = output.add_stream("aac", rate=rate, layout=layout)
-        self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=AAC_FRAME)
+        self._target = cast("AudioStream", output.add_stream(self.encoder, rate=rate, layout=layout))
+        self._resampler = av.AudioResampler(self.sample_format, layout, rate, frame_size=self.frame_size)
         self._clock = Fraction(1, rate)
         self._next: int | None = None
 
@@ -176,3 +189,9 @@ class _ConvertedTrack(AudioTrack):
         if self._next is not None:
             self._encode(output, self._resampler.resample(None))
         output.mux(self._target.encode(None))
+
+
+class _OpusTrack(_ConvertedTrack):
+    """Sound decoded and encoded again as Opus, which WebM holds."""
+
+    encoder, sample_format, frame_size, rates = "libopus", "flt", OPUS_FRAME, {48_000}

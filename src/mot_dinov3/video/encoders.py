@@ -1,13 +1,16 @@
-"""Encoders of written videos: from the names users know to FFmpeg's encoders and their settings."""
+"""Containers and encoders of written videos: from the names users know to FFmpeg's, and their settings."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mot_dinov3.core.errors import UsageError, closest
+from mot_dinov3.core.errors import OutputError, UsageError, closest
+from mot_dinov3.core.special_files import is_special
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -29,8 +32,73 @@ BITS_PER_PIXEL = 0.25  # for those too: their own default rates are for thumbnai
 KEYFRAME_S = 2.0  # a killed run loses at most this much of its end; seeking is as fine
 # No B-frames: frames leave in the order they came, the first at 0, with the least delay; about 10 % more bytes.
 H264_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
-QUIET = {"libx265": {"x265-params": "log-level=error"}}  # else it writes about itself onto the terminal
+MORE_OPTIONS = {
+    "libx265": {"x265-params": "log-level=error"},  # else it writes about itself onto the terminal
+    # as fast as the stages before it, and no frame held back
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "lag-in-frames": "0"},
+}
 MPEG_RANGE, BT601 = 1, 5  # what OpenCV's BGR → YUV conversion makes; without the tag players assume BT.709 for HD
+
+
+MP4_SOUND = frozenset(("aac", "mp3", "mp3float", "opus", "flac", "ac3", "eac3", "alac"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """A format of video files.
+
+    Attributes:
+        name: FFmpeg's name of its muxer.
+        encoder: FFmpeg's name of the encoder that it gets.
+        sound: Decoders, by FFmpeg's names, whose sound it holds; other sound is converted.
+        sound_encoder: Encoder of converted sound.
+        growing: Options of the muxer for a file that plays while it grows.
+        streamed: Options of the muxer for a pipe.
+    """
+
+    name: str
+    encoder: str = H264_ENCODER
+    sound: frozenset[str] = MP4_SOUND
+    sound_encoder: str = "aac"
+    growing: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    streamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _mp4(name: str, sound: frozenset[str] = MP4_SOUND) -> Container:
+    common = {"video_track_timescale": str(TICKS)}
+    # fragments while it grows, so that a killed run's file plays; an ordinary file with one index once closed
+    growing = {**common, "movflags": "frag_keyframe+hybrid_fragmented+default_base_moof"}
+    streamed = {**common, "movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    return Container(name, sound=sound, growing=growing, streamed=streamed)
+
+
+_MATROSKA = {"cluster_time_limit": "1000"}  # ms that a killed run loses
+MP4 = _mp4("mp4")
+CONTAINERS = {
+    ".mp4": MP4,
+    ".m4v": MP4,
+    ".mov": _mp4("mov", frozenset(("aac", "mp3", "mp3float", "ac3", "alac"))),
+    ".mkv": Container("matroska", sound=MP4_SOUND | {"vorbis"}, growing=_MATROSKA, streamed=_MATROSKA),
+    ".webm": Container("webm", "libvpx-vp9", frozenset(("opus", "vorbis")), "libopus", _MATROSKA, _MATROSKA),
+}
+"""Extension → container."""
+
+
+def container_of(path: Path) -> Container:
+    """Return the container that a video's extension stands for; a pipe or device without extension gets MP4.
+
+    Raises:
+        OutputError: No such video can be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in CONTAINERS:
+        return CONTAINERS[suffix]
+    if is_special(path):
+        return MP4
+    what = f"'{suffix}'" if suffix else "without an extension"
+    raise OutputError(
+        f"output '{path}': a video {what} cannot be written", remedy=f"use the extension {', '.join(CONTAINERS)}"
+    )
 
 
 def encoder_of(name: str) -> str:
@@ -79,7 +147,7 @@ def add_video_stream(container: OutputContainer, encoder: str, shape: StreamShap
     rate = Fraction(fps).limit_denominator(10_000)
     spacing = str(min(250, max(1, round(KEYFRAME_S * fps))))
     # Motion JPEG takes images of the usual range only when it need not be strict.
-    options = H264_OPTIONS if is_h264 else {"strict": "unofficial", **QUIET.get(encoder, {})}
+    options = H264_OPTIONS if is_h264 else {"strict": "unofficial", **MORE_OPTIONS.get(encoder, {})}
     stream = cast("VideoStream", container.add_stream(encoder, rate=rate, options={**options, "g": spacing}))
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
@@ -93,12 +161,12 @@ def add_video_stream(container: OutputContainer, encoder: str, shape: StreamShap
     return stream
 
 
-def codec_description(encoder: str, shape: StreamShape) -> bytes:
+def codec_description(muxer: str, encoder: str, shape: StreamShape) -> bytes:
     """Return the codec's extradata in a file that `add_video_stream` begins: two equal ones can be joined."""
     import av
 
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
+    with av.open(file, "w", format=muxer) as container:
         stream = add_video_stream(container, encoder, shape)
         frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
         frame.pts, frame.time_base = 0, Fraction(1, TICKS)

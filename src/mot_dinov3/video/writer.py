@@ -1,4 +1,4 @@
-"""Writing H.264 MP4: under a temporary name while it grows, playable at any moment, renamed when whole."""
+"""Writing videos: under a temporary name while they grow, playable at any moment, renamed when whole."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import numpy as np
 from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError
+from mot_dinov3.core.special_files import UnseekableFile, is_special, open_special
 from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.video.encoders import H264_ENCODER, TICKS, StreamShape, add_video_stream, codec_description
+from mot_dinov3.video.encoders import TICKS, StreamShape, add_video_stream, codec_description, container_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -26,12 +27,7 @@ if TYPE_CHECKING:
     from mot_dinov3.video.audio import AudioTrack
     from mot_dinov3.video.partial_video import PartialVideo
 
-MUXER = {
-    # fragments while it grows, so that a killed run's file plays; an ordinary MP4 with one index once closed
-    "movflags": "frag_keyframe+hybrid_fragmented+default_base_moof",
-    "video_track_timescale": str(TICKS),
-    "max_interleave_delta": "1000000",  # µs; never hold frames back for sound that has ended
-}
+MUXER = {"max_interleave_delta": "1000000"}  # µs; never hold frames back for sound that has ended
 
 
 class FrameWriter(Protocol):
@@ -57,29 +53,34 @@ class FrameWriter(Protocol):
 class _Output:
     """An opened video file: its container and streams."""
 
-    file: IO[bytes]
+    file: IO[bytes] | UnseekableFile
     container: OutputContainer
     stream: VideoStream
     audio: AudioTrack | None = None
 
 
 class VideoWriter(FrameWriter):
-    """Writes images, with the sound that belongs to them, as an MP4 that browsers play.
+    """Writes images, with the sound that belongs to them: H.264 in MP4, MOV or Matroska, or WebM, by the extension.
 
     Frame times are kept (variable frame rate). The output starts at 0: the first frame's time is subtracted from all
     others and from the sound, so that a range from the middle of a source stays in step; sound before the first and
     after the last frame is left out. Odd sizes grow by one edge pixel, since the format wants even ones.
 
     Nothing is created before the first frame; `close` renames the finished file to `path`, `abort` removes it,
-    `leave` keeps it under its temporary name, where it plays and a later run can continue it (`continue_from`).
+    `leave` keeps it under its temporary name, where it plays and a later run can continue it (`continue_from`). A pipe
+    or device gets the frames as they come.
 
     Args:
         path: The video; its folder exists (`files.check_output`).
         info: Properties of the source: its `fps` sets the length of the last frame and the distance of key frames.
-        audio_from: File whose sound to copy (`FrameSource.audio_from`), or None. Sound that MP4 cannot hold is
-            converted to AAC; sound that cannot be read is left out. Both add to `notices`.
-        encoder: FFmpeg's name of the encoder (see `encoders`); only H.264 plays in every browser.
+        audio_from: File whose sound to copy (`FrameSource.audio_from`), or None. Sound that the container
+            cannot hold is converted; sound that cannot be read is left out. Both add to `notices`.
+        encoder: FFmpeg's name of the encoder (see `encoders`); None for that of the container. Of MP4's, only H.264
+            plays in every browser.
         pixel_aspect: Width of a pixel divided by its height, by which players stretch the images.
+
+    Raises:
+        OutputError: No video with such an extension can be written.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class VideoWriter(FrameWriter):
         *,
         info: VideoInfo,
         audio_from: str | None = None,
-        encoder: str = H264_ENCODER,
+        encoder: str | None = None,
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = path
@@ -96,9 +97,11 @@ class VideoWriter(FrameWriter):
         self._info = info
         self._fps = info.fps
         self._audio_from = audio_from
-        self._encoder = encoder
+        self._container = container_of(path)
+        self._encoder = encoder or self._container.encoder
         self._pixel_aspect = pixel_aspect
-        self._file: IO[bytes] | None = None
+        self._streams = is_special(path)
+        self._file: IO[bytes] | UnseekableFile | None = None
         self._output: _Output | None = None
         self._shape: tuple[int, ...] = ()
         self._start = 0.0
@@ -115,12 +118,14 @@ class VideoWriter(FrameWriter):
         """
         from mot_dinov3.video.partial_video import aside_path, find_partial
 
+        if self._streams:
+            return 0
         partial = find_partial(self.path, finished_bytes)
         size = self._info.width, self._info.height
         if (
             partial is None
             or partial.size != tuple(side + side % 2 for side in size)
-            or partial.description != codec_description(self._encoder, self._stream_shape(*size))
+            or partial.description != codec_description(self._container.name, self._encoder, self._stream_shape(*size))
         ):
             return 0
         if partial.path == files.part_path(self.path):
@@ -165,7 +170,8 @@ class VideoWriter(FrameWriter):
         if not self._done and output is not None:
             with self._guard():
                 self._finish(output)
-                files.publish(files.part_path(self.path), self.path)
+                if not self._streams:
+                    files.publish(files.part_path(self.path), self.path)
                 if self._partial is not None:
                     self._partial.remove_aside(self.path)
         self._done = True
@@ -184,7 +190,8 @@ class VideoWriter(FrameWriter):
         self._done = True
         if self._file is not None:
             self._close_all(self._file)
-            files.part_path(self.path).unlink(missing_ok=True)
+            if not self._streams:
+                files.part_path(self.path).unlink(missing_ok=True)
 
     @override
     def leave(self) -> None:
@@ -200,19 +207,21 @@ class VideoWriter(FrameWriter):
         except (OSError, ValueError, av.error.FFmpegError):
             self._drop(self._file)
 
-    def _drop(self, file: IO[bytes]) -> None:
+    def _drop(self, file: IO[bytes] | UnseekableFile) -> None:
         """Close a file that failed, as if the run had been killed: its fragments play, its end is not touched."""
         from mot_dinov3.video.partial_video import PartialVideo
 
         with contextlib.suppress(OSError):
             file.close()  # first: FFmpeg would turn the fragments into one piece, which a full disk cannot hold
         self._close_all(file)
+        if self._streams:
+            return
         part = files.part_path(self.path)
         with contextlib.closing(PartialVideo(part)) as left:
             if not left.frame_count:
                 part.unlink(missing_ok=True)
 
-    def _close_all(self, file: IO[bytes]) -> None:
+    def _close_all(self, file: IO[bytes] | UnseekableFile) -> None:
         """Close what is open, whatever errors it raises: the file is lost or unwanted."""
         import av
 
@@ -230,16 +239,20 @@ class VideoWriter(FrameWriter):
     def _open(self, time: float) -> _Output:
         import av
 
-        self._file = files.private(files.part_path(self.path)).open("r+b")
+        kind = self._container
+        if self._streams:
+            self._file, options = UnseekableFile(open_special(self.path)), kind.streamed
+        else:
+            self._file, options = files.private(files.part_path(self.path)).open("r+b"), kind.growing
         self._start = time
-        container = av.open(self._file, "w", format="mp4", options=MUXER)
+        container = av.open(self._file, "w", format=kind.name, options={**MUXER, **options})
         height, width = self._shape[:2]
         stream = add_video_stream(container, self._encoder, self._stream_shape(width, height))
         output = self._output = _Output(self._file, container, stream)
         if self._audio_from is not None:
             from mot_dinov3.video.audio import AudioTrack
 
-            output.audio = AudioTrack.open(self._audio_from, container, start=time, notices=self.notices)
+            output.audio = AudioTrack.open(self._audio_from, (container, kind), start=time, notices=self.notices)
         return output
 
     def _stream_shape(self, width: int, height: int) -> StreamShape:

@@ -49,7 +49,7 @@ def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
 
 
 def _videos_in(text: str) -> list[Path]:
-    path = Path(text)
+    path = files.user_path(text)
     if "://" in text:
         raise InputError(
             f"input '{text}' is an address",
@@ -132,7 +132,7 @@ def _output_path(option: Option, values: Mapping[str, Any], folder: Path) -> str
         given = SUMMARY
     if given is None:
         return None
-    if Path(given).is_absolute() or ".." in Path(given).parts or not Path(given).name:
+    if given.startswith("~") or Path(given).is_absolute() or ".." in Path(given).parts or not Path(given).name:
         raise UsageError(
             f"{option.flag} '{given}' is outside the video's result folder",
             remedy=f"in a batch it is a name inside this folder, for example {option.flag} tracked{Path(given).suffix}",

@@ -10,6 +10,7 @@ from typing import Any
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
+from mot_dinov3.core.files import check_extension
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.factory import EMBEDDERS, REID
@@ -76,6 +77,8 @@ class GalleryOutputConfig(StageConfig):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
+        if self.save_video is not None:
+            check_extension(Path(self.save_video), "the drawn video", (".mp4",))
         if self.resume and not self.json:
             raise ConfigError("--resume needs --json: a run resumes from its lines")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from mot_dinov3.core.compat import override
+from mot_dinov3.core.files import output_file
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.models.devices import DeviceChoice
@@ -49,7 +50,7 @@ class KeypointJobConfig(StageConfig):
     start_frame: int = option(0, "first frame to write (0-based)", metavar="N", low=0)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
     step: int = option(1, "track every Nth frame; the others are interpolated", metavar="N", low=1, high=1000)
-    output: str | None = option(None, "video with the points drawn", metavar="FILE.mp4")
+    output: str | None = option(None, "video with the points drawn (.mp4, .m4v, .mov, .mkv or .webm)", metavar="FILE")
     annolid_csv: bool = option(
         False, "also write <stem>_tracking.csv in the format of Annolid, next to the result folder"
     )
@@ -57,6 +58,7 @@ class KeypointJobConfig(StageConfig):
 
     @override
     def check(self) -> None:
+        output_file(self.output or "")
         if self.end_frame is not None:
             require(self.end_frame > self.start_frame, "end_frame", self.end_frame, f"beyond {self.start_frame}")
 
@@ -97,6 +99,8 @@ class SimilarityConfig(StageConfig):
 
     @override
     def check(self) -> None:
+        for name in (self.output, self.npy or ""):
+            output_file(name)
         if self.end_frame is not None:
             require(self.end_frame > self.first_shown, "end_frame", self.end_frame, f"beyond {self.first_shown}")
 

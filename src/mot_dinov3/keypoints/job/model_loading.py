@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import ModelError
+from mot_dinov3.core.options import home_path
 from mot_dinov3.core.registry import resolve
 from mot_dinov3.keypoints.backends import BACKENDS
 from mot_dinov3.keypoints.backends.base import CachedBackend, DenseRequest
@@ -39,7 +40,7 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     Raises:
         ModelError: A model that was asked for is not available.
     """
-    model = os.environ.get("DINOV3_LOCATION", "").strip() or config.model or MODEL
+    model = home_path(os.environ.get("DINOV3_LOCATION", "").strip()) or config.model or MODEL
     name = config.backend
     if name == "auto" and config.weights and not config.model:
         name = "convnet"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import InputError, UsageError
+from mot_dinov3.core.errors import InputError, OutputError, UsageError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
@@ -19,6 +19,7 @@ from mot_dinov3.keypoints.job.config import SimilarityConfig, SimilarityOptions
 from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import PrefetchSource
 
@@ -100,7 +101,7 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
         raise UsageError("a heatmap video needs --video, and has no --npy", remedy="give an image as --output")
     if job.end_frame is not None and not moving:
         raise UsageError("--end-frame is for a heatmap video", remedy="use the extension .mp4 for --output")
-    files.check_output(output, source=job.image or job.video)
+    _check_outputs(job, output, moving=moving)
     clicked = _image(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)
@@ -115,11 +116,26 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
     lines = [*shown.lines, f"image       {output}"]
     if job.npy and shown.heights is not None:
         path = Path(job.npy)
-        files.check_output(path)
         with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, shown.heights)
         lines.append(f"cosines     {path}")
     return SimilarityResult(tuple(lines), loaded.notices)
+
+
+def _check_outputs(job: SimilarityConfig, output: Path, *, moving: bool) -> None:
+    """Refuse outputs that cannot be written, or not as what their extension says."""
+    import cv2
+
+    if moving:
+        container_of(output)
+    elif not cv2.haveImageWriter(f"image{output.suffix or '.png'}"):
+        raise OutputError(
+            f"output '{output}': an image cannot be written as {output.suffix}", remedy="use the extension .png or .jpg"
+        )
+    files.check_output(output, source=job.image or job.video)
+    if job.npy:
+        files.check_extension(Path(job.npy), "an array", (".npy",))
+        files.check_output(Path(job.npy), source=job.image or job.video)
 
 
 def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick: Callable[[], bool]) -> int:
@@ -174,8 +190,6 @@ def _point(text: str | None, image: Image) -> Array:
 def _write_image(path: Path, image: Image) -> None:
     import cv2
 
-    ok, data = cv2.imencode(path.suffix or ".png", image)
-    if not ok:
-        raise UsageError(f"'{path}' cannot be written as an image", remedy="use the extension .png or .jpg")
+    _, data = cv2.imencode(path.suffix or ".png", image)
     with files.replacing(path) as part:
         part.write_bytes(data.tobytes())

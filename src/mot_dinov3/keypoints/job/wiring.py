@@ -22,6 +22,7 @@ from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.review import ranked, write_review
 from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.random_access import VideoRanges
 from mot_dinov3.video.threads import PrefetchSource
 from mot_dinov3.viz.text_drawing import missing_glyphs
@@ -121,6 +122,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
         raise UsageError("no input: --video is missing", remedy="for example: --video mouse.mp4")
     video = Path(job.video)
     if job.output:
+        container_of(Path(job.output))
         files.check_output(Path(job.output), source=job.video)
     with open_source(_source(job, 0, 1)) as frames:
         info = frames.info
