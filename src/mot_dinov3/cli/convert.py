@@ -143,13 +143,13 @@ def _with_video_info(
     recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None
 ) -> RecordedDetections:
     """Return the detections with the video information that the user gives."""
-    info, known = recorded.video, recorded.fps_known
+    info, known, times = recorded.video, recorded.fps_known, recorded.times
     if video:
         info = dataclasses.replace(info, path=video.path, fps=video.fps, frame_count=video.frame_count)
         known = True
     if args.fps:
-        info, known = dataclasses.replace(info, fps=args.fps), True
-    return dataclasses.replace(recorded, video=info, fps_known=known)
+        info, known, times = dataclasses.replace(info, fps=args.fps), True, {}
+    return dataclasses.replace(recorded, video=info, fps_known=known, times=times)
 
 
 def _notices(recorded: RecordedDetections, args: argparse.Namespace, video: VideoInfo | None) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli.arguments import option_values
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if not values.get("source"):
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4")
     config = assemble(DetectConfig, values)
-    from mot_dinov3.core.files import check_output, replacing
+    from mot_dinov3.core.files import check_output
     from mot_dinov3.core.json_text import write_document
     from mot_dinov3.pipeline.inputs import build_detection
 
@@ -42,18 +43,34 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.json, source=config.source.source)
     job = build_detection(config)
     print_notices(job.notices)
-    records = _records(job, progress=not args.no_progress)
-    if args.json:
-        with replacing(args.json) as part, part.open("w", encoding="utf-8") as file:
-            write_document(file, job.header(), records)
-    else:
-        write_document(sys.stdout, job.header(), records)
+    with progress_bar(job.source.frame_total, shown=not args.no_progress) as bar:
+        if args.json:
+            _write_file(job, args.json, bar.update)
+        else:
+            write_document(sys.stdout, job.header(), _records(job, bar.update))
     print_notices(job.source.notices)
     return EXIT_OK
 
 
-def _records(job: DetectionRun, *, progress: bool) -> Iterator[Mapping[str, Any]]:
-    with progress_bar(job.source.frame_total, shown=progress) as bar:
-        for record in job.records():
-            yield record
-            bar.update()
+def _write_file(job: DetectionRun, path: Path, tick: Callable[[], object]) -> None:
+    from mot_dinov3.sinks.files import JsonSink
+
+    sink = JsonSink(path, job.record, job.header, fps=job.fps)
+    try:
+        for frame, detections in job.frames():
+            sink.write(frame, detections)
+            tick()
+        sink.close()
+    except BaseException:
+        sink.abort()
+        raise
+
+
+def _records(job: DetectionRun, tick: Callable[[], object]) -> Iterator[Mapping[str, Any]]:
+    """Yield records for a document whose header is written already."""
+    from mot_dinov3.sinks.files import FrameTimes
+
+    times = FrameTimes(job.fps)
+    for frame, detections in job.frames():
+        yield times.stream(job.record(frame.index, detections), frame.index, frame.time)
+        tick()

@@ -50,9 +50,12 @@ def read_document(path: Path, schema: str) -> RecordedDetections:
     frames: dict[int, Detections] = {}
     state = ParseState()
     last = -1
+    times: dict[int, float] = {}
     for position, record in enumerate(_list(document, "frames", f"'{path}'")):
         last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, state=state)
-    return dataclasses.replace(header, frames=frames, names=state.names)
+        if (time := recorded_time(record)) is not None:
+            times[last] = time
+    return dataclasses.replace(header, frames=frames, names=state.names, times=times)
 
 
 @dataclasses.dataclass
@@ -259,6 +262,19 @@ def det_v1_header(video: VideoInfo, model: ModelInfo) -> dict[str, Any]:
 def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
     """Return the record of frame `index`; a detection that was read from a file keeps its fields."""
     return {"frame": index, "file": f"{index:06d}.jpg", "detections": detection_records(detections, names)}
+
+
+def with_time(record: Mapping[str, Any], time: float) -> dict[str, Any]:
+    """Return a frame's record with its time, before the detections; one that it has already stays."""
+    timed = {key: value for key, value in record.items() if key != "detections"}
+    timed.setdefault("time", round(time, 6))  # microseconds
+    return timed | {key: record[key] for key in ("detections",) if key in record}
+
+
+def recorded_time(record: Mapping[str, Any]) -> float | None:
+    """Return the time in a frame's record, None where it has none; other programs may use the key for a text."""
+    value = record.get("time")
+    return float(value) if is_number(value) else None  # type: ignore[arg-type]
 
 
 def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
 from mot_dinov3.core.json_text import check_file, read_object, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1, tracks_csv, yolo_labels
+from mot_dinov3.formats.det_v1 import with_time
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
 HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
@@ -58,7 +59,7 @@ def _write_csv(path: Path, recorded: RecordedDetections, created: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(tracks_csv.csv_line(tracks_csv.TRACK_COLUMNS))
         for index, rows in sorted(recorded.frames.items()):
-            frame = Frame(index, index / recorded.video.fps)
+            frame = Frame(index, recorded.times.get(index, index / recorded.video.fps))
             file.writelines(map(tracks_csv.csv_line, tracks_csv.track_rows(frame, rows, recorded.names)))
 
 
@@ -77,7 +78,7 @@ def _write_det_v1(path: Path, recorded: RecordedDetections, created: str) -> Non
         det_v1.det_v1_frame(index, track_v1.without_tracks(rows), recorded.names) for index, rows in _listed(recorded)
     )
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_document(file, _det_header(recorded), records)
+        write_document(file, _det_header(recorded), _timed(records, recorded))
 
 
 def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
@@ -86,7 +87,14 @@ def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> N
     )
     records = (track_v1.track_v1_frame(index, rows, recorded.names) for index, rows in _listed(recorded))
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_document(file, header, records)
+        write_document(file, header, _timed(records, recorded))
+
+
+def _timed(records: Iterable[Mapping[str, Any]], recorded: RecordedDetections) -> Iterator[Mapping[str, Any]]:
+    """Yield the records with the times that the detections have."""
+    for record in records:
+        time = recorded.times.get(record["frame"])
+        yield record if time is None else with_time(record, time)
 
 
 def _with_names(read: Callable[[Path], RecordedDetections]) -> Callable[[Path, ReadOptions], RecordedDetections]:

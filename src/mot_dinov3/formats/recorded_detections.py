@@ -28,6 +28,7 @@ class RecordedDetections:
         fps_known: The file, or the seqinfo.ini of its sequence, gives the frame rate.
         names: Class id → class name, as far as the records name them.
         header: The file's own top-level keys that a result keeps: ``video``, ``detector``, ``frames_dir``.
+        times: 0-based frame number → seconds, for the frames whose records give a time.
         notices: Lines for the user: what was left out or assumed.
     """
 
@@ -37,6 +38,7 @@ class RecordedDetections:
     fps_known: bool = False
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     header: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    times: Mapping[int, float] = dataclasses.field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     @property

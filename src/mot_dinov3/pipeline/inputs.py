@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import InputError, UsageError
-from mot_dinov3.core.structures import Image, VideoInfo
+from mot_dinov3.core.structures import Detections, Frame, Image, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest, build_detector
 from mot_dinov3.detectors.recorded import open_recorded
@@ -49,11 +49,20 @@ class DetectionRun:
         """Return the det-v1 header."""
         return detection_header(self.detector, self.source.info)
 
-    def records(self) -> Iterator[Mapping[str, Any]]:
-        """Yield a det-v1 record per frame."""
+    @property
+    def fps(self) -> float:
+        """Frame rate in the header."""
+        return header_fps(self.header(), self.source.info)
+
+    def frames(self) -> Iterator[tuple[Frame, Detections]]:
+        """Yield each frame with its boxes."""
         with self.source as frames:
             for frame in frames:
-                yield det_v1.det_v1_frame(frame.index, self.detector.detect(frame), self.detector.names)
+                yield frame, self.detector.detect(frame)
+
+    def record(self, index: int, detections: Detections) -> Mapping[str, Any]:
+        """Return the det-v1 record of a frame."""
+        return det_v1.det_v1_frame(index, detections, self.detector.names)
 
 
 def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
@@ -129,8 +138,14 @@ def _without_images(source: SourceConfig, detector: DetectorConfig, device: Devi
         raise UsageError("no input: neither a source nor precomputed detections", remedy="give --source or --dets")
     recorded = open_recorded(DetectorRequest(detector, device, detector.dets))
     info, notice = recorded.recorded.source_info(source.fps)
-    frames = FramelessSource(info, source, list(filter(None, [notice])))
+    frames = FramelessSource(info, source, list(filter(None, [notice])), recorded.recorded.times)
     return DetectionRun(frames, recorded, recorded.notices)
+
+
+def header_fps(header: Mapping[str, Any], info: VideoInfo) -> float:
+    """Return the frame rate in a det-v1 header, that of the source where it has none."""
+    fps = (header.get("video") or {}).get("fps")
+    return float(fps) if isinstance(fps, (int, float)) and fps > 0 else info.fps
 
 
 def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
 from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator
 from mot_dinov3.pipeline.drawing import FrameDrawer, HudMeter
-from mot_dinov3.pipeline.inputs import detection_header
+from mot_dinov3.pipeline.inputs import detection_header, header_fps
 from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.pipeline.report_sinks import ReportFactory
@@ -138,7 +138,7 @@ class SinkFactory:
         def record(index: int, rows: Detections) -> Mapping[str, Any]:
             return det_v1.det_v1_frame(index, rows[~rows.coasted], self.names)
 
-        sink = JsonSink(Path(name), record, self._detection_header)
+        sink = JsonSink(Path(name), record, self._detection_header, fps=self._header_fps)
         return [sink if self._interval is None else DetectedFramesOnly(sink, self._interval)]
 
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
@@ -202,7 +202,13 @@ class SinkFactory:
         return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 
     def _json(self, path: Path) -> JsonSink:
-        return JsonSink(path, functools.partial(track_v1.track_v1_frame, names=self.names), self._track_header)
+        record = functools.partial(track_v1.track_v1_frame, names=self.names)
+        return JsonSink(path, record, self._track_header, fps=self._header_fps)
+
+    @property
+    def _header_fps(self) -> float:
+        """Frame rate in the headers: the source's, or that of a file of precomputed detections."""
+        return header_fps(self._detection_header(), self.stages.source.info)
 
     def _detection_header(self) -> Mapping[str, Any]:
         return detection_header(self.stages.detector, self.stages.source.info)

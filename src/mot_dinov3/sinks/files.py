@@ -15,7 +15,13 @@ from mot_dinov3.core.json_text import JsonLines, whole_lines, write_document
 from mot_dinov3.core.special_files import is_special, open_special
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.formats import motchallenge, tracks_csv
+from mot_dinov3.formats.det_v1 import with_time
 from mot_dinov3.sinks.base import Sink
+
+TOLERANCE = 0.1
+"""Part of a frame's duration by which its time may differ from number / fps."""
+
+LEAST_TOLERANCE_S = 0.0011  # many containers round to milliseconds
 
 
 class TextSink(Sink):
@@ -73,6 +79,50 @@ class SummarySink(Sink):
             file.writelines(self._lines())
 
 
+class FrameTimes:
+    """Times of the frames that a file gets, compared with the frame rate in its header.
+
+    Before the first time in a file frames are shown at number / fps. A source of variable rate (a phone, a screen
+    recording, a stream) has a time in each record, and its mean rate in the header.
+
+    Args:
+        fps: The rate.
+
+    Attributes:
+        differ: A frame so far was shown at another time than number / fps.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.differ = False
+        self._fps = fps
+        self._first: tuple[int, float] | None = None
+        self._last = (0, 0.0)
+
+    def add(self, index: int, time: float) -> None:
+        """Take the next frame, shown at `time` seconds."""
+        tolerance = max(TOLERANCE / self._fps, LEAST_TOLERANCE_S)
+        self.differ = self.differ or abs(time - index / self._fps) > tolerance
+        self._last = index, time
+        self._first = self._first or self._last
+
+    def stream(self, record: Mapping[str, Any], index: int, time: float) -> Mapping[str, Any]:
+        """Take the next frame and return its record for a file whose header is written: timed once times differ."""
+        self.add(index, time)
+        return with_time(record, time) if self.differ else record
+
+    def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the header, with the mean rate of the frames where their times differ."""
+        (first, begin), (last, end) = self._first or self._last, self._last
+        if not self.differ or end <= begin:
+            return dict(header)
+        fps = round((last - first) / (end - begin), 6)
+        return {**header, "video": {**(header.get("video") or {}), "fps": fps}}
+
+    def record(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record that has its time as it is to be written when all frames are known."""
+        return {key: value for key, value in record.items() if self.differ or key != "time"}
+
+
 class JsonSink(Sink):
     """Writes a JSON document whose ``frames`` grow while the run continues.
 
@@ -83,6 +133,8 @@ class JsonSink(Sink):
         path: The document.
         record: Turns a frame's index and rows into the frame's JSON object.
         header: Returns the document's other keys, in order, when the run is over.
+        fps: Frame rate in the header, from which a variable rate differs: frames then have their times, and the header
+            their mean rate. None for a document of frames without times.
     """
 
     def __init__(
@@ -90,21 +142,32 @@ class JsonSink(Sink):
         path: Path,
         record: Callable[[int, Detections], Mapping[str, Any]],
         header: Callable[[], Mapping[str, Any]],
+        *,
+        fps: float | None = None,
     ) -> None:
         self.path = path
         self._record = record
         self._header = header
+        self._times = None if fps is None else FrameTimes(fps)
         self._journal = JsonLines(files.journal_path(path), output=path)
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        self._journal.append(self._record(frame.index, detections))
+        record = self._record(frame.index, detections)
+        if self._times is not None:
+            self._times.add(frame.index, frame.time)
+            record = with_time(record, frame.time)
+        self._journal.append(record)
 
     @override
     def close(self) -> None:
         self._journal.close()
+        header, times = self._header(), self._times
+        records: Iterator[Mapping[str, Any]] = (frame for _, frame in whole_lines(self._journal.path))
+        if times is not None:
+            header, records = times.header(header), map(times.record, records)
         with files.replacing(self.path) as part, part.open("w", encoding="utf-8") as document:
-            write_document(document, self._header(), (frame for _, frame in whole_lines(self._journal.path)))
+            write_document(document, header, records)
         self._journal.remove()
 
     @override

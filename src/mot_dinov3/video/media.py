@@ -18,7 +18,14 @@ from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.grey_levels import SAMPLES
 from mot_dinov3.video.images import is_series, open_series
 from mot_dinov3.video.pixel_conversion import conversion_for, pixel_aspect
-from mot_dinov3.video.source import MAX_FPS, BaseSource, SourceConfig
+from mot_dinov3.video.source import BaseSource, SourceConfig
+from mot_dinov3.video.stream_properties import (
+    announced_frames,
+    frame_rate,
+    has_rate,
+    measured_rate,
+    spread_frames,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -26,9 +33,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 TIMEOUT_S = (10.0, 15.0)  # to connect, and between two packets of a network stream
-DEFAULT_FPS = 25.0
 NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders any text as a terminal's screen
-DECODED_PER_PLACE = 50  # frames at most, of one place of a file that is sampled
 GIVE_UP = 50  # failures of the demuxer in a row before the rest of a file is given up
 
 
@@ -118,28 +123,6 @@ def decode_video(container: InputContainer, stream: VideoStream, seen: Counter[s
             failures += 1
 
 
-def frame_rate(stream: VideoStream) -> float:
-    """Return the stream's average rate, a guess, or 25, whichever is plausible first."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate is not None and 0 < rate <= MAX_FPS:
-            return float(rate)
-    return DEFAULT_FPS
-
-
-def announced_frames(container: InputContainer, stream: VideoStream) -> int:
-    """Return the number of frames that the container lists, 0 where it lists none.
-
-    The index is nearer the truth than the header: a capture program's dropped frames are chunks without content, and
-    frames outside an edit list are not shown. Of a truncated file it has only the frames that opening has read.
-    """
-    if stream.frames <= 0:
-        return 0
-    entries = getattr(stream, "index_entries", ())  # PyAV before 16 has none
-    if len(entries) == 0 or 2 * entries[len(entries) - 1].pos < container.size:
-        return stream.frames
-    return sum(entry.size > 0 and not entry.is_discard for entry in entries)
-
-
 def read_header(address: str) -> VideoInfo:
     """Return the properties in the header of a video file: nothing is decoded, so a rotation is not applied.
 
@@ -151,7 +134,9 @@ def read_header(address: str) -> VideoInfo:
             return series.info
     with open_container(address) as container:
         stream = video_stream(container, address)
-        return VideoInfo(address, stream.width, stream.height, frame_rate(stream), announced_frames(container, stream))
+        count, width, height = announced_frames(container, stream), stream.width, stream.height
+        fps = None if has_rate(stream) else measured_rate(container, stream)
+        return VideoInfo(address, width, height, fps or frame_rate(stream), count)
 
 
 def count_frames(address: str) -> int:
@@ -169,23 +154,6 @@ def count_frames(address: str) -> int:
         for packet in container.demux(video_stream(container, address)):
             count += packet.size > 0 and not packet.is_discard
     return count
-
-
-def spread_frames(address: str, count: int) -> Iterator[VideoFrame]:
-    """Yield a frame each from up to `count` places of a video file; fewer, or none, where it cannot be sought."""
-    import av
-
-    with open_container(address) as container, contextlib.suppress(av.error.FFmpegError):
-        stream = video_stream(container, address)
-        for place in range(1, count + 1) if container.duration else ():
-            time = container.duration * place // (count + 1) + (container.start_time or 0)
-            container.seek(time)
-            frame = None  # the wanted one, or one nearer to it than the key frame
-            for frame in itertools.islice(decode_video(container, stream, Counter()), DECODED_PER_PLACE):
-                if frame.pts is None or frame.time >= time / av.time_base:
-                    break
-            if frame is not None:
-                yield frame
 
 
 def hide_password(address: str) -> str:
@@ -217,7 +185,7 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise
 
     def _open(self, address: str) -> None:
-        fps = self.config.fps or frame_rate(self._stream)
+        fps = self.config.fps or self._measured_rate(address) or frame_rate(self._stream)
         announced = announced_frames(self._container, self._stream)
         if not self._network and self.config.fps is None and self._container.streams.audio:
             self.audio_from = address
@@ -248,13 +216,20 @@ class MediaSource(BaseSource["VideoFrame"]):
                 remedy="check the connection, or the disk the file is on",
             ) from error
 
+    def _measured_rate(self, address: str) -> float | None:
+        if self._network or has_rate(self._stream):
+            return None
+        with open_container(address) as container:
+            return measured_rate(container, video_stream(container, address))
+
     def _samples(self, address: str, first: VideoFrame) -> list[VideoFrame]:
         """Return the first frame and others: from all over a file, from the beginning of what can be read only once."""
         if self._network:
             ahead = list(itertools.islice(self._decoded, SAMPLES - 1))
             self._decoded = itertools.chain(ahead, self._decoded)
             return [first, *ahead]
-        return [first, *spread_frames(address, SAMPLES - 1)]
+        with open_container(address) as container:
+            return [first, *spread_frames(container, video_stream(container, address), SAMPLES - 1)]
 
     @property
     def time_base(self) -> Fraction:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -163,6 +163,25 @@ class FrameClock:
         return time
 
 
+class RecordedClock:
+    """Times of recorded frames: those that are given, rising, and between and behind them steps of the frame rate."""
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._last: tuple[int, float] | None = None
+        self._is_timed = False
+
+    def time_of(self, index: int, given: float | None) -> float:
+        """Return the time of frame `index`, whose record gives the time `given`; to be called in order."""
+        last_index, last = self._last or (index, -math.inf)
+        if given is not None and given > last:
+            time, self._is_timed = given, True
+        else:
+            time = last + (index - last_index) / self._fps if self._is_timed else index / self._fps
+        self._last = index, time
+        return time
+
+
 class BaseSource(FrameSource, ABC, Generic[Raw]):
     """Base of sources that read images: numbers the frames, times them and selects the range.
 
@@ -233,13 +252,22 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
 class FramelessSource(FrameSource):
     """Frames without images, one for every frame number of recorded detections, as many as `info` says.
 
+    Args:
+        info: Properties of the source.
+        config: The range, and the frame rate that the user gives.
+        notices: Messages for the user.
+        times: Frame number → seconds, where known; a frame rate that the user gives replaces them.
+
     Raises:
         VideoError: No frame lies in the range.
     """
 
     audio_from: str | None = None
 
-    def __init__(self, info: VideoInfo, config: SourceConfig, notices: list[str]) -> None:
+    def __init__(
+        self, info: VideoInfo, config: SourceConfig, notices: list[str], times: Mapping[int, float] | None = None
+    ) -> None:
+        self._times = (times or {}) if config.fps is None else {}
         self.info = info
         self.notices = notices
         end = info.frame_count if config.end_frame is None else min(config.end_frame, info.frame_count)
@@ -253,8 +281,11 @@ class FramelessSource(FrameSource):
 
     @override
     def __iter__(self) -> Iterator[Frame]:
-        for index in self._range:
-            yield Frame(index, index / self.info.fps)
+        clock = RecordedClock(self.info.fps)
+        for index in range(self._range.stop):
+            time = clock.time_of(index, self._times.get(index))
+            if index in self._range:
+                yield Frame(index, time)
 
 
 def open_source(config: SourceConfig) -> FrameSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,16 @@ from mot_dinov3.core.json_text import MAX_FRAME, dumps
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.features.base import Embedder
+from mot_dinov3.formats.det_v1 import recorded_time
 from mot_dinov3.formats.det_v1_stream import DetectionStream, RecordedFrame
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import GalleryComparison, GalleryJournal
 from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink
+from mot_dinov3.sinks.files import FrameTimes
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
+from mot_dinov3.video.source import RecordedClock
 
 LineTaker = Callable[[int, str], None]
 
@@ -161,7 +164,7 @@ class GalleryLoop:
 
     def unsettled(self) -> list[str]:
         """Return the records that are held, as they are known now."""
-        return [self._lines.line(frame.index, rows) for frame, rows in self._backfill.held]
+        return [self._lines.line(frame, rows) for frame, rows in self._backfill.held]
 
     def _frames(self) -> Iterator[tuple[Frame, RecordedFrame | None]]:
         """Yield every frame with its record, None where the file has none for it."""
@@ -171,7 +174,8 @@ class GalleryLoop:
         return self._with_images(records, self.stages.images)
 
     def _without_images(self, records: Iterator[RecordedFrame]) -> Iterator[tuple[Frame, RecordedFrame | None]]:
-        fps, last, total = self.stages.records.video.fps, -1, self.stages.video.frame_count
+        last, total = -1, self.stages.video.frame_count
+        clock = RecordedClock(self.stages.records.video.fps)
         for record in self.timer.frames(records):
             if record.index >= total:  # a header may be wrong, or silent
                 total = max(total, self.stages.count()) or MAX_FRAME
@@ -180,8 +184,8 @@ class GalleryLoop:
             for index in range(last + 1, record.index):
                 if not self._alive:  # no track is left: the rest of the gap changes nothing
                     break
-                yield Frame(index, index / fps), None
-            yield Frame(record.index, record.index / fps), record
+                yield Frame(index, clock.time_of(index, None)), None
+            yield Frame(record.index, clock.time_of(record.index, recorded_time(record.keys))), record
             last = record.index
 
     def _with_images(
@@ -236,22 +240,25 @@ class _TrackLines(Sink):
     def __init__(self, stages: GalleryStages) -> None:
         self.records: dict[int, RecordedFrame] = {}
         self._stages = stages
+        self._times = FrameTimes(stages.records.video.fps)
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        line = self.line(frame.index, detections)
+        line = self.line(frame, detections)
         del self.records[frame.index]
         for take in self._stages.lines:
             take(frame.index, line)
 
-    def line(self, index: int, rows: Detections) -> str:
+    def line(self, frame: Frame, rows: Detections) -> str:
         """Return a frame's line as its rows are known now."""
+        index = frame.index
         record, rows = self.records[index], kept(rows, self._stages)
         classes = self._stages.classes
         written: list[Any] = track_records(rows, classes.names)
         for row in np.flatnonzero(~classes.keeps(rows)).tolist():  # what is not tracked passes through unchanged
             written[row] = rows.extra[row]
-        value = {"frame": index, "file": f"{index:06d}.jpg", **record.keys, "detections": written}
+        value: Mapping[str, Any] = {"frame": index, "file": f"{index:06d}.jpg", **record.keys, "detections": written}
+        value = self._times.stream(value, index, frame.time)
         try:
             return dumps(value)
         except ValueError as error:
