@@ -187,7 +187,7 @@ def test_the_longest_name_that_is_accepted_has_room_for_all_temporary_ones(tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["a.part.txt", "a.part", "a.part.earlier.mp4", "a.json.part.jsonl", "a.mp4.part.record"]
+    "name", ["a.part.txt", "a.part", "a.part.earlier.mp4", "a.json.part.jsonl", "a.mp4.part.record", ".a.mp4.lock"]
 )
 def test_the_names_of_temporary_files_are_refused(tmp_path, name):
     with pytest.raises(OutputError, match="has the name of a temporary file"):

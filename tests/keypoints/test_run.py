@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keypoints import scene
-from mot_dinov3.core.errors import FormatError, InputError
+from mot_dinov3.core.errors import FormatError, InputError, OutputError
 from mot_dinov3.keypoints.job.loop import Gap, plan_gaps
 
 FRAMES = 24
@@ -41,6 +41,16 @@ def test_points_are_followed_forward_backward_and_between(video: Path, labelled:
     assert {r["source"] for r in found if int(r["frame"]) in labelled} == {"human"}
     assert {r["source"] for r in found if int(r["frame"]) not in labelled} == {"tracked"}
     assert len(list((video.parent / "v").glob("v_0*.json"))) == FRAMES
+
+
+def test_a_second_run_on_the_same_video_is_refused(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 3)
+    first = scene.build(video)
+    with pytest.raises(OutputError, match=r"another run is writing '.*v_keypoints\.csv': process"):
+        scene.build(video)
+    first.run()
+    assert not list((video.parent / "v").glob(".*"))
+    scene.run(video)
 
 
 def test_a_person_s_file_stays_as_it_is_and_two_runs_are_identical(video: Path) -> None:

@@ -107,7 +107,7 @@ class Pipeline:
         if self._started:
             raise UsageError("a pipeline runs once", remedy="build another with Pipeline.from_options")
         self._started = True
-        return self._run.loop.results()
+        return self._run.loop.results(ended=self._run.locks.release)
 
     def close(self) -> None:
         """Release the source of a pipeline that is not going to be iterated."""
@@ -115,6 +115,7 @@ class Pipeline:
             self._started = True
             self._run.loop.abort()
             self._run.loop.stages.source.close()
+            self._run.locks.release()
 
 
 def track(**options: Unpack[TrackOptions]) -> RunSummary:

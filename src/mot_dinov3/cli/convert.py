@@ -68,14 +68,23 @@ def _rate(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, print what was lost, and return the exit code."""
-    from mot_dinov3.core.files import replacing, replacing_folder
-    from mot_dinov3.core.timing import now_utc
+    from mot_dinov3.core.output_lock import OutputLocks
     from mot_dinov3.formats import format_registry
 
     name = args.target_format or format_registry.format_of_output(user_path(args.target))
     target = format_registry.FORMATS[name]
     args.target = (output_file if target.is_member is None else user_path)(args.target)
     _check_target(args, name, target)
+    with OutputLocks([args.target]):
+        _check_new(args)
+        return _convert(args, name, target)
+
+
+def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
+    from mot_dinov3.core.files import replacing, replacing_folder
+    from mot_dinov3.core.timing import now_utc
+    from mot_dinov3.formats import format_registry
+
     video = _video_info(args.video) if args.video else None
     recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
     recorded = _with_video_info(recorded, args, video)
@@ -97,15 +106,21 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _check_target(args: argparse.Namespace, name: str, target: FileFormat) -> None:
-    """Refuse an output that cannot be written, would overwrite an input, or exists already."""
-    from mot_dinov3.core.files import check_output, check_output_folder
-
+def _check_new(args: argparse.Namespace) -> None:
+    """Refuse an output that exists already, unless it is to be replaced."""
     path: Path = args.target
     if path.exists() and not args.overwrite and not is_special(path):
         raise OutputError(
             f"output '{path}' exists already", remedy="choose another path, or replace it with --overwrite"
         )
+
+
+def _check_target(args: argparse.Namespace, name: str, target: FileFormat) -> None:
+    """Refuse an output that cannot be written, would overwrite an input, or exists already."""
+    from mot_dinov3.core.files import check_output, check_output_folder
+
+    path: Path = args.target
+    _check_new(args)
     if target.is_member is not None:
         if args.source.exists() and (
             path.resolve() == args.source.resolve() or path.resolve() in args.source.resolve().parents

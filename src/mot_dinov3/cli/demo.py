@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.track import run_with_progress
-from mot_dinov3.core.files import user_path
+from mot_dinov3.core.files import check_output, user_path
 from mot_dinov3.core.options import assemble
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.features.factory import EmbedderConfig
@@ -61,10 +62,11 @@ def run(args: argparse.Namespace) -> int:
         values = {"classes": "0", "fallback_open": True, **chosen}
         values |= {"source": str(clip.video), "output": str(video), "save_mot": str(tracks)}
         values |= {"save_json": str(args.out_dir / "demo.json")}
-        job = build_tracking(assemble(TrackConfig, values))
-        code = run_with_progress(job, progress=not args.no_progress)
+        check_output(sheet)
+        with OutputLocks([sheet]), build_tracking(assemble(TrackConfig, values)) as job:
+            code = run_with_progress(job, progress=not args.no_progress)
+            write_contact_sheet(video, sheet, clip.info.frame_count)
         scores = score(load_pairs([clip.gt], [tracks]))
-        write_contact_sheet(video, sheet, clip.info.frame_count)
     print("\n".join(job.summary().lines()[:-1]))
     print(f"written     {sheet}\n")
     print(format_table({"demo": scores["COMBINED"]}))

@@ -36,18 +36,20 @@ def run(args: argparse.Namespace) -> int:
     config = assemble(DetectConfig, values)
     from mot_dinov3.core.files import check_output
     from mot_dinov3.core.json_text import write_document
+    from mot_dinov3.core.output_lock import OutputLocks
     from mot_dinov3.pipeline.inputs import build_detection
 
     if args.json:
         check_extension(args.json, "det-v1", (".json",))
         check_output(args.json, source=config.source.source)
-    job = build_detection(config)
-    print_notices(job.notices)
-    with progress_bar(job.source.frame_total, shown=not args.no_progress) as bar:
-        if args.json:
-            _write_file(job, args.json, bar.update)
-        else:
-            write_document(sys.stdout, job.header(), _records(job, bar.update))
+    with OutputLocks([args.json] if args.json else []):
+        job = build_detection(config)
+        print_notices(job.notices)
+        with progress_bar(job.source.frame_total, shown=not args.no_progress) as bar:
+            if args.json:
+                _write_file(job, args.json, bar.update)
+            else:
+                write_document(sys.stdout, job.header(), _records(job, bar.update))
     print_notices(job.source.notices)
     return EXIT_OK
 

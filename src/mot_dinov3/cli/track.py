@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if is_complete(config):
         print_notices([f"the run was complete: {', '.join(map(str, config.output.files()))}"])
         return EXIT_OK
-    job = build_tracking(config)
-    job.loop.timer.began = process_start()
-    code = run_with_progress(job, progress=not args.no_progress)
-    if config.output.save_summary:
-        save_numbers(job.summary().numbers(), Path(config.output.save_summary))
+    with build_tracking(config) as job:
+        job.loop.timer.began = process_start()
+        code = run_with_progress(job, progress=not args.no_progress)
+        if config.output.save_summary:
+            save_numbers(job.summary().numbers(), Path(config.output.save_summary))
     print("\n".join(job.summary().lines()), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
     return code
 

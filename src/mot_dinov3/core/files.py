@@ -19,10 +19,11 @@ from pathlib import Path
 
 from mot_dinov3.core.errors import OutputError, OutputLostError
 from mot_dinov3.core.options import home_path
+from mot_dinov3.core.output_lock import short_lock
 from mot_dinov3.core.special_files import check_special, is_special, open_special
 
 ROOM = 13  # bytes that temporary names are longer than the output's: ``.part.earlier``
-_TEMPORARY = re.compile(r"\.part(\.earlier)?(\.[^.]*)?$|\.part\.(jsonl|record)$")
+_TEMPORARY = re.compile(r"\.part(\.earlier)?(\.[^.]*)?$|\.part\.(jsonl|record)$|^\..*\.lock$")
 KINDS = frozenset((
     ".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".m4v", ".mkv", ".mov",
     ".mp4", ".mpeg", ".mpg", ".npy", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".tif", ".tiff",
@@ -234,9 +235,14 @@ def _umask() -> int:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the temporary name to write to; rename it to `path` on success, delete it on any error."""
+    """Yield the temporary name to write to; rename it to `path` on success, delete it on any error.
+
+    Raises:
+        OutputError: Another process writes it.
+        OutputLostError: It cannot be written.
+    """
     part = part_path(path)
-    with writing(path):
+    with writing(path), short_lock(path):
         try:
             yield private(part)
             publish(part, path)
@@ -252,6 +258,7 @@ def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
     Raises:
         OutputError: There is a file of that name, or a folder with anything else in it.
     """
+    _check_name(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise OutputError(f"output '{path}' is not a folder", remedy="give a new folder")
     others = [inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path))]

@@ -158,18 +158,21 @@ class TrackingLoop:
                     self._stopped = True
                     break
 
-    def results(self) -> Generator[tuple[Frame, Detections], None, None]:
+    def results(self, *, ended: Callable[[], object] = lambda: None) -> Generator[tuple[Frame, Detections], None, None]:
         """Yield each frame with its finished rows; close the outputs after the last one, abort them on any error.
 
         A caller that closes the generator stops the run: the frames so far are finished, linked where that was asked
         for. A run that is stopped before it has caught up with the one that it resumes leaves that one's results alone.
+        `ended` is called when everything is closed.
         """
-        stages = self.stages
-        with self._outputs(second_pass=self.second_pass):
-            for frame in self.timer.frames(self.stages.source):
-                rows = self.step(frame)
-                self._frames_read = frame.index + 1
-                yield frame, rows.named(stages.detector.names)
+        try:
+            with self._outputs(second_pass=self.second_pass):
+                for frame in self.timer.frames(self.stages.source):
+                    rows = self.step(frame)
+                    self._frames_read = frame.index + 1
+                    yield frame, rows.named(self.stages.detector.names)
+        finally:
+            ended()
 
     @contextlib.contextmanager
     def _outputs(self, *, second_pass: LinkedPass | None = None) -> Iterator[None]:

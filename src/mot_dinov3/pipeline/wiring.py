@@ -6,11 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
 from mot_dinov3.core.errors import OutputLostError, UsageError, run_checks
 from mot_dinov3.core.files import journal_path, part_path
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
@@ -45,6 +47,7 @@ class TrackingRun:
         notices: Fallbacks taken while building; a source adds its own while it is read.
         all_notices: Returns the notices so far, each once.
         counted: Returns the counts of lines and zones, a line of text for each.
+        locks: Of the files, until the run is left as a context.
     """
 
     loop: TrackingLoop
@@ -52,6 +55,15 @@ class TrackingRun:
     notices: tuple[str, ...]
     all_notices: Callable[[], list[str]]
     counted: Callable[[], list[str]]
+    locks: OutputLocks
+
+    def __enter__(self) -> TrackingRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.locks.release()
 
     def unfinished(self) -> list[str]:
         """Return a notice where outputs were left unfinished: the files with the work so far, and how to resume."""
@@ -78,7 +90,7 @@ class TrackingRun:
 
 
 def build_tracking(config: TrackConfig) -> TrackingRun:
-    """Build a run: its stages, sinks and loop.
+    """Build a run: its stages, sinks and loop; its outputs are locked until it is left as a context.
 
     Everything that can be refused is refused before a model loads: outputs first, then the source, then precomputed
     detections; weights come last.
@@ -87,9 +99,18 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
     regions = check(config)
+    locks = OutputLocks(config.output.files())
+    try:
+        return _build_locked(config, regions, locks)
+    except BaseException:
+        locks.release()
+        raise
+
+
+def _build_locked(config: TrackConfig, regions: tuple[Region, ...], locks: OutputLocks) -> TrackingRun:
     journal = open_journal(config)
     try:
-        return _build(config, regions, journal)
+        return _build(config, regions, journal, locks)
     except OutputLostError:
         if journal is not None:
             journal.abort(keep=True)
@@ -155,7 +176,9 @@ def _check_gallery(config: TrackConfig) -> None:
     list_identities(Path(gallery))
 
 
-def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None) -> TrackingRun:
+def _build(
+    config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None, locks: OutputLocks
+) -> TrackingRun:
     timer = StageTimer()
     opened = build_detection(
         config,
@@ -180,7 +203,7 @@ def _build(config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJour
     except BaseException:
         opened.source.close()
         raise
-    return TrackingRun(loop, tuple(config.output.files()), notices, makes.all_notices, makes.counted)
+    return TrackingRun(loop, tuple(config.output.files()), notices, makes.all_notices, makes.counted, locks)
 
 
 def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +10,10 @@ from typing import Any
 
 from mot_dinov3.apps.batch.engines import Engine
 from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, WAITING, Manifest, VideoState
+from mot_dinov3.apps.batch.plan import MANIFEST, OVERVIEW
 from mot_dinov3.apps.batch.worker import VideoJob
 from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, ModelError, OutputError
+from mot_dinov3.core.output_lock import OutputLocks
 
 POLL_SECONDS = 0.2
 
@@ -23,18 +23,15 @@ def exclusive_lock(out_dir: Path) -> Iterator[None]:
     """Lock a result folder against other batches.
 
     Raises:
-        OutputError: Another batch is running there.
+        OutputError: Another batch is running there; the message names its process.
     """
-    folder = os.open(out_dir, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise OutputError(f"another batch is running in '{out_dir}'", remedy="wait until it has finished") from error
-    try:
+        locks = OutputLocks([out_dir / MANIFEST, out_dir / OVERVIEW])
+    except OutputError as error:
+        what = f"another batch is running in '{out_dir}': {error.message}"
+        raise OutputError(what, remedy="wait until it has finished") from error
+    with locks:
         yield
-    finally:
-        os.close(folder)
 
 
 class BatchRun:

@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.inputs import open_ahead
-from mot_dinov3.pipeline.wiring import build_tracking
+from mot_dinov3.pipeline.wiring import TrackingRun, build_tracking
 from mot_dinov3.video import FrameSource
 
 WARM_UP = 1000  # frames after which everything that is allocated once has been
@@ -31,7 +31,11 @@ def measure_memory(config: TrackConfig, frames: int, tick: Tick) -> dict[int, fl
         raise UsageError(f"--memory needs at least 2 frames, got {frames}", remedy="for example: --memory 20000")
     if config.source.source is None:
         raise UsageError("--memory reads the source repeatedly, and no source is given", remedy="give --source")
-    job = build_tracking(config)
+    with build_tracking(config) as job:
+        return _measure(job, config, frames, tick)
+
+
+def _measure(job: TrackingRun, config: TrackConfig, frames: int, tick: Callable[[], bool]) -> dict[int, float]:
     stages, timer = job.loop.stages, job.loop.timer
     stages.source.close()
     looped = LoopedSource(functools.partial(open_ahead, config.source, timer), stages.source, frames)

@@ -24,10 +24,10 @@ PERCENTILES = (50, 95, 99, 100)
 
 def measure(config: TrackConfig, tick: Tick) -> RunSummary:
     """Run tracking as configured; the time to first frame counts from the start of the process."""
-    job = build_tracking(config)
-    job.loop.timer.began = process_start()
-    job.loop.run(stop=tick)
-    return job.summary()
+    with build_tracking(config) as job:
+        job.loop.timer.began = process_start()
+        job.loop.run(stop=tick)
+        return job.summary()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,8 +93,7 @@ def yolo_settings(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[object]]:
-    job = build_tracking(config)
-    with contextlib.closing(job.loop.results()) as results:
+    with build_tracking(config) as job, contextlib.closing(job.loop.results()) as results:
         yield _until(results, None, tick)
 
 

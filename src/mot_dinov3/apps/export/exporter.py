@@ -17,6 +17,7 @@ import numpy as np
 from mot_dinov3.apps.export.config import FORMATS, ExportConfig, ExportOptions
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import ModelError, MotError, UsageError, first_line
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.structures import FloatArray, Image
 from mot_dinov3.core.structures.arrays import unit_rows
 from mot_dinov3.features.factory import DEFAULT_MODELS, REID, EmbedderConfig, build_embedder
@@ -63,9 +64,15 @@ def export(options: ExportOptions, *, notify: Callable[[str], None] = log.info) 
         UsageError: The output cannot be written, or the device does not exist.
         ModelError: The weights cannot be loaded, or are not a torch network.
     """
-    config, started = options.export_job, time.monotonic()
+    config = options.export_job
     folder = Path(config.out_dir) / config.name
     files.check_output(folder / META, within=Path(config.out_dir))
+    with OutputLocks([folder / META]):
+        return _export_to(folder, config, notify)
+
+
+def _export_to(folder: Path, config: ExportConfig, notify: Callable[[str], None]) -> ExportResult:
+    started = time.monotonic()
     failures: dict[str, MotError] = {}
     for name in config.formats:
         if missing := FORMATS[name].missing():

@@ -17,6 +17,7 @@ from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.json_text import printable
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
@@ -68,6 +69,17 @@ class GalleryRun:
             self._check_outputs,
         )
         _, self._classes, _ = run_checks(*checks)
+        self._locks = OutputLocks(filter(None, (self.paths.json_path, self.paths.video_path, self.paths.frames_dir)))
+        try:
+            self._build(line)
+        except BaseException:
+            self._locks.release()
+            raise
+        if self.complete:
+            self._locks.release()
+
+    def _build(self, line: LineTaker | None) -> None:
+        config = self.config
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             skip = config.inputs.skip_bad_boxes
@@ -88,6 +100,10 @@ class GalleryRun:
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Run to the end, or until `tick` or the window says stop; return whether the end was reached."""
+        with self._locks:
+            return self._run(tick)
+
+    def _run(self, tick: Callable[[], bool]) -> bool:
         sinks = CompositeSink(self.loop.stages.sinks)
         try:
             with self._open:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, OutputError, UsageError
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.structures import Image
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.descriptor_maps import DenseMap, find_peaks, similarity_maps
@@ -102,6 +103,12 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
     if job.end_frame is not None and not moving:
         raise UsageError("--end-frame is for a heatmap video", remedy="use the extension .mp4 for --output")
     _check_outputs(job, output, moving=moving)
+    with OutputLocks([output, *([Path(job.npy)] if job.npy else [])]):
+        return _compare(command, output, tick, moving=moving)
+
+
+def _compare(command: SimilarityOptions, output: Path, tick: Callable[[], bool], *, moving: bool) -> SimilarityResult:
+    job = command.similarity_job
     clicked = _image(job, job.frame)
     point = None if job.pca and job.point is None else _point(job.point, clicked)
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)

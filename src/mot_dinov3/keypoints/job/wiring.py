@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, UsageError
+from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.backends.base import CachedBackend
@@ -41,6 +42,7 @@ class KeypointRun:
         paths: The video's files.
         backend: The dense backend.
         notices: What the user should know.
+        locks: Of the files, until the run is over.
     """
 
     job: KeypointJobConfig
@@ -49,6 +51,7 @@ class KeypointRun:
     paths: KeypointPaths
     backend: CachedBackend
     notices: tuple[str, ...]
+    locks: OutputLocks
 
     @property
     def frame_visits(self) -> int:
@@ -58,6 +61,10 @@ class KeypointRun:
 
     def run(self, tick: Callable[[], bool] = lambda: False) -> None:
         """Track all points and write all files; `tick` is called per frame of a pass and interrupts when true."""
+        with self.locks:
+            self._run(tick)
+
+    def _run(self, tick: Callable[[], bool]) -> None:
         gaps = self.pipeline.gaps(self.job.start_frame, self.job.end_frame)
         self.pipeline.run(gaps, step=self.job.step, tick=tick)
         with self.pipeline.timer.stage("write"):
@@ -131,6 +138,8 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     labelled, labels = _labels(paths, info)
     for path in (paths.table, paths.wide, *([paths.annolid] if job.annolid_csv else [])):
         files.check_output(path)
+    written = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
+    locks = OutputLocks(written)  # that of the table stands for all files of the video in its folder
     new_mask_tracker = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)
     backend = loaded.backend
@@ -142,7 +151,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     pipeline.passes.new_mask_tracker = new_mask_tracker
     drawn = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
     notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(drawn)))))
-    return KeypointRun(job, pipeline, info, paths, backend, notices)
+    return KeypointRun(job, pipeline, info, paths, backend, notices, locks)
 
 
 def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfig:
