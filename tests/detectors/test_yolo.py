@@ -16,13 +16,14 @@ from mot_dinov3.models.weights import ultralytics_module
 
 TINY = """
 nc: 3
+kpt_shape: [5, 3]
 scales: {n: [0.33, 0.125, 64]}
 backbone:
   - [-1, 1, Conv, [16, 3, 2]]
   - [-1, 1, Conv, [32, 3, 2]]
   - [-1, 1, Conv, [64, 3, 2]]
 head:
-  - [-1, 1, %s]
+  - [%s, 1, %s]
 """
 
 
@@ -31,7 +32,8 @@ def tiny_model(folder: Path, head: str = "Detect, [nc]", *, suffix: str = "", ta
     import torch
 
     yaml = folder / f"tiny{suffix}.yaml"
-    yaml.write_text((TINY % head).replace("[-1, 1, Detect", "[[-1], 1, Detect"))
+    places = "-1" if head.startswith("Classify") else "[-1]"  # a detection head has several levels
+    yaml.write_text(TINY % (places, head))
     torch.manual_seed(0)
     model = ultralytics_module().YOLO(str(yaml), task=task)
     weights = folder / f"tiny{suffix}.pt"
@@ -88,6 +90,26 @@ def test_info_tells_what_is_loaded(tiny: Path) -> None:
     assert (info.name, info.weights, info.device) == ("ultralytics", str(tiny), "cpu")
     assert info.details["imgsz"] == 64
     assert info.details["classes"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("head", "task", "key", "length"),
+    [
+        ("OBB, [nc, 1]", "obb", "obb", 5),
+        ("Pose, [nc, kpt_shape]", "pose", "keypoints", 5),
+        ("Segment, [nc, 8, 16]", "segment", "segments", None),
+    ],
+)
+def test_more_than_boxes_is_kept_beside_them(
+    tmp_path: Path, frame: Frame, head: str, task: str, key: str, length: int | None
+) -> None:
+    weights = tiny_model(tmp_path, head, suffix=f"-{task}", task=task)
+    detector = YoloDetector(weights, config(), device="cpu")
+    found = detector.detect(frame)
+    assert len(found) > 0
+    assert all(list(row) == [key] for row in found.extra)
+    assert {len(row[key]) for row in found.extra} == {length} or length is None
+    assert detector.info.details["task"] == task
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut off", b"\x80\x02}q\x00."])

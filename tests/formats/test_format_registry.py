@@ -77,7 +77,7 @@ def test_fields_that_a_format_keeps_come_back_and_the_others_are_counted(tmp_pat
 
 def test_lost_fields_are_counted_box_by_box() -> None:
     extra = np.empty(3, np.object_)
-    extra[:] = [{"bbox": [1, 2, 3, 4], "score": 1, "keypoints": [[1, 2, 3]]}, {"score": 1, "track_id": "3"}, None]
+    extra[:] = [{"bbox": [1, 2, 3, 4], "score": 1, "probs": [0.5, 0.5]}, {"score": 1, "track_id": "3"}, None]
     rows = Detections(
         np.float32([[0, 0, 9, 9]] * 3),
         track_id=np.array([1, -1, 2]),

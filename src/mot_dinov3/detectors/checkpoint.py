@@ -24,6 +24,8 @@ _RENAMED = {
 }
 # Left behind by training: losses, a classifier's image transforms. Nothing here uses them.
 _UNUSED = ("ultralytics.utils.loss", "ultralytics.utils.tal", "ultralytics.yolo.utils.loss", "torchvision.transforms")
+_OTHER_REPOSITORIES = ("models.", "yolov5.", "yolov6.", "yolov7.", "yolov9.")
+"""Modules of the repositories of YOLOv5 and its relatives, whose checkpoints are objects of their own code."""
 _SETTINGS = ("ultralytics.utils.IterableSimpleNamespace", "ultralytics.yolo.utils.IterableSimpleNamespace")
 
 _lock = threading.Lock()
@@ -47,7 +49,13 @@ def opened_as_data(*, trust: bool) -> Iterator[None]:
 
     def load(weight: str | Path, *_: Any, **__: Any) -> tuple[dict[str, Any], str]:
         path = Path(weight)
-        content = open_checkpoint(path, trust=trust, allow=allow_layer, as_code=lambda trusted: own(str(trusted))[0])
+
+        def allow(name: str) -> object | None:
+            if name.startswith(_OTHER_REPOSITORIES):
+                raise _other_repository(path, name)
+            return allow_layer(name)
+
+        content = open_checkpoint(path, trust=trust, allow=allow, as_code=lambda trusted: own(str(trusted))[0])
         if not isinstance(content, dict):
             raise ModelError(f"weights '{path}' are not an Ultralytics model", remedy="give a detector's weights")
         return content, str(path)
@@ -58,6 +66,14 @@ def opened_as_data(*, trust: bool) -> Iterator[None]:
             yield
         finally:
             tasks.torch_safe_load = own
+
+
+def _other_repository(path: Path, name: str) -> ModelError:
+    return ModelError(
+        f"weights '{path}' are of the repository of YOLOv5, v6, v7 or v9 ({name}) and open with its own code only",
+        remedy="export them there (YOLOv5: python export.py --weights FILE --include onnx) and give the .onnx file,\n"
+        "or use a model of Ultralytics, such as yolov5nu.pt",
+    )
 
 
 def allow_layer(name: str) -> object | None:

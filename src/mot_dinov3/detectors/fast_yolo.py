@@ -220,7 +220,8 @@ def _open(weights: Path, request: DetectorRequest) -> tuple[Detector, tuple[str,
             raise UsageError(
                 f"precision '{device.precision}' cannot be chosen for '{weights}'", remedy="valid here: auto, fp32"
             )
-        return YoloDetector(weights, config, device=device.device), ()
+        exported = YoloDetector(weights, config, device=device.device)
+        return exported, exported.notices
     plan = plan_run(device)
     notices = plan.notices
     spec = YoloConversion(weights, config.side, request.samples, trust=device.trust_weights)

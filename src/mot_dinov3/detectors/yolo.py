@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.compat import SCRIPTS_GO, override, silence
 from mot_dinov3.core.errors import ModelError, first_line
-from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.structures import Detections, Frame, Image, ModelInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.detectors.checkpoint import opened_as_data
-from mot_dinov3.models.checkpoints import DAMAGE
+from mot_dinov3.detectors.exported import ExportedNetwork, running, runtime_errors
+from mot_dinov3.detectors.object_shapes import shapes_of
 from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import ultralytics_module
 
@@ -37,24 +39,53 @@ class YoloDetector(Detector):
 
     def __init__(self, weights: Path, config: DetectorConfig, *, device: str = "auto", trust: bool = False) -> None:
         self._device = resolve_device(device)
+        self._weights = weights
         self.names: Mapping[int, str]
-        self._model, self.names = _load(weights, self._device, trust)
+        self._model = _load(weights, trust)
         if self._model.task not in _TASKS_WITH_BOXES:
             raise ModelError(
                 f"detector weights '{weights}' are for the task '{self._model.task}', which has no boxes",
                 remedy=f"give weights for one of: {', '.join(_TASKS_WITH_BOXES)}",
             )
+        self._imgsz: int | list[int] = config.side
+        if is_exported(weights):
+            self._open_exported(config)
+        else:
+            self.names = _names(self._model)
         self._classes = parse_classes(config.classes, self.names)
         self._conf = config.threshold
-        self._imgsz = config.side
-        details = config.reported("ultralytics", self._classes, imgsz=self._imgsz, task=self._model.task)
-        runtime = "torch" if weights.suffix == ".pt" else ""  # an exported file has its own
+        imgsz = self._imgsz if isinstance(self._imgsz, int) else max(self._imgsz)
+        details = config.reported("ultralytics", self._classes, imgsz=imgsz, task=self._model.task)
+        runtime = "" if is_exported(weights) else "torch"  # an exported file has its own
         self.info = ModelInfo("ultralytics", str(weights), self._device, "fp32", details, runtime)
+
+    def _open_exported(self, config: DetectorConfig) -> None:
+        """Read the size of an exported network's input and the layout of its output, and check that it runs."""
+        silence(SCRIPTS_GO)
+        with _loading(self._weights):
+            exported = ExportedNetwork(self._weights, self._device, side=config.side, task=self._model.task)
+        self.names = exported.names
+        self._model.add_callback("on_predict_start", lambda predictor: exported.attach(predictor.model))
+        if exported.size is None:
+            return
+        self._imgsz = list(exported.size)
+        if config.imgsz is not None and config.imgsz != max(exported.size):
+            height, width = exported.size
+            self.notices = (
+                f"--imgsz {config.imgsz} is ignored: '{self._weights}' has a fixed input of {width}×{height} pixels",
+            )
 
     @override
     def detect(self, frame: Frame) -> Detections:
-        result = self._model.predict(
-            frame.pixels(),
+        image = frame.pixels()
+        if not is_exported(self._weights):
+            return rows_of(self._predict(image))
+        with running(self._weights, (image.shape[0], image.shape[1])):
+            return rows_of(self._predict(image))
+
+    def _predict(self, image: Image) -> Any:
+        return self._model.predict(
+            image,
             conf=self._conf,
             iou=IOU,
             imgsz=self._imgsz,
@@ -64,11 +95,22 @@ class YoloDetector(Detector):
             verbose=False,
             save=False,
         )[0]
-        found = result.obb if result.obb is not None else result.boxes
-        if found is None or not len(found):
-            return Detections.empty()
-        xyxy, score, class_id = (t.float().cpu().numpy() for t in (found.xyxy, found.conf, found.cls))
-        return usable_rows(Detections(xyxy, np.clip(score, 0, 1), class_id.astype(np.int64)))
+
+
+def is_exported(weights: Path) -> bool:
+    """Tell whether weights are of another format than a PyTorch checkpoint, with a runtime of their own."""
+    return weights.suffix.lower() != ".pt"
+
+
+def rows_of(result: Any) -> Detections:
+    """Return the rows of Ultralytics' result, with angle, keypoints and outlines in `extra` where it has them."""
+    found = result.obb if result.obb is not None else result.boxes
+    if found is None or not len(found):
+        return Detections.empty()
+    xyxy, score, class_id = (t.float().cpu().numpy() for t in (found.xyxy, found.conf, found.cls))
+    rows = Detections(xyxy, np.clip(score, 0, 1), class_id.astype(np.int64))
+    shapes = shapes_of(result)
+    return usable_rows(rows if shapes is None else rows.replace(extra=shapes))
 
 
 def usable_rows(found: Detections) -> Detections:
@@ -85,7 +127,7 @@ def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
     Raises:
         ModelError: The weights cannot be loaded, or are not PyTorch's.
     """
-    model, names = _load(weights, "cpu", trust)
+    model = _load(weights, trust)
     if getattr(model.model, "model", None) is None:
         raise ModelError(f"'{weights}' is not a PyTorch model", remedy="give weights with the extension .pt")
     network = model.model.eval().float()
@@ -93,38 +135,32 @@ def load_network(weights: Path, *, trust: bool) -> tuple[Any, dict[int, str]]:
 
     if "nms" in vars(DEFAULT_CFG) and hasattr(network, "end2end"):
         network.end2end = False  # as the predictor has it where `nms` is left at its default
-    return network.fuse(verbose=False), names
+    return network.fuse(verbose=False), _names(model)
 
 
-def _load(weights: Path, device: str, trust: bool) -> tuple[Any, dict[int, str]]:
-    """Return the loaded model and its class names."""
+def _load(weights: Path, trust: bool) -> Any:
+    """Return the loaded model; of an exported format, which is only opened when it is needed, the shell of one."""
     yolo = ultralytics_module().YOLO
+    with _loading(weights), opened_as_data(trust=trust):
+        return yolo(str(weights))
+
+
+def _names(model: Any) -> dict[int, str]:
+    return {int(class_id): str(name) for class_id, name in model.names.items()}
+
+
+@contextlib.contextmanager
+def _loading(weights: Path) -> Iterator[None]:
+    """Turn what loaders raise into an error that names the weights."""
     try:
-        with opened_as_data(trust=trust):
-            model = yolo(str(weights))
-        if model.task in _TASKS_WITH_BOXES:
-            model.overrides["device"] = device  # exported formats are only opened when something asks, like the names
-            silence(SCRIPTS_GO)  # it opens them again with the first image
-            return model, {int(class_id): str(name) for class_id, name in model.names.items()}
-        return model, {}
+        yield
     except ImportError as error:
         raise ModelError(
             f"detector weights '{weights}' need a package that is not installed: {error.name or error}",
             remedy="install it, or give the weights in another format (.pt, .onnx)",
         ) from error
-    except _load_errors(weights) as error:
+    except runtime_errors(weights) as error:
         raise ModelError(
             f"detector weights '{weights}' cannot be loaded: {first_line(error)}",
             remedy="they may be truncated, or not an Ultralytics model: download or export them again",
         ) from error
-
-
-def _load_errors(weights: Path) -> tuple[type[Exception], ...]:
-    """Return what the loaders raise for broken files: each format has its own ways."""
-    errors: tuple[type[Exception], ...] = (*DAMAGE, SyntaxError)
-    if weights.suffix.lower() == ".onnx":
-        # ONNX Runtime's errors derive from nothing more special than Exception.
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-        errors += tuple(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
-    return errors

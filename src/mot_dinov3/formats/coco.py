@@ -3,7 +3,8 @@
 The layout that the readers of CocoVID (MMTracking), TAO (TrackEval) and YouTube-VIS share: an image has ``video_id``
 and its frame number as ``frame_id`` (CocoVID) or ``frame_index`` (TAO), both from 0; an annotation has ``bbox`` (x, y,
 width, height), ``category_id``, and its track as ``track_id`` (TAO) or ``instance_id`` (CocoVID). Written files have
-both of each. A category's id is the class number plus one, since many readers take 0 for the background. COCO:
+both of each. Outlines are polygons in ``segmentation``, ``keypoints`` have their scores in ``keypoint_scores``. A
+category's id is the class number plus one, since many readers take 0 for the background. COCO:
 https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 """
 
@@ -39,12 +40,15 @@ from mot_dinov3.formats.recorded_detections import (
     plausible,
 )
 from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector
+from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, polygon_area, segments_of
 
 log = logging.getLogger(__name__)
 
 MAX_CATEGORY = 2**31 - 1
 _FRAME_KEYS = ("frame_id", "frame_index")
 _TRACK_KEYS = ("track_id", "instance_id")
+_VISIBILITY = {0: 0.0, 1: 0.5, 2: 1.0}
+"""COCO's marks of a keypoint (not labelled, hidden, visible) → its score, where the file has none."""
 
 
 def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
@@ -180,7 +184,29 @@ def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
         _track_id(record),
         record.get("coasted") is True,
         name,
+        _shapes(record) or None,
     )
+
+
+def _shapes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an annotation's outlines and keypoints as det-v1 has them; what is not valid is left out, as is RLE."""
+    outlines, points = record.get("segmentation"), record.get("keypoints")
+    polygons = [_pairs(flat) for flat in outlines if isinstance(flat, list)] if isinstance(outlines, list) else []
+    found: dict[str, Any] = {}
+    if segments := segments_of({SEGMENTS: polygons}):
+        found[SEGMENTS] = [list(map(list, polygon)) for polygon in segments]
+    if isinstance(points, list) and points and len(points) % 3 == 0:
+        triples = [points[i : i + 3] for i in range(0, len(points), 3)]
+        scores = record.get("keypoint_scores")
+        if not isinstance(scores, list) or len(scores) != len(triples):
+            scores = [_VISIBILITY.get(v, 0.0) if type(v) is int else None for _, _, v in triples]
+        if keypoints := keypoints_of({KEYPOINTS: [[x, y, score] for (x, y, _), score in zip(triples, scores)]}):
+            found[KEYPOINTS] = keypoints
+    return found
+
+
+def _pairs(flat: list[Any]) -> list[list[Any]]:
+    return [flat[i : i + 2] for i in range(0, len(flat), 2)]
 
 
 def _corners(box: object) -> Corners:
@@ -227,7 +253,7 @@ def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
     listed |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}  # TAO's readers ask for them
     ids = itertools.count(1)
     parts: dict[str, Iterable[Mapping[str, Any]]] = {
-        "categories": ({"id": categories[c], "name": label, "class_id": c} for c, label in labels.items()),
+        "categories": _category_records(frames, labels, categories),
         "videos": [listed],
         "tracks": _tracks(frames, categories),
         "images": (_image(number, size) for number in numbers),
@@ -252,6 +278,22 @@ def _category_ids(labels: Mapping[int, str]) -> dict[int, int]:
     if -1 in labels:
         ids[-1] = next(number for number in range(1, len(ids) + 2) if number not in ids.values())
     return ids
+
+
+def _category_records(
+    frames: Mapping[int, Detections], labels: Mapping[int, str], categories: Mapping[int, int]
+) -> list[dict[str, Any]]:
+    """Return the categories; one whose objects have keypoints names these by their numbers."""
+    points: dict[int, int] = {}
+    for rows in frames.values():
+        for class_id, extra in zip(rows.class_id.tolist(), rows.extra):
+            points[class_id] = max(points.get(class_id, 0), len(keypoints_of(extra) or ()))
+    records: list[dict[str, Any]] = []
+    for class_id, label in labels.items():
+        record = {"id": categories[class_id], "name": label, "class_id": class_id}
+        named = {"keypoints": list(map(str, range(points[class_id]))), "skeleton": []} if points.get(class_id) else {}
+        records.append(record | named)
+    return records
 
 
 def _image(number: int, size: Mapping[str, int]) -> Mapping[str, Any]:
@@ -280,8 +322,23 @@ def _annotation(
         record |= {"track_id": track_id, "instance_id": track_id}
     record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
     record["score"] = shortest_floats(rows.score[row : row + 1])[0]
+    if not rows.coasted[row]:
+        record |= _shape_fields(rows.extra[row])
     if rows.gallery_id[row] is not None:
         record["gallery_id"] = str(rows.gallery_id[row])
     if rows.coasted[row]:
         record["coasted"] = True
     return record
+
+
+def _shape_fields(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return an annotation's fields for outlines and keypoints; those of a score of 0 count as not labelled."""
+    fields: dict[str, Any] = {}
+    if segments := segments_of(extra):
+        fields["segmentation"] = [[side for point in polygon for side in point] for polygon in segments]
+        fields["area"] = sum(map(polygon_area, segments))
+    if keypoints := keypoints_of(extra):
+        fields["keypoints"] = [value for x, y, score in keypoints for value in (x, y, 2 if score > 0 else 0)]
+        fields["num_keypoints"] = sum(score > 0 for _, _, score in keypoints)
+        fields["keypoint_scores"] = [score for _, _, score in keypoints]
+    return fields

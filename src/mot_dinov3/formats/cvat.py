@@ -28,6 +28,7 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, plausible
 from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector, check_box, parse_number, parse_whole
+from mot_dinov3.formats.shape_keys import rotated
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class _Box:
     frame: int
     box: Corners
     outside: bool
+    rotation: float = 0.0  # degrees, clockwise around the centre
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -93,7 +95,7 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
     video = VideoInfo(reader.source(), width, height, fps or ASSUMED_FPS, count)
     if reader.skipped:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(reader.skipped.items()))
-        log.warning("'%s': skipped, since only upright boxes are read: %s", path, counts)
+        log.warning("'%s': skipped, since only boxes are read: %s", path, counts)
     return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers))
 
 
@@ -215,8 +217,7 @@ class _Reader:
             self._fail(str(error), BOX_REMEDY)
         if frame > MAX_FRAME:
             self._fail(f"the frame {frame} is beyond any video")
-        self.skipped.update(["rotations of boxes"] if turned % 360 else [])
-        box = _Box(self._parser.CurrentLineNumber, frame, (x1, y1, x2, y2), outside)
+        box = _Box(self._parser.CurrentLineNumber, frame, (x1, y1, x2, y2), outside, turned % 360)
         self.tracks[-1].boxes.append(box)
 
     def _get(self, given: Mapping[str, str], name: str, tag: str) -> str:
@@ -288,7 +289,9 @@ def _rows(path: Path, track: _Track, class_id: int, track_id: int) -> Iterator[t
             raise FormatError(f"'{path}', line {box.line}: {error}", remedy=BOX_REMEDY) from error
         name = box.attributes.get(GALLERY) or None
         coasted = box.attributes.get(COASTED) == "true"
-        yield box.frame, box.line, Row(box.box, score, class_id, track_id, coasted, name)
+        corners, obb = rotated(box.box, box.rotation)
+        shape = ({"obb": obb}, corners) if box.rotation else (None, box.box)
+        yield box.frame, box.line, Row(shape[1], score, class_id, track_id, coasted, name, shape[0])
 
 
 def _with_interpolated(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
@@ -318,6 +321,8 @@ def _interpolated(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
             check_box(end)
         except ValueError:  # it only marks the end: nothing moves towards it
             end = last.box
+    turn = (box.rotation - last.rotation + 180) % 360 - 180  # the shorter way round
     for step in range(1, gap):
         x1, y1, x2, y2 = (a + (b - a) * step / gap for a, b in zip(last.box, end))
-        yield dataclasses.replace(last, frame=last.frame + step, box=(x1, y1, x2, y2), line=box.line)
+        rotation = (last.rotation + turn * step / gap) % 360
+        yield dataclasses.replace(last, frame=last.frame + step, box=(x1, y1, x2, y2), line=box.line, rotation=rotation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.class_names import labels_of
 from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
 from mot_dinov3.formats.recorded_detections import RecordedDetections
+from mot_dinov3.formats.shape_keys import obb_of, upright
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))
@@ -96,8 +98,11 @@ def _boxes(frames: Mapping[int, Detections], positions: list[_BoxPosition], coun
 
 def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> str:
     coasted = bool(rows.coasted[row])
-    corners = zip(("xtl", "ytl", "xbr", "ybr"), shortest_floats(rows.xyxy[row]))
-    given = " ".join(f'{name}="{value!r}"' for name, value in corners)
+    obb = None if coasted else obb_of(rows.extra[row])
+    sides = shortest_floats(rows.xyxy[row]) if obb is None else upright(obb)
+    given = " ".join(f'{name}="{value!r}"' for name, value in zip(("xtl", "ytl", "xbr", "ybr"), sides))
+    if obb is not None:
+        given += f' rotation="{math.degrees(obb[4]) % 360:.4f}"'
     attributes = {
         TRACK: str(rows.track_id[row]),
         SCORE: str(shortest_floats(rows.score[row : row + 1])[0]),

@@ -30,6 +30,7 @@ SOURCE_KEYS = ("video", "detector", "frames_dir")
 """Top-level keys of a file that results made from it keep."""
 
 _MAX_CLASS = 2**31
+_BOX_KEYS = frozenset(("bbox", "xyxy"))
 
 
 def read_det_v1(path: str | Path) -> RecordedDetections:
@@ -278,20 +279,25 @@ def recorded_time(record: Mapping[str, Any]) -> float | None:
 
 
 def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return one det-v1 dict per row: all keys of the record that it was read from, or those made from the columns."""
+    """Return one det-v1 dict per row: all keys of the record that it was read from, or those made from the columns.
+
+    A detector's `Detections.extra` has no box: its keys (``obb``, ``keypoints``, ``segments``) follow the columns'.
+    """
     records = []
     columns = shortest_boxes(detections.xyxy), shortest_floats(detections.score), detections.class_id.tolist()
     for row, (source, box, score, class_id) in enumerate(zip(detections.extra, *columns)):
         if detections.coasted[row]:  # a predicted box: no field of its record is valid for it
             source = None
-        record = dict(source) if source is not None else {}
+        is_read = source is not None and not _BOX_KEYS.isdisjoint(source)
+        record = dict(source) if is_read else {}
         record.setdefault("bbox", box)
         record.setdefault("score", score)
         if "class_id" not in record:
             record["class_id"] = class_id
             if class_id in names:
                 record.setdefault("class_name", names[class_id])
-        if source is None and not detections.coasted[row]:
+        if not is_read and not detections.coasted[row]:
+            record |= source or {}
             record["det_ind"] = row
         records.append(record)
     return records

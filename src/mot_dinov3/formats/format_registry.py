@@ -16,7 +16,17 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
 from mot_dinov3.core.json_text import check_file, read_object, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
-from mot_dinov3.formats import coco, cvat, cvat_writer, det_v1, motchallenge, track_v1, tracks_csv, yolo_labels
+from mot_dinov3.formats import (
+    coco,
+    cvat,
+    cvat_writer,
+    det_v1,
+    motchallenge,
+    shape_keys,
+    track_v1,
+    tracks_csv,
+    yolo_labels,
+)
 from mot_dinov3.formats.det_v1 import with_time
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
@@ -37,6 +47,7 @@ class FileFormat:
             ``names`` (of classes), ``gallery`` (known identities), ``confidence`` (of these), ``coasted`` (which boxes
             are predicted), ``video`` (size and frame rate), ``keys`` (a detection's other keys), and which boxes:
             ``detected`` ones, or ``both`` a detected one and its track's; neither means the track's.
+        shapes: The keys of det-v1 for more than a box that it keeps, where it does not keep all ``keys``.
         suffixes: Of files that are in no other format.
         is_member: For a format that is a folder, whether it has a file of this relative path; else None.
     """
@@ -45,6 +56,7 @@ class FileFormat:
     write: Callable[[Path, RecordedDetections, str], None]
     fields: frozenset[str]
     suffixes: tuple[str, ...] = ()
+    shapes: frozenset[str] = frozenset()
     is_member: Callable[[Path], bool] | None = None
 
 
@@ -119,8 +131,12 @@ FORMATS: Mapping[str, FileFormat] = {
     "track-v1": FileFormat(
         _with_names(track_v1.read_track_v1), _write_track_v1, _COMMON_FIELDS | {"both", "keys", "confidence"}
     ),
-    "coco": FileFormat(coco.read_coco, coco.write_coco, _COMMON_FIELDS),
-    "cvat": FileFormat(cvat.read_cvat, cvat_writer.write_cvat, _COMMON_FIELDS, (".xml",)),
+    "coco": FileFormat(
+        coco.read_coco, coco.write_coco, _COMMON_FIELDS, shapes=frozenset((shape_keys.KEYPOINTS, shape_keys.SEGMENTS))
+    ),
+    "cvat": FileFormat(
+        cvat.read_cvat, cvat_writer.write_cvat, _COMMON_FIELDS, (".xml",), shapes=frozenset((shape_keys.OBB,))
+    ),
     "yolo": FileFormat(
         yolo_labels.read_yolo,
         yolo_labels.write_yolo,
@@ -251,7 +267,7 @@ def with_track_boxes(recorded: RecordedDetections) -> RecordedDetections:
 
 def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     """Return descriptions, with counts, of the fields that the format `name` cannot keep."""
-    kept = FORMATS[name].fields
+    kept, shapes = FORMATS[name].fields, FORMATS[name].shapes
 
     def count(which: Callable[[Detections], Any]) -> int:
         return sum(int(np.count_nonzero(which(rows))) for rows in recorded.frames.values())
@@ -259,7 +275,7 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     tracked = count(lambda rows: rows.track_id >= 0)
     identified = count(lambda rows: [name is not None for name in rows.gallery_id])
     moved = count(lambda rows: () if rows.track_xyxy is None else (rows.track_xyxy != rows.xyxy).any(1))
-    more = count(lambda rows: [bool((record or {}).keys() - _KNOWN_KEYS) for record in rows.extra])
+    more = count(lambda rows: [bool(shape_keys.unkept(r or {}, shapes) - _KNOWN_KEYS) for r in rows.extra])
     counts = {
         "tracks": ("the tracks of {} boxes", tracked),
         "untracked": ("{} boxes without a track, skipped", count(lambda rows: rows.track_id < 0)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,7 @@ class Row:
         track_id: −1 for none.
         coasted: It was predicted, nothing was detected there.
         gallery_id: Name of the known identity, or None.
+        extra: Keys of det-v1 for more than a box, or None.
     """
 
     box: Corners
@@ -39,6 +42,7 @@ class Row:
     track_id: int = -1
     coasted: bool = False
     gallery_id: str | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 class RowCollector:
@@ -98,6 +102,7 @@ def _detections(rows: list[Row]) -> Detections:
         state=recorded_states(track_id, coasted),
         coasted=coasted,
         gallery_id=np.array([row.gallery_id for row in rows], np.object_),
+        extra=np.array([row.extra for row in rows], np.object_),
     )
 
 

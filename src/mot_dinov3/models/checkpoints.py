@@ -112,6 +112,7 @@ def _open_as_data(path: Path, allow: Allow) -> Any:
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         if refused:
+            allow(refused[1])  # what knows the name may say more
             raise _untrusted(path, [refused[1]]) from error
         raise _unreadable(path, "it is not a plain checkpoint, or contains more than tensors") from error
     except DAMAGE as error:

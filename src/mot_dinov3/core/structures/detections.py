@@ -82,7 +82,8 @@ class Detections:
         gallery_id: ``(n,)`` object: name of the known identity (str), or None.
         gallery_distance: ``(n,)`` float32 distance to that identity (0 is the same image), NaN where there is none.
         gallery_margin: ``(n,)`` float32 how much farther the next identity is, NaN where there is none.
-        extra: ``(n,)`` object: what an input record carries beyond the columns (det-v1's optional keys), or None.
+        extra: ``(n,)`` object: dict of what a detector or an input record gives beyond the columns (det-v1's optional
+            keys: ``obb``, ``keypoints``, ``segments``, …), or None.
         class_name: ``(n,)`` object: name of the class (str), empty where unknown; None where no stage has set it.
 
     Raises:
