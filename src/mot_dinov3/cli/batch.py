@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args.inputs, values, config.batch.out_dir)
     with exclusive_lock(plan.out_dir):
         manifest = open_manifest(plan, resume=config.output.resume)
-        missing = manifest.missing(plan.jobs)
+        missing = manifest.missing(plan.jobs, plan.is_complete)
         videos = [manifest.videos[job.name] for job in plan.jobs]
         if len(missing) < len(videos):
             print_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])

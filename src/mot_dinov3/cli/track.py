@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         code = run_with_progress(job, progress=not args.no_progress)
         if config.output.save_summary:
             save_numbers(job.summary().numbers(), Path(config.output.save_summary))
+            if code == EXIT_OK and (journal := job.loop.stages.journal) is not None:
+                journal.mark(Path(config.output.save_summary))
     print("\n".join(job.summary().lines()), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
     return code
 

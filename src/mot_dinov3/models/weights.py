@@ -115,7 +115,7 @@ def find_reid_weights(name: str, folder: Path) -> str:
     Raises:
         ModelError: There is no such file or folder.
     """
-    path = first_existing(Path(name).expanduser(), *(folder / f"{name}{ending}" for ending in REID_ENDINGS))
+    path = first_reid_weights(name, folder)
     if path is not None:
         return str(path)
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
@@ -123,6 +123,11 @@ def find_reid_weights(name: str, folder: Path) -> str:
         f"weights '{name}' do not exist, neither here nor in '{folder}'",
         remedy=f"available: {', '.join(there[:20])}" if there else "give the path of an existing file, or --models-dir",
     )
+
+
+def first_reid_weights(name: str, folder: Path) -> Path | None:
+    """Return where weights are, see `find_reid_weights`; None where they are not."""
+    return first_existing(Path(name).expanduser(), *(folder / f"{name}{ending}" for ending in REID_ENDINGS))
 
 
 def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
@@ -138,14 +143,11 @@ def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
         ModelError: No such file, and no official model of that name.
         UnreachableModelError: An official model that is neither here nor can be downloaded.
     """
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
-    if path.name != name:
-        raise ModelError(f"detector weights '{name}' do not exist", remedy="check the path")
-    found = first_existing(MODELS / name, weights_cache() / name)
+    found = detector_path(name)
     if found is not None:
         return found
+    if Path(name).name != name:
+        raise ModelError(f"detector weights '{name}' do not exist", remedy="check the path")
     from_official = official_weights()
     if name not in from_official:
         raise ModelError(
@@ -154,6 +156,14 @@ def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
             remedy="give a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
         )
     return download(name)
+
+
+def detector_path(name: str) -> Path | None:
+    """Return where detector weights are on this computer, see `find_detector_weights`; None where they are not."""
+    path = Path(name).expanduser()
+    if not name or path.name != name:
+        return path if name and path.exists() else None
+    return first_existing(*(folder / name for folder in local_folders()))
 
 
 def weights_cache() -> Path:

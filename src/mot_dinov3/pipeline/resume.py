@@ -12,7 +12,7 @@ import base64
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
 from mot_dinov3.core.json_text import JsonLines, dumps
+from mot_dinov3.core.run_mark import brief, difference, mark_outputs
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray, Reason
 from mot_dinov3.scheduler import CRITICAL
 from mot_dinov3.sinks.base import Sink
@@ -62,7 +63,8 @@ class ResumeJournal:
     Args:
         path: The file.
         run: Identity of the run: options and inputs, plain JSON values by name. Another run's journal is refused.
-        video: The video that the run writes, or None.
+        outputs: The files that the run writes, which are marked when they are complete.
+        video: The video among them, or None.
         resume: Continue the journal that is there; otherwise begin anew.
 
     Attributes:
@@ -74,8 +76,18 @@ class ResumeJournal:
         OutputLostError: It cannot be written.
     """
 
-    def __init__(self, path: Path, run: Mapping[str, Any], *, video: Path | None = None, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        run: Mapping[str, Any],
+        *,
+        outputs: Sequence[Path] = (),
+        video: Path | None = None,
+        resume: bool = False,
+    ) -> None:
         self.path = path
+        self._run = run
+        self._outputs = outputs
         self.resumed_frames = 0
         self._video = video
         self._stopped = False
@@ -94,9 +106,8 @@ class ResumeJournal:
         if known is None:
             self._lines.append({"run": run})
             return
-        for name in [*run, *known]:
-            if (was := known.get(name)) != (now := run.get(name)):
-                raise self._another_run(f"{name} was {_brief(was)}, now it is {_brief(now)}")
+        if found := difference(known, run):
+            raise self._another_run(found)
 
     def _another_run(self, difference: str) -> UsageError:
         return UsageError(f"'{self.path}' belongs to another run: {difference}", remedy=REMEDY)
@@ -113,7 +124,7 @@ class ResumeJournal:
             if self._next is None:
                 self._lines.append({what: plain})
         elif self._facts[what] != plain:
-            raise self._another_run(f"{what} were {_brief(self._facts[what])}, now they are {_brief(plain)}")
+            raise self._another_run(f"{what} were {brief(self._facts[what])}, now they are {brief(plain)}")
 
     @property
     def is_behind(self) -> bool:
@@ -164,11 +175,17 @@ class ResumeJournal:
     def close(self) -> None:
         """Delete the journal of a complete run; call it when all outputs are in their places."""
         if not self._stopped:
+            self.mark(*self._outputs)
             self._lines.remove()
             return
         size = self._video.stat().st_size if self._video is not None and self._video.exists() else 0
         self._lines.append({"stopped": size})
         self._lines.close()
+
+    def mark(self, *outputs: Path) -> None:
+        """Mark outputs as complete results of this run, unless it was interrupted."""
+        if not self._stopped:
+            mark_outputs(outputs, self._run)
 
     def abort(self, *, keep: bool = False) -> None:
         """Leave the journal for a resumed run; one without a frame is deleted.
@@ -249,8 +266,3 @@ def _text(values: npt.NDArray[np.float32]) -> str:
 
 def _array(text: str) -> FloatArray:
     return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
-
-
-def _brief(value: object) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

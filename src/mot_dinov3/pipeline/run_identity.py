@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3 import __version__
-from mot_dinov3.core.json_text import printable
-from mot_dinov3.core.options import options_of
+from mot_dinov3.core.options import home_path
+from mot_dinov3.core.run_mark import check_outputs, identity_of
 from mot_dinov3.core.special_files import is_null
+from mot_dinov3.features.factory import DINO_FOLDER
+from mot_dinov3.models.weights import detector_path, local_path
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 
-SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of an input: hours of video would take minutes
 # Options that may differ between an interrupted run and the resumed one: they change no result.
 SAME_RESULT = ("resume", "record", "report", "save_summary")
 
@@ -24,73 +25,50 @@ def is_live(source: str | None) -> bool:
 
 
 def is_complete(config: TrackConfig) -> bool:
-    """Tell whether ``--resume`` is given for a run that came to its end: all outputs are there, and no journal is."""
+    """Tell whether ``--resume`` is given for a run that came to its end: its outputs are there, and no journal is.
+
+    Raises:
+        UsageError: Outputs are there that are no results of this run.
+    """
     files = config.output.regular_files()
-    return (
-        config.output.resume
-        and bool(files)
-        and all(path in files or is_null(path) for path in config.output.files())
-        and all(path.exists() for path in files)
-        and not resume_journal_path(files[0]).exists()
-    )
+    if not config.output.resume or not files or resume_journal_path(files[0]).exists():
+        return False
+    are_there = check_outputs(files, identity(config))
+    return are_there and all(path in files or is_null(path) for path in config.output.files())
 
 
 def open_journal(config: TrackConfig) -> ResumeJournal | None:
     """Open the resume journal of a run: an earlier one, or a new one; None where nothing is written.
 
     Raises:
-        UsageError: ``--resume`` for a live source, or for another run than that of the journal.
+        UsageError: ``--resume`` for another run than that of the journal, or of outputs that are there without one.
         OutputLostError: The journal cannot be written.
     """
     output = config.output
     files = output.regular_files()
     if not files or not output.record or is_live(config.source.source):
         return None
+    path, run = resume_journal_path(files[0]), identity(config)
+    if output.resume and not path.exists():
+        check_outputs(files, run)
     video = files[0] if output.video and files[0] == Path(output.output) else None
-    return ResumeJournal(resume_journal_path(files[0]), identity(config), video=video, resume=output.resume)
+    return ResumeJournal(path, run, outputs=files, video=video, resume=output.resume)
 
 
 def identity(config: TrackConfig) -> dict[str, Any]:
     """Return what identifies a run: its options and a digest of each input, as plain JSON values by name."""
-    known: dict[str, Any] = {"version": __version__}
-    for option in options_of(TrackConfig):
-        if option.key not in SAME_RESULT:
-            value = getattr(getattr(config, option.stage), option.key)
-            known[option.flag] = printable(value) if isinstance(value, str) else value
+    name, model = config.detector.chosen()
     inputs = {
         "--source": config.source.source,
         "--dets": config.detector.dets,
-        "--det": config.detector.chosen()[1],
-        "--embed-model": config.embedder.embed_model,
-        "--dinov3": config.embedder.dinov3,
+        "--det": None if name == "recorded" else detector_path(model) or local_path(model),
+        "--embed-model": local_path(config.embedder.embed_model or ""),
+        "--dinov3": local_path(config.embedder.dinov3 or ""),
+        DINO_FOLDER: home_path(os.environ.get(DINO_FOLDER, "").strip()) if config.embedder.embedder == "dino" else None,
         "--gallery": config.gallery.gallery,
         "--zone": config.count.zone,
     }
-    return known | {f"the content of {flag}": content(Path(place)) for flag, place in inputs.items() if place}
-
-
-def content(path: Path) -> str:
-    """Return a digest of a file's size and parts, or of a folder's names and sizes; empty where there is none.
-
-    Hidden files do not count: the gallery keeps its cache in one.
-    """
-    digest = hashlib.sha256()
-    try:
-        if path.is_dir():
-            for inner in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-                digest.update(f"{inner.relative_to(path)}\0{inner.stat().st_size}\0".encode("utf-8", "replace"))
-        elif path.is_file():
-            size = path.stat().st_size
-            digest.update(str(size).encode())
-            with path.open("rb") as file:
-                for start in dict.fromkeys((0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE))):
-                    file.seek(start)
-                    digest.update(file.read(SAMPLE))
-        else:
-            return ""
-    except OSError:  # the stage that needs the input reports it
-        return ""
-    return digest.hexdigest()[:16]
+    return identity_of(config, __version__, skip=SAME_RESULT, inputs=inputs)
 
 
 def resume_notice(journal: ResumeJournal | None) -> list[str]:

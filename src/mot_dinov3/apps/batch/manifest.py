@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,11 @@ class Manifest:
         with files.replacing(self.path) as part:
             part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
-    def missing(self, jobs: Sequence[VideoJob]) -> list[VideoJob]:
+    def missing(
+        self, jobs: Sequence[VideoJob], is_complete: Callable[[VideoJob], bool] = VideoJob.has_files
+    ) -> list[VideoJob]:
         """Return the jobs that are not done, or whose files are no longer complete."""
-        return [
-            job
-            for job in jobs
-            if self.videos[job.name].state != DONE or not all(Path(name).exists() for name in job.files)
-        ]
+        return [job for job in jobs if self.videos[job.name].state != DONE or not is_complete(job)]
 
 
 def open_manifest(plan: BatchPlan, *, resume: bool) -> Manifest:

@@ -14,6 +14,7 @@ from mot_dinov3.core.options import Option, assemble, options_of
 from mot_dinov3.formats.format_registry import detect_format
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.outputs import check_files
+from mot_dinov3.pipeline.run_identity import is_complete
 from mot_dinov3.video.image_files import SUFFIXES, natural_key
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
@@ -104,11 +105,16 @@ def plan_jobs(videos: Mapping[str, Path], options: Mapping[str, Any], out_dir: P
     return [_job(name, video, options, out_dir / name) for name, video in videos.items()]
 
 
-def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> VideoJob:
-    values = {key: _fill_name(value, name) for key, value in options.items()} | {"source": str(video)}
+def _values(name: str, source: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the option values of one run."""
+    values = {key: _fill_name(value, name) for key, value in options.items()} | {"source": source}
     values |= {option.key: _output_path(option, values, folder) for option in _output_options()}
     recorded = values.get("record", True)
-    values = {key: value for key, value in values.items() if value is not None} | ({"resume": True} if recorded else {})
+    return {key: value for key, value in values.items() if value is not None} | ({"resume": True} if recorded else {})
+
+
+def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> VideoJob:
+    values = _values(name, str(video), options, folder)
     config = assemble(TrackConfig, values)
     if config.detector.dets:
         detect_format(Path(config.detector.dets))
@@ -187,11 +193,23 @@ class BatchPlan:
         out_dir: Folder of the result folders.
         options: Tracking options, the same for every video.
         jobs: All runs, in order.
+        values: Values of the tracking options by key.
     """
 
     out_dir: Path
     options: tuple[str, ...]
     jobs: tuple[VideoJob, ...]
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def is_complete(self, job: VideoJob) -> bool:
+        """Return whether a video's files are there, as complete results of its run with the inputs as they are now."""
+        config = assemble(TrackConfig, _values(job.name, job.source, self.values, Path(job.folder)))
+        if not config.output.resume:
+            return job.has_files()
+        try:
+            return is_complete(config)
+        except UsageError:  # its run says which
+            return False
 
 
 def make_plan(inputs: Sequence[str], values: Mapping[str, Any], out_dir: str) -> BatchPlan:
@@ -199,4 +217,4 @@ def make_plan(inputs: Sequence[str], values: Mapping[str, Any], out_dir: str) ->
     options, folder = batch_options(values), Path(out_dir).absolute()
     files.check_output(folder / MANIFEST)
     jobs = plan_jobs(find_videos(inputs), options, folder)
-    return BatchPlan(folder, command_line(options), tuple(jobs))
+    return BatchPlan(folder, command_line(options), tuple(jobs), options)

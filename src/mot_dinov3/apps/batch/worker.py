@@ -43,6 +43,10 @@ class VideoJob:
     cwd: str
     threads: int = 0
 
+    def has_files(self) -> bool:
+        """Return whether all files are there."""
+        return all(Path(name).exists() for name in self.files)
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoResult:

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mot_dinov3 import __version__
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.files import check_extension
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
+from mot_dinov3.core.run_mark import identity_of
 from mot_dinov3.features.factory import EMBEDDERS, REID
 from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.models.weights import first_reid_weights
 from mot_dinov3.trackers.config import HybridConfig
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?|\d+")  # whether it is there is asked only where it is used
@@ -132,6 +135,10 @@ class RunPaths(Mapping[str, "Path | None"]):
     def __len__(self) -> int:
         return len(dataclasses.fields(self))
 
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files, and the folder of frames, that are written."""
+        return tuple(filter(None, (self.json_path, self.video_path, self.frames_dir)))
+
     @classmethod
     def of(cls, config: GalleryJobConfig) -> RunPaths:
         """Return the paths of a run."""
@@ -147,6 +154,20 @@ class RunPaths(Mapping[str, "Path | None"]):
             folder / f"{name}.mp4" if wanted.save_video else None,
             folder / "frames" if wanted.frames else None,
         )
+
+
+def identity(config: GalleryJobConfig) -> dict[str, Any]:
+    """Return what identifies a run: its options and a digest of each input, as plain JSON values by name."""
+    chosen = config.inputs
+    weights = chosen.reid_weights and first_reid_weights(chosen.reid_weights, Path(chosen.models_dir))
+    inputs = {
+        "--dets-json": chosen.dets_json,
+        "--video": chosen.video,
+        "--gallery": config.gallery.gallery,
+        "--reid-weights": weights,
+        "--class-names": chosen.class_names,
+    }
+    return identity_of(config, __version__, skip=("resume", "display"), inputs=inputs)
 
 
 def check_needs(config: GalleryJobConfig) -> None:

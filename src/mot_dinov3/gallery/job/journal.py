@@ -18,6 +18,7 @@ import numpy as np
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.json_text import JsonLines, dumps, whole_lines
+from mot_dinov3.core.run_mark import difference, mark_outputs
 from mot_dinov3.core.structures import FloatArray, IntArray
 
 
@@ -39,7 +40,8 @@ class GalleryJournal:
 
     Args:
         path: The document.
-        run: Identity of the run; a journal of another run is refused.
+        run: Identity of the run, plain JSON values by name; a journal of another run is refused.
+        outputs: The run's files, which are marked when they are complete.
         header: Returns the document's keys but ``frames``, when the run is over.
         resume: Continue the journal that is there; otherwise begin anew.
 
@@ -52,9 +54,17 @@ class GalleryJournal:
     """
 
     def __init__(
-        self, path: Path, run: Mapping[str, Any], header: Callable[[], Mapping[str, Any]], *, resume: bool
+        self,
+        path: Path,
+        run: Mapping[str, Any],
+        header: Callable[[], Mapping[str, Any]],
+        *,
+        outputs: Sequence[Path] = (),
+        resume: bool,
     ) -> None:
         self.path = path
+        self._run = run = json.loads(dumps(run))
+        self._outputs = outputs or (path,)
         self.comparisons: dict[int, GalleryComparison] = {}
         self._header = header
         self._done = -1
@@ -62,9 +72,10 @@ class GalleryJournal:
         known = self._lines.read()
         if known is None:
             self._lines.append({"run": run})
-        elif known.get("run") != json.loads(dumps(run)):
+        elif not isinstance(was := known.get("run"), dict) or (found := difference(was, run)):
+            problem = f"belongs to another run: {found}" if isinstance(was, dict) else "is not the journal of a run"
             raise UsageError(
-                f"'{self._lines.path}' belongs to a run with other input or options",
+                f"'{self._lines.path}' {problem}",
                 remedy="repeat the same command with --resume, or omit --resume to start from the beginning",
             )
         for value in iter(self._lines.read, None):
@@ -104,6 +115,7 @@ class GalleryJournal:
                 between = ",\n  "
             document.write("\n ]}\n")
         if whole:
+            mark_outputs(self._outputs, self._run)
             self._lines.remove()
 
     def abort(self) -> None:

@@ -16,8 +16,8 @@ from mot_dinov3.core import files
 from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
 from mot_dinov3.core.files import journal_path
-from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.output_lock import OutputLocks
+from mot_dinov3.core.run_mark import check_outputs
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
@@ -26,7 +26,7 @@ from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
-from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs
+from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs, identity
 from mot_dinov3.gallery.job.journal import GalleryJournal
 from mot_dinov3.gallery.job.loop import GalleryLoop, GalleryMatcher, GalleryStages, LineTaker
 from mot_dinov3.models.devices import DeviceConfig
@@ -62,15 +62,15 @@ class GalleryRun:
         self.timer = StageTimer()
         self.notices: list[str] = []
         self.stopped = False
-        self.complete = self._is_complete()
         checks = (
             lambda: check_needs(config),
             lambda: ClassFilter.of(config.inputs.classes, config.inputs.class_names),
             self._check_outputs,
         )
         _, self._classes, _ = run_checks(*checks)
-        self._locks = OutputLocks(filter(None, (self.paths.json_path, self.paths.video_path, self.paths.frames_dir)))
+        self._locks = OutputLocks(self.paths.outputs())
         try:
+            self.complete = self._is_complete()
             self._build(line)
         except BaseException:
             self._locks.release()
@@ -94,7 +94,7 @@ class GalleryRun:
             self._check_video()
             self.frame_total = self.info.frame_count
             embedder, identifier = self._embedder_and_identifier()
-            self._journal = self._make_journal(identifier)
+            self._journal = self._make_journal()
             self.loop = GalleryLoop(self._stages(embedder, identifier, line), self.timer)
             self._open = opened.pop_all()
 
@@ -164,8 +164,11 @@ class GalleryRun:
                 yield records.state.names
 
     def _is_complete(self) -> bool:
-        path = self.paths.json_path
-        return self.config.output.resume and path is not None and path.exists() and not journal_path(path).exists()
+        """Tell whether the run to resume came to its end; refuse outputs that are no results of it."""
+        path, outputs = self.paths.json_path, self.paths.outputs()
+        if not self.config.output.resume or path is None or journal_path(path).exists():
+            return False
+        return check_outputs(outputs, identity(self.config))
 
     def _check_outputs(self) -> None:
         inputs, paths = self.config.inputs, self.paths
@@ -248,24 +251,16 @@ class GalleryRun:
 
         return count_frames(str(path))
 
-    def _make_journal(self, identifier: Identifier | None) -> GalleryJournal | None:
+    def _make_journal(self) -> GalleryJournal | None:
         if self.paths.json_path is None:
             return None
-        inputs = self.config.inputs
-        run = {
-            "dets_json": printable(inputs.dets_json),
-            "dets_bytes": Path(inputs.dets_json).stat().st_size,
-            "tracker": inputs.tracker,
-            "classes": inputs.classes,
-            "filter_gallery": inputs.filter_gallery,
-            "class_names": inputs.class_names,
-            "skip_bad_boxes": inputs.skip_bad_boxes,
-            "embedder": inputs.embedder,
-            "identities": list(identifier.known.names) if identifier else [],
-            "pictures": len(identifier.known.owner) if identifier else 0,
-            **self.config.reported(),
-        }
-        return GalleryJournal(self.paths.json_path, run, self.header, resume=self.config.output.resume)
+        return GalleryJournal(
+            self.paths.json_path,
+            identity(self.config),
+            self.header,
+            outputs=self.paths.outputs(),
+            resume=self.config.output.resume,
+        )
 
     def _stages(
         self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None

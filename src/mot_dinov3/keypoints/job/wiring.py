@@ -10,6 +10,7 @@ from pathlib import Path
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.output_lock import OutputLocks
+from mot_dinov3.core.run_mark import content_digest
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.backends.base import CachedBackend
@@ -22,6 +23,7 @@ from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.review import ranked, write_review
 from mot_dinov3.models.devices import DeviceChoice
+from mot_dinov3.models.weights import local_path
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.random_access import VideoRanges
@@ -185,8 +187,9 @@ def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
 
 def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) -> str:
     """Return a digest of the video, the options and the model, which every result depends on."""
-    status = video.stat()
-    known = f"{config}|{backend.info.name}|{backend.info.weights}|{status.st_size}"
+    weights = local_path(backend.info.weights)
+    digests = content_digest(video), content_digest(weights) if weights is not None else ""
+    known = f"{config}|{backend.info.name}|{backend.info.weights}|{digests}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
