@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from mot_dinov3.core.structures import Detections
-from mot_dinov3.detectors.agreement import ENOUGH, ENOUGH_IMAGES, FEW, BoxPair, compare_boxes, is_enough
+from mot_dinov3.detectors.agreement import ENOUGH, ENOUGH_IMAGES, FEW, MANY, BoxPair, compare_boxes, is_enough
 
 SIDES = np.array([0, 0, 1, 1], np.float32)
 
@@ -99,8 +99,15 @@ def test_few_boxes_settle_nothing() -> None:
     assert (bad.passed, bad.is_final) == (False, False)
 
 
+@pytest.mark.parametrize(("n", "is_final"), [(FEW, False), (MANY - 1, False), (MANY, True)])
+def test_a_disagreement_needs_more_boxes_than_an_agreement(n: int, is_final: bool) -> None:
+    good, bad = compare_boxes(pairs(people(n), people(n))), compare_boxes(pairs(people(n), moved(people(n), 20)))
+    assert (good.passed, good.is_final) == (True, True)
+    assert (bad.passed, bad.is_final) == (False, is_final)
+
+
 def test_a_model_with_low_scores_is_compared_at_its_own_level() -> None:
-    low = people(50, score=0.3)
+    low = people(MANY, score=0.3)
     good, bad = (compare_boxes(pairs(low, moved(low, pixels))) for pixels in (0, 20))
     assert (good.passed, bad.passed) == (True, False)
     assert good.is_final
