@@ -59,7 +59,7 @@ def main() -> None:
             precision: np.array(
                 [table(makers[name], dropped(recordings, precision, seed)) for seed in range(args.runs)]
             )
-            for precision in PRECISIONS
+            for precision in (*PRECISIONS, CONTROL)
         }
         print(f"\n{name}\n\n| | {' | '.join(COLUMNS)} |\n{'| --- ' * (len(COLUMNS) + 1)}|")
         print(row("fp32", [f"{value:.2f}" for value in scores["fp32"].mean(0)]))
