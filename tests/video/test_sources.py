@@ -325,3 +325,35 @@ def test_pictures_are_those_opencv_reads(shared: Path) -> None:
 
 def test_number_reads_what_picture_wrote() -> None:
     assert [number(picture(i, (97, 63))) for i in range(256)] == list(range(256))
+
+
+def test_several_videos_name_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(tmp_path / "clips" / name)
+    for source, says in (
+        ("clips", "no images, but 2 videos"),
+        ("clips/*.mp4", "matches 2 files"),
+        ("c*/?.mp4", "2 fi"),
+    ):
+        with pytest.raises(VideoError, match=says) as caught:
+            open_source(SourceConfig(source=source))
+        assert f"batch: mot-dinov3 batch {source} --out-dir" in caught.value.remedy
+    (tmp_path / "clips" / "[x].mp4").write_bytes((tmp_path / "clips" / "a.mp4").read_bytes())
+    assert len(read(Path("clips/[x].mp4"))) == COUNT  # a name is taken literally first
+
+
+@pytest.mark.parametrize("source", ["pics/*.png", "pics/img%d.png", "pics/img%03d.png"])
+def test_a_pattern_of_images_names_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "pics")
+    with pytest.raises(VideoError, match="pattern") as caught:
+        open_source(SourceConfig(source=source))
+    assert "--source pics" in caught.value.remedy
+
+
+def test_a_pattern_without_a_match_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VideoError, match="No such file"):
+        open_source(SourceConfig(source="*.mp4"))

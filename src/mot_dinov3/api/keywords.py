@@ -11,7 +11,7 @@ class TrackOptions(TypedDict, total=False):
     """Options of the command `track`; None stands for the default."""
 
     # source
-    source: str | Path | int | None  # a video file, a folder of images, a camera index, an rtsp:// or http:// URL
+    source: str | Path | int | None  # a video file, a folder of images, a camera index, an rtsp:// or http:// URL, a pipe (-: standard input)
     start_frame: int | None  # first frame to process (0-based) (default 0, at least 0)
     end_frame: int | None  # stop before this frame
     fps: float | None  # frames per second, instead of the timing of the source (above 0 and at most 1000)

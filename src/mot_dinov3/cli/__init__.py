@@ -68,7 +68,8 @@ class Parser(argparse.ArgumentParser):
                 message = f"unknown option '{unknown}'{suggestion(unknown, known)}"
             else:
                 message = f"unexpected '{unknown}'{suggestion(unknown, known)}"
-                remedy = f"give the video with --source\n{remedy}" if "--source" in known else remedy
+                if "--source" in known:
+                    remedy = f"give the video with --source; batch processes several videos\n{remedy}"
         raise UsageError(message, remedy=remedy)
 
 

@@ -99,6 +99,10 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
         values["output"] = str(folder / "tracked.mp4")
     config = track_config(values)
     from mot_dinov3.apps.benchmark import memory, runs, side_by_side
+    from mot_dinov3.video.opening import refuse_live
+
+    if args.budget or args.peers or args.memory is not None:
+        refuse_live(config.source.source, "this measurement")
 
     with progress_bar(0, shown=not args.no_progress) as bar:
 

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     printed = len(job.notices)
     print_notices(job.notices)
     with stoppable_progress(job.frame_total, shown=not args.no_progress) as (tick, caught):
+        job.interrupt_when(lambda: bool(caught))
         job.run(tick)
     print_notices(job.notices[printed:])
     print("\n".join(summary(job)))

@@ -61,9 +61,11 @@ def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
 
 def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
     """Run with a progress bar; an interruption finishes the frame and all files. Return the exit code."""
-    print_notices(job.notices)
+    begun = job.all_notices()
+    print_notices(begun)
     loop = job.loop
     with stoppable_progress(loop.stages.source.frame_total, shown=progress) as (tick, caught):
+        loop.stages.source.interrupt_when(lambda: bool(caught))
         try:
             loop.run(stop=tick)
         finally:
@@ -71,7 +73,7 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
         code = 128 + caught[0] if caught else EXIT_OK
     if loop.second_pass is not None and not loop.is_behind:
         code = run_second_pass(job, loop.second_pass, progress=progress) or code
-    print_notices(notice for notice in job.all_notices() if notice not in job.notices)
+    print_notices(notice for notice in job.all_notices() if notice not in begun)
     return code
 
 

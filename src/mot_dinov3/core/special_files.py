@@ -31,7 +31,7 @@ class UnseekableFile:
 
 def is_special(path: Path) -> bool:
     """Return whether something is there that is no regular file and no folder, or is a descriptor of this process."""
-    if _descriptor(path) is not None:
+    if descriptor(path) is not None:
         return True
     mode = _mode(path)
     return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
@@ -57,7 +57,7 @@ def check_special(path: Path) -> None:
     Raises:
         OutputError: It is a disk, a socket or another kind that cannot be written like a file, or may not be written.
     """
-    number = _descriptor(path)
+    number = descriptor(path)
     if number is not None:
         if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             raise OutputError(f"output '{path}' is open for reading only", remedy="choose another output")
@@ -72,13 +72,13 @@ def check_special(path: Path) -> None:
 
 def open_special(path: Path) -> IO[bytes]:
     """Open a special file for writing; a FIFO waits for its reader."""
-    number = _descriptor(path)
+    number = descriptor(path)
     if number is not None:  # the same open file: opening it again by its name would begin at its start
         return os.fdopen(os.dup(number), "wb")
     return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb")
 
 
-def _descriptor(path: Path) -> int | None:
+def descriptor(path: Path) -> int | None:
     """Return the number of the open descriptor of this process that a path names, or None."""
     found = _DESCRIPTOR.fullmatch(os.path.normpath(path.absolute()))
     if found is None:

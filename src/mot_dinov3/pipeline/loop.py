@@ -157,6 +157,7 @@ class TrackingLoop:
                 if stop():
                     self._stopped = True
                     break
+            self._stopped = self._stopped or self.stages.source.interrupted
 
     def results(self, *, ended: Callable[[], object] = lambda: None) -> Generator[tuple[Frame, Detections], None, None]:
         """Yield each frame with its finished rows; close the outputs after the last one, abort them on any error.

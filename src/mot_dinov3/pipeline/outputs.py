@@ -185,6 +185,8 @@ class SinkFactory:
 
     def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
         config, source, journal = self.config, self.stages.source, self.stages.journal
+        if source.audio_from is None and source.sound_notice:
+            self.notices = (*self.notices, source.sound_notice)
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from, pixel_aspect=source.pixel_aspect)
         kept = 0
         # A linked video is drawn from all rows: what was drawn from a part of them is of no use.

@@ -14,14 +14,10 @@ from mot_dinov3.features.factory import DINO_FOLDER
 from mot_dinov3.models.weights import detector_path, local_path
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
+from mot_dinov3.video.opening import is_live
 
 # Options that may differ between an interrupted run and the resumed one: they change no result.
 SAME_RESULT = ("resume", "record", "report", "save_summary")
-
-
-def is_live(source: str | None) -> bool:
-    """Tell whether the source is a camera or a stream, whose frames can be read only once."""
-    return source is not None and not Path(source).exists() and (source.isdigit() or "://" in source)
 
 
 def is_complete(config: TrackConfig) -> bool:

@@ -29,12 +29,13 @@ from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
 from mot_dinov3.pipeline.regions import Region, check_regions, read_regions
 from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
-from mot_dinov3.pipeline.run_identity import is_live, open_journal
+from mot_dinov3.pipeline.run_identity import open_journal
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource
+from mot_dinov3.video.opening import is_live
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,11 +141,14 @@ def _check_live(config: TrackConfig) -> None:
         return
     if config.output.resume:
         raise UsageError(
-            f"--resume reads the source again, and '{source}' is a live source",
+            f"--resume reads the source again, and '{source}' is a live source (a camera, a stream or a pipe)",
             remedy="omit --resume, and give the outputs new names to keep the earlier ones",
         )
     if config.linked.link and config.output.video:
-        raise UsageError(f"--link reads the source twice, and '{source}' is a live source", remedy="add --no-video")
+        raise UsageError(
+            f"--link reads the source twice, and '{source}' is a live source (a camera, a stream or a pipe)",
+            remedy="add --no-video, or save it to a file first",
+        )
 
 
 def _check_device(config: TrackConfig) -> None:

@@ -3,7 +3,8 @@
 Importing this package loads neither PyAV nor OpenCV; opening a source or writing a frame does.
 """
 
-from mot_dinov3.video.source import BaseSource, FrameSource, SourceConfig, open_source
+from mot_dinov3.video.opening import open_source
+from mot_dinov3.video.source import BaseSource, FrameSource, SourceConfig
 from mot_dinov3.video.writer import VideoWriter
 
 __all__ = ["BaseSource", "FrameSource", "SourceConfig", "VideoWriter", "open_source"]

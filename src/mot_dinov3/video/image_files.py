@@ -10,8 +10,10 @@ import numpy as np
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
+from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+BATCH = "mot-dinov3 batch {} --out-dir DIR"
 DECODED_AS_STORED = 2 | 4
 """OpenCV's ``IMREAD_ANYDEPTH | IMREAD_ANYCOLOR``: no conversion to 8 bits or to colours, but the EXIF rotation."""
 
@@ -29,10 +31,16 @@ def list_images(folder: Path) -> list[Path]:
         VideoError: There is none, or the folder cannot be read.
     """
     try:
-        found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+        files = [p for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError as error:
         raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from error
+    found = [p for p in files if p.suffix.lower() in SUFFIXES]
     if not found:
+        if videos := sum(p.suffix.lower() in VIDEO_SUFFIXES for p in files):
+            raise VideoError(
+                f"folder '{folder}' contains no images, but {videos} video{'s' * (videos > 1)}",
+                remedy=f"name one video, or process all with batch: {BATCH.format(folder)}",
+            )
         known = ", ".join(sorted(s[1:] for s in SUFFIXES))
         raise VideoError(f"folder '{folder}' contains no images", remedy=f"images end in {known}")
     return sorted(found, key=lambda p: natural_key(p.name))

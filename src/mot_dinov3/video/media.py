@@ -7,7 +7,7 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from mot_dinov3.video.pipe import PipeReader
+
 TIMEOUT_S = (10.0, 15.0)  # to connect, and between two packets of a network stream
 NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders any text as a terminal's screen
 GIVE_UP = 50  # failures of the demuxer in a row before the rest of a file is given up
 
 
-def open_container(address: str, *, network: bool = False) -> InputContainer:
-    """Open a file (its name is taken literally) or a network address.
+def open_container(address: str, *, network: bool = False, pipe: PipeReader | None = None) -> InputContainer:
+    """Open a file (its name is taken literally), a network address, or a pipe of that name.
 
     Raises:
         VideoError: FFmpeg cannot open it or does not know it as a video.
@@ -52,11 +54,15 @@ def open_container(address: str, *, network: bool = False) -> InputContainer:
         else:
             # a playlist may name more files, but nothing on a network
             options = {"protocol_whitelist": "file,crypto,data"}
-            container = av.open(f"file:{address}", options=options, metadata_errors="replace")
+            container = av.open(pipe or f"file:{address}", "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if pipe is not None:
+            pipe.check()
         reason = getattr(error, "strerror", None) or str(error)
         if network:
             remedy = "check the address and that the sender is running"
+        elif pipe is not None:
+            remedy = "it is not a video, or its format cannot be read from a pipe: save it to a file first"
         else:
             remedy = "it is not a video, or it is damaged (an interrupted recording has no index)"
         raise VideoError(f"source '{hide_password(address)}' cannot be opened: {reason}", remedy=remedy) from error
@@ -162,7 +168,7 @@ def hide_password(address: str) -> str:
 
 
 class MediaSource(BaseSource["VideoFrame"]):
-    """Frames of a video file, or of a network stream.
+    """Frames of a video file, of a network stream, or of a pipe.
 
     The orientation and size of the first frame hold for all; later ones of another size are scaled to it. Damaged
     packets are skipped, counted and reported in `notices`; frames are numbered as they come out of the decoder.
@@ -171,12 +177,16 @@ class MediaSource(BaseSource["VideoFrame"]):
         VideoError: It cannot be opened, or no frame of the range can be decoded.
     """
 
-    def __init__(self, config: SourceConfig, address: str, *, network: bool) -> None:
+    def __init__(
+        self, config: SourceConfig, address: str, *, network: bool = False, pipe: PipeReader | None = None
+    ) -> None:
         super().__init__(config)
         self._shown = hide_password(config.source or address)
         self._network = network
+        self._pipe = pipe
+        self._once = network or pipe is not None
         self._seen: Counter[str] = Counter()
-        self._container = open_container(address, network=network)
+        self._container = open_container(address, network=network, pipe=pipe)
         try:
             self._stream = video_stream(self._container, self._shown)
             self._open(address)
@@ -187,8 +197,9 @@ class MediaSource(BaseSource["VideoFrame"]):
     def _open(self, address: str) -> None:
         fps = self.config.fps or self._measured_rate(address) or frame_rate(self._stream)
         announced = announced_frames(self._container, self._stream)
-        if not self._network and self.config.fps is None and self._container.streams.audio:
-            self.audio_from = address
+        if self._container.streams.audio and self.config.fps is None:
+            self.audio_from = None if self._once else address
+            self.sound_notice = f"the sound of '{self._shown}' is left out: it can be read only once" * self._once
         self._decoded = decode_video(self._container, self._stream, self._seen)
         self._first = first = self._next()
         if first is None:
@@ -199,12 +210,15 @@ class MediaSource(BaseSource["VideoFrame"]):
         if self._conversion.notice:
             self.notices.append(f"'{self._shown}': {self._conversion.notice}")
         self.pixel_aspect = pixel_aspect(self._stream, self._conversion.orientation)
-        estimated = 0 if self._network else max(0, round((self._container.duration or 0) / 1e6 * fps))
+        estimated = 0 if self._once else max(0, round((self._container.duration or 0) / 1e6 * fps))
         self._ready(VideoInfo(self._shown, *self._conversion.size, fps, announced), announced or estimated)
 
     def _next(self) -> VideoFrame | None:
         try:
-            return next(self._decoded, None)
+            frame = next(self._decoded, None)
+            if frame is None and self._pipe is not None:
+                self._pipe.check()
+            return frame
         except TimeoutError as error:
             raise VideoError(
                 f"source '{self._shown}' stalled: no data for {TIMEOUT_S[1]:g} s",
@@ -217,14 +231,14 @@ class MediaSource(BaseSource["VideoFrame"]):
             ) from error
 
     def _measured_rate(self, address: str) -> float | None:
-        if self._network or has_rate(self._stream):
+        if self._once or has_rate(self._stream):
             return None
         with open_container(address) as container:
             return measured_rate(container, video_stream(container, address))
 
     def _samples(self, address: str, first: VideoFrame) -> list[VideoFrame]:
         """Return the first frame and others: from all over a file, from the beginning of what can be read only once."""
-        if self._network:
+        if self._once:
             ahead = list(itertools.islice(self._decoded, SAMPLES - 1))
             self._decoded = itertools.chain(ahead, self._decoded)
             return [first, *ahead]
@@ -299,5 +313,13 @@ class MediaSource(BaseSource["VideoFrame"]):
         )
 
     @override
+    def interrupt_when(self, stop: Callable[[], bool]) -> None:
+        super().interrupt_when(stop)
+        if self._pipe is not None:
+            self._pipe.stop = stop
+
+    @override
     def _release(self) -> None:
         self._container.close()
+        if self._pipe is not None:
+            self._pipe.close()

@@ -18,6 +18,7 @@ from mot_dinov3.core.structures import Frame, Image, VideoInfo
 from mot_dinov3.video import media
 from mot_dinov3.video.frame_index import FrameIndex
 from mot_dinov3.video.images import SeekableImages, is_series, open_series
+from mot_dinov3.video.opening import open_source
 from mot_dinov3.video.source import (
     CACHE_BYTES,
     FrameClock,
@@ -26,7 +27,6 @@ from mot_dinov3.video.source import (
     SourceConfig,
     image_cache,
     no_such_frame,
-    open_source,
 )
 
 if TYPE_CHECKING:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mot_dinov3.core.compat import override
@@ -27,8 +26,6 @@ CACHE_BYTES = 256_000_000  # of decoded images, where frames are wanted in any o
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mts"}
 """Endings of videos in a folder; a file that is named may have any ending."""
 
-NETWORK = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
-
 Raw = TypeVar("Raw")
 
 
@@ -43,7 +40,9 @@ class SourceConfig(StageConfig):
     group = "source"
 
     source: str | None = option(
-        None, "a video file, a folder of images, a camera index, an rtsp:// or http:// URL", metavar="PATH"
+        None,
+        "a video file, a folder of images, a camera index, an rtsp:// or http:// URL, a pipe (-: standard input)",
+        metavar="PATH",
     )
     start_frame: int = option(0, "first frame to process (0-based)", metavar="N", low=0)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
@@ -75,6 +74,7 @@ class FrameSource(Protocol):
         info: Properties of the source; size after rotation.
         frame_total: Frames expected in the chosen range, 0 where unknown; an estimate, for a progress bar.
         audio_from: Path of the file whose sound belongs to these frames, or None.
+        sound_notice: Message where a video of these frames is written without their sound; empty where they have none.
         pixel_aspect: Width of a pixel divided by its height, as it is to be shown.
         notices: Messages for the user; complete when the last frame has been read.
     """
@@ -82,11 +82,21 @@ class FrameSource(Protocol):
     info: VideoInfo
     frame_total: int
     audio_from: str | None
+    sound_notice: str = ""
     pixel_aspect: Fraction = Fraction(1)
     notices: list[str]
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of the range; a frame that was taken once does not come again."""
+
+    def interrupt_when(self, stop: Callable[[], bool]) -> None:
+        """End the frames, also while the next one is waited for, once `stop` returns true; any thread may call it."""
+        return
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the frames are to end before the source does."""
+        return False
 
     def close(self) -> None:
         """Release the file or device, if there is one; may be called twice."""
@@ -196,6 +206,8 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
         self.notices: list[str] = []
+        self.held = contextlib.ExitStack()  # what is closed with the source
+        self._stop: Callable[[], bool] = lambda: False
         self._count = 0
         self._frames: Iterator[Frame] = iter(())
         self._head: Frame | None = None
@@ -244,9 +256,19 @@ class BaseSource(FrameSource, ABC, Generic[Raw]):
         yield from self._frames
 
     @override
+    def interrupt_when(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+
+    @property
+    @override
+    def interrupted(self) -> bool:
+        return self._stop()
+
+    @override
     def close(self) -> None:
         self._head = None
         self._release()
+        self.held.close()
 
 
 class FramelessSource(FrameSource):
@@ -286,47 +308,3 @@ class FramelessSource(FrameSource):
             time = clock.time_of(index, self._times.get(index))
             if index in self._range:
                 yield Frame(index, time)
-
-
-def open_source(config: SourceConfig) -> FrameSource:
-    """Open the source that `config.source` names and read its first wanted frame.
-
-    Raises:
-        ConfigError: No source is given.
-        VideoError: It is missing, empty, not a video, has no frame, or none lies in the range.
-    """
-    address = config.source
-    if address is None:
-        raise ConfigError(
-            "no source given", remedy="--source takes a video file, a folder of images, a camera or a URL"
-        )
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", address)
-    if scheme and scheme[1].lower() not in NETWORK:
-        raise VideoError(f"source '{address}': unknown address '{scheme[1]}://'", remedy="known: " + ", ".join(NETWORK))
-    if scheme:
-        from mot_dinov3.video.stream import StreamSource
-
-        return StreamSource(config, address)
-    if re.fullmatch(r"[0-9]{1,3}", address) and not Path(address).exists():
-        from mot_dinov3.video.camera import CameraSource, open_camera
-
-        return CameraSource(config, open_camera(int(address)))
-    return _local(config, Path(address))
-
-
-def _local(config: SourceConfig, path: Path) -> FrameSource:
-    from mot_dinov3.video.images import ImageFolder, is_series, open_series
-
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise VideoError(
-            f"source '{path}' cannot be opened: {error.strerror or error}", remedy="check --source"
-        ) from error
-    if size == 0 and path.is_file():
-        raise VideoError(f"source '{path}' is empty (0 bytes)", remedy="copy or record it again")
-    if is_series(path):
-        return ImageFolder(config, open_series(path))
-    from mot_dinov3.video.media import MediaSource
-
-    return MediaSource(config, str(path), network=False)

@@ -77,6 +77,8 @@ class StreamSource(MediaSource):
         begun = self._clock()
         while self._clock() - begun + wait <= limit:
             self._sleep(wait)
+            if self.interrupted:
+                break
             wait = min(2 * wait, LONGEST_WAIT_S)
             tries += 1
             try:

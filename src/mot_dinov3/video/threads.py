@@ -24,6 +24,7 @@ Busy = Callable[[], AbstractContextManager[None]]
 """Makes a context that counts the time spent in it as work of the thread."""
 
 _POLL_SECONDS = 0.1
+INTERRUPTED_JOIN_S = 2.0
 
 
 class PrefetchSource(FrameSource):
@@ -34,24 +35,46 @@ class PrefetchSource(FrameSource):
         self.info = source.info
         self.frame_total = source.frame_total
         self.audio_from = source.audio_from
-        self.pixel_aspect = getattr(source, "pixel_aspect", FrameSource.pixel_aspect)  # a custom source may lack it
+        # a custom source may lack these
+        self.pixel_aspect = getattr(source, "pixel_aspect", FrameSource.pixel_aspect)
+        self.sound_notice = getattr(source, "sound_notice", "")
         self.notices = source.notices  # the same list: the source goes on adding to it
         self._busy = busy
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(DEPTH)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.interrupt_when(lambda: False)
+
+    @override
+    def interrupt_when(self, stop: Callable[[], bool]) -> None:
+        self._interrupt = stop
+        if hasattr(self._source, "interrupt_when"):
+            self._source.interrupt_when(lambda: stop() or self._stop.is_set())
+
+    @property
+    @override
+    def interrupted(self) -> bool:
+        return self._interrupt()
 
     @override
     def __iter__(self) -> Iterator[Frame]:
         self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
         self._thread.start()
         while True:
-            item = self._queue.get()
+            item = self._take()
             if item is None:
                 return
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    def _take(self) -> Frame | BaseException | None:
+        """Return the next item of the thread; None at once where the frames are to end."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=_POLL_SECONDS)
+            if self.interrupted:
+                return None
 
     def _work(self) -> None:
         last: BaseException | None = None
@@ -77,7 +100,9 @@ class PrefetchSource(FrameSource):
     def close(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(INTERRUPTED_JOIN_S if self.interrupted else None)
+            if self._thread.is_alive():  # FFmpeg waits for a network, up to its own time limit: the process ends sooner
+                return
         self._source.close()
 
 

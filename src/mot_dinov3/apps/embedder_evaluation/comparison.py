@@ -29,7 +29,7 @@ from mot_dinov3.features.osnet import WEIGHTS
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import cached_folder
 from mot_dinov3.models.weights import MODELS, REID_ENDINGS, first_existing
-from mot_dinov3.pipeline.run_identity import is_live
+from mot_dinov3.video.opening import is_live
 
 
 @dataclasses.dataclass(frozen=True)

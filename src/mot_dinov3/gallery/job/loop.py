@@ -154,6 +154,8 @@ class GalleryLoop:
             sinks.write(frame, kept(rows, self.stages))
             if tick():  # what is not settled is not written, so that a resumed run writes the same
                 return False
+        if self.stages.images is not None and self.stages.images.interrupted:
+            return False
         self.finish()
         return True
 
@@ -199,7 +201,7 @@ class GalleryLoop:
             if record is not None:
                 with self.timer.stage("read"):
                     upcoming = next(records, None)
-        if upcoming is not None:
+        if upcoming is not None and not images.interrupted:
             raise self._beyond(upcoming.index, index)
 
     def _beyond(self, number: int, last: int) -> FormatError:

@@ -98,6 +98,11 @@ class GalleryRun:
             self.loop = GalleryLoop(self._stages(embedder, identifier, line), self.timer)
             self._open = opened.pop_all()
 
+    def interrupt_when(self, stop: Callable[[], bool]) -> None:
+        """End the run, also while a frame is waited for, once `stop` returns true."""
+        if self._images is not None:
+            self._images.interrupt_when(stop)
+
     def run(self, tick: Callable[[], bool] = lambda: False) -> bool:
         """Run to the end, or until `tick` or the window says stop; return whether the end was reached."""
         with self._locks:
@@ -296,6 +301,8 @@ class GalleryRun:
             rate = self.config.output.save_fps
             info = self.info if rate is None else dataclasses.replace(self.info, fps=rate)
             sound = self._images.audio_from if rate is None else None
+            if rate is None and self._images.sound_notice:
+                self.notices.append(self._images.sound_notice)
             writer = VideoWriter(
                 self.paths.video_path,
                 info=info,

@@ -21,6 +21,7 @@ from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
+from mot_dinov3.video.opening import refuse_live
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import PrefetchSource
 
@@ -139,6 +140,8 @@ def _check_outputs(job: SimilarityConfig, output: Path, *, moving: bool) -> None
         raise OutputError(
             f"output '{output}': an image cannot be written as {output.suffix}", remedy="use the extension .png or .jpg"
         )
+    if moving or job.on_frame is not None:
+        refuse_live(job.video, "similarity")
     files.check_output(output, source=job.image or job.video)
     if job.npy:
         files.check_extension(Path(job.npy), "an array", (".npy",))

@@ -26,6 +26,7 @@ from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.models.weights import local_path
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
+from mot_dinov3.video.opening import refuse_live
 from mot_dinov3.video.random_access import VideoRanges
 from mot_dinov3.video.threads import PrefetchSource
 from mot_dinov3.viz.text_drawing import missing_glyphs
@@ -129,6 +130,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     job, config = command.keypoint_job, command.keypoint
     if not job.video:
         raise UsageError("no input: --video is missing", remedy="for example: --video mouse.mp4")
+    refuse_live(job.video, "keypoints")
     video = Path(job.video)
     if job.output:
         container_of(Path(job.output))
