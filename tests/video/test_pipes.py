@@ -109,7 +109,7 @@ def test_deep_grey_from_a_pipe_has_the_range_of_its_first_frames(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("data", "says"),
-    [(b"", "is empty: nothing was sent"), (b"hello\n" * 100, "cannot be opened"), (bytes(5000), "cannot be opened")],
+    [(b"", "nothing was sent"), (b"hello\n" * 100, "cannot be opened"), (bytes(5000), "cannot be opened")],
 )
 def test_what_is_no_video_is_one_line(tmp_path: Path, data: bytes, says: str) -> None:
     with (

@@ -155,3 +155,31 @@ def test_busy_time_is_counted_where_it_is_spent(clip):
         assert len(list(source)) == 25
     assert set(spent) == {"prefetch"}
     assert len(spent) == 26
+
+
+class Silent(Scripted):
+    """A source whose second frame never comes."""
+
+    def __init__(self):
+        super().__init__([1])
+        self.released = threading.Event()
+
+    def __iter__(self):
+        yield 1
+        self.released.wait(20)
+
+
+def test_frames_end_while_the_next_one_is_awaited(monkeypatch):
+    monkeypatch.setattr("mot_dinov3.video.threads.INTERRUPTED_JOIN_S", 0.1)
+    silent, stop = Silent(), threading.Event()
+    source = PrefetchSource(silent)
+    source.interrupt_when(stop.is_set)
+    frames = iter(source)
+    assert next(frames) == 1
+    assert not source.interrupted
+    stop.set()
+    assert list(frames) == []
+    assert source.interrupted
+    source.close()
+    assert not silent.closed  # its thread still reads from it
+    silent.released.set()

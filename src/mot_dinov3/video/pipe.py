@@ -119,7 +119,9 @@ def open_pipe(config: SourceConfig, path: Path) -> BaseSource[Any]:
     reader = PipeReader(path)
     try:
         if not reader.peek(1):
-            raise VideoError(f"source '{shown}' is empty: nothing was sent", remedy="check the command that sends it")
+            raise VideoError(
+                f"source '{shown}' cannot be opened: nothing was sent", remedy="check the command that sends it"
+            )
         head = reader.peek(12)
         if needs_seeking(reader.peek(HEAD_BYTES) if head[4:8] in BOXES else head):
             file = reader.spool()
