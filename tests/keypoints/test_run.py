@@ -53,6 +53,17 @@ def test_a_second_run_on_the_same_video_is_refused(video: Path) -> None:
     scene.run(video)
 
 
+def test_a_video_replaced_under_its_name_is_another_one(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 3)
+    scene.run(video)
+    content = video.read_bytes()
+    video.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size, and it plays
+    assert scene.run(video).pipeline.results.reused == 0
+    video.write_bytes(content)
+    assert scene.run(video).pipeline.results.reused == 0
+    assert scene.run(video).pipeline.results.reused == FRAMES
+
+
 def test_a_person_s_file_stays_as_it_is_and_two_runs_are_identical(video: Path) -> None:
     path = scene.label(video.parent / "v", "v", 3)
     before = path.read_bytes()

@@ -14,7 +14,7 @@ import pytest
 
 from clips import numbers, picture, tone_start, write_clip
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import OutputError
+from mot_dinov3.core.errors import OutputError, OutputLostError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import CONTAINERS, container_of
@@ -169,6 +169,31 @@ def test_a_pipe_whose_run_fails_stays_a_pipe(tmp_path: Path) -> None:
         reader.join()
         assert path.is_fifo()
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_pipe_without_frames_ends(tmp_path: Path) -> None:
+    path, got = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(path)
+    for end in (VideoWriter.close, VideoWriter.leave, VideoWriter.abort):
+        reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
+        reader.start()
+        end(VideoWriter(path, info=INFO))
+        reader.join()
+    assert got == [b""] * 3
+
+
+def test_a_pipe_whose_reader_goes_is_a_lost_output(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = VideoWriter(path, info=INFO)
+    os.close(reading)
+    with pytest.raises(OutputLostError, match=r"pipe' could not be written: Broken pipe"):
+        for index in range(100):
+            writer.write(picture(index), index / 10)
+        writer.close()
+    writer.leave()
+    assert path.is_fifo()
 
 
 def test_a_device_without_extension_gets_mp4() -> None:

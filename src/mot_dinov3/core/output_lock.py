@@ -119,8 +119,9 @@ def _acquire(path: Path) -> int:
                 break
         os.close(descriptor)  # its run has ended in between, and the file is gone with it
     note = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime(STARTED, time.gmtime())}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(note).encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk, which the run reports
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(note).encode(), 0)
     return descriptor
 
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.errors import OutputError, OutputLostError, UsageError
 from mot_dinov3.core.files import replacing
 from mot_dinov3.core.json_text import dumps, printable
 from mot_dinov3.core.options import options_of
@@ -133,7 +133,7 @@ def _write(path: Path, mark: bytes) -> None:
     try:
         os.setxattr(path, ATTRIBUTE, mark)
     except (AttributeError, OSError):  # not on this system, or not on this file system
-        with replacing(beside) as part:
+        with contextlib.suppress(OutputError, OutputLostError), replacing(beside) as part:
             part.write_bytes(mark)
     else:
         beside.unlink(missing_ok=True)

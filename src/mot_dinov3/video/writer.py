@@ -102,6 +102,9 @@ class VideoWriter(FrameWriter):
         self._pixel_aspect = pixel_aspect
         self._streams = is_special(path)
         self._file: IO[bytes] | UnseekableFile | None = None
+        if self._streams:  # before a run begins: a FIFO waits for its reader
+            with files.writing(path):
+                self._file = UnseekableFile(open_special(path))
         self._output: _Output | None = None
         self._shape: tuple[int, ...] = ()
         self._start = 0.0
@@ -174,6 +177,8 @@ class VideoWriter(FrameWriter):
                     files.publish(files.part_path(self.path), self.path)
                 if self._partial is not None:
                     self._partial.remove_aside(self.path)
+        elif not self._done and self._file is not None:
+            self._file.close()
         self._done = True
 
     def _finish(self, output: _Output) -> None:
@@ -200,7 +205,10 @@ class VideoWriter(FrameWriter):
         if self._done:
             return
         self._done = True
-        if self._file is None or self._output is None:
+        if self._file is None:
+            return
+        if self._output is None:
+            self._file.close()
             return
         try:
             self._finish(self._output)
@@ -240,10 +248,9 @@ class VideoWriter(FrameWriter):
         import av
 
         kind = self._container
-        if self._streams:
-            self._file, options = UnseekableFile(open_special(self.path)), kind.streamed
-        else:
-            self._file, options = files.private(files.part_path(self.path)).open("r+b"), kind.growing
+        if self._file is None:
+            self._file = files.private(files.part_path(self.path)).open("r+b")
+        options = kind.streamed if self._streams else kind.growing
         self._start = time
         container = av.open(self._file, "w", format=kind.name, options={**MUXER, **options})
         height, width = self._shape[:2]
