@@ -41,7 +41,9 @@ def test_a_failed_write_leaves_the_earlier_file_and_no_rubbish(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize(("code", "remedy"), [(errno.ENOSPC, "disk space"), (errno.ENOENT, "folder")])
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(errno.ENOSPC, "disk space"), (errno.ENOENT, "folder"), (errno.EPIPE, "reads the pipe")]
+)
 def test_a_lost_output_is_named_with_a_remedy(tmp_path, code, remedy):
     with pytest.raises(OutputLostError, match=r"x\.mp4") as caught, writing(tmp_path / "x.mp4"):
         raise OSError(code, os.strerror(code))

@@ -190,10 +190,10 @@ def _growing(path: Path, name: str) -> Path:
 def lost(path: Path, error: OSError) -> OutputLostError:
     """Return the error that says that the output `path` could not be written, and why."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return OutputLostError(
-        f"output '{path}' could not be written: {error.strerror or error}",
-        remedy="free some disk space, or choose another path" if full else "check that the folder still exists",
-    )
+    remedy = "free some disk space, or choose another path" if full else "check that the folder still exists"
+    if error.errno == errno.EPIPE:
+        remedy = "the program that reads the pipe has ended"
+    return OutputLostError(f"output '{path}' could not be written: {error.strerror or error}", remedy=remedy)
 
 
 @contextmanager
