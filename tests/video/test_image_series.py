@@ -151,6 +151,15 @@ def test_a_file_that_only_begins_like_one_is_refused_in_one_line(tmp_path: Path,
     assert "\n" not in caught.value.message
 
 
+def test_of_files_with_several_images_in_a_folder_the_first_is_used_and_told(tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    for name in ("0.tif", "1.tif"):
+        animation(tmp_path / "pics" / name, 3)
+    frames, _, notices = read(tmp_path / "pics")
+    assert numbers([f.pixels() for f in frames]) == [0, 0]
+    assert any("0.tif' holds 3 images" in notice for notice in notices)
+
+
 def write_folder(folder: Path, raws: Sequence[np.ndarray], suffix: str = ".png") -> Path:
     folder.mkdir()
     for index, raw in enumerate(raws):

@@ -127,13 +127,17 @@ class ReportFactory:
     def _tiles(self) -> Mapping[str, tuple[str, str]]:
         summary = self._summary()
         numbers, info, timelines = summary.numbers(), self._stages.source.info, self._trace.history.timelines.values()
-        seconds = numbers["frames"] / info.fps
+        seconds = self._trace.seconds
+        rate = numbers["frames"] / seconds if seconds else info.fps
         reidentified = sum(len(track.reidentified) for track in timelines)
         named = {track.name for track in timelines if track.name}
         share, config = 100 * numbers["share_embedded"], self._config.scheduler
         budget = f"budget {config.embed_budget_ms:g} ms/frame" if config.embed_budget_ms else "no budget set"
         tiles = {
-            "frames": (f"{numbers['frames']:,}", f"{seconds:.1f} s at {info.fps:.4g} fps"),
+            "frames": (
+                f"{numbers['frames']:,}",
+                f"{seconds:.1f} s at {rate:.4g} fps",
+            ),
             "tracks": (f"{numbers['identities']:,}", f"{reidentified} re-identifications"),
             "detections": (
                 f"{numbers['detections']:,}",

@@ -34,6 +34,7 @@ class RunTrace:
         heatmap: Seconds of the tracks by position.
         best_crops: The sharpest crop of each track.
         background: The background of the frames.
+        seconds: Time that the frames so far are shown, by their own times.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class RunTrace:
         self.heatmap = Heatmap(info.width, info.height)
         self.best_crops = BestCrops()
         self.background = BackgroundEstimate()
+        self.seconds = 0.0
+        self._begin: float | None = None
 
     def add_frame(self, time: float, rows: Detections, *, latency_ms: float, stage_ms: Mapping[str, float]) -> None:
         """Add the times of a frame and the number of its rows by reason."""
@@ -56,6 +59,8 @@ class RunTrace:
         detections = float((~rows.coasted).sum())
         values = [latency_ms, *stages, detections, *(float(reasons[reason]) for reason in REASONS)]
         self.bins.add(time, np.array(values))
+        self._begin = time if self._begin is None else self._begin
+        self.seconds = time - self._begin + 1 / self.info.fps
 
     def add_tracks(self, time: float, rows: Detections) -> None:
         """Add a frame's final rows."""

@@ -130,6 +130,8 @@ class FolderSeries(ImageSeries[Path]):
     def __init__(self, folder: Path, paths: Sequence[Path]) -> None:
         self._last: tuple[Path, Raw] | None = None
         super().__init__(folder, paths)
+        if len(paths) > 1 and is_series(paths[0]) and (pages := _count_images(paths[0])) > 1:
+            self.notices.append(f"'{paths[0]}' holds {pages} images: of each file of a folder the first is used")
 
     @override
     def raw(self, key: Path) -> Raw:
@@ -246,6 +248,14 @@ def _open_tiff(path: Path) -> ImageSeries[Any]:
         if cv2.imcount(str(path)) > 1:
             raise VideoError(error.message, remedy="write the pages as 8-bit, 16-bit or 32-bit images") from error
         return FolderSeries(path, [path])
+
+
+def _count_images(path: Path) -> int:
+    try:
+        with contextlib.closing(open_series(path)) as series:
+            return len(series.keys)
+    except VideoError:  # it is reported when reading arrives there
+        return 1
 
 
 class ImageFolder(BaseSource[Key]):

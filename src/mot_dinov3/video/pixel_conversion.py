@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Image
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr
-from mot_dinov3.video.tone_mapping import TRANSFERS, ToneMap
+from mot_dinov3.video.tone_mapping import BT2020, TRANSFERS, ToneMap
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -145,10 +145,8 @@ class HdrConversion(PixelConversion):
 
     @override
     def _pixels(self, frame: VideoFrame) -> Image:
-        from av.video.reformatter import Colorspace
-
         width, height = self.stored
-        matrix = Colorspace.BT2020 if frame.colorspace == UNSPECIFIED_MATRIX else None
+        matrix = BT2020 if frame.colorspace == UNSPECIFIED_MATRIX else None
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb48le", src_colorspace=matrix
         )
