@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.coco import read_coco, write_coco
+from mot_dinov3.formats.coco import read_coco
+from mot_dinov3.formats.coco_writer import write_coco
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 
 SMALL: dict[str, Any] = {
@@ -85,10 +86,33 @@ def test_the_frame_is_told_by_number_or_by_name(write, image, frame: int) -> Non
     assert list(read_coco(write(document), ReadOptions()).frames) == [frame]
 
 
-def test_frames_from_1_are_told_about(write, caplog) -> None:
+def test_frames_from_1_are_told_about(write) -> None:
     document = {"images": [{"id": 1, "frame_id": 1}], "annotations": [], "categories": []}
-    assert list(read_coco(write(document), ReadOptions()).frames) == [1]
-    assert "its first frame is 1" in caplog.text
+    recorded = read_coco(write(document), ReadOptions())
+    assert list(recorded.frames) == [1]
+    assert "its first frame is 1" in recorded.notices[0]
+
+
+def test_frame_ids_from_1_that_are_the_numbers_in_the_names_count_from_1(write) -> None:
+    images = [{"id": i, "frame_id": i, "file_name": f"MOT17-02/img1/{i:06d}.jpg"} for i in (1, 2, 3)]
+    recorded = read_coco(write({"images": images, "annotations": [], "categories": []}), ReadOptions())
+    assert list(recorded.frames) == [0, 1, 2]
+    assert "number 1 is frame 0" in recorded.notices[0]
+    images[0]["frame_index"] = 1  # TAO's key counts from 0
+    assert list(read_coco(write({"images": images, "annotations": [], "categories": []}), ReadOptions()).frames) == [
+        1, 2, 3,
+    ]  # fmt: skip
+
+
+def test_images_without_numbers_of_their_own_follow_their_names(write) -> None:
+    images = [{"id": i, "file_name": f"img1/{i:06d}.jpg"} for i in range(1, 13)]
+    document = {"images": images, "annotations": [], "categories": []}
+    recorded = read_coco(write(document), ReadOptions())
+    assert list(recorded.frames) == list(range(12))
+    assert recorded.notices == (
+        f"'{recorded.path}' does not number its frames: the numbers in the names of its images are used, number 1 is "
+        "frame 0 ('img1/000001.jpg' is frame 0)",
+    )
 
 
 BAD = {

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.coco import read_coco, write_coco
+from mot_dinov3.formats.coco import read_coco
+from mot_dinov3.formats.coco_writer import write_coco
 from mot_dinov3.formats.cvat import read_cvat
 from mot_dinov3.formats.cvat_writer import write_cvat
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections

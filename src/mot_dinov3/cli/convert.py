@@ -143,6 +143,7 @@ def _video_info(source: str) -> VideoInfo:
 def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOptions:
     from mot_dinov3.formats.class_names import read_class_names
     from mot_dinov3.formats.recorded_detections import ReadOptions
+    from mot_dinov3.video.image_files import image_names
 
     size = args.size or ((video.width, video.height) if video else (0, 0))
     if args.size and video and args.size != (video.width, video.height):
@@ -151,7 +152,8 @@ def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOpti
             remedy="leave out --size",
         )
     names = read_class_names(args.class_names) if args.class_names else {}
-    return ReadOptions(width=size[0], height=size[1], names=names)
+    images = image_names(args.video)
+    return ReadOptions(width=size[0], height=size[1], names=names, source=args.video or "", images=images)
 
 
 def _with_video_info(

@@ -41,6 +41,12 @@ def cache_dir() -> Path:
     return root / "mot-dinov3"
 
 
+def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Return a sort key that puts ``img2`` before ``img10``; the name itself breaks ties."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
+    return [(text, int(number or -1)) for text, number in parts], name
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()

@@ -15,6 +15,7 @@ from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_members, entry_point, resolve, split_reference
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors import DETECTORS
+from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import OPEN_DETECTOR
@@ -100,6 +101,7 @@ class DetectorRequest:
         model: Weights, hub id or file: what follows the detector's name, or its default; empty where there is none.
         motion: Parameters of ``motion``; None for their defaults.
         samples: Images of the source, on which a converted network is checked.
+        source: What precomputed detections are read with: size and images of the source.
     """
 
     config: DetectorConfig
@@ -107,6 +109,7 @@ class DetectorRequest:
     model: str = ""
     motion: MotionConfig | None = None
     samples: Samples = dataclasses.field(default_factory=Samples)
+    source: ReadOptions = dataclasses.field(default_factory=ReadOptions)
 
 
 class Detector(Protocol):

@@ -10,37 +10,30 @@ https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import (
     MAX_FRAME,
-    dumps,
     is_number,
     kind_of,
     printable,
     read_object,
-    shortest_floats,
-    write_records,
 )
-from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.class_names import labels_of, names_of, number_labels
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.formats.class_names import names_of, number_labels
+from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names, number_in, plain_stem
 from mot_dinov3.formats.recorded_detections import (
     ASSUMED_FPS,
     ReadOptions,
     RecordedDetections,
-    frame_numbers,
     plausible,
 )
 from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector
-from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, polygon_area, segments_of
+from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, segments_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +53,7 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
     document = read_object(path)
     images = _records(path, document, "images")
     video = _one_video(path, document, images)
-    frames = _frames(path, images)
+    frames, named = _frames(path, images, options)
     classes, names = _classes(path, document, options)
     # annotations refer to images and categories by id
     rows = RowCollector()
@@ -78,7 +71,10 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
     if skipped:
         log.warning("'%s': %d annotations marked as crowd or to be ignored are skipped", path, skipped)
     info, fps_known = _video_info(path, video, images)
-    return RecordedDetections(str(path), rows.frames(), info, fps_known, names)
+    notices = tuple(filter(None, [named.notice]))
+    return RecordedDetections(
+        str(path), rows.frames(), info, fps_known, names, notices=notices, by_number=named.by_number
+    )
 
 
 def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -105,40 +101,69 @@ def _one_video(path: Path, document: Mapping[str, Any], images: list[dict[str, A
     return videos[0] if videos else {}
 
 
-def _frames(path: Path, images: list[dict[str, Any]]) -> dict[object, int]:
-    """Return image id → frame number."""
-    frames: dict[object, int] = {}
-    first: dict[int, int] = {}
+def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> tuple[dict[object, int], NamedFrames]:
+    """Return image id → frame number, and how the frames are known."""
+    ids: dict[object, int] = {}
     for position, image in enumerate(images):
         where = f"'{path}', images, record {position}"
         key = image.get("id")
         if type(key) not in (int, str):
             raise FormatError(f"{where}: its id must be a number or a string")
-        if key in frames:
+        if key in ids:
             raise FormatError(f"{where}: the id {key!r:.40} is taken already")
-        frames[key] = _frame_number(image, where)
-        other = first.setdefault(frames[key], position)
-        if other != position:
-            raise FormatError(f"{where}: frame {frames[key]} is record {other} already")
-    if first and min(first) == 1 and any("frame_id" in image for image in images):
-        log.warning("'%s': its first frame is 1; frames count from 0, so it is the second frame of the video", path)
-    return frames
+        ids[key] = position
+    named = _numbered_frames(path, images)
+    if named is None:
+        names = [_file_name(path, position, image) for position, image in enumerate(images)]
+        _check_distinct(path, names)
+        named = frames_of_names(path, names, options, [path.parent / "images", path.parent.parent / "images"])
+    else:
+        _check_distinct(path, named.numbers)
+    return {key: named.numbers[position] for key, position in ids.items()}, named
 
 
-def _frame_number(image: Mapping[str, Any], where: str) -> int:
-    """Return an image's frame number: its own, or the number at the end of its file's name."""
-    for key in _FRAME_KEYS:
-        if key in image:
-            if type(image[key]) is not int or not 0 <= image[key] <= MAX_FRAME:
-                raise FormatError(f"{where}: {key} must be a whole number from 0, got {image[key]!r:.40}")
-            return int(image[key])
+def _numbered_frames(path: Path, images: list[dict[str, Any]]) -> NamedFrames | None:
+    """Return the frame numbers that the images themselves give; None where no image has one.
+
+    Files made for ByteTrack and CenterTrack count ``frame_id`` from 1, as their images' names do.
+    """
+    if not any(key in image for image in images for key in _FRAME_KEYS):
+        return None
+    numbers = []
+    for position, image in enumerate(images):
+        number = next((image[key] for key in _FRAME_KEYS if key in image), None)
+        where = f"'{path}', images, record {position}"
+        if number is None:
+            raise FormatError(f"{where}: has no frame number", remedy="give it a frame_id, as the other images have")
+        if type(number) is not int or not 0 <= number <= MAX_FRAME:
+            raise FormatError(f"{where}: frame_id must be a whole number from 0, got {number!r:.40}")
+        numbers.append(number)
+    if min(numbers) != 1:
+        return NamedFrames(tuple(numbers))
+    named = [number_in(plain_stem(str(image.get("file_name")))) for image in images]
+    if named == numbers and not any("frame_index" in image for image in images):
+        notice = f"'{path}' counts frames from 1, as the names of its images do: number 1 is frame 0"
+        return NamedFrames(tuple(number - 1 for number in numbers), notice)
+    notice = f"'{path}': its first frame is 1; frames count from 0, so it is the second frame of the video"
+    return NamedFrames(tuple(numbers), notice)
+
+
+def _file_name(path: Path, position: int, image: Mapping[str, Any]) -> str:
     name = image.get("file_name")
-    digits = re.search(r"([0-9]{1,9})\.[^.]*$", name) if isinstance(name, str) else None
-    if digits is None or int(digits[1]) > MAX_FRAME:
+    if not isinstance(name, str) or not name:
         raise FormatError(
-            f"{where}: has no frame number", remedy="give it a frame_id, or a file_name that ends with its number"
+            f"'{path}', images, record {position}: has neither a frame number nor a file_name",
+            remedy="give it a frame_id, or a file_name that ends with its number",
         )
-    return int(digits[1])
+    return printable(name)
+
+
+def _check_distinct(path: Path, frames: Sequence[object]) -> None:
+    """Raise `FormatError` where two images are the same frame."""
+    first: dict[object, int] = {}
+    for position, frame in enumerate(frames):
+        if (other := first.setdefault(frame, position)) != position:
+            raise FormatError(f"'{path}', images, record {position}: frame {frame} is record {other} already")
 
 
 def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> tuple[dict[object, int], dict[int, str]]:
@@ -239,106 +264,3 @@ def _video_info(path: Path, video: Mapping[str, Any], images: Iterable[Mapping[s
     count, fps = plausible(video.get("length")), plausible(video.get("fps"))
     name = video.get("name") or video.get("file_name") or str(path)
     return VideoInfo(printable(str(name)), width, height, fps or ASSUMED_FPS, int(count)), fps > 0
-
-
-def write_coco(path: Path, recorded: RecordedDetections, created: str) -> None:
-    """Write the boxes of `Detections.xyxy` with their tracks; `created` is the time of writing, ISO 8601."""
-    frames, video = recorded.frames, recorded.video
-    labels = labels_of({int(c) for rows in frames.values() for c in np.unique(rows.class_id)}, recorded.names)
-    categories = _category_ids(labels)
-    numbers = frame_numbers(frames)
-    size = {"width": video.width, "height": video.height} if video.width and video.height else {}
-    listed = {"id": 1, "name": video.path, **size, "length": max(recorded.last_frame + 1, video.frame_count)}
-    listed |= {"fps": video.fps} if recorded.fps_known else {}
-    listed |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}  # TAO's readers ask for them
-    ids = itertools.count(1)
-    parts: dict[str, Iterable[Mapping[str, Any]]] = {
-        "categories": _category_records(frames, labels, categories),
-        "videos": [listed],
-        "tracks": _tracks(frames, categories),
-        "images": (_image(number, size) for number in numbers),
-        "annotations": (
-            _annotation(next(ids), frame, rows, row, categories)
-            for frame, rows in sorted(frames.items())
-            for row in range(len(rows))
-        ),
-    }
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{{"info": {dumps({"description": "tracks", "date_created": created})}')
-        for key, records in parts.items():
-            file.write(f',\n "{key}": [')
-            write_records(file, records)
-            file.write("]")
-        file.write("}\n")
-
-
-def _category_ids(labels: Mapping[int, str]) -> dict[int, int]:
-    """Return class number → category id, one more; for boxes without a class, the lowest free id from 1."""
-    ids = {class_id: class_id + 1 for class_id in labels if class_id >= 0}
-    if -1 in labels:
-        ids[-1] = next(number for number in range(1, len(ids) + 2) if number not in ids.values())
-    return ids
-
-
-def _category_records(
-    frames: Mapping[int, Detections], labels: Mapping[int, str], categories: Mapping[int, int]
-) -> list[dict[str, Any]]:
-    """Return the categories; one whose objects have keypoints names these by their numbers."""
-    points: dict[int, int] = {}
-    for rows in frames.values():
-        for class_id, extra in zip(rows.class_id.tolist(), rows.extra):
-            points[class_id] = max(points.get(class_id, 0), len(keypoints_of(extra) or ()))
-    records: list[dict[str, Any]] = []
-    for class_id, label in labels.items():
-        record = {"id": categories[class_id], "name": label, "class_id": class_id}
-        named = {"keypoints": list(map(str, range(points[class_id]))), "skeleton": []} if points.get(class_id) else {}
-        records.append(record | named)
-    return records
-
-
-def _image(number: int, size: Mapping[str, int]) -> Mapping[str, Any]:
-    name = f"{number:06d}.jpg"
-    return {"id": number + 1, "video_id": 1, "frame_id": number, "frame_index": number, "file_name": name, **size}
-
-
-def _tracks(frames: Mapping[int, Detections], categories: Mapping[int, int]) -> list[Mapping[str, Any]]:
-    """Return TAO's list of tracks, each with the category of its first box."""
-    first: dict[int, int] = {}
-    for _, rows in sorted(frames.items()):
-        for track_id, class_id in zip(rows.track_id.tolist(), rows.class_id.tolist()):
-            if track_id >= 0:
-                first.setdefault(track_id, class_id)
-    return [{"id": track_id, "video_id": 1, "category_id": categories[c]} for track_id, c in sorted(first.items())]
-
-
-def _annotation(
-    number: int, frame: int, rows: Detections, row: int, categories: Mapping[int, int]
-) -> Mapping[str, Any]:
-    x1, y1, x2, y2 = shortest_floats(rows.xyxy[row])
-    track_id = int(rows.track_id[row])
-    record: dict[str, Any] = {"id": number, "image_id": frame + 1, "video_id": 1}
-    record["category_id"] = categories[int(rows.class_id[row])]
-    if track_id >= 0:
-        record |= {"track_id": track_id, "instance_id": track_id}
-    record |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
-    record["score"] = shortest_floats(rows.score[row : row + 1])[0]
-    if not rows.coasted[row]:
-        record |= _shape_fields(rows.extra[row])
-    if rows.gallery_id[row] is not None:
-        record["gallery_id"] = str(rows.gallery_id[row])
-    if rows.coasted[row]:
-        record["coasted"] = True
-    return record
-
-
-def _shape_fields(extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return an annotation's fields for outlines and keypoints; those of a score of 0 count as not labelled."""
-    fields: dict[str, Any] = {}
-    if segments := segments_of(extra):
-        fields["segmentation"] = [[side for point in polygon for side in point] for polygon in segments]
-        fields["area"] = sum(map(polygon_area, segments))
-    if keypoints := keypoints_of(extra):
-        fields["keypoints"] = [value for x, y, score in keypoints for value in (x, y, 2 if score > 0 else 0)]
-        fields["num_keypoints"] = sum(score > 0 for _, _, score in keypoints)
-        fields["keypoint_scores"] = [score for _, _, score in keypoints]
-    return fields

@@ -18,6 +18,7 @@ from mot_dinov3.core.json_text import check_file, read_object, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.formats import (
     coco,
+    coco_writer,
     cvat,
     cvat_writer,
     det_v1,
@@ -132,7 +133,10 @@ FORMATS: Mapping[str, FileFormat] = {
         _with_names(track_v1.read_track_v1), _write_track_v1, _COMMON_FIELDS | {"both", "keys", "confidence"}
     ),
     "coco": FileFormat(
-        coco.read_coco, coco.write_coco, _COMMON_FIELDS, shapes=frozenset((shape_keys.KEYPOINTS, shape_keys.SEGMENTS))
+        coco.read_coco,
+        coco_writer.write_coco,
+        _COMMON_FIELDS,
+        shapes=frozenset((shape_keys.KEYPOINTS, shape_keys.SEGMENTS)),
     ),
     "cvat": FileFormat(
         cvat.read_cvat, cvat_writer.write_cvat, _COMMON_FIELDS, (".xml",), shapes=frozenset((shape_keys.OBB,))
@@ -242,8 +246,8 @@ def read_any(path: Path, options: ReadOptions | None = None, *, name: str | None
     return dataclasses.replace(found, video=dataclasses.replace(found.video, width=width, height=height))
 
 
-def read_recorded(path: str | Path) -> RecordedDetections:
-    """Read the boxes of a file in any of the `FORMATS`, without their tracks.
+def read_recorded(path: str | Path, options: ReadOptions | None = None) -> RecordedDetections:
+    """Read the boxes of a file in any of the `FORMATS`, without their tracks; `options` are those of the source.
 
     Raises:
         FormatError: The file breaks its format.
@@ -254,7 +258,7 @@ def read_recorded(path: str | Path) -> RecordedDetections:
         return motchallenge.read_detections(path)
     if name == "det-v1":
         return det_v1.read_det_v1(path)
-    found = read_any(path, name=name)
+    found = read_any(path, options, name=name)
     frames = {index: track_v1.without_tracks(rows) for index, rows in found.frames.items()}
     return dataclasses.replace(found, frames=frames)
 

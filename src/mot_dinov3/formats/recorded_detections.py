@@ -30,6 +30,7 @@ class RecordedDetections:
         header: The file's own top-level keys that a result keeps: ``video``, ``detector``, ``frames_dir``.
         times: 0-based frame number → seconds, for the frames whose records give a time.
         notices: Lines for the user: what was left out or assumed.
+        by_number: The frames are the numbers in names of images (`frame_names`), which may be those of something else.
     """
 
     path: str
@@ -40,6 +41,7 @@ class RecordedDetections:
     header: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     times: Mapping[int, float] = dataclasses.field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    by_number: bool = False
 
     @property
     def last_frame(self) -> int:
@@ -59,14 +61,21 @@ class RecordedDetections:
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
-    """Properties that the user gives where a file may lack them: the images' size in pixels, and class number → name.
+    """Properties that the user gives where a file may lack them; what was not given is 0 or empty.
 
-    What was not given is 0 or empty.
+    Attributes:
+        width: Of the images, in pixels.
+        height: Of the images, in pixels.
+        names: Class number → name.
+        source: Address of the video that the boxes belong to.
+        images: Names of the source's image files, in the order of its frames; none for a video.
     """
 
     width: int = 0
     height: int = 0
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    images: tuple[str, ...] = ()
 
 
 def recorded_states(track_id: IntArray, coasted: BoolArray) -> IntArray:

@@ -2,9 +2,9 @@
 
 The format of Ultralytics' ``save_txt`` (https://docs.ultralytics.com/datasets/detect): ``labels/<stem>_<frame>.txt``,
 frames from 1, and no file for a frame without boxes. ``data.yaml`` beside ``labels/`` names the classes; one that this
-program writes also gives size and frame rate, which Ultralytics does not read. Folders from CVAT
-(``frame_000000.txt``) count frames from 0. Six numbers a line are ambiguous: the sixth is a track where all of a folder
-are whole and none comes twice in a frame, else a score.
+program writes also gives size, frame rate and the number of the first frame, which Ultralytics does not read; the
+frames of other folders follow `frame_names`. Six numbers a line are ambiguous: the sixth is a track where all of a
+folder are whole and none comes twice in a frame, else a score.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, printable, read_lines, read_text, shortest_floats
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import MAX_CLASS, read_class_names, read_yaml, yaml_names
+from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names, number_in
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, image_size, plausible
 from mot_dinov3.formats.rows import BOX_REMEDY, Row, RowCollector, parse_number, parse_whole
 
-LABELS = "labels"
+LABELS, IMAGES = "labels", "images"
 DATA = "data.yaml"
+FIRST = "first_frame"
+"""Key of ``data.yaml`` for the number of frame 0 in the names of the label files."""
 MAX_FILES = 2_000_000
 MAX_DATA = 1 << 20  # bytes
 _NAME_FILES = (DATA, "data.yml", "classes.txt", "obj.names")
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]{1,9})\.txt")
-_CVAT = re.compile(r"frame_[0-9]{6}\.txt")
 _LAYOUT = (
     "each line is: class, centre x and y, width, height, all but the class from 0 to 1; then a score, a track or both"
 )
@@ -53,6 +55,7 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     """
     files = _files(folder)
     data = _data(folder)
+    named = _frames(folder, files, data, options)
     width, height = image_size(folder, _whole(data, "width"), _whole(data, "height"), options)
     if files and not (width and height):
         raise FormatError(
@@ -60,7 +63,7 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
             remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
         )
     # all lines first: only together do they tell what the sixth number is
-    lines = {frame: list(_lines(path)) for frame, path in files.items()}
+    lines = {frame: list(_lines(path)) for frame, path in sorted(zip(named.numbers, files))}
     tracks = _sixth_is_track(lines)
     rows = RowCollector()
     for frame, of_frame in lines.items():
@@ -72,7 +75,10 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     fps, name = plausible(data.get("fps")), data.get("video")
     video = VideoInfo(printable(name) if isinstance(name, str) else str(folder), width, height, fps or ASSUMED_FPS)
     names = dict(options.names) or data["names"]
-    return RecordedDetections(str(folder), rows.frames(), video, fps > 0, names)
+    notices = tuple(filter(None, [named.notice]))
+    return RecordedDetections(
+        str(folder), rows.frames(), video, fps > 0, names, notices=notices, by_number=named.by_number
+    )
 
 
 def is_label_folder(folder: Path) -> bool:
@@ -90,14 +96,13 @@ def is_member(inner: Path) -> bool:
     return inner == Path(DATA) or (inner.parent == Path(LABELS) and _NUMBERED.fullmatch(inner.name) is not None)
 
 
-def _files(folder: Path) -> dict[int, Path]:
-    """Return frame number → file, rising."""
+def _files(folder: Path) -> list[Path]:
+    """Return the files of labels by name."""
     if not folder.is_dir():
         raise FormatError(f"'{folder}' is not a folder", remedy="give the folder of the labels")
     inner = folder / LABELS
     place = inner if inner.is_dir() else folder
     root = folder.resolve()
-    found: dict[int, Path] = {}
     with os.scandir(place) as entries:
         names = sorted(entry.name for entry in entries if entry.name.endswith(".txt") and entry.name not in _NAME_FILES)
     if not names and not _is_result(folder):
@@ -107,16 +112,23 @@ def _files(folder: Path) -> dict[int, Path]:
     if len(names) > MAX_FILES:
         raise FormatError(f"'{place}' holds {len(names)} files, more than {MAX_FILES}")
     for name in names:
-        path, number = place / name, _NUMBERED.fullmatch(name)
-        if number is None or int(number[1]) > MAX_FRAME:
-            raise FormatError(f"'{path}' does not end with a frame number", remedy="name it <name>_<frame>.txt")
-        if not path.resolve().is_relative_to(root):
-            raise FormatError(f"'{path}' is a link that leads out of '{folder}'", remedy="copy the file itself")
-        other = found.setdefault(int(number[1]), path)
-        if other != path:
-            raise FormatError(f"'{path}' is for the same frame as '{other.name}'", remedy="use one folder per video")
-    first = 0 if 0 in found or all(map(_CVAT.fullmatch, names)) else 1
-    return {number - first: found[number] for number in sorted(found)}
+        if not (place / name).resolve().is_relative_to(root):
+            raise FormatError(f"'{place / name}' is a link that leads out of '{folder}'", remedy="copy the file itself")
+    return [place / name for name in names]
+
+
+def _frames(folder: Path, files: list[Path], data: Mapping[str, Any], options: ReadOptions) -> NamedFrames:
+    """Return the frame of each file; a folder that this program wrote gives the number of its first frame."""
+    names = [path.name for path in files]
+    first = data.get(FIRST)
+    numbers = [number_in(path.stem) for path in files]
+    if type(first) is int and not options.images and all(n is not None and n >= first for n in numbers):
+        return NamedFrames(tuple(n - first for n in numbers if n is not None))
+    place = files[0].parent if files else folder
+    parts = place.parts
+    at = max((i for i, part in enumerate(parts) if part == LABELS), default=None)
+    twins = [] if at is None else [Path(*parts[:at], IMAGES, *parts[at + 1 :])]
+    return frames_of_names(folder, names, options, [*twins, place / IMAGES, place.parent / IMAGES, place])
 
 
 def _data(folder: Path) -> dict[str, Any]:
@@ -201,6 +213,7 @@ def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None
     names = {number: recorded.names.get(number) or str(number) for number in sorted(present | {*recorded.names})}
     data: dict[str, Any] = {"path": ".", "train": LABELS, "val": LABELS, "names": names}
     data |= {"video": video.path, "width": video.width, "height": video.height, "created": created}
+    data[FIRST] = 1
     data |= {"fps": float(video.fps)} if recorded.fps_known else {}
     (folder / DATA).write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     for frame, rows in recorded.frames.items():

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
-from mot_dinov3.core.files import file_hash, file_stamp
+from mot_dinov3.core.files import file_hash, file_stamp, natural_key
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.models.weights import find_local
-from mot_dinov3.video.image_files import SUFFIXES, natural_key, read_image
+from mot_dinov3.video.image_files import SUFFIXES, read_image
 
 MIN_SIDE = 10  # pixels; a smaller image is not usable
 BATCH = 64  # images held in memory at once

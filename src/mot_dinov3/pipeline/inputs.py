@@ -14,12 +14,15 @@ from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Detections, Frame, Image, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest, build_detector
-from mot_dinov3.detectors.recorded import open_recorded
+from mot_dinov3.detectors.recorded import RecordedDetector, open_recorded
 from mot_dinov3.formats import det_v1
+from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig
 from mot_dinov3.video import FrameSource, SourceConfig, open_source
+from mot_dinov3.video.image_files import image_names
+from mot_dinov3.video.media import count_frames
 from mot_dinov3.video.source import FramelessSource
 from mot_dinov3.video.threads import PrefetchSource
 
@@ -96,13 +99,17 @@ def build_detection(
     frames = open_ahead(source, timer or StageTimer())
     try:
         check(frames.info)
-        detector = build_detector(
-            config.detector,
-            device=config.device,
-            fallback_open=fallback_open,
-            motion=config.motion,
-            samples=sample_source(source, frames.info),
-        )
+        detector: Detector
+        if config.detector.dets is not None:
+            detector = _recorded_detector(config.detector, config.device, source, frames.info)
+        else:
+            detector = build_detector(
+                config.detector,
+                device=config.device,
+                fallback_open=fallback_open,
+                motion=config.motion,
+                samples=sample_source(source, frames.info),
+            )
         notice = detector.check_against(frames.info, None)
     except BaseException:
         frames.close()
@@ -131,6 +138,23 @@ def sample_source(config: SourceConfig, info: VideoInfo) -> Samples:
             log.debug("no more samples: %s", error.message)
 
     return Samples(images, f"{info.width}x{info.height}")
+
+
+def _recorded_detector(
+    detector: DetectorConfig, device: DeviceConfig, source: SourceConfig, info: VideoInfo
+) -> RecordedDetector:
+    """Return the precomputed detections of a source.
+
+    Raises:
+        FormatError: They break their format, or lie beyond the end of the source.
+    """
+    name = source.source or ""
+    known = ReadOptions(info.width, info.height, source=name, images=image_names(name))
+    recorded = open_recorded(DetectorRequest(detector, device, detector.dets or "", source=known))
+    # a header's number of frames may be wrong: where it tells of boxes beyond the end, the frames are counted
+    if recorded.recorded.last_frame >= info.frame_count and (Path(name).is_file() or known.images):
+        recorded.check_against(info, count_frames(name))
+    return recorded
 
 
 def _without_images(source: SourceConfig, detector: DetectorConfig, device: DeviceConfig) -> DetectionRun:

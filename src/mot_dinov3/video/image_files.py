@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.files import natural_key
 from mot_dinov3.core.structures import Image
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
 from mot_dinov3.video.source import VIDEO_SUFFIXES
@@ -16,12 +16,6 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 BATCH = "mot-dinov3 batch {} --out-dir DIR"
 DECODED_AS_STORED = 2 | 4
 """OpenCV's ``IMREAD_ANYDEPTH | IMREAD_ANYCOLOR``: no conversion to 8 bits or to colours, but the EXIF rotation."""
-
-
-def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:
-    """Return a sort key that puts ``img2`` before ``img10``; the name itself breaks ties."""
-    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
-    return [(text, int(number or -1)) for text, number in parts], name
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -44,6 +38,16 @@ def list_images(folder: Path) -> list[Path]:
         known = ", ".join(sorted(s[1:] for s in SUFFIXES))
         raise VideoError(f"folder '{folder}' contains no images", remedy=f"images end in {known}")
     return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def image_names(source: str | None) -> tuple[str, ...]:
+    """Return the names of a source's image files, in the order of its frames; none where it is no folder.
+
+    Raises:
+        VideoError: The folder has no images, or cannot be read.
+    """
+    folder = Path(source) if source else None
+    return tuple(path.name for path in list_images(folder)) if folder is not None and folder.is_dir() else ()
 
 
 def decode_image(path: Path) -> Raw:

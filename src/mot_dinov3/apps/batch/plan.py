@@ -15,7 +15,7 @@ from mot_dinov3.formats.format_registry import detect_format
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.outputs import check_files
 from mot_dinov3.pipeline.run_identity import is_complete
-from mot_dinov3.video.image_files import SUFFIXES, natural_key
+from mot_dinov3.video.image_files import SUFFIXES
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 MANIFEST, OVERVIEW, SUMMARY = "batch.json", "index.html", "summary.json"
@@ -62,7 +62,7 @@ def _videos_in(text: str) -> list[Path]:
         raise InputError(f"input '{text}' does not exist", remedy="name video files or folders")
     try:
         seen = (p for p in path.resolve().iterdir() if not p.name.startswith("."))
-        entries = sorted(seen, key=lambda p: natural_key(p.name))
+        entries = sorted(seen, key=lambda p: files.natural_key(p.name))
     except OSError as error:
         raise InputError(f"folder '{text}' cannot be read: {error.strerror}") from error
     if any(p.suffix.lower() in SUFFIXES for p in entries):

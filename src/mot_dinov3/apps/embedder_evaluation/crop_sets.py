@@ -18,10 +18,11 @@ from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame,
 from mot_dinov3.features.base import Embedder, prepare, usable_rows
 from mot_dinov3.formats import track_v1
 from mot_dinov3.formats.format_registry import detect_format, read_any
+from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.gallery.folder import LAYOUT, MIN_SIDE, list_identities
 from mot_dinov3.trackers.appearance import APART
 from mot_dinov3.video import SourceConfig, open_source
-from mot_dinov3.video.image_files import read_image
+from mot_dinov3.video.image_files import image_names, read_image
 
 CAMERA = re.compile(r"(?:.*_)?c(\d+)(?:s\d+)?_|(\d\d)_")
 """Camera in the name of an image: ``0002_c1s1_000451_03`` (Market-1501, DukeMTMC-reID), ``01_5``."""
@@ -131,8 +132,9 @@ class TrackedVideo(LabelledCrops):
     def __init__(self, source: str, tracks: Path, *, min_gap: float, max_crops: int) -> None:
         self._config, self._tracks = SourceConfig(source=source), tracks
         with open_source(self._config) as frames:
-            self._fps = frames.info.fps
-        found = read_boxes(tracks)
+            info = frames.info
+        self._fps = info.fps
+        found = read_boxes(tracks, ReadOptions(info.width, info.height, source=source, images=image_names(source)))
         self._boxes = _spread(found, round(self._fps * min_gap / 2), max_crops)
         self._xyxy = np.concatenate([rows.xyxy for rows in self._boxes.values()])
         self._frame = np.repeat(list(self._boxes), [len(rows) for rows in self._boxes.values()]).astype(np.int64)
@@ -235,14 +237,16 @@ def _cameras(names: Sequence[str], identity: IntArray) -> tuple[IntArray, tuple[
     return number.astype(np.int64), tuple(cameras.tolist()) if several else ()
 
 
-def read_boxes(path: Path) -> dict[int, Detections]:
+def read_boxes(path: Path, options: ReadOptions) -> dict[int, Detections]:
     """Return the detected boxes with an identity by frame; a score of 0 is MOTChallenge's flag of an ignored one.
+
+    `options` are those of the video.
 
     Raises:
         FormatError: The file breaks its format, or has no tracks.
     """
     name = detect_format(path)
-    recorded = track_v1.read_track_v1(path) if name == "det-v1" else read_any(path, name=name)
+    recorded = track_v1.read_track_v1(path) if name == "det-v1" else read_any(path, options, name=name)
     found = {}
     for index, rows in sorted(recorded.frames.items()):
         kept = rows[(rows.track_id >= 0) & (rows.score > 0) & ~rows.coasted & boxes.usable(rows.xyxy)]

@@ -151,7 +151,10 @@ def read_tracks(path: Path) -> BoxTable:
 
 def _read_other(path: Path, name: str) -> BoxTable:
     """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
-    frames = (track_v1.read_track_v1(path) if name == "det-v1" else format_registry.read_any(path, name=name)).frames
+    recorded = track_v1.read_track_v1(path) if name == "det-v1" else format_registry.read_any(path, name=name)
+    for notice in recorded.notices:
+        logger.warning("%s", notice)
+    frames = recorded.frames
     table = as_table(frames, path)
     if not len(table) and any(map(len, frames.values())):
         raise FormatError(f"'{path}' has boxes, but none belongs to a track", remedy="give tracks, not detections")

@@ -11,9 +11,10 @@ from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import Request, jpeg
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.files import natural_key
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.keypoints.backends import BACKENDS
-from mot_dinov3.video.image_files import SUFFIXES, natural_key
+from mot_dinov3.video.image_files import SUFFIXES
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
 LISTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}
