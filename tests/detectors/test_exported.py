@@ -216,6 +216,7 @@ def test_cells_of_the_usual_sizes() -> None:
         ((1, 84, 8400), None, 0, OutputLayout(80)),
         ((1, 84, 1234), 80, 0, OutputLayout(80)),  # of strides that are not usual
         ((1, 8400, 84), 80, 0, OutputLayout(80, rows=True)),
+        ((1, 8400, 84), None, 0, OutputLayout(80, rows=True)),  # COCO's classes: YOLOX would have 85 columns
         ((1, 25200, 85), 80, 0, OutputLayout(80, rows=True, objectness=True)),
         ((1, 25200, 85), None, 0, OutputLayout(80, rows=True, objectness=True)),
         ((1, 25500, 85), None, 0, OutputLayout(80, rows=True, objectness=True)),  # four levels

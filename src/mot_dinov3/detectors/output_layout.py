@@ -25,6 +25,7 @@ REMEDY = f"export a detector, so that its output is {EXPECTED}; with Ultralytics
 _BOX = 4
 _FINISHED = 6  # columns: corners, score, class
 _MOST_FINISHED = 1000
+_COCO = 80  # classes
 _ROUNDING = 1e-3
 _SURE = 0.25
 
@@ -136,9 +137,11 @@ class _Expected:
         if self.classes is None:
             if anchored:
                 return OutputLayout(width - 5, rows=rows, objectness=True) if width > 5 else None
-            if rows and width > _BOX:
-                raise ValueError(f"rows of {width} numbers are ambiguous without class names")
-            return OutputLayout(width - _BOX) if width > _BOX else None
+            if rows and width > _BOX and width != _BOX + _COCO:  # YOLOX has an objectness, and 85 columns
+                raise ValueError(
+                    f"rows of {width} numbers are ambiguous without class names ('names' in the file's metadata)"
+                )
+            return OutputLayout(width - _BOX, rows=rows) if width > _BOX else None
         if width == _BOX + self.classes + self.extra:
             return OutputLayout(self.classes, rows=rows)
         if width == 5 + self.classes + self.extra:
