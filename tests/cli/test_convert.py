@@ -78,10 +78,10 @@ def test_nothing_is_overwritten_unless_asked_for(convert, tmp_path: Path) -> Non
 
 def test_a_broken_input_leaves_the_output_as_it_was(convert, tmp_path: Path) -> None:
     (tmp_path / "b.xml").write_text("mine")
-    (tmp_path / "a.txt").write_text(ROWS + "4,7,1,2,nan,4,1\n")
+    (tmp_path / "a.txt").write_text(ROWS + "4,7,1,2,wide,4,1\n")
     code, _, err = convert("a.txt", "b.xml", "--overwrite")
     assert (code, (tmp_path / "b.xml").read_text()) == (3, "mine")
-    assert err.startswith("error: 'a.txt', line 3: has a number that is not finite\n")
+    assert err.startswith("error: 'a.txt', line 3: is not made of numbers: '4,7,1,2,wide,4,1'\n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "b.xml"]
 
 

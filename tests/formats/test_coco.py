@@ -58,7 +58,7 @@ def changed(*keys: Any, **values: Any) -> dict[str, Any]:
     return document
 
 
-def test_frames_tracks_and_classes_of_a_small_file(write, caplog) -> None:
+def test_frames_tracks_and_classes_of_a_small_file(write) -> None:
     recorded = read_coco(write(SMALL), ReadOptions())
     assert recorded.video == VideoInfo("in.mp4", 320, 240, 12.5, 0)
     assert (recorded.fps_known, recorded.names, list(recorded.frames)) == (True, {1: "person", 3: "car"}, [0, 2, 3])
@@ -67,7 +67,7 @@ def test_frames_tracks_and_classes_of_a_small_file(write, caplog) -> None:
     assert first.track_id.tolist() == [5, -1, 6]
     assert (second.class_id.tolist(), second.score.tolist()) == ([3], [0.5])
     assert len(recorded.frames[3]) == 0
-    assert "1 annotations marked as crowd" in caplog.text
+    assert recorded.notices == (f"'{recorded.path}': not read: 1 annotations marked as crowd or to be ignored",)
 
 
 def test_classes_by_the_users_names(write) -> None:
@@ -146,7 +146,7 @@ BAD = {
 @pytest.mark.parametrize(("document", "message"), BAD.values(), ids=BAD.keys())
 def test_a_broken_file_is_one_clear_line(write, document: object, message: str) -> None:
     with pytest.raises(FormatError, match=r"a\.json'") as caught:
-        read_coco(write(document), ReadOptions())
+        read_coco(write(document), ReadOptions(strict=True))
     assert message in caught.value.message
 
 
@@ -169,11 +169,14 @@ def test_any_value_is_read_or_refused(write, key: tuple[str, int, str], value: o
     assert all(np.isfinite(rows.xyxy).all() for rows in recorded.frames.values())
 
 
-def test_nan_is_no_json(tmp_path: Path) -> None:
+def test_a_row_with_nan_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(changed("annotations", 0, score=float("nan"))))
-    with pytest.raises(FormatError, match="NaN is not a JSON number"):
-        read_coco(path, ReadOptions())
+    with pytest.raises(FormatError, match="annotation 0: score must be a number"):
+        read_coco(path, ReadOptions(strict=True))
+    recorded = read_coco(path, ReadOptions())
+    assert "1 box that cannot be used is left out, the first: " in recorded.notices[0]
+    assert "1 numbers that are not finite (read as null)" in recorded.notices[1]
 
 
 def recorded() -> RecordedDetections:

@@ -83,5 +83,5 @@ def test_a_broken_table_is_one_clear_line(tmp_path: Path, text: str, message: st
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(FormatError, match=r"t\.csv', line") as caught:
-        read_tracks_csv(path)
+        read_tracks_csv(path, strict=True)
     assert message in caught.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ BAD = {
 @pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD.keys())
 def test_a_broken_line_is_named(folder, text: str, message: str) -> None:
     with pytest.raises(FormatError, match=r"labels/a_1\.txt', line") as caught:
-        read_yolo(folder(a_1=text), SIZE)
+        read_yolo(folder(a_1=text), dataclasses.replace(SIZE, strict=True))
     assert message in caught.value.message
 
 

@@ -359,7 +359,7 @@ def test_classes_by_number_also_the_unknown_one(scene: Scene, tmp_path: Path) ->
     assert nothing.payload["tracker"]["config"]["track_thresh"] == 0.5
 
 
-def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, tmp_path: Path) -> None:
+def test_bad_boxes_are_left_out_and_counted(scene: Scene, tmp_path: Path) -> None:
     bad: list[Any] = [
         {"bbox": [5, 5, 1, 9], "score": 0.5},
         {"bbox": [1, 2, 3], "score": 0.5},
@@ -373,24 +373,25 @@ def test_bad_boxes_are_left_out_and_counted_where_that_is_wanted(scene: Scene, t
 
     dets = changed(scene, tmp_path / "d.json", spoil)
     with pytest.raises(FormatError, match="frame 3, detection 1: bbox has no positive size"):
-        mot_dinov3.track_video(dets_json=dets, video=scene.video)
-    result = mot_dinov3.track_video(dets_json=dets, video=scene.video, skip_bad_boxes=True)
+        mot_dinov3.track_video(dets_json=dets, video=scene.video, strict=True)
+    result = mot_dinov3.track_video(dets_json=dets, video=scene.video)
     frames = result.payload["frames"]
     assert [row["bbox"] for row in frames[3]["detections"]] == boxes_at(3)
     assert frames[5]["detections"] == []
-    assert "5 detections were skipped, the first: " in result.stats["notices"][0]
+    assert "5 boxes that cannot be used are left out, the first: " in result.stats["notices"][0]
     assert "frame 3, detection 1" in result.stats["notices"][0]
 
 
-def test_numbers_that_are_not_finite_are_named_wherever_they_stand(scene: Scene, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_read_as_null_and_counted(scene: Scene, tmp_path: Path) -> None:
     def odd_probability(document: dict[str, Any]) -> None:
         document["frames"][4]["detections"][0]["probs"] = [0.5, float("nan")]
+        document["detector"] = {"conf_thresh": float("inf")}
 
-    with pytest.raises(FormatError, match="frame 4: a number is not finite"):
-        mot_dinov3.track_video(dets_json=changed(scene, tmp_path / "d.json", odd_probability), video=scene.video)
-    header = changed(scene, tmp_path / "e.json", lambda d: d.update(detector={"conf_thresh": float("inf")}))
-    with pytest.raises(FormatError, match="its header contains a number that is not finite"):
-        mot_dinov3.track_video(dets_json=header, video=scene.video)
+    dets = changed(scene, tmp_path / "d.json", odd_probability)
+    result = mot_dinov3.track_video(dets_json=dets, video=scene.video)
+    assert result.payload["frames"][4]["detections"][0]["probs"] == [0.5, None]
+    assert result.payload["detector"] == {"conf_thresh": None}
+    assert any("2 numbers that are not finite (read as null)" in notice for notice in result.stats["notices"])
 
 
 def test_messages_speak_of_this_commands_options(scene: Scene) -> None:

@@ -266,7 +266,7 @@ def test_detections() -> None:
         with contextlib.suppress(MotError), DetectionStream("d.json") as stream:
             for record in stream:
                 assert record.index >= 0
-        with contextlib.suppress(MotError), DetectionStream("d.json", skip_invalid=True) as stream:
+        with contextlib.suppress(MotError), DetectionStream("d.json") as stream:
             assert all(record.index >= 0 for record in stream)
         read_recorded("d.json")
 

@@ -20,6 +20,7 @@ class TrackOptions(TypedDict, total=False):
     # detector
     det: str | Path | None  # YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class (default yolov8n.pt)
     dets: str | Path | None  # precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO
+    strict: bool | None  # refuse --dets with a row that cannot be used (default: it is left out and counted) (default off)
     conf: float | None  # confidence threshold (default 0.3; precomputed detections: no limit) (between 0 and 1)
     imgsz: int | None  # longer side of the detector's input image, in pixels (default 960; rtdetr: the model's own) (at least 1)
     classes: str | int | Sequence[int | str] | None  # class ids or names to keep, e.g. "0" or "person,car" (empty: all)
@@ -83,7 +84,7 @@ class TrackOptions(TypedDict, total=False):
     start_noise: float | None  # standard deviation of a new track's velocity, in object sizes per second (default 2.0, between 1e-06 and 100)
     size_damping: float | None  # time constant, in seconds, of the decay of a lost track's size change; 0 = no decay (default 0.15, between 0 and 100)
     camera_motion: bool | None  # compensate camera motion (needs frames) (default on)
-    confirm_hits: int | None  # number of matches that confirm a track (default 4, at least 1)
+    confirm_hits: int | None  # number of matches that confirm a track (default 4, between 1 and 1000)
     confirm_score: float | None  # a box of this score confirms its track at once; 0 = never (default 0.0, between 0 and 1)
     tentative_seconds: float | None  # a tentative track is removed if unmatched for longer (default 0.1, between 0 and 3600)
     lost_seconds: float | None  # a lost track is kept for this time (default 2.0, between 0 and 3600)
@@ -167,7 +168,8 @@ class GalleryOptions(TypedDict, total=False):
     device: str | int | None  # auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)
     half: bool | None  # embed in half precision (GPU only; ignored with a notice elsewhere) (default off)
     trust_weights: bool | None  # allow weights files that contain code, which may run (.pt, .pth) (default off)
-    skip_bad_boxes: bool | None  # skip and count invalid detections (default: an error for the first) (default off)
+    strict: bool | None  # refuse a detection that cannot be used (default: it is left out and counted) (default off)
+    skip_bad_boxes: bool | None  # the default; accepted for scripts of earlier versions (default off)
     models_dir: str | Path | None  # folder that is searched for weights by name (default models)
 
     # gallery_hybrid tracker parameters (--tracker gallery_hybrid)

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
     )
+    parser.add_argument("--strict", action="store_true", help="refuse a file with a row that cannot be used")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
@@ -153,7 +154,7 @@ def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOpti
         )
     names = read_class_names(args.class_names) if args.class_names else {}
     images = image_names(args.video)
-    return ReadOptions(width=size[0], height=size[1], names=names, source=args.video or "", images=images)
+    return ReadOptions(size[0], size[1], names, source=args.video or "", images=images, strict=args.strict)
 
 
 def _with_video_info(

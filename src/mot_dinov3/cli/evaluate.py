@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="tracks in the same formats, in the order of --gt, or one folder of such files",
     )
+    parser.add_argument("--strict", action="store_true", help="refuse a file with a row that cannot be used")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the scores and return the exit code."""
     from mot_dinov3.apps.evaluation import evaluate
 
-    scores = evaluate(args.gt, args.tracks)
+    scores = evaluate(args.gt, args.tracks, strict=args.strict)
     print(as_json(scores) if args.json else format_table(scores))
     return 0
 

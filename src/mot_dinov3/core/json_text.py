@@ -90,23 +90,31 @@ def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
         return path.read_bytes().decode("utf-8-sig")
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, *, odd: list[str] | None = None) -> dict[str, Any]:
     """Return the JSON object in a file; NaN, Infinity and numbers that overflow are errors.
+
+    With `odd`, such numbers are read as null and added to it.
 
     Raises:
         FormatError: The file cannot be read or is not one JSON object; the message names the line.
     """
-    return parse_object(read_text(path), f"'{path}'")
+    return parse_object(read_text(path), f"'{path}'", odd=odd)
 
 
-def parse_object(text: str, where: str) -> dict[str, Any]:
-    """Return the JSON object in `text`; `where` names it in messages.
+def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict[str, Any]:
+    """Return the JSON object in `text`; `where` names it in messages; see `read_object` for `odd`.
 
     Raises:
         FormatError: It is not one JSON object.
     """
+
+    def finite_or_null(digits: str) -> float | None:
+        value = float(digits)
+        return value if math.isfinite(value) else odd.append(digits)  # type: ignore[union-attr]
+
+    hooks = (refuse_constant, finite) if odd is None else (odd.append, finite_or_null)
     try:
-        value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
+        value = json.loads(text, parse_constant=hooks[0], parse_float=hooks[1])
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",

@@ -43,6 +43,7 @@ class DetectorConfig(StageConfig):
     dets: str | None = option(
         None, "precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
     )
+    strict: bool = option(False, "refuse --dets with a row that cannot be used (default: it is left out and counted)")
     conf: float | None = option(
         None, f"confidence threshold (default {DEFAULT_CONF}; precomputed detections: no limit)", low=0, high=1
     )

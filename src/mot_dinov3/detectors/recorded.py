@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from mot_dinov3.core.class_filter import keep_classes, parse_classes
@@ -21,7 +23,8 @@ def open_recorded(request: DetectorRequest) -> RecordedDetector:
         FormatError: The file breaks its format.
         ConfigError: See `RecordedDetector`.
     """
-    return RecordedDetector(read_recorded(request.model, request.source), request.config)
+    options = dataclasses.replace(request.source, strict=request.config.strict)
+    return RecordedDetector(read_recorded(request.model, options), request.config)
 
 
 class RecordedDetector(Detector):

@@ -10,7 +10,6 @@ https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,8 @@ from mot_dinov3.formats.recorded_detections import (
     RecordedDetections,
     plausible,
 )
-from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector
+from mot_dinov3.formats.rows import ODD_NUMBERS, Corners, LeftOut, Row, RowCollector, UnusableRowError
 from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, segments_of
-
-log = logging.getLogger(__name__)
 
 MAX_CATEGORY = 2**31 - 1
 _FRAME_KEYS = ("frame_id", "frame_index")
@@ -45,12 +42,13 @@ _VISIBILITY = {0: 0.0, 1: 0.5, 2: 1.0}
 
 
 def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
-    """Read the boxes of one video; annotations marked ``iscrowd`` or ``ignore`` are skipped, and counted in the log.
+    """Read the boxes of one video; annotations marked ``iscrowd`` or ``ignore`` are skipped and counted.
 
     Raises:
         FormatError: It breaks the format, or holds several videos; the message names the record.
     """
-    document = read_object(path)
+    left_out, odd = LeftOut(path, strict=options.strict), list[str]()
+    document = read_object(path, odd=odd)
     images = _records(path, document, "images")
     video = _one_video(path, document, images)
     frames, named = _frames(path, images, options)
@@ -59,19 +57,16 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
     rows = RowCollector()
     for frame in frames.values():
         rows.add_frame(frame)
-    skipped = 0
     for position, record in enumerate(_records(path, document, "annotations")):
         if record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True):
-            skipped += 1
+            left_out.field("annotations marked as crowd or to be ignored")
             continue
-        try:
+        with left_out.checked(f"'{path}', annotation {position}"):
             rows.add(_look_up(record, "image_id", frames), _row(record, classes))
-        except ValueError as error:
-            raise FormatError(f"'{path}', annotation {position}: {error}", remedy=BOX_REMEDY) from error
-    if skipped:
-        log.warning("'%s': %d annotations marked as crowd or to be ignored are skipped", path, skipped)
+    if odd:
+        left_out.field(ODD_NUMBERS, len(odd))
     info, fps_known = _video_info(path, video, images)
-    notices = tuple(filter(None, [named.notice]))
+    notices = (*filter(None, [named.notice]), *left_out.notices())
     return RecordedDetections(
         str(path), rows.frames(), info, fps_known, names, notices=notices, by_number=named.by_number
     )
@@ -198,7 +193,7 @@ def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[object, int]) 
 def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
     score = record.get("score", 1)
     if not is_number(score):
-        raise ValueError(f"score must be a number from 0 to 1, got {score!r:.40}")
+        raise UnusableRowError(f"score must be a number from 0 to 1, got {score!r:.40}")
     name = record.get("gallery_id")
     if name is not None and not isinstance(name, str):
         raise ValueError(f"gallery_id must be a string, not a {kind_of(name)}")
@@ -236,7 +231,7 @@ def _pairs(flat: list[Any]) -> list[list[Any]]:
 
 def _corners(box: object) -> Corners:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        raise ValueError(f"bbox must be four finite numbers, x, y, width and height, got {box!r:.60}")
+        raise UnusableRowError(f"bbox must be four finite numbers, x, y, width and height, got {box!r:.60}")
     x, y, width, height = map(float, box)
     return x, y, x + width, y + height
 

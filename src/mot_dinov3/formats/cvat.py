@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -27,7 +27,17 @@ from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printabl
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, plausible
-from mot_dinov3.formats.rows import BOX_REMEDY, Corners, Row, RowCollector, check_box, parse_number, parse_whole
+from mot_dinov3.formats.rows import (
+    BOX_REMEDY,
+    Corners,
+    LeftOut,
+    Row,
+    RowCollector,
+    UnusableRowError,
+    check_box,
+    parse_number,
+    parse_whole,
+)
 from mot_dinov3.formats.shape_keys import rotated
 
 log = logging.getLogger(__name__)
@@ -71,12 +81,12 @@ class _Track:
 
 
 def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
-    """Read tracks of boxes; other shapes are skipped, and counted in the log.
+    """Read tracks of boxes; other shapes are skipped and counted. A box that cannot be used ends its segment.
 
     Raises:
         FormatError: It is no such file or breaks the format; the message names the line.
     """
-    reader = _Reader(path)
+    reader = _Reader(path, LeftOut(path, strict=options.strict))
     reader.read()
     try:
         numbers = number_labels(reader.labels, options.names)
@@ -86,27 +96,23 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
     ids = _track_ids(path, reader.tracks)
     for track, track_id in zip(reader.tracks, ids):
         for frame, line, row in _rows(path, track, numbers[track.label], track_id):
-            try:
+            with reader.left_out.checked(f"'{path}', line {line}"):
                 rows.add(frame, row)
-            except ValueError as error:
-                raise FormatError(f"'{path}', line {line}: {error}", remedy=BOX_REMEDY) from error
     fps = reader.meta_number("frame_rate")  # CVAT itself writes none
     width, height, count = (int(reader.meta_number(key)) for key in ("width", "height", "size"))
     video = VideoInfo(reader.source(), width, height, fps or ASSUMED_FPS, count)
-    if reader.skipped:
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(reader.skipped.items()))
-        log.warning("'%s': skipped, since only boxes are read: %s", path, counts)
-    return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers))
+    notices = reader.left_out.notices()
+    return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers), notices=notices)
 
 
 class _Reader:
     """Handler of expat's events that collects tracks, labels and the file's head."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, left_out: LeftOut) -> None:
         self.path = path
+        self.left_out = left_out
         self.tracks: list[_Track] = []
         self.labels: dict[str, int | None] = {}
-        self.skipped: Counter[str] = Counter()
         self._meta: dict[str, str] = {}
         self._open: list[str] = []
         self._text: list[str] = []
@@ -170,7 +176,7 @@ class _Reader:
         elif place == _IN_TRACK and tag == "box":
             self._begin_box(given)
         elif place == _IN_TRACK and tag in _SHAPES:
-            self.skipped[tag] += 1
+            self.left_out.field(f"shapes that are no boxes ({tag})")
         elif place == _IN_BOX and tag == "attribute":
             self._attribute = given.get("name", "")
 
@@ -207,18 +213,20 @@ class _Reader:
 
     def _begin_box(self, given: Mapping[str, str]) -> None:
         frame = self._number(self._get(given, "frame", "box"), "frame")
-        outside = given.get("outside", "0") == "1"
-        try:
-            x1, y1, x2, y2 = (parse_number(self._get(given, name, "box"), name) for name in _CORNERS)
-            turned = parse_number(given.get("rotation") or "0", "rotation")
-            if not outside:
-                check_box((x1, y1, x2, y2))
-        except ValueError as error:
-            self._fail(str(error), BOX_REMEDY)
         if frame > MAX_FRAME:
             self._fail(f"the frame {frame} is beyond any video")
-        box = _Box(self._parser.CurrentLineNumber, frame, (x1, y1, x2, y2), outside, turned % 360)
-        self.tracks[-1].boxes.append(box)
+        line, outside, turned = self._parser.CurrentLineNumber, True, 0.0  # so is a box that cannot be used
+        corners = (math.nan,) * 4
+        with self.left_out.checked(f"'{self.path}', line {line}"):
+            if missing := [name for name in _CORNERS if name not in given]:
+                raise UnusableRowError(f"<box> has no '{missing[0]}'")
+            x1, y1, x2, y2 = (parse_number(given[name], name) for name in _CORNERS)
+            corners = (x1, y1, x2, y2)
+            turned = parse_number(given.get("rotation") or "0", "rotation")
+            if given.get("outside", "0") != "1":
+                check_box(corners)
+                outside = False
+        self.tracks[-1].boxes.append(_Box(line, frame, corners, outside, turned % 360))
 
     def _get(self, given: Mapping[str, str], name: str, tag: str) -> str:
         if name not in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from mot_dinov3.core.json_text import (
     too_deep,
 )
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
+from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError
 
 SCHEMA = "det-v1"
 SOURCE_KEYS = ("video", "detector", "frames_dir")
@@ -31,63 +33,68 @@ SOURCE_KEYS = ("video", "detector", "frames_dir")
 
 _MAX_CLASS = 2**31
 _BOX_KEYS = frozenset(("bbox", "xyxy"))
+_VIDEO_NUMBERS = ("fps", "frame_count", "width", "height")
+_LONGEST_BOX = 7  # numbers in a bbox that some programs write: score, class and track behind the corners
+_DIGITS = re.compile(r"[0-9]{1,9}")
 
 
-def read_det_v1(path: str | Path) -> RecordedDetections:
+def read_det_v1(path: str | Path, *, strict: bool = False) -> RecordedDetections:
     """Read a det-v1 file; the dict of each detection is kept whole in `Detections.extra`.
 
-    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are accepted.
+    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are accepted. A detection without a usable box is left
+    out and counted, or an error where `strict`.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
-    return read_document(Path(path), SCHEMA)
+    return read_document(Path(path), SCHEMA, LeftOut(path, strict=strict))
 
 
-def read_document(path: Path, schema: str) -> RecordedDetections:
+def read_document(path: Path, schema: str, left_out: LeftOut) -> RecordedDetections:
     """Read a file laid out like det-v1 whose ``schema_version`` is `schema` (see `read_det_v1`)."""
-    document = read_object(path)
+    odd: list[str] = []
+    document = read_object(path, odd=odd)
     header = parse_header(path, document, schema)
     frames: dict[int, Detections] = {}
-    state = ParseState()
+    state = ParseState(left_out)
     last = -1
     times: dict[int, float] = {}
     for position, record in enumerate(_list(document, "frames", f"'{path}'")):
         last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, state=state)
         if (time := recorded_time(record)) is not None:
             times[last] = time
-    return dataclasses.replace(header, frames=frames, names=state.names, times=times)
+    if odd:
+        left_out.field(ODD_NUMBERS, len(odd))
+    notices = left_out.notices()
+    return dataclasses.replace(header, frames=frames, names=state.names, times=times, notices=notices)
 
 
 @dataclasses.dataclass
 class ParseState:
-    """Class names and invalid detections found so far while a file is read.
+    """What was found so far while a file is read: what is left out, and the names of the classes by number."""
 
-    With `skip_invalid` a detection that breaks the format is skipped and counted, in place of an error; `first_problem`
-    is position and defect of the first one.
-    """
-
+    left_out: LeftOut
     names: dict[int, str] = dataclasses.field(default_factory=dict)
-    skip_invalid: bool = False
-    skipped: int = 0
-    first_problem: str = ""
 
-    def reject(self, problem: str) -> None:
-        """Skip a detection, or raise `FormatError`."""
-        if not self.skip_invalid:
-            raise FormatError(problem, remedy=_REMEDY)
-        self.skipped += 1
-        self.first_problem = self.first_problem or problem
+    def number(self, label: str) -> int:
+        """Return the number of a class that the file only names: that of its name, or else the lowest free one."""
+        known = next((number for number, name in self.names.items() if name == label), None)
+        if known is None:
+            known = next(number for number in range(len(self.names) + 1) if number not in self.names)
+            self.names[known] = label
+        return known
 
 
 def parse_header(path: Path, document: Mapping[str, Any], schema: str) -> RecordedDetections:
     """Return a document's header: recorded detections without frames."""
     found = document.get("schema_version")
-    if found != schema:
+    if found != schema and not (found is None and schema == SCHEMA and "frames" in document):
         named = f"is '{found}'" if isinstance(found, str) else "is missing" if found is None else "is not a string"
         raise FormatError(f"'{path}' is not {schema}: its schema_version {named}", remedy=f"give a {schema} file")
     video, fps_known = _video(path, document.get("video"))
     header = {key: document[key] for key in SOURCE_KEYS if key in document}
+    if isinstance(document.get("video"), dict):  # what results made from it keep is plausible, too
+        header["video"] = {key: _plausible_entry(key, value) for key, value in document["video"].items()}
     if too_deep(header):
         raise FormatError(f"'{path}': its header is nested too deeply")
     return RecordedDetections(str(path), {}, video, fps_known, header=header)
@@ -106,13 +113,15 @@ def parse_frame(record: Any, where: str, *, position: int, last: int, state: Par
     Raises:
         FormatError: It breaks the format; the message names frame and detection.
     """
-    number = _frame_number(record, f"{where}, record {position}")
+    number = _frame_number(record, f"{where}, record {position}", position)
     where = f"{where}, frame {number}"
     if number <= last:
         raise FormatError(
             f"{where}: comes {'twice' if number == last else f'after frame {last}'}",
             remedy="write each frame once, in ascending order",
         )
+    if record.get("detections", ()) is None:
+        return number, Detections.empty()
     return number, _frame_detections(_list(record, "detections", where), state, where)
 
 
@@ -122,17 +131,22 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
         return VideoInfo(str(path), 0, 0, ASSUMED_FPS), False
     if not isinstance(video, dict):
         raise FormatError(f"'{path}': video must be an object, not a {kind_of(video)}")
-    numbers = {"fps": 0, "frame_count": 0, "width": 0, "height": 0}
-    for key in numbers:
-        value = 0 if video.get(key) is None else video[key]
-        if not is_number(value) or not -1 <= value <= MAX_FRAME:
-            raise FormatError(f"'{path}': video.{key} is not a plausible number: {_brief(value)}")
-        numbers[key] = max(value, 0)
+    numbers = {}
+    for key in _VIDEO_NUMBERS:
+        value = video.get(key)
+        if value is not None and type(value) not in (int, float):
+            raise FormatError(f"'{path}': video.{key} must be a number, not a {kind_of(value)}: {_brief(value)}")
+        numbers[key] = plausible(value)
     name = video.get("path", "")
     if not isinstance(name, str):
         raise FormatError(f"'{path}': video.path must be a string, not a {kind_of(name)}")
     width, height, count = (int(numbers[key]) for key in ("width", "height", "frame_count"))
-    return VideoInfo(name, width, height, float(numbers["fps"]) or ASSUMED_FPS, count), numbers["fps"] > 0
+    return VideoInfo(name, width, height, numbers["fps"] or ASSUMED_FPS, count), numbers["fps"] > 0
+
+
+def _plausible_entry(key: str, value: Any) -> Any:
+    """Return an entry of the header's video; 0 for a number that no video has, as a live recording's header does."""
+    return value if key not in _VIDEO_NUMBERS or value is None or plausible(value) else 0
 
 
 def _list(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
@@ -144,10 +158,11 @@ def _list(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
     return value
 
 
-def _frame_number(record: object, where: str) -> int:
+def _frame_number(record: object, where: str, position: int) -> int:
+    """Return the number of a frame's record; where it has none, its position in the list."""
     if not isinstance(record, dict):
         raise FormatError(f"{where}: a frame must be an object, not a {kind_of(record)}")
-    number = record.get("frame", record.get("frame_index"))
+    number = record.get("frame", record.get("frame_index", position))
     if type(number) is not int or not 0 <= number <= MAX_FRAME:
         raise FormatError(
             f"{where}: 'frame' must be a whole number from 0, got {_brief(number)}",
@@ -162,19 +177,16 @@ def _frame_detections(records: list[Any], state: ParseState, where: str) -> Dete
         return Detections.empty()
     kept, xyxy, score, class_id = [], [], [], []
     for row, record in enumerate(records):
-        try:
+        with state.left_out.checked(f"{where}, detection {row}", _REMEDY):
             if not isinstance(record, dict):
-                raise ValueError(f"must be an object, not a {kind_of(record)}")
-            columns = _box(record), _score(record), _class_id(record, state.names)
+                raise UnusableRowError(f"must be an object, not a {kind_of(record)}")
+            columns = _box(record, state), _score(record, state), _class_id(record, state)
             if too_deep(record):
-                raise ValueError("is nested too deeply")
-        except ValueError as error:
-            state.reject(f"{where}, detection {row}: {error}")
-            continue
-        kept.append(record)
-        xyxy.append(columns[0])
-        score.append(columns[1])
-        class_id.append(columns[2])
+                raise UnusableRowError("is nested too deeply")
+            kept.append(record)
+            xyxy.append(columns[0])
+            score.append(columns[1])
+            class_id.append(columns[2])
     if not kept:
         return Detections.empty()
     return Detections(
@@ -188,33 +200,52 @@ def _frame_detections(records: list[Any], state: ParseState, where: str) -> Dete
 _REMEDY = "correct the detection or remove it: bbox is [x1, y1, x2, y2] with x1 < x2 and y1 < y2, score is 0…1"
 
 
-def _box(record: Mapping[str, Any]) -> list[float]:
-    box = record.get("bbox", record.get("xyxy"))
+def _box(record: dict[str, Any], state: ParseState) -> list[float]:
+    key = "bbox" if "bbox" in record else "xyxy"
+    box = record.get(key)
+    if type(box) is list and 4 < len(box) <= _LONGEST_BOX and all(map(is_number, box)):
+        state.left_out.field("numbers after the fourth of a bbox", len(box) - 4)
+        record[key] = box = box[:4]
     if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
-        raise ValueError(f"bbox must be four finite numbers, got {_brief(box)}")
+        raise UnusableRowError(f"bbox must be four finite numbers, got {_brief(box)}")
     if max(box) > MAX_COORDINATE or min(box) < -MAX_COORDINATE:
-        raise ValueError(f"bbox lies beyond any image: {_brief(box)}")
+        raise UnusableRowError(f"bbox lies beyond any image: {_brief(box)}")
     if not has_size(*box):
-        raise ValueError(f"bbox has no positive size: {_brief(box)}")
+        raise UnusableRowError(f"bbox has no positive size: {_brief(box)}")
     return box
 
 
-def _score(record: Mapping[str, Any]) -> float:
-    score = record.get("score", record.get("conf"))
-    if not is_number(score) or not 0 <= score <= 1:
+def _score(record: dict[str, Any], state: ParseState) -> float:
+    key = "score" if "score" in record else "conf"
+    if key not in record:
+        state.left_out.assumed("detections without a score are read as 1")
+        return 1.0
+    score = record[key]
+    if not is_number(score):
+        raise UnusableRowError(f"score must be a number from 0 to 1, got {_brief(score)}")
+    if not 0 <= score <= 1:
         raise ValueError(f"score must be a number from 0 to 1, got {_brief(score)}")
-    return score
+    return float(score)
 
 
-def _class_id(record: Mapping[str, Any], names: dict[int, str]) -> int:
-    class_id = record.get("class_id", record.get("class", -1))
-    if type(class_id) is not int or not -1 <= class_id < _MAX_CLASS:
-        raise ValueError(f"class_id must be a whole number from -1, got {_brief(class_id)}")
+def _class_id(record: dict[str, Any], state: ParseState) -> int:
+    """Return the class number of a record; of one that only has a name, as ``class`` or ``class_name``, the name's."""
     name = record.get("class_name")
     if name is not None and not isinstance(name, str):
-        raise ValueError(f"class_name must be a string, not a {kind_of(name)}")
-    if name is not None and class_id >= 0 and class_id not in names:
-        names[class_id] = printable(name)
+        raise UnusableRowError(f"class_name must be a string, not a {kind_of(name)}")
+    key = "class_id" if "class_id" in record else "class"
+    class_id = record.get(key, -1)
+    if isinstance(class_id, str) and not _DIGITS.fullmatch(class_id):
+        record["class_name"] = name = name or class_id
+        record.pop(key)
+    if name and key not in record:
+        return state.number(printable(name))
+    if (type(class_id) is float and class_id.is_integer()) or (type(class_id) is str and _DIGITS.fullmatch(class_id)):
+        record[key] = class_id = int(class_id)
+    if type(class_id) is not int or not -1 <= class_id < _MAX_CLASS:
+        raise UnusableRowError(f"class_id must be a whole number from -1, got {_brief(class_id)}")
+    if name is not None and class_id >= 0:
+        state.names.setdefault(class_id, printable(name))
     return class_id
 
 

@@ -17,6 +17,7 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.det_v1 import SCHEMA, ParseState, parse_frame, parse_header
+from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut
 
 WINDOW = 1 << 18  # characters read at once
 MAX_RECORD = 1 << 26  # characters of one record; a longer one is no frame
@@ -37,23 +38,27 @@ class DetectionStream:
     """Frames of a det-v1 file, read once in order; keys before ``frames`` are read first, those behind it at the end.
 
     Attributes:
-        state: Class names and skipped detections, as far as records have been read.
+        state: Class names and what is left out, as far as records have been read.
         video: Properties of the video in the file; zeros where it lacks them.
         fps_known: The file gives the frame rate.
         header: The file's own top-level keys that a result keeps.
+
+    Args:
+        path: The file.
+        strict: A detection without a usable box is an error; else it is left out and counted.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
 
-    def __init__(self, path: str | Path, *, skip_invalid: bool = False) -> None:
+    def __init__(self, path: str | Path, *, strict: bool = False) -> None:
         self.path = Path(path)
         check_file(self.path)
-        self.state = ParseState(skip_invalid=skip_invalid)
+        self.state = ParseState(LeftOut(path, strict=strict))
         self._keys: dict[str, Any] = {}
         with reading(self.path):
             self._file = self.path.open(encoding="utf-8-sig")
-        self._text = _Window(self.path, self._file)
+        self._text = _Window(self.path, self._file, self.state.left_out)
         try:
             self._begin()
             # a schema_version behind the frames is checked at the end
@@ -136,16 +141,16 @@ class DetectionStream:
 class _Window:
     """Text of a file through a window that slides on as values are taken."""
 
-    def __init__(self, path: Path, file: TextIO) -> None:
+    def __init__(self, path: Path, file: TextIO, left_out: LeftOut) -> None:
         self._path = path
         self._file = file
         self._text = ""
         self._at = 0
         self._lines = 0  # newlines that have slid out of the window
         self._ended = False
-        # NaN, Infinity and numbers too large for a float (1e999) are left to the parser of the records, which can name
-        # the detection: a check of each number would double the time.
-        self._decoder = json.JSONDecoder()
+        # Numbers too large for a float (1e999) are left to the parser of the records, which can name the detection: a
+        # check of each number would double the time.
+        self._decoder = json.JSONDecoder(parse_constant=lambda _: left_out.field(ODD_NUMBERS))
 
     def _more(self, count: int = WINDOW) -> None:
         with reading(self._path):

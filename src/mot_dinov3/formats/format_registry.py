@@ -110,11 +110,11 @@ def _timed(records: Iterable[Mapping[str, Any]], recorded: RecordedDetections) -
         yield record if time is None else with_time(record, time)
 
 
-def _with_names(read: Callable[[Path], RecordedDetections]) -> Callable[[Path, ReadOptions], RecordedDetections]:
+def _with_names(read: Callable[..., RecordedDetections]) -> Callable[[Path, ReadOptions], RecordedDetections]:
     """Return the reader of a format with class numbers, which adds the user's class names to those of the file."""
 
     def reader(path: Path, options: ReadOptions) -> RecordedDetections:
-        found = read(path)
+        found = read(path, strict=options.strict)
         return dataclasses.replace(found, names={**found.names, **options.names})
 
     return reader
@@ -252,12 +252,12 @@ def read_recorded(path: str | Path, options: ReadOptions | None = None) -> Recor
     Raises:
         FormatError: The file breaks its format.
     """
-    path = Path(path)
+    path, options = Path(path), options or ReadOptions()
     name = detect_format(path)
     if name == "motchallenge":
-        return motchallenge.read_detections(path)
+        return motchallenge.read_detections(path, strict=options.strict)
     if name == "det-v1":
-        return det_v1.read_det_v1(path)
+        return det_v1.read_det_v1(path, strict=options.strict)
     found = read_any(path, options, name=name)
     frames = {index: track_v1.without_tracks(rows) for index, rows in found.frames.items()}
     return dataclasses.replace(found, frames=frames)

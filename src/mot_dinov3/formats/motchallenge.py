@@ -8,6 +8,7 @@ columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility, with ten
 from __future__ import annotations
 
 import configparser
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,10 @@ import numpy as np
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size, read_lines, read_text
+from mot_dinov3.core.json_text import MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
+from mot_dinov3.formats.rows import MISSING, LeftOut, UnusableRowError, check_box
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
@@ -43,6 +45,7 @@ class TrackTable:
         value: ``(n,)`` float64, column 7: a result's confidence, a ground truth's flag (0: ignore).
         class_id: ``(n,)`` int64, −1 where the file has no classes.
         visibility: ``(n,)`` float64 in 0…1, 1 where the file has none.
+        notices: Lines for the user: what was left out or assumed.
     """
 
     path: str
@@ -52,15 +55,17 @@ class TrackTable:
     value: Float64Array
     class_id: IntArray
     visibility: Float64Array
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
 
 
-def read_detections(path: str | Path) -> RecordedDetections:
+def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetections:
     """Read a ``det.txt``: column 7 is the score, −1 where there is none, read as 1; classes are unknown.
 
-    An empty file is that of a run that found nothing. A box that was clipped to a width or height of 0 is left out.
+    An empty file is that of a run that found nothing. A row without a usable box, for example one that was clipped to a
+    width of 0, is left out and counted, or an error where `strict`.
     Properties of the video are read from the sequence's seqinfo.ini, one folder above that of the file.
 
     Raises:
@@ -68,24 +73,23 @@ def read_detections(path: str | Path) -> RecordedDetections:
     """
     path = Path(path)
     rows: dict[int, list[list[float]]] = {}
-    without_size, without_score = list[int](), 0
+    left_out, without_score = LeftOut(path, strict=strict), 0
     for number, line in [] if is_empty(path) else read_lines(path):
-        values = _numbers(line, path, number, sized=False)
-        if not _is_sized(values):
-            without_size.append(number)
-            continue
-        if values[6] == NO_SCORE:
-            values[6] = 1.0
-            without_score += 1
-        if not 0 <= values[6] <= 1:
-            # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
-            _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
-        rows.setdefault(int(values[0]) - 1, []).append(values[2:7])
+        with left_out.checked(f"'{path}', line {number}"):
+            values = _numbers(line, path, number)
+            _check_box(values)
+            if values[6] == NO_SCORE:
+                values[6] = 1.0
+                without_score += 1
+            if not 0 <= values[6] <= 1:
+                # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
+                _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
+            rows.setdefault(int(values[0]) - 1, []).append(values[2:7])
     frames = {}
     for index, of_frame in sorted(rows.items()):
         table = np.array(of_frame)
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
-    notices = tuple(_read_notices(path, without_size, without_score))
+    notices = (*_read_notices(path, without_score), *left_out.notices())
     return RecordedDetections(str(path), frames, *_sequence(path), notices=notices)
 
 
@@ -94,17 +98,10 @@ def is_empty(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-def _read_notices(path: Path, without_size: Sequence[int], without_score: int) -> Iterator[str]:
+def _read_notices(path: Path, without_score: int) -> Iterator[str]:
     """Yield what is assumed about the rows of a file, each once with its count."""
     if is_empty(path):
         yield f"'{path}' is empty: it has no detections"
-    if without_size:
-        boxes_are = (
-            "1 box of no width or height is"
-            if len(without_size) == 1
-            else (f"{len(without_size)} boxes of no width or height are")
-        )
-        yield f"'{path}': {boxes_are} skipped, the first on line {without_size[0]}"
     if without_score:
         yield f"'{path}': no score (-1) is read as 1 ({without_score} boxes)"
 
@@ -115,21 +112,20 @@ def _sequence(path: Path) -> tuple[VideoInfo, bool]:
     return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
 
 
-def read_motchallenge(path: Path) -> RecordedDetections:
+def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections:
     """Read detections, where the id of the first row is −1, or else tracks.
 
-    A value of −1 in column 7 of a track means that it has no score, and is read as 1.
+    A value of −1 in column 7 of a track means that it has no score, and is read as 1. Rows without a usable box are
+    left out and counted, or an error where `strict`.
 
     Raises:
         FormatError: A row breaks the format; the message names the line.
     """
     if is_empty(path):
-        return read_detections(path)
-    for number, line in read_lines(path):
-        if _numbers(line, path, number, sized=False)[1] == -1:
-            return read_detections(path)
-        break
-    table = read_tracks(path)
+        return read_detections(path, strict=strict)
+    if _first_id(path) == -1:
+        return read_detections(path, strict=strict)
+    table = read_tracks(path, strict=strict)
     score = np.where(table.value == NO_SCORE, 1.0, table.value)
     wrong = np.flatnonzero((score < 0) | (score > 1))
     if len(wrong):
@@ -149,11 +145,22 @@ def read_motchallenge(path: Path) -> RecordedDetections:
             track_id=table.track_id[rows],
             state=np.full(len(rows), int(TrackState.CONFIRMED)),
         )
-    return RecordedDetections(str(path), frames, *_sequence(path))
+    return RecordedDetections(str(path), frames, *_sequence(path), notices=table.notices)
 
 
-def read_tracks(path: str | Path) -> TrackTable:
+def _first_id(path: Path) -> float:
+    """Return the id of the first row that has one; nan where none has."""
+    for number, line in read_lines(path):
+        with contextlib.suppress(UnusableRowError):
+            return _numbers(line, path, number)[1]
+    return math.nan
+
+
+def read_tracks(path: str | Path, *, strict: bool = False, sized: bool = True) -> TrackTable:
     """Read a tracker's result or a ground truth; rows may come in any order.
+
+    Rows that are not finite are left out and counted, or an error where `strict`; so are those without an area and
+    beyond any image, unless they are to be scored: with `sized` False they are kept, since TrackEval counts them.
 
     Raises:
         FormatError: A row breaks the format, or an identity comes twice in a frame; the message names the line.
@@ -161,25 +168,36 @@ def read_tracks(path: str | Path) -> TrackTable:
     path = Path(path)
     table: list[list[float]] = []
     seen: dict[tuple[float, float], int] = {}
+    left_out = LeftOut(path, strict=strict)
     for number, line in read_lines(path):
-        values = _numbers(line, path, number)
-        frame, track_id = values[:2]
-        if not 0 <= track_id <= _MAX_ID or track_id != int(track_id):
-            _fail(path, number, f"the id {track_id:g} is not a whole number from 0", "give tracks, not detections")
-        first = seen.setdefault((frame, track_id), number)
-        if first != number:
-            _fail(path, number, f"id {track_id:g} is in frame {frame:g} already, on line {first}", "keep one of them")
-        has_class = len(values) == _CLASS_COLUMNS
-        table.append([*values[:7], *(values[7:9] if has_class else (-1, 1))])
+        with left_out.checked(f"'{path}', line {number}"):
+            values = _numbers(line, path, number)
+            frame, track_id = values[:2]
+            if sized or strict:
+                _check_box(values)
+            elif not _is_sized(values):
+                left_out.assumed("boxes without an area overlap with none, as in TrackEval")
+            if not 0 <= track_id <= _MAX_ID or track_id != int(track_id):
+                _fail(path, number, f"the id {track_id:g} is not a whole number from 0", "give tracks, not detections")
+            first = seen.setdefault((frame, track_id), number)
+            if first != number:
+                _fail(
+                    path, number, f"id {track_id:g} is in frame {frame:g} already, on line {first}", "keep one of them"
+                )
+            has_class = len(values) == _CLASS_COLUMNS
+            table.append([*values[:7], *(values[7:9] if has_class else (-1, 1))])
     data = np.array(table, np.float64).reshape(-1, 9)
     frames, ids, classes = (data[:, column].astype(np.int64) for column in (0, 1, 7))
-    return TrackTable(str(path), frames - 1, ids, data[:, 2:6], data[:, 6], classes, data[:, 8])
+    columns = data[:, 2:6], data[:, 6], classes, data[:, 8]
+    return TrackTable(str(path), frames - 1, ids, *columns, notices=left_out.notices())
 
 
-def _numbers(line: str, path: Path, number: int, *, sized: bool = True) -> list[float]:
-    """Return the columns of a line as finite numbers, its frame number and box checked.
+def _numbers(line: str, path: Path, number: int) -> list[float]:
+    """Return the columns of a line as finite numbers, its frame number checked.
 
-    Unless the box has to be `sized`, a width or height of 0 is accepted.
+    Raises:
+        UnusableRowError: A number that is needed is missing or not finite.
+        FormatError: It is no such line.
     """
     fields = line.split(",") if "," in line else line.split()
     if len(fields) < _COLUMNS:
@@ -187,19 +205,22 @@ def _numbers(line: str, path: Path, number: int, *, sized: bool = True) -> list[
     if not line.isascii() or "_" in line:  # float() would take digits of any script, and 1_000
         _fail(path, number, "is not made of plain numbers", _LAYOUT)
     try:
-        values = [float(field) for field in fields]
+        values = [math.nan if field.strip().lower() in MISSING else float(field) for field in fields]
     except ValueError:
         _fail(path, number, f"is not made of numbers: {line[:60]!r}", _LAYOUT)
-    if not all(map(math.isfinite, values)):
-        _fail(path, number, "has a number that is not finite", "correct the row or remove it")
-    frame, (x, y, w, h) = values[0], values[2:6]
+    needed = values if len(values) == _CLASS_COLUMNS else values[:_COLUMNS]  # world coordinates are not read
+    if not all(map(math.isfinite, needed)):
+        raise UnusableRowError("has a number that is missing or not finite")
+    frame = values[0]
     if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
         _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
-    if max(abs(x), abs(y), abs(w), abs(h)) > MAX_COORDINATE:
-        _fail(path, number, "its box lies beyond any image", "correct the row or remove it")
-    if not (_is_sized(values) or (not sized and min(w, h) >= 0)):
-        _fail(path, number, f"its box has no positive size ({w:g} × {h:g})", "correct the row or remove it")
     return values
+
+
+def _check_box(values: Sequence[float]) -> None:
+    """Raise `UnusableRowError` unless the row's box has an area within an image."""
+    x, y, w, h = values[2:6]
+    check_box((x, y, x + w, y + h))
 
 
 def _is_sized(values: Sequence[float]) -> bool:
@@ -227,8 +248,7 @@ def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
     except (configparser.Error, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else "cannot be read"
         raise FormatError(f"'{path}' is not a usable seqinfo.ini: {reason}", remedy="correct or remove it") from error
-    if not 0 <= fps <= MAX_FRAME or not all(0 <= value <= MAX_FRAME for value in (width, height, count)):
-        raise FormatError(f"'{path}' has an impossible number", remedy="correct or remove it")
+    fps, width, height, count = plausible(fps), *(int(plausible(value)) for value in (width, height, count))
     return VideoInfo(section.get("name", str(path)), width, height, fps or ASSUMED_FPS, count), fps > 0
 
 

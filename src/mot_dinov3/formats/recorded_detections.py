@@ -61,14 +61,15 @@ class RecordedDetections:
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
-    """Properties that the user gives where a file may lack them; what was not given is 0 or empty.
+    """Properties that the user gives where a file may lack them, and how strictly it is read.
 
     Attributes:
-        width: Of the images, in pixels.
+        width: Of the images, in pixels; 0 for that of the file.
         height: Of the images, in pixels.
-        names: Class number → name.
+        names: Class number → name; empty for those of the file.
         source: Address of the video that the boxes belong to.
         images: Names of the source's image files, in the order of its frames; none for a video.
+        strict: A box that cannot be used is an error; by default it is left out and counted.
     """
 
     width: int = 0
@@ -76,6 +77,7 @@ class ReadOptions:
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     source: str = ""
     images: tuple[str, ...] = ()
+    strict: bool = False
 
 
 def recorded_states(track_id: IntArray, coasted: BoolArray) -> IntArray:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.recorded_detections import recorded_states
@@ -19,7 +23,86 @@ MAX_ROWS = 5_000_000
 MAX_ID = 2**53
 BOX_REMEDY = "correct it or remove it: a box has finite corners with x1 < x2 and y1 < y2, a score is 0…1"
 
+ODD_NUMBERS = "numbers that are not finite (read as null)"
+"""Name of the field that counts NaN and Infinity in JSON."""
+
+MISSING = frozenset(("", "nan", "na", "n/a", "none", "null"))
+"""Texts of a missing number, in lower case."""
+
 Corners = tuple[float, float, float, float]
+
+
+class UnusableRowError(ValueError):
+    """A row without a box: it is missing or not finite, has no area or lies beyond any image."""
+
+
+class LeftOut:
+    """Counts what a reader leaves out of a file: unusable rows, and fields that are valid but not kept.
+
+    Args:
+        path: The file, for messages.
+        strict: An unusable row is an error.
+
+    Attributes:
+        rows: Number of unusable rows.
+    """
+
+    def __init__(self, path: str | Path, *, strict: bool = False) -> None:
+        self.rows = 0
+        self._path = path
+        self._strict = strict
+        self._first = ""
+        self._fields: Counter[str] = Counter()
+        self._assumed: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def checked(self, place: str, remedy: str = BOX_REMEDY) -> Iterator[None]:
+        """Leave out the row that a block reads, where that raises `UnusableRowError`.
+
+        Args:
+            place: The row's file and place: ``'t.csv', line 3``.
+            remedy: Of the error.
+
+        Raises:
+            FormatError: The block raised any other `ValueError`, or this one while `strict`.
+        """
+        try:
+            yield
+        except UnusableRowError as error:
+            self.row(place, str(error), remedy)
+        except ValueError as error:
+            raise FormatError(f"{place}: {error}", remedy=remedy) from error
+
+    def row(self, place: str, problem: str, remedy: str = BOX_REMEDY) -> None:
+        """Count an unusable row.
+
+        Raises:
+            FormatError: The reader is strict.
+        """
+        if self._strict:
+            raise FormatError(f"{place}: {problem}", remedy=remedy)
+        self.rows += 1
+        self._first = self._first or f"{place}: {problem}"
+
+    def field(self, name: str, count: int = 1) -> None:
+        """Count something that is valid but not kept; `name` is its plural (``polygons``, ``values of 'occluded'``)."""
+        self._fields[name] += count
+
+    def assumed(self, what: str) -> None:
+        """Count something that a row lacks: `what` is read in its place."""
+        self._assumed[what] += 1
+
+    def notices(self) -> tuple[str, ...]:
+        """Return a line about the rows, one about the fields, and one for each assumption, as far as there are any."""
+        lines = []
+        if self.rows:
+            what = "box that cannot be used is" if self.rows == 1 else "boxes that cannot be used are"
+            lines.append(f"{self.rows} {what} left out, the first: {self._first}")
+        if self._fields:
+            counts = ", ".join(f"{count} {name}" for name, count in sorted(self._fields.items()))
+            lines.append(f"'{self._path}': not read: {counts}")
+        lines += [f"'{self._path}': {count} {what}" for what, count in self._assumed.items()]
+        return tuple(lines)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +150,8 @@ class RowCollector:
         """Check a box and add it.
 
         Raises:
-            ValueError: The box, its score or its frame is impossible, or its track is in the frame already.
+            UnusableRowError: The box cannot be used.
+            ValueError: The score or frame is impossible, or its track is in the frame already.
         """
         self.add_frame(frame)
         check_box(row.box)
@@ -107,23 +191,29 @@ def _detections(rows: list[Row]) -> Detections:
 
 
 def check_box(box: Corners) -> None:
-    """Raise `ValueError` unless the corners are finite and plausible, and enclose an area."""
+    """Raise `UnusableRowError` unless the corners are finite and plausible, and enclose an area."""
     if not all(map(math.isfinite, box)):
-        raise ValueError("its box has a number that is not finite")
+        raise UnusableRowError("its box has a number that is not finite")
     if max(map(abs, box)) > MAX_COORDINATE:
-        raise ValueError("its box lies beyond any image")
+        raise UnusableRowError("its box lies beyond any image")
     if not has_size(*box):
-        raise ValueError(f"its box has no positive size ({box[2] - box[0]:g} × {box[3] - box[1]:g})")
+        raise UnusableRowError(f"its box has no positive size ({box[2] - box[0]:g} × {box[3] - box[1]:g})")
 
 
 def parse_number(text: str, name: str) -> float:
-    """Return the finite number in `text`; raise a `ValueError` that calls it `name`."""
-    # float() would take digits of any script, 1_000, nan and inf
+    """Return the finite number in `text`; raise a `ValueError` that calls it `name`.
+
+    Raises:
+        UnusableRowError: The text stands for a missing or infinite number.
+    """
+    # float() would take digits of any script and 1_000
     try:
-        value = float(text) if text.isascii() and "_" not in text else math.nan
+        value = float(text) if text.isascii() and "_" not in text else None
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        value = None
+    if text.strip().casefold() in MISSING or (value is not None and not math.isfinite(value)):
+        raise UnusableRowError(f"{name} is not a finite number: {text[:40]!r}")
+    if value is None:
         raise ValueError(f"{name} is not a finite number: {text[:40]!r}")
     return value
 

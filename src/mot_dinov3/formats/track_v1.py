@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import is_number
+from mot_dinov3.core.json_text import has_size, is_number
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
 from mot_dinov3.formats.det_v1 import SOURCE_KEYS, detection_records, read_document
 from mot_dinov3.formats.recorded_detections import RecordedDetections, recorded_states
+from mot_dinov3.formats.rows import LeftOut
 
 SCHEMA = "track-v1"
 TRACK_KEYS = frozenset(
@@ -99,18 +100,21 @@ def without_tracks(detections: Detections) -> Detections:
     return Detections(rows.xyxy, rows.score, rows.class_id, extra=extra)
 
 
-def read_track_v1(path: str | Path) -> RecordedDetections:
-    """Read a track-v1 file: detections with their identities.
+def read_track_v1(path: str | Path, *, strict: bool = False) -> RecordedDetections:
+    """Read a track-v1 file: detections with their identities; see `read_det_v1` for `strict`.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
-    recorded = read_document(Path(path), SCHEMA)
-    frames = {number: _with_tracks(rows, f"'{path}', frame {number}") for number, rows in recorded.frames.items()}
-    return dataclasses.replace(recorded, frames=frames)
+    left_out = LeftOut(path, strict=strict)
+    recorded = read_document(Path(path), SCHEMA, left_out)
+    frames = {
+        number: _with_tracks(rows, f"'{path}', frame {number}", left_out) for number, rows in recorded.frames.items()
+    }
+    return dataclasses.replace(recorded, frames=frames, notices=left_out.notices())
 
 
-def _with_tracks(detections: Detections, where: str) -> Detections:
+def _with_tracks(detections: Detections, where: str, left_out: LeftOut) -> Detections:
     """Return the rows with the columns that `track_v1_frame` wrote; the smoothed box is the detected one if absent."""
     ids, smoothed = [], detections.xyxy.copy()
     for row, record in enumerate(detections.extra):
@@ -119,8 +123,9 @@ def _with_tracks(detections: Detections, where: str) -> Detections:
             raise FormatError(f"{where}: gallery_id must be a string, not {record['gallery_id']!r:.40}")
         box = record.get("track_bbox")
         if box is not None:
-            if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
-                raise FormatError(f"{where}, detection {row}: track_bbox must be four finite numbers")
+            if type(box) is not list or len(box) != 4 or not all(map(is_number, box)) or not has_size(*box):
+                left_out.field("track_bbox without an area, in place of which bbox is taken")
+                continue
             smoothed[row] = np.clip(box, -1e9, 1e9)
     track_id = np.array(ids, np.int64)
     coasted = np.array([r.get("coasted") is True for r in detections.extra], np.bool_)

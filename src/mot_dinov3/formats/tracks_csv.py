@@ -13,7 +13,7 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import printable, read_lines
 from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import BOX_REMEDY, Row, RowCollector, parse_number, parse_whole
+from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_number, parse_whole
 
 TRACK_COLUMNS = (
     "frame", "time_s", "track_id", "class_id", "class_name", "score", "x1", "y1", "x2", "y2", "state", "embedded",
@@ -56,8 +56,10 @@ def csv_line(row: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def read_tracks_csv(path: Path) -> RecordedDetections:
+def read_tracks_csv(path: Path, *, strict: bool = False) -> RecordedDetections:
     """Read a table of tracks that `track_rows` wrote; columns may be missing or come in another order.
+
+    Rows without a usable box are left out and counted, or an error where `strict`.
 
     Raises:
         FormatError: It has no such columns, or a row breaks the format; the message names the line.
@@ -69,21 +71,20 @@ def read_tracks_csv(path: Path) -> RecordedDetections:
         raise FormatError(
             f"'{path}', line 1: the column '{missing[0]}' is missing", remedy=f"needed: {', '.join(_REQUIRED)}"
         )
-    rows = RowCollector()
+    rows, left_out = RowCollector(), LeftOut(path, strict=strict)
     names: dict[int, str] = {}
     for number, line in lines:
         fields = next(csv.reader([line]))
-        try:
+        with left_out.checked(f"'{path}', line {number}"):
             if len(fields) != len(header):
                 raise ValueError(f"has {len(fields)} columns, its first line {len(header)}")
             record = dict(zip(header, fields))
             row = _row(record)
             rows.add(parse_whole(record["frame"], "the frame"), row)
-        except ValueError as error:
-            raise FormatError(f"'{path}', line {number}: {error}", remedy=BOX_REMEDY) from error
-        if record.get("class_name") and row.class_id >= 0:
-            names.setdefault(row.class_id, printable(record["class_name"]))
-    return RecordedDetections(str(path), rows.frames(), VideoInfo(str(path), 0, 0, ASSUMED_FPS), names=names)
+            if record.get("class_name") and row.class_id >= 0:
+                names.setdefault(row.class_id, printable(record["class_name"]))
+    video = VideoInfo(str(path), 0, 0, ASSUMED_FPS)
+    return RecordedDetections(str(path), rows.frames(), video, names=names, notices=left_out.notices())
 
 
 def _row(record: Mapping[str, str]) -> Row:

@@ -22,7 +22,7 @@ from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.class_names import MAX_CLASS, read_class_names, read_yaml, yaml_names
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names, number_in
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, image_size, plausible
-from mot_dinov3.formats.rows import BOX_REMEDY, Row, RowCollector, parse_number, parse_whole
+from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_number, parse_whole
 
 LABELS, IMAGES = "labels", "images"
 DATA = "data.yaml"
@@ -65,17 +65,15 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     # all lines first: only together do they tell what the sixth number is
     lines = {frame: list(_lines(path)) for frame, path in sorted(zip(named.numbers, files))}
     tracks = _sixth_is_track(lines)
-    rows = RowCollector()
+    rows, left_out = RowCollector(), LeftOut(folder, strict=options.strict)
     for frame, of_frame in lines.items():
         for line in of_frame:
-            try:
+            with left_out.checked(f"'{line.path}', line {line.number}"):
                 rows.add(frame, _row(line.fields, tracks, (width, height)))
-            except ValueError as error:
-                _fail(line, str(error), BOX_REMEDY)
     fps, name = plausible(data.get("fps")), data.get("video")
     video = VideoInfo(printable(name) if isinstance(name, str) else str(folder), width, height, fps or ASSUMED_FPS)
     names = dict(options.names) or data["names"]
-    notices = tuple(filter(None, [named.notice]))
+    notices = (*filter(None, [named.notice]), *left_out.notices())
     return RecordedDetections(
         str(folder), rows.frames(), video, fps > 0, names, notices=notices, by_number=named.by_number
     )

@@ -74,7 +74,7 @@ class TrackerConfig(StageConfig):
     camera_motion: bool = option(True, "compensate camera motion (needs frames)")
 
     # Life.
-    confirm_hits: int = option(4, "number of matches that confirm a track", low=1)
+    confirm_hits: int = option(4, "number of matches that confirm a track", low=1, high=1000)
     confirm_score: float = option(0.0, "a box of this score confirms its track at once; 0 = never", low=0, high=1)
     tentative_seconds: float = option(0.1, "a tentative track is removed if unmatched for longer", low=0, high=3600)
     lost_seconds: float = option(2.0, "a lost track is kept for this time", low=0, high=3600)

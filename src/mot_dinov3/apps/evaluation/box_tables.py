@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from mot_dinov3.core.boxes import to_xywh
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.formats import format_registry, motchallenge, track_v1
+from mot_dinov3.formats.recorded_detections import ReadOptions
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,12 @@ class SequencePair:
     tracks: BoxTable
 
 
-def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePair]:
+def load_pairs(truth: Sequence[Path], tracks: Sequence[Path], *, strict: bool = False) -> list[SequencePair]:
     """Read ground-truth and track files: pairs in order, or one folder each whose sequences are matched by name.
 
     The ground truth of a sequence is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``.
-    Instead of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``.
+    Instead of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``. With
+    `strict` a row that cannot be used is an error.
 
     Raises:
         UsageError: The numbers of files differ, or files and folders are mixed.
@@ -74,7 +76,10 @@ def load_pairs(truth: Sequence[Path], tracks: Sequence[Path]) -> list[SequencePa
         )
     else:
         files = dict(zip(_names(truth), zip(truth, tracks)))
-    return [SequencePair(name, read_truth(a), read_tracks(b)) for name, (a, b) in files.items()]
+    return [
+        SequencePair(name, read_truth(a, strict=strict), read_tracks(b, strict=strict))
+        for name, (a, b) in files.items()
+    ]
 
 
 def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
@@ -106,7 +111,7 @@ def _names(truth: Sequence[Path]) -> list[str]:
     return names
 
 
-def read_truth(path: Path) -> BoxTable:
+def read_truth(path: Path, *, strict: bool = False) -> BoxTable:
     """Read ground truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
 
     Of the others, boxes with a score of 0 are ignored: `convert` writes MOTChallenge's ignored boxes so.
@@ -116,8 +121,9 @@ def read_truth(path: Path) -> BoxTable:
     """
     name = format_registry.detect_format(path)
     if name != "motchallenge":
-        return _read_other(path, name)
-    table = motchallenge.read_tracks(path)
+        return _read_other(path, name, strict=strict)
+    table = motchallenge.read_tracks(path, strict=strict, sized=False)
+    _tell(table.notices)
     has_classes = bool(np.any(table.class_id > 0))
     unknown = np.flatnonzero((table.class_id < 1) | (table.class_id > CLASSES))
     if has_classes and len(unknown):
@@ -130,7 +136,7 @@ def read_truth(path: Path) -> BoxTable:
     return BoxTable(table.frame, table.track_id, table.xywh, table.value != 0, table.class_id if has_classes else None)
 
 
-def read_tracks(path: Path) -> BoxTable:
+def read_tracks(path: Path, *, strict: bool = False) -> BoxTable:
     """Read tracks in any format that has them; an empty file has none.
 
     Of track-v1, the smoothed boxes are used where the file has them.
@@ -143,17 +149,25 @@ def read_tracks(path: Path) -> BoxTable:
         return as_table({}, path)
     name = format_registry.detect_format(path)
     if name != "motchallenge":
-        table = _read_other(path, name)
+        table = _read_other(path, name, strict=strict)
         return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))
-    rows = motchallenge.read_tracks(path)
+    rows = motchallenge.read_tracks(path, strict=strict, sized=False)
+    _tell(rows.notices)
     return BoxTable(rows.frame, rows.track_id, rows.xywh, np.ones(len(rows), np.bool_))
 
 
-def _read_other(path: Path, name: str) -> BoxTable:
-    """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
-    recorded = track_v1.read_track_v1(path) if name == "det-v1" else format_registry.read_any(path, name=name)
-    for notice in recorded.notices:
+def _tell(notices: Iterable[str]) -> None:
+    for notice in notices:
         logger.warning("%s", notice)
+
+
+def _read_other(path: Path, name: str, *, strict: bool) -> BoxTable:
+    """Read tracks that are not MOTChallenge text; rows with a score above 0 count."""
+    if name == "det-v1":
+        recorded = track_v1.read_track_v1(path, strict=strict)
+    else:
+        recorded = format_registry.read_any(path, ReadOptions(strict=strict), name=name)
+    _tell(recorded.notices)
     frames = recorded.frames
     table = as_table(frames, path)
     if not len(table) and any(map(len, frames.values())):

@@ -57,12 +57,13 @@ class Scores:
     fragmentations: int
 
 
-def evaluate(truth: Paths, tracks: Paths) -> Mapping[str, Scores]:
+def evaluate(truth: Paths, tracks: Paths, *, strict: bool = False) -> Mapping[str, Scores]:
     """Score track files against ground-truth files: the command `evaluate`.
 
     Args:
         truth: A file, several, or a folder of sequences: MOTChallenge, CVAT, COCO, track-v1 or CSV.
         tracks: As many files in the same order, or a folder with the same sequence names.
+        strict: A row that cannot be used is an error; by default it is left out and counted in a warning.
 
     Returns:
         The scores of every sequence by name, and of all together under ``COMBINED``.
@@ -71,7 +72,7 @@ def evaluate(truth: Paths, tracks: Paths) -> Mapping[str, Scores]:
         UsageError: The numbers of files differ, or files and folders are mixed.
         InputError: A file is missing, broken, or a sequence has no tracks.
     """
-    return score(load_pairs(_paths(truth), _paths(tracks)))
+    return score(load_pairs(_paths(truth), _paths(tracks), strict=strict))
 
 
 def _paths(given: Paths) -> list[Path]:

@@ -42,7 +42,8 @@ class GalleryInputConfig(StageConfig):
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
     half: bool = option(False, "embed in half precision (GPU only; ignored with a notice elsewhere)")
     trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
-    skip_bad_boxes: bool = option(False, "skip and count invalid detections (default: an error for the first)")
+    strict: bool = option(False, "refuse a detection that cannot be used (default: it is left out and counted)")
+    skip_bad_boxes: bool = option(False, "the default; accepted for scripts of earlier versions")
     models_dir: str = option("models", "folder that is searched for weights by name", metavar="DIR")
 
     @override
@@ -52,6 +53,8 @@ class GalleryInputConfig(StageConfig):
                 raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
         known = _DEVICE.fullmatch(self.device) is not None
         require(known, "device", repr(self.device), "auto, cpu, cuda, mps or a CUDA index")
+        if self.strict and self.skip_bad_boxes:
+            raise UsageError("--strict and --skip-bad-boxes contradict each other", remedy="leave out one of them")
         if self.embedder:
             check_name("embedder", EMBEDDERS, self.embedder)
 

@@ -82,8 +82,8 @@ class GalleryRun:
         config = self.config
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            skip = config.inputs.skip_bad_boxes
-            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, skip_invalid=skip))
+            strict = config.inputs.strict
+            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, strict=strict))
             if self.complete:
                 return
             self.notices += self._classes.check_names(self._names_ahead(), self.records.path)
@@ -128,9 +128,7 @@ class GalleryRun:
         if self.loop.stages.sinks:
             known = () if self.loop.stages.matcher is None else self.loop.stages.matcher.identifier.known.names
             self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
-        if skipped := self.records.state.skipped:
-            left = "detection was" if skipped == 1 else "detections were"
-            self.notices.append(f"{skipped} {left} skipped, the first: {self.records.state.first_problem}")
+        self.notices += self.records.state.left_out.notices()
         if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
             self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
         return whole
@@ -164,7 +162,7 @@ class GalleryRun:
 
     def _names_ahead(self) -> Iterator[dict[int, str]]:
         """Yield the class names that the detections have shown, after each frame."""
-        with DetectionStream(self.records.path, skip_invalid=True) as records:
+        with DetectionStream(self.records.path) as records:
             for _ in records:
                 yield records.state.names
 
