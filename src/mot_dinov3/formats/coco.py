@@ -36,6 +36,10 @@ from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, seg
 
 MAX_CATEGORY = 2**31 - 1
 _FRAME_KEYS = ("frame_id", "frame_index")
+_BOX_KEYS = ("bbox", "area", "score", "segmentation", "keypoints", "keypoint_scores", "num_keypoints")
+_MARKS = ("iscrowd", "ignore", "gallery_id", "coasted", "attributes", "track_id", "instance_id")
+_KEYS = frozenset((*_BOX_KEYS, *_MARKS, "id", "image_id", "video_id", "category_id"))
+"""Keys of an annotation that are read, or follow from those."""
 _TRACK_KEYS = ("track_id", "instance_id")
 _VISIBILITY = {0: 0.0, 1: 0.5, 2: 1.0}
 """COCO's marks of a keypoint (not labelled, hidden, visible) → its score, where the file has none."""
@@ -63,6 +67,7 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
             continue
         with left_out.checked(f"'{path}', annotation {position}"):
             rows.add(_look_up(record, "image_id", frames), _row(record, classes))
+            _count_dropped(record, left_out)
     if odd:
         left_out.field(ODD_NUMBERS, len(odd))
     info, fps_known = _video_info(path, video, images)
@@ -223,6 +228,19 @@ def _shapes(record: Mapping[str, Any]) -> dict[str, Any]:
         if keypoints := keypoints_of({KEYPOINTS: [[x, y, score] for (x, y, _), score in zip(triples, scores)]}):
             found[KEYPOINTS] = keypoints
     return found
+
+
+def _count_dropped(record: Mapping[str, Any], left_out: LeftOut) -> None:
+    """Count what an annotation has beside what is read."""
+    left_out.keys(record, _KEYS)
+    if isinstance(attributes := record.get("attributes"), dict):
+        left_out.keys(attributes, frozenset(("track_id",)), "attributes")
+    if isinstance(record.get("segmentation"), dict):
+        left_out.field("run-length masks")
+    kept = _shapes(record)
+    for key, name in (("segmentation", SEGMENTS), ("keypoints", KEYPOINTS)):
+        if isinstance(record.get(key), list) and record[key] and name not in kept:
+            left_out.field(f"{key} that are not valid")
 
 
 def _pairs(flat: list[Any]) -> list[list[Any]]:

@@ -33,6 +33,19 @@ SOURCE_KEYS = ("video", "detector", "frames_dir")
 
 _MAX_CLASS = 2**31
 _BOX_KEYS = frozenset(("bbox", "xyxy"))
+_FRAME_KEYS = frozenset(("frame", "frame_index", "file", "time", "detections"))
+_DOCUMENT_KEYS = frozenset(
+    (
+        *SOURCE_KEYS,
+        "schema_version",
+        "frames",
+        "parent_schema_version",
+        "tracker",
+        "created_at_utc",
+        "notices",
+        "counts",
+    )  # of track-v1
+)
 _VIDEO_NUMBERS = ("fps", "frame_count", "width", "height")
 _LONGEST_BOX = 7  # numbers in a bbox that some programs write: score, class and track behind the corners
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -63,6 +76,8 @@ def read_document(path: Path, schema: str, left_out: LeftOut) -> RecordedDetecti
         last, frames[last] = parse_frame(record, f"'{path}'", position=position, last=last, state=state)
         if (time := recorded_time(record)) is not None:
             times[last] = time
+        left_out.keys(record, _FRAME_KEYS, "frames' values of")
+    left_out.keys(document, _DOCUMENT_KEYS, "header's values of")
     if odd:
         left_out.field(ODD_NUMBERS, len(odd))
     notices = left_out.notices()

@@ -85,6 +85,7 @@ def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetect
                 # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
                 _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
             rows.setdefault(int(values[0]) - 1, []).append(values[2:7])
+            _count_columns(values, left_out)
     frames = {}
     for index, of_frame in sorted(rows.items()):
         table = np.array(of_frame)
@@ -184,6 +185,8 @@ def read_tracks(path: str | Path, *, strict: bool = False, sized: bool = True) -
                 _fail(
                     path, number, f"id {track_id:g} is in frame {frame:g} already, on line {first}", "keep one of them"
                 )
+            if sized:
+                _count_columns(values, left_out)
             has_class = len(values) == _CLASS_COLUMNS
             table.append([*values[:7], *(values[7:9] if has_class else (-1, 1))])
     data = np.array(table, np.float64).reshape(-1, 9)
@@ -215,6 +218,15 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
     if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
         _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
     return values
+
+
+def _count_columns(values: Sequence[float], left_out: LeftOut) -> None:
+    """Count what a row has in columns that are not read: visibilities, and others that are not −1."""
+    if len(values) == _CLASS_COLUMNS:
+        if values[8] not in (1, -1):
+            left_out.field("visibilities")
+    elif any(value != -1 for value in values[_COLUMNS:]):
+        left_out.field(f"rows with values in columns 8 to {len(values)}")
 
 
 def _check_box(values: Sequence[float]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size
+from mot_dinov3.core.json_text import MAX_COORDINATE, MAX_FRAME, has_size, printable
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.recorded_detections import recorded_states
 
@@ -26,6 +26,7 @@ BOX_REMEDY = "correct it or remove it: a box has finite corners with x1 < x2 and
 ODD_NUMBERS = "numbers that are not finite (read as null)"
 """Name of the field that counts NaN and Infinity in JSON."""
 
+SHOWN_FIELDS = 12  # kinds in one notice
 MISSING = frozenset(("", "nan", "na", "n/a", "none", "null"))
 """Texts of a missing number, in lower case."""
 
@@ -88,6 +89,12 @@ class LeftOut:
         """Count something that is valid but not kept; `name` is its plural (``polygons``, ``values of 'occluded'``)."""
         self._fields[name] += count
 
+    def keys(self, record: Mapping[str, Any], known: frozenset[str], kind: str = "values of") -> None:
+        """Count the keys of a record that no reader knows, but for empty ones."""
+        for key in record.keys() - known:
+            if record[key] not in (None, "", [], {}, False):
+                self.field(f"{kind} {printable(key)[:40]!r}")
+
     def assumed(self, what: str) -> None:
         """Count something that a row lacks: `what` is read in its place."""
         self._assumed[what] += 1
@@ -99,8 +106,10 @@ class LeftOut:
             what = "box that cannot be used is" if self.rows == 1 else "boxes that cannot be used are"
             lines.append(f"{self.rows} {what} left out, the first: {self._first}")
         if self._fields:
-            counts = ", ".join(f"{count} {name}" for name, count in sorted(self._fields.items()))
-            lines.append(f"'{self._path}': not read: {counts}")
+            shown = sorted(self._fields.items())[:SHOWN_FIELDS]
+            counts = ", ".join(f"{count} {name}" for name, count in shown)
+            more = len(self._fields) - len(shown)
+            lines.append(f"'{self._path}': not read: {counts}{f' and {more} other kinds' if more else ''}")
         lines += [f"'{self._path}': {count} {what}" for what, count in self._assumed.items()]
         return tuple(lines)
 
