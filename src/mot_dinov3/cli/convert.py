@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
     )
+    parser.add_argument("--task", metavar="ID", default="", help="id or name of the task to read (CVAT projects)")
+    parser.add_argument(
+        "--keyframes",
+        action="store_true",
+        help="write CVAT keyframes only, where interpolation gives the other boxes within half a pixel",
+    )
     parser.add_argument("--strict", action="store_true", help="refuse a file with a row that cannot be used")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
@@ -74,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
     name = args.target_format or format_registry.format_of_output(user_path(args.target))
     target = format_registry.FORMATS[name]
+    if args.keyframes and name != "cvat":
+        raise UsageError(f"--keyframes is for CVAT, not for {name}", remedy="leave it out")
     args.target = (output_file if target.is_member is None else user_path)(args.target)
     _check_target(args, name, target)
     with OutputLocks([args.target]):
@@ -85,6 +94,7 @@ def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
     from mot_dinov3.core.files import replacing, replacing_folder
     from mot_dinov3.core.timing import now_utc
     from mot_dinov3.formats import format_registry
+    from mot_dinov3.formats.cvat_writer import count_interpolated_scores, write_cvat
 
     video = _video_info(args.video) if args.video else None
     recorded = format_registry.read_any(args.source, _read_options(args, video), name=args.source_format)
@@ -98,8 +108,11 @@ def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
         notices.append(f"{name} cannot store: {'; '.join(lost)}")
     if not {"both", "detected"} & target.fields:
         recorded = format_registry.with_track_boxes(recorded)
+    if args.keyframes and (changed := count_interpolated_scores(recorded.frames)):
+        notices.append(f"{changed} boxes between keyframes lose their score")
     with (replacing if target.is_member is None else replacing_folder)(args.target) as part:
-        target.write(part, recorded, now_utc())
+        write = functools.partial(write_cvat, only_keyframes=True) if args.keyframes else target.write
+        write(part, recorded, now_utc())
     print_notices(filter(None, notices))
     boxes = sum(map(len, recorded.frames.values()))
     line = f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)"
@@ -153,8 +166,16 @@ def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOpti
             remedy="leave out --size",
         )
     names = read_class_names(args.class_names) if args.class_names else {}
-    images = image_names(args.video)
-    return ReadOptions(size[0], size[1], names, source=args.video or "", images=images, strict=args.strict)
+    return ReadOptions(
+        width=size[0],
+        height=size[1],
+        names=names,
+        names_file=args.class_names.name if args.class_names else "",
+        source=args.video or "",
+        images=image_names(args.video),
+        task=args.task,
+        strict=args.strict,
+    )
 
 
 def _with_video_info(

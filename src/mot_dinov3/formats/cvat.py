@@ -2,82 +2,49 @@
 
 ``<track id label>`` holds ``<box frame outside occluded keyframe xtl ytl xbr ybr>``; between two boxes of a track the
 corners move linearly, and a box with ``outside="1"`` ends a segment: CVAT's own meaning (its `TrackManager`). CVAT
-exports every frame; in a file with keyframes only, from another program, a track ends with its last box.
+exports every frame of the task; in a file with keyframes only, a track ends with its last box. Frames are those of the
+video: a task with a frame step (``frame_filter``) has only every so many of them, from its ``start_frame``.
 
 CVAT renumbers tracks, so our number of a track is stored as an attribute (``track``), as are score, known identity and
-the mark of a predicted box; CVAT keeps the attributes that the task's labels define, and drops the others.
-
-The parser is the standard library's expat, used directly: a document type declaration is refused, and with it entity
-bombs and external entities, which is all that defusedxml would add; and unlike ElementTree it gives the line of a
-defect.
+the mark of a predicted box; CVAT keeps the attributes that the task's labels define, and drops the others. A label
+that defines attributes, but not all four of ours, has its own: one of them may well be called ``score``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
-from xml.parsers import expat
+from typing import Any
 
-from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable, reading
+from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections, plausible
-from mot_dinov3.formats.rows import (
-    BOX_REMEDY,
-    Corners,
-    LeftOut,
-    Row,
-    RowCollector,
-    UnusableRowError,
-    check_box,
-    parse_number,
-    parse_whole,
-)
-from mot_dinov3.formats.shape_keys import rotated
+from mot_dinov3.formats.cvat_file import CvatBox, CvatFile, CvatHead, CvatTrack
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
+from mot_dinov3.formats.rows import BOX_REMEDY, LeftOut, Row, RowCollector, check_box, parse_number, parse_whole
+from mot_dinov3.formats.shape_keys import ATTRIBUTES, OBB, OCCLUDED, rotated
 
 log = logging.getLogger(__name__)
 
-TRACK, SCORE, GALLERY, COASTED = "track", "score", "gallery_id", "coasted"
+TRACK, SCORE, GALLERY, COASTED = OURS = ("track", "score", "gallery_id", "coasted")
 """Attributes of a box for fields that CVAT itself does not have."""
 
 MAX_GAP = 100_000  # frames from one box of a track to the next; more are a broken number
-MAX_DEPTH = 64
-_SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
-_CORNERS = ("xtl", "ytl", "xbr", "ybr")
-_IN_TRACK, _IN_BOX = "annotations/track", "annotations/track/box"
-_META_KEYS = {
-    ("original_size", "width"): "width",
-    ("original_size", "height"): "height",
-    ("task", "size"): "size",
-    ("job", "size"): "size",
-    ("task", "frame_rate"): "frame_rate",
-    ("task", "name"): "task",
-    ("meta", "source"): "source",
-}
-"""Elements of the file's head that are read: the parent's name and the own one → the key they are stored under."""
 
 
-@dataclasses.dataclass
-class _Box:
-    line: int
-    frame: int
-    box: Corners
-    outside: bool
-    rotation: float = 0.0  # degrees, clockwise around the centre
-    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
+@dataclasses.dataclass(frozen=True)
+class _TaskFrames:
+    """The frames of the video that a task has: every `step`-th from `start`."""
 
+    start: int
+    step: int
 
-@dataclasses.dataclass
-class _Track:
-    line: int
-    number: int | None
-    label: str
-    boxes: list[_Box] = dataclasses.field(default_factory=list)
+    def between(self, low: int, high: int) -> range:
+        """Return the task's frames beyond `low` and before `high`."""
+        first = low + 1 + (self.start - low - 1) % self.step
+        return range(first, high, self.step)
 
 
 def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
@@ -85,171 +52,67 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
 
     Raises:
         FormatError: It is no such file or breaks the format; the message names the line.
+        UsageError: It has several tasks, and none of them was chosen.
     """
-    reader = _Reader(path, LeftOut(path, strict=options.strict))
-    reader.read()
+    file = CvatFile(path, LeftOut(path, strict=options.strict))
     try:
-        numbers = number_labels(reader.labels, options.names)
+        numbers = number_labels(file.labels, options.names)
     except ValueError as error:
         raise FormatError(f"'{path}': {error}", remedy="give the class names of this file") from error
+    head, tracks = _task(file, options.task)
+    video, fps_known, frames = _video(file, head)
     rows = RowCollector()
-    ids = _track_ids(path, reader.tracks)
-    for track, track_id in zip(reader.tracks, ids):
-        for frame, line, row in _rows(path, track, numbers[track.label], track_id):
-            with reader.left_out.checked(f"'{path}', line {line}"):
+    for track, track_id in zip(tracks, _track_ids(file, tracks)):
+        for frame, line, row in _rows(file, track, (numbers[track.label], track_id), frames):
+            with file.left_out.checked(f"'{path}', line {line}"):
                 rows.add(frame, row)
-    fps = reader.meta_number("frame_rate")  # CVAT itself writes none
-    width, height, count = (int(reader.meta_number(key)) for key in ("width", "height", "size"))
-    video = VideoInfo(reader.source(), width, height, fps or ASSUMED_FPS, count)
-    notices = reader.left_out.notices()
-    return RecordedDetections(str(path), rows.frames(), video, fps > 0, names_of(numbers), notices=notices)
+    notices = file.left_out.notices()
+    return RecordedDetections(str(path), rows.frames(), video, fps_known, names_of(numbers), notices=notices)
 
 
-class _Reader:
-    """Handler of expat's events that collects tracks, labels and the file's head."""
-
-    def __init__(self, path: Path, left_out: LeftOut) -> None:
-        self.path = path
-        self.left_out = left_out
-        self.tracks: list[_Track] = []
-        self.labels: dict[str, int | None] = {}
-        self._meta: dict[str, str] = {}
-        self._open: list[str] = []
-        self._text: list[str] = []
-        self._attribute = ""
-        self._label = ""
-        self._listed = False
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text.append
-        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
-
-    def read(self) -> None:
-        """Read the file."""
-        check_file(self.path)
-        size = self.path.stat().st_size
-        if size > MAX_BYTES:
-            raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than the limit")
-        try:
-            with reading(self.path), self.path.open("rb") as file:
-                self._parser.ParseFile(file)
-        except expat.ExpatError as error:
-            problem = expat.errors.messages.get(error.code, "broken")
-            raise FormatError(
-                f"'{self.path}' is not valid XML: line {error.lineno}, column {error.offset + 1}: {problem}",
-                remedy="export it again: it may have been cut off",
-            ) from error
-
-    def meta_number(self, key: str) -> float:
-        """Return a number in the file's head, whole unless it is the frame rate; 0 where there is none."""
-        parse = parse_number if key == "frame_rate" else parse_whole
-        try:
-            return plausible(parse(self._meta.get(key) or "0", key))
-        except ValueError as error:
-            raise FormatError(f"'{self.path}', <meta>: {error}") from error
-
-    def source(self) -> str:
-        """Return the name of the video."""
-        return printable(self._meta.get("source") or self._meta.get("task") or str(self.path))
-
-    def _fail(self, message: str, remedy: str = "") -> NoReturn:
-        raise FormatError(f"'{self.path}', line {self._parser.CurrentLineNumber}: {message}", remedy=remedy)
-
-    def _refuse_doctype(self, *_: object) -> NoReturn:
-        self._fail("has a document type declaration, which CVAT never writes", "remove it; entities are not expanded")
-
-    def _start(self, tag: str, given: dict[str, str]) -> None:
-        self._text.clear()
-        if not self._open and tag != "annotations":
-            self._fail(f"the file begins with <{tag}>, not <annotations>: it is not from CVAT")
-        if len(self._open) >= MAX_DEPTH:
-            self._fail("is nested too deeply to be from CVAT")
-        place = "/".join(self._open)
-        self._open.append(tag)
-        if place == "annotations":
-            if tag == "track":
-                self._begin_track(given)
-            elif tag == "image":
-                self._fail("has <image>: it is CVAT for images", "export the task as 'CVAT for video 1.1'")
-        elif place == _IN_TRACK and tag == "box":
-            self._begin_box(given)
-        elif place == _IN_TRACK and tag in _SHAPES:
-            self.left_out.field(f"shapes that are no boxes ({tag})")
-        elif place == _IN_BOX and tag == "attribute":
-            self._attribute = given.get("name", "")
-
-    def _end(self, tag: str) -> None:
-        self._open.pop()
-        text = "".join(self._text).strip()
-        self._text.clear()
-        parent = self._open[-1] if self._open else ""
-        if "meta" in self._open:
-            self._store_meta(tag, parent, text)
-        elif tag == "attribute" and "/".join(self._open) == _IN_BOX:
-            self.tracks[-1].boxes[-1].attributes[self._attribute] = text
-
-    def _store_meta(self, tag: str, parent: str, text: str) -> None:
-        """Store an element of the head; the labels of skeletons' parts, which lie inside others, are no classes."""
-        if parent == "label" and "label" not in self._open[:-1]:
-            if tag == "name":
-                self._label, self._listed = text, True
-                self.labels.setdefault(text, None)
-            elif tag == "class_id":
-                self.labels[self._label] = self._number(text, "class_id", low=-1)
-        elif (parent, tag) in _META_KEYS:
-            self._meta[_META_KEYS[parent, tag]] = text
-
-    def _begin_track(self, given: Mapping[str, str]) -> None:
-        label = self._get(given, "label", "track").strip()
-        if label not in self.labels:
-            if self._listed:
-                listed = ", ".join(sorted(self.labels))
-                self._fail(f"the label '{label}' is not listed in <meta>", f"listed there: {listed}")
-            self.labels[label] = None
-        number = self._number(given["id"], "id") if given.get("id") else None
-        self.tracks.append(_Track(self._parser.CurrentLineNumber, number, label))
-
-    def _begin_box(self, given: Mapping[str, str]) -> None:
-        frame = self._number(self._get(given, "frame", "box"), "frame")
-        if frame > MAX_FRAME:
-            self._fail(f"the frame {frame} is beyond any video")
-        line, outside, turned = self._parser.CurrentLineNumber, True, 0.0  # so is a box that cannot be used
-        corners = (math.nan,) * 4
-        with self.left_out.checked(f"'{self.path}', line {line}"):
-            if missing := [name for name in _CORNERS if name not in given]:
-                raise UnusableRowError(f"<box> has no '{missing[0]}'")
-            x1, y1, x2, y2 = (parse_number(given[name], name) for name in _CORNERS)
-            corners = (x1, y1, x2, y2)
-            turned = parse_number(given.get("rotation") or "0", "rotation")
-            if given.get("outside", "0") != "1":
-                check_box(corners)
-                outside = False
-        self.tracks[-1].boxes.append(_Box(line, frame, corners, outside, turned % 360))
-
-    def _get(self, given: Mapping[str, str], name: str, tag: str) -> str:
-        if name not in given:
-            self._fail(f"<{tag}> has no '{name}'", "export it as 'CVAT for video 1.1'")
-        return given[name]
-
-    def _number(self, text: str, name: str, *, low: int = 0) -> int:
-        try:
-            return parse_whole(text, name, low=low)
-        except ValueError as error:
-            self._fail(str(error))
+def _task(file: CvatFile, wanted: str) -> tuple[CvatHead, list[CvatTrack]]:
+    """Return the head and the tracks of the wanted task, given by id or name; of the only one by default."""
+    if len(file.tasks) < 2 and not wanted:
+        return file.head(*file.tasks or [CvatHead()]), file.tracks
+    listed = ", ".join(f"{task.get('id', '')} ('{task.get('name', '')}')" for task in file.tasks) or "none"
+    if not wanted:
+        raise UsageError(
+            f"'{file.path}' has {len(file.tasks)} tasks", remedy=f"choose one with --task of convert: {listed}"
+        )
+    chosen = [task for task in file.tasks if task.get("id") == wanted]
+    chosen = chosen or [task for task in file.tasks if task.get("name") == wanted]
+    if len(chosen) != 1:
+        raise UsageError(f"'{file.path}' has no single task '{wanted}'", remedy=f"its tasks are {listed}")
+    if len(file.tasks) == 1:
+        return file.head(chosen[0]), file.tracks
+    for track in file.tracks:
+        if not track.task:
+            raise FormatError(f"'{file.path}', line {track.line}: <track> has no 'task_id'", remedy="export one task")
+    return file.head(chosen[0]), [track for track in file.tracks if track.task == chosen[0].get("id")]
 
 
-def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
+def _video(file: CvatFile, head: CvatHead) -> tuple[VideoInfo, bool, _TaskFrames]:
+    """Return the video's properties, whether the frame rate is among them, and the task's frames."""
+    try:
+        fps = head.number("frame_rate")  # CVAT itself writes none
+        width, height, count, start = (int(head.number(key)) for key in ("width", "height", "size", "start_frame"))
+        frames = _TaskFrames(start, head.frame_step)
+    except ValueError as error:
+        raise FormatError(f"'{file.path}', <meta>: {error}") from error
+    is_whole = (frames.start, frames.step) == (0, 1)  # else the size is that of the task, not of the video
+    return VideoInfo(file.source(head), width, height, fps or ASSUMED_FPS, count if is_whole else 0), fps > 0, frames
+
+
+def _track_ids(file: CvatFile, tracks: list[CvatTrack]) -> list[int]:
     """Return a number for each track: the one in its boxes' attributes, else the file's own.
 
     Where any track has an attribute, a track without one was drawn by hand, and the second one with the same number was
     split off the first: both get new numbers.
     """
     # a file without attributes: the numbers that CVAT gave
-    stored = [_stored_id(track) for track in tracks]
+    stored = [_stored_id(track, _ours_of(file, track.label)) for track in tracks]
     if all(number is None for number in stored):
-        return _file_ids(path, tracks)
+        return _file_ids(file.path, tracks)
     # else the stored ones, each once; the other tracks are numbered after the highest
     fresh = max((number for number in stored if number is not None), default=0)
     taken: set[int] = set()
@@ -261,12 +124,20 @@ def _track_ids(path: Path, tracks: list[_Track]) -> list[int]:
         taken.add(number)
         ids.append(number)
     if new:
-        log.warning("'%s': %d tracks were drawn or split off, and got new IDs up to %d", path, new, fresh)
+        log.warning("'%s': %d tracks were drawn or split off, and got new IDs up to %d", file.path, new, fresh)
     return ids
 
 
-def _stored_id(track: _Track) -> int | None:
+def _ours_of(file: CvatFile, label: str) -> frozenset[str]:
+    """Return which attributes of a label's boxes are ours: all four, or none where the label has its own."""
+    defined = file.defined.get(label)
+    return frozenset(OURS) if not defined or defined.issuperset(OURS) else frozenset()
+
+
+def _stored_id(track: CvatTrack, ours: frozenset[str]) -> int | None:
     """Return the number in the attributes of all boxes of a track, −1 for boxes without a track, or None."""
+    if TRACK not in ours:
+        return None
     found = {box.attributes.get(TRACK, "") for box in track.boxes}
     try:
         return parse_whole(found.pop(), TRACK, low=-1) if len(found) == 1 else None
@@ -274,7 +145,7 @@ def _stored_id(track: _Track) -> int | None:
         return None
 
 
-def _file_ids(path: Path, tracks: list[_Track]) -> list[int]:
+def _file_ids(path: Path, tracks: list[CvatTrack]) -> list[int]:
     seen: dict[int, int] = {}
     for track in tracks:
         if track.number is None:
@@ -288,23 +159,37 @@ def _file_ids(path: Path, tracks: list[_Track]) -> list[int]:
     return list(seen)
 
 
-def _rows(path: Path, track: _Track, class_id: int, track_id: int) -> Iterator[tuple[int, int, Row]]:
-    """Yield frame, line and row of every visible box of a track, with those between its keyframes."""
-    for box in _with_interpolated(path, sorted(track.boxes, key=lambda box: box.frame)):
+def _rows(
+    file: CvatFile, track: CvatTrack, numbers: tuple[int, int], frames: _TaskFrames
+) -> Iterator[tuple[int, int, Row]]:
+    """Yield frame, line and row of every visible box of a track, with those between its keyframes.
+
+    `numbers` are the class and the track.
+    """
+    ours = _ours_of(file, track.label)
+    for box in _with_interpolated(file.path, sorted(track.boxes, key=lambda box: box.frame), frames):
+        stored = {key: value for key, value in box.attributes.items() if key in ours}
         try:
-            score = parse_number(box.attributes.get(SCORE) or "1", SCORE)
+            score = parse_number(stored.get(SCORE) or "1", SCORE)
         except ValueError as error:
-            raise FormatError(f"'{path}', line {box.line}: {error}", remedy=BOX_REMEDY) from error
-        name = box.attributes.get(GALLERY) or None
-        coasted = box.attributes.get(COASTED) == "true"
-        corners, obb = rotated(box.box, box.rotation)
-        shape = ({"obb": obb}, corners) if box.rotation else (None, box.box)
-        yield box.frame, box.line, Row(shape[1], score, class_id, track_id, coasted, name, shape[0])
+            raise FormatError(f"'{file.path}', line {box.line}: {error}", remedy=BOX_REMEDY) from error
+        coasted = stored.get(COASTED) == "true"
+        corners, obb = rotated(box.box, box.rotation) if box.rotation else (box.box, None)
+        extra = _extra(box, obb, ours, coasted=coasted)
+        yield box.frame, box.line, Row(corners, score, *numbers, coasted, stored.get(GALLERY) or None, extra or None)
 
 
-def _with_interpolated(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
+def _extra(box: CvatBox, obb: list[float] | None, ours: frozenset[str], *, coasted: bool) -> Mapping[str, Any]:
+    """Return what a box has beyond our fields; a predicted box is written as an occluded one."""
+    own = {key: value for key, value in box.attributes.items() if key not in ours}
+    extra: dict[str, Any] = {} if obb is None else {OBB: obb}
+    extra |= {OCCLUDED: True} if box.occluded and not coasted else {}
+    return extra | ({ATTRIBUTES: own} if own else {})
+
+
+def _with_interpolated(path: Path, boxes: Iterable[CvatBox], frames: _TaskFrames) -> Iterator[CvatBox]:
     """Yield the visible boxes of a track, in order, and those interpolated between them."""
-    last: _Box | None = None
+    last: CvatBox | None = None
     for box in boxes:
         if last is not None:
             gap = box.frame - last.frame
@@ -316,13 +201,14 @@ def _with_interpolated(path: Path, boxes: Iterable[_Box]) -> Iterator[_Box]:
                         f"'{path}', line {box.line}: {gap} frames after the box before it, too many to fill",
                         remedy='end the segment with a box that has outside="1"',
                     )
-                yield from _interpolated(last, box, gap)
+                yield from _interpolated(last, box, frames)
         if not box.outside:
             yield box
         last = box
 
 
-def _interpolated(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
+def _interpolated(last: CvatBox, box: CvatBox, frames: _TaskFrames) -> Iterator[CvatBox]:
+    """Yield the boxes of the task's frames between two boxes of a track."""
     end = box.box
     if box.outside:
         try:
@@ -330,7 +216,8 @@ def _interpolated(last: _Box, box: _Box, gap: int) -> Iterator[_Box]:
         except ValueError:  # it only marks the end: nothing moves towards it
             end = last.box
     turn = (box.rotation - last.rotation + 180) % 360 - 180  # the shorter way round
-    for step in range(1, gap):
-        x1, y1, x2, y2 = (a + (b - a) * step / gap for a, b in zip(last.box, end))
-        rotation = (last.rotation + turn * step / gap) % 360
-        yield dataclasses.replace(last, frame=last.frame + step, box=(x1, y1, x2, y2), line=box.line, rotation=rotation)
+    for frame in frames.between(last.frame, box.frame):
+        part = (frame - last.frame) / (box.frame - last.frame)
+        x1, y1, x2, y2 = (a + (b - a) * part for a, b in zip(last.box, end))
+        rotation = (last.rotation + turn * part) % 360
+        yield dataclasses.replace(last, frame=frame, box=(x1, y1, x2, y2), line=box.line, rotation=rotation)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from mot_dinov3.core.json_text import printable, shortest_floats
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.class_names import labels_of
-from mot_dinov3.formats.cvat import COASTED, GALLERY, SCORE, TRACK
+from mot_dinov3.formats.cvat import COASTED, GALLERY, OURS, SCORE, TRACK
+from mot_dinov3.formats.cvat_keyframes import BoxPosition, count_lost_scores, keyframes, segments
 from mot_dinov3.formats.recorded_detections import RecordedDetections
-from mot_dinov3.formats.shape_keys import obb_of, upright
+from mot_dinov3.formats.shape_keys import attributes_of, is_occluded, obb_of, upright
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))
 """Name, and whether it may differ from frame to frame."""
 
-_BoxPosition = tuple[int, int]  # frame, row
 
-
-def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
+def write_cvat(path: Path, recorded: RecordedDetections, created: str, *, only_keyframes: bool = False) -> None:
     """Write every box of `Detections.xyxy` as a keyframe of its track; one without a track becomes a track of its own.
 
-    `created` is the time of writing, ISO 8601.
+    With `only_keyframes`, boxes that interpolation gives within half a pixel are left out. `created` is the time of
+    writing, ISO 8601.
     """
     tracks = _tracks(recorded.frames)
     classes = [_class_counts(recorded.frames, positions).most_common(1)[0][0] for _, positions in tracks]
@@ -36,7 +36,7 @@ def write_cvat(path: Path, recorded: RecordedDetections, created: str) -> None:
         file.writelines(_head(recorded, labels, count=count, created=created))
         for (number, positions), class_id in zip(tracks, classes):
             file.write(f'  <track id="{number}" label={_quoted(labels[class_id])} source="file">\n')
-            file.writelines(_boxes(recorded.frames, positions, count))
+            file.writelines(_boxes(recorded.frames, positions, count, only_keyframes=only_keyframes))
             file.write("  </track>\n")
         file.write("</annotations>\n")
 
@@ -47,10 +47,20 @@ def count_lost_classes(frames: Mapping[int, Detections]) -> int:
     return sum(count.total() - max(count.values()) for count in counts)
 
 
-def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[_BoxPosition]]]:
+def count_clashing_attributes(frames: Mapping[int, Detections]) -> int:
+    """Return the number of boxes with an attribute of their own that is called like one of ours."""
+    return sum(not attributes_of(extra).keys().isdisjoint(OURS) for rows in frames.values() for extra in rows.extra)
+
+
+def count_interpolated_scores(frames: Mapping[int, Detections]) -> int:
+    """Return the number of boxes whose score is lost where only keyframes are written."""
+    return sum(count_lost_scores(frames, positions) for _, positions in _tracks(frames))
+
+
+def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[BoxPosition]]]:
     """Return number and boxes of each track, then of each box without a track, numbered after them."""
-    tracks: dict[int, list[_BoxPosition]] = {}
-    untracked: list[_BoxPosition] = []
+    tracks: dict[int, list[BoxPosition]] = {}
+    untracked: list[BoxPosition] = []
     for frame, rows in sorted(frames.items()):
         for row, track_id in enumerate(rows.track_id.tolist()):
             (tracks.setdefault(track_id, []) if track_id >= 0 else untracked).append((frame, row))
@@ -58,7 +68,7 @@ def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[_BoxPositi
     return [*sorted(tracks.items()), *((number, [position]) for number, position in singles)]
 
 
-def _class_counts(frames: Mapping[int, Detections], positions: list[_BoxPosition]) -> Counter[int]:
+def _class_counts(frames: Mapping[int, Detections], positions: list[BoxPosition]) -> Counter[int]:
     return Counter(int(frames[frame].class_id[row]) for frame, row in positions)
 
 
@@ -71,13 +81,14 @@ def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int
     yield f"      <stop_frame>{max(count - 1, 0)}</stop_frame>\n"
     if recorded.fps_known:
         yield f"      <frame_rate>{video.fps!r}</frame_rate>\n"
+    own = _own_attributes(recorded.frames)
     yield "      <labels>\n"
     for class_id, label in labels.items():
         # CVAT does not read the numbers of classes: they are for other readers of the file
         yield f"        <label>\n          <name>{_escaped(label)}</name>\n          <class_id>{class_id}</class_id>\n"
         yield "          <type>rectangle</type>\n          <attributes>\n"
-        for attribute, mutable in _ATTRIBUTES:
-            yield f"            <attribute><name>{attribute}</name><mutable>{mutable}</mutable>"
+        for attribute, mutable in (*_ATTRIBUTES, *((name, True) for name in own)):
+            yield f"            <attribute><name>{_escaped(attribute)}</name><mutable>{mutable}</mutable>"
             yield "<input_type>text</input_type><default_value></default_value><values></values></attribute>\n"
         yield "          </attributes>\n        </label>\n"
     yield "      </labels>\n"
@@ -87,23 +98,34 @@ def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int
     yield f"    </task>\n    <dumped>{_escaped(created)}</dumped>\n    <source>{name}</source>\n  </meta>\n"
 
 
-def _boxes(frames: Mapping[int, Detections], positions: list[_BoxPosition], count: int) -> Iterator[str]:
+def _own_attributes(frames: Mapping[int, Detections]) -> list[str]:
+    """Return the names of the boxes' own attributes."""
+    names = {name: None for _, rows in sorted(frames.items()) for extra in rows.extra for name in attributes_of(extra)}
+    return [name for name in names if name not in OURS]
+
+
+def _boxes(
+    frames: Mapping[int, Detections], positions: Sequence[BoxPosition], count: int, *, only_keyframes: bool
+) -> Iterator[str]:
     """Yield the boxes of a track, and after each segment the mark of its end, unless the video ends there, too."""
-    next_frames = [*(frame for frame, _ in positions[1:]), count]
-    for (frame, row), next_frame in zip(positions, next_frames):
-        yield _box(frame, frames[frame], row)
-        if frame + 1 < next_frame:
+    for segment in segments(positions):
+        for frame, row in keyframes(frames, segment) if only_keyframes else segment:
+            yield _box(frame, frames[frame], row)
+        frame, row = segment[-1]
+        if frame + 1 < count:
             yield _box(frame + 1, frames[frame], row, outside=True)
 
 
 def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> str:
     coasted = bool(rows.coasted[row])
-    obb = None if coasted else obb_of(rows.extra[row])
+    extra = None if coasted else rows.extra[row]
+    obb = obb_of(extra)
     sides = shortest_floats(rows.xyxy[row]) if obb is None else upright(obb)
     given = " ".join(f'{name}="{value!r}"' for name, value in zip(("xtl", "ytl", "xbr", "ybr"), sides))
     if obb is not None:
         given += f' rotation="{math.degrees(obb[4]) % 360:.4f}"'
     attributes = {
+        **attributes_of(extra),
         TRACK: str(rows.track_id[row]),
         SCORE: str(shortest_floats(rows.score[row : row + 1])[0]),
         GALLERY: rows.gallery_id[row] or "",
@@ -114,7 +136,8 @@ def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> st
         for name, value in attributes.items()
         if value
     )
-    flags = f'outside="{int(outside)}" occluded="{int(coasted)}" keyframe="1"'
+    occluded = coasted or is_occluded(extra)
+    flags = f'outside="{int(outside)}" occluded="{int(occluded)}" keyframe="1"'
     return f'    <box frame="{frame}" {flags} {given} z_order="0">\n{inner}    </box>\n'
 
 

@@ -120,10 +120,17 @@ def _with_names(read: Callable[..., RecordedDetections]) -> Callable[[Path, Read
     return reader
 
 
+def _read_mot(path: Path, options: ReadOptions) -> RecordedDetections:
+    found = motchallenge.read_motchallenge(path, strict=options.strict)
+    listed, given = list(motchallenge.labels_beside(path).values()), options.names
+    # CVAT's labels.txt counts from 1, whether it is found beside the file or given
+    if given and (options.names_file == motchallenge.LABELS or list(given.values()) == listed):
+        given = {number + 1: name for number, name in given.items()}
+    return dataclasses.replace(found, names={**found.names, **given})
+
+
 FORMATS: Mapping[str, FileFormat] = {
-    "motchallenge": FileFormat(
-        _with_names(motchallenge.read_motchallenge), _write_mot, frozenset(("tracks",)), (".txt",)
-    ),
+    "motchallenge": FileFormat(_read_mot, _write_mot, frozenset(("tracks",)), (".txt",)),
     "det-v1": FileFormat(
         _with_names(det_v1.read_det_v1),
         _write_det_v1,
@@ -139,7 +146,11 @@ FORMATS: Mapping[str, FileFormat] = {
         shapes=frozenset((shape_keys.KEYPOINTS, shape_keys.SEGMENTS)),
     ),
     "cvat": FileFormat(
-        cvat.read_cvat, cvat_writer.write_cvat, _COMMON_FIELDS, (".xml",), shapes=frozenset((shape_keys.OBB,))
+        cvat.read_cvat,
+        cvat_writer.write_cvat,
+        _COMMON_FIELDS,
+        (".xml",),
+        shapes=frozenset((shape_keys.OBB, shape_keys.OCCLUDED, shape_keys.ATTRIBUTES)),
     ),
     "yolo": FileFormat(
         yolo_labels.read_yolo,
@@ -305,4 +316,6 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
         lost.append(f"{unclassified} boxes without a class, written as class 0")
     if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):
         lost.append(f"the classes of {changed} boxes that differ from their track's")
+    if name == "cvat" and (clashing := cvat_writer.count_clashing_attributes(recorded.frames)):
+        lost.append(f"attributes of {clashing} boxes that are called {', '.join(cvat.OURS)}")
     return lost

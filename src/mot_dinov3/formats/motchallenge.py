@@ -21,6 +21,7 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
+from mot_dinov3.formats.class_names import read_class_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
 from mot_dinov3.formats.rows import MISSING, LeftOut, UnusableRowError, check_box
 
@@ -30,6 +31,9 @@ _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further column
 _MAX_ID = 2**53
 NO_SCORE = -1
 """MOTChallenge's column 7 of a box without a score."""
+LABELS = "labels.txt"
+"""Names of the classes from 1, beside the ``gt.txt`` that CVAT and Datumaro write."""
+
 MAX_SEQINFO = 1 << 16  # bytes
 
 
@@ -114,19 +118,18 @@ def _sequence(path: Path) -> tuple[VideoInfo, bool]:
 
 
 def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections:
-    """Read detections, where the id of the first row is −1, or else tracks.
+    """Read detections, where the id of every row is −1, or else tracks; rows without a track may be among them.
 
-    A value of −1 in column 7 of a track means that it has no score, and is read as 1. Rows without a usable box are
-    left out and counted, or an error where `strict`.
+    Class names are read from the ``labels.txt`` beside the file, as CVAT's export has it. A value of −1 in column 7 of
+    a track means that it has no score, and is read as 1. Rows without a usable box are left out and counted, or an
+    error where `strict`.
 
     Raises:
         FormatError: A row breaks the format; the message names the line.
     """
-    if is_empty(path):
+    if is_empty(path) or not _has_tracks(path):
         return read_detections(path, strict=strict)
-    if _first_id(path) == -1:
-        return read_detections(path, strict=strict)
-    table = read_tracks(path, strict=strict)
+    table = _read_table(path, LeftOut(path, strict=strict), sized=True, untracked=True)
     score = np.where(table.value == NO_SCORE, 1.0, table.value)
     wrong = np.flatnonzero((score < 0) | (score > 1))
     if len(wrong):
@@ -144,22 +147,25 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
             score[rows],
             np.maximum(table.class_id[rows], -1),
             track_id=table.track_id[rows],
-            state=np.full(len(rows), int(TrackState.CONFIRMED)),
+            state=np.where(table.track_id[rows] >= 0, int(TrackState.CONFIRMED), int(TrackState.NONE)),
         )
-    return RecordedDetections(str(path), frames, *_sequence(path), notices=table.notices)
+    names = labels_beside(path) if (table.class_id >= 0).any() else {}
+    return RecordedDetections(str(path), frames, *_sequence(path), names=names, notices=table.notices)
 
 
-def _first_id(path: Path) -> float:
-    """Return the id of the first row that has one; nan where none has."""
+def _has_tracks(path: Path) -> bool:
+    """Return whether the id of a row is not −1; broken rows are left to the reader."""
     for number, line in read_lines(path):
         with contextlib.suppress(UnusableRowError):
-            return _numbers(line, path, number)[1]
-    return math.nan
+            if _numbers(line, path, number)[1] != -1:
+                return True
+    return False
 
 
 def read_tracks(path: str | Path, *, strict: bool = False, sized: bool = True) -> TrackTable:
     """Read a tracker's result or a ground truth; rows may come in any order.
 
+    In CVAT's export, which has a ``labels.txt`` beside it, rows without a track are left out and counted.
     Rows that are not finite are left out and counted, or an error where `strict`; so are those without an area and
     beyond any image, unless they are to be scored: with `sized` False they are kept, since TrackEval counts them.
 
@@ -167,21 +173,34 @@ def read_tracks(path: str | Path, *, strict: bool = False, sized: bool = True) -
         FormatError: A row breaks the format, or an identity comes twice in a frame; the message names the line.
     """
     path = Path(path)
+    left_out = LeftOut(path, strict=strict)
+    table = _read_table(path, left_out, sized=sized or strict, untracked=(path.absolute().parent / LABELS).is_file())
+    tracked = table.track_id >= 0
+    if not tracked.all():
+        left_out.field("rows without a track (id -1)", int(np.sum(~tracked)))
+    columns = {
+        field.name: getattr(table, field.name)[tracked]
+        for field in dataclasses.fields(table)
+        if field.name not in ("path", "notices")
+    }
+    return TrackTable(str(path), **columns, notices=left_out.notices())
+
+
+def _read_table(path: Path, left_out: LeftOut, *, sized: bool, untracked: bool) -> TrackTable:
+    """Read the rows of a file; see `read_tracks`. Only where they may be `untracked`, the id −1 is accepted."""
     table: list[list[float]] = []
     seen: dict[tuple[float, float], int] = {}
-    left_out = LeftOut(path, strict=strict)
     for number, line in read_lines(path):
         with left_out.checked(f"'{path}', line {number}"):
             values = _numbers(line, path, number)
-            frame, track_id = values[:2]
-            if sized or strict:
+            if sized:
                 _check_box(values)
             elif not _is_sized(values):
                 left_out.assumed("boxes without an area overlap with none, as in TrackEval")
-            if not 0 <= track_id <= _MAX_ID or track_id != int(track_id):
-                _fail(path, number, f"the id {track_id:g} is not a whole number from 0", "give tracks, not detections")
-            first = seen.setdefault((frame, track_id), number)
-            if first != number:
+            _check_id(path, number, values, -1 if untracked else 0)
+            first = seen.setdefault((values[0], values[1]), number)
+            if first != number and values[1] >= 0:
+                frame, track_id = values[:2]
                 _fail(
                     path, number, f"id {track_id:g} is in frame {frame:g} already, on line {first}", "keep one of them"
                 )
@@ -193,6 +212,23 @@ def read_tracks(path: str | Path, *, strict: bool = False, sized: bool = True) -
     frames, ids, classes = (data[:, column].astype(np.int64) for column in (0, 1, 7))
     columns = data[:, 2:6], data[:, 6], classes, data[:, 8]
     return TrackTable(str(path), frames - 1, ids, *columns, notices=left_out.notices())
+
+
+def _check_id(path: Path, number: int, values: Sequence[float], low: int) -> None:
+    """Raise `FormatError` unless a row's id is a whole number from `low`."""
+    track_id = values[1]
+    if not low <= track_id <= _MAX_ID or track_id != int(track_id):
+        _fail(path, number, f"the id {track_id:g} is not a whole number from {low}", "give tracks, not detections")
+
+
+def labels_beside(path: Path) -> dict[int, str]:
+    """Return class number → name by the ``labels.txt`` beside a file, numbered from 1; empty where there is none.
+
+    Raises:
+        FormatError: It has a name twice.
+    """
+    labels = path.absolute().parent / LABELS
+    return {number + 1: name for number, name in read_class_names(labels).items()} if labels.is_file() else {}
 
 
 def _numbers(line: str, path: Path, number: int) -> list[float]:

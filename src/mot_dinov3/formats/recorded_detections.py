@@ -67,16 +67,20 @@ class ReadOptions:
         width: Of the images, in pixels; 0 for that of the file.
         height: Of the images, in pixels.
         names: Class number → name; empty for those of the file.
+        names_file: Name, without folder, of the file that the names were given in.
         source: Address of the video that the boxes belong to.
         images: Names of the source's image files, in the order of its frames; none for a video.
+        task: Id or name of the task to read of a file with several (CVAT).
         strict: A box that cannot be used is an error; by default it is left out and counted.
     """
 
     width: int = 0
     height: int = 0
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    names_file: str = ""
     source: str = ""
     images: tuple[str, ...] = ()
+    task: str = ""
     strict: bool = False
 
 

@@ -1,19 +1,21 @@
-"""Keys of det-v1 for more than a box: rotated box, keypoints and outlines, as other formats write them.
+"""Keys of det-v1 for more than a box: rotated box, keypoints, outlines, what an annotator said of it.
 
 ``obb`` is [centre x, centre y, width, height, angle], the angle in radians and clockwise, ``keypoints`` are [x, y,
-score], ``segments`` are polygons of [x, y]; all are in pixels. A reader of det-v1 keeps such a key whatever it holds:
+score], ``segments`` are polygons of [x, y]; all are in pixels. ``occluded`` is true for an object that is partly
+hidden, ``attributes`` are name → text. A reader of det-v1 keeps such a key whatever it holds:
 here it is valid, or not there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 from mot_dinov3.core.json_text import MAX_COORDINATE, is_number
 
 OBB, KEYPOINTS, SEGMENTS = "obb", "keypoints", "segments"
+OCCLUDED, ATTRIBUTES = "occluded", "attributes"
 
 Corners = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -44,9 +46,27 @@ def segments_of(record: Mapping[str, Any] | None) -> list[list[Point]]:
     ]
 
 
+def is_occluded(record: Mapping[str, Any] | None) -> bool:
+    """Return whether a record is that of an object that is partly hidden."""
+    return (record or {}).get(OCCLUDED) is True
+
+
+def attributes_of(record: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return a record's attributes that are texts, by name."""
+    value = (record or {}).get(ATTRIBUTES)
+    found = value if isinstance(value, dict) else {}
+    return {name: text for name, text in found.items() if isinstance(text, str) and name}
+
+
 def unkept(record: Mapping[str, Any], shapes: Iterable[str]) -> set[str]:
     """Return which keys of a record a format with some `shapes` does not keep: others, and those that are not valid."""
-    valid = {OBB: obb_of, KEYPOINTS: keypoints_of, SEGMENTS: segments_of}
+    valid: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+        OBB: obb_of,
+        KEYPOINTS: keypoints_of,
+        SEGMENTS: segments_of,
+        OCCLUDED: is_occluded,
+        ATTRIBUTES: attributes_of,
+    }
     return set(record) - {key for key in shapes if valid[key](record) or not record.get(key)}
 
 
