@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 
 import mot_dinov3
-from mot_dinov3.apps.evaluation import COMBINED, BoxTable, Scores, SequencePair, load_pairs, score
+from mot_dinov3.apps.evaluation import (
+    COMBINED,
+    BoxTable,
+    Scores,
+    SequencePair,
+    load_pairs,
+    participation_notices,
+    score,
+)
 from mot_dinov3.cli import evaluate
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
 
@@ -34,7 +43,8 @@ def one(truth: BoxTable, tracks: BoxTable) -> Scores:
 
 def test_perfect_tracks_score_100():
     truth = table([(0, 1, 0), (1, 1, 5), (0, 2, 100), (1, 2, 100)])
-    assert one(truth, table([(0, 7, 0), (1, 7, 5), (0, 9, 100), (1, 9, 100)])) == Scores(100, 100, 100, 100, 100, 0, 0)
+    tracks = table([(0, 7, 0), (1, 7, 5), (0, 9, 100), (1, 9, 100)])
+    assert one(truth, tracks) == Scores(100, 100, 100, 100, 100, 0, 0, 100)
 
 
 def test_a_switch_costs_association_but_not_detection():
@@ -163,7 +173,9 @@ def test_equal_to_trackevals_own_dataset_class(tmp_path: Path, benchmark: str):
     theirs = judge(tmp_path, names, benchmark)
     assert list(ours) == list(theirs)
     for name in ours:
-        assert vars(ours[name]) == pytest.approx(vars(theirs[name]), abs=1e-9), name
+        common = {key: value for key, value in vars(ours[name]).items() if key not in ("purity", "mixed_seconds")}
+        expected = {key: vars(theirs[name])[key] for key in common}
+        assert common == pytest.approx(expected, abs=1e-9), name
     assert 20 < ours[COMBINED].hota < 90
     assert ours[COMBINED].switches > 0
 
@@ -241,8 +253,8 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     files = ["--gt", str(write(tmp_path / "a.txt", TRUTH)), "--tracks", str(write(tmp_path / "t.txt", TRACK))]
     assert evaluate.run(command(*files)) == 0
     header, first, last = capsys.readouterr().out.splitlines()
-    assert header.split() == ["HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag"]
-    assert first.split() == ["a", *["100.00"] * 5, "0", "0"]
+    assert header.split() == ["HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag", "Purity", "Mixed"]
+    assert first.split() == ["a", *["100.00"] * 5, "0", "0", "100.00", "0.00"]
     assert last.split()[0] == COMBINED
     assert evaluate.run(command(*files, "--json")) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -294,7 +306,7 @@ def test_tracks_may_be_track_v1_with_smoothed_boxes(tmp_path: Path):
     ]
     document = {"schema_version": "track-v1", "parent_schema_version": "det-v1", "frames": frames}
     tracks = write(tmp_path / "tracks.json", json.dumps(document))
-    assert score(load_pairs([truth], [tracks]))[COMBINED] == Scores(100, 100, 100, 100, 100, 0, 0)
+    assert score(load_pairs([truth], [tracks]))[COMBINED] == Scores(100, 100, 100, 100, 100, 0, 0, 100)
     frames[1]["detections"][1]["track_id"] = "3"
     write(tracks, json.dumps(document))
     with pytest.raises(FormatError, match=r"tracks.json.*frame 1.*track_id 3 occurs twice"):
@@ -311,3 +323,113 @@ def test_an_empty_result_is_a_result(tmp_path: Path):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(FormatError, match=r"nowhere.txt.*does not exist"):
         load_pairs([write(tmp_path / "gt.txt", TRUTH)], [tmp_path / "nowhere.txt"])
+
+
+def test_purity_and_mixed_seconds_of_a_track_that_changes_its_object(tmp_path: Path):
+    # Track 1 is on object 1 for 6 frames, then on object 2 for 4: its main identity has 6 of 10 boxes. Track 2 is on
+    # object 3 for 10. Purity 16 of 20; track 1 mixes identities for its 10 frames, a second at 10 fps.
+    truth = table([(f, 1, 0) for f in range(10)] + [(f, 2, 100) for f in range(10)] + [(f, 3, 200) for f in range(10)])
+    tracks = table([(f, 1, 0 if f < 6 else 100) for f in range(10)] + [(f, 2, 200) for f in range(10)])
+    scores = score([SequencePair("a", dataclasses.replace(truth, fps=10.0), tracks)])["a"]
+    assert (scores.purity, scores.mixed_seconds) == (pytest.approx(80), pytest.approx(1))
+
+
+def test_an_object_that_changes_its_track_mixes_nothing():
+    scores = one(table([(f, 1, 0) for f in range(4)]), table([(0, 1, 0), (1, 1, 0), (2, 2, 0), (3, 2, 0)]))
+    assert (scores.switches, scores.purity, scores.mixed_seconds) == (1, 100, 0)
+
+
+def test_a_false_box_is_on_no_object_and_its_frames_count_as_seconds_of_a_mixed_track():
+    truth = table([(0, 1, 0), (1, 1, 0), (2, 2, 100)])
+    tracks = table([(0, 1, 0), (1, 1, 0), (2, 1, 100), (3, 1, 500)])
+    scores = one(truth, tracks)
+    assert (scores.purity, scores.mixed_seconds) == (pytest.approx(200 / 3), pytest.approx(4 / 30))
+    assert one(truth, table([(0, 1, 700)])).purity is None
+
+
+def test_a_pair_stays_together_while_it_overlaps_enough():
+    # Two boxes approach until either track overlaps either object by more than half, the other one more.
+    truth = table([(0, 1, 0), (1, 1, 0), (0, 2, 100), (1, 2, 2)])
+    tracks = table([(0, 1, 0), (1, 1, 2), (0, 2, 100), (1, 2, 0)])
+    assert (one(truth, tracks).purity, one(truth, tracks).mixed_seconds) == (100, 0)
+
+
+def test_figures_of_all_sequences_are_those_of_their_boxes():
+    pure = SequencePair("a", table([(f, 1, 0) for f in range(8)]), table([(f, 1, 0) for f in range(8)]))
+    mixed = SequencePair("b", table([(0, 1, 0), (1, 2, 0)]), table([(0, 1, 0), (1, 1, 0)]))
+    scores = score([pure, mixed])
+    assert [scores[name].purity for name in ("a", "b", COMBINED)] == [100, 50, pytest.approx(90)]
+    assert scores[COMBINED].mixed_seconds == pytest.approx(2 / 30)
+
+
+def rows_of(class_id: int, identity: int, *, flag: int = 1) -> list[str]:
+    return [f"{f},{identity},{100 * identity + f},50,40,80,{flag},{class_id},1.0" for f in range(1, 11)]
+
+
+def run_evaluate(tmp_path: Path, truth: list[str], capsys: pytest.CaptureFixture[str], *options: str):
+    tracks = [line for i in (1, 2, 3) for line in rows_of(-1, i)]
+    gt, found = write(tmp_path / "gt" / "t.txt", *truth), write(tmp_path / "found.txt", *tracks)
+    assert evaluate.run(command("--gt", str(gt), "--tracks", str(found), "--json", *options)) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out)["t"], printed.err
+
+
+def test_rows_that_do_not_take_part_are_counted_with_their_reason(tmp_path: Path, capsys) -> None:
+    scores, told = run_evaluate(tmp_path, [*rows_of(3, 1), *rows_of(3, 2), *rows_of(1, 3, flag=0)], capsys)
+    assert (scores["mota"], scores["hota"]) == (None, 0)
+    assert "t: 0 of 30 rows of the ground truth take part; not: 10 marked to be ignored, 20 of class 3 (car)" in told
+    assert "--eval-classes" in told
+    scores, told = run_evaluate(tmp_path, [line for i in (1, 2, 3) for line in rows_of(1, i)], capsys)
+    assert scores["mota"] == 100
+    assert "all 30 rows of the ground truth take part" in told
+
+
+@pytest.mark.parametrize("classes", ["3", "car", "2,car", "all"])
+def test_classes_of_the_users_choice_count(tmp_path: Path, capsys, classes: str) -> None:
+    truth = [*rows_of(3, 1), *rows_of(3, 2), *rows_of(2, 3)]
+    scores, told = run_evaluate(tmp_path, truth, capsys, "--eval-classes", classes)
+    assert (scores["hota"], scores["mota"]) == (100, 100)  # boxes on other objects are ignored
+    assert ("10 of class 2" in told) == (classes in ("3", "car"))
+
+
+def test_classes_of_another_numbering_can_be_evaluated(tmp_path: Path, capsys) -> None:
+    truth = [line for i in (1, 2, 3) for line in rows_of(40, i)]
+    scores, _ = run_evaluate(tmp_path, truth, capsys, "--eval-classes", "40")
+    assert scores["hota"] == 100
+    with pytest.raises(FormatError, match="class 40 is unknown"):
+        run_evaluate(tmp_path, truth, capsys)
+    with pytest.raises(UsageError, match="unknown class '7'"):
+        run_evaluate(tmp_path, truth, capsys, "--eval-classes", "7")
+
+
+def test_classes_of_other_formats_are_chosen_by_name(tmp_path: Path) -> None:
+    boxes = [(i, name) for i, name in enumerate(("car", "person"))]
+    lines = [f"{f},{i},{100 * i},0,{100 * i + 50},50,{i},{name}" for f in range(4) for i, name in boxes]
+    header = "frame,track_id,x1,y1,x2,y2,class_id,class_name"
+    truth = write(tmp_path / "gt.csv", header, *lines)
+    tracks = write(tmp_path / "t.csv", header, *(line for line in lines if "car" in line))
+    assert mot_dinov3.evaluate(truth, tracks)[COMBINED].mota == 50
+    assert mot_dinov3.evaluate(truth, tracks, classes="car")[COMBINED].mota == 100
+    assert mot_dinov3.evaluate(truth, tracks, classes="person")[COMBINED].mota == 0
+
+
+@pytest.mark.parametrize(("truth", "tracks", "told"), [(100, 12, True), (12, 100, True), (100, 98, False)])
+def test_ranges_that_differ_are_told(truth: int, tracks: int, told: bool) -> None:
+    pair = SequencePair("a", table([(f, 1, 0) for f in range(truth)]), table([(f, 1, 0) for f in range(tracks)]))
+    notices = participation_notices([pair])
+    assert any(f"frames 0 to {truth - 1}, the tracks 0 to {tracks - 1}" in line for line in notices) == told
+
+
+def test_the_frame_rate_is_that_of_the_files_or_the_option(tmp_path: Path, capsys) -> None:
+    truth = write(tmp_path / "s" / "gt" / "gt.txt", "1,1,0,0,9,9,1,1,1", "2,2,0,0,9,9,1,1,1")
+    tracks = write(tmp_path / "t.txt", "1,1,0,0,9,9,1,-1,-1,-1", "2,1,0,0,9,9,1,-1,-1,-1")
+    files = ["--gt", str(truth), "--tracks", str(tracks), "--json"]
+
+    def seconds(*options: str) -> float:
+        assert evaluate.run(command(*files, *options)) == 0
+        return float(json.loads(capsys.readouterr().out)["s"]["mixed_seconds"])
+
+    assert seconds() == pytest.approx(2 / 30)
+    assert seconds("--fps", "5") == pytest.approx(2 / 5)
+    write(tmp_path / "s" / "seqinfo.ini", "[Sequence]", "frameRate=4")
+    assert seconds() == pytest.approx(2 / 4)

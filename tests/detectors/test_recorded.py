@@ -46,6 +46,13 @@ def test_unknown_class_name(recorded: RecordedDetections) -> None:
         RecordedDetector(recorded, DetectorConfig(classes="persn"))
 
 
+def test_a_filter_that_leaves_nothing_says_which_classes_there_are(recorded: RecordedDetections) -> None:
+    (notice,) = RecordedDetector(recorded, DetectorConfig(classes="5")).notices
+    assert notice.startswith("no box is of the classes '5': ")
+    assert "0 person (2 boxes)" in notice
+    assert RecordedDetector(recorded, DetectorConfig(classes="0")).notices == ()
+
+
 def test_classes_of_a_file_without_any() -> None:
     unknown = RecordedDetections("det.txt", {0: rows(0.5, class_id=-1)}, VIDEO)
     with pytest.raises(ConfigError, match=r"'det\.txt' does not contain the class"):

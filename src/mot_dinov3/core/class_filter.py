@@ -14,6 +14,7 @@ from mot_dinov3.core.json_text import printable, read_text
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
 
 MAX_NAMES = 1 << 20  # bytes
+MAX_SHOWN = 20  # classes in a message
 _ID = re.compile(r"-1|[0-9]{1,9}")  # -1: class unknown
 
 
@@ -51,6 +52,17 @@ def keep_classes(class_id: IntArray, classes: tuple[int, ...] | None) -> BoolArr
     if classes is None:
         return np.ones(len(class_id), np.bool_)
     return np.isin(class_id, classes)
+
+
+def class_counts(boxes: Mapping[int, int], names: Mapping[int, str]) -> str:
+    """Return the classes of boxes for a message, ``0 person (36 boxes), 2 (1 box)``; −1 is no class."""
+    counts = []
+    for class_id, count in sorted(boxes.items())[:MAX_SHOWN]:
+        name = f"{class_id} {names[class_id]}" if class_id in names else str(class_id)
+        what = "box" if count == 1 else "boxes"
+        counts.append(f"{count} {what} without a class" if class_id < 0 else f"{name} ({count} {what})")
+    more = len(boxes) - len(counts)
+    return ", ".join(counts) + (f" and {more} more classes" if more > 0 else "")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 
-from mot_dinov3.core.class_filter import keep_classes, parse_classes
+from mot_dinov3.core.class_filter import class_counts, keep_classes, parse_classes
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
@@ -42,6 +43,7 @@ class RecordedDetector(Detector):
         self.header = recorded.header
         self.notices = recorded.notices
         self._classes = _classes_of(recorded, config.classes)
+        self.notices += _nothing_left(recorded, self._classes, config.classes)
         self._conf = config.conf or 0.0
         self.info = ModelInfo(
             "recorded",
@@ -85,6 +87,15 @@ class RecordedDetector(Detector):
         if frames_read is None and said.frame_count and video.frame_count and said.frame_count != video.frame_count:
             return f"'{self.recorded.path}' has {said.frame_count} frames, '{video.path}' has {video.frame_count}"
         return ""
+
+
+def _nothing_left(recorded: RecordedDetections, classes: tuple[int, ...] | None, wanted: str) -> tuple[str, ...]:
+    """Return a notice where the file has boxes and none is of the wanted classes: it says which classes there are."""
+    numbers = np.concatenate([np.zeros(0, np.int64), *(rows.class_id for rows in recorded.frames.values())])
+    if not len(numbers) or keep_classes(numbers, classes).any():
+        return ()
+    present = class_counts(Counter(numbers.tolist()), recorded.names)
+    return (f"no box is of the classes '{wanted}': '{recorded.path}' has {present}",)
 
 
 def _classes_of(recorded: RecordedDetections, wanted: str) -> tuple[int, ...] | None:

@@ -95,7 +95,7 @@ def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetect
         table = np.array(of_frame)
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
     notices = (*_read_notices(path, without_score), *left_out.notices())
-    return RecordedDetections(str(path), frames, *_sequence(path), notices=notices)
+    return RecordedDetections(str(path), frames, *sequence_info(path), notices=notices)
 
 
 def is_empty(path: Path) -> bool:
@@ -111,7 +111,7 @@ def _read_notices(path: Path, without_score: int) -> Iterator[str]:
         yield f"'{path}': no score (-1) is read as 1 ({without_score} boxes)"
 
 
-def _sequence(path: Path) -> tuple[VideoInfo, bool]:
+def sequence_info(path: Path) -> tuple[VideoInfo, bool]:
     """Return the video's properties in the seqinfo.ini one folder above the file's, and whether it gives the rate."""
     seqinfo = path.absolute().parent.parent / "seqinfo.ini"
     return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
@@ -150,7 +150,7 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
             state=np.where(table.track_id[rows] >= 0, int(TrackState.CONFIRMED), int(TrackState.NONE)),
         )
     names = labels_beside(path) if (table.class_id >= 0).any() else {}
-    return RecordedDetections(str(path), frames, *_sequence(path), names=names, notices=table.notices)
+    return RecordedDetections(str(path), frames, *sequence_info(path), names=names, notices=table.notices)
 
 
 def _has_tracks(path: Path) -> bool:

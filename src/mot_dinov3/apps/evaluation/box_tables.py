@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.boxes import to_xywh
+from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.formats import format_registry, motchallenge, track_v1
@@ -17,7 +18,17 @@ from mot_dinov3.formats.recorded_detections import ReadOptions
 
 logger = logging.getLogger(__name__)
 
-CLASSES = 13
+CLASS_NAMES = dict(
+    enumerate(
+        (
+            "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non-motor vehicle", "static person",
+            "distractor", "occluder", "occluder on the ground", "full occluder", "reflection", "crowd",
+        ),
+        start=1,
+    )
+)  # fmt: skip
+"""MOTChallenge's classes (MOT16 and later)."""
+CLASSES = len(CLASS_NAMES)
 _SUFFIXES = ("csv", "json", "xml", "txt")  # of files in folders; the last one takes precedence
 
 
@@ -31,7 +42,10 @@ class BoxTable:
         xywh: ``(n, 4)`` float64 top-left corner and size in pixels.
         counted: ``(n,)`` bool: False for a row of ground truth that is ignored.
         class_id: ``(n,)`` int64 class of MOT17's numbering, or None for tracks and for ground truth without
-            classes (MOT15).
+            classes (MOT15); with `evaluated`, the file's own numbering.
+        evaluated: The classes that count, where the user chose them; None for MOTChallenge's rules.
+        names: Class → name.
+        fps: Frame rate of the video; 0 where the file does not give it.
     """
 
     frame: IntArray
@@ -39,6 +53,9 @@ class BoxTable:
     xywh: Float64Array
     counted: BoolArray
     class_id: IntArray | None = None
+    evaluated: tuple[int, ...] | None = None
+    names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    fps: float = 0.0
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -52,16 +69,24 @@ class SequencePair:
     truth: BoxTable
     tracks: BoxTable
 
+    @property
+    def fps(self) -> float:
+        """Frame rate of the video; 0 where neither file gives it."""
+        return self.truth.fps or self.tracks.fps
 
-def load_pairs(truth: Sequence[Path], tracks: Sequence[Path], *, strict: bool = False) -> list[SequencePair]:
+
+def load_pairs(
+    truth: Sequence[Path], tracks: Sequence[Path], *, classes: str = "", strict: bool = False
+) -> list[SequencePair]:
     """Read ground-truth and track files: pairs in order, or one folder each whose sequences are matched by name.
 
     The ground truth of a sequence is ``<sequence>.txt`` or ``<sequence>/gt/gt.txt``; its tracks are ``<sequence>.txt``.
     Instead of ``.txt`` (MOTChallenge) both may end in ``.json`` (track-v1, COCO), ``.xml`` (CVAT) or ``.csv``. With
-    `strict` a row that cannot be used is an error.
+    `strict` a row that cannot be used is an error. `classes` are ids or names of the ground truth's classes that
+    count, or ``all``, in place of MOTChallenge's rules.
 
     Raises:
-        UsageError: The numbers of files differ, or files and folders are mixed.
+        UsageError: The numbers of files differ, or files and folders are mixed, or no ground truth has such a class.
         InputError: A file is missing, or a sequence of the ground truth has no tracks.
         FormatError: A file violates its format; the message names the line or record.
     """
@@ -76,10 +101,23 @@ def load_pairs(truth: Sequence[Path], tracks: Sequence[Path], *, strict: bool = 
         )
     else:
         files = dict(zip(_names(truth), zip(truth, tracks)))
-    return [
-        SequencePair(name, read_truth(a, strict=strict), read_tracks(b, strict=strict))
+    rules = not classes.strip()
+    pairs = [
+        SequencePair(name, read_truth(a, strict=strict, rules=rules), read_tracks(b, strict=strict))
         for name, (a, b) in files.items()
     ]
+    return pairs if rules else _choose(pairs, classes)
+
+
+def _choose(pairs: Sequence[SequencePair], classes: str) -> list[SequencePair]:
+    """Return the pairs with the classes that count; a class that one of them lacks may be in another."""
+    present: dict[int, str] = {}
+    for pair in pairs:
+        ids = () if pair.truth.class_id is None else np.unique(pair.truth.class_id).tolist()
+        present |= {number: pair.truth.names.get(number, str(number)) for number in ids}
+    everything = classes.strip().casefold() == "all"
+    chosen = tuple(sorted(present)) if everything else parse_classes(classes, present) or ()
+    return [dataclasses.replace(pair, truth=dataclasses.replace(pair.truth, evaluated=chosen)) for pair in pairs]
 
 
 def _match_folders(truth: Path, tracks: Path) -> dict[str, tuple[Path, Path]]:
@@ -111,29 +149,41 @@ def _names(truth: Sequence[Path]) -> list[str]:
     return names
 
 
-def read_truth(path: Path, *, strict: bool = False) -> BoxTable:
+def read_truth(path: Path, *, strict: bool = False, rules: bool = True) -> BoxTable:
     """Read ground truth: MOTChallenge text, whose class column (MOT16 and later) is kept, or any format with tracks.
 
-    Of the others, boxes with a score of 0 are ignored: `convert` writes MOTChallenge's ignored boxes so.
+    Of the others, boxes with a score of 0 are ignored: `convert` writes MOTChallenge's ignored boxes so. Without
+    MOTChallenge's `rules`, every format keeps its own classes.
 
     Raises:
         FormatError: It violates its format, or has a class that is not one of MOTChallenge.
     """
     name = format_registry.detect_format(path)
     if name != "motchallenge":
-        return _read_other(path, name, strict=strict)
-    table = motchallenge.read_tracks(path, strict=strict, sized=False)
-    _tell(table.notices)
-    has_classes = bool(np.any(table.class_id > 0))
-    unknown = np.flatnonzero((table.class_id < 1) | (table.class_id > CLASSES))
-    if has_classes and len(unknown):
+        table = _read_other(path, name, strict=strict)
+        return dataclasses.replace(table, class_id=None) if rules else table
+    rows = motchallenge.read_tracks(path, strict=strict, sized=False)
+    _tell(rows.notices)
+    has_classes = bool(np.any(rows.class_id > 0)) or not rules
+    unknown = np.flatnonzero((rows.class_id < 1) | (rows.class_id > CLASSES))
+    if has_classes and rules and len(unknown):
         row = unknown[0]
         raise FormatError(
-            f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: class {table.class_id[row]} is unknown",
-            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; to evaluate without classes, remove "
-            "columns 8 and 9",
+            f"'{path}', frame {rows.frame[row] + 1}, id {rows.track_id[row]}: class {rows.class_id[row]} is unknown",
+            remedy=f"MOTChallenge's classes are 1 (pedestrian) to {CLASSES}; for classes of another numbering, name "
+            "those to evaluate: --eval-classes 0,2 (or all)",
         )
-    return BoxTable(table.frame, table.track_id, table.xywh, table.value != 0, table.class_id if has_classes else None)
+    class_id = rows.class_id if has_classes else None
+    return dataclasses.replace(
+        _table(rows), counted=rows.value != 0, class_id=class_id, names=motchallenge.labels_beside(path) or CLASS_NAMES
+    )
+
+
+def _table(rows: motchallenge.TrackTable) -> BoxTable:
+    """Return the rows of MOTChallenge text, which all count, with the frame rate of the sequence's seqinfo.ini."""
+    video, is_known = motchallenge.sequence_info(Path(rows.path))
+    counted = np.ones(len(rows), np.bool_)
+    return BoxTable(rows.frame, rows.track_id, rows.xywh, counted, fps=video.fps if is_known else 0.0)
 
 
 def read_tracks(path: Path, *, strict: bool = False) -> BoxTable:
@@ -150,10 +200,10 @@ def read_tracks(path: Path, *, strict: bool = False) -> BoxTable:
     name = format_registry.detect_format(path)
     if name != "motchallenge":
         table = _read_other(path, name, strict=strict)
-        return dataclasses.replace(table, counted=np.ones(len(table), np.bool_))
+        return dataclasses.replace(table, counted=np.ones(len(table), np.bool_), class_id=None)
     rows = motchallenge.read_tracks(path, strict=strict, sized=False)
     _tell(rows.notices)
-    return BoxTable(rows.frame, rows.track_id, rows.xywh, np.ones(len(rows), np.bool_))
+    return _table(rows)
 
 
 def _tell(notices: Iterable[str]) -> None:
@@ -173,7 +223,14 @@ def _read_other(path: Path, name: str, *, strict: bool) -> BoxTable:
     if not len(table) and any(map(len, frames.values())):
         raise FormatError(f"'{path}' has boxes, but none belongs to a track", remedy="give tracks, not detections")
     scores = [rows.score[rows.track_id >= 0] for rows in frames.values()]
-    return dataclasses.replace(table, counted=np.concatenate([np.zeros(0), *scores]) > 0)
+    classes = [rows.class_id[rows.track_id >= 0] for rows in frames.values()]
+    return dataclasses.replace(
+        table,
+        counted=np.concatenate([np.zeros(0), *scores]) > 0,
+        class_id=np.concatenate([np.zeros(0, np.int64), *classes]),
+        names=recorded.names,
+        fps=recorded.video.fps if recorded.fps_known else 0.0,
+    )
 
 
 def as_table(frames: Mapping[int, Detections], path: Path | str = "tracks") -> BoxTable:

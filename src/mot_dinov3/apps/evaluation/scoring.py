@@ -9,12 +9,16 @@ MOTChallenge ground-truth files, which differ by year:
   frame's tracker boxes are matched with *all* ground-truth rows (IoU ≥ 0.5, maximum total overlap), and those that are
   matched with a distractor (person on a vehicle, static person, distractor, reflection; in MOT20 also non-motor
   vehicles) are ignored.
+
+Where the user chose classes, those count, in any format, and boxes on objects of other classes are ignored.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,16 +26,17 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.evaluation.box_tables import BoxTable, SequencePair, load_pairs
+from mot_dinov3.apps.evaluation.identity_mixing import IdentityMixing, count_mixing
+from mot_dinov3.apps.evaluation.participation import PEDESTRIAN, distractors_of, participation_notices
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 
 Paths = str | Path | Sequence[str | Path]
 
 COMBINED = "COMBINED"
-PEDESTRIAN = 1
-DISTRACTORS = (2, 7, 8, 12)  # person on a vehicle, static person, distractor, reflection
-MOT20_DISTRACTORS = (*DISTRACTORS, 6)  # non-motor vehicle
 MATCH_IOU = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +47,14 @@ class Scores:
         hota: Percent, mean over the localisation thresholds 0.05, 0.10 … 0.95, as are `deta` and `assa`.
         deta: Percent, detection part of HOTA.
         assa: Percent, association part of HOTA.
-        mota: Percent, at IoU 0.5; negative where there are more errors than ground-truth boxes.
+        mota: Percent, at IoU 0.5; negative where there are more errors than ground-truth boxes, NaN where no
+            ground-truth box takes part.
         idf1: Percent, at IoU 0.5.
         switches: Number of times that an object changed its track.
         fragmentations: Number of times that an object was detected again after it had been missed.
+        purity: Percent of the tracks' boxes on objects that belong to the main identity of their track; None where no
+            box is on an object. See `identity_mixing`.
+        mixed_seconds: Time that is spent in tracks which mix identities.
     """
 
     hota: float
@@ -55,24 +64,31 @@ class Scores:
     idf1: float
     switches: int
     fragmentations: int
+    purity: float | None = None
+    mixed_seconds: float = 0.0
 
 
-def evaluate(truth: Paths, tracks: Paths, *, strict: bool = False) -> Mapping[str, Scores]:
+def evaluate(truth: Paths, tracks: Paths, *, classes: str = "", strict: bool = False) -> Mapping[str, Scores]:
     """Score track files against ground-truth files: the command `evaluate`.
 
     Args:
         truth: A file, several, or a folder of sequences: MOTChallenge, CVAT, COCO, track-v1 or CSV.
         tracks: As many files in the same order, or a folder with the same sequence names.
+        classes: Classes of the ground truth that count, ids or names separated by commas, or ``all``; empty for
+            MOTChallenge's rules.
         strict: A row that cannot be used is an error; by default it is left out and counted in a warning.
 
     Returns:
         The scores of every sequence by name, and of all together under ``COMBINED``.
 
     Raises:
-        UsageError: The numbers of files differ, or files and folders are mixed.
+        UsageError: The numbers of files differ, or files and folders are mixed, or no ground truth has such a class.
         InputError: A file is missing, broken, or a sequence has no tracks.
     """
-    return score(load_pairs(_paths(truth), _paths(tracks), strict=strict))
+    pairs = load_pairs(_paths(truth), _paths(tracks), classes=classes, strict=strict)
+    for notice in participation_notices(pairs):
+        logger.warning("%s", notice)
+    return score(pairs)
 
 
 def _paths(given: Paths) -> list[Path]:
@@ -96,7 +112,17 @@ def score(pairs: Sequence[SequencePair]) -> Mapping[str, Scores]:
     raw = {key: {name: m.eval_sequence(data) for name, data in prepared.items()} for key, m in metrics.items()}
     for key, metric in metrics.items():
         raw[key][COMBINED] = metric.combine_sequences(dict(raw[key]))
-    return {name: _scores(raw["HOTA"][name], raw["CLEAR"][name], raw["Identity"][name]) for name in [*names, COMBINED]}
+    mixing = {pair.name: count_mixing(prepared[pair.name], pair.fps) for pair in pairs}
+    mixing[COMBINED] = sum(mixing.values(), IdentityMixing())
+    has_truth = {name: data["num_gt_dets"] > 0 for name, data in prepared.items()}
+    has_truth[COMBINED] = any(has_truth.values())
+    found = {}
+    for name in (*names, COMBINED):
+        scores = _scores(raw["HOTA"][name], raw["CLEAR"][name], raw["Identity"][name])
+        seconds, purity = mixing[name].mixed_seconds, mixing[name].purity
+        scores = dataclasses.replace(scores, purity=purity, mixed_seconds=seconds)
+        found[name] = scores if has_truth[name] else dataclasses.replace(scores, mota=math.nan)
+    return found
 
 
 def _scores(hota: Mapping[str, Any], clear: Mapping[str, Any], identity: Mapping[str, Any]) -> Scores:
@@ -113,13 +139,16 @@ def _scores(hota: Mapping[str, Any], clear: Mapping[str, Any], identity: Mapping
 
 def _metric_input(pair: SequencePair) -> dict[str, Any]:
     """Return the input of trackeval's metrics: per frame the ids from 0 without gaps, and the IoU of all boxes."""
-    distractors = MOT20_DISTRACTORS if pair.name.startswith("MOT20") else DISTRACTORS
+    distractors = distractors_of(pair.name)
     true_ids, found_ids, overlaps = [], [], []
     end = max([-1, *pair.truth.frame.tolist(), *pair.tracks.frame.tolist()]) + 1
     for truth, tracks in zip(_split(pair.truth, end), _split(pair.tracks, end)):
         overlap = _iou(truth.xywh, tracks.xywh)
         counted, kept = truth.counted, np.ones(len(tracks), np.bool_)
-        if truth.class_id is not None:
+        if truth.evaluated is not None and truth.class_id is not None:
+            is_other = ~np.isin(truth.class_id, truth.evaluated)
+            kept, counted = ~_on_distractor(overlap, is_other), counted & ~is_other
+        elif truth.class_id is not None:
             kept = ~_on_distractor(overlap, np.isin(truth.class_id, distractors))
             counted = counted & (truth.class_id == PEDESTRIAN)
         true_ids.append(truth.track_id[counted])
@@ -146,7 +175,8 @@ def _split(table: BoxTable, end: int) -> Iterable[BoxTable]:
     for low, high in itertools.pairwise(bounds):
         rows = order[low:high]
         classes = None if table.class_id is None else table.class_id[rows]
-        yield BoxTable(table.frame[rows], table.track_id[rows], table.xywh[rows], table.counted[rows], classes)
+        columns = table.frame[rows], table.track_id[rows], table.xywh[rows], table.counted[rows]
+        yield BoxTable(*columns, classes, table.evaluated)
 
 
 def _iou(truth: Float64Array, tracks: Float64Array) -> Float64Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -128,12 +129,14 @@ class GalleryLoop:
     Attributes:
         frames: Records taken so far.
         tracked: Their rows of the classes that are tracked.
+        others: Class → number of rows of other classes.
     """
 
     def __init__(self, stages: GalleryStages, timer: StageTimer) -> None:
         self.stages = stages
         self.timer = timer
         self.frames = self.tracked = 0
+        self.others: Counter[int] = Counter()
         self._alive = False
         self._lines = _TrackLines(stages)
         self._backfill = IdBackfill(self._lines, stages.tracker)
@@ -219,6 +222,7 @@ class GalleryLoop:
             self._alive = len(view) > 0 or len(rows) > 0
             tracked = stages.classes.keeps(rows)
             self.tracked += int(np.count_nonzero(tracked))
+            self.others.update(rows.class_id[~tracked].tolist())
             if tracked.all():
                 rows = stages.tracker.update(rows)
             else:  # a negative score tells the tracker to leave a row alone

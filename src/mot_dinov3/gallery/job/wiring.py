@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core import files
-from mot_dinov3.core.class_filter import ClassFilter
+from mot_dinov3.core.class_filter import ClassFilter, class_counts
 from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.output_lock import OutputLocks
@@ -130,7 +130,9 @@ class GalleryRun:
             self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
         self.notices += self.records.state.left_out.notices()
         if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
-            self.notices.append(f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'")
+            notice = f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'"
+            present = class_counts(self.loop.others, self._class_names())
+            self.notices.append(f"{notice}: '{self.records.path}' has {present}" if present else notice)
         return whole
 
     def stats(self) -> dict[str, Any]:
