@@ -168,9 +168,9 @@ BAD = [
     (["--config", "bad.toml"], 2, "did you mean 'conf'"),
     (["--config", "none.toml"], 2, "none.toml"),
     (["--device", "cuda:99"], 2, "cuda:99"),
-    (["--dets", "zero.json"], 3, "zero.json"),
-    (["--dets", "nan.json"], 3, "nan.json"),
-    (["--dets", "negative.txt"], 3, "line 2"),
+    (["--dets", "zero.json", "--config", "strict.toml"], 3, "zero.json"),
+    (["--dets", "nan.json", "--config", "strict.toml"], 3, "nan.json"),
+    (["--dets", "negative.txt", "--config", "strict.toml"], 3, "line 2"),
     (["--dets", "size.json"], 3, "size.json"),
     (["--dets", "late.json"], 3, "late.json"),
     (["--dets", "none.json"], 3, "none.json"),
@@ -194,6 +194,7 @@ def test_bad_input_is_one_clear_line_and_harms_nothing(scene, capsys, options, c
     Path("text.mp4").write_text("no video\n" * 100)
     Path("corrupt.pt").write_bytes(b"\x00\x01 not weights")
     Path("bad.toml").write_text("cnof = 0.2\n")
+    Path("strict.toml").write_text("strict = true\n")
     Path("zero.json").write_text(det_v1("[5, 5, 5, 9]"))
     Path("nan.json").write_text(det_v1("[NaN, 5, 9, 9]"))
     Path("size.json").write_text(det_v1(width=WIDTH * 2))
