@@ -92,7 +92,7 @@ PROJECT = document(
 
 def test_a_project_of_several_tasks_is_read_task_by_task(write) -> None:
     path = write(PROJECT)
-    with pytest.raises(UsageError, match="has 2 tasks") as caught:
+    with pytest.raises(FormatError, match="has 2 tasks") as caught:
         read_cvat(path, ReadOptions())
     assert "--task" in caught.value.remedy
     assert "5 ('left'), 6 ('right')" in caught.value.remedy
@@ -105,7 +105,7 @@ def test_a_project_of_several_tasks_is_read_task_by_task(write) -> None:
 
 def test_convert_takes_a_task(write, tmp_path: Path, capsys) -> None:
     path = write(PROJECT)
-    assert main(["convert", str(path), str(tmp_path / "o.txt")]) == 2
+    assert main(["convert", str(path), str(tmp_path / "o.txt")]) == 3
     assert "--task" in capsys.readouterr().err
     assert main(["convert", str(path), str(tmp_path / "o.txt"), "--task", "5"]) == 0
     assert (tmp_path / "o.txt").read_text().startswith("1,0,1.00,10.00,20.00,30.00")

@@ -9,6 +9,7 @@ import pytest
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.formats.tracks_csv import TRACK_COLUMNS, csv_line, read_tracks_csv, track_rows
 
 
@@ -71,7 +72,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("frame,x1\n", "line 1: the column 'track_id' is missing"),
+        ("frame,x1\n", "line 1: the columns of the box are missing; recognised: frame"),
         ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9\n", "line 2: has 5 columns, its first line 6"),
         ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9,9\n\n0,1,1,1,9,9\n", "line 4: track 1 is in frame 0 already"),
         ("frame,track_id,x1,y1,x2,y2\n0,-1,1,1,9,9\n", "line 2: track_id is not a whole number from 0"),
@@ -83,5 +84,5 @@ def test_a_broken_table_is_one_clear_line(tmp_path: Path, text: str, message: st
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(FormatError, match=r"t\.csv', line") as caught:
-        read_tracks_csv(path, strict=True)
+        read_tracks_csv(path, ReadOptions(strict=True))
     assert message in caught.value.message

@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
     )
+    parser.add_argument(
+        "--video-id", metavar="ID", default="", help="id or name of the video to read (COCO, TAO, YouTube-VIS)"
+    )
     parser.add_argument("--task", metavar="ID", default="", help="id or name of the task to read (CVAT projects)")
     parser.add_argument(
         "--keyframes",
@@ -174,6 +177,7 @@ def _read_options(args: argparse.Namespace, video: VideoInfo | None) -> ReadOpti
         source=args.video or "",
         images=image_names(args.video),
         task=args.task,
+        video_id=args.video_id,
         strict=args.strict,
     )
 

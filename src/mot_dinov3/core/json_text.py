@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NoReturn, TextIO
+from typing import IO, Any, NoReturn, TextIO, cast
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.files import lost, private, writing
@@ -25,6 +28,9 @@ MAX_BYTES = 1 << 29
 
 MAX_INT = 10**300
 """Bound of the integers that can be converted to a float."""
+
+GZIP = b"\x1f\x8b"
+"""The first bytes of a file that is compressed with gzip."""
 
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
@@ -51,8 +57,27 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+    except (EOFError, zlib.error) as error:
+        raise FormatError(f"'{path}' cannot be decompressed: {error}", remedy="it may have been cut off") from error
     except OSError as error:
         raise FormatError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes, decompressed where it is compressed with gzip.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    with path.open("rb") as file:
+        is_compressed = file.read(len(GZIP)) == GZIP
+    return cast("IO[bytes]", gzip.open(path)) if is_compressed else path.open("rb")
+
+
+def plain_suffix(path: Path) -> str:
+    """Return the extension of a file's name in lower case, without the ``.gz`` of a compressed one."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -62,7 +87,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         FormatError: The file cannot be read, is not UTF-8, or has a line longer than any format here needs.
     """
     check_file(path)
-    with reading(path), path.open(encoding="utf-8-sig") as file:
+    with reading(path), io.TextIOWrapper(open_plain(path), encoding="utf-8-sig") as file:
         number = 0
         while line := file.readline(_MAX_LINE):
             number += 1
@@ -79,15 +104,17 @@ def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
         FormatError: It cannot be read, is too large or is not UTF-8.
     """
     check_file(path)
-    with reading(path):
+    with reading(path), open_plain(path) as file:
         size = path.stat().st_size
+        content = b"" if size > largest else file.read(largest + 1)
+        size = max(size, len(content))
         if size > largest:
             raise FormatError(
                 f"'{path}' is {size / 1e6:.0f} MB large, more than the limit ({largest / 1e6:.0f} MB)",
                 remedy="it is probably not such a file; very long recordings can be split, or given as MOTChallenge "
                 "text",
             )
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
 
 
 def read_object(path: Path, *, odd: list[str] | None = None) -> dict[str, Any]:
@@ -107,6 +134,45 @@ def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict
     Raises:
         FormatError: It is not one JSON object.
     """
+    value = parse_json(text, where, odd=odd)
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object")
+    return value
+
+
+def read_json(path: Path, *, odd: list[str] | None = None) -> dict[str, Any] | list[Any]:
+    """Return the object or the list in a JSON file; of JSON Lines, the list of their values. See `read_object`.
+
+    Raises:
+        FormatError: The file cannot be read, or is neither; the message names the line.
+    """
+    text = read_text(path)
+    if is_lines(text):
+        lines = ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+        return [parse_object(line, f"'{path}', line {number}", odd=odd) for number, line in lines]
+    value = parse_json(text, f"'{path}'", odd=odd)
+    if not isinstance(value, (dict, list)):
+        raise FormatError(f"'{path}' contains a JSON {kind_of(value)}, not an object")
+    return value
+
+
+def is_lines(text: str) -> bool:
+    """Return whether the first line of `text` is a JSON object by itself, and another one follows."""
+    first, _, rest = text.lstrip().partition("\n")
+    if not first.startswith("{") or not rest.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def parse_json(text: str, where: str, *, odd: list[str] | None = None) -> Any:
+    """Return the JSON value in `text`; see `parse_object`.
+
+    Raises:
+        FormatError: It is not JSON.
+    """
 
     def finite_or_null(digits: str) -> float | None:
         value = float(digits)
@@ -114,7 +180,7 @@ def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict
 
     hooks = (refuse_constant, finite) if odd is None else (odd.append, finite_or_null)
     try:
-        value = json.loads(text, parse_constant=hooks[0], parse_float=hooks[1])
+        return json.loads(text, parse_constant=hooks[0], parse_float=hooks[1])
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{where} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
@@ -124,9 +190,6 @@ def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict
         raise FormatError(f"{where} is not valid JSON: {error}", remedy="write finite numbers only") from error
     except RecursionError as error:
         raise FormatError(f"{where} is nested too deeply") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object")
-    return value
 
 
 def refuse_constant(constant: str) -> NoReturn:

@@ -20,10 +20,11 @@ from mot_dinov3.core.json_text import (
     is_number,
     kind_of,
     printable,
-    read_object,
+    read_json,
 )
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
+from mot_dinov3.formats.coco_variants import as_coco, chosen_video
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names, number_in, plain_stem
 from mot_dinov3.formats.recorded_detections import (
     ASSUMED_FPS,
@@ -33,6 +34,7 @@ from mot_dinov3.formats.recorded_detections import (
 )
 from mot_dinov3.formats.rows import ODD_NUMBERS, Corners, LeftOut, Row, RowCollector, UnusableRowError
 from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS, keypoints_of, segments_of
+from mot_dinov3.formats.track_ids import TrackIds
 
 MAX_CATEGORY = 2**31 - 1
 _FRAME_KEYS = ("frame_id", "frame_index")
@@ -52,26 +54,30 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
         FormatError: It breaks the format, or holds several videos; the message names the record.
     """
     left_out, odd = LeftOut(path, strict=options.strict), list[str]()
-    document = read_object(path, odd=odd)
-    images = _records(path, document, "images")
-    video = _one_video(path, document, images)
+    document = as_coco(path, read_json(path, odd=odd))
+    video = chosen_video(path, document, options.video_id)
+    images, others = _images_of(_records(path, document, "images"), video)
     frames, named = _frames(path, images, options)
     classes, names = _classes(path, document, options)
     # annotations refer to images and categories by id
     rows = RowCollector()
     for frame in frames.values():
         rows.add_frame(frame)
-    for position, record in enumerate(_records(path, document, "annotations")):
+    annotations = _records(path, document, "annotations")
+    ids = TrackIds(_track_id(record) for record in annotations)
+    for position, record in enumerate(annotations):
+        if others and record.get("image_id") in others:
+            continue
         if record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True):
             left_out.field("annotations marked as crowd or to be ignored")
             continue
         with left_out.checked(f"'{path}', annotation {position}"):
-            rows.add(_look_up(record, "image_id", frames), _row(record, classes))
+            rows.add(_look_up(record, "image_id", frames), _row(record, classes, ids))
             _count_dropped(record, left_out)
     if odd:
         left_out.field(ODD_NUMBERS, len(odd))
-    info, fps_known = _video_info(path, video, images)
-    notices = (*filter(None, [named.notice]), *left_out.notices())
+    info, fps_known = _video_info(path, video or {}, images)
+    notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
     return RecordedDetections(
         str(path), rows.frames(), info, fps_known, names, notices=notices, by_number=named.by_number
     )
@@ -88,17 +94,19 @@ def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str
     return records
 
 
-def _one_video(path: Path, document: Mapping[str, Any], images: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """Return the record of the file's video, empty where it has none, and check the videos of the images."""
-    videos = _records(path, document, "videos") if "videos" in document else []
-    if len(videos) > 1:
-        raise FormatError(f"'{path}' holds {len(videos)} videos", remedy="split it: one file per video")
-    known = videos[0].get("id") if videos else None
-    for position, image in enumerate(images):
-        if "video_id" in image and image["video_id"] != known:
-            of = f"'{path}', images, record {position}"
-            raise FormatError(f"{of}: belongs to video {image['video_id']!r:.40}, which is not listed in 'videos'")
-    return videos[0] if videos else {}
+def _images_of(
+    images: list[dict[str, Any]], video: Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], set[object]]:
+    """Return the images of a video, and the ids of those of other videos."""
+    wanted = None if video is None else video.get("id")
+    chosen, others = [], set[object]()
+    for image in images:
+        of = image.get("video_id", wanted)
+        if of == wanted:
+            chosen.append(image)
+        elif type(image.get("id")) in (int, str):
+            others.add(image["id"])
+    return chosen, others
 
 
 def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> tuple[dict[object, int], NamedFrames]:
@@ -195,7 +203,7 @@ def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[object, int]) 
     return listed[value]
 
 
-def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
+def _row(record: Mapping[str, Any], classes: Mapping[object, int], ids: TrackIds) -> Row:
     score = record.get("score", 1)
     if not is_number(score):
         raise UnusableRowError(f"score must be a number from 0 to 1, got {score!r:.40}")
@@ -206,7 +214,7 @@ def _row(record: Mapping[str, Any], classes: Mapping[object, int]) -> Row:
         _corners(record.get("bbox")),
         float(score),
         _look_up(record, "category_id", classes),
-        _track_id(record),
+        ids.number(_track_id(record)),
         record.get("coasted") is True,
         name,
         _shapes(record) or None,
@@ -254,18 +262,11 @@ def _corners(box: object) -> Corners:
     return x, y, x + width, y + height
 
 
-def _track_id(record: Mapping[str, Any]) -> int:
-    """Return an annotation's track number, also from the place that CVAT's COCO export uses; −1 for none."""
+def _track_id(record: Mapping[str, Any]) -> object:
+    """Return the id of an annotation's track, also from the place that CVAT's COCO export uses; None for none."""
     attributes = record.get("attributes")
     places = [(record, _TRACK_KEYS), (attributes if isinstance(attributes, dict) else {}, ("track_id",))]
-    for place, keys in places:
-        for key in keys:
-            value = place.get(key)
-            if value is not None:
-                if type(value) is not int or value < -1:
-                    raise ValueError(f"{key} must be a whole number from 0, got {value!r:.40}")
-                return value
-    return -1
+    return next((place[key] for place, keys in places for key in keys if place.get(key) is not None), None)
 
 
 def _video_info(path: Path, video: Mapping[str, Any], images: Iterable[Mapping[str, Any]]) -> tuple[VideoInfo, bool]:

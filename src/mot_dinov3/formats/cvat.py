@@ -52,7 +52,7 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
 
     Raises:
         FormatError: It is no such file or breaks the format; the message names the line.
-        UsageError: It has several tasks, and none of them was chosen.
+        UsageError: It has no task of the id or name that was chosen.
     """
     file = CvatFile(path, LeftOut(path, strict=options.strict))
     try:
@@ -76,7 +76,7 @@ def _task(file: CvatFile, wanted: str) -> tuple[CvatHead, list[CvatTrack]]:
         return file.head(*file.tasks or [CvatHead()]), file.tracks
     listed = ", ".join(f"{task.get('id', '')} ('{task.get('name', '')}')" for task in file.tasks) or "none"
     if not wanted:
-        raise UsageError(
+        raise FormatError(
             f"'{file.path}' has {len(file.tasks)} tasks", remedy=f"choose one with --task of convert: {listed}"
         )
     chosen = [task for task in file.tasks if task.get("id") == wanted]

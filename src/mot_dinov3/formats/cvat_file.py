@@ -16,7 +16,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, printable, reading
+from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, open_plain, printable, reading
 from mot_dinov3.formats.recorded_detections import plausible
 from mot_dinov3.formats.rows import Corners, LeftOut, UnusableRowError, check_box, parse_number, parse_whole
 
@@ -131,7 +131,7 @@ class CvatFile:
         if size > MAX_BYTES:
             raise FormatError(f"'{self.path}' is {size / 1e6:.0f} MB large, more than the limit")
         try:
-            with reading(self.path), self.path.open("rb") as file:
+            with reading(self.path), open_plain(self.path) as file:
                 self._parser.ParseFile(file)
         except expat.ExpatError as error:
             problem = expat.errors.messages.get(error.code, "broken")

@@ -18,12 +18,13 @@ from mot_dinov3.core.json_text import (
     is_number,
     kind_of,
     printable,
-    read_object,
+    read_json,
     shortest_boxes,
     shortest_floats,
     too_deep,
 )
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
+from mot_dinov3.formats.json_lists import frames_document
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
 from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError
 
@@ -66,7 +67,7 @@ def read_det_v1(path: str | Path, *, strict: bool = False) -> RecordedDetections
 def read_document(path: Path, schema: str, left_out: LeftOut) -> RecordedDetections:
     """Read a file laid out like det-v1 whose ``schema_version`` is `schema` (see `read_det_v1`)."""
     odd: list[str] = []
-    document = read_object(path, odd=odd)
+    document = frames_document(path, read_json(path, odd=odd), schema)
     header = parse_header(path, document, schema)
     frames: dict[int, Detections] = {}
     state = ParseState(left_out)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
-from mot_dinov3.core.json_text import check_file, read_object, write_document
+from mot_dinov3.core.json_text import check_file, is_lines, open_plain, plain_suffix, read_json, reading, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.formats import (
     coco,
@@ -24,14 +24,17 @@ from mot_dinov3.formats import (
     det_v1,
     motchallenge,
     shape_keys,
+    text_tables,
     track_v1,
     tracks_csv,
     yolo_labels,
 )
 from mot_dinov3.formats.det_v1 import with_time
+from mot_dinov3.formats.json_lists import list_format
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
 HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _NEVER_EMPTY = (".json", ".xml", ".csv")  # suffixes of files that have a header even where nothing was found
 _KNOWN_KEYS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.TRACK_KEYS}
 _COMMON_FIELDS = frozenset(("tracks", "untracked", "classes", "names", "gallery", "coasted", "video"))
@@ -159,7 +162,7 @@ FORMATS: Mapping[str, FileFormat] = {
         is_member=yolo_labels.is_member,
     ),
     "csv": FileFormat(
-        _with_names(tracks_csv.read_tracks_csv),
+        tracks_csv.read_tracks_csv,
         _write_csv,
         frozenset(("tracks", "classes", "names", "gallery", "confidence", "coasted")),
         (".csv",),
@@ -179,31 +182,34 @@ def detect_format(path: Path) -> str:
         raise FormatError(
             f"'{path}' is a folder without labels", remedy="name a file in it, or a folder of YOLO labels"
         )
-    if path.suffix.lower() not in _NEVER_EMPTY and motchallenge.is_empty(path):
+    suffix = plain_suffix(path)
+    if suffix not in _NEVER_EMPTY and motchallenge.is_empty(path):
         return "motchallenge"
     check_file(path)
-    with path.open("rb") as file:
+    with reading(path), open_plain(path) as file:
         head = file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head[:1] in (b"{", b"[") or path.suffix.lower() == ".json":
+    if head[:1] in (b"{", b"[") or suffix in _JSON_SUFFIXES:
         return _json_format(path, head)
-    if head[:1] == b"<" or path.suffix.lower() == ".xml":
+    if head[:1] == b"<" or suffix == ".xml":
         return "cvat"
     if head[:4] == b"PK\x03\x04":
         raise FormatError(f"'{path}' is a ZIP archive", remedy="unpack it, and give the annotations in it")
-    first = head.split(b"\n", 1)[0]
-    if b"track_id" in first and b"frame" in first:
-        return "csv"
-    return "motchallenge"
+    return "csv" if text_tables.is_table(head.decode("utf-8", "replace"), suffix) else "motchallenge"
 
 
 def _json_format(path: Path, head: bytes) -> str:
     """Return the name of a JSON file's format: from its beginning where that is enough, else from all its keys."""
+    if head[:1] == b"[" or is_lines(head.decode("utf-8", "replace")):
+        document = read_json(path)
+        return list_format(path, document) if isinstance(document, list) else "det-v1"
     schema = re.search(rb'"schema_version"\s*:\s*"([a-z0-9-]+)"', head)
     if schema and schema[1].decode() in ("det-v1", "track-v1"):
         return schema[1].decode()
     if re.search(rb'"(?:images|annotations)"\s*:\s*\[', head):
         return "coco"
-    document = read_object(path)
+    document = read_json(path)
+    if isinstance(document, list):  # JSON Lines whose first one is longer than the head
+        return list_format(path, document)
     if {"images", "annotations"} & document.keys():
         return "coco"
     if document.get("schema_version") in ("det-v1", "track-v1"):

@@ -1,27 +1,36 @@
-"""Tracks as a CSV table with one row per box, for spreadsheets and data frames; specified in ``docs/formats.md``."""
+"""Tracks as a CSV table with one row per box, for spreadsheets and data frames; specified in ``docs/formats.md``.
+
+Tables of other programs are read, too: `table_columns` recognises their columns, `text_tables` reads their rows.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import printable, read_lines
+from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections
-from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_number, parse_whole
+from mot_dinov3.formats.class_names import names_of, number_labels
+from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
+from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_whole
+from mot_dinov3.formats.table_columns import NEEDED, TableColumns, cell_number, recognise
+from mot_dinov3.formats.text_tables import TextTable, read_table
+from mot_dinov3.formats.track_ids import TrackIds
 
 TRACK_COLUMNS = (
     "frame", "time_s", "track_id", "class_id", "class_name", "score", "x1", "y1", "x2", "y2", "state", "embedded",
     "coasted", "gallery_id", "gallery_distance", "gallery_margin",
 )  # fmt: skip
 
-_CORNERS = ("x1", "y1", "x2", "y2")
-_REQUIRED = ("frame", "track_id", *_CORNERS)
+_OURS = frozenset(("state", "embedded"))
+"""Columns by which a table of ours is recognised."""
 
 
 def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
@@ -56,44 +65,156 @@ def csv_line(row: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def read_tracks_csv(path: Path, *, strict: bool = False) -> RecordedDetections:
-    """Read a table of tracks that `track_rows` wrote; columns may be missing or come in another order.
+def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedDetections:
+    """Read a table of boxes: columns are known by their names.
 
-    Rows without a usable box are left out and counted, or an error where `strict`.
+    A table is read twice: the first time for the ids, labels and images that are numbered together. Rows without a
+    usable box are left out and counted.
 
     Raises:
-        FormatError: It has no such columns, or a row breaks the format; the message names the line.
+        FormatError: It has no columns for frame and box, or a row breaks the format; the message names the line.
     """
-    lines = read_lines(path)
-    header = next(csv.reader([next(lines, (1, ""))[1]]))
-    missing = [name for name in _REQUIRED if name not in header]
-    if missing:
-        raise FormatError(
-            f"'{path}', line 1: the column '{missing[0]}' is missing", remedy=f"needed: {', '.join(_REQUIRED)}"
-        )
-    rows, left_out = RowCollector(), LeftOut(path, strict=strict)
-    names: dict[int, str] = {}
-    for number, line in lines:
-        fields = next(csv.reader([line]))
-        with left_out.checked(f"'{path}', line {number}"):
-            if len(fields) != len(header):
-                raise ValueError(f"has {len(fields)} columns, its first line {len(header)}")
-            record = dict(zip(header, fields))
-            row = _row(record)
-            rows.add(parse_whole(record["frame"], "the frame"), row)
-            if record.get("class_name") and row.class_id >= 0:
-                names.setdefault(row.class_id, printable(record["class_name"]))
+    options = options or ReadOptions()
+    left_out = LeftOut(path, strict=options.strict)
+    table = read_table(path)
+    if not table.header:  # an empty JSON list
+        return RecordedDetections(str(path), {}, VideoInfo(str(path), 0, 0, ASSUMED_FPS), names=options.names)
+    columns = recognise(table.header)
+    if columns.missing:
+        known = ", ".join(columns.recognised) or "none"
+        raise FormatError(f"'{path}', line 1: {columns.missing}; recognised: {known}", remedy=NEEDED)
+    survey = _Survey(table, columns)
+    try:
+        numbers = number_labels(survey.labels, options.names)
+    except ValueError as error:
+        raise FormatError(f"'{path}': {error}", remedy="give the class names of this file") from error
+    frame_of, named = _frames(path, columns, survey, options)
+    ids = TrackIds(survey.ids)
+    rows = RowCollector()
+    names = names_of(numbers)
+    for place, record in table.records():
+        with left_out.checked(f"'{path}', {place}"):
+            class_id, name = _class(columns, record, survey, numbers)
+            row = _row(columns, record, (class_id, _track(columns, record, ids)), comma=table.comma)
+            rows.add(frame_of(columns, record), row)
+            if name and class_id >= 0:
+                names.setdefault(class_id, printable(name))
+            _count_others(columns, record, left_out)
+    frames = rows.frames()
+    _check_units(path, frames)
     video = VideoInfo(str(path), 0, 0, ASSUMED_FPS)
-    return RecordedDetections(str(path), rows.frames(), video, names=names, notices=left_out.notices())
+    notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
+    names |= options.names
+    return RecordedDetections(str(path), frames, video, names=names, notices=notices, by_number=named.by_number)
 
 
-def _row(record: Mapping[str, str]) -> Row:
-    x1, y1, x2, y2 = (parse_number(record[name], name) for name in _CORNERS)
+class _Survey:
+    """What the rows of a table have together, by reading it once.
+
+    Attributes:
+        ids: The tracks' ids, in order.
+        labels: Labels of classes, where these have no numbers.
+        images: The images' names, in order, where frames have no numbers.
+        first: The lowest frame number; None where there is none.
+        has_classes: Whether the column of classes holds numbers.
+    """
+
+    def __init__(self, table: TextTable, columns: TableColumns) -> None:
+        ids: dict[str, None] = {}
+        classes: dict[str, None] = {}
+        named: dict[str, None] = {}
+        images: dict[str, None] = {}
+        frames: set[str] = set()
+        for _, record in table.records():
+            ids.setdefault(columns.get(record, "track"))
+            classes.setdefault(columns.get(record, "class"))
+            named.setdefault(columns.get(record, "name"))
+            images.setdefault(columns.get(record, "image"))
+            frames.add(columns.get(record, "frame"))
+        self.ids = list(ids)
+        self.has_classes = all(map(_is_whole, classes)) and any(classes)
+        self.labels: dict[str, int | None] = {}
+        if not self.has_classes:
+            labels = classes if any(classes) else named
+            self.labels = {label: None for label in labels if label}
+        self.images = [image for image in images if image]
+        numbers = [float(frame) for frame in frames if _is_whole(frame) and frame]
+        self.first = int(min(numbers)) if numbers else None
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a cell is a whole number, or empty."""
+    return not text or re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", text) is not None
+
+
+def _frames(
+    path: Path, columns: TableColumns, survey: _Survey, options: ReadOptions
+) -> tuple[Callable[[TableColumns, Mapping[str, str]], int], NamedFrames]:
+    """Return a function that gives a record's frame, and how the frames are known."""
+    if "frame" in columns.fields:
+        first = 1 if columns.counts_from_one and (survey.first or 0) > 0 else 0
+        notice = ""
+        if first:
+            notice = f"'{path}' has the columns of MOTChallenge: frame 1 is read as frame 0"
+        elif survey.first == 1 and not set(columns.others).issuperset(_OURS):
+            notice = f"'{path}': its first frame is 1; frames count from 0, so it is the second frame of the video"
+        named = NamedFrames((), notice)
+        return lambda columns, record: parse_whole(columns.get(record, "frame"), "the frame") - first, named
+    beside = [path.parent / "images", path.parent]
+    named = frames_of_names(path, survey.images, options, beside)
+    numbers = dict(zip(survey.images, named.numbers))
+
+    def frame_of(columns: TableColumns, record: Mapping[str, str]) -> int:
+        image = columns.get(record, "image")
+        if image not in numbers:
+            raise ValueError(f"{columns.fields['image']} is empty")
+        return numbers[image]
+
+    return frame_of, named
+
+
+def _class(
+    columns: TableColumns, record: Mapping[str, str], survey: _Survey, numbers: Mapping[str, int]
+) -> tuple[int, str]:
+    """Return the number of a record's class, −1 for none, and its name, empty for none."""
+    name = columns.get(record, "name")
+    if survey.has_classes:
+        return parse_whole(columns.get(record, "class") or "-1", "class_id", low=-1), name
+    label = columns.get(record, "class") or name
+    return numbers.get(label, -1), ""
+
+
+def _track(columns: TableColumns, record: Mapping[str, str], ids: TrackIds) -> int:
+    text = columns.get(record, "track")
+    number = ids.number(text)
+    if text.startswith("-") and columns.fields["track"] == "track_id":  # no track is an empty cell in our own tables
+        parse_whole(text, "track_id")
+    return number
+
+
+def _row(columns: TableColumns, record: Mapping[str, str], numbers: tuple[int, int], *, comma: bool) -> Row:
+    """Return a record's row; `numbers` are those of class and track."""
+    score = columns.get(record, "score")
     return Row(
-        (x1, y1, x2, y2),
-        parse_number(record.get("score") or "1", "the score"),
-        parse_whole(record.get("class_id") or "-1", "class_id", low=-1),
-        parse_whole(record["track_id"], "track_id"),
-        record.get("coasted") == "1",
-        record.get("gallery_id") or None,
+        columns.corners(record, comma=comma),
+        cell_number(score, "the score", comma=comma) if score else 1.0,
+        *numbers,
+        columns.get(record, "coasted").casefold() in ("1", "true"),
+        columns.get(record, "gallery") or None,
     )
+
+
+def _count_others(columns: TableColumns, record: Mapping[str, str], left_out: LeftOut) -> None:
+    for name in columns.others:
+        if name not in TRACK_COLUMNS and record.get(name, "").strip():
+            left_out.field(f"values of {printable(name)[:40]!r}")
+
+
+def _check_units(path: Path, frames: Mapping[int, Detections]) -> None:
+    """Raise `FormatError` where all boxes are within one pixel of the corner: they are parts of the image's size."""
+    boxes = [rows.xyxy for rows in frames.values() if len(rows)]
+    if boxes and max(float(np.abs(box).max()) for box in boxes) <= 1:
+        raise FormatError(
+            f"'{path}': its boxes are from 0 to 1, relative to the image size",
+            remedy="multiply them by the width and height of the images",
+        )
