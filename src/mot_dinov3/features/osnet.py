@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,8 +65,9 @@ class OsnetEmbedder(CropEmbedder):
 
     A ``.pt``, ``.pth`` or ``.safetensors`` file is the state dict of an OSNet or a ResNet as torchreid and torchvision
     write it (the first two may be TorchScript, too); ``.onnx`` runs in ONNX Runtime; ``.xml``, or a folder with
-    one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ``(n, 3, h, w)`` ImageNet-normalised RGB,
-    256×128 where the file leaves the size open; the first output has a vector per image.
+    one, in OpenVINO; ``.engine`` in TensorRT; ``.tflite`` in LiteRT. Input is ``(n, 3, h, w)`` or ``(n, h, w, 3)``
+    ImageNet-normalised RGB, or levels where it takes whole numbers, 256×128 where the file leaves the size open; the
+    output has a vector per image.
 
     Raises:
         ConfigError: No model is named, or the network's fixed input contradicts the wanted size.
@@ -103,11 +105,14 @@ def _load(path: Path, request: EmbedderRequest) -> LoadedNetwork:
 def _open_exported(path: Path, request: EmbedderRequest) -> OpenedNetwork:
     """Open a network in a form that a runtime other than torch executes."""
     runtime = _file_runtime(path, request.device)
-    fixed, size, kind = runtime.size, request.size, runtime.kind
+    fixed, size, kind = runtime.input.size, request.size, runtime.kind
     if fixed and size and fixed != size:
         raise ConfigError(f"crop_size is {size[0]}x{size[1]}, but '{request.model}' takes {fixed[0]}x{fixed[1]} only")
     height, width = size or fixed or SIZE
-    extractor = NetworkExtractor(request.model, Preprocessing(height, width), runtime)
+    preprocessing = Preprocessing(height, width)
+    if runtime.input.dtype.kind == "u":  # levels: the network normalises them itself
+        preprocessing = dataclasses.replace(preprocessing, mean=(0, 0, 0), std=(1, 1, 1), scale=1)
+    extractor = NetworkExtractor(request.model, preprocessing, runtime)
     details = {"kind": kind, "size": [height, width]}
     info = ModelInfo("osnet", request.model, runtime.device, runtime.precision, details, kind)
     return OpenedNetwork(extractor, info)

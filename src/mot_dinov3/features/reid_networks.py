@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,17 @@ from torch import nn
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.features.osnet import ARCHITECTURES, RESNETS, WIDTHS
 from mot_dinov3.features.osnet_network import AFTER, BEFORE, STEM, OSNet
+from mot_dinov3.features.reid_checkpoint import (
+    STEMS,
+    PowerMean,
+    ReidCheckpoint,
+    Tensors,
+    build_neck,
+    check_whole,
+    sort_checkpoint,
+)
 
-Tensors = dict[str, torch.Tensor]
-
-WRAPPERS = ("", "model.", "backbone.", "base.", "encoder.", "net.")  # what training scripts put before the names
-STEMS = ("conv1.conv.weight", "conv1.weight")
+TRIAL = (64, 32)  # pixels of the image that shows the length of a network's feature
 
 
 def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
@@ -26,19 +31,27 @@ def build_network(path: Path, content: Any) -> tuple[nn.Module, str]:
     `content` is a state dict, or a dict that has one; the architecture may be named in the file's name.
 
     Raises:
-        ModelError: No state dict, an architecture that is not known, or tensors that do not fit it.
+        ModelError: No state dict, an architecture that is not known, tensors that do not fit it, or that are not used.
     """
-    tensors = _state_dict(path, content)
+    checkpoint = sort_checkpoint(path, content)
+    tensors = checkpoint.network
     if "conv1.conv.weight" in tensors:
-        return _osnet(path, tensors)
-    if "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors:
-        return _resnet(path, tensors)
-    named = architecture_in(path.stem)
-    said = f"no {named}, as its name says" if named else "of an unknown architecture"
-    raise ModelError(
-        f"weights '{path}' are {said}: they contain no tensor {' or '.join(STEMS)}",
-        remedy=f"known: {', '.join(ARCHITECTURES)}\ngive another network as .onnx, TorchScript or OpenVINO",
-    )
+        network, name = _osnet(path, tensors)
+    elif "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors:
+        network, name = _resnet(path, checkpoint)
+    else:
+        named = architecture_in(path.stem)
+        said = f"no {named}, as its name says" if named else "of an unknown architecture"
+        raise ModelError(
+            f"weights '{path}' are {said}: they contain no tensor {' or '.join(STEMS)}",
+            remedy=f"known: {', '.join(ARCHITECTURES)}\ngive another network as .onnx, TorchScript or OpenVINO",
+        )
+    check_whole(path, checkpoint, name)
+    if not checkpoint.neck:
+        return network, name
+    with torch.inference_mode():
+        dim = network(torch.zeros(1, 3, *TRIAL)).shape[1]
+    return nn.Sequential(network, build_neck(path, checkpoint.neck, dim)).eval(), f"{name}_bnneck"
 
 
 def architecture_in(stem: str) -> str | None:
@@ -46,19 +59,6 @@ def architecture_in(stem: str) -> str | None:
     name = stem.lower()
     found = [known for known in ARCHITECTURES if re.search(rf"(?<![a-z0-9]){known}(?![a-z0-9])", name)]
     return max(found, key=len, default=None)
-
-
-def _state_dict(path: Path, content: Any) -> Tensors:
-    """Return the tensors by plain name, without the classifier, whatever a training script wrapped around them."""
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ModelError(f"weights '{path}' contain no state dict of tensors", remedy="give a checkpoint's state dict")
-    plain = {str(name).removeprefix("module."): value for name, value in content.items()}
-    wrapper = next((w for w in WRAPPERS if any(w + stem in plain for stem in STEMS)), "")
-    plain = {name.removeprefix(wrapper): value for name, value in plain.items() if name.startswith(wrapper)}
-    return {name: value for name, value in plain.items() if not name.startswith("classifier.")}
 
 
 def _osnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
@@ -96,12 +96,15 @@ def _instance_norms(tensors: Tensors) -> dict[str, str]:
     return found | ({} if "conv1.bn.running_mean" in tensors else {STEM: STEM})
 
 
-def _resnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
+def _resnet(path: Path, checkpoint: ReidCheckpoint) -> tuple[nn.Module, str]:
     """Return a ResNet (He et al. 2016) as torchvision and torchreid write it, pooled; a classifier is left out.
 
-    With torchreid's reduction behind the pool (``fc.0``) the last stage keeps the size, as in that library.
+    With torchreid's reduction behind the pool (``fc.0``) the last stage keeps the size, as in that library; so it does
+    before a neck, as in the networks of the bag of tricks and of fast-reid.
     """
     from torchvision.models import resnet
+
+    tensors = checkpoint.network
 
     deep = "layer1.0.conv3.weight" in tensors
     depths = [len({name.split(".")[1] for name in tensors if name.startswith(f"layer{i}.")}) for i in (1, 2, 3, 4)]
@@ -118,12 +121,17 @@ def _resnet(path: Path, tensors: Tensors) -> tuple[nn.Module, str]:
     if "fc.0.weight" in tensors:
         reduced, wide = tensors["fc.0.weight"].shape
         network.fc = nn.Sequential(nn.Linear(wide, reduced), nn.BatchNorm1d(reduced), nn.ReLU())
-        first: Any = network.layer4[0]
-        (first.conv2 if deep else first.conv1).stride = first.downsample[0].stride = (1, 1)
         name += f"_fc{reduced}"
     else:
-        tensors = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
+        tensors = {key: value for key, value in tensors.items() if key not in ("fc.weight", "fc.bias")}
+    if "fc.0.weight" in tensors or checkpoint.neck:
+        first: Any = network.layer4[0]
+        (first.conv2 if deep else first.conv1).stride = (1, 1)
+        if first.downsample is not None:
+            first.downsample[0].stride = (1, 1)
     _fill(network, tensors, path, name)
+    if checkpoint.power is not None:
+        network.avgpool = PowerMean(checkpoint.power)
     return network.eval(), name
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,40 @@ from mot_dinov3.features.network import Runtime
 from mot_dinov3.models import openvino
 from mot_dinov3.models.devices import DeviceConfig, resolve_precision
 
+INPUT_TYPES = ("float32", "float16", "uint8")
+LEAST_WIDTH = 32  # numbers of an embedding, where a network has several outputs
 
-class FileRuntime(Runtime):
-    """A `Runtime` that executes an exported network in the format `kind`.
 
-    `size` is the ``(height, width)`` of its input, or None where the file leaves it open.
+@dataclasses.dataclass(frozen=True)
+class ImageInput:
+    """The input of an exported network.
+
+    Attributes:
+        batch: Images that it takes at once, None for any number.
+        size: ``(height, width)``, or None where the file leaves it open.
+        dtype: Numbers that it takes; whole ones are levels from 0 to 255, not normalised.
+        channels_last: The order is ``(n, height, width, 3)``.
     """
 
-    kind: ClassVar[str]
+    batch: int | None
     size: tuple[int, int] | None
+    dtype: np.dtype[Any]
+    channels_last: bool
+
+    def fit(self, batch: FloatArray) -> npt.NDArray[Any]:
+        """Return a preprocessed ``(n, 3, h, w)`` batch as the network takes it."""
+        if self.dtype.kind == "u":
+            batch = np.rint(batch)
+        if self.channels_last:
+            batch = batch.transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(batch, self.dtype)
+
+
+class FileRuntime(Runtime):
+    """A `Runtime` that executes an exported network in the format `kind`."""
+
+    kind: ClassVar[str]
+    input: ImageInput
     device: str = "cpu"
     precision: str = "fp32"
 
@@ -64,14 +90,22 @@ class OnnxRuntime(FileRuntime):
             raise damaged(path, error) from error
         inputs = self._session.get_inputs()
         self._name = inputs[0].name
-        self._batch, self.size = image_shape(path, inputs[0].shape if len(inputs) == 1 else ())
+        dtype = inputs[0].type.removeprefix("tensor(").removesuffix(")")
+        dtype = "float32" if dtype == "float" else dtype
+        self.input = image_input(path, inputs[0].shape if len(inputs) == 1 else (), dtype)
+        outputs = self._session.get_outputs()
+        self._output = outputs[embedding_output(path, [(output.name, output.shape) for output in outputs])].name
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
         try:
-            return in_batches(batch, self._batch, lambda rows: self._session.run(None, {self._name: rows})[0])
+            return in_batches(batch, self.input.batch, self._call)
         except self._errors as error:
             raise damaged(self._path, error) from error
+
+    def _call(self, rows: FloatArray) -> FloatArray:
+        found: FloatArray = self._session.run([self._output], {self._name: self.input.fit(rows)})[0]
+        return found
 
 
 class OpenVinoRuntime(FileRuntime):
@@ -97,12 +131,13 @@ class OpenVinoRuntime(FileRuntime):
             port = self._network.input()
         except RuntimeError as error:
             raise damaged(path, error) from error
-        shape = [side.get_length() if side.is_static else None for side in port.partial_shape]
-        self._batch, self.size = image_shape(path, shape)
+        self.input = image_input(path, _sides(port), port.element_type.to_dtype().name)
+        outputs = [(next(iter(output.names), str(n)), _sides(output)) for n, output in enumerate(self._network.outputs)]
+        self._output = embedding_output(path, outputs)
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
-        return in_batches(batch, self._batch, lambda rows: self._network(rows)[0])
+        return in_batches(batch, self.input.batch, lambda rows: self._network(self.input.fit(rows))[self._output])
 
 
 class LiteRuntime(FileRuntime):
@@ -128,18 +163,20 @@ class LiteRuntime(FileRuntime):
         except (RuntimeError, ValueError) as error:
             raise damaged(path, error) from error
         inputs, outputs = self._network.get_input_details(), self._network.get_output_details()
-        self._batch, self.size = image_shape(path, inputs[0]["shape"].tolist() if len(inputs) == 1 else ())
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        shape = inputs[0]["shape"].tolist() if len(inputs) == 1 else ()
+        self.input = image_input(path, shape, np.dtype(inputs[0]["dtype"]).name)
+        output = embedding_output(path, [(found["name"], found["shape"].tolist()) for found in outputs])
+        self._input, self._output = inputs[0]["index"], outputs[output]["index"]
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
         try:
-            return in_batches(batch, self._batch, self._call)
+            return in_batches(batch, self.input.batch, self._call)
         except (RuntimeError, ValueError) as error:
             raise damaged(self._path, error) from error
 
     def _call(self, rows: FloatArray) -> FloatArray:
-        self._network.set_tensor(self._input, rows)
+        self._network.set_tensor(self._input, self.input.fit(rows))
         self._network.invoke()
         return np.asarray(self._network.get_tensor(self._output))
 
@@ -165,13 +202,54 @@ def network_file(path: Path) -> Path:
     return files[0]
 
 
-def image_shape(path: Path, shape: Sequence[object]) -> tuple[int | None, tuple[int, int] | None]:
-    """Return batch size and ``(height, width)`` of an input, None where open; raise unless it takes RGB images."""
+def image_input(path: Path, shape: Sequence[object], dtype: str = "float32") -> ImageInput:
+    """Return what an input of a shape and a type of number takes; raise `ModelError` unless it takes RGB images."""
     sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
-    if len(sides) != 4 or sides[1] not in (3, None):
-        raise ModelError(f"model '{path}' does not take (n, 3, height, width) images: its input is {list(shape)}")
-    height, width = sides[2], sides[3]
-    return sides[0], (height, width) if height and width else None
+    last = len(sides) == 4 and sides[3] == 3 and sides[1] != 3
+    if len(sides) != 4 or (sides[1] not in (3, None) and not last):
+        raise ModelError(
+            f"model '{path}' does not take (n, 3, height, width) or (n, height, width, 3) images: its input is "
+            f"{list(shape)}"
+        )
+    if dtype not in INPUT_TYPES:
+        raise ModelError(
+            f"model '{path}' takes {dtype} numbers, not {', '.join(INPUT_TYPES)}",
+            remedy="export it with such an input; quantised networks need one that is not quantised",
+        )
+    height, width = sides[1:3] if last else sides[2:]
+    size = (height, width) if height and width else None
+    return ImageInput(sides[0], size, np.dtype(dtype), last)
+
+
+def embedding_output(path: Path, outputs: Sequence[tuple[str, Sequence[object]]]) -> int:
+    """Return which of the named outputs is the embedding: the only one, or the only one of vectors of some length.
+
+    Raises:
+        ModelError: Several could be, or none; the message lists them.
+    """
+    if len(outputs) == 1:
+        return 0
+    fitting = [number for number, (_, shape) in enumerate(outputs) if _is_embedding(shape)]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(f"{name} {list(shape)}" for name, shape in outputs)
+    which = "several" if fitting else "none"
+    raise ModelError(
+        f"model '{path}' has {len(outputs)} outputs, of which {which} can be the embedding: {listed}",
+        remedy=f"export it with the embedding alone: one vector of {LEAST_WIDTH} or more numbers per image",
+    )
+
+
+def _is_embedding(shape: Sequence[object]) -> bool:
+    sides = list(shape)
+    while len(sides) > 2 and sides[-1] == 1:
+        sides.pop()
+    return len(sides) == 2 and (not isinstance(sides[1], int) or sides[1] < 1 or sides[1] >= LEAST_WIDTH)
+
+
+def _sides(port: Any) -> list[int | None]:
+    """Return the sides of OpenVINO's tensor, None where open."""
+    return [side.get_length() if side.is_static else None for side in port.partial_shape]
 
 
 def in_batches(batch: FloatArray, fixed: int | None, run: Callable[[FloatArray], FloatArray]) -> FloatArray:

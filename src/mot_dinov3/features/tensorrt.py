@@ -10,7 +10,7 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ModelError, UsageError
 from mot_dinov3.core.structures import FloatArray
-from mot_dinov3.features.runtimes import FileRuntime, check_precision, damaged, image_shape, in_batches, vectors
+from mot_dinov3.features.runtimes import FileRuntime, check_precision, damaged, image_input, in_batches, vectors
 from mot_dinov3.models.devices import DeviceConfig
 
 REMEDY = "pip install tensorrt (on a machine with an NVIDIA GPU), or give the .pt, .torchscript, .onnx or OpenVINO form"
@@ -62,7 +62,8 @@ class TensorRtRuntime(FileRuntime):
         names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         shape = tuple(engine.get_tensor_shape(inputs[0])) if len(inputs) == 1 and len(names) == 2 else ()
-        self._batch, self.size = image_shape(path, shape)
+        # its memory is laid out by torch as float32, in the order of the shape
+        self.input = image_input(path, shape)
         self._input, self._output = inputs[0], next(name for name in names if name not in inputs)
         self._largest = engine.get_tensor_profile_shape(self._input, 0)[2][0]
         self._engine = engine  # a context outlives neither its engine
@@ -73,15 +74,15 @@ class TensorRtRuntime(FileRuntime):
 
     @override
     def run(self, batch: FloatArray) -> FloatArray:
-        if self._batch is not None or len(batch) <= self._largest:
-            return in_batches(batch, self._batch, self._call)
+        if self.input.batch is not None or len(batch) <= self._largest:
+            return in_batches(batch, self.input.batch, self._call)
         parts = [self._call(batch[at : at + self._largest]) for at in range(0, len(batch), self._largest)]
         return np.concatenate(parts)
 
     def _call(self, rows: FloatArray) -> FloatArray:
         import torch
 
-        pixels = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        pixels = torch.from_numpy(self.input.fit(rows)).to(self.device)
         if not self._context.set_input_shape(self._input, tuple(pixels.shape)):
             raise damaged(self._path, ValueError(f"it does not accept input of shape {tuple(pixels.shape)}"))
         features = torch.empty(tuple(self._context.get_tensor_shape(self._output)), device=self.device)
