@@ -13,7 +13,8 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
-from mot_dinov3.formats.yolo_labels import is_label_folder, is_member, read_yolo, safe_stem, write_yolo
+from mot_dinov3.formats.yolo_folders import is_label_folder
+from mot_dinov3.formats.yolo_labels import is_member, read_yolo, safe_stem, write_yolo
 
 SIZE = ReadOptions(width=200, height=100)
 
@@ -86,7 +87,7 @@ def test_names_and_size_come_from_beside_the_labels(folder) -> None:
 
 BAD = {
     "four numbers": ("0 .5 .5 .1\n", "line 1: has 4 numbers, not 5 to 7"),
-    "a polygon": ("0 .5 .5 .1 .1 .2 .2 .3 .3\n", "line 1: has 9 numbers"),
+    "an outline in pixels": ("0 5 5 11 11 20 20 30 3\n", "in pixels, not relative"),
     "words": ("person .5 .5 .1 .1\n", "line 1: the class is not a finite number: 'person'"),
     "half a class": ("0.5 .5 .5 .1 .1\n", "the class is not a whole number"),
     "NaN": ("0 .5 .5 .1 .1\n0 nan .5 .1 .1\n", "line 2: cx is not a finite number: 'nan'"),

@@ -78,8 +78,16 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
         left_out.field(ODD_NUMBERS, len(odd))
     info, fps_known = _video_info(path, video or {}, images)
     notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
+    first = int(not options.names and _counts_from_one(document["categories"]))
     return RecordedDetections(
-        str(path), rows.frames(), info, fps_known, names, notices=notices, by_number=named.by_number
+        str(path),
+        rows.frames(),
+        info,
+        fps_known,
+        names,
+        notices=notices,
+        by_number=named.by_number,
+        first_class=first,
     )
 
 
@@ -194,6 +202,11 @@ def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> t
     except ValueError as error:
         raise FormatError(f"'{path}': {error}") from error
     return {key: numbers[name] for key, name in labels.items()}, names_of(numbers)
+
+
+def _counts_from_one(categories: list[dict[str, Any]]) -> bool:
+    """Return whether categories are numbered from 1 and declare no class numbers: those of other programs."""
+    return bool(categories) and all(c["id"] > 0 and "class_id" not in c for c in categories)
 
 
 def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[object, int]) -> int:

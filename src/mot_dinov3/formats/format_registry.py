@@ -27,6 +27,7 @@ from mot_dinov3.formats import (
     text_tables,
     track_v1,
     tracks_csv,
+    yolo_folders,
     yolo_labels,
 )
 from mot_dinov3.formats.det_v1 import with_time
@@ -129,7 +130,8 @@ def _read_mot(path: Path, options: ReadOptions) -> RecordedDetections:
     # CVAT's labels.txt counts from 1, whether it is found beside the file or given
     if given and (options.names_file == motchallenge.LABELS or list(given.values()) == listed):
         given = {number + 1: name for number, name in given.items()}
-    return dataclasses.replace(found, names={**found.names, **given})
+    first = int(bool(listed or options.names_file == motchallenge.LABELS))
+    return dataclasses.replace(found, names={**found.names, **given}, first_class=first)
 
 
 FORMATS: Mapping[str, FileFormat] = {
@@ -177,7 +179,7 @@ def detect_format(path: Path) -> str:
         FormatError: It is in none of them, or does not exist.
     """
     if path.is_dir():
-        if yolo_labels.is_label_folder(path):
+        if yolo_folders.is_label_folder(path):
             return "yolo"
         raise FormatError(
             f"'{path}' is a folder without labels", remedy="name a file in it, or a folder of YOLO labels"
@@ -318,6 +320,8 @@ def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
     if name == "det-v1":  # it has no box where nothing was detected
         counts["coasted"] = ("{} predicted boxes, skipped", counts["coasted"][1])
     lost = [text.format(number) for field, (text, number) in counts.items() if field not in kept and number]
+    if name == "yolo" and recorded.first_class:
+        lost.append("the numbers of the classes, which are counted from 0 (1 is written as 0)")
     if name == "yolo" and (unclassified := count(lambda rows: rows.class_id < 0)):
         lost.append(f"{unclassified} boxes without a class, written as class 0")
     if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):

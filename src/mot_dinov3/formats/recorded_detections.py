@@ -30,6 +30,7 @@ class RecordedDetections:
         header: The file's own top-level keys that a result keeps: ``video``, ``detector``, ``frames_dir``.
         times: 0-based frame number → seconds, for the frames whose records give a time.
         notices: Lines for the user: what was left out or assumed.
+        first_class: Number of the first class: 1 where a file counts its classes from 1, as COCO does.
         by_number: The frames are the numbers in names of images (`frame_names`), which may be those of something else.
     """
 
@@ -42,6 +43,7 @@ class RecordedDetections:
     times: Mapping[int, float] = dataclasses.field(default_factory=dict)
     notices: tuple[str, ...] = ()
     by_number: bool = False
+    first_class: int = 0
 
     @property
     def last_frame(self) -> int:
