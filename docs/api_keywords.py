@@ -14,7 +14,7 @@ HEAD = '''"""Keyword arguments of the Python API, generated from the options by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 '''
@@ -23,6 +23,7 @@ WIDER = {  # what the API accepts beyond the command's type, by key
     "source": "str | Path | int",
     "det": "str | Path",
     "classes": "str | int | Sequence[int | str]",
+    "class_names": "str | Path | Sequence[str] | Mapping[int, str]",
     "device": "str | int",
     "line": "str | Sequence[str]",
     "save_video": "str | bool",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gallery_fakes import ColourEmbedder, write_picture
 
-from mot_dinov3.core.errors import InputError
-from mot_dinov3.gallery.folder import check_identity, load_gallery
+from mot_dinov3.core.errors import InputError, ModelError
+from mot_dinov3.gallery.folder import GREY, check_identity, load_gallery, read_on_grey
 
 RED, BLUE = (0, 0, 250), (250, 0, 0)
 
@@ -104,3 +105,85 @@ def test_a_folder_with_such_a_name_is_refused(root: Path) -> None:
     write_picture(root / "..\\evil" / "a.png", RED)
     with pytest.raises(InputError, match="evil"):
         load_gallery(root, ColourEmbedder())
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    import PIL.Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path, "JPEG" if path.suffix == ".jfif" else None)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".avif", ".jfif", ".GIF", ".webp"])
+def test_images_of_other_kinds_and_in_sub_folders_are_embedded(root: Path, suffix: str) -> None:
+    import PIL.features
+
+    if suffix == ".avif" and not PIL.features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    save(root / "bob" / "2024" / "may" / f"b{suffix}", np.full((40, 20, 3), (0, 0, 200), np.uint8))
+    known = load_gallery(root, ColourEmbedder())
+    assert known.owner.tolist() == [0, 0, 0, 1, 1]
+    assert known.embedding[4, 0] > 0.9  # blue, in OpenCV's order
+    assert known.notices == ()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_what_is_transparent_becomes_neutral_grey(tmp_path: Path, suffix: str) -> None:
+    pixels = np.zeros((40, 20, 4), np.uint8)  # transparent black around an opaque red half
+    pixels[:20] = (200, 0, 0, 255)
+    save(tmp_path / f"a{suffix}", pixels)
+    image = read_on_grey(tmp_path / f"a{suffix}")
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image[2, 2], (0, 0, 200), atol=8)
+    assert image[-1, -1].tolist() == [GREY] * 3
+
+
+def test_files_that_are_not_used_are_counted_with_their_reason(root: Path) -> None:
+    for name in (
+        "anna/IMG_1.HEIC",
+        "anna/IMG_2.heic",
+        "bob/notes.txt",
+        "bob/.hidden.txt",
+        "bob/Thumbs.db",
+        "cover.jpg",
+    ):
+        (root / name).write_bytes(b"x")
+    (notice,) = load_gallery(root, ColourEmbedder()).notices
+    assert "2 .heic (no library here reads it: convert it to JPEG)" in notice
+    assert "1 .txt (no image)" in notice
+    assert "1 outside of an identity's folder" in notice
+
+
+def test_a_person_in_two_folders_is_named(root: Path) -> None:
+    shutil.copytree(root / "anna", root / "anna2")
+    (notice,) = load_gallery(root, ColourEmbedder()).notices
+    assert "'anna' and 'anna2' look like the same person (distance 0.000)" in notice
+    assert "into one folder" in notice
+
+
+def test_very_unequal_numbers_of_images_are_told(root: Path) -> None:
+    for number in range(3, 8):
+        write_picture(root / "anna" / f"anna_{number:05d}.png", RED)
+    (notice,) = load_gallery(root, ColourEmbedder()).notices
+    assert "'anna' has 8 images, 'bob' 1" in notice
+
+
+class Failing(ColourEmbedder):
+    """Gives no embedding for a blue image, or a row too few."""
+
+    def __init__(self, *, short: bool = False) -> None:
+        super().__init__()
+        self.short = short
+
+    def embed_images(self, pictures):
+        rows = super().embed_images(pictures)
+        rows[rows[:, 0] > 0.9] = np.nan
+        return rows[:-1] if self.short else rows
+
+
+def test_an_image_without_an_embedding_is_named_and_a_missing_row_is_an_error(root: Path) -> None:
+    known = load_gallery(root, Failing())
+    assert known.names == ("anna",)
+    assert any("1 images skipped: bob/bob_00000.jpg (no embedding)" in notice for notice in known.notices)
+    with pytest.raises(ModelError, match="crops; expected shape"):
+        load_gallery(root, Failing(short=True), cache=False)

@@ -461,6 +461,19 @@ def test_class_names_are_labels_by_line_number_and_blank_lines_count(tmp_path: P
         ClassFilter.of("", str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("form", ["list", "mapping", "text", "yaml", "json"])
+def test_class_names_are_given_as_python_values_or_in_every_kind_of_file(
+    scene: Scene, tmp_path: Path, form: str
+) -> None:
+    texts = {"text": "person\nbox", "yaml": "names: {0: person, 1: box}", "json": '["person", "box"]'}
+    given: Any = {"list": ["person", "box"], "mapping": {0: "person", 1: "box"}}.get(form)
+    if given is None:
+        given = tmp_path / f"names.{form}"
+        given.write_text(texts[form])
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, classes="person", class_names=given)
+    assert any("track_id" in row for row in detections(result))
+
+
 def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").touch()
     (tmp_path / "fast.engine").touch()

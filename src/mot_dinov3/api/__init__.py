@@ -259,6 +259,7 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "device": lambda index: str(index) if isinstance(index, int) else index,
     "classes": lambda chosen: ",".join(map(str, _several(chosen))),
     "line": _several,
+    "class_names": lambda names: names if isinstance(names, str) else json.dumps(names),
     "save_video": lambda name: ("tracked" if name else None) if isinstance(name, bool) else name,
 }
 

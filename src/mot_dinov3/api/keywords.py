@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -161,7 +161,7 @@ class GalleryOptions(TypedDict, total=False):
     tracker: Literal["gallery_hybrid", "gallery_only"] | None  # tracker (default gallery_hybrid)
     classes: str | int | Sequence[int | str] | None  # classes to track, ids or names, separated by , or ; (default: all)
     filter_gallery: bool | None  # omit detections of tracked classes without an identity (default off)
-    class_names: str | Path | None  # text file of class names, one per line, class IDs from 0
+    class_names: str | Path | Sequence[str] | Mapping[int, str] | None  # class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON
     reid_weights: str | Path | None  # weights, also searched for in --models-dir
     embedder: str | None  # embedder of the crops (default osnet): dino, clip, resnet, osnet, reid, histogram, none
     reid_frequency: int | None  # interval in frames at which a track is compared with the gallery (default 10, at least 1)

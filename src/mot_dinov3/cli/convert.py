@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--class-names",
         type=user_path,
         metavar="FILE",
-        help="class names: one per line, class IDs from 0, or a YOLO data.yaml",
+        help="class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON",
     )
     parser.add_argument(
         "--video-id", metavar="ID", default="", help="id or name of the video to read (COCO, TAO, YouTube-VIS)"

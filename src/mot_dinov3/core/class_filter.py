@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import ConfigError, UsageError, closest
-from mot_dinov3.core.json_text import printable, read_text
+from mot_dinov3.core.name_lists import read_class_names
 from mot_dinov3.core.structures import BoolArray, Detections, IntArray
 
-MAX_NAMES = 1 << 20  # bytes
 MAX_SHOWN = 20  # classes in a message
 _ID = re.compile(r"-1|[0-9]{1,9}")  # -1: class unknown
 
@@ -78,16 +77,15 @@ class ClassFilter:
 
     @classmethod
     def of(cls, classes: str, class_names: str | None) -> ClassFilter:
-        """Return the filter of a list of ids and names, separated by ``,`` or ``;``, and a text file of names.
+        """Return the filter of a list of ids and names, separated by ``,`` or ``;``, and the user's names.
+
+        `class_names` is what `read_class_names` takes.
 
         Raises:
             UsageError: `classes` names none.
             FormatError: The file cannot be read.
         """
-        names: dict[int, str] = {}
-        if class_names is not None:
-            lines = read_text(Path(class_names), largest=MAX_NAMES).splitlines()
-            names = {number: printable(line.strip()) for number, line in enumerate(lines) if line.strip()}
+        names = {} if class_names is None else read_class_names(Path(class_names))
         entries = [entry.strip() for entry in classes.replace(";", ",").split(",") if entry.strip()]
         if classes.strip() and not entries:
             raise UsageError(f"classes '{classes}' names no class", remedy='give ids or names, e.g. "0" or "person"')

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
+import os
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
 from mot_dinov3.core.files import file_hash, file_stamp, natural_key
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
-from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.base import Embedder, usable_rows
 from mot_dinov3.models.weights import find_local
 from mot_dinov3.video.image_files import SUFFIXES, read_image
 
@@ -24,6 +29,16 @@ MIN_SIDE = 10  # pixels; a smaller image is not usable
 BATCH = 64  # images held in memory at once
 SHOWN = 5  # file names in one notice
 LAYOUT = "a gallery is <folder>/<identity>/*.jpg or *.png; the folder name is the identity"
+IMAGES = SUFFIXES | {".jpe", ".jfif", ".gif", ".avif", ".jp2"}  # that OpenCV or Pillow reads
+GREY = 128  # level of a transparent pixel
+UNEQUAL = 8  # times as many images of one identity as of another, that are worth a notice
+FEWEST = 3  # images from which on two identities are compared
+SAME_IMAGE = 0.003  # distance below which two images are the same
+_HEIF = (".heic", ".heif")
+_SYSTEM = ("Thumbs.db", "desktop.ini")
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 log = logging.getLogger(__name__)
 
@@ -83,14 +98,70 @@ def find_identities(root: Path) -> dict[str, list[Path]]:
         # A hidden folder is none of the gallery's; one that could lead out of it is refused.
         folders = [p for p in root.iterdir() if p.is_dir() and (p.name[:1] != "." or p.name[:2] == "..")]
         return {
-            check_identity(folder.name): sorted(
-                (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")),
-                key=lambda p: natural_key(p.name),
-            )
+            check_identity(folder.name): [path for path in files_below(folder) if path.suffix.lower() in IMAGES]
             for folder in sorted(folders, key=lambda p: natural_key(p.name))
         }
     except OSError as error:
         raise InputError(f"gallery '{root}' cannot be read: {error.strerror or error}") from error
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and its sub-folders in natural order; hidden ones and links to folders are none."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place) / name for name in names if not name.startswith(".") and name not in _SYSTEM]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def unused_files(root: Path) -> list[str]:
+    """Return the files of a gallery that are no image of an identity, counted by their reason."""
+    reasons: Counter[str] = Counter()
+    for entry in root.iterdir():
+        if entry.name.startswith(".") or entry.name in _SYSTEM:
+            continue
+        if not entry.is_dir():
+            reasons["outside of an identity's folder"] += 1
+            continue
+        for path in files_below(entry):
+            suffix = path.suffix.lower()
+            if suffix in _HEIF:
+                reasons[f"{suffix} (no library here reads it: convert it to JPEG)"] += 1
+            elif suffix not in IMAGES:
+                reasons[f"{suffix or 'without an extension'} (no image)"] += 1
+    return [f"{count} {reason}" for reason, count in reasons.most_common()]
+
+
+def read_on_grey(path: Path) -> Image:
+    """Return an image file as ``(h, w, 3)`` uint8 BGR; what is transparent, as around a cut-out, becomes neutral grey.
+
+    Raises:
+        VideoError: It cannot be read or decoded.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    try:
+        with PIL.Image.open(path) as opened:
+            if not opened.has_transparency_data:
+                return _read_plain(path, opened)
+            pixels = np.asarray(PIL.ImageOps.exif_transpose(opened).convert("RGBA"), np.float32)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        log.debug("image '%s' is left to OpenCV: %s", path, error)
+        return read_image(path)
+    cover = pixels[..., 3:] / 255
+    return np.rint(pixels[..., 2::-1] * cover + GREY * (1 - cover)).astype(np.uint8)
+
+
+def _read_plain(path: Path, opened: PIL.Image.Image) -> Image:
+    """Return an image without transparency by OpenCV, as a source's are read, or else by Pillow."""
+    import PIL.ImageOps
+
+    try:
+        return read_image(path)
+    except VideoError:
+        rgb = np.asarray(PIL.ImageOps.exif_transpose(opened).convert("RGB"))
+        return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> KnownIdentities:
@@ -110,10 +181,14 @@ def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> Known
     refused: list[str] = []
     missing = {digest: path for digest, path in zip(digests, paths) if digest not in known}
     for images in _batches(missing, refused, root):
-        rows = embedder.embed_images([image for _, image in images])
-        known |= {digest: row for (digest, _), row in zip(images, rows)}
+        rows = usable_rows(embedder, embedder.embed_images([image for _, image in images]), len(images))
+        usable = np.abs(rows).max(axis=1) > 0
+        refused += [f"{missing[digest].relative_to(root)} (no embedding)" for digest, _ in compress(images, ~usable)]
+        known |= {digest: row for (digest, _), row in compress(zip(images, rows), usable)}
     embedder.synchronize()
     notices = [_notice(f"gallery '{root}': {len(refused)} images skipped", refused)] if refused else []
+    if unused := unused_files(root):
+        notices.append(f"gallery '{root}': files that are not used: {', '.join(unused)}")
     if cache and len(known) > before:
         notices += _write_cache(store, {d: known[d] for d in digests if d in known})
     return _collect(root, identities, {p: known[d] for p, d in zip(paths, digests) if d in known}, notices)
@@ -133,7 +208,41 @@ def _collect(
     embedding = np.stack([row for name in names for row in usable[name]]).astype(np.float32)
     owner = np.repeat(np.arange(len(names)), [len(usable[name]) for name in names])
     found = tuple(path for name in names for path in identities[name] if path in rows)
+    notices += [*_unequal(root, names, owner), *_twins(root, names, embedding, owner)]
     return KnownIdentities(tuple(names), embedding, owner, tuple(notices), found)
+
+
+def _unequal(root: Path, names: Sequence[str], owner: IntArray) -> Iterator[str]:
+    """Yield a notice where identities have very different numbers of images."""
+    counts = np.bincount(owner)
+    least, most = int(counts.argmin()), int(counts.argmax())
+    if counts[most] >= UNEQUAL * counts[least]:
+        yield (
+            f"gallery '{root}': '{names[most]}' has {counts[most]} images, '{names[least]}' {counts[least]}: similar "
+            "numbers make distances comparable"
+        )
+
+
+def _twins(root: Path, names: Sequence[str], embedding: FloatArray, owner: IntArray) -> Iterator[str]:
+    """Yield a notice for each pair of identities that look like one person: neither of two equal ones is ever named.
+
+    They are if they share an image, or if each is as near to the other as to itself: the median distance of an image to
+    the nearest one of the other identity is not above that to the nearest other image of its own.
+    """
+    bounds = np.searchsorted(owner, np.arange(len(names) + 1))
+    closest, middle = (np.empty((len(names), len(names)), np.float32) for _ in range(2))
+    for one, (low, high) in enumerate(itertools.pairwise(bounds)):
+        distance = 1 - embedding[low:high] @ embedding.T
+        np.fill_diagonal(distance[:, low:high], np.inf)  # an image is not compared with itself
+        nearest = np.minimum.reduceat(distance, bounds[:-1], axis=1)
+        closest[one], middle[one] = nearest.min(0), np.median(nearest, axis=0)
+    several = np.diff(bounds) >= FEWEST
+    alike = (middle <= np.diag(middle)[:, None]) & several[:, None]
+    for a, b in np.argwhere(np.triu((closest < SAME_IMAGE) | (alike & alike.T), 1)).tolist():
+        yield (
+            f"gallery '{root}': '{names[a]}' and '{names[b]}' look like the same person (distance "
+            f"{max(float(closest[a, b]), 0.0):.3f}): if they are, move the images into one folder, or neither is named"
+        )
 
 
 def _notice(what: str, names: Sequence[str]) -> str:
@@ -146,7 +255,7 @@ def _batches(files: Mapping[str, Path], refused: list[str], root: Path) -> Itera
     batch: list[tuple[str, Image]] = []
     for digest, path in files.items():
         try:
-            image = read_image(path)
+            image = read_on_grey(path)
         except VideoError:
             refused.append(f"{path.relative_to(root)} (unreadable)")
             continue

@@ -19,10 +19,10 @@ from mot_dinov3.features.base import Embedder, prepare, usable_rows
 from mot_dinov3.formats import track_v1
 from mot_dinov3.formats.format_registry import detect_format, read_any
 from mot_dinov3.formats.recorded_detections import ReadOptions
-from mot_dinov3.gallery.folder import LAYOUT, MIN_SIDE, list_identities
+from mot_dinov3.gallery.folder import LAYOUT, MIN_SIDE, list_identities, read_on_grey
 from mot_dinov3.trackers.appearance import APART
 from mot_dinov3.video import SourceConfig, open_source
-from mot_dinov3.video.image_files import image_names, read_image
+from mot_dinov3.video.image_files import image_names
 
 CAMERA = re.compile(r"(?:.*_)?c(\d+)(?:s\d+)?_|(\d\d)_")
 """Camera in the name of an image: ``0002_c1s1_000451_03`` (Market-1501, DukeMTMC-reID), ``01_5``."""
@@ -110,7 +110,7 @@ class IdentityFolder(LabelledCrops):
 
     def _image(self, number: int) -> Image:
         image = self._images[number]
-        return read_image(self._paths[number]) if image is None else image
+        return read_on_grey(self._paths[number]) if image is None else image
 
 
 class TrackedVideo(LabelledCrops):
@@ -220,7 +220,7 @@ class EmbeddingClock:
 def _readable(path: Path) -> Image | None:
     """Return an image, None where a gallery would leave it out."""
     try:
-        image = read_image(path)
+        image = read_on_grey(path)
     except VideoError:
         return None
     return image if min(image.shape[:2]) >= MIN_SIDE else None

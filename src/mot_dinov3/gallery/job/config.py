@@ -12,6 +12,7 @@ from mot_dinov3 import __version__
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.core.files import check_extension
+from mot_dinov3.core.name_lists import is_inline
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.core.run_mark import identity_of
@@ -35,7 +36,9 @@ class GalleryInputConfig(StageConfig):
     tracker: str = option("gallery_hybrid", "tracker", choices=GALLERY_TRACKERS)
     classes: str = option("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
     filter_gallery: bool = option(False, "omit detections of tracked classes without an identity")
-    class_names: str | None = option(None, "text file of class names, one per line, class IDs from 0", metavar="FILE")
+    class_names: str | None = option(
+        None, "class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON", metavar="FILE"
+    )
     reid_weights: str | None = option(None, "weights, also searched for in --models-dir", metavar="FILE")
     embedder: str = option("", f"embedder of the crops (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
     reid_frequency: int = option(10, "interval in frames at which a track is compared with the gallery", low=1)
@@ -168,7 +171,7 @@ def identity(config: GalleryJobConfig) -> dict[str, Any]:
         "--video": chosen.video,
         "--gallery": config.gallery.gallery,
         "--reid-weights": weights,
-        "--class-names": chosen.class_names,
+        "--class-names": None if is_inline(chosen.class_names or "") else chosen.class_names,
     }
     return identity_of(config, __version__, skip=("resume", "display"), inputs=inputs)
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.errors import FormatError, ModelError
 from mot_dinov3.core.json_text import MAX_FRAME, dumps
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.features.base import Embedder
+from mot_dinov3.features.base import Embedder, prepare
 from mot_dinov3.formats.det_v1 import recorded_time
 from mot_dinov3.formats.det_v1_stream import DetectionStream, RecordedFrame
 from mot_dinov3.formats.track_v1 import track_records
@@ -81,7 +81,10 @@ class GalleryMatcher:
         if known is not None and known.rows.tolist() == rows.tolist() and known.distance.shape[1] == width:
             return known.distance
         embedding = np.zeros((len(detections), self.embedder.dim), np.float32)
-        embedding[rows] = self.embedder.embed(frame.pixels(), detections.xyxy[rows])
+        try:
+            embedding[rows] = prepare(self.embedder, frame.pixels())(detections.xyxy[rows])
+        except ModelError as error:
+            raise ModelError(f"frame {frame.index}: {error.message}", remedy=error.remedy) from error
         self.embedder.synchronize()
         self.embedded += len(rows)
         distance = self.identifier.distances(detections.replace(embedding=embedding))[rows]
