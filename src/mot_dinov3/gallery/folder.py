@@ -146,7 +146,8 @@ def read_on_grey(path: Path) -> Image:
             if not opened.has_transparency_data:
                 return _read_plain(path, opened)
             pixels = np.asarray(PIL.ImageOps.exif_transpose(opened).convert("RGBA"), np.float32)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+    # ImportError: Ultralytics replaces Pillow's `open` by one that asks for a package where an image is not recognised
+    except (OSError, ValueError, SyntaxError, ImportError, PIL.Image.DecompressionBombError) as error:
         log.debug("image '%s' is left to OpenCV: %s", path, error)
         return read_image(path)
     cover = pixels[..., 3:] / 255
