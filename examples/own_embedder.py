@@ -21,7 +21,7 @@ class MeanColour(CropEmbedder):
     """Embeds the mean colours of a crop's four quarters; `CropEmbedder` cuts the crops and normalises the rows."""
 
     def __init__(self, request: EmbedderRequest) -> None:
-        super().__init__(Quarters(), request, info=ModelInfo("mean-colour"), same_floor=0.9, square=False)
+        super().__init__(Quarters(), request, info=ModelInfo("mean-colour"), square=False)
 
 
 class Quarters:

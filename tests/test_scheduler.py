@@ -312,7 +312,7 @@ def test_dead_tracks_leave_the_backlog():
     survivors = view_of(row[:3])
     run(scheduler, FakeDevice(1), row[:3], survivors, frame=101)
     assert scheduler.stats.backlog == 3
-    state = {k: v for k, v in vars(scheduler).items() if k not in ("config", "stats", "clock")}
+    state = {k: v for k, v in vars(scheduler).items() if k not in ("config", "stats", "clock", "worthwhile")}
     assert set(state) == {"min_score", "ms_per_crop", "_unmeasured"}  # numbers all
 
 
@@ -331,3 +331,13 @@ def test_dead_tracks_leave_the_backlog():
 def test_settings_out_of_range_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         SchedulerConfig(**wrong)
+
+
+def test_embeddings_that_separate_nothing_are_refreshed_ten_times_less_often():
+    view, rows = view_of(squares(0)), Detections(squares(0))
+    worth = [True]
+    scheduler = EmbeddingScheduler(SchedulerConfig(embed_refresh=5), worthwhile=lambda: worth[0])
+    due = {}
+    for worth[0] in (True, False):
+        due[worth[0]] = [len(scheduler.plan(rows, view, frame).refresh) for frame in (4, 5, 49, 50)]
+    assert due == {True: [0, 1, 1, 1], False: [0, 0, 0, 1]}

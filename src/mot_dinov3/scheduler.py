@@ -174,16 +174,26 @@ class EmbeddingScheduler:
     Args:
         config: Gates, intervals and the budget.
         min_score: See `plan_embeddings`.
+        worthwhile: Whether embeddings separate the objects of this video; while they do not, refreshes are spaced out.
         clock: Seconds; a test passes its own.
     """
 
     CHUNK = 4  # small enough that one chunk's misjudged cost hardly matters, large enough to batch
     SMOOTHING = 0.3  # weight of the newest cost per crop in the moving average
+    SPACED = 10  # times the refresh interval where embeddings separate nothing
     STALE = 30  # frames in which no refresh was affordable; then the cost is measured again
 
-    def __init__(self, config: SchedulerConfig, *, min_score: float = 0.0, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        *,
+        min_score: float = 0.0,
+        worthwhile: Callable[[], bool] = lambda: True,
+        clock: Clock = time.perf_counter,
+    ) -> None:
         self.config = config
         self.min_score = min_score
+        self.worthwhile = worthwhile
         self.clock = clock
         self.stats = SchedulerStats()
         self.ms_per_crop: float | None = config.embed_cost_ms
@@ -191,7 +201,10 @@ class EmbeddingScheduler:
 
     def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
         """Decide what the frame needs; see `plan_embeddings`."""
-        return plan_embeddings(detections, view, frame_index, config=self.config, min_score=self.min_score)
+        config = self.config
+        if not self.worthwhile():
+            config = dataclasses.replace(config, embed_refresh=self.SPACED * config.embed_refresh)
+        return plan_embeddings(detections, view, frame_index, config=config, min_score=self.min_score)
 
     def run(self, plan: EmbeddingPlan, detections: Detections, view: TrackView, embed: EmbedRows) -> Detections:
         """Embed the critical rows, then as many refreshes as the budget allows, and fill in the reused ones.

@@ -220,7 +220,8 @@ def _check_description(embedder: Embedder) -> None:
     _has(embedder, features.MEMBERS)
     _require(bool(embedder.info.name), "info.name must not be empty")
     _require(isinstance(embedder.dim, int) and embedder.dim >= 0, f"dim must be a whole number, got {embedder.dim!r}")
-    _require(-1 <= embedder.same_floor < 1, f"same_floor must be a cosine below 1, got {embedder.same_floor!r}")
+    floor = getattr(embedder, "same_floor", None)
+    _require(floor is None or -1 <= floor < 1, f"same_floor must be a cosine below 1 or None, got {floor!r}")
 
 
 def _check_unit_rows(embedder: Embedder) -> None:

@@ -185,7 +185,7 @@ def test_a_users_own_class_gets_the_same_request() -> None:
 
 
 def test_what_is_no_embedder_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"is no usable embedder: it has no info, same_floor, embed"):
+    with pytest.raises(UsageError, match=r"is no usable embedder: it has no info, embed"):
         build(embedder="test_embedder_factory:Half")
     with pytest.raises(UsageError, match="cannot be loaded"):
         build(embedder="no_such_module:Thing")

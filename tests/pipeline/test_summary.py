@@ -9,6 +9,7 @@ from mot_dinov3.core.structures import Detections, ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.summary import Counts, RunSummary
 from mot_dinov3.scheduler import SchedulerStats
+from mot_dinov3.trackers.appearance_model import AppearanceCalibration
 
 
 def test_the_lines_hold_the_run():
@@ -73,3 +74,29 @@ def test_the_numbers_are_the_summarys():
 def test_a_run_without_frames_has_a_summary():
     lines = RunSummary(Counts(), StageTimer(), SchedulerStats(), [], [], []).lines()
     assert lines[0] == "frames      0, 0 detections, 0 identities"
+
+
+def learned(same: float, different: float) -> AppearanceCalibration:
+    """Return a calibration that has seen 212 pairs of one object and 3,104 of two."""
+    rng, found = np.random.default_rng(0), AppearanceCalibration()
+    found.observe_same(rng.normal(same, 0.1, 212), np.ones(212))
+    found.rivals.observe(rng.normal(different, 0.1, 1104))
+    found.strangers.observe(rng.normal(different, 0.1, 2000))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("calibration", "line", "weight"),
+    [
+        (learned(0.71, 0.12), "d' 6.1 (different 0.12 ± 0.10, same 0.71 ± 0.10), weight 1.00, 212 + 3,104 pairs", 1),
+        (learned(0.5, 0.5), "separates nothing in this video (d' 0.1): ignored; another embedder may", 0),
+        (AppearanceCalibration(), "not compared: the video showed too few certain pairs (0 pairs of one object, 0", 0),
+    ],
+)
+def test_what_the_embeddings_were_worth_is_told(calibration, line, weight):
+    summary = RunSummary(Counts(), StageTimer(), SchedulerStats(), [], [], [], appearance=calibration)
+    assert f"appearance  {line}" in "\n".join(summary.lines())
+    assert summary.numbers()["appearance"]["weight"] == weight
+    assert not any(
+        row.startswith("appearance") for row in RunSummary(Counts(), StageTimer(), SchedulerStats(), [], [], []).lines()
+    )

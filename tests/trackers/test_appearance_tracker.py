@@ -132,7 +132,7 @@ def test_appearance_decides_where_boxes_cannot() -> None:
     def frame(first: float, second: float) -> Detections:
         return boxes(person(first), person(second), embedding=np.stack([a, b]), fresh=np.ones(2, np.bool_))
 
-    scene = [frame(100, 135)] * 6 + [Detections.empty()] * 3 + [frame(120, 112)] * 3
+    scene = [frame(100, 135)] * 30 + [Detections.empty()] * 3 + [frame(120, 112)] * 3
     assert ids(feed(tracker(), scene)[0])[-1] == [1, 2]
     assert ids(feed(tracker(appearance=0.0, recovery=False), scene)[0])[-1] == [2, 1]
 

@@ -111,3 +111,10 @@ def test_a_box_is_contested_when_a_loser_wanted_it_almost_as_much() -> None:
     assert association.contested(wanted, owner, loser, 0.3).tolist() == [True, False, False]
     assert association.contested(wanted, owner, loser, 0.1).tolist() == [False, False, False]
     assert association.contested(wanted, owner, np.zeros(3, bool), 0.9).tolist() == [False, False, False]
+
+
+def test_a_pair_is_certain_where_all_others_of_its_track_and_box_are_far_below() -> None:
+    found = pairs((0, 0, 0.9), (0, 1, 0.5), (1, 1, 0.7), (2, 2, 0.8), (2, 3, 0.8), (3, 4, 0.35), (4, 5, 0.2))
+    assert chosen(association.certain(found, 0.3)) == {(0, 0), (3, 4)}
+    assert chosen(association.certain(found, 0.15)) == {(0, 0), (1, 1), (3, 4), (4, 5)}
+    assert not len(association.certain(found[np.zeros(len(found), np.bool_)], 0.3))

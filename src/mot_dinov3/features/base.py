@@ -24,13 +24,14 @@ class Embedder(Protocol):
     Attributes:
         info: The loaded model.
         dim: Length of an embedding.
-        same_floor: Cosine below which two crops are hardly ever the same object (calibrated per embedder).
+        same_floor: Cosine around which two crops of different objects lie, None where unknown. A video shows it
+            itself as soon as two objects are in the picture together; until then this stands in.
         notices: Lines for the user.
     """
 
     info: ModelInfo
     dim: int
-    same_floor: float
+    same_floor: float | None = None
     notices: tuple[str, ...] = ()
 
     @abstractmethod
@@ -61,7 +62,7 @@ PARTS = 4  # horizontal stripes of a crop
 POOLINGS = ("cls", "mean", f"parts{PARTS}", f"cls+parts{PARTS}")
 """Tokens of a vision transformer that form an embedding; `vision_networks.pool_tokens` says how."""
 
-MEMBERS = ("info", "dim", "same_floor", "embed", "embed_images", "synchronize")
+MEMBERS = ("info", "dim", "embed", "embed_images", "synchronize")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,13 @@ class CropEmbedder(Embedder):
     """
 
     def __init__(
-        self, extractor: Extractor, request: EmbedderRequest, *, info: ModelInfo, same_floor: float, square: bool
+        self,
+        extractor: Extractor,
+        request: EmbedderRequest,
+        *,
+        info: ModelInfo,
+        square: bool,
+        same_floor: float | None = None,
     ) -> None:
         self.info = info
         self.same_floor = same_floor

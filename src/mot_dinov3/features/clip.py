@@ -18,7 +18,6 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 # CLIP's image embeddings lie in a narrow cone: hardly two photographs fall below this. Not measured on tracks.
-SAME_FLOOR = 0.5
 
 
 class ClipEmbedder(CropEmbedder):
@@ -32,7 +31,7 @@ class ClipEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         opened = open_folder("clip", request, _load, pooling=request.pooling)
-        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=opened.is_square)
+        super().__init__(opened.extractor, request, info=opened.info, square=opened.is_square)
         self.notices = opened.notices
 
 

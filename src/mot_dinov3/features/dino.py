@@ -19,7 +19,6 @@ CONVNEXT_PATCH = 32  # pixels of the input for one of its last map
 
 # Self-supervised features of two people are far apart from zero: both are people. Without weights to measure with,
 # this only refuses what can be no match at all; the tracker's own gate decides the rest.
-SAME_FLOOR = 0.3
 
 
 class DinoEmbedder(CropEmbedder):
@@ -33,7 +32,7 @@ class DinoEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         opened = open_folder("dino", request, _load, pooling=request.pooling)
-        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=opened.is_square)
+        super().__init__(opened.extractor, request, info=opened.info, square=opened.is_square)
         self.notices = opened.notices
 
 

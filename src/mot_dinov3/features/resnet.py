@@ -11,7 +11,6 @@ from mot_dinov3.models.pretrained import load_weights, read_config, read_preproc
 SIDE = 224
 
 # Features after a ReLU are never negative, so that any two images are fairly alike. Not measured on tracks.
-SAME_FLOOR = 0.5
 
 
 class ResnetEmbedder(CropEmbedder):
@@ -25,7 +24,7 @@ class ResnetEmbedder(CropEmbedder):
 
     def __init__(self, request: EmbedderRequest) -> None:
         opened = open_folder("resnet", request, _load)
-        super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=opened.is_square)
+        super().__init__(opened.extractor, request, info=opened.info, square=opened.is_square)
         self.notices = opened.notices
 
 

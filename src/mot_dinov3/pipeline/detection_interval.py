@@ -65,6 +65,7 @@ class IntervalTracker(Tracker):
     def __init__(self, tracker: Tracker, is_detected: IsDetected) -> None:
         self._tracker = tracker
         self.min_score = tracker.min_score
+        self.appearance = getattr(tracker, "appearance", None)
         self._is_detected = is_detected
         self._detected = True
         self._flow = BoxFlow()

@@ -23,6 +23,7 @@ from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
 from mot_dinov3.pipeline.second_pass import LinkedPass
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
 from mot_dinov3.sinks.base import CompositeSink, Sink
+from mot_dinov3.trackers.appearance_model import AppearanceCalibration
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 
@@ -55,6 +56,11 @@ class Stages:
     keep_boxes: bool = True
     embedding_check: EmbeddingCheck = dataclasses.field(default_factory=EmbeddingCheck)
     check_end: Callable[[int], None] | None = None
+
+    @property
+    def appearance(self) -> AppearanceCalibration | None:
+        """What the tracker has learned of the embeddings; None where it compares none, or there are none."""
+        return None if self.scheduler is None else getattr(self.tracker, "appearance", None)
 
     @property
     def scheduler_stats(self) -> SchedulerStats:

@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.loop import Counts, Stages
-from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary
+from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary, appearance_tile
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import Sink
@@ -122,7 +122,9 @@ class ReportFactory:
             closing_ms=0.0 if last is None else 1e3 * (timer.clock() - last),
         )
         models = (self._stages.detector.info, self._stages.embedder.info)
-        return RunSummary(counts, timer, self._stages.scheduler_stats, models, (), ())
+        return RunSummary(
+            counts, timer, self._stages.scheduler_stats, models, (), (), appearance=self._stages.appearance
+        )
 
     def _tiles(self) -> Mapping[str, tuple[str, str]]:
         summary = self._summary()
@@ -151,6 +153,8 @@ class ReportFactory:
         }
         if self._stages.embedder.dim:
             tiles["embedded"] = (f"{share:.0f} %", f"of the detections: {numbers['embedded']:,}")
+            if summary.appearance is not None:
+                tiles["appearance"] = appearance_tile(summary.appearance)
             tiles["deferred"] = (f"{numbers['deferred']:,}", budget)
         if named:
             tiles["recognised"] = (f"{len(named)}", "known identities")

@@ -12,6 +12,7 @@ from mot_dinov3.core.structures import ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.loop import Counts
 from mot_dinov3.scheduler import CRITICAL, SchedulerStats
+from mot_dinov3.trackers.appearance_model import AppearanceCalibration, CosineDistribution
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
 THREADS = ("read", "write")  # run in parallel to all others, which add up to the wall time
@@ -37,6 +38,7 @@ class RunSummary:
         notices: Fallbacks taken and other things worth knowing.
         files: Written files.
         counted: Counts of lines and zones.
+        appearance: What the tracker learned of the embeddings, None without any.
     """
 
     counts: Counts
@@ -46,6 +48,7 @@ class RunSummary:
     notices: Sequence[str]
     files: Sequence[str]
     counted: Sequence[str] = ()
+    appearance: AppearanceCalibration | None = None
 
     def lines(self) -> list[str]:
         """Return the summary as a person reads it."""
@@ -53,6 +56,7 @@ class RunSummary:
             *self._speed(),
             *self._stages(),
             *self._embeddings(),
+            *([] if self.appearance is None else [f"appearance  {appearance_line(self.appearance)}"]),
             *(f"counted     {line}" for line in self.counted),
             *(f"model       {_model(info)}" for info in self.models),
             *(f"notice      {notice}" for notice in self.notices),
@@ -101,6 +105,7 @@ class RunSummary:
             "refreshed": stats.computed[Reason.REFRESH],
             "deferred": stats.deferred,
             "worst_overshoot_ms": stats.worst_overrun_ms,
+            "appearance": None if self.appearance is None else _appearance_numbers(self.appearance),
             "models": [_model(info) for info in self.models],
             "notices": list(self.notices),
         }
@@ -125,6 +130,49 @@ class RunSummary:
             f"  deferred {stats.deferred}, backlog at the end {stats.backlog}, "
             f"worst budget overrun {stats.worst_overrun_ms:.1f} ms",
         ]
+
+
+def appearance_line(learned: AppearanceCalibration) -> str:
+    """Return what the embeddings were worth in this video, for a person."""
+    known = learned.separability
+    if known is None:
+        seen = f"{learned.same.count:.0f} pairs of one object, {_different_pairs(learned):.0f} of two"
+        return f"not compared: the video showed too few certain pairs ({seen})"
+    if not learned.weight:
+        return (
+            f"separates nothing in this video (d' {known:.1f}): ignored; another embedder may (mot-dinov3 "
+            "evaluate-embedder compares them), --embedder none is faster"
+        )
+    pairs = f"{learned.same.count:,.0f} + {_different_pairs(learned):,.0f} pairs"
+    scale = f"different {_spread(learned.different)}, same {_spread(learned.own)}"
+    return f"d' {known:.1f} ({scale}), weight {learned.weight:.2f}, {pairs}"
+
+
+def appearance_tile(learned: AppearanceCalibration) -> tuple[str, str]:
+    """Return the same for the report: d', and what was compared."""
+    known = learned.separability
+    if known is None:
+        return "unknown", "too few certain pairs"
+    scale = f"different {_spread(learned.different)}, same {_spread(learned.own)}"
+    return f"d' {known:.1f}", scale if learned.weight else "separates nothing here: ignored"
+
+
+def _appearance_numbers(learned: AppearanceCalibration) -> dict[str, Any]:
+    return {
+        "separability": learned.separability,
+        "weight": learned.weight,
+        "different": dataclasses.asdict(learned.different),
+        "same": dataclasses.asdict(learned.own),
+        "pairs": {"different": _different_pairs(learned), "same": learned.same.count},
+    }
+
+
+def _different_pairs(learned: AppearanceCalibration) -> float:
+    return learned.rivals.count + learned.strangers.count
+
+
+def _spread(cosines: CosineDistribution) -> str:
+    return f"{cosines.mean:.2f} ± {cosines.deviation:.2f}"
 
 
 def _model(info: ModelInfo) -> str:

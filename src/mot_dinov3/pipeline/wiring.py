@@ -87,6 +87,7 @@ class TrackingRun:
             notices=self.all_notices(),
             files=[str(path) for path in self.files],
             counted=self.counted(),
+            appearance=stages.appearance,
         )
 
 
@@ -213,13 +214,22 @@ def _build(
 def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
     """Return detector, scheduler and tracker as the options want them."""
     size = (source.info.width, source.info.height)
-    request = TrackerRequest(source.info.fps, size, embedder.same_floor, config.tracker, config.hybrid)
+    request = TrackerRequest(
+        source.info.fps, size, getattr(embedder, "same_floor", None), config.tracker, config.hybrid
+    )
     tracker = build_tracker(config.choice.tracker, request)
     # Precomputed boxes cost nothing to find again, and a background model has to learn from every frame.
     keep_boxes = not (detector.is_recorded or detector.is_stateful)
     if (interval := DetectionInterval.of(config)) is not None:
         detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
-    scheduler = EmbeddingScheduler(config.scheduler, min_score=tracker.min_score) if embedder.dim else None
+    scheduler = None
+    if embedder.dim:
+        learned = getattr(tracker, "appearance", None)
+        scheduler = EmbeddingScheduler(
+            config.scheduler,
+            min_score=tracker.min_score,
+            worthwhile=lambda: learned is None or not learned.useless,
+        )
     return Stages(source, detector, tracker, embedder, scheduler, keep_boxes=keep_boxes)
 
 

@@ -12,15 +12,27 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, IntArray, TrackView
 from mot_dinov3.trackers import appearance_model, kalman
-from mot_dinov3.trackers.association import Association, SimilarityScales, assign, reid_candidates
+from mot_dinov3.trackers.appearance_model import SimilarityScales
+from mot_dinov3.trackers.association import Association, Pairs, assign
 from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.lifecycle import CONFIRMED, LOST, REMOVED, TENTATIVE, TOLERANCE, GapStatistics, TemporalTracker
+from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.lifecycle import (
+    CONFIRMED,
+    LOST,
+    REMOVED,
+    TENTATIVE,
+    TOLERANCE,
+    GapStatistics,
+    TemporalTracker,
+    Tracks,
+)
 from mot_dinov3.trackers.optical_flow import CameraMotion
 
 log = logging.getLogger(__name__)
 
-APART = 0.1  # IoU below which two boxes of a frame are certainly of different objects
-MAX_COMPARED = 16  # boxes of a frame that are compared with each other, at most
+AGE_RISE = 0.5  # by how much more evidence is required when the time for recovery is over
+START_REACH = 1.0  # body heights that a prediction may be off at once
+MAX_COMPARED = 16  # tracks of a frame that are compared with each other, at most
 
 
 class AppearanceTracker(TemporalTracker):
@@ -42,7 +54,8 @@ class AppearanceTracker(TemporalTracker):
         self._now = 0.0
         self._dt = 0.0
         self._camera = CameraMotion()
-        self._scales = SimilarityScales(kalman.Calibration(), request.same_floor, appearance_model.EmbedderTrust())
+        self.appearance = appearance_model.AppearanceCalibration(request.same_floor)
+        self._scales = SimilarityScales(kalman.Calibration(), self.appearance)
         self._gaps = GapStatistics(config.coast_seconds)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
@@ -74,8 +87,8 @@ class AppearanceTracker(TemporalTracker):
     def update(self, detections: Detections) -> Detections:
         self._revisions = []
         self._check_embedding(detections)
-        self._compare_apart(detections)
         found = self._match(detections)
+        self._observe_appearance(found, detections)
         self._absorb(found, detections)
         self._start(found, detections)
         self._age()
@@ -119,7 +132,8 @@ class AppearanceTracker(TemporalTracker):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
         found = Association(tracks, detections, score, config, self._scales)
-        found.run(tracks.confirmed & (self._now - tracks.seen <= config.lost_seconds + TOLERANCE))
+        sought = tracks.confirmed & (self._now - tracks.seen <= config.lost_seconds + TOLERANCE)
+        found.run(sought, (self._index - tracks.embedded_frame) / self._fps)
         return found
 
     def _absorb(self, found: Association, detections: Detections) -> None:
@@ -137,7 +151,7 @@ class AppearanceTracker(TemporalTracker):
         measured = found.centre.take(place, axis=1)
         spread = kalman.deviation(measured, config.noise)
         surprise, _ = kalman.innovation2(tracks.motion, measured, spread)
-        self._scales.calibration.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
+        self._scales.motion.observe(surprise.compress(tracks.matched & public & found.taken, axis=1))
         if np.count_nonzero(found.doubtful):
             # A box that may be another track's must not drag its owner along: the next frame may have both.
             spread[:, found.doubtful[place]] *= config.contest_noise
@@ -177,16 +191,17 @@ class AppearanceTracker(TemporalTracker):
         self._update_embeddings(owner, rows, found, detections)
         self._confirm(owner, rows)
 
-    def _compare_apart(self, detections: Detections) -> None:
-        """Observe the cosines of embedded boxes that hardly overlap: they are of different objects."""
-        if detections.embedding is None or not self._scales.trust.observes(self._index):
+    def _observe_appearance(self, found: Association, detections: Detections) -> None:
+        """Observe the cosines of pairs that motion labels, and of tracks that are in the picture together."""
+        calibration, tracks = self._scales.appearance, self._tracks
+        if detections.embedding is None or not calibration.observes(self._index):
             return
-        rows = (detections.fresh & detections.has_embedding).nonzero()[0][:MAX_COMPARED]
+        found.observe_appearance(calibration)
+        rows = (found.taken & tracks.confirmed & (tracks.embedded_frame >= 0)).nonzero()[0][:MAX_COMPARED]
         if len(rows) > 1:
-            first, second = np.triu_indices(len(rows), 1)
-            apart = boxes.iou(detections.xyxy[rows], detections.xyxy[rows])[first, second] < APART
-            vectors = detections.embedding[rows]
-            self._scales.trust.different.observe((vectors @ vectors.T)[first, second][apart].astype(np.float64))
+            vectors = tracks.embedding[rows]
+            pairs = np.triu_indices(len(rows), 1)
+            calibration.strangers.observe((vectors @ vectors.T)[pairs].astype(np.float64))
 
     def _update_embeddings(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         tracks, config = self._tracks, self.config
@@ -198,10 +213,6 @@ class AppearanceTracker(TemporalTracker):
         owner, rows = owner.take(chosen), rows.take(chosen)
         last = tracks.embedded_frame.take(owner)
         unknown = last < 0
-        if self._scales.trust.observes(self._index):
-            sure = ~unknown & tracks.confirmed[owner] & ~found.doubtful[rows] & found.had_one_candidate(owner, rows)
-            same = appearance_model.cosine(tracks.embedding, detections.embedding, owner[sure], rows[sure])
-            self._scales.trust.same.observe(same)
         skipped = np.where(unknown, 0, self._index - last - 1)
         share = appearance_model.keep_share(config.ema, found.score.take(rows), config.high_score, skipped)
         share[unknown] = 0.0
@@ -295,3 +306,31 @@ class AppearanceTracker(TemporalTracker):
             coasted=np.ones(len(rows), np.bool_),
             track_xyxy=xyxy,
         )
+
+
+def reid_candidates(
+    tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, scales: SimilarityScales
+) -> Pairs:
+    """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
+
+    A track that takes over an id has begun after the loss, and nothing is faster than `recovery_speed`. A pair's value
+    is by how much the log-likelihood ratio of its embeddings exceeds that of a choice among its rivals; the longer ago
+    the loss, the more is required.
+    """
+    known = tracks.embedded_frame >= 0
+    if not np.count_nonzero(known):
+        none = np.zeros(0, np.int64)
+        return Pairs(none, none, np.zeros(0))
+    young = np.where(known[young], young, -1)
+    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
+    track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
+    cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[young_row])
+    place, other = tracks.motion[kalman.POS], young[young_row]
+    distance = np.hypot(*(place[:2, track] - place[:2, other])) / place[3, other]  # of centres, in body heights
+    age = now - tracks.seen[track]
+    possible = (distance <= START_REACH + config.recovery_speed * age) & (tracks.begun[other] > tracks.seen[track])
+    track, young_row, cosine, age = track[possible], young_row[possible], cosine[possible], age[possible]
+    rivals = np.maximum(np.bincount(track, minlength=1)[track], np.bincount(young_row, minlength=1)[young_row])
+    required = np.log(rivals) + AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
+    value = scales.appearance.recovery_evidence(cosine) - required - config.recovery_evidence
+    return Pairs(track, young_row, value)[value > 0]

@@ -1,16 +1,24 @@
-"""Appearance of tracks: one running mean of unit embeddings each, and similarity on the embedder's scale."""
+"""Appearance of tracks: one running mean of unit embeddings each, and what their cosines are worth in this video."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
 from mot_dinov3.core.structures import Float64Array, FloatArray, IntArray
+from mot_dinov3.trackers import kalman
 
 MEMORY = 3000.0  # pairs after which older ones fade
 MIN_PAIRS = 15
 ENOUGH_PAIRS = 200  # from where on not every frame is observed
+FEW_PAIRS = 15.0  # weight, in pairs, of what is known of all pairs against what is known of a kind of them
 MIN_SPREAD = 1e-3  # of cosines: below it all vectors are the same
 MIN_SEPARABILITY = 0.5  # d' up to which appearance does not count; from twice that on it counts fully
+GAPS = (0.15, 1.0)  # s since the track's last embedding: the same object looks less alike after a longer time
+UNLIKE = 0.05  # share of pairs of one object that look like two: seen from behind, occluded
+ALIKE = 0.02  # share of pairs of two objects that look like one
+UNKNOWN = 0.5  # share of pairs of one object whose cosine is anywhere between, after a loss
 CHUNK = 40  # embeddings gathered at once: they stay in the processor's cache
 
 
@@ -45,39 +53,174 @@ class CosineStatistics:
         self.mean += share * step
 
 
-class EmbedderTrust:
-    """Learns from a video whether its embedder separates objects at all: noise, or a wrong checkpoint, does not.
+@dataclasses.dataclass(frozen=True)
+class CosineDistribution:
+    """Cosines of a kind of pairs, as a normal distribution."""
 
-    Boxes of one frame that hardly overlap are certainly of different objects; a track and the box that was its only
-    candidate, and that of no other track, are almost certainly the same.
+    mean: float
+    deviation: float
+
+    def log_density(self, cosine: Float64Array) -> Float64Array:
+        """Return ``(k,)`` natural logarithms of the density."""
+        score = (cosine - self.mean) / self.deviation
+        return np.asarray(-0.5 * score * score - np.log(self.deviation * np.sqrt(2 * np.pi)))
+
+
+def log_likelihood_ratio(
+    cosine: Float64Array, different: CosineDistribution, same: CosineDistribution, *, unknown: float = 0.0
+) -> Float64Array:
+    """Return ``(k,)`` log-likelihood ratios of one object against two; they rise with the cosine.
+
+    Both distributions have a share of pairs that look like the other kind, which bounds the ratio: between about −3 and
+    4 with `UNLIKE` and `ALIKE`. Beyond the means it stays as it is there: a normal distribution says nothing of tails.
+
+    Args:
+        cosine: ``(k,)``.
+        different: Of two objects.
+        same: Of one object.
+        unknown: Share of the pairs of one object that may have any cosine between the two means, see `UNKNOWN`.
+    """
+    if same.mean <= different.mean:
+        return np.zeros(len(cosine))
+    inside = np.clip(cosine, different.mean, same.mean)
+    two, one = different.log_density(inside), same.log_density(inside)
+    one = np.logaddexp(np.log(1 - UNLIKE - unknown) + one, np.log(UNLIKE) + two)
+    if unknown:
+        one = np.logaddexp(one, np.log(unknown / max(same.mean - different.mean, MIN_SPREAD)))
+    return np.asarray(one - np.logaddexp(np.log(1 - ALIKE) + two, np.log(ALIKE) + one))
+
+
+class AppearanceCalibration:
+    """Learns from a video what the cosines of its embedder are worth: noise, or a wrong checkpoint, is worth nothing.
+
+    Labels come from motion alone, so that appearance cannot confirm itself. Three kinds of pairs are observed:
+    *strangers*, tracks that are in the picture at the same time; *rivals*, a track and a box that touch but belong to
+    others beyond doubt, which look more alike than strangers, since overlapping boxes share pixels; and *same*, a track
+    and its own box beyond doubt, by the time since the track was last embedded. Nothing depends on the scale of the
+    cosines: a constant added to all embeddings changes nothing.
+
+    Args:
+        same_floor: The embedder's, see `Embedder`; it stands in for the strangers of a video that has shown none.
     """
 
-    def __init__(self) -> None:
-        self.different = CosineStatistics()
+    def __init__(self, same_floor: float | None = None) -> None:
+        self.strangers = CosineStatistics()
+        self.rivals = CosineStatistics()
         self.same = CosineStatistics()
+        self.same_after = tuple(CosineStatistics() for _ in range(len(GAPS) + 1))
+        self._floor = same_floor
 
     def observes(self, frame_index: int) -> bool:
         """Whether pairs of this frame are to be observed: of every one at first, of every tenth later."""
-        return min(self.different.count, self.same.count) < ENOUGH_PAIRS or frame_index % 10 == 0
+        return min(self.rivals.count, self.same.count) < ENOUGH_PAIRS or frame_index % 10 == 0
+
+    def observe_same(self, cosine: Float64Array, gap: Float64Array) -> None:
+        """Take in ``(k,)`` cosines of tracks with their own boxes, `gap` seconds after the last embedding."""
+        self.same.observe(cosine)
+        kind = np.digitize(gap, GAPS)
+        for number, statistics in enumerate(self.same_after):
+            statistics.observe(cosine[kind == number])
+
+    @property
+    def known(self) -> bool:
+        """Whether the video has shown enough pairs of either kind."""
+        return min(self.strangers.count + self.rivals.count, self.same.count) >= MIN_PAIRS
 
     @property
     def separability(self) -> float | None:
-        """Sensitivity index d' of same against different; None while too few pairs have been seen."""
-        if min(self.different.count, self.same.count) < MIN_PAIRS:
-            return None
-        different, same = np.sqrt([self.different.variance, self.same.variance]).tolist()
-        return sensitivity((self.different.mean, self.same.mean), (different, max(same, different / 2)))
+        """Sensitivity index d' of one object against its rivals; None while too few pairs have been seen."""
+        return separability(self.different, self.own) if self.known else None
+
+    @property
+    def own(self) -> CosineDistribution:
+        """Cosines of a track and its own box."""
+        return _distribution(self.same)
+
+    @property
+    def different(self) -> CosineDistribution:
+        """Cosines of a track and a box that is not its own, where the two touch."""
+        return _distribution(self.rivals, self.strangers)
 
     @property
     def weight(self) -> float:
-        """Weight of appearance, 0…1: full where the embedder separates objects, and while too few pairs are known."""
-        known = self.separability
-        return 1.0 if known is None else min(max((known - MIN_SEPARABILITY) / MIN_SEPARABILITY, 0.0), 1.0)
+        """Weight of appearance, 0…1; 0 while nothing is known."""
+        return _weight(self.different, self.own) if self.known else 0.0
+
+    @property
+    def useless(self) -> bool:
+        """Whether the video has shown, beyond doubt, that its embeddings separate nothing."""
+        return min(self.rivals.count, self.same.count) >= ENOUGH_PAIRS and not self.weight
+
+    def evidence(self, cosine: Float64Array, gap: Float64Array) -> Float64Array:
+        """Return ``(k,)`` log-likelihood ratios of tracks and boxes that touch; 0 where appearance says nothing."""
+        if not self.known:
+            return np.zeros(len(cosine))
+        different = self.different
+        kind, found = np.digitize(gap, GAPS), np.zeros(len(cosine))
+        for number, statistics in enumerate(self.same_after):
+            chosen = (kind == number).nonzero()[0]
+            if len(chosen):
+                same = _own(statistics, self.same, different)
+                ratio = log_likelihood_ratio(cosine[chosen], different, same)
+                found[chosen] = _weight(different, same) * ratio
+        return found
+
+    def recovery_evidence(self, cosine: Float64Array) -> Float64Array:
+        """Return ``(k,)`` log-likelihood ratios of a lost track and a new one.
+
+        What a lost object looks like when it is back is known least: its cosine may be anywhere between the means.
+        """
+        if self.strangers.count:
+            if not self.known or self.strangers.count < MIN_PAIRS:
+                return np.zeros(len(cosine))
+            different = _distribution(self.strangers)
+            same = _own(self.same_after[-1], self.same, different)
+        elif self._floor is not None:  # nobody has been in the picture together
+            different = CosineDistribution(self._floor, (1 - self._floor) / 4)
+            same = CosineDistribution((self._floor + 3) / 4, different.deviation)
+        else:
+            return np.zeros(len(cosine))
+        return _weight(different, same) * log_likelihood_ratio(cosine, different, same, unknown=UNKNOWN)
 
 
-def similarity(cosine: Float64Array, same_floor: float) -> Float64Array:
-    """Return cosines on the embedder's own scale: 0 = hardly ever the same object, 1 = the same image."""
-    return np.asarray((cosine - same_floor) / max(1.0 - same_floor, 1e-6))
+@dataclasses.dataclass(frozen=True)
+class SimilarityScales:
+    """Scales on which motion and appearance of this stream are compared.
+
+    Attributes:
+        motion: Statistics of how far boxes are from predictions.
+        appearance: Statistics of the cosines of embeddings.
+    """
+
+    motion: kalman.Calibration
+    appearance: AppearanceCalibration
+
+
+def _distribution(kind: CosineStatistics, general: CosineStatistics | None = None) -> CosineDistribution:
+    """Return the distribution of a kind of pairs; while few have been seen, mostly that of `general` ones."""
+    if general is None or not general.count:
+        return CosineDistribution(kind.mean, max(np.sqrt(kind.variance), MIN_SPREAD))
+    share = kind.count / (kind.count + FEW_PAIRS)
+    mean = share * kind.mean + (1 - share) * general.mean
+    variance = share * kind.variance + (1 - share) * general.variance
+    variance += share * (1 - share) * (kind.mean - general.mean) ** 2
+    return CosineDistribution(mean, max(float(np.sqrt(variance)), MIN_SPREAD))
+
+
+def _own(kind: CosineStatistics, general: CosineStatistics, different: CosineDistribution) -> CosineDistribution:
+    """Return the distribution of same pairs of a kind: sure ones look too much alike, so they spread at least half."""
+    found = _distribution(kind, general)
+    return CosineDistribution(found.mean, max(found.deviation, different.deviation / 2))
+
+
+def separability(different: CosineDistribution, same: CosineDistribution) -> float:
+    """Return the sensitivity index d' of two kinds of pairs."""
+    return sensitivity((different.mean, same.mean), (different.deviation, max(same.deviation, different.deviation / 2)))
+
+
+def _weight(different: CosineDistribution, same: CosineDistribution) -> float:
+    excess = (separability(different, same) - MIN_SEPARABILITY) / MIN_SEPARABILITY
+    return min(max(excess, 0.0), 1.0)
 
 
 def keep_share(ema: float, score: Float64Array, low: float, skipped: IntArray) -> Float64Array:

@@ -10,14 +10,16 @@ import dataclasses
 
 import numpy as np
 
-from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, FloatArray, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.trackers import appearance_model, kalman
+from mot_dinov3.trackers.appearance_model import AppearanceCalibration, SimilarityScales
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.lifecycle import Tracks
 
 FIT_RANGE = 10.0  # log-likelihoods are clipped at ± this
-AGE_RISE = 0.1  # by how much the floor has risen when the time for recovery is over
-START_REACH = 1.0  # body heights that a prediction may be off at once
+FULL_EVIDENCE = 4.0  # log-likelihood ratio of appearance that counts fully
+KEPT_VALUE = 0.5  # share of its value by motion that a pair keeps above the floor, however unlike the two look
+CERTAIN = 0.3  # margin of the value by motion from which on a pair is beyond doubt
 
 _OUTWARD = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])  # corners → (−w, −h, w, h)
 
@@ -127,6 +129,26 @@ def contested(pairs: Pairs, owner: IntArray, loser: BoolArray, margin: float) ->
     return doubtful
 
 
+def certain(pairs: Pairs, margin: float) -> Pairs:
+    """Return the pairs whose value exceeds that of every other pair of their track, and of their box, by `margin`."""
+    rival = np.maximum(_best_other(pairs.track, pairs.value), _best_other(pairs.box, pairs.value))
+    return pairs[pairs.value - rival >= margin]
+
+
+def _best_other(key: IntArray, value: Float64Array) -> Float64Array:
+    """Return ``(k,)`` the best value among the other pairs of the same key, 0 where there is none."""
+    order = np.lexsort((-value, key))
+    key, value = key[order], value[order]
+    new = np.ones(len(key), np.bool_)
+    new[1:] = key[1:] != key[:-1]
+    start = np.flatnonzero(new)[np.cumsum(new) - 1]
+    after = np.append(value[1:], 0.0)
+    after[np.append(new[1:], True)] = 0.0
+    other = np.empty(len(key))
+    other[order] = np.where(new, after, value[start])
+    return other
+
+
 def _hungarian(pairs: Pairs, floor: float) -> Pairs:
     from scipy.optimize import linear_sum_assignment
 
@@ -159,18 +181,18 @@ def _greedy(pairs: Pairs) -> Pairs:
 
 
 @dataclasses.dataclass(frozen=True)
-class SimilarityScales:
-    """Scales on which motion and appearance of this stream are compared.
+class Compared:
+    """Those of some pairs whose box was embedded now.
 
     Attributes:
-        calibration: Statistics of how far boxes are from predictions.
-        same_floor: The embedder's, see `Embedder`.
-        trust: Whether the embedder separates the objects of this video.
+        row: ``(k,)`` places of them.
+        cosine: ``(k,)`` of the track's embedding and the box's.
+        gap: ``(k,)`` seconds since the track was last embedded.
     """
 
-    calibration: kalman.Calibration
-    same_floor: float
-    trust: appearance_model.EmbedderTrust
+    row: IntArray
+    cosine: Float64Array
+    gap: Float64Array
 
 
 class Association:
@@ -212,28 +234,41 @@ class Association:
         self._tracks = tracks
         self._detections = detections
         self._config = config
-        self._scales, self._calibration = scales, scales.calibration
+        self._scales = scales
         self._pairs = self._candidates()
+        self._first = self._pairs  # of the first round, valued by motion
+        self._compared: Compared | None = None
 
-    def had_one_candidate(self, track: IntArray, box: IntArray) -> BoolArray:
-        """Return ``(k,)`` bool: of each matched pair, track and box had no other candidate."""
-        tracks, boxes = (np.bincount(side, minlength=1) for side in (self._pairs.track, self._pairs.box))
-        known = (track < len(tracks)) & (box < len(boxes))
-        single = np.zeros(len(track), np.bool_)
-        single[known] = (tracks[track[known]] == 1) & (boxes[box[known]] == 1)
-        return single
+    def observe_appearance(self, calibration: AppearanceCalibration) -> None:
+        """Let the calibration take in the cosines of this frame's pairs that motion alone labels beyond doubt."""
+        compared = self._compared
+        if compared is None:
+            return
+        sure = certain(self._first, CERTAIN)
+        owner = np.full(len(self.score), -1, np.int64)
+        owner[sure.box] = sure.track
+        settled = np.zeros(len(self._tracks), np.bool_)
+        settled[sure.track] = True
+        track, box = self._first.track[compared.row], self._first.box[compared.row]
+        same = owner[box] == track
+        rivals = ~same & ((owner[box] >= 0) | settled[track])
+        calibration.observe_same(compared.cosine[same], compared.gap[same])
+        calibration.rivals.observe(compared.cosine[rivals])
 
-    def run(self, sought: BoolArray) -> None:
+    def run(self, sought: BoolArray, gap: Float64Array) -> None:
         """Match all rounds.
 
         Args:
             sought: ``(m,)`` bool: the confirmed track is alive, or lost not too long ago.
+            gap: ``(m,)`` seconds since each track was last embedded.
         """
         config, tracks = self._config, self._tracks
         high = self.score >= config.high_score
         low = (self.score >= config.low_score) & ~high
         # Round 1: boxes of high score, by overlap, motion and appearance.
-        first = self._fused(self._free(sought, high))
+        self._first = self._by_motion(self._free(sought, high))
+        self._compared = self._compare(self._first, gap)
+        first = self._fused(self._first, self._compared, config.match_floor)
         self._settle(first, config.match_floor)
         if config.contest_noise > 1 and np.count_nonzero(self.taken) < len(self.taken):
             self.doubtful = contested(first, self.owner, ~self.taken, config.contest_margin)
@@ -243,7 +278,9 @@ class Association:
         # Round 3: what is left of the high scores may belong to tentative tracks.
         tentative = ~tracks.confirmed
         if np.count_nonzero(tentative):
-            self._settle(self._fused(self._free(tentative, high)), config.tentative_floor)
+            young = self._by_motion(self._free(tentative, high))
+            fused = self._fused(young, self._compare(young, gap), config.tentative_floor)
+            self._settle(fused, config.tentative_floor)
 
     def _candidates(self) -> Pairs:
         """Return the pairs whose boxes touch when both have grown by the prediction's uncertainty."""
@@ -268,8 +305,8 @@ class Association:
         self.owner[chosen.box] = chosen.track
         self.taken[chosen.track] = True
 
-    def _fused(self, pairs: Pairs) -> Pairs:
-        """Return the pairs valued by overlap, score, motion and, where a box has been embedded now, appearance."""
+    def _by_motion(self, pairs: Pairs) -> Pairs:
+        """Return the pairs valued by overlap, score and motion."""
         config, value = self._config, pairs.value
         if config.score_fusion:
             value = value * self.score.take(pairs.box)
@@ -277,55 +314,37 @@ class Association:
             value = value + config.likelihood * self._fit(pairs)
         if config.lost_penalty:
             value = value - config.lost_penalty * ~self._tracks.matched.take(pairs.track)
-        if config.appearance and self._detections.embedding is not None and np.count_nonzero(self._detections.fresh):
-            value = value + config.appearance * self._similarity(pairs, self._detections.embedding)
+        return Pairs(pairs.track, pairs.box, value)
+
+    def _compare(self, pairs: Pairs, gap: Float64Array) -> Compared | None:
+        """Compare tracks with those of their boxes that were embedded now; None in a frame without embeddings."""
+        embedding, fresh = self._detections.embedding, self._detections.fresh
+        if not self._config.appearance or embedding is None or not np.count_nonzero(fresh):
+            return None
+        row = (fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)).nonzero()[0]
+        track, box = pairs.track.take(row), pairs.box.take(row)
+        return Compared(row, appearance_model.cosine(self._tracks.embedding, embedding, track, box), gap.take(track))
+
+    def _fused(self, pairs: Pairs, compared: Compared | None, floor: float) -> Pairs:
+        """Return the pairs valued by motion and appearance.
+
+        Appearance chooses between pairs; it refuses none that motion accepts, since an object may look otherwise when
+        it turns round or is half occluded.
+        """
+        if compared is None or not len(compared.row):
+            return pairs
+        evidence = self._scales.appearance.evidence(compared.cosine, compared.gap)
+        motion = pairs.value[compared.row]
+        joint = motion + self._config.appearance * evidence / FULL_EVIDENCE
+        value = pairs.value.copy()
+        value[compared.row] = np.where(
+            motion > floor, np.maximum(joint, np.minimum(motion, floor + KEPT_VALUE * motion)), joint
+        )
         return Pairs(pairs.track, pairs.box, value)
 
     def _fit(self, pairs: Pairs) -> Float64Array:
         """Return the motion likelihood in −0.5…0.5: it decides between boxes of about equal overlap."""
         motion, measured = self._tracks.motion.take(pairs.track, axis=2), self.centre.take(pairs.box, axis=1)
         spread = kalman.deviation(measured, self._config.noise)
-        fit = self._calibration.likelihood(*kalman.innovation2(motion, measured, spread), measured)
+        fit = self._scales.motion.likelihood(*kalman.innovation2(motion, measured, spread), measured)
         return np.asarray(np.minimum(np.maximum(fit, -FIT_RANGE), FIT_RANGE) / (2 * FIT_RANGE))
-
-    def _similarity(self, pairs: Pairs, embedding: FloatArray) -> Float64Array:
-        """Return the appearance similarity in −1…1; 0, the embedder's floor, where the box was not embedded now."""
-        known = self._detections.fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)
-        compared = pairs[known]
-        cosine = appearance_model.cosine(self._tracks.embedding, embedding, compared.track, compared.box)
-        trust = self._scales.trust
-        # While the separability is unknown, appearance may raise the value of a pair, but not lower it.
-        least = 0.0 if trust.separability is None else -1.0
-        similarity = trust.weight * np.maximum(appearance_model.similarity(cosine, self._scales.same_floor), least)
-        if compared is pairs:
-            return similarity
-        value = np.zeros(len(pairs))
-        value[known] = similarity
-        return value
-
-
-def reid_candidates(
-    tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, scales: SimilarityScales
-) -> Pairs:
-    """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
-
-    A track that takes over an id has begun after the loss, and nothing is faster than `recovery_speed`. The longer ago
-    the loss, the more similar they must be; a pair's value is by how much its similarity (0 = the embedder's floor, 1 =
-    the same image) exceeds the required one.
-    """
-    known = tracks.embedded_frame >= 0
-    if not np.count_nonzero(known):
-        none = np.zeros(0, np.int64)
-        return Pairs(none, none, np.zeros(0))
-    young = np.where(known[young], young, -1)
-    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
-    track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
-    cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[young_row])
-    similar = scales.trust.weight * appearance_model.similarity(cosine, scales.same_floor)
-    age = now - tracks.seen[track]
-    value = similar - config.recovery_floor - AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
-    place, other = tracks.motion[kalman.POS], young[young_row]
-    distance = np.hypot(*(place[:2, track] - place[:2, other])) / place[3, other]  # of centres, in body heights
-    reachable = distance <= START_REACH + config.recovery_speed * age
-    after = tracks.begun[other] > tracks.seen[track]
-    return Pairs(track, young_row, value)[reachable & after & (value > 0)]

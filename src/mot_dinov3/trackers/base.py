@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from mot_dinov3.core.registry import check_members, resolve
 from mot_dinov3.core.structures import Detections, Frame, Revision, TrackView
 from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers.appearance_model import AppearanceCalibration
 from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
 
 
@@ -20,14 +21,14 @@ class TrackerRequest:
     Attributes:
         fps: Frame rate; it stands in where timestamps do not move forward.
         size: Width and height of the image, 0 where unknown.
-        same_floor: Cosine below which two crops are hardly ever the same object (the embedder's).
+        same_floor: The embedder's, see `Embedder`.
         config: Parameters of ``appearance``, and of a tracker that has none of its own.
         hybrid: Parameters of ``gallery_hybrid``.
     """
 
     fps: float = 30.0
     size: tuple[int, int] = (0, 0)
-    same_floor: float = 0.5
+    same_floor: float | None = None
     config: TrackerConfig = dataclasses.field(default_factory=TrackerConfig)
     hybrid: HybridConfig = dataclasses.field(default_factory=HybridConfig)
 
@@ -40,10 +41,12 @@ class Tracker(Protocol):
     Attributes:
         keeps_tracks: Whether an id means something beyond its frame.
         min_score: Score below which no box starts a track: what is worth embedding lies above.
+        appearance: Learned from the video so far of its embeddings; None for a tracker that compares none.
     """
 
     keeps_tracks: ClassVar[bool] = True
     min_score: float = 0.0
+    appearance: AppearanceCalibration | None = None
 
     @abstractmethod
     def predict(self, frame: Frame) -> TrackView:

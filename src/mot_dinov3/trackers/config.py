@@ -89,18 +89,18 @@ class TrackerConfig(StageConfig):
     appearance: float = option(
         0.5, "weight of the appearance relative to the overlap; 0 = motion only", low=0, high=100
     )
-    ema: float = option(0.9, "EMA momentum of a track's embedding in an update by a confident box", low=0, high=1)
+    ema: float = option(0.7, "EMA momentum of a track's embedding in an update by a confident box", low=0, high=1)
     recovery: bool = option(
         True, "re-identification: let new tracks take over the ids of lost ones with the same appearance"
     )
-    recovery_floor: float = option(
-        0.4,
-        "similarity required for re-identification right after the loss: 0 = the embedder's floor, 1 = identical",
-        low=0,
-        high=1,
+    recovery_evidence: float = option(
+        0.0,
+        "log-likelihood ratio of the same object, beyond a choice among the candidates, required for re-identification",
+        low=-20,
+        high=20,
     )
     recovery_seconds: float = option(
-        8.0, "time for which lost tracks with an embedding can be re-identified", low=0, high=3600
+        15.0, "time for which lost tracks with an embedding can be re-identified", low=0, high=3600
     )
     recovery_speed: float = option(2.0, "maximum speed, in box heights per second")
 

@@ -20,10 +20,11 @@ from mot_dinov3.formats import track_v1
 from mot_dinov3.formats.format_registry import detect_format, read_any
 from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.gallery.folder import LAYOUT, MIN_SIDE, list_identities, read_on_grey
-from mot_dinov3.trackers.appearance import APART
 from mot_dinov3.video import SourceConfig, open_source
 from mot_dinov3.video.image_files import image_names
 
+APART = 0.1
+"""IoU below which the crops of two boxes hardly share pixels."""
 CAMERA = re.compile(r"(?:.*_)?c(\d+)(?:s\d+)?_|(\d\d)_")
 """Camera in the name of an image: ``0002_c1s1_000451_03`` (Market-1501, DukeMTMC-reID), ``01_5``."""
 

@@ -271,7 +271,7 @@ class GalleryRun:
         self, embedder: Embedder | None, identifier: Identifier | None, line: LineTaker | None
     ) -> GalleryStages:
         inputs, size = self.config.inputs, (self.info.width, self.info.height)
-        request = TrackerRequest(self.info.fps, size, same_floor=0.0, hybrid=self.config.hybrid)
+        request = TrackerRequest(self.info.fps, size, hybrid=self.config.hybrid)
         tracker = build_tracker(inputs.tracker, request)
         matcher = None
         if embedder is not None and identifier is not None:
