@@ -107,6 +107,8 @@ def test_convert_takes_a_task(write, tmp_path: Path, capsys) -> None:
     path = write(PROJECT)
     assert main(["convert", str(path), str(tmp_path / "o.txt")]) == 3
     assert "--task" in capsys.readouterr().err
+    assert main(["convert", str(path), str(tmp_path / "o.txt"), "--video-id", "5"]) == 2
+    assert "--video-id is for files of the format coco" in capsys.readouterr().err
     assert main(["convert", str(path), str(tmp_path / "o.txt"), "--task", "5"]) == 0
     assert (tmp_path / "o.txt").read_text().startswith("1,0,1.00,10.00,20.00,30.00")
 

@@ -25,6 +25,7 @@ TABLES = {
     "decimal commas": "frame;track_id;x1;y1;x2;y2;score\n0;1;10,0;10,00;30;40;0,5\n",
     "tabs": "frame\ttrack_id\tx1\ty1\tx2\ty2\n0\t1\t10\t10\t30\t40\n",
     "bars": "frame|track_id|x1|y1|x2|y2\n0|1|10|10|30|40\n",
+    "blanks": " frame  track_id   x1  y1  x2  y2\n   0      1   10  10  30  40 \n",
     "Excel's sep": "sep=;\nframe;track_id;x1;y1;x2;y2\n0;1;10;10;30;40\n",
     "capitals": "Frame,Track_ID,X1,Y1,X2,Y2\n0,1,10,10,30,40\n",
     "spaces": "frame, track id, x1, y1, x2, y2\n0, 1, 10, 10, 30, 40\n",
@@ -115,12 +116,15 @@ def test_columns_that_are_not_read_are_counted(tmp_path: Path) -> None:
 
 def test_first_frames_of_1_are_told_about(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("frame,id,x,y,w,h\n1,1,1,1,9,9\n")
+    path.write_text("frame,track_id,x,y,w,h\n1,1,1,1,9,9\n")
     assert list(read_any(path).frames) == [1]
     assert "its first frame is 1" in read_any(path).notices[0]
-    path.write_text("frame,id,bb_left,bb_top,bb_width,bb_height\n1,1,1,1,9,9\n")
-    assert list(read_any(path).frames) == [0]
-    assert "frame 1 is read as frame 0" in read_any(path).notices[0]
+    for names in ("frame,id,bb_left,bb_top,bb_width,bb_height", "frame,id,x,y,w,h"):
+        path.write_text(f"{names}\n1,1,1,1,9,9\n")
+        assert list(read_any(path).frames) == [0]
+        assert "frame 1 is read as frame 0" in read_any(path).notices[0]
+        path.write_text(f"{names}\n0,1,1,1,9,9\n")
+        assert (list(read_any(path).frames), read_any(path).notices) == ([0], ())
     path.write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n000001.jpg,64,48,car,1,1,9,9\n")
     assert list(read_any(path).frames) == [0]
     assert "number 1 is frame 0" in read_any(path).notices[0]
@@ -193,6 +197,8 @@ def test_frames_as_json_lines_are_det_v1_or_track_v1(tmp_path: Path) -> None:
     assert {frame: len(rows) for frame, rows in read_any(path).frames.items()} == {0: 0, 2: 1}
     path.write_text(json.dumps([{"frame": 2, "detections": [{**box, "track_id": "7"}]}]))
     assert detect_format(path) == "track-v1"
+    assert read_any(path).frames[2].track_id.tolist() == [7]
+    path.write_text(json.dumps({"frame": 2, "detections": [{**box, "track_id": "7"}]}) + "\n")  # a single line
     assert read_any(path).frames[2].track_id.tolist() == [7]
     path.write_text('{"frame": 0, "detections": []}\n{"frame": 1, "detections"\n')
     with pytest.raises(FormatError, match="line 2 is not valid JSON"):

@@ -32,6 +32,9 @@ MAX_INT = 10**300
 GZIP = b"\x1f\x8b"
 """The first bytes of a file that is compressed with gzip."""
 
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+"""Extensions of JSON Lines, which may have a single one."""
+
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _MAX_DEPTH = 16
@@ -147,7 +150,7 @@ def read_json(path: Path, *, odd: list[str] | None = None) -> dict[str, Any] | l
         FormatError: The file cannot be read, or is neither; the message names the line.
     """
     text = read_text(path)
-    if is_lines(text):
+    if is_lines(text) or (plain_suffix(path) in LINES_SUFFIXES and text.lstrip().startswith("{")):
         lines = ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
         return [parse_object(line, f"'{path}', line {number}", odd=odd) for number, line in lines]
     value = parse_json(text, f"'{path}'", odd=odd)

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
-from mot_dinov3.core.json_text import check_file, is_lines, open_plain, plain_suffix, read_json, reading, write_document
+from mot_dinov3.core.json_text import (
+    LINES_SUFFIXES,
+    check_file,
+    is_lines,
+    open_plain,
+    plain_suffix,
+    read_json,
+    reading,
+    write_document,
+)
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
 from mot_dinov3.formats import (
     coco,
@@ -35,7 +44,7 @@ from mot_dinov3.formats.json_lists import list_format
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
 HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
-_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_JSON_SUFFIXES = (".json", *LINES_SUFFIXES)
 _NEVER_EMPTY = (".json", ".xml", ".csv")  # suffixes of files that have a header even where nothing was found
 _KNOWN_KEYS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.TRACK_KEYS}
 _COMMON_FIELDS = frozenset(("tracks", "untracked", "classes", "names", "gallery", "coasted", "video"))
@@ -201,7 +210,7 @@ def detect_format(path: Path) -> str:
 
 def _json_format(path: Path, head: bytes) -> str:
     """Return the name of a JSON file's format: from its beginning where that is enough, else from all its keys."""
-    if head[:1] == b"[" or is_lines(head.decode("utf-8", "replace")):
+    if head[:1] == b"[" or plain_suffix(path) in LINES_SUFFIXES or is_lines(head.decode("utf-8", "replace")):
         document = read_json(path)
         return list_format(path, document) if isinstance(document, list) else "det-v1"
     schema = re.search(rb'"schema_version"\s*:\s*"([a-z0-9-]+)"', head)
@@ -219,7 +228,8 @@ def _json_format(path: Path, head: bytes) -> str:
     if "frames" in document:  # det-v1 without its schema_version: its reader reports what is missing
         return "det-v1"
     raise FormatError(
-        f"'{path}' is JSON of an unknown format", remedy=f"specify it with --from: {', '.join(sorted(FORMATS))}"
+        f"'{path}' is JSON of an unknown format: its keys are {', '.join(document)[:100] or 'none'}",
+        remedy=f"specify it with --from: {', '.join(sorted(FORMATS))}",
     )
 
 
@@ -249,11 +259,15 @@ def read_any(path: Path, options: ReadOptions | None = None, *, name: str | None
     Raises:
         FormatError: It breaks the format; the message names file and position.
         UnknownNameError: There is no format of that name.
+        UsageError: A task or video was chosen of a file that has none.
     """
     name = name or detect_format(path)
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     options = options or ReadOptions()
+    for flag, given, of in (("--task", options.task, "cvat"), ("--video-id", options.video_id, "coco")):
+        if given and name != of:
+            raise UsageError(f"{flag} is for files of the format {of}, and '{path}' is {name}", remedy="leave it out")
     found = FORMATS[name].read(path, options)
     width, height = image_size(path, found.video.width, found.video.height, options)
     for index, rows in found.frames.items():

@@ -73,7 +73,11 @@ _KNOWN = frozenset(
 _JOINED = {name.replace("_", ""): name for name in sorted(_KNOWN, key=lambda name: "_" in name)}
 """Names without underscores → as they are listed, so that ``xmin`` and ``FrameId`` are known, too."""
 
-_MOT_NAMES = ("bb_left", "bb_top", "bb_width", "bb_height")
+_MOT_NAMES: Mapping[tuple[str, ...], str] = {
+    ("bb_left", "bb_top", "bb_width", "bb_height"): "",
+    ("x", "y", "w", "h"): "id",
+}
+"""Columns of a box in MOTChallenge's files → the column that its tracks have then."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +155,9 @@ def recognise(header: Sequence[str]) -> TableColumns:
             fields[field] = known[found]
     used = {*fields.values(), *(known[name] for name in names)}
     others = tuple(name for name in header if name not in used)
-    return TableColumns(fields, tuple(known[name] for name in names), layout, others, names == _MOT_NAMES)
+    mot = _MOT_NAMES.get(names)
+    from_one = mot is not None and mot in ("", plain_name(fields.get("track", "")))
+    return TableColumns(fields, tuple(known[name] for name in names), layout, others, from_one)
 
 
 def count_known(header: Iterable[str]) -> int:

@@ -21,8 +21,9 @@ from mot_dinov3.formats.json_lists import flat_records
 from mot_dinov3.formats.rows import BOX_REMEDY
 from mot_dinov3.formats.table_columns import count_known
 
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|", " ")
 SEPARATOR = "sep="
+_LEAST_SPACED = 4  # names of columns that a line of words may have by chance
 MAX_LINE = 100_000  # characters
 
 
@@ -57,8 +58,9 @@ def is_table(head: str, suffix: str) -> bool:
         return False
     if lines[0].lower().startswith(SEPARATOR) and len(lines) > 1:
         return True
-    header = next(csv.reader([lines[0]], delimiter=_delimiter(lines[0])), [])
-    if count_known(header) > 1:
+    delimiter = _delimiter(lines[0])
+    header = next(csv.reader([lines[0].strip()], delimiter=delimiter, skipinitialspace=True), [])
+    if count_known(header) > (_LEAST_SPACED if delimiter == " " else 1):
         return True
     return suffix in (".csv", ".tsv") and re.search("[A-Za-z]{2}", lines[0]) is not None
 
@@ -84,7 +86,8 @@ def _text_table(path: Path) -> TextTable:
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         with contextlib.closing(_lines(path)) as lines:
-            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+            whole = (line.strip() for line in lines) if delimiter == " " else lines
+            reader = csv.reader(whole, delimiter=delimiter, skipinitialspace=True)
             try:
                 for row in reader:
                     if any(map(str.strip, row)) and not (reader.line_num == 1 and declared):
@@ -104,7 +107,7 @@ def _text_table(path: Path) -> TextTable:
                 )
             yield f"line {number}", dict(zip(header, row))
 
-    return TextTable(header, records, comma=delimiter != ",")
+    return TextTable(header, records, comma=delimiter not in (",", " "))
 
 
 def _lines(path: Path) -> Generator[str]:
@@ -121,5 +124,7 @@ def _lines(path: Path) -> Generator[str]:
 
 def _delimiter(header: str) -> str:
     """Return what separates the columns of a header: what gives the most names that are known, else the most names."""
-    found = {mark: next(csv.reader([header], delimiter=mark), []) for mark in DELIMITERS}
+    marks = [mark for mark in DELIMITERS if mark in header.strip()]
+    marks = [mark for mark in marks if mark != " "] or marks or [","]  # other marks may have blanks behind them
+    found = {mark: next(csv.reader([header.strip()], delimiter=mark, skipinitialspace=True), []) for mark in marks}
     return max(found, key=lambda mark: (count_known(found[mark]), len(found[mark])))

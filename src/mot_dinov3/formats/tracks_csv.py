@@ -101,7 +101,8 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
                 names.setdefault(class_id, printable(name))
             _count_others(columns, record, left_out)
     frames = rows.frames()
-    _check_units(path, frames)
+    if not _is_ours(columns):
+        _check_units(path, frames)
     video = VideoInfo(str(path), 0, 0, ASSUMED_FPS)
     notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
     names |= options.names
@@ -142,6 +143,10 @@ class _Survey:
         self.first = int(min(numbers)) if numbers else None
 
 
+def _is_ours(columns: TableColumns) -> bool:
+    return _OURS.issubset(columns.others)
+
+
 def _is_whole(text: str) -> bool:
     """Return whether a cell is a whole number, or empty."""
     return not text or re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", text) is not None
@@ -156,7 +161,7 @@ def _frames(
         notice = ""
         if first:
             notice = f"'{path}' has the columns of MOTChallenge: frame 1 is read as frame 0"
-        elif survey.first == 1 and not set(columns.others).issuperset(_OURS):
+        elif survey.first == 1 and not _is_ours(columns):
             notice = f"'{path}': its first frame is 1; frames count from 0, so it is the second frame of the video"
         named = NamedFrames((), notice)
         return lambda columns, record: parse_whole(columns.get(record, "frame"), "the frame") - first, named
