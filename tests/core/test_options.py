@@ -157,13 +157,24 @@ LIMITED = {name: known for name, known in EVERY.items() if known.spec.range is n
 @pytest.mark.parametrize("known", LIMITED.values(), ids=lambda known: known.key)
 def test_a_default_lies_in_its_range_and_what_lies_outside_is_refused(known: Option) -> None:
     limits = known.spec.range
-    assert known.default is None or known.default in limits
+    assert known.default is None or known.spec.is_auto(known.default) or known.default in limits
     outside = [limits.low - 1 if limits.low is not None else None, limits.above, limits.high and limits.high + 1]
     refused = [value for value in outside if value is not None]
     assert refused
     for value in refused:
         assert known.spec.refused(value) == str(limits)
         assert str(limits) in help_of(known)
+
+
+def test_auto_is_a_word_of_its_own_and_no_number_stands_for_it(tmp_path) -> None:
+    (known,) = (one for one in options_of(TrackConfig) if one.key == "gallery_match_threshold")
+    assert help_of(known).endswith("(default auto, between 0 and 2)")
+    assert assemble(TrackConfig, {}).gallery.learns_threshold
+    assert toml(tmp_path, "gallery_match_threshold = 'auto'") == {"gallery_match_threshold": known.spec.auto}
+    assert assemble(TrackConfig, toml(tmp_path, "gallery_match_threshold = 0.3")).gallery.gallery_match_threshold == 0.3
+    with pytest.raises(ConfigError, match="gallery_match_threshold must be between 0 and 2, got"):
+        assemble(TrackConfig, toml(tmp_path, "gallery_match_threshold = -1.0"))
+    assert not assemble(GalleryJobConfig, {"dets_json": "d", "video": "v"}).gallery.learns_threshold
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:

@@ -21,6 +21,7 @@ from mot_dinov3.core.class_filter import ClassFilter
 from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
+from mot_dinov3.gallery.config import AUTO
 from mot_dinov3.gallery.job.config import GalleryInputConfig, GalleryJobConfig, GalleryOutputConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
 from mot_dinov3.models.weights import find_reid_weights
@@ -107,6 +108,39 @@ def test_people_are_named_and_never_twice_in_a_frame(scene: Scene, people: Path)
         assert len(set(names)) == len(names)
     assert result.stats["embeddings"] < len(named) / 2
     assert 0 <= min(row["gallery_distance"] for row in detections(result) if "gallery_id" in row) < 0.25
+
+
+def test_a_learnt_threshold_names_people_and_is_told(scene: Scene, people: Path) -> None:
+    result = mot_dinov3.track_video(
+        dets_json=scene.dets, video=scene.video, gallery=people, embedder="histogram", gallery_match_threshold="auto"
+    )
+    named = [(row["det_ind"], row["gallery_id"]) for row in detections(result) if "gallery_id" in row]
+    assert len(named) > 0.6 * len(detections(result))
+    assert all(name == ("red", "blue")[who] for who, name in named)
+    used = result.payload["tracker"]["config"]
+    assert used["gallery_match_threshold"] == "auto"
+    (notice,) = (notice for notice in result.stats["notices"] if "threshold" in notice)
+    assert notice.startswith(f"gallery threshold: {used['gallery_threshold']:.2f}")
+    assert notice.endswith("auto: 1 % false names expected, from 3 identities and 2 tracks")
+    given = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, gallery=people, embedder="histogram")
+    assert given.payload["tracker"]["config"]["gallery_match_threshold"] == 0.25
+    assert "gallery_threshold" not in given.payload["tracker"]["config"]
+    assert not any("threshold" in notice for notice in given.stats["notices"])
+
+
+def test_tracking_with_a_gallery_learns_its_threshold_unless_it_is_given(scene: Scene, people: Path) -> None:
+    for given, told in ((None, 1), ("auto", 1), (0.25, 0)):
+        summary = mot_dinov3.track(
+            source=str(scene.video),
+            dets=scene.dets,
+            gallery=people,
+            embedder="histogram",
+            gallery_match_threshold=given,
+        )
+        lines = [line for line in summary.lines() if "threshold" in line]
+        assert len(lines) == told
+        assert all(line.startswith("notice      gallery threshold: ") for line in lines)
+        assert all(line.endswith("from 3 identities and 2 tracks") for line in lines)
 
 
 def test_gallery_only_numbers_and_names_every_detection_by_itself(scene: Scene, people: Path) -> None:
@@ -206,13 +240,16 @@ def gallery_command(scene: Scene, people: Path, out: Path, *more: str) -> list[s
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("threshold", ["0.25", "auto"])
 def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
-    scene: Scene, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scene: Scene, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], threshold: str
 ) -> None:
-    assert main(gallery_command(scene, people, tmp_path / "a")) == 0
+    option = ("--gallery-match-threshold", threshold)
+    assert main(gallery_command(scene, people, tmp_path / "a", *option)) == 0
     whole = json.loads((tmp_path / "a" / "scene" / "tracked.json").read_text())
     values = {"dets_json": str(scene.dets), "video": str(scene.video), "gallery": str(people)}
     values |= {"embedder": "histogram", "json": True, "out_dir": str(tmp_path / "b")}
+    values |= {"gallery_match_threshold": AUTO if threshold == "auto" else float(threshold)}
     run = GalleryRun(assemble(GalleryJobConfig, values))
     ticks = iter(range(100))
 
@@ -230,14 +267,15 @@ def test_a_killed_run_leaves_valid_lines_and_goes_on_from_them(
     with journal_path(target).open("a") as file:
         file.write('{"frame": 18, "detec')  # the power went in the middle of a line
     capsys.readouterr()
-    assert main(gallery_command(scene, people, tmp_path / "b", "--resume")) == 0
+    assert main(gallery_command(scene, people, tmp_path / "b", *option, "--resume")) == 0
     embedded = int(capsys.readouterr().out.split("identities, ")[1].split()[0])
     resumed = json.loads(target.read_text())
     assert resumed["frames"] == whole["frames"]
+    assert resumed["tracker"]["config"] == whole["tracker"]["config"]
     looks = sum(row["embedded"] for frame in whole["frames"] for row in frame["detections"])
     assert 0 < embedded < looks
     assert not journal_path(target).exists()
-    assert main(gallery_command(scene, people, tmp_path / "b", "--resume")) == 0
+    assert main(gallery_command(scene, people, tmp_path / "b", *option, "--resume")) == 0
     assert "complete" in capsys.readouterr().out
 
 

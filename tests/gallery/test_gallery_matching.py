@@ -7,7 +7,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.gallery.config import GalleryConfig
-from mot_dinov3.gallery.matching import best_first, decide, identity_distances, margins
+from mot_dinov3.gallery.matching import MatchLimits, best_first, decide, identity_distances, margins
 
 PLAIN = GalleryConfig(gallery_match_threshold=0.5, gallery_caution=0.0, gallery_keep=0.1, gallery_margin=0.0)
 
@@ -15,7 +15,7 @@ PLAIN = GalleryConfig(gallery_match_threshold=0.5, gallery_caution=0.0, gallery_
 def who(distance: list[list[float]], *, held: list[int] | None = None, count: int = 1, config=PLAIN) -> list[int]:
     rows = np.array(distance, np.float32)
     owned = np.full(len(rows), -1) if held is None else np.array(held)
-    return decide(rows, owned, np.full(len(rows), count), config).tolist()
+    return decide(rows, owned, np.full(len(rows), count), MatchLimits.of(config)).tolist()
 
 
 def test_distance_is_half_the_nearest_and_half_the_mean_of_the_best_three() -> None:
@@ -47,7 +47,7 @@ def test_each_identity_has_one_owner_whatever_the_distances() -> None:
     for _ in range(200):
         distance = rng.uniform(0, 1, (rng.integers(1, 9), rng.integers(1, 6))).astype(np.float32)
         held = np.where(rng.random(len(distance)) < 0.5, rng.integers(0, distance.shape[1], len(distance)), -1)
-        chosen = decide(distance, held, np.ones(len(distance), np.int64), PLAIN)
+        chosen = decide(distance, held, np.ones(len(distance), np.int64), MatchLimits.of(PLAIN))
         owned = chosen[chosen >= 0]
         assert len(set(owned.tolist())) == len(owned)
         owners += len(owned)

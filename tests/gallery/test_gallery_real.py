@@ -13,10 +13,14 @@ from gallery_fakes import write_picture
 
 import mot_dinov3
 from mot_dinov3.core import boxes
+from mot_dinov3.core.structures import Detections
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.formats.motchallenge import read_detections, read_tracks
-from mot_dinov3.gallery.folder import load_gallery
+from mot_dinov3.gallery.config import AUTO, GalleryConfig
+from mot_dinov3.gallery.folder import KnownIdentities, load_gallery
+from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.video.image_files import read_image
 
 FRAMES = 320
 
@@ -92,3 +96,39 @@ def test_few_switches_among_200_crowded_objects(shared: Path, tmp_path: Path) ->
     found = json.loads(done.stdout.replace("'", '"'))
     assert found["switches"] <= 25
     assert found["tracked"] > 0.98
+
+
+NAMED = {"osnet_x0_25_msmt17.onnx": 0.02, "omz/reid_0287_rgb_imagenet.xml": 0.6, "omz/reid_0277_rgb_imagenet.xml": 0.65}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", NAMED)
+def test_half_of_the_people_of_another_camera_are_named_and_hardly_a_stranger(shared: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime" if weights.endswith(".onnx") else "openvino")
+    root, model = shared / "data/reid_two_cameras", shared / "models" / weights
+    if not (root.is_dir() and model.is_file()):
+        pytest.skip(f"needs {root} and {model}")
+    config = EmbedderConfig(embedder="osnet", embed_model=str(model), crop_pad=0.0)
+    embedder = build_embedder(config, device=DeviceConfig(device="cpu"))
+    everyone = sorted(filter(Path.is_dir, root.iterdir()))
+    rows = np.stack([
+        embedder.embed_images([read_image(file) for file in sorted(person.glob("*.png"))]).reshape(2, -1, embedder.dim)
+        for person in everyone
+    ])  # fmt: skip
+    named, false = [], []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(rows))
+        known, camera = order[: len(rows) // 2], seed % 2
+        images = rows[known, camera].reshape(-1, embedder.dim)
+        owner = np.repeat(np.arange(len(known)), rows.shape[2])
+        gallery = KnownIdentities(tuple(everyone[i].name for i in known), images, owner)
+        identifier = Identifier(gallery, GalleryConfig(gallery_match_threshold=AUTO), memory=False)
+        for frame, (person, view) in enumerate((p, v) for p in np.roll(order, 3) for v in range(rows.shape[2])):
+            crop = rows[person, 1 - camera, view][None]
+            box = Detections(np.array([[0, 0, 40, 90]], np.float32), track_id=[0], embedding=crop, fresh=[True])
+            name = identifier.identify(box, frame).gallery_id[0]
+            (named if person in known else false).append(
+                name == everyone[person].name if person in known else bool(name)
+            )
+    assert np.mean(false) <= 0.03
+    assert np.mean(named) >= NAMED[weights]

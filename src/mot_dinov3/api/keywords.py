@@ -111,8 +111,8 @@ class TrackOptions(TypedDict, total=False):
 
     # known identities
     gallery: str | Path | None  # folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)
-    gallery_match_threshold: float | None  # largest distance at which an identity is assigned to a track (default 0.25, between 0 and 2)
-    gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (default 0.05, between 0 and 2)
+    gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (default auto, between 0 and 2)
+    gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (not used by auto) (default 0.05, between 0 and 2)
     gallery_keep: float | None  # hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)
     gallery_margin: float | None  # an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)
 
@@ -182,8 +182,8 @@ class GalleryOptions(TypedDict, total=False):
 
     # known identities
     gallery: str | Path | None  # folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)
-    gallery_match_threshold: float | None  # largest distance at which an identity is assigned to a track (default 0.25, between 0 and 2)
-    gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (default 0.05, between 0 and 2)
+    gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (default 0.25, between 0 and 2)
+    gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (not used by auto) (default 0.05, between 0 and 2)
     gallery_keep: float | None  # hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)
     gallery_margin: float | None  # an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)
 

@@ -68,9 +68,17 @@ class OptionSpec:
     auto: float | None = None
     range: Range | None = None
 
+    def shown(self, value: Any) -> Any:
+        """Return `value` as a user gives it: the word ``auto`` for the number that stands for it."""
+        return "auto" if self.is_auto(value) else value
+
+    def is_auto(self, value: Any) -> bool:
+        """Whether `value` is the number that ``auto`` stands for: itself, not one that equals it."""
+        return self.auto is not None and value is self.auto
+
     def refused(self, value: Any) -> str | None:
         """Return what `value` would have to be, or None where it is accepted."""
-        if value is None:
+        if value is None or self.is_auto(value):
             return None
         if isinstance(value, float) and not math.isfinite(value):
             return "a finite number"
@@ -208,7 +216,7 @@ def help_of(known: Option) -> str:
     """Return an option's help with its default and its range: ``least score (default 0.3, between 0 and 1)``."""
     added = []
     if known.default not in (None, "", ()):
-        shown = {True: "on", False: "off"}[known.default] if known.type is bool else known.default
+        shown = {True: "on", False: "off"}[known.default] if known.type is bool else known.spec.shown(known.default)
         added.append(f"default {shown}")
     if known.spec.range is not None:
         added.append(str(known.spec.range))

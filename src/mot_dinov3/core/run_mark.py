@@ -42,7 +42,7 @@ def identity_of(
     known: dict[str, Any] = {"version": version}
     for option in options_of(type(config)):
         if option.key not in skip:
-            value = getattr(getattr(config, option.stage), option.key)
+            value = option.spec.shown(getattr(getattr(config, option.stage), option.key))
             known[option.flag] = printable(value) if isinstance(value, str) else value
     digests = {flag: content_digest(Path(place)) for flag, place in inputs.items() if place}
     known |= {f"the content of {flag}": digest for flag, digest in digests.items()}

@@ -8,8 +8,10 @@ import numpy as np
 
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray, TrackState
 from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.gallery.evidence import TrackEvidence
 from mot_dinov3.gallery.folder import KnownIdentities
-from mot_dinov3.gallery.matching import decide, identity_distances, margins
+from mot_dinov3.gallery.matching import MatchLimits, decide, identity_distances, margins
+from mot_dinov3.gallery.open_set import OpenSetThreshold
 
 MEMORY = 8  # comparisons after which older ones fade
 FORGET = 300  # frames after which a track that was not detected is forgotten
@@ -26,6 +28,7 @@ class TrackIdentityState:
         compared: Frame in which it was last embedded.
         sure: False from a track's return until it has been compared again: its old name is not shown.
         identity: Identity it has, −1 none.
+        strangers: What its comparisons say about strangers.
     """
 
     distance: FloatArray
@@ -34,6 +37,7 @@ class TrackIdentityState:
     count: int = 0
     sure: bool = True
     identity: int = -1
+    strangers: TrackEvidence = dataclasses.field(default_factory=TrackEvidence)
 
 
 class Identifier:
@@ -41,15 +45,21 @@ class Identifier:
 
     Args:
         known: The gallery.
-        config: Thresholds.
+        config: Thresholds; one that is ``auto`` is learnt from the gallery and the video.
         memory: False where every detection stands for itself, so that nothing is carried over to the next frame.
+
+    Attributes:
+        notices: Messages for the user.
+        limits: Thresholds as they are now.
     """
 
     def __init__(self, known: KnownIdentities, config: GalleryConfig, *, memory: bool = True) -> None:
         self.known = known
-        self.notices = known.notices
-        self.config = config if memory else dataclasses.replace(config, gallery_caution=0.0)
+        self.config = config
         self._memory = memory
+        self._open_set = OpenSetThreshold(known) if config.learns_threshold else None
+        self.notices = (*known.notices, *(() if self._open_set is None else self._open_set.duplicates()))
+        self.limits = self._limits_now()
         self._tracks: dict[int, TrackIdentityState] = {}
         self._last = -1
 
@@ -57,6 +67,15 @@ class Identifier:
     def remembered(self) -> int:
         """Number of tracks with evidence."""
         return len(self._tracks)
+
+    @property
+    def learnt_threshold(self) -> float | None:
+        """Largest distance of an identity as it has been learnt; None where it was given."""
+        return None if self._open_set is None else self.limits.match
+
+    def threshold_notices(self) -> list[str]:
+        """Return a notice of the threshold that was learnt; none where it was given."""
+        return [] if self._open_set is None else [self._open_set.text()]
 
     def due(self, detections: Detections, frame_index: int, *, every: int, min_score: float = 0.0) -> IntArray:
         """Return the rows to embed in this frame: of new and returned tracks, and of those not compared for long.
@@ -96,8 +115,11 @@ class Identifier:
         rows = self._rows_of_tracks(detections)
         for track, row in rows.items():
             self._see(track, frame_index, distance[row])
-        if np.isfinite(distance[list(rows.values())]).any():
-            self._decide([track for track in rows if self._tracks[track].count and self._tracks[track].sure])
+        compared = {track: row for track, row in rows.items() if np.isfinite(distance[row]).all()}
+        if compared:
+            present = [track for track in rows if self._tracks[track].count and self._tracks[track].sure]
+            self._learn(present, list(compared), distance[list(compared.values())])
+            self._decide(present)
         for track in detections.track_id[detections.coasted & (detections.state == TrackState.CONFIRMED)].tolist():
             carried = self._tracks.get(track)
             if carried is not None and carried.seen == self._last:
@@ -127,12 +149,36 @@ class Identifier:
         known.seen = frame_index
         if not np.isfinite(distance[0]):
             return
-        farthest = self.config.gallery_match_threshold + self.config.gallery_keep
-        if not known.sure and known.identity >= 0 and distance[known.identity] > farthest:
-            known.count, known.identity = 0, -1  # another object has this track id now
+        held = known.identity if not known.sure else -1
+        if held >= 0 and self._claims(distance)[held] > self.limits.match + self.limits.keep:
+            # Another object has this track id now.
+            known.count, known.identity, known.strangers = 0, -1, TrackEvidence()
         known.sure, known.compared = True, frame_index
         known.count += 1
         known.distance += (distance - known.distance) / np.float32(min(known.count, MEMORY))
+
+    def _claims(self, distance: FloatArray) -> FloatArray:
+        """Return distances as they are decided on: larger to an identity that strangers resemble."""
+        return distance if self._open_set is None else self._open_set.adjusted(distance)
+
+    def _learn(self, present: list[int], compared: list[int], distance: FloatArray) -> None:
+        """Let the threshold learn from the tracks that were compared in this frame, ``(f, k)`` `distance`."""
+        if self._open_set is None:
+            return
+        known = np.stack([self._tracks[track].distance for track in present])
+        place = np.array([present.index(track) for track in compared], np.int64)
+        evidence = [self._tracks[track].strangers for track in compared] if self._memory else None
+        self._open_set.observe(distance, known, place, evidence)
+        self.limits = self._limits_now()
+
+    def _limits_now(self) -> MatchLimits:
+        config, learnt = self.config, self._open_set
+        limits = MatchLimits.of(config) if learnt is None else learnt.limits(config.gallery_keep, config.gallery_margin)
+        if self._memory:
+            return limits
+        # Without tracks every comparison is a first one: the threshold of tracks compared once, where it is learnt.
+        match = limits.match - (limits.caution if learnt is not None else 0.0)
+        return dataclasses.replace(limits, match=match, caution=0.0)
 
     def _decide(self, tracks: list[int]) -> None:
         """Assign identities to the present tracks; one that moves on is taken from an absent track."""
@@ -141,7 +187,8 @@ class Identifier:
         known = [self._tracks[track] for track in tracks]
         held = np.array([k.identity for k in known], np.int64)
         count = np.array([k.count for k in known], np.int64)
-        chosen = decide(np.stack([k.distance for k in known]), held, count, self.config).tolist()
+        claims = self._claims(np.stack([k.distance for k in known]))
+        chosen = decide(claims, held, count, self.limits).tolist()
         taken = set(chosen) - {-1}
         for other in self._tracks.values():
             if other.identity in taken:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 from mot_dinov3.gallery.config import GalleryConfig
 
 BEST = 3  # images whose mean distance counts besides that of the nearest one
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchLimits:
+    """Distances by which tracks are given identities.
+
+    Attributes:
+        match: Largest distance of an identity.
+        caution: A track that was compared n times must be nearer by 1/n of this.
+        keep: An identity is kept until another is nearer by this.
+        margin: An identity is assigned only where the next one is farther by this.
+    """
+
+    match: float
+    caution: float
+    keep: float
+    margin: float
+
+    @classmethod
+    def of(cls, config: GalleryConfig) -> MatchLimits:
+        """Return the limits that options name as numbers."""
+        return cls(config.gallery_match_threshold, config.gallery_caution, config.gallery_keep, config.gallery_margin)
 
 
 def identity_distances(embedding: FloatArray, images: FloatArray, owner: IntArray) -> FloatArray:
@@ -24,9 +48,14 @@ def identity_distances(embedding: FloatArray, images: FloatArray, owner: IntArra
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     columns = []
     for low, high in zip(starts, [*starts[1:], len(owner)]):
-        best = np.sort(every[:, low:high], axis=1)[:, :BEST]
-        columns.append((best[:, 0] + best.mean(axis=1)) / 2)
+        columns.append(half_nearest(every[:, low:high]))
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def half_nearest(distance: FloatArray) -> FloatArray:
+    """Return ``(m,)``: of distances to ``(m, n)`` images half that of the nearest, half the mean of the best three."""
+    best = np.sort(distance, axis=1)[:, :BEST]
+    return np.asarray((best[:, 0] + best.mean(axis=1)) / 2)
 
 
 def margins(distance: FloatArray) -> FloatArray:
@@ -39,11 +68,11 @@ def margins(distance: FloatArray) -> FloatArray:
     return np.asarray(others - distance, np.float32)
 
 
-def decide(distance: FloatArray, held: IntArray, count: IntArray, config: GalleryConfig) -> IntArray:
+def decide(distance: FloatArray, held: IntArray, count: IntArray, limits: MatchLimits) -> IntArray:
     """Return ``(m,)`` the identity of each track, −1 for none; each identity once.
 
     An identity is *gained* by the track that is nearest to it, where it is that track's nearest, near enough for the
-    number of comparisons, and clearly nearer than the next; *kept* with a bonus of `gallery_keep`; *lost* beyond that
+    number of comparisons, and clearly nearer than the next; *kept* with a bonus of `keep`; *lost* beyond that
     or to a better claim. Claims are met from the best to the worst, each striking its track and its identity, so that a
     good match is never given up for two poor ones, and no track gets its second choice because the first was taken.
 
@@ -51,16 +80,16 @@ def decide(distance: FloatArray, held: IntArray, count: IntArray, config: Galler
         distance: ``(m, k)`` of tracks to identities.
         held: ``(m,)`` identity that the track has now, −1 none.
         count: ``(m,)`` number of comparisons behind the distances.
-        config: Thresholds.
+        limits: Thresholds.
     """
     claim = distance.astype(np.float64)
-    first = config.gallery_match_threshold - config.gallery_caution / np.maximum(count, 1)
+    first = limits.match - limits.caution / np.maximum(count, 1)
     limit = np.tile(first[:, None], claim.shape[1])
     eligible = distance <= distance.min(axis=1, keepdims=True, initial=np.inf)
-    eligible &= ~(margins(distance) < config.gallery_margin)
+    eligible &= ~(margins(distance) < limits.margin)
     rows = np.flatnonzero(held >= 0)
-    claim[rows, held[rows]] -= config.gallery_keep
-    limit[rows, held[rows]] = config.gallery_match_threshold
+    claim[rows, held[rows]] -= limits.keep
+    limit[rows, held[rows]] = limits.match
     eligible[rows, held[rows]] = True
     return best_first(claim, eligible & (claim <= limit))
 

@@ -159,7 +159,10 @@ class SinkFactory:
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
-        return list(dict.fromkeys((*self._file_notices(), *self._drawing_notices, *resume_notice(self.stages.journal))))
+        gallery = self.stages.gallery
+        learnt = [] if gallery is None else gallery.threshold_notices()
+        found = (*self._file_notices(), *self._drawing_notices, *resume_notice(self.stages.journal), *learnt)
+        return list(dict.fromkeys(found))
 
     def _file_notices(self) -> list[str]:
         """Return the notices of a file's header, which do not depend on how often the run was interrupted."""

@@ -17,7 +17,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.core.run_mark import identity_of
 from mot_dinov3.features.factory import EMBEDDERS, REID
-from mot_dinov3.gallery.config import GalleryConfig
+from mot_dinov3.gallery.config import AUTO, GalleryConfig
 from mot_dinov3.models.weights import first_reid_weights
 from mot_dinov3.trackers.config import HybridConfig
 
@@ -63,6 +63,20 @@ class GalleryInputConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class FixedGalleryConfig(GalleryConfig):
+    """Options of `Identifier` with a threshold that does not depend on what else is in the video."""
+
+    gallery_match_threshold: float = option(
+        0.25,
+        "largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, "
+        "for 1 % of strangers with a name",
+        auto=AUTO,
+        low=0,
+        high=2,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class GalleryOutputConfig(StageConfig):
     """Outputs, below ``<out-dir>/<run-name>``; nothing by default."""
 
@@ -103,7 +117,7 @@ class GalleryJobConfig:
 
     inputs: GalleryInputConfig
     hybrid: HybridConfig
-    gallery: GalleryConfig
+    gallery: FixedGalleryConfig
     output: GalleryOutputConfig
 
     def reported(self) -> dict[str, Any]:
@@ -114,7 +128,7 @@ class GalleryJobConfig:
             "reid_weights": inputs.reid_weights,
             "gallery": gallery.gallery,
             "reid_frequency": inputs.reid_frequency,
-            "gallery_match_threshold": gallery.gallery_match_threshold,
+            "gallery_match_threshold": "auto" if gallery.learns_threshold else gallery.gallery_match_threshold,
             "device": inputs.device,
             "half": inputs.half,
         }

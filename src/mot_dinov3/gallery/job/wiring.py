@@ -128,6 +128,8 @@ class GalleryRun:
         if self.loop.stages.sinks:
             known = () if self.loop.stages.matcher is None else self.loop.stages.matcher.identifier.known.names
             self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
+        matcher = self.loop.stages.matcher
+        self.notices += [] if matcher is None else matcher.identifier.threshold_notices()
         self.notices += self.records.state.left_out.notices()
         if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
             notice = f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'"
@@ -151,12 +153,14 @@ class GalleryRun:
         """Return the track-v1 keys but ``frames``."""
         inputs = self.config.inputs
         chosen: list[Any] = [*sorted(self._classes.ids), *sorted(self._classes.words)]
+        matcher = None if self.complete else self.loop.stages.matcher
+        learnt = None if matcher is None else matcher.identifier.learnt_threshold
         return track_v1_header(
             source_header=self.records.header,
             created_at_utc=self.created,
             tracker=tracker_block(
                 inputs.tracker,
-                self.config.reported(),
+                self.config.reported() | ({} if learnt is None else {"gallery_threshold": round(learnt, 4)}),
                 track_classes=chosen or None,
                 filter_gallery=inputs.filter_gallery,
             ),
@@ -231,8 +235,9 @@ class GalleryRun:
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
         embedder = self._embedder(chosen)
         known = load_gallery(root, embedder)
-        self.notices += [*embedder.notices, *known.notices]
-        return embedder, Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
+        identifier = Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
+        self.notices += [*embedder.notices, *identifier.notices]
+        return embedder, identifier
 
     def _embedder(self, chosen: EmbedderConfig) -> Embedder:
         """Build the embedder; where half precision is not available, use full precision with a notice."""
