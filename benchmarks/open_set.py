@@ -9,9 +9,9 @@ camera; all images of the other camera are named. Each line is the mean over man
 - box: every image is a frame of its own, without tracks (`--tracker gallery_only`), person by person
 - track: every person is a track of as many frames as there are views, three in a frame; names at its end
 
-PETS: yolov8n's boxes of PETS09-S2L1, tracked by `gallery`; the first four or eight identities of the truth are in the
-gallery, with half of their images, the first half or every second one. The truth numbers people anew when they come
-back; the crops show that they are ten people: `SAME`.
+PETS: yolov8n's boxes of PETS09-S2L1, tracked by `gallery`; the first four or eight identities are in the gallery, with
+half of their images, the first half or every second one. The ground truth gives people new numbers when they return;
+the crops show that they are ten people: `SAME`.
 
 *named*: known people with their name; *false*: strangers with any name, in brackets of the worst division; *wrong*:
 known people with another's name.

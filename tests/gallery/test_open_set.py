@@ -195,7 +195,7 @@ def test_tracks_are_named_too() -> None:
         for person, name in zip(order, names):
             (named if person < 8 else false).append(name == f"p{person}" if person < 8 else name is not None)
     assert np.mean(false) <= 0.02
-    assert np.mean(named) > 0.8
+    assert np.mean(named) > 0.7
 
 
 @pytest.mark.parametrize("height", [1.0, 3.0])
