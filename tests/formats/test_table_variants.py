@@ -42,6 +42,8 @@ TABLES = {
     "JSON Lines": '{"frame": 0, "track_id": 1, "bbox": [10, 10, 30, 40]}\n{"frame": 1, "track_id": null, "x1": 1}\n',
     "JSON list": '[{"frame": 0, "track_id": "1", "x1": 10, "y1": 10, "x2": 30, "y2": 40, "bbox": null}]',
     "a list a frame": '[[{"box": {"x1": 10, "y1": 10, "x2": 30, "y2": 40}, "track_id": 1, "name": "person"}], []]',
+    "Ultralytics' summaries": '[[{"name": "person", "class": 0, "box": {"x1": 10, "y1": 10, "x2": 30, "y2": 40},'
+    ' "track_id": 1}]]',
 }
 
 
@@ -61,9 +63,10 @@ def test_a_table_is_read_whatever_its_columns_are_called(tmp_path: Path, text: s
     [
         ("frame,x1,y1,x2,y2,class_name\n0,1,1,9,9,car\n0,1,1,8,8,person\n", {0: "car", 1: "person"}, [0, 1]),
         ("frame,x1,y1,x2,y2,class\n0,1,1,9,9,car\n0,1,1,8,8,\n", {0: "car"}, [0, -1]),
+        ("frame,x1,y1,x2,y2,class,name\n0,1,1,9,9,5,car\n", {5: "car"}, [5]),
         ("frame,x1,y1,x2,y2,class,label\n0,1,1,9,9,5,car\n0,1,1,8,8,,\n", {5: "car"}, [5, -1]),
     ],
-    ids=["names alone", "names as classes", "numbers and names"],
+    ids=["names alone", "names as classes", "numbers and plain names", "numbers and names"],
 )
 def test_classes_by_name_or_number(tmp_path: Path, text: str, names, classes) -> None:
     path = tmp_path / "a.csv"
@@ -300,6 +303,26 @@ def test_ids_may_be_texts(tmp_path: Path) -> None:
     assert "2 tracks have texts as ids: they are numbered from 8 ('car_1')" in recorded.notices[0]
     document.write_text(json.dumps(videos(1, track_id="8f14e45f-ceea")))
     assert [rows.track_id.tolist() for rows in read_any(document).frames.values()] == [[1], [1]]
+
+
+def test_ids_of_images_and_categories_may_be_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    rows = [
+        {"id": "x", "image_id": "b", "category_id": "2", "bbox": [10, 10, 20, 30]},
+        {"id": "y", "image_id": "7", "category_id": "cars", "bbox": [10, 10, 20, 30]},
+    ]
+    path.write_text(
+        json.dumps(
+            {
+                "images": [{"id": "b", "frame_id": 0}, {"id": 7, "frame_id": 1}],
+                "categories": [{"id": "2", "name": "person"}, {"id": "cars", "name": "car"}],
+                "annotations": rows,
+            }
+        )
+    )
+    recorded = read_any(path)
+    assert recorded.names == {2: "person", 0: "car"}
+    assert [rows.class_id.tolist() for rows in recorded.frames.values()] == [[2], [0]]
 
 
 def test_numbers_of_texts_follow_the_highest() -> None:

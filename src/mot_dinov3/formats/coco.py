@@ -10,6 +10,7 @@ https://cocodataset.org/#format-data; TAO: https://github.com/TAO-Dataset/tao.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def read_coco(path: Path, options: ReadOptions) -> RecordedDetections:
     annotations = _records(path, document, "annotations")
     ids = TrackIds(_track_id(record) for record in annotations)
     for position, record in enumerate(annotations):
-        if others and record.get("image_id") in others:
+        if others and str(record.get("image_id")) in others:
             continue
         if record.get("iscrowd") in (1, True) or record.get("ignore") in (1, True):
             left_out.field("annotations marked as crowd or to be ignored")
@@ -102,32 +103,30 @@ def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str
     return records
 
 
-def _images_of(
-    images: list[dict[str, Any]], video: Mapping[str, Any] | None
-) -> tuple[list[dict[str, Any]], set[object]]:
+def _images_of(images: list[dict[str, Any]], video: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], set[str]]:
     """Return the images of a video, and the ids of those of other videos."""
     wanted = None if video is None else video.get("id")
-    chosen, others = [], set[object]()
+    chosen, others = [], set[str]()
     for image in images:
         of = image.get("video_id", wanted)
         if of == wanted:
             chosen.append(image)
         elif type(image.get("id")) in (int, str):
-            others.add(image["id"])
+            others.add(str(image["id"]))
     return chosen, others
 
 
-def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> tuple[dict[object, int], NamedFrames]:
-    """Return image id → frame number, and how the frames are known."""
-    ids: dict[object, int] = {}
+def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> tuple[dict[str, int], NamedFrames]:
+    """Return image id → frame number, and how the frames are known; the ids 7 and "7" are the same."""
+    ids: dict[str, int] = {}
     for position, image in enumerate(images):
         where = f"'{path}', images, record {position}"
         key = image.get("id")
         if type(key) not in (int, str):
             raise FormatError(f"{where}: its id must be a number or a string")
-        if key in ids:
+        if str(key) in ids:
             raise FormatError(f"{where}: the id {key!r:.40} is taken already")
-        ids[key] = position
+        ids[str(key)] = position
     named = _numbered_frames(path, images)
     if named is None:
         names = [_file_name(path, position, image) for position, image in enumerate(images)]
@@ -182,21 +181,24 @@ def _check_distinct(path: Path, frames: Sequence[object]) -> None:
             raise FormatError(f"'{path}', images, record {position}: frame {frame} is record {other} already")
 
 
-def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> tuple[dict[object, int], dict[int, str]]:
-    """Return category id → class number, and class number → name."""
-    labels: dict[object, str] = {}
+def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> tuple[dict[str, int], dict[int, str]]:
+    """Return category id → class number, and class number → name; ids that are texts are numbered in order."""
+    labels: dict[str, str] = {}
     declared: dict[str, int | None] = {}
     for position, category in enumerate(_records(path, document, "categories")):
         key, name, class_id = category.get("id"), category.get("name"), category.get("class_id")
         where = f"'{path}', categories, record {position}"
-        if type(key) is not int or not 0 <= key <= MAX_CATEGORY or not isinstance(name, str):
-            raise FormatError(f"{where}: needs an id, a whole number from 0, and a name")
-        if key in labels or name in declared:
+        number = int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,9}", key) else key
+        is_known = isinstance(key, str) or (type(key) is int and 0 <= key <= MAX_CATEGORY)
+        if not is_known or not isinstance(name, str):
+            raise FormatError(f"{where}: needs an id, a whole number from 0 or a text, and a name")
+        if str(key) in labels or name in declared:
             raise FormatError(f"{where}: its id or name is taken already")
         if class_id is not None and (type(class_id) is not int or not -1 <= class_id <= MAX_CATEGORY):
             raise FormatError(f"{where}: class_id must be a whole number from -1, got {class_id!r:.40}")
-        labels[key] = name
-        declared[name] = key if class_id is None else class_id
+        labels[str(key)] = name
+        own = number if type(number) is int else None
+        declared[name] = own if class_id is None else class_id
     try:
         numbers = number_labels(declared, options.names)
     except ValueError as error:
@@ -206,17 +208,17 @@ def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> t
 
 def _counts_from_one(categories: list[dict[str, Any]]) -> bool:
     """Return whether categories are numbered from 1 and declare no class numbers: those of other programs."""
-    return bool(categories) and all(c["id"] > 0 and "class_id" not in c for c in categories)
+    return bool(categories) and all(type(c["id"]) is int and c["id"] > 0 and "class_id" not in c for c in categories)
 
 
-def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[object, int]) -> int:
+def _look_up(record: Mapping[str, Any], key: str, listed: Mapping[str, int]) -> int:
     value = record.get(key)
-    if type(value) not in (int, str) or value not in listed:
+    if type(value) not in (int, str) or str(value) not in listed:
         raise ValueError(f"{key} {value!r:.40} is not listed")
-    return listed[value]
+    return listed[str(value)]
 
 
-def _row(record: Mapping[str, Any], classes: Mapping[object, int], ids: TrackIds) -> Row:
+def _row(record: Mapping[str, Any], classes: Mapping[str, int], ids: TrackIds) -> Row:
     score = record.get("score", 1)
     if not is_number(score):
         raise UnusableRowError(f"score must be a number from 0 to 1, got {score!r:.40}")

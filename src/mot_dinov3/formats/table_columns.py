@@ -153,6 +153,8 @@ def recognise(header: Sequence[str]) -> TableColumns:
         found = next((alias for alias in aliases if alias in known and alias not in names), None)
         if found is not None:
             fields[field] = known[found]
+    if "class" in fields and "name" not in fields and "name" in known:  # as Ultralytics has it
+        fields["name"] = known["name"]
     used = {*fields.values(), *(known[name] for name in names)}
     others = tuple(name for name in header if name not in used)
     mot = _MOT_NAMES.get(names)
