@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import re
 import subprocess
@@ -561,3 +562,30 @@ def test_track_names_people_too_with_any_tracker(scene: Scene, people: Path, tmp
 
 def test_track_refuses_a_gallery_without_an_embedder(scene: Scene, people: Path) -> None:
     assert main(["--dets", str(scene.dets), "--save-json", "x.json", "--gallery", str(people)]) == 2
+
+
+@pytest.mark.parametrize("target", ["coco", "cvat", "yolo", "track-v1", "csv", "motchallenge", "det-v1.gz"])
+def test_detections_may_have_any_format_that_track_reads(
+    scene: Scene, people: Path, tmp_path: Path, target: str
+) -> None:
+    plain = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+    suffix = {"cvat": ".xml", "yolo": "", "csv": ".csv", "motchallenge": ".txt", "det-v1.gz": ".json.gz"}
+    other = tmp_path / f"other{suffix.get(target, '.json')}"
+    if target == "det-v1.gz":
+        other.write_bytes(gzip.compress(Path(scene.dets).read_bytes()))
+    else:
+        tracked = tmp_path / "tracked.json"
+        tracked.write_text(json.dumps(dict(plain.payload), default=list))
+        assert main(["convert", str(tracked), str(other), "--to", target, "--video", str(scene.video)]) == 0
+    result = mot_dinov3.track_video(dets_json=other, video=scene.video)
+    assert result.payload["schema_version"] == "track-v1"
+    for one, two in zip(result.payload["frames"], plain.payload["frames"], strict=True):
+        rows = [[row for row in frame["detections"] if "track_id" in row] for frame in (one, two)]
+        assert [row["track_id"] for row in rows[0]] == [row["track_id"] for row in rows[1]]
+        np.testing.assert_allclose(*([row["bbox"] for row in of] for of in rows), atol=1)  # smoothed
+
+
+def test_a_file_that_is_no_detections_is_named(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    with pytest.raises(FormatError, match="is JSON of an unknown format"):
+        mot_dinov3.track_video(dets_json=tmp_path / "x.json", video=scene.video)

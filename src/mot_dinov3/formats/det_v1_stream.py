@@ -9,15 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
-from mot_dinov3.core.structures import Detections
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.det_v1 import SCHEMA, ParseState, parse_frame, parse_header
 from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut
+
+S = TypeVar("S", bound="DetectionSource")
 
 WINDOW = 1 << 18  # characters read at once
 MAX_RECORD = 1 << 26  # characters of one record; a longer one is no frame
@@ -34,14 +38,42 @@ class RecordedFrame:
     keys: Mapping[str, Any]
 
 
-class DetectionStream:
-    """Frames of a det-v1 file, read once in order; keys before ``frames`` are read first, those behind it at the end.
+class DetectionSource(Protocol):
+    """Detections of a file in order of frames, read once or more.
 
     Attributes:
+        path: The file.
         state: Class names and what is left out, as far as records have been read.
         video: Properties of the video in the file; zeros where it lacks them.
         fps_known: The file gives the frame rate.
         header: The file's own top-level keys that a result keeps.
+        notices: Further lines for the user.
+    """
+
+    path: Path
+    state: ParseState
+    video: VideoInfo
+    fps_known: bool
+    header: Mapping[str, Any]
+    notices: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        """Yield the frames, whose numbers rise."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class DetectionStream(DetectionSource):
+    """Frames of a det-v1 file, read once in order; keys before ``frames`` are read first, those behind it at the end.
 
     Args:
         path: The file.
@@ -67,8 +99,8 @@ class DetectionStream:
             self.close()
             raise
 
+    @override
     def __iter__(self) -> Iterator[RecordedFrame]:
-        """Yield the frames, whose numbers rise."""
         last, position, text = -1, 0, self._text
         while text.peek() != "]":
             if position:
@@ -127,15 +159,9 @@ class DetectionStream:
             ) from error
         self.video, self.fps_known, self.header = found.video, found.fps_known, found.header
 
+    @override
     def close(self) -> None:
-        """Close the file; may be called twice."""
         self._file.close()
-
-    def __enter__(self) -> DetectionStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Window:

@@ -31,7 +31,7 @@ class GalleryInputConfig(StageConfig):
 
     group = "input and identification"
 
-    dets_json: str = option("", "precomputed detections, det-v1 JSON", metavar="FILE")
+    dets_json: str = option("", "precomputed detections: det-v1 JSON, or any format of --dets", metavar="FILE")
     video: str = option("", "the video of the detections", metavar="PATH")
     tracker: str = option("gallery_hybrid", "tracker", choices=GALLERY_TRACKERS)
     classes: str = option("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")

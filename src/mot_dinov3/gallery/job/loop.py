@@ -17,7 +17,7 @@ from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray, 
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.features.base import Embedder, prepare
 from mot_dinov3.formats.det_v1 import recorded_time
-from mot_dinov3.formats.det_v1_stream import DetectionStream, RecordedFrame
+from mot_dinov3.formats.det_v1_stream import DetectionSource, RecordedFrame
 from mot_dinov3.formats.track_v1 import track_records
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.journal import GalleryComparison, GalleryJournal
@@ -110,7 +110,7 @@ class GalleryStages:
         count: Returns the number of frames that the video really has; 0 where it cannot be counted.
     """
 
-    records: DetectionStream
+    records: DetectionSource
     images: FrameSource | None
     tracker: Tracker
     matcher: GalleryMatcher | None

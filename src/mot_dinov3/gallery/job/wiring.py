@@ -23,6 +23,8 @@ from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.formats.det_v1_stream import DetectionStream
+from mot_dinov3.formats.recorded_detections import ReadOptions
+from mot_dinov3.formats.recorded_stream import RecordedStream, open_detections
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
 from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
@@ -35,6 +37,7 @@ from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
+from mot_dinov3.video.image_files import image_names
 from mot_dinov3.viz import DrawConfig, draw_frame
 from mot_dinov3.viz.text_drawing import missing_glyphs
 
@@ -82,8 +85,7 @@ class GalleryRun:
         config = self.config
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            strict = config.inputs.strict
-            self.records = opened.enter_context(DetectionStream(config.inputs.dets_json, strict=strict))
+            self.records = opened.enter_context(open_detections(config.inputs.dets_json, self._read_options()))
             if self.complete:
                 return
             self.notices += self._classes.check_names(self._names_ahead(), self.records.path)
@@ -130,7 +132,7 @@ class GalleryRun:
             self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
         matcher = self.loop.stages.matcher
         self.notices += [] if matcher is None else matcher.identifier.threshold_notices()
-        self.notices += self.records.state.left_out.notices()
+        self.notices += (*self.records.notices, *self.records.state.left_out.notices())
         if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
             notice = f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'"
             present = class_counts(self.loop.others, self._class_names())
@@ -166,8 +168,23 @@ class GalleryRun:
             ),
         )
 
+    def _read_options(self) -> ReadOptions:
+        """Return what other formats than det-v1 are read with: they may lack the size, and name the images."""
+        inputs = self.config.inputs
+        width = height = 0
+        if Path(inputs.dets_json).is_dir() and Path(inputs.video).is_file():
+            from mot_dinov3.video.media import read_header
+
+            info = read_header(inputs.video)
+            width, height = info.width, info.height
+        images = image_names(inputs.video)
+        return ReadOptions(width, height, self._classes.names, source=inputs.video, images=images, strict=inputs.strict)
+
     def _names_ahead(self) -> Iterator[dict[int, str]]:
         """Yield the class names that the detections have shown, after each frame."""
+        if isinstance(self.records, RecordedStream):
+            yield dict(self.records.state.names)
+            return
         with DetectionStream(self.records.path) as records:
             for _ in records:
                 yield records.state.names
