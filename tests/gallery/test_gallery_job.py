@@ -19,7 +19,7 @@ from mot_dinov3 import api
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
 from mot_dinov3.core.class_filter import ClassFilter
-from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, UsageError
+from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, OutputError, UsageError
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
 from mot_dinov3.gallery.config import AUTO
@@ -308,7 +308,6 @@ def test_another_runs_lines_are_not_continued(scene: Scene, people: Path, tmp_pa
 
 NEEDS: dict[str, tuple[dict[str, Any], str]] = {
     "gallery without weights": ({"gallery": "PEOPLE"}, "needs weights"),
-    "weights without gallery": ({"reid_weights": "w.pt"}, "no gallery"),
     "filter without either": ({"filter_gallery": True}, "neither"),
     "gallery_only without either": ({"tracker": "gallery_only"}, "gallery_only needs"),
     "another tracker": ({"tracker": "appearance"}, "tracker must be one of"),
@@ -589,3 +588,32 @@ def test_a_file_that_is_no_detections_is_named(scene: Scene, tmp_path: Path) -> 
     (tmp_path / "x.json").write_text('{"a": 1}')
     with pytest.raises(FormatError, match="is JSON of an unknown format"):
         mot_dinov3.track_video(dets_json=tmp_path / "x.json", video=scene.video)
+
+
+def test_weights_without_a_gallery_only_track(scene: Scene) -> None:
+    plain = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video)
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, reid_weights="w.pt")
+    assert result.payload["frames"] == plain.payload["frames"]
+    assert "'w.pt' is not used: there is no --gallery to compare with" in result.stats["notices"]
+    assert result.payload["tracker"]["config"]["device"] == "cpu"  # where it ran, not what was asked for
+
+
+@pytest.mark.parametrize("name", ["seen", "seen.mp4", "seen.mkv", "seen.MOV", "seen.webm"])
+def test_the_extension_of_the_drawn_video_decides_its_container(scene: Scene, tmp_path: Path, name: str) -> None:
+    options = {"save_video": name, "out_dir": tmp_path, "run_name": "r"}
+    result = mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, **options)
+    assert result.paths.video_path == tmp_path / "r" / (name if "." in name else f"{name}.mp4")
+    assert result.paths.video_path.stat().st_size > 1000
+
+
+def test_a_video_that_is_not_written_names_those_that_are(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written as \.avi") as caught:
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, save_video="a.avi", out_dir=tmp_path)
+    assert ".mkv" in caught.value.remedy
+    with pytest.raises(ConfigError, match="cannot be chosen for"):
+        mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, save_video="a.webm", fourcc="mp4v")
+
+
+def test_the_list_of_trackers_is_what_the_option_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gallery", "--list-trackers"]) == 0
+    assert capsys.readouterr().out.split() == ["gallery_hybrid", "gallery_only"]

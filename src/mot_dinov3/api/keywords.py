@@ -190,9 +190,9 @@ class GalleryOptions(TypedDict, total=False):
     # output
     save_json_flag: bool | None  # write tracked.json (track-v1) (default off)
     save_frames: bool | None  # write every drawn frame as frames/%06d.jpg (default off)
-    save_video: str | bool | None  # write the drawn video as NAME.mp4
+    save_video: str | bool | None  # write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm
     out_dir: str | Path | None  # parent folder of the run folders (default out)
     run_name: str | None  # name of the run folder (default: the video's name)
     display: bool | None  # show the frames in a window (q ends the run) (default off)
     save_fps: float | None  # frame rate of the saved video (default: the video's own) (above 0 and at most 1000)
-    fourcc: str | None  # encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name (default h264)
+    fourcc: str | None  # encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name (default: by the extension)

@@ -8,9 +8,8 @@ from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
-from mot_dinov3.gallery.job.config import GalleryJobConfig
+from mot_dinov3.gallery.job.config import GALLERY_TRACKERS, GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
-from mot_dinov3.trackers import TRACKERS
 
 USAGE = "--dets-json FILE --video PATH [options]"
 DESCRIPTION = (
@@ -19,7 +18,7 @@ DESCRIPTION = (
     "Memory does not grow with the length of the video."
 )
 OPTIONS = GalleryJobConfig
-LISTS = {"trackers": TRACKERS, "reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}
+LISTS = {"trackers": GALLERY_TRACKERS, "reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}
 
 
 def run(args: argparse.Namespace) -> int:

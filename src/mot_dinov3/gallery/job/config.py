@@ -22,6 +22,7 @@ from mot_dinov3.models.weights import first_reid_weights
 from mot_dinov3.trackers.config import HybridConfig
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?|\d+")  # whether it is there is asked only where it is used
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # extensions of the drawn video
 GALLERY_TRACKERS = ("gallery_hybrid", "gallery_only")
 
 
@@ -84,14 +85,16 @@ class GalleryOutputConfig(StageConfig):
 
     json: bool = option(False, "write tracked.json (track-v1)")
     frames: bool = option(False, "write every drawn frame as frames/%06d.jpg")
-    save_video: str | None = option(None, "write the drawn video as NAME.mp4", metavar="NAME")
+    save_video: str | None = option(None, "write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm", metavar="NAME")
     out_dir: str = option("out", "parent folder of the run folders", metavar="DIR")
     run_name: str | None = option(None, "name of the run folder (default: the video's name)", metavar="NAME")
     display: bool = option(False, "show the frames in a window (q ends the run)")
     save_fps: float | None = option(
         None, "frame rate of the saved video (default: the video's own)", metavar="FPS", above=0, high=1000
     )
-    fourcc: str = option("h264", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name")
+    fourcc: str = option(
+        "", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name (default: by the extension)"
+    )
     resume: bool = option(False, "resume a killed run that used --json")
 
     @override
@@ -101,7 +104,9 @@ class GalleryOutputConfig(StageConfig):
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
         if self.save_video is not None:
-            check_extension(Path(self.save_video), "the drawn video", (".mp4",))
+            check_extension(Path(self.save_video), "the drawn video", VIDEOS)
+        if self.fourcc and (self.save_video or "").lower().endswith(".webm"):
+            raise ConfigError("--fourcc cannot be chosen for .webm, which holds VP9", remedy="leave out --fourcc")
         if self.resume and not self.json:
             raise ConfigError("--resume needs --json: a run resumes from its lines")
 
@@ -167,11 +172,12 @@ class RunPaths(Mapping[str, "Path | None"]):
             return cls()
         video = config.inputs.video
         folder = Path(wanted.out_dir) / (wanted.run_name or Path(video).stem or "run")
-        name = (wanted.save_video or "").removesuffix(".mp4")
+        name = wanted.save_video or ""
+        name += "" if Path(name).suffix.lower() in VIDEOS else VIDEOS[0]
         return cls(
             folder,
             folder / "tracked.json" if wanted.json else None,
-            folder / f"{name}.mp4" if wanted.save_video else None,
+            folder / name if wanted.save_video else None,
             folder / "frames" if wanted.frames else None,
         )
 
@@ -201,8 +207,6 @@ def check_needs(config: GalleryJobConfig) -> None:
     give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
     if gallery and not weights:
         raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)
-    if weights and not gallery:
-        raise UsageError(f"'{weights}' has no gallery to compare with", remedy=give)
     if inputs.filter_gallery and not gallery:
         raise UsageError("--filter-gallery needs a gallery and weights, and neither is given", remedy=give)
     if inputs.tracker == "gallery_only" and not gallery:

@@ -157,12 +157,14 @@ class GalleryRun:
         chosen: list[Any] = [*sorted(self._classes.ids), *sorted(self._classes.words)]
         matcher = None if self.complete else self.loop.stages.matcher
         learnt = None if matcher is None else matcher.identifier.learnt_threshold
+        used: dict[str, Any] = {} if learnt is None else {"gallery_threshold": round(learnt, 4)}
+        used["device"] = "cpu" if matcher is None else matcher.embedder.info.device  # what "auto" came to
         return track_v1_header(
             source_header=self.records.header,
             created_at_utc=self.created,
             tracker=tracker_block(
                 inputs.tracker,
-                self.config.reported() | ({} if learnt is None else {"gallery_threshold": round(learnt, 4)}),
+                self.config.reported() | used,
                 track_classes=chosen or None,
                 filter_gallery=inputs.filter_gallery,
             ),
@@ -209,7 +211,7 @@ class GalleryRun:
         if paths.video_path is not None:
             from mot_dinov3.video.encoders import encoder_of
 
-            self._encoder = encoder_of(self.config.output.fourcc)
+            self._encoder = encoder_of(fourcc) if (fourcc := self.config.output.fourcc) else None
 
     def _open_video(self, opened: contextlib.ExitStack) -> tuple[VideoInfo, FrameSource | None]:
         """Open the video where a stage needs its images; else read only its header."""
@@ -243,6 +245,8 @@ class GalleryRun:
         """Return embedder and identifier; None and None without a gallery."""
         gallery, inputs = self.config.gallery, self.config.inputs
         if gallery.gallery is None:
+            if inputs.reid_weights:
+                self.notices.append(f"'{inputs.reid_weights}' is not used: there is no --gallery to compare with")
             return None, None
         root = Path(gallery.gallery)
         list_identities(root)
