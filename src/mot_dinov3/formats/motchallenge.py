@@ -8,9 +8,9 @@ columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility, with ten
 from __future__ import annotations
 
 import configparser
-import contextlib
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -154,11 +154,12 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
 
 
 def _has_tracks(path: Path) -> bool:
-    """Return whether the id of a row is not −1; broken rows are left to the reader."""
-    for number, line in read_lines(path):
-        with contextlib.suppress(UnusableRowError):
-            if _numbers(line, path, number)[1] != -1:
-                return True
+    """Return whether the id of a row is not −1 (nor missing); the rows themselves are left to the reader."""
+    for _, line in read_lines(path):
+        fields = line.split(",", 2) if "," in line else line.split(None, 2)
+        track_id = fields[1].strip().lower() if len(fields) > 1 else ""
+        if track_id not in MISSING and not re.fullmatch(r"-1(\.0*)?", track_id):
+            return True
     return False
 
 
