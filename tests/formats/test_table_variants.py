@@ -276,6 +276,20 @@ def test_results_of_several_videos(tmp_path: Path) -> None:
     assert sum(map(len, read_any(path, ReadOptions(video_id="6")).frames.values())) == 1
 
 
+def test_a_table_of_several_videos(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("video,frame,track_id,x1,y1,x2,y2\na.mp4,0,1,1,1,9,9\nb.mp4,0,1,2,1,9,9\n")
+    with pytest.raises(FormatError, match="holds 2 videos") as caught:
+        read_any(path)
+    assert "--video-id of convert: a.mp4, b.mp4" in caught.value.remedy
+    assert float(read_any(path, ReadOptions(video_id="b.mp4")).frames[0].xyxy[0, 0]) == 2
+    with pytest.raises(UsageError, match="no video 'c'"):
+        read_any(path, ReadOptions(video_id="c"))
+    path.write_text("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9,9\n")
+    with pytest.raises(UsageError, match="no column 'video'"):
+        read_any(path, ReadOptions(video_id="c"))
+
+
 def test_youtube_vis_has_tracks_in_place_of_images(tmp_path: Path) -> None:
     document = {
         "videos": [{"id": 4, "file_names": ["a/00000.jpg", "a/00005.jpg", "a/00010.jpg"], "width": 64, "height": 48}],

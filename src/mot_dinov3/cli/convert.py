@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON",
     )
     parser.add_argument(
-        "--video-id", metavar="ID", default="", help="id or name of the video to read (COCO, TAO, YouTube-VIS)"
+        "--video-id", metavar="ID", default="", help="id or name of the video to read (COCO, TAO, YouTube-VIS, CSV)"
     )
     parser.add_argument("--task", metavar="ID", default="", help="id or name of the task to read (CVAT projects)")
     parser.add_argument(

@@ -265,9 +265,12 @@ def read_any(path: Path, options: ReadOptions | None = None, *, name: str | None
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     options = options or ReadOptions()
-    for flag, given, of in (("--task", options.task, "cvat"), ("--video-id", options.video_id, "coco")):
-        if given and name != of:
-            raise UsageError(f"{flag} is for files of the format {of}, and '{path}' is {name}", remedy="leave it out")
+    for flag, given, of in (("--task", options.task, ("cvat",)), ("--video-id", options.video_id, ("coco", "csv"))):
+        if given and name not in of:
+            kinds = " and ".join(of)
+            raise UsageError(
+                f"{flag} is for files of the format {kinds}, and '{path}' is {name}", remedy="leave it out"
+            )
     found = FORMATS[name].read(path, options)
     width, height = image_size(path, found.video.width, found.video.height, options)
     for index, rows in found.frames.items():

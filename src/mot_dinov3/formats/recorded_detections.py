@@ -73,7 +73,7 @@ class ReadOptions:
         source: Address of the video that the boxes belong to.
         images: Names of the source's image files, in the order of its frames; none for a video.
         task: Id or name of the task to read of a file with several (CVAT).
-        video_id: Id or name of the video to read of a file with several (COCO, TAO, YouTube-VIS).
+        video_id: Id or name of the video to read of a file with several (COCO, TAO, YouTube-VIS, CSV).
         strict: A box that cannot be used is an error; by default it is left out and counted.
     """
 

@@ -26,6 +26,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "name": ("class_name", "label", "category", "category_name", "object_class", "label_name", "cls_name"),
     "coasted": ("coasted",),
     "gallery": ("gallery_id",),
+    "video": ("video_id", "video", "video_name", "video_path", "sequence", "sequence_id", "sequence_name", "seq"),
 }  # fmt: skip
 """Field → the names of its column, the surest first."""
 

@@ -6,6 +6,7 @@ Tables of other programs are read, too: `table_columns` recognises their columns
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core.errors import FormatError
+from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
@@ -83,6 +84,7 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
     if columns.missing:
         known = ", ".join(columns.recognised) or "none"
         raise FormatError(f"'{path}', line 1: {columns.missing}; recognised: {known}", remedy=NEEDED)
+    table = _of_video(path, table, columns, options.video_id)
     survey = _Survey(table, columns)
     try:
         numbers = number_labels(survey.labels, options.names)
@@ -107,6 +109,35 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
     notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
     names |= options.names
     return RecordedDetections(str(path), frames, video, names=names, notices=notices, by_number=named.by_number)
+
+
+def _of_video(path: Path, table: TextTable, columns: TableColumns, wanted: str) -> TextTable:
+    """Return the part of a table that belongs to a video; the whole one where it has no column for that.
+
+    Raises:
+        FormatError: It has several videos, and none was chosen.
+        UsageError: It has no video of that name.
+    """
+    if "video" not in columns.fields:
+        if wanted:
+            raise UsageError(
+                f"'{path}' has no video '{wanted}': it has no column 'video'", remedy="leave out --video-id"
+            )
+        return table
+    videos = list(dict.fromkeys(columns.get(record, "video") for _, record in table.records()))
+    listed = ", ".join(videos)[:500]
+    if not wanted and len(videos) > 1:
+        raise FormatError(
+            f"'{path}' holds {len(videos)} videos", remedy=f"choose one with --video-id of convert: {listed}"
+        )
+    if wanted and wanted not in videos:
+        raise UsageError(f"'{path}' has no video '{wanted}'", remedy=f"its videos are {listed}")
+    chosen = wanted or next(iter(videos), "")
+
+    def records() -> Iterator[tuple[str, Mapping[str, str]]]:
+        return ((place, record) for place, record in table.records() if columns.get(record, "video") == chosen)
+
+    return dataclasses.replace(table, records=records)
 
 
 class _Survey:
