@@ -72,6 +72,40 @@ def test_a_track_that_left_the_picture_ends_quickly() -> None:
     assert len(subject.lost()) == 0
 
 
+@pytest.mark.parametrize("fps", [60.0, 10.0, 9.0, 5.0, 1.0, 0.1])
+def test_a_track_that_is_found_in_three_frames_of_four_is_confirmed_at_any_rate(fps: float) -> None:
+    scene = [boxes(person(100.0 + t)) if t % 4 else Detections.empty() for t in range(40)]
+    answers, _ = feed(tracker(), scene, fps=fps)
+    seen = [found for answer in ids(answers)[8:] for found in answer]
+    assert len(seen) >= 24
+    assert set(seen) == {1}
+
+
+def test_frames_that_are_seconds_apart_keep_still_objects() -> None:
+    scene = [boxes(person(100), person(300)) if t % 5 != 4 else boxes(person(300)) for t in range(30)]
+    answers, _ = feed(tracker(), scene, fps=0.1)
+    assert {found for answer in ids(answers)[4:] for found in answer} == {1, 2}
+
+
+def test_a_long_pause_in_a_video_of_variable_rate_is_one_missed_frame_at_most() -> None:
+    """Ten seconds pass between two frames: a clock that jumps says nothing of how often the object was missed."""
+    subject = tracker()
+    times = [t / 30 for t in range(10)] + [10 + t / 30 for t in range(10)]
+    answers = []
+    for index, time in enumerate(times):
+        subject.predict(Frame(index, time))
+        answers.append(subject.update(boxes(person(100)) if index != 10 else Detections.empty()))
+    assert ids(answers)[-1] == [1]
+
+
+def test_a_lost_track_ends_after_its_frames_where_they_take_longer_than_its_time() -> None:
+    for missed, kept in ((3, 1), (4, 0)):
+        subject = tracker()
+        feed(subject, walk(10, 0.0), fps=0.2)
+        feed(subject, [Detections.empty()] * missed, fps=0.2, start=10)
+        assert len(subject.lost()) == kept
+
+
 def test_low_score_boxes_continue_tracks_but_start_none() -> None:
     scene = walk(10, 1.0)
     for t in (5, 6):

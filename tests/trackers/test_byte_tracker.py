@@ -73,6 +73,13 @@ def test_the_buffer_is_in_frames_at_30_fps(fps: float, gap: int, same: bool) -> 
     assert (ids[-1] == [1]) is same
 
 
+@pytest.mark.parametrize(("buffer", "missed", "same"), [(25, 3, True), (25, 4, False), (0, 1, False)])
+def test_a_low_frame_rate_leaves_some_frames_of_the_buffer(buffer: int, missed: int, same: bool) -> None:
+    scene = [rows(BOX)] * 3 + [rows()] * missed + [rows(BOX)] * 2
+    ids = feed(HybridTracker(TrackerRequest(hybrid=HybridConfig(track_buffer=buffer, frame_rate=0.5))), scene)
+    assert (ids[-1] == [1]) is same
+
+
 def test_classes_are_separate_only_where_asked() -> None:
     scene = [rows(BOX, class_id=[0]), rows(BOX, class_id=[0]), rows(BOX, class_id=[1]), rows(BOX, class_id=[1])]
     assert feed(HybridTracker(), scene) == [[1]] * 4

@@ -132,7 +132,8 @@ class AppearanceTracker(TemporalTracker):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
         found = Association(tracks, detections, score, config, self._scales)
-        sought = tracks.confirmed & (self._now - tracks.seen <= config.lost_seconds + TOLERANCE)
+        recent = self._now - tracks.seen <= config.lost_seconds + TOLERANCE
+        sought = tracks.confirmed & (recent | (tracks.missed <= config.lost_frames))
         found.run(sought, (self._index - tracks.embedded_frame) / self._fps)
         return found
 
@@ -246,23 +247,30 @@ class AppearanceTracker(TemporalTracker):
         tracks = self._tracks
         tracks.state = np.where(tracks.confirmed, CONFIRMED, TENTATIVE)
         idle = ~tracks.matched
+        tracks.missed = (tracks.missed + 1) * idle
         if np.count_nonzero(idle):
             tracks.state[tracks.confirmed & idle] = LOST
             waited = self._now - tracks.seen
             if waited.max() > self._least_patience:
-                tracks.state[waited > self._patience() + TOLERANCE] = REMOVED
+                patience, frames = self._patience()
+                tracks.state[(waited > patience + TOLERANCE) & (tracks.missed > frames)] = REMOVED
 
-    def _patience(self) -> Float64Array:
-        """Return ``(m,)`` the seconds for which each track may stay without a box."""
+    def _patience(self) -> tuple[Float64Array, IntArray]:
+        """Return ``(m,)`` the seconds, and the frames, for which each track may stay without a box.
+
+        It stays for the longer of the two: at low frame rates seconds are no measure of how often it was missed.
+        """
         tracks, config = self._tracks, self.config
         patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
+        frames = np.where(tracks.confirmed, config.lost_frames, config.tentative_frames)
         if config.recovery:
             known = tracks.confirmed & (tracks.embedded_frame >= 0)
             patience[known] = max(config.recovery_seconds, config.lost_seconds)
         if config.edge_seconds:
             outside = self._outside()
             patience[outside] = np.minimum(patience[outside], config.edge_seconds)
-        return patience
+            frames[outside] = np.minimum(frames[outside], config.edge_frames)
+        return patience, frames
 
     def _outside(self) -> BoolArray:
         centre = self._tracks.motion[kalman.POS, :2]

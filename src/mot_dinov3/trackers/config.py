@@ -10,6 +10,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.trackers.kalman import Noise
 
 PER_30_FPS = 30.0
+LEAST_PATIENCE = 3  # frames that scaling by a low frame rate leaves of the hybrid tracker's buffer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +78,16 @@ class TrackerConfig(StageConfig):
     confirm_hits: int = option(4, "number of matches that confirm a track", low=1, high=1000)
     confirm_score: float = option(0.0, "a box of this score confirms its track at once; 0 = never", low=0, high=1)
     tentative_seconds: float = option(0.1, "a tentative track is removed if unmatched for longer", low=0, high=3600)
+    tentative_frames: int = option(
+        1, "frames that a tentative track may miss, however long they take", low=0, high=1000
+    )
     lost_seconds: float = option(2.0, "a lost track is kept for this time", low=0, high=3600)
+    lost_frames: int = option(3, "frames that a lost track may miss, however long they take", low=0, high=1000)
     edge_seconds: float = option(
-        0.3, "the same for a track that has left the frame; 0 = no difference", low=0, high=100
+        0.3, "a lost track that has left the frame is kept for this time; 0 = no difference", low=0, high=100
+    )
+    edge_frames: int = option(
+        1, "frames that a track that has left the frame may miss, however long they take", low=0, high=1000
     )
     new_overlap: float = option(
         0.6, "no track starts where an active track overlaps the box by more; 1 = always", low=0, high=1
@@ -162,4 +170,5 @@ class HybridConfig(StageConfig):
     @property
     def patience(self) -> float:
         """Frames for which a lost track can be matched again."""
-        return self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS
+        scaled = self.track_buffer * (self.frame_rate or PER_30_FPS) / PER_30_FPS
+        return max(scaled, min(self.track_buffer, LEAST_PATIENCE))

@@ -44,6 +44,7 @@ class Tracks:
         matched: ``(m,)`` bool: matched in the last frame.
         begun: ``(m,)`` time of the first box, s.
         seen: ``(m,)`` time of the last match, s.
+        missed: ``(m,)`` frames in a row without a match.
         motion: ``(5, 4, m)`` filter state, see `kalman`: the one column whose last axis counts the tracks.
         score: ``(m,)`` score of the last box.
         class_id: ``(m,)`` class of the last box, or the voted one.
@@ -61,6 +62,7 @@ class Tracks:
     matched: BoolArray
     begun: Float64Array
     seen: Float64Array
+    missed: IntArray
     motion: Float64Array
     score: Float64Array
     class_id: IntArray
@@ -79,7 +81,7 @@ class Tracks:
         flag, motion = np.zeros(0, np.bool_), np.zeros((5, 4, 0))
         embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         places = np.zeros((0, trail, 2), np.int64)
-        return cls(row, row, row, row, flag, real, real, motion, real, row, embedding, row, votes, places)
+        return cls(row, row, row, row, flag, real, real, row, motion, real, row, embedding, row, votes, places)
 
     def spawned(self, keys: IntArray, motion: Float64Array) -> Tracks:
         """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
