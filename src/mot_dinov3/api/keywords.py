@@ -84,6 +84,7 @@ class TrackOptions(TypedDict, total=False):
     start_noise: float | None  # standard deviation of a new track's velocity, in object sizes per second (default 2.0, between 1e-06 and 100)
     size_damping: float | None  # time constant, in seconds, of the decay of a lost track's size change; 0 = no decay (default 0.15, between 0 and 100)
     camera_motion: bool | None  # compensate camera motion (needs frames) (default on)
+    scene_cuts: bool | None  # end all tracks at a hard cut; appearance alone may continue them (needs frames) (default on)
     confirm_hits: int | None  # number of matches that confirm a track (default 4, between 1 and 1000)
     confirm_score: float | None  # a box of this score confirms its track at once; 0 = never (default 0.0, between 0 and 1)
     tentative_seconds: float | None  # a tentative track is removed if unmatched for longer (default 0.1, between 0 and 3600)

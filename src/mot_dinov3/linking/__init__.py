@@ -20,6 +20,7 @@ from the video itself, so that one set of defaults serves a slow street and a fa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,6 +37,7 @@ def link(
     config: LinkConfig | None = None,
     *,
     size: tuple[int, int] | None = None,
+    cuts: Sequence[int] = (),
 ) -> Tracklets:
     """Join, smooth and fill the trajectories of a video.
 
@@ -43,6 +45,7 @@ def link(
         tracklets: Rows of the tracker, in any order.
         config: All settings.
         size: Width and height of the image; None takes the extent of all boxes.
+        cuts: Frames in which a new scene began: appearance alone joins across them, and nothing is smoothed or filled.
 
     Returns:
         The rows sorted by frame and id, ids joined (the earlier one stays), boxes smoothed, filled rows added. `row`
@@ -53,9 +56,10 @@ def link(
         return dataclasses.replace(tracklets, embedding=None, row=np.zeros(0, np.int64))
     # Resolve id switches at crossings, then join fragments.
     track_id = resolve_swaps(tracklets) if config.uncross else tracklets.track_id
-    track_id = join(tracklets, track_id, config, size=size)
-    # Fill short gaps, then smooth.
-    rows = fill(sort_rows(tracklets, track_id), config.fill_seconds)
+    track_id = join(tracklets, track_id, config, size=size, cuts=cuts)
+    # Fill short gaps, then smooth, each scene for itself.
+    scene = np.searchsorted(np.array(cuts, np.int64), tracklets.frame, side="right")
+    rows = fill(sort_rows(tracklets, track_id * (len(cuts) + 1) + scene), config.fill_seconds)
     seen = rows.source >= 0
     box = smooth_rows(rows) if config.smooth else rows.box
     score = np.interp(np.arange(len(seen)), np.flatnonzero(seen), tracklets.score[rows.source[seen]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class _Ends:
         tail_velocity: ``(m, 2)`` px/s of the centre just before the end.
         came_in: ``(m,)`` bool: starts at the image's edge, moving inwards.
         went_out: ``(m,)`` bool: ends at the image's edge, moving outwards.
+        first_scene: ``(m,)`` number of the scene in which it starts.
+        last_scene: ``(m,)`` number of the scene in which it ends.
     """
 
     first: Float64Array
@@ -42,6 +45,8 @@ class _Ends:
     tail_velocity: Float64Array
     came_in: BoolArray
     went_out: BoolArray
+    first_scene: IntArray
+    last_scene: IntArray
 
 
 def join(
@@ -50,6 +55,7 @@ def join(
     config: LinkConfig,
     *,
     size: tuple[int, int] | None = None,
+    cuts: Sequence[int] = (),
 ) -> IntArray:
     """Return the ``(n,)`` ids of all rows after joining; a joined trajectory keeps the id of its first part.
 
@@ -59,7 +65,7 @@ def join(
     image = np.array(size, np.float64) if size and min(size) > 0 else tracklets.xyxy[:, 2:].max(axis=0)
     while True:
         rows = sort_rows(tracklets, track_id)
-        before, after = _joints(_ends(rows, config, image), appearance_of(rows, tracklets.embedding), config)
+        before, after = _joints(_ends(rows, config, image, cuts), appearance_of(rows, tracklets.embedding), config)
         if not len(before):
             return track_id
         ids = track_id[rows.source[rows.start]]
@@ -71,7 +77,7 @@ def join(
         track_id[rows.source] = ids[owner][rows.track]
 
 
-def _ends(rows: Rows, config: LinkConfig, image: Float64Array) -> _Ends:
+def _ends(rows: Rows, config: LinkConfig, image: Float64Array, cuts: Sequence[int]) -> _Ends:
     """Measure the smoothed ends of all trajectories."""
     box = smooth_rows(rows)
     first, last = rows.time[rows.start], rows.time[rows.end]
@@ -92,6 +98,8 @@ def _ends(rows: Rows, config: LinkConfig, image: Float64Array) -> _Ends:
         tail_velocity=tail_velocity,
         came_in=_crossing(rows.box[rows.start], -head_velocity, config.edge, image),
         went_out=_crossing(rows.box[rows.end], tail_velocity, config.edge, image),
+        first_scene=np.searchsorted(np.array(cuts, np.int64), rows.frame[rows.start], side="right"),
+        last_scene=np.searchsorted(np.array(cuts, np.int64), rows.frame[rows.end], side="right"),
     )
 
 
@@ -111,17 +119,23 @@ def _joints(ends: _Ends, appearance: TrackAppearance, config: LinkConfig) -> tup
     moved = (ends.head[after] - ends.tail[before])[:, :2]
     near = np.linalg.norm(moved, axis=1) <= height * (1 + config.reach * gap)
     near &= np.abs(np.log(ends.head[after, 3] / ends.tail[before, 3])) <= np.log1p(config.height_change)
+    other_scene = ends.last_scene[before] != ends.first_scene[after]  # where places mean nothing
 
     # By motion: the prediction over a short gap is right.
     bridge = gap[:, None] * (ends.tail_velocity[before] + ends.head_velocity[after]) / 2
     miss = np.linalg.norm(moved - bridge, axis=1) / height
-    by_motion = near & (gap <= config.motion_seconds) & (miss < config.motion_gate)
+    by_motion = near & ~other_scene & (gap <= config.motion_seconds) & (miss < config.motion_gate)
     value = np.where(by_motion, 1 - miss / max(config.motion_gate, 1e-9), 0.0)
 
     # By appearance: the evidence outweighs the number of rivals. Without a scale of this video, motion is left alone.
     known = scale(appearance)
     if known is not None:
-        compared = near & (gap <= config.appearance_seconds) & appearance.known[before] & appearance.known[after]
+        compared = (
+            (near | other_scene)
+            & (gap <= config.appearance_seconds)
+            & appearance.known[before]
+            & appearance.known[after]
+        )
         evidence = known.evidence(np.einsum("ij,ij->i", appearance.whole[before], appearance.whole[after]))
         posterior = evidence - np.log(_rivals(before, after, compared)) - EVIDENCE
         value[compared & (evidence < VETO)] = 0.0
@@ -137,7 +151,10 @@ def _rivals(before: IntArray, after: IntArray, compared: BoolArray) -> Float64Ar
 
 
 def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
-    """Return all pairs whose second starts inside the image at most `longest` s after the first ended there."""
+    """Return all pairs whose second starts inside the image, or in another scene, soon after the first ended there.
+
+    `longest` is the most seconds between the two.
+    """
     order = np.argsort(ends.first, kind="stable")
     low = np.searchsorted(ends.first[order], ends.last, side="right")
     high = np.searchsorted(ends.first[order], ends.last + longest, side="right")
@@ -146,4 +163,5 @@ def _candidates(ends: _Ends, longest: float) -> tuple[IntArray, IntArray]:
     nth = np.arange(len(before)) - np.repeat(np.cumsum(count) - count, count)
     after = order[low[before] + nth]
     inside = ~ends.went_out[before] & ~ends.came_in[after]
+    inside |= ends.last_scene[before] != ends.first_scene[after]
     return before[inside], after[inside]

@@ -66,6 +66,7 @@ class IntervalTracker(Tracker):
         self._tracker = tracker
         self.min_score = tracker.min_score
         self.appearance = getattr(tracker, "appearance", None)
+        self.cuts = getattr(tracker, "cuts", ())
         self._is_detected = is_detected
         self._detected = True
         self._flow = BoxFlow()

@@ -247,7 +247,8 @@ def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLo
     kept = TrackletCollector()
     loop = TrackingLoop(stages, makes.first_pass(kept), makes.timer)
     info = stages.source.info
-    linked = functools.partial(link, config=config.linking, size=(info.width, info.height))
+    cuts = getattr(stages.tracker, "cuts", ())  # a list that grows
+    linked = functools.partial(link, config=config.linking, size=(info.width, info.height), cuts=cuts)
     # The frames are read a second time only where an output needs images.
     images = config.source.source is not None and not is_live(config.source.source)
     reads_again = config.output.video or (config.output.report is not None and images)

@@ -22,6 +22,7 @@ from mot_dinov3.trackers.lifecycle import (
     REMOVED,
     TENTATIVE,
     TOLERANCE,
+    FrameClock,
     GapStatistics,
     TemporalTracker,
     Tracks,
@@ -48,12 +49,11 @@ class AppearanceTracker(TemporalTracker):
         super().__init__(config.confirm_hits)
         self.min_score = config.high_score
         self._fps = request.fps
+        self._clock = FrameClock(request.fps)
         self._size_known = min(request.size) > 0
         self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
-        self._time = 0.0  # of the last frame, as its timestamp has it
-        self._now = 0.0
-        self._dt = 0.0
-        self._camera = CameraMotion()
+        self._camera = CameraMotion(scene_cuts=config.scene_cuts)
+        self.cuts: list[int] = []
         self.appearance = appearance_model.AppearanceCalibration(request.same_floor)
         self._scales = SimilarityScales(kalman.Calibration(), self.appearance)
         self._gaps = GapStatistics(config.coast_seconds)
@@ -62,25 +62,25 @@ class AppearanceTracker(TemporalTracker):
         if config.hungarian:
             importlib.import_module("scipy.optimize")  # now, not amid the first contested frame: it takes a second
         self.dropped_boxes = 0
-        self.clock_faults = 0
 
     @override
     def predict(self, frame: Frame) -> TrackView:
-        self._dt = dt = self._step(frame)
-        self._now += dt
+        dt = self._clock.step(frame)
         if frame.image is not None and not self._size_known:
             self._size = np.array(frame.image.shape[1::-1], np.float64)
             self._size_known = True
         tracks, config = self._tracks, self.config
-        if frame.image is not None and config.camera_motion:
+        if frame.image is not None and (config.camera_motion or config.scene_cuts):
             affine = self._camera.estimate(frame.image, tracks.corners[:, tracks.matched].T)
-            if affine is not None:
+            if self._camera.cut:
+                self._end_scene(frame.index)
+            elif affine is not None and config.camera_motion:
                 tracks.motion = kalman.transform(tracks.motion, affine)
         if len(tracks):
             if config.size_damping and np.count_nonzero(tracks.matched) < len(tracks):
                 tracks.motion[kalman.VEL, 2:] *= np.where(tracks.matched, 1.0, np.exp(-dt / config.size_damping))
             tracks.motion = kalman.predict(tracks.motion, dt, config.noise)
-        self._index, self._time = frame.index, frame.time
+        self._index = frame.index
         return tracks.view()
 
     @override
@@ -94,17 +94,22 @@ class AppearanceTracker(TemporalTracker):
         self._age()
         return self._label(found, detections)
 
-    def _step(self, frame: Frame) -> float:
-        """Return the seconds since the last frame; 1/fps where the clock does not move forward."""
-        if self._index < 0:
-            return 0.0
-        dt = frame.time - self._time
-        if dt > 0:
-            return dt
-        if not self.clock_faults:
-            log.warning("frame %d: time does not increase; using 1/%g s instead", frame.index, self._fps)
-        self.clock_faults += 1
-        return 1.0 / self._fps
+    def _end_scene(self, frame_index: int) -> None:
+        """End all tracks; those that can be re-identified are kept for it, without a place."""
+        tracks = self._tracks
+        self.cuts.append(frame_index)
+        tracks.keep(tracks.confirmed & (tracks.embedded_frame >= 0) & self.config.recovery)
+        tracks.cut[:] = True
+        tracks.matched[:] = False
+
+    @property
+    def clock_faults(self) -> int:
+        """Frames whose time did not increase."""
+        return self._clock.faults
+
+    @property
+    def _now(self) -> float:
+        return self._clock.now
 
     def _check_embedding(self, detections: Detections) -> None:
         if detections.embedding is None or not len(detections):
@@ -132,8 +137,8 @@ class AppearanceTracker(TemporalTracker):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
         tracks, config = self._tracks, self.config
         found = Association(tracks, detections, score, config, self._scales)
-        recent = self._now - tracks.seen <= config.lost_seconds + TOLERANCE
-        sought = tracks.confirmed & (recent | (tracks.missed <= config.lost_frames))
+        longest = max(config.lost_seconds, self._clock.until_missed(config.lost_frames + 1))
+        sought = tracks.confirmed & ~tracks.cut & (self._now - tracks.seen <= longest + TOLERANCE)
         found.run(sought, (self._index - tracks.embedded_frame) / self._fps)
         return found
 
@@ -142,7 +147,8 @@ class AppearanceTracker(TemporalTracker):
         tracks, config = self._tracks, self.config
         public = tracks.confirmed
         if config.coast:
-            self._gaps.observe(self._now - tracks.seen[public], self._dt, found.taken[public])
+            placed = public & ~tracks.cut
+            self._gaps.observe(self._now - tracks.seen[placed], self._clock.dt, found.taken[placed])
         rows = (found.owner >= 0).nonzero()[0]
         if not len(rows):
             tracks.matched[:] = False
@@ -247,30 +253,28 @@ class AppearanceTracker(TemporalTracker):
         tracks = self._tracks
         tracks.state = np.where(tracks.confirmed, CONFIRMED, TENTATIVE)
         idle = ~tracks.matched
-        tracks.missed = (tracks.missed + 1) * idle
         if np.count_nonzero(idle):
             tracks.state[tracks.confirmed & idle] = LOST
             waited = self._now - tracks.seen
             if waited.max() > self._least_patience:
-                patience, frames = self._patience()
-                tracks.state[(waited > patience + TOLERANCE) & (tracks.missed > frames)] = REMOVED
+                tracks.state[waited > self._patience() + TOLERANCE] = REMOVED
 
-    def _patience(self) -> tuple[Float64Array, IntArray]:
-        """Return ``(m,)`` the seconds, and the frames, for which each track may stay without a box.
+    def _patience(self) -> Float64Array:
+        """Return ``(m,)`` the seconds for which each track may stay without a box.
 
-        It stays for the longer of the two: at low frame rates seconds are no measure of how often it was missed.
+        A number of frames is the least: at low frame rates seconds are no measure of how often an object was missed.
         """
-        tracks, config = self._tracks, self.config
-        patience = np.where(tracks.confirmed, config.lost_seconds, config.tentative_seconds)
-        frames = np.where(tracks.confirmed, config.lost_frames, config.tentative_frames)
+        tracks, config, until = self._tracks, self.config, self._clock.until_missed
+        young = max(config.tentative_seconds, until(config.tentative_frames))
+        patience = np.where(tracks.confirmed, max(config.lost_seconds, until(config.lost_frames)), young)
         if config.recovery:
             known = tracks.confirmed & (tracks.embedded_frame >= 0)
-            patience[known] = max(config.recovery_seconds, config.lost_seconds)
+            patience[known] = np.maximum(config.recovery_seconds, patience[known])
         if config.edge_seconds:
-            outside = self._outside()
-            patience[outside] = np.minimum(patience[outside], config.edge_seconds)
-            frames[outside] = np.minimum(frames[outside], config.edge_frames)
-        return patience, frames
+            outside = self._outside() & ~tracks.cut
+            shorter = max(config.edge_seconds, until(config.edge_frames))
+            patience[outside] = np.minimum(patience[outside], shorter)
+        return patience
 
     def _outside(self) -> BoolArray:
         centre = self._tracks.motion[kalman.POS, :2]
@@ -299,8 +303,8 @@ class AppearanceTracker(TemporalTracker):
         tracks, config = self._tracks, self.config
         if self._gaps.trust < config.coast_trust:
             return None
-        recent = tracks.state == LOST
-        recent &= self._now - tracks.seen <= self._gaps.limit(self._dt)
+        recent = (tracks.state == LOST) & ~tracks.cut
+        recent &= self._now - tracks.seen <= self._gaps.limit(self._clock.dt)
         if not np.count_nonzero(recent):
             return None
         rows = np.flatnonzero(recent & ~self._outside())
@@ -336,7 +340,8 @@ def reid_candidates(
     place, other = tracks.motion[kalman.POS], young[young_row]
     distance = np.hypot(*(place[:2, track] - place[:2, other])) / place[3, other]  # of centres, in body heights
     age = now - tracks.seen[track]
-    possible = (distance <= START_REACH + config.recovery_speed * age) & (tracks.begun[other] > tracks.seen[track])
+    near = (distance <= START_REACH + config.recovery_speed * age) | tracks.cut[track]  # a cut leaves no place
+    possible = near & (tracks.begun[other] > tracks.seen[track])
     track, young_row, cosine, age = track[possible], young_row[possible], cosine[possible], age[possible]
     rivals = np.maximum(np.bincount(track, minlength=1)[track], np.bincount(young_row, minlength=1)[young_row])
     required = np.log(rivals) + AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)

@@ -41,11 +41,13 @@ class Tracker(Protocol):
     Attributes:
         keeps_tracks: Whether an id means something beyond its frame.
         min_score: Score below which no box starts a track: what is worth embedding lies above.
+        cuts: Indices of the frames in which a new scene began, where the tracker looks for hard cuts.
         appearance: Learned from the video so far of its embeddings; None for a tracker that compares none.
     """
 
     keeps_tracks: ClassVar[bool] = True
     min_score: float = 0.0
+    cuts: Sequence[int] = ()
     appearance: AppearanceCalibration | None = None
 
     @abstractmethod

@@ -73,6 +73,7 @@ class TrackerConfig(StageConfig):
         high=100,
     )
     camera_motion: bool = option(True, "compensate camera motion (needs frames)")
+    scene_cuts: bool = option(True, "end all tracks at a hard cut; appearance alone may continue them (needs frames)")
 
     # Life.
     confirm_hits: int = option(4, "number of matches that confirm a track", low=1, high=1000)

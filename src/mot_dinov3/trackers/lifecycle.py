@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from mot_dinov3.core.structures import (
     Detections,
     Float64Array,
     FloatArray,
+    Frame,
     IntArray,
     Revision,
     TrackState,
@@ -21,6 +23,8 @@ from mot_dinov3.core.structures import (
 )
 from mot_dinov3.trackers import kalman
 from mot_dinov3.trackers.base import Tracker
+
+log = logging.getLogger(__name__)
 
 VOTE_KEPT = 0.95  # share of a track's votes that each further one leaves
 _AXIS = {"motion": 2}  # axis along which a column's tracks lie, where it is not the first
@@ -44,7 +48,7 @@ class Tracks:
         matched: ``(m,)`` bool: matched in the last frame.
         begun: ``(m,)`` time of the first box, s.
         seen: ``(m,)`` time of the last match, s.
-        missed: ``(m,)`` frames in a row without a match.
+        cut: ``(m,)`` bool: ended by a scene cut; it has no place any more and can only be re-identified.
         motion: ``(5, 4, m)`` filter state, see `kalman`: the one column whose last axis counts the tracks.
         score: ``(m,)`` score of the last box.
         class_id: ``(m,)`` class of the last box, or the voted one.
@@ -62,7 +66,7 @@ class Tracks:
     matched: BoolArray
     begun: Float64Array
     seen: Float64Array
-    missed: IntArray
+    cut: BoolArray
     motion: Float64Array
     score: Float64Array
     class_id: IntArray
@@ -81,7 +85,7 @@ class Tracks:
         flag, motion = np.zeros(0, np.bool_), np.zeros((5, 4, 0))
         embedding, votes = np.zeros((0, 0), np.float32), np.zeros((0, 0))
         places = np.zeros((0, trail, 2), np.int64)
-        return cls(row, row, row, row, flag, real, real, row, motion, real, row, embedding, row, votes, places)
+        return cls(row, row, row, row, flag, real, real, flag, motion, real, row, embedding, row, votes, places)
 
     def spawned(self, keys: IntArray, motion: Float64Array) -> Tracks:
         """Return new tentative tracks, with the columns' widths of these, that have but a handle and a motion."""
@@ -138,8 +142,8 @@ class Tracks:
         return kalman.corner_boxes(self.motion[kalman.POS])
 
     def view(self) -> TrackView:
-        """Return what the other stages may see of the tracks, as they are now."""
-        return TrackView(
+        """Return what the other stages may see of the tracks, as they are now: those that have a place."""
+        view = TrackView(
             key=self.key.copy(),
             track_id=self.track_id.copy(),
             state=self.state.copy(),
@@ -149,6 +153,7 @@ class Tracks:
             embedded_frame=self.embedded_frame.copy(),
             class_id=self.class_id.copy(),
         )
+        return view[~self.cut] if np.count_nonzero(self.cut) else view
 
 
 class TemporalTracker(Tracker):
@@ -164,7 +169,8 @@ class TemporalTracker(Tracker):
 
     @override
     def lost(self) -> TrackView:
-        return self._tracks.view()[self._tracks.state == TrackState.LOST]
+        view = self._tracks.view()
+        return view[view.state == TrackState.LOST]
 
     @property
     @override
@@ -233,6 +239,47 @@ class TemporalTracker(Tracker):
 
     def _recover(self, young: IntArray) -> None:
         """Let tracks that are about to be confirmed take over the ids of lost ones."""
+
+
+class FrameClock:
+    """Time as the frames' stamps have it, from the first frame on.
+
+    Args:
+        fps: Frame rate that stands in where stamps do not increase.
+
+    Attributes:
+        now: Time of the last frame, s.
+        dt: Seconds since the frame before it.
+        interval: Usual seconds between two frames: the median of the last three, which a single pause does not change.
+        faults: Frames whose stamp did not increase.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.now = self.dt = self.interval = 0.0
+        self.faults = 0
+        self._fps = fps
+        self._stamp: float | None = None
+        self._steps: list[float] = []
+
+    def step(self, frame: Frame) -> float:
+        """Go on to a frame; return `dt`."""
+        last, self._stamp = self._stamp, frame.time
+        if last is None:
+            return self.dt
+        self.dt = frame.time - last
+        if self.dt <= 0:
+            if not self.faults:
+                log.warning("frame %d: time does not increase; using 1/%g s instead", frame.index, self._fps)
+            self.faults += 1
+            self.dt = 1.0 / self._fps
+        self.now += self.dt
+        self._steps = [*self._steps[-2:], self.dt]
+        self.interval = sorted(self._steps)[(len(self._steps) - 1) // 2]
+        return self.dt
+
+    def until_missed(self, frames: int) -> float:
+        """Return the seconds within which an object can be missed in so many frames, and not in one more."""
+        return (frames + 0.5) * self.interval
 
 
 class GapStatistics:

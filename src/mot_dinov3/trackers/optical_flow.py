@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Float64Array, Image
+from mot_dinov3.trackers.scene_cut import CutDetector
 
 CAMERA_WIDTH = 400  # px of the reduced image: a shift of one full-HD pixel is still a fifth of a pixel here
 POINTS = 200
@@ -22,10 +23,19 @@ LEAST_IN_BOX = 5  # points that must have been followed for their median to coun
 
 
 class CameraMotion:
-    """Estimates the background's motion since the last image (BoT-SORT 2206.14651); holds one reduced image."""
+    """Estimates the background's motion since the last image (BoT-SORT 2206.14651); holds one reduced image.
 
-    def __init__(self) -> None:
+    Args:
+        scene_cuts: Look for hard cuts where the background cannot be followed.
+
+    Attributes:
+        cut: The last image shows another scene than those before.
+    """
+
+    def __init__(self, *, scene_cuts: bool = False) -> None:
+        self.cut = False
         self._last: Image | None = None
+        self._cuts = CutDetector() if scene_cuts else None
 
     def estimate(self, image: Image, moving: Float64Array) -> Float64Array | None:
         """Return the ``(2, 3)`` rotation, scale and shift from the last image to this one, in full-size pixels.
@@ -40,14 +50,26 @@ class CameraMotion:
         import cv2
 
         grey, scale = reduced(image, CAMERA_WIDTH)
-        last, self._last = self._last, grey
-        if last is None or last.shape != grey.shape or _still(last, grey):
+        last, self._last, self.cut = self._last, grey, False
+        if last is None or last.shape != grey.shape:
             return None
-        affine = _follow(cv2, last, grey, moving * scale)
-        if affine is None:
-            return None
-        affine[:, 2] /= scale
+        still = _still(last, grey)
+        affine = None if still else _follow(cv2, last, grey, moving * scale)
+        if affine is not None:
+            affine[:, 2] /= scale
+        if self._cuts is not None:
+            self._look_for_cut(self._cuts, last, grey, same=still or affine is not None)
         return affine
+
+    def _look_for_cut(self, cuts: CutDetector, last: Image, grey: Image, *, same: bool) -> None:
+        """Set `cut`; while that cannot be told, the last image stays the one to compare with."""
+        if same:
+            cuts.clear()
+            return
+        cut = cuts.is_cut(last, grey)
+        self.cut = bool(cut)
+        if cut is None:
+            self._last = last
 
 
 def _still(last: Image, grey: Image) -> bool:
