@@ -123,6 +123,30 @@ def test_no_track_starts_on_top_of_a_live_one() -> None:
     assert ids(feed(tracker(new_overlap=1.0), scene)[0])[-1] == [1, 2]
 
 
+@pytest.mark.parametrize(("class_mode", "identities"), [("agnostic", 1), ("vote", 1), ("per-class", 2)])
+def test_an_object_of_two_classes_is_one_identity_from_birth(class_mode: str, identities: int) -> None:
+    scene = [
+        boxes(person(100.0 + t), person(101.0 + t), class_id=np.array([7, 2]), score=np.array([0.8, 0.9]))
+        for t in range(20)
+    ]
+    answers, _ = feed(tracker(class_mode=class_mode), scene)
+    assert len({found for answer in ids(answers) for found in answer} - {-1}) == identities
+    if identities == 1:
+        assert answers[-1].track_id[0] == -1 or answers[-1].track_id[1] == -1
+
+
+def test_many_equal_boxes_are_one_identity() -> None:
+    answers, _ = feed(tracker(), [boxes(*[person(100)] * 50)] * 10)
+    assert len({found for answer in ids(answers) for found in answer} - {-1}) == 1
+
+
+def test_a_rider_and_a_bicycle_are_two() -> None:
+    """Seen from the front, one box is nearly the other."""
+    rider, bicycle = [100.0, 100, 140, 200], [100.0, 112, 140, 200]
+    answers, _ = feed(tracker(), [boxes(rider, bicycle, class_id=np.array([0, 1]))] * 10)
+    assert ids(answers)[-1] == [1, 2]
+
+
 def test_prediction_follows_time_stamps_not_frame_numbers() -> None:
     subject = tracker()
     for index in range(10):

@@ -13,9 +13,8 @@ from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, IntArray, TrackView
 from mot_dinov3.trackers import appearance_model, kalman
 from mot_dinov3.trackers.appearance_model import SimilarityScales
-from mot_dinov3.trackers.association import Association, Pairs, assign
+from mot_dinov3.trackers.association import Association, assign
 from mot_dinov3.trackers.base import TrackerRequest
-from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.lifecycle import (
     CONFIRMED,
     LOST,
@@ -25,14 +24,13 @@ from mot_dinov3.trackers.lifecycle import (
     FrameClock,
     GapStatistics,
     TemporalTracker,
-    Tracks,
 )
 from mot_dinov3.trackers.optical_flow import CameraMotion
+from mot_dinov3.trackers.reidentification import reid_candidates
 
 log = logging.getLogger(__name__)
 
-AGE_RISE = 0.5  # by how much more evidence is required when the time for recovery is over
-START_REACH = 1.0  # body heights that a prediction may be off at once
+DUPLICATE = 0.9  # IoU above which two new boxes are one object: those of a rider and a bicycle reach 0.88
 MAX_COMPARED = 16  # tracks of a frame that are compared with each other, at most
 
 
@@ -167,23 +165,31 @@ class AppearanceTracker(TemporalTracker):
         self._record(owner, rows, found, detections)
 
     def _start(self, found: Association, detections: Detections) -> None:
-        """Spawn a tentative track at each high-score box that has no owner and that no live track covers."""
+        """Spawn a tentative track at each high-score box without an owner where no active track and no surer box is."""
         config, tracks = self.config, self._tracks
-        fresh = (found.owner < 0) & (found.score >= config.new_score)
-        if not np.count_nonzero(fresh):
-            return
-        if config.new_overlap < 1 and len(tracks):
-            live = tracks.matched
-            over = boxes.iou(found.box[:, fresh].T, tracks.corners[:, live].T) > config.new_overlap
-            if config.class_mode == "per-class":
-                over &= detections.class_id[fresh][:, None] == tracks.class_id[live]
-            fresh[fresh] = ~over.any(axis=1)
-        rows = np.flatnonzero(fresh)
+        rows = ((found.owner < 0) & (found.score >= config.new_score)).nonzero()[0]
+        if len(rows) and config.new_overlap < 1:
+            rows = self._uncovered(rows, found, detections.class_id)
         if not len(rows):
             return
         found.owner[rows] = owner = self._spawn(kalman.start(found.centre.take(rows, axis=1), config.noise))
         tracks.begun[owner] = self._now
         self._record(owner, rows, found, detections)
+
+    def _uncovered(self, rows: IntArray, found: Association, class_id: IntArray) -> IntArray:
+        """Return those of the rows that no active track covers, and that do not repeat a surer one of them."""
+        tracks, limit, separate = self._tracks, self.config.new_overlap, self.config.class_mode == "per-class"
+        rows = rows[np.argsort(-found.score[rows], kind="stable")]
+        box, live = found.box[:, rows].T, tracks.matched
+        over = boxes.iou(box, tracks.corners[:, live].T) > limit
+        twice = np.tril(boxes.iou(box, box) > max(limit, DUPLICATE), -1)
+        if separate:
+            over &= class_id[rows][:, None] == tracks.class_id[live]
+            twice &= class_id[rows][:, None] == class_id[rows]
+        covered = over.any(axis=1)
+        for row in twice.any(axis=1).nonzero()[0].tolist():
+            covered[row] |= bool((twice[row] & ~covered).any())
+        return np.sort(rows[~covered])
 
     def _record(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         """Write down the boxes `rows` of the tracks `owner`, beyond their place."""
@@ -318,32 +324,3 @@ class AppearanceTracker(TemporalTracker):
             coasted=np.ones(len(rows), np.bool_),
             track_xyxy=xyxy,
         )
-
-
-def reid_candidates(
-    tracks: Tracks, young: IntArray, now: float, config: TrackerConfig, scales: SimilarityScales
-) -> Pairs:
-    """Return the pairs of a lost track and one of the `young` (by its position there) that may be the same object.
-
-    A track that takes over an id has begun after the loss, and nothing is faster than `recovery_speed`. A pair's value
-    is by how much the log-likelihood ratio of its embeddings exceeds that of a choice among its rivals; the longer ago
-    the loss, the more is required.
-    """
-    known = tracks.embedded_frame >= 0
-    if not np.count_nonzero(known):
-        none = np.zeros(0, np.int64)
-        return Pairs(none, none, np.zeros(0))
-    young = np.where(known[young], young, -1)
-    lost = np.flatnonzero(tracks.confirmed & ~tracks.matched & known)
-    track, young_row = (rows.ravel() for rows in np.meshgrid(lost, np.flatnonzero(young >= 0), indexing="ij"))
-    cosine = appearance_model.cosine(tracks.embedding, tracks.embedding, track, young[young_row])
-    place, other = tracks.motion[kalman.POS], young[young_row]
-    distance = np.hypot(*(place[:2, track] - place[:2, other])) / place[3, other]  # of centres, in body heights
-    age = now - tracks.seen[track]
-    near = (distance <= START_REACH + config.recovery_speed * age) | tracks.cut[track]  # a cut leaves no place
-    possible = near & (tracks.begun[other] > tracks.seen[track])
-    track, young_row, cosine, age = track[possible], young_row[possible], cosine[possible], age[possible]
-    rivals = np.maximum(np.bincount(track, minlength=1)[track], np.bincount(young_row, minlength=1)[young_row])
-    required = np.log(rivals) + AGE_RISE * np.minimum(age / max(config.recovery_seconds, 1e-6), 1.0)
-    value = scales.appearance.recovery_evidence(cosine) - required - config.recovery_evidence
-    return Pairs(track, young_row, value)[value > 0]
