@@ -21,8 +21,8 @@ from mot_dinov3.trackers.lifecycle import (
     REMOVED,
     TENTATIVE,
     TOLERANCE,
-    FrameClock,
     GapStatistics,
+    StreamClock,
     TemporalTracker,
 )
 from mot_dinov3.trackers.optical_flow import CameraMotion
@@ -47,7 +47,7 @@ class AppearanceTracker(TemporalTracker):
         super().__init__(config.confirm_hits)
         self.min_score = config.high_score
         self._fps = request.fps
-        self._clock = FrameClock(request.fps)
+        self._clock = StreamClock(request.fps)
         self._size_known = min(request.size) > 0
         self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
         self._camera = CameraMotion(scene_cuts=config.scene_cuts)
@@ -186,7 +186,7 @@ class AppearanceTracker(TemporalTracker):
         if separate:
             over &= class_id[rows][:, None] == tracks.class_id[live]
             twice &= class_id[rows][:, None] == class_id[rows]
-        covered = over.any(axis=1)
+        covered = np.asarray(over.any(axis=1))
         for row in twice.any(axis=1).nonzero()[0].tolist():
             covered[row] |= bool((twice[row] & ~covered).any())
         return np.sort(rows[~covered])

@@ -241,7 +241,7 @@ class TemporalTracker(Tracker):
         """Let tracks that are about to be confirmed take over the ids of lost ones."""
 
 
-class FrameClock:
+class StreamClock:
     """Time as the frames' stamps have it, from the first frame on.
 
     Args:

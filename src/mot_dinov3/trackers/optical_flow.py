@@ -36,6 +36,7 @@ class CameraMotion:
         self.cut = False
         self._last: Image | None = None
         self._cuts = CutDetector() if scene_cuts else None
+        self._undecided = False
 
     def estimate(self, image: Image, moving: Float64Array) -> Float64Array | None:
         """Return the ``(2, 3)`` rotation, scale and shift from the last image to this one, in full-size pixels.
@@ -64,11 +65,13 @@ class CameraMotion:
     def _look_for_cut(self, cuts: CutDetector, last: Image, grey: Image, *, same: bool) -> None:
         """Set `cut`; while that cannot be told, the last image stays the one to compare with."""
         if same:
-            cuts.clear()
+            if self._undecided:
+                cuts.clear()
+                self._undecided = False
             return
         cut = cuts.is_cut(last, grey)
-        self.cut = bool(cut)
-        if cut is None:
+        self.cut, self._undecided = bool(cut), cut is None
+        if self._undecided:
             self._last = last
 
 
