@@ -189,5 +189,5 @@ def _through(xyxy: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], np
 
 def _moved(truth: BoxTable, kept: npt.NDArray[np.bool_], frame: npt.NDArray[np.int64]) -> BoxTable:
     """Return the kept rows of the truth, at other frames."""
-    rows = {name: None if column is None else column[kept] for name, column in vars(truth).items()}
-    return BoxTable(**{**rows, "frame": frame[kept]})
+    rows = {name: column[kept] for name, column in vars(truth).items() if isinstance(column, np.ndarray)}
+    return dataclasses.replace(truth, **{**rows, "frame": frame[kept]})
