@@ -80,8 +80,8 @@ def learned(same: float, different: float) -> AppearanceCalibration:
     """Return a calibration that has seen 212 pairs of one object and 3,104 of two."""
     rng, found = np.random.default_rng(0), AppearanceCalibration()
     found.observe_same(rng.normal(same, 0.1, 212), np.ones(212))
-    found.rivals.observe(rng.normal(different, 0.1, 1104))
-    found.strangers.observe(rng.normal(different, 0.1, 2000))
+    found.observe_rivals(rng.normal(different, 0.1, 1104))
+    found.observe_strangers(rng.normal(different, 0.1, 2000))
     return found
 
 

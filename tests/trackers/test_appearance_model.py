@@ -61,8 +61,8 @@ def calibrated(same: tuple[float, float], rivals: tuple[float, float], *, after:
     rng = np.random.default_rng(1)
     found = AppearanceCalibration()
     found.observe_same(rng.normal(*same, 400), np.full(400, after))
-    found.rivals.observe(rng.normal(*rivals, 400))
-    found.strangers.observe(rng.normal(*rivals, 400))
+    found.observe_rivals(rng.normal(*rivals, 400))
+    found.observe_strangers(rng.normal(*rivals, 400))
     return found
 
 
@@ -122,7 +122,7 @@ def test_somebody_alone_is_recognised_by_the_embedders_own_scale() -> None:
     alone = AppearanceCalibration(0.5)
     stranger, same = alone.recovery_evidence(np.array([0.5, 0.9]))
     assert stranger < 0 < 2 < same
-    alone.strangers.observe(np.array([0.8]))
+    alone.observe_strangers(np.array([0.8]))
     np.testing.assert_array_equal(alone.recovery_evidence(np.array([0.5, 0.9])), 0)
 
 

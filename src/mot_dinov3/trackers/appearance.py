@@ -207,14 +207,14 @@ class AppearanceTracker(TemporalTracker):
     def _observe_appearance(self, found: Association, detections: Detections) -> None:
         """Observe the cosines of pairs that motion labels, and of tracks that are in the picture together."""
         calibration, tracks = self._scales.appearance, self._tracks
-        if detections.embedding is None or not calibration.observes(self._index):
+        if detections.embedding is None or not calibration.observes(self._index, contested=found.contested):
             return
         found.observe_appearance(calibration)
         rows = (found.taken & tracks.confirmed & (tracks.embedded_frame >= 0)).nonzero()[0][:MAX_COMPARED]
         if len(rows) > 1:
             vectors = tracks.embedding[rows]
             pairs = np.triu_indices(len(rows), 1)
-            calibration.strangers.observe((vectors @ vectors.T)[pairs].astype(np.float64))
+            calibration.observe_strangers((vectors @ vectors.T)[pairs].astype(np.float64))
 
     def _update_embeddings(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         tracks, config = self._tracks, self.config

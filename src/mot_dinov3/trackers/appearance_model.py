@@ -11,7 +11,7 @@ from mot_dinov3.trackers import kalman
 
 MEMORY = 3000.0  # pairs after which older ones fade
 MIN_PAIRS = 15
-ENOUGH_PAIRS = 200  # from where on not every frame is observed
+ENOUGH_PAIRS = 100  # from where on not every frame is observed
 FEW_PAIRS = 15.0  # weight, in pairs, of what is known of all pairs against what is known of a kind of them
 MIN_SPREAD = 1e-3  # of cosines: below it all vectors are the same
 MIN_SEPARABILITY = 0.5  # d' up to which appearance does not count; from twice that on it counts fully
@@ -60,11 +60,6 @@ class CosineDistribution:
     mean: float
     deviation: float
 
-    def log_density(self, cosine: Float64Array) -> Float64Array:
-        """Return ``(k,)`` natural logarithms of the density."""
-        score = (cosine - self.mean) / self.deviation
-        return np.asarray(-0.5 * score * score - np.log(self.deviation * np.sqrt(2 * np.pi)))
-
 
 def log_likelihood_ratio(
     cosine: Float64Array, different: CosineDistribution, same: CosineDistribution, *, unknown: float = 0.0
@@ -80,14 +75,25 @@ def log_likelihood_ratio(
         same: Of one object.
         unknown: Share of the pairs of one object that may have any cosine between the two means, see `UNKNOWN`.
     """
-    if same.mean <= different.mean:
-        return np.zeros(len(cosine))
-    inside = np.clip(cosine, different.mean, same.mean)
-    two, one = different.log_density(inside), same.log_density(inside)
-    one = np.logaddexp(np.log(1 - UNLIKE - unknown) + one, np.log(UNLIKE) + two)
+    return _ratio(cosine, different, np.array([same.mean]), np.array([same.deviation]), unknown=unknown)
+
+
+def _ratio(
+    cosine: Float64Array,
+    different: CosineDistribution,
+    mean: Float64Array,
+    deviation: Float64Array,
+    *,
+    unknown: float = 0.0,
+) -> Float64Array:
+    """Return what `log_likelihood_ratio` does, for ``(k,)`` means and deviations of pairs of one object."""
+    inside = np.minimum(np.maximum(cosine, different.mean), mean)
+    far, near = (inside - different.mean) / different.deviation, (inside - mean) / deviation
+    two = np.exp(-0.5 * far * far) / different.deviation
+    one = (1 - UNLIKE - unknown) * np.exp(-0.5 * near * near) / deviation + UNLIKE * two
     if unknown:
-        one = np.logaddexp(one, np.log(unknown / max(same.mean - different.mean, MIN_SPREAD)))
-    return np.asarray(one - np.logaddexp(np.log(1 - ALIKE) + two, np.log(ALIKE) + one))
+        one = one + unknown * np.sqrt(2 * np.pi) / np.maximum(mean - different.mean, MIN_SPREAD)
+    return np.where(mean > different.mean, np.log(one / ((1 - ALIKE) * two + ALIKE * one)), 0.0)
 
 
 class AppearanceCalibration:
@@ -109,17 +115,37 @@ class AppearanceCalibration:
         self.same = CosineStatistics()
         self.same_after = tuple(CosineStatistics() for _ in range(len(GAPS) + 1))
         self._floor = same_floor
+        self._scale: tuple[CosineDistribution, Float64Array] | None = (
+            None  # what `evidence` compares with, if up to date
+        )
 
-    def observes(self, frame_index: int) -> bool:
-        """Whether pairs of this frame are to be observed: of every one at first, of every tenth later."""
-        return min(self.rivals.count, self.same.count) < ENOUGH_PAIRS or frame_index % 10 == 0
+    def observes(self, frame_index: int, *, contested: bool = False) -> bool:
+        """Whether pairs of a frame are to be observed: of every one at first, of every tenth later.
+
+        Rivals are rare where objects keep apart: until enough have been seen, every `contested` frame is observed, in
+        which there are more pairs than boxes or tracks.
+        """
+        if frame_index % 10 == 0 or min(self.strangers.count, self.same.count) < ENOUGH_PAIRS:
+            return True
+        return contested and self.rivals.count < ENOUGH_PAIRS
 
     def observe_same(self, cosine: Float64Array, gap: Float64Array) -> None:
         """Take in ``(k,)`` cosines of tracks with their own boxes, `gap` seconds after the last embedding."""
         self.same.observe(cosine)
-        kind = np.digitize(gap, GAPS)
+        kind = np.searchsorted(GAPS, gap, side="right")
         for number, statistics in enumerate(self.same_after):
             statistics.observe(cosine[kind == number])
+        self._scale = None
+
+    def observe_rivals(self, cosine: Float64Array) -> None:
+        """Take in ``(k,)`` cosines of tracks with boxes near them that belong to others."""
+        self.rivals.observe(cosine)
+        self._scale = None
+
+    def observe_strangers(self, cosine: Float64Array) -> None:
+        """Take in ``(k,)`` cosines of tracks that are in the picture together."""
+        self.strangers.observe(cosine)
+        self._scale = None
 
     @property
     def known(self) -> bool:
@@ -155,15 +181,17 @@ class AppearanceCalibration:
         """Return ``(k,)`` log-likelihood ratios of tracks and boxes that touch; 0 where appearance says nothing."""
         if not self.known:
             return np.zeros(len(cosine))
+        if self._scale is None:
+            self._scale = self._learned()
+        different, same = self._scale
+        mean, deviation, weight = same[:, np.searchsorted(GAPS, gap, side="right")]
+        return weight * _ratio(cosine, different, mean, deviation)
+
+    def _learned(self) -> tuple[CosineDistribution, Float64Array]:
+        """Return the cosines of rivals; and ``(3, gaps + 1)`` mean, deviation and weight of the tracks' own boxes."""
         different = self.different
-        kind, found = np.digitize(gap, GAPS), np.zeros(len(cosine))
-        for number, statistics in enumerate(self.same_after):
-            chosen = (kind == number).nonzero()[0]
-            if len(chosen):
-                same = _own(statistics, self.same, different)
-                ratio = log_likelihood_ratio(cosine[chosen], different, same)
-                found[chosen] = _weight(different, same) * ratio
-        return found
+        own = [_own(statistics, self.same, different) for statistics in self.same_after]
+        return different, np.array([(d.mean, d.deviation, _weight(different, d)) for d in own]).T
 
     def recovery_evidence(self, cosine: Float64Array) -> Float64Array:
         """Return ``(k,)`` log-likelihood ratios of a lost track and a new one.

@@ -236,8 +236,13 @@ class Association:
         self._config = config
         self._scales = scales
         self._pairs = self._candidates()
-        self._first = self._pairs  # of the first round, valued by motion
+        self._first = self._pairs  # of round 1, valued by motion
         self._compared: Compared | None = None
+
+    @property
+    def contested(self) -> bool:
+        """Whether the first round had more pairs than boxes or tracks."""
+        return len(self._first) > min(len(self.score), len(self._tracks))
 
     def observe_appearance(self, calibration: AppearanceCalibration) -> None:
         """Let the calibration take in the cosines of this frame's pairs that motion alone labels beyond doubt."""
@@ -253,7 +258,7 @@ class Association:
         same = owner[box] == track
         rivals = ~same & ((owner[box] >= 0) | settled[track])
         calibration.observe_same(compared.cosine[same], compared.gap[same])
-        calibration.rivals.observe(compared.cosine[rivals])
+        calibration.observe_rivals(compared.cosine[rivals])
 
     def run(self, sought: BoolArray, gap: Float64Array) -> None:
         """Match all rounds.
