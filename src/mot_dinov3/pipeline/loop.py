@@ -27,6 +27,8 @@ from mot_dinov3.trackers.appearance_model import AppearanceCalibration
 from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.video import FrameSource
 
+UNTRACKED_FRAMES = 300  # kept while no track begins
+
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
@@ -70,19 +72,28 @@ class Stages:
 
 @dataclasses.dataclass
 class Counts:
-    """Numbers of a run for its summary."""
+    """Numbers of a run for its summary.
+
+    Attributes:
+        untracked: Rows of the first frames, until a track begins, to tell why none does.
+    """
 
     frames: int = 0
     detections: int = 0
     tracks: int = 0
     closing_ms: float = 0.0
     second_pass_ms: float = 0.0
+    untracked: list[Detections] = dataclasses.field(default_factory=list)
 
     def add(self, detections: Detections) -> None:
         """Count one frame's rows."""
         self.frames += 1
         self.detections += len(detections) - int(np.count_nonzero(detections.coasted))
         self.tracks = max(self.tracks, int(detections.track_id.max(initial=0)))
+        if self.tracks:
+            self.untracked.clear()
+        elif self.frames <= UNTRACKED_FRAMES:
+            self.untracked.append(detections.replace(embedding=None))
 
 
 class TrackingLoop:

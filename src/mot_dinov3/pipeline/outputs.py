@@ -85,6 +85,7 @@ class SinkFactory:
         self.shown_names = {} if only_class else self.names
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
+        self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
         self._interval = DetectionInterval.of(config)
         self._drawing_notices = self._missing_glyphs() if config.output.video else []
 
@@ -161,7 +162,13 @@ class SinkFactory:
         """Return the notices so far, each once."""
         gallery = self.stages.gallery
         learnt = [] if gallery is None else gallery.threshold_notices()
-        found = (*self._file_notices(), *self._drawing_notices, *resume_notice(self.stages.journal), *learnt)
+        found = (
+            *self._file_notices(),
+            *self._drawing_notices,
+            *resume_notice(self.stages.journal),
+            *learnt,
+            *self.late_notices(),
+        )
         return list(dict.fromkeys(found))
 
     def _file_notices(self) -> list[str]:

@@ -32,6 +32,7 @@ from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 from mot_dinov3.pipeline.run_identity import open_journal
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
+from mot_dinov3.pipeline.untracked import untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
 from mot_dinov3.video import FrameSource
@@ -205,6 +206,8 @@ def _build(
             config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions
         )
         loop = _loop(config, stages, makes)
+        counts, fps = loop.counts, opened.source.info.fps
+        makes.late_notices = lambda: untracked_notice(config, fps, counts.detections, counts.untracked)
     except BaseException:
         opened.source.close()
         raise
