@@ -83,6 +83,12 @@ def test_objects_on_a_plain_background_make_no_cut() -> None:
     assert cuts(pictures) == []
 
 
+def test_a_test_pattern_makes_no_cut() -> None:
+    """Large plain fields that change show no scene that could end."""
+    fields = np.random.default_rng(0).integers(0, 2, (20, 2, 4, 1)) * 200 + 30
+    assert cuts([field.repeat(240, 0).repeat(160, 1).repeat(3, 2).astype(np.uint8) for field in fields]) == []
+
+
 def film(subject: AppearanceTracker, scenes: Sequence[int], looks: Sequence[int] | None = None) -> list[Detections]:
     """Show a person in the same spot of one place after another, 30 frames each; `looks` number their embeddings."""
     answers = []

@@ -14,6 +14,7 @@ REACH = 0.2  # share of width and height that the camera may have moved
 TOLERANCE = 2  # px that a block may be off the common shift: zoom, parallax
 FLAT = 4.0  # grey levels: a block, or an image, that varies by less shows nothing
 LEAST_BLOCKS = 3
+LEAST_CORNERS = 6  # of either image: a test pattern, or a plain background, shows no scene
 BETWEEN = 0.3  # place of the limit between the similarity of unrelated images and 1
 LEAST_LIMIT, GREATEST_LIMIT = 0.45, 0.65
 DARKER = 2, 0.05  # grey levels, and share of the pixels: less of them darker, and everything is brighter
@@ -47,7 +48,7 @@ class CutDetector:
         before, now = _reduced(cv2, last), _reduced(cv2, grey)
         if now.std() < FLAT:
             return None
-        if before.std() < FLAT or not _unrelated(cv2, before, now):
+        if before.std() < FLAT or not (_shows_scene(cv2, last, grey) and _unrelated(cv2, before, now)):
             self.clear()
             return False
         if self._waited < FLASH_FRAMES and _brighter(cv2, before, now):
@@ -60,6 +61,12 @@ class CutDetector:
 def _reduced(cv2: Any, grey: Image) -> Image:
     height = max(8, round(grey.shape[0] * WIDTH / grey.shape[1]))
     return np.asarray(cv2.resize(grey, (WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shows_scene(cv2: Any, *images: Image) -> bool:
+    """Return whether all images have corners to hold on to."""
+    found = (cv2.goodFeaturesToTrack(image, LEAST_CORNERS, 0.01, 5) for image in images)
+    return all(corners is not None and len(corners) >= LEAST_CORNERS for corners in found)
 
 
 def _brighter(cv2: Any, last: Image, grey: Image) -> bool:
