@@ -37,12 +37,12 @@ CASES: list[tuple[Rows, str, dict[str, Any]]] = [
     ("rows", "words", "cure"), CASES, ids=["scores", "low scores", "every 5th", "every 7th", "fast"]
 )
 def test_the_notice_names_the_option_that_helps(tmp_path: Path, rows: Rows, words: str, cure: dict[str, Any]) -> None:
-    tracks, notices = run(tmp_path, rows)
+    tracks, notices = run(tmp_path, rows, fast_objects=False)
     assert tracks == 0
     (notice,) = notices
     assert notice.startswith(f"{len(rows)} boxes were found and no track began: ")
     assert words in notice
-    assert run(tmp_path, rows, **cure) == (1, [])
+    assert run(tmp_path, rows, fast_objects=False, **cure) == (1, [])
 
 
 def test_the_hybrid_tracker_names_its_own_option(tmp_path: Path) -> None:

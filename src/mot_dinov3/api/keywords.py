@@ -75,6 +75,7 @@ class TrackOptions(TypedDict, total=False):
     height_power: float | None  # weight of the boxes' heights in the overlap; 0 = plain IoU (default 0.7, between 0 and 100)
     likelihood: float | None  # weight of the motion likelihood relative to the overlap; 0 = overlap only (default 0.3, between 0 and 100)
     lost_penalty: float | None  # penalty on the similarity of lost tracks relative to active ones (default 0.02, between 0 and 100)
+    fast_objects: bool | None  # let new tracks take boxes that they do not overlap, two or three box sizes away, where nothing competes (default on)
     contest_noise: float | None  # factor on the measurement noise of a box that two tracks compete for (default 2.5)
     contest_margin: float | None  # a box is contested if the runner-up's similarity is lower by at most this value (default 0.25, between 0 and 1)
     growth: float | None  # boxes are expanded by this many standard deviations of the prediction before the overlap is computed (default 1.0, between 0 and 100)

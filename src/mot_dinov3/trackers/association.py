@@ -14,6 +14,7 @@ from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntA
 from mot_dinov3.trackers import appearance_model, kalman
 from mot_dinov3.trackers.appearance_model import AppearanceCalibration, SimilarityScales
 from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.fast_objects import lone_pairs
 from mot_dinov3.trackers.lifecycle import Tracks
 
 FIT_RANGE = 10.0  # log-likelihoods are clipped at ± this
@@ -286,6 +287,19 @@ class Association:
             young = self._by_motion(self._free(tentative, high))
             fused = self._fused(young, self._compare(young, gap), config.tentative_floor)
             self._settle(fused, config.tentative_floor)
+            self._settle_fast(tentative & ~self.taken, high & (self.owner < 0), gap)
+
+    def _settle_fast(self, sought: BoolArray, free: BoolArray, gap: Float64Array) -> None:
+        """Match new tracks with boxes that do not overlap, where nothing competes and no appearance differs."""
+        if not (self._config.fast_objects and np.count_nonzero(sought) and np.count_nonzero(free)):
+            return
+        track, box = lone_pairs(self._tracks.motion[kalman.POS], self.centre, sought, free)
+        pairs = Pairs(track, box, np.ones(len(track)))
+        compared = self._compare(pairs, gap)
+        if compared is not None and len(compared.row):
+            unlike = self._scales.appearance.evidence(compared.cosine, compared.gap) < 0
+            pairs = pairs[np.setdiff1d(np.arange(len(pairs)), compared.row[unlike])]
+        self._settle(pairs, 0.0)
 
     def _candidates(self) -> Pairs:
         """Return the pairs whose boxes touch when both have grown by the prediction's uncertainty."""

@@ -44,6 +44,9 @@ class TrackerConfig(StageConfig):
     lost_penalty: float = option(
         0.02, "penalty on the similarity of lost tracks relative to active ones", low=0, high=100
     )
+    fast_objects: bool = option(
+        True, "let new tracks take boxes that they do not overlap, two or three box sizes away, where nothing competes"
+    )
     contest_noise: float = option(2.5, "factor on the measurement noise of a box that two tracks compete for")
     contest_margin: float = option(
         0.25, "a box is contested if the runner-up's similarity is lower by at most this value", low=0, high=1
