@@ -14,7 +14,7 @@ class TrackOptions(TypedDict, total=False):
     source: str | Path | int | None  # a video file, a folder of images, a camera index, an rtsp:// or http:// URL, a pipe (-: standard input)
     start_frame: int | None  # first frame to process (0-based) (default 0, at least 0)
     end_frame: int | None  # stop before this frame
-    fps: float | None  # frames per second, instead of the timing of the source (above 0 and at most 1000)
+    fps: float | None  # frames per second, instead of the timing of the source (between 1e-06 and 1000)
     reconnect_seconds: float | None  # seconds for which a lost network stream is reconnected; 0: do not reconnect (default 60.0, at least 0)
 
     # detector

@@ -26,7 +26,10 @@ DEFAULT_FPS = 30.0
 UNTIMED_MS = 100  # what browsers take for a frame of an animation without a time
 Key = TypeVar("Key")
 
-PILLOW_FAILURES = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
+PILLOW_FAILURES = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error),
+    ImportError,  # Ultralytics replaces Pillow's `open` by one that asks for a package where an image is not recognised
+)
 """What Pillow raises for damaged files of one kind or another."""
 
 SUBFILE_TYPE, REDUCED = 254, 1  # a page of a TIFF that is another one at a lower resolution

@@ -19,6 +19,7 @@ from mot_dinov3.core.structures import Frame, Image, VideoInfo
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+MIN_FPS = 1e-6  # a frame in twelve days
 MAX_FPS = 1000.0  # rates above it are time bases mistaken for frame rates (some VFR files say 90000)
 
 CACHE_BYTES = 256_000_000  # of decoded images, where frames are wanted in any order
@@ -47,7 +48,7 @@ class SourceConfig(StageConfig):
     start_frame: int = option(0, "first frame to process (0-based)", metavar="N", low=0)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
     fps: float | None = option(
-        None, "frames per second, instead of the timing of the source", metavar="FPS", above=0, high=MAX_FPS
+        None, "frames per second, instead of the timing of the source", metavar="FPS", low=MIN_FPS, high=MAX_FPS
     )
     reconnect_seconds: float = option(
         60.0,
