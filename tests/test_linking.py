@@ -12,6 +12,7 @@ from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.linking import LinkConfig, Tracklets, link
 from mot_dinov3.linking.smoothing import smooth
 from mot_dinov3.linking.track_appearance import AppearanceScale
+from mot_dinov3.trackers.appearance_model import CosineDistribution
 
 FPS = 10.0
 SIZE = (1000, 500)
@@ -115,7 +116,7 @@ def test_embeddings_that_separate_nothing_leave_linking_to_motion(kind: str) -> 
 
 
 def test_evidence_grows_with_the_cosine_and_ends_at_the_means() -> None:
-    scale = AppearanceScale(different=0.2, same=0.8, different_deviation=0.1, same_deviation=0.1)
+    scale = AppearanceScale(different=CosineDistribution(0.2, 0.1), same=CosineDistribution(0.8, 0.1))
     assert scale.separability == pytest.approx(6.0)
     evidence = scale.evidence(np.array([-0.5, 0.2, 0.5, 0.8, 1.0]))
     np.testing.assert_allclose(evidence, [-18.0, -18.0, 0.0, 18.0, 18.0], atol=1e-9)

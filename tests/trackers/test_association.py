@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.core import boxes
-from mot_dinov3.trackers import association
+from mot_dinov3.trackers import appearance_labels, association
 from mot_dinov3.trackers.association import Pairs
 
 
@@ -115,6 +115,13 @@ def test_a_box_is_contested_when_a_loser_wanted_it_almost_as_much() -> None:
 
 def test_a_pair_is_certain_where_all_others_of_its_track_and_box_are_far_below() -> None:
     found = pairs((0, 0, 0.9), (0, 1, 0.5), (1, 1, 0.7), (2, 2, 0.8), (2, 3, 0.8), (3, 4, 0.35), (4, 5, 0.2))
-    assert chosen(association.certain(found, 0.3)) == {(0, 0), (3, 4)}
-    assert chosen(association.certain(found, 0.15)) == {(0, 0), (1, 1), (3, 4), (4, 5)}
-    assert not len(association.certain(found[np.zeros(len(found), np.bool_)], 0.3))
+    assert chosen(found[appearance_labels.certain(found, 0.3)]) == {(0, 0), (3, 4)}
+    assert chosen(found[appearance_labels.certain(found, 0.15)]) == {(0, 0), (1, 1), (3, 4), (4, 5)}
+    assert not len(appearance_labels.certain(found[np.zeros(len(found), np.bool_)], 0.3))
+
+
+def test_what_shares_its_track_or_box_with_a_certain_pair_is_of_two_objects() -> None:
+    found = pairs((0, 0, 0.9), (0, 1, 0.5), (1, 0, 0.4), (1, 1, 0.6), (2, 2, 0.8), (2, 3, 0.8))
+    same, rivals = appearance_labels.labels(found, np.array([0, 1, 2, 3, 5]))
+    assert same.tolist() == [True, False, False, False, False]
+    assert rivals.tolist() == [False, True, True, False, False], "nothing is said of pairs that are not certain"

@@ -24,6 +24,7 @@ from mot_dinov3.core.structures import FloatArray, Image, IntArray
 from mot_dinov3.features.base import Embedder, usable_rows
 from mot_dinov3.models.weights import find_local
 from mot_dinov3.video.image_files import SUFFIXES, read_image
+from mot_dinov3.video.images import PILLOW_FAILURES
 
 MIN_SIDE = 10  # pixels; a smaller image is not usable
 BATCH = 64  # images held in memory at once
@@ -146,8 +147,7 @@ def read_on_grey(path: Path) -> Image:
             if not opened.has_transparency_data:
                 return _read_plain(path, opened)
             pixels = np.asarray(PIL.ImageOps.exif_transpose(opened).convert("RGBA"), np.float32)
-    # ImportError: Ultralytics replaces Pillow's `open` by one that asks for a package where an image is not recognised
-    except (OSError, ValueError, SyntaxError, ImportError, PIL.Image.DecompressionBombError) as error:
+    except (*PILLOW_FAILURES, PIL.Image.DecompressionBombError) as error:
         log.debug("image '%s' is left to OpenCV: %s", path, error)
         return read_image(path)
     cover = pixels[..., 3:] / 255

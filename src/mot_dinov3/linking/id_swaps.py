@@ -48,7 +48,7 @@ def resolve_swaps(tracklets: Tracklets) -> IntArray:
     embedded = embedded[np.argsort(tracklets.time[embedded], kind="stable")]
     for meeting in sorted(_meetings(tracklets), key=lambda m: (m.start, m.pair)):
         one, other = track_id[list(meeting.pair)].tolist()
-        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (known.same - known.different):
+        if _exchange_gain(tracklets, track_id, embedded, meeting) > MARGIN * (known.same.mean - known.different.mean):
             later = tracklets.time > tracklets.time[meeting.pair[0]]
             first, second = later & (track_id == one), later & (track_id == other)
             track_id[first], track_id[second] = other, one

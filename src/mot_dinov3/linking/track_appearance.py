@@ -8,7 +8,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray
 from mot_dinov3.linking.tracklets import Rows
-from mot_dinov3.trackers.appearance_model import sensitivity
+from mot_dinov3.trackers.appearance_model import CosineDistribution, separability
 
 MIN_PAIRS = 5
 """Pairs of either kind below which a video has no scale."""
@@ -68,28 +68,24 @@ class AppearanceScale:
     """Cosines of two trajectories in this video, as two normal distributions.
 
     Attributes:
-        different: Mean cosine of trajectories of different objects.
-        same: Mean cosine of two parts of one trajectory.
-        different_deviation: Standard deviation of the first.
-        same_deviation: Standard deviation of the second.
+        different: Of trajectories of different objects.
+        same: Of two parts of one trajectory.
     """
 
-    different: float
-    same: float
-    different_deviation: float
-    same_deviation: float
+    different: CosineDistribution
+    same: CosineDistribution
 
     @property
     def separability(self) -> float:
         """Sensitivity index d'."""
-        return sensitivity((self.different, self.same), (self.different_deviation, self.same_deviation))
+        return separability(self.different, self.same)
 
     def evidence(self, cosine: Float64Array) -> Float64Array:
         """Return log-likelihood ratios of the same object against different ones; no larger one beyond the means."""
-        clipped = np.clip(cosine, self.different, self.same)
-        same = (clipped - self.same) / self.same_deviation
-        different = (clipped - self.different) / self.different_deviation
-        ratio = np.log(self.different_deviation / self.same_deviation)
+        clipped = np.clip(cosine, self.different.mean, self.same.mean)
+        same = (clipped - self.same.mean) / self.same.deviation
+        different = (clipped - self.different.mean) / self.different.deviation
+        ratio = np.log(self.different.deviation / self.same.deviation)
         return np.asarray((different**2 - same**2) / 2 + ratio)
 
 
@@ -107,7 +103,8 @@ def scale(appearance: TrackAppearance) -> AppearanceScale | None:
         return None
     spread = _deviation(different)
     found = AppearanceScale(
-        float(np.median(different)), float(np.median(same)), spread, max(_deviation(same), spread / 2)
+        CosineDistribution(float(np.median(different)), spread),
+        CosineDistribution(float(np.median(same)), max(_deviation(same), spread / 2)),
     )
     return found if found.separability >= MIN_SEPARABILITY else None
 

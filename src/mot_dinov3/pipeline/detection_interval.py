@@ -16,7 +16,7 @@ from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Fram
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.sinks.base import FilterSink, Sink
-from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.trackers.base import Tracker, learned_appearance
 from mot_dinov3.trackers.optical_flow import BoxFlow
 
 IsDetected = Callable[[int], bool]
@@ -65,7 +65,7 @@ class IntervalTracker(Tracker):
     def __init__(self, tracker: Tracker, is_detected: IsDetected) -> None:
         self._tracker = tracker
         self.min_score = tracker.min_score
-        self.appearance = getattr(tracker, "appearance", None)
+        self.appearance = learned_appearance(tracker)
         self.cuts = getattr(tracker, "cuts", ())
         self._is_detected = is_detected
         self._detected = True

@@ -24,7 +24,7 @@ from mot_dinov3.pipeline.second_pass import LinkedPass
 from mot_dinov3.scheduler import EmbeddingScheduler, SchedulerStats
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.trackers.appearance_model import AppearanceCalibration
-from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.trackers.base import Tracker, learned_appearance
 from mot_dinov3.video import FrameSource
 
 UNTRACKED_FRAMES = 300  # kept while no track begins
@@ -62,7 +62,7 @@ class Stages:
     @property
     def appearance(self) -> AppearanceCalibration | None:
         """What the tracker has learned of the embeddings; None where it compares none, or there are none."""
-        return None if self.scheduler is None else getattr(self.tracker, "appearance", None)
+        return None if self.scheduler is None else learned_appearance(self.tracker)
 
     @property
     def scheduler_stats(self) -> SchedulerStats:

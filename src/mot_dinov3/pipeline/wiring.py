@@ -34,7 +34,7 @@ from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.untracked import untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
-from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
+from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, tracker_class
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.opening import is_live
 
@@ -227,7 +227,7 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
         detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
     scheduler = None
     if embedder.dim:
-        learned = getattr(tracker, "appearance", None)
+        learned = learned_appearance(tracker)
         scheduler = EmbeddingScheduler(
             config.scheduler,
             min_score=tracker.min_score,

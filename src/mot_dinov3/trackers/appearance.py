@@ -12,6 +12,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, IntArray, TrackView
 from mot_dinov3.trackers import appearance_model, kalman
+from mot_dinov3.trackers.appearance_labels import observe_appearance
 from mot_dinov3.trackers.appearance_model import SimilarityScales
 from mot_dinov3.trackers.association import Association, assign
 from mot_dinov3.trackers.base import TrackerRequest
@@ -31,7 +32,6 @@ from mot_dinov3.trackers.reidentification import reid_candidates
 log = logging.getLogger(__name__)
 
 DUPLICATE = 0.9  # IoU above which two new boxes are one object: those of a rider and a bicycle reach 0.88
-MAX_COMPARED = 16  # tracks of a frame that are compared with each other, at most
 
 
 class AppearanceTracker(TemporalTracker):
@@ -52,8 +52,9 @@ class AppearanceTracker(TemporalTracker):
         self._size = np.array(request.size if self._size_known else (0, 0), np.float64)
         self._camera = CameraMotion(scene_cuts=config.scene_cuts)
         self.cuts: list[int] = []
-        self.appearance = appearance_model.AppearanceCalibration(request.same_floor)
-        self._scales = SimilarityScales(kalman.Calibration(), self.appearance)
+        calibration = appearance_model.AppearanceCalibration(request.same_floor)
+        self._scales = SimilarityScales(kalman.Calibration(), calibration)
+        self.appearance = calibration
         self._gaps = GapStatistics(config.coast_seconds)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
@@ -86,7 +87,8 @@ class AppearanceTracker(TemporalTracker):
         self._revisions = []
         self._check_embedding(detections)
         found = self._match(detections)
-        self._observe_appearance(found, detections)
+        if detections.embedding is not None:
+            observe_appearance(self._scales.appearance, found, self._tracks, self._index)
         self._absorb(found, detections)
         self._start(found, detections)
         self._age()
@@ -203,18 +205,6 @@ class AppearanceTracker(TemporalTracker):
             tracks.class_id[owner] = detections.class_id.take(rows)
         self._update_embeddings(owner, rows, found, detections)
         self._confirm(owner, rows)
-
-    def _observe_appearance(self, found: Association, detections: Detections) -> None:
-        """Observe the cosines of pairs that motion labels, and of tracks that are in the picture together."""
-        calibration, tracks = self._scales.appearance, self._tracks
-        if detections.embedding is None or not calibration.observes(self._index, contested=found.contested):
-            return
-        found.observe_appearance(calibration)
-        rows = (found.taken & tracks.confirmed & (tracks.embedded_frame >= 0)).nonzero()[0][:MAX_COMPARED]
-        if len(rows) > 1:
-            vectors = tracks.embedding[rows]
-            pairs = np.triu_indices(len(rows), 1)
-            calibration.observe_strangers((vectors @ vectors.T)[pairs].astype(np.float64))
 
     def _update_embeddings(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         tracks, config = self._tracks, self.config

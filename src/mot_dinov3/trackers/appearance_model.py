@@ -115,9 +115,7 @@ class AppearanceCalibration:
         self.same = CosineStatistics()
         self.same_after = tuple(CosineStatistics() for _ in range(len(GAPS) + 1))
         self._floor = same_floor
-        self._scale: tuple[CosineDistribution, Float64Array] | None = (
-            None  # what `evidence` compares with, if up to date
-        )
+        self._scale: tuple[CosineDistribution, Float64Array] | None = None  # of `evidence`, where it is up to date
 
     def observes(self, frame_index: int, *, contested: bool = False) -> bool:
         """Whether pairs of a frame are to be observed: of every one at first, of every tenth later.

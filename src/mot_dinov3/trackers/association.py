@@ -12,7 +12,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.trackers import appearance_model, kalman
-from mot_dinov3.trackers.appearance_model import AppearanceCalibration, SimilarityScales
+from mot_dinov3.trackers.appearance_model import SimilarityScales
 from mot_dinov3.trackers.config import TrackerConfig
 from mot_dinov3.trackers.fast_objects import lone_pairs
 from mot_dinov3.trackers.lifecycle import Tracks
@@ -20,7 +20,6 @@ from mot_dinov3.trackers.lifecycle import Tracks
 FIT_RANGE = 10.0  # log-likelihoods are clipped at ± this
 FULL_EVIDENCE = 4.0  # log-likelihood ratio of appearance that counts fully
 KEPT_VALUE = 0.5  # share of its value by motion that a pair keeps above the floor, however unlike the two look
-CERTAIN = 0.3  # margin of the value by motion from which on a pair is beyond doubt
 
 _OUTWARD = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])  # corners → (−w, −h, w, h)
 
@@ -130,26 +129,6 @@ def contested(pairs: Pairs, owner: IntArray, loser: BoolArray, margin: float) ->
     return doubtful
 
 
-def certain(pairs: Pairs, margin: float) -> Pairs:
-    """Return the pairs whose value exceeds that of every other pair of their track, and of their box, by `margin`."""
-    rival = np.maximum(_best_other(pairs.track, pairs.value), _best_other(pairs.box, pairs.value))
-    return pairs[pairs.value - rival >= margin]
-
-
-def _best_other(key: IntArray, value: Float64Array) -> Float64Array:
-    """Return ``(k,)`` the best value among the other pairs of the same key, 0 where there is none."""
-    order = np.lexsort((-value, key))
-    key, value = key[order], value[order]
-    new = np.ones(len(key), np.bool_)
-    new[1:] = key[1:] != key[:-1]
-    start = np.flatnonzero(new)[np.cumsum(new) - 1]
-    after = np.append(value[1:], 0.0)
-    after[np.append(new[1:], True)] = 0.0
-    other = np.empty(len(key))
-    other[order] = np.where(new, after, value[start])
-    return other
-
-
 def _hungarian(pairs: Pairs, floor: float) -> Pairs:
     from scipy.optimize import linear_sum_assignment
 
@@ -213,6 +192,8 @@ class Association:
         owner: ``(n,)`` row of the track each box belongs to, −1 none.
         taken: ``(m,)`` bool: the track has found its box.
         doubtful: ``(n,)`` bool: a track that is left without a box wanted this one almost as much as its owner.
+        first: The pairs of round 1, valued by motion.
+        compared: Those of them whose boxes were embedded now; None in a frame without embeddings.
     """
 
     def __init__(
@@ -237,29 +218,8 @@ class Association:
         self._config = config
         self._scales = scales
         self._pairs = self._candidates()
-        self._first = self._pairs  # of round 1, valued by motion
-        self._compared: Compared | None = None
-
-    @property
-    def contested(self) -> bool:
-        """Whether the first round had more pairs than boxes or tracks."""
-        return len(self._first) > min(len(self.score), len(self._tracks))
-
-    def observe_appearance(self, calibration: AppearanceCalibration) -> None:
-        """Let the calibration take in the cosines of this frame's pairs that motion alone labels beyond doubt."""
-        compared = self._compared
-        if compared is None:
-            return
-        sure = certain(self._first, CERTAIN)
-        owner = np.full(len(self.score), -1, np.int64)
-        owner[sure.box] = sure.track
-        settled = np.zeros(len(self._tracks), np.bool_)
-        settled[sure.track] = True
-        track, box = self._first.track[compared.row], self._first.box[compared.row]
-        same = owner[box] == track
-        rivals = ~same & ((owner[box] >= 0) | settled[track])
-        calibration.observe_same(compared.cosine[same], compared.gap[same])
-        calibration.observe_rivals(compared.cosine[rivals])
+        self.first = self._pairs
+        self.compared: Compared | None = None
 
     def run(self, sought: BoolArray, gap: Float64Array) -> None:
         """Match all rounds.
@@ -272,9 +232,9 @@ class Association:
         high = self.score >= config.high_score
         low = (self.score >= config.low_score) & ~high
         # Round 1: boxes of high score, by overlap, motion and appearance.
-        self._first = self._by_motion(self._free(sought, high))
-        self._compared = self._compare(self._first, gap)
-        first = self._fused(self._first, self._compared, config.match_floor)
+        self.first = self._by_motion(self._free(sought, high))
+        self.compared = self._compare(self.first, gap)
+        first = self._fused(self.first, self.compared, config.match_floor)
         self._settle(first, config.match_floor)
         if config.contest_noise > 1 and np.count_nonzero(self.taken) < len(self.taken):
             self.doubtful = contested(first, self.owner, ~self.taken, config.contest_margin)

@@ -91,3 +91,8 @@ def tracker_class(name: str) -> type[Tracker]:
 def build_tracker(name: str, request: TrackerRequest) -> Tracker:
     """Build the tracker `name`; raises as `tracker_class` does."""
     return tracker_class(name)(request)  # type: ignore[call-arg]  # a protocol tells nothing of constructors
+
+
+def learned_appearance(tracker: Tracker) -> AppearanceCalibration | None:
+    """Return what a tracker has learned of the embeddings; None also for a user's own class that does not say."""
+    return getattr(tracker, "appearance", None)
