@@ -30,10 +30,10 @@ def toml(tmp_path, text):
 @pytest.mark.parametrize(
     ("key", "default"),
     [
-        ("det", "yolov8n.pt"),
+        ("det", None),
         ("imgsz", None),
         ("conf", None),
-        ("embedder", "dino"),
+        ("embedder", None),
         ("crop_pad", 0.12),
         ("embed_refresh", 5),
         ("embed_iou_gate", 0.6),
@@ -45,7 +45,7 @@ def toml(tmp_path, text):
         ("device", "auto"),
         ("precision", "auto"),
         ("draw_lost", False),
-        ("fallback_open", False),
+        ("fallback_open", None),
         ("hungarian", True),
     ],
 )

@@ -147,23 +147,53 @@ def test_a_folder_in_the_environment_stands_for_every_dino_model(
         build(fallback_open=True)
 
 
-@pytest.mark.parametrize("error", [GatedModelError, UnsupportedModelError, UnreachableModelError])
+@pytest.mark.parametrize(
+    ("error", "get"),
+    [
+        (GatedModelError, f"agree at https://huggingface.co/{DINOV3}"),
+        (UnsupportedModelError, "pip install -U transformers"),
+        (UnreachableModelError, "--embed-model FOLDER"),
+    ],
+)
 @pytest.mark.usefixtures("_own_for_hub_models")
-def test_the_chain_is_walked_only_when_it_is_asked_for(error: type[ModelError]) -> None:
-    with pytest.raises(error, match=DINOV3):
-        build(find=refusing(DINOV3, error=error))
-    one = build(find=refusing(DINOV3, error=error), fallback_open=True)
+def test_an_open_model_stands_in_where_no_option_names_one(error: type[ModelError], get: str) -> None:
+    one = build(find=refusing(DINOV3, error=error))
     assert one.info.weights == DINOV2
-    assert one.notices == (f"Model '{DINOV3}' is refused; using {DINOV2} instead",)
-    two = build(find=refusing(DINOV3, DINOV2, error=error), fallback_open=True)
+    (notice,) = one.notices
+    assert notice.startswith(f"{DINOV2} is used: Model '{DINOV3}' is refused. To get {DINOV3}: ")
+    assert get in notice
+    two = build(find=refusing(DINOV3, DINOV2, error=error))
     assert two.info.name == "histogram"
-    assert two.notices[1] == f"Model '{DINOV2}' is refused; using the built-in histogram embedder instead"
-    assert len(two.notices) == 2
+    (notice,) = two.notices
+    assert notice.startswith(
+        f"the built-in histogram embedder is used: Model '{DINOV3}' is refused; nor is {DINOV2} available. To get "
+    )
+    assert get in notice
+
+
+@pytest.mark.parametrize("error", [GatedModelError, UnsupportedModelError, UnreachableModelError])
+@pytest.mark.parametrize(
+    "named", [{"embedder": "dino"}, {"dinov3": DINOV3}, {"embed_model": DINOV3}, {"fallback_open": False}]
+)
+@pytest.mark.usefixtures("_own_for_hub_models")
+def test_nothing_stands_in_for_a_model_that_was_asked_for_by_name(
+    error: type[ModelError], named: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=DINOV3):
+        build(find=refusing(DINOV3, error=error), **named)
+    assert build(find=refusing(DINOV3, error=error), **(named | {"fallback_open": True})).info.weights == DINOV2
+
+
+@pytest.mark.usefixtures("_own_for_hub_models")
+def test_nothing_stands_in_for_a_folder_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DINOV3_LOCATION", str(tmp_path))
+    with pytest.raises(UnsupportedModelError):
+        build(find=refusing(str(tmp_path), error=UnsupportedModelError))
 
 
 @pytest.mark.usefixtures("_own_for_hub_models")
 def test_the_chain_starts_where_the_user_does() -> None:
-    assert build(fallback_open=True).notices == ()
+    assert build().notices == ()
     last = build(find=refusing(DINOV2), fallback_open=True, dinov3=DINOV2)
     assert (last.info.name, len(last.notices)) == ("histogram", 1)
     clip = build(find=refusing("openai/clip-vit-base-patch32"), fallback_open=True, embedder="clip")

@@ -247,3 +247,19 @@ def test_a_call_that_hangs_is_given_up() -> None:
     assert within(10, lambda: 7) == 7
     with pytest.raises(KeyError):
         within(10, lambda: {}["x"])
+
+
+def test_a_hub_that_did_not_answer_is_not_asked_again_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], []
+
+    def silent(self: object, repo: str, **_: object) -> None:
+        asked.append(repo)
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", silent)
+    client = hub.HuggingFaceHub(clock=lambda: now[0])
+    for repo, at in (("org/a", 0.0), ("org/b", 59.0), ("org/c", 61.0)):
+        now[0] = at
+        with pytest.raises(TimeoutError):
+            client.files(repo, None)
+    assert asked == ["org/a", "org/c"]

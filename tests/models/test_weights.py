@@ -151,12 +151,18 @@ def test_an_unreachable_host_has_remedies() -> None:
     assert "--det motion" in caught.value.remedy
 
 
-def test_fallback_is_motion_with_a_notice() -> None:
-    built = build_detector(DetectorConfig(classes="person"), device=CPU, fallback_open=True)
+@pytest.mark.parametrize("fallback_open", [True, None])
+def test_fallback_is_motion_with_a_notice(fallback_open: bool | None) -> None:
+    built = build_detector(DetectorConfig(classes="person"), device=CPU, fallback_open=fallback_open)
     assert built.info.name == "motion"
     (notice,) = built.notices
-    assert "yolov8n.pt" in notice
-    assert "motion" in notice
+    assert notice.startswith("the built-in detector 'motion' is used")
+    assert notice.endswith("To get it: put yolov8n.pt into models/, or give its path (--det PATH)")
+
+
+def test_motion_does_not_stand_in_for_a_detector_that_was_asked_for_by_name() -> None:
+    with pytest.raises(UnreachableModelError, match="yolov8n"):
+        build_detector(DetectorConfig(det="yolov8n.pt"), device=CPU, fallback_open=None)
 
 
 def test_recorded_wins_over_det(tmp_path: Path) -> None:

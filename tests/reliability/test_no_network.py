@@ -93,9 +93,22 @@ def test_other_commands_connect_nowhere(tmp_path: Path) -> None:
 def test_the_watch_sees_a_connection(tmp_path: Path) -> None:
     """Without local weights the default detector has to be fetched: the hook that finds nothing above finds this."""
     clip = write_clip(tmp_path / "a.mp4", 2)
-    done = run("--source", str(clip), "--embedder", "none", folder=tmp_path)
+    done = run("--source", str(clip), "--det", "yolov8n.pt", "--embedder", "none", folder=tmp_path)
     assert done.returncode == 4, done.stderr
     assert "github.com" in attempts(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_plainest_command_works_without_weights_and_network(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.mp4", 12)
+    done = run("--source", str(clip), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "outputs" / "tracked.mp4").stat().st_size > 0
+    detector, embedder = (line for line in done.stderr.splitlines() if line.startswith("notice: the built-in"))
+    assert "'motion' is used" in detector
+    assert "put yolov8n.pt into models/" in detector
+    assert "histogram embedder is used" in embedder
+    assert "To get facebook/dinov3-vitb16-pretrain-lvd1689m: " in embedder
 
 
 @pytest.mark.slow
@@ -182,14 +195,14 @@ def test_a_token_is_sent_to_the_hub_and_told_to_nobody(
     (tmp_path / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
     told = ""
     for more in (
-        [],
-        ["--debug"],
-        ["--fallback-open", "--save-json", "a.json", "--save-csv", "a.csv"],
+        ["--no-fallback-open"],
+        ["--no-fallback-open", "--debug"],
+        ["--save-json", "a.json", "--save-csv", "a.csv"],
         ["--embedder", "clip"],
     ):
         words = ["--source", str(clip), "--det", "motion", *more]
         done = run(*words, folder=tmp_path, code=WATCH, HF_ENDPOINT=hub.address)
-        assert done.returncode == (0 if "--fallback-open" in more else 4), done.stderr
+        assert done.returncode == (0 if "--save-json" in more else 4), done.stderr
         told += done.stdout + done.stderr
     written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".env"]
     assert any(TOKEN in line for line in hub.sent)  # it was really in use

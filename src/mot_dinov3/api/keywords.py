@@ -18,7 +18,7 @@ class TrackOptions(TypedDict, total=False):
     reconnect_seconds: float | None  # seconds for which a lost network stream is reconnected; 0: do not reconnect (default 60.0, at least 0)
 
     # detector
-    det: str | Path | None  # YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class (default yolov8n.pt)
+    det: str | Path | None  # YOLO weights (default yolov8n.pt): a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class
     dets: str | Path | None  # precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO
     strict: bool | None  # refuse --dets with a row that cannot be used (default: it is left out and counted) (default off)
     conf: float | None  # confidence threshold (default 0.3; precomputed detections: no limit) (between 0 and 1)
@@ -41,10 +41,10 @@ class TrackOptions(TypedDict, total=False):
     accel: Literal["auto", "torch", "openvino"] | None  # runtime of the networks on a CPU: OpenVINO if installed, or torch (default auto)
 
     # embedder
-    embedder: str | None  # embedder of the crops: dino, clip, resnet, osnet, reid, histogram, none, or a custom package.module:Class (default dino)
+    embedder: str | None  # embedder of the crops (default dino): dino, clip, resnet, osnet, reid, histogram, none, or a custom package.module:Class
     dinov3: str | Path | None  # model of the dino embedder, hub id or folder (default facebook/dinov3-vitb16-pretrain-lvd1689m)
     embed_model: str | Path | None  # model of any embedder: hub id, folder or file; takes precedence over --dinov3
-    fallback_open: bool | None  # use facebook/dinov2-base, then histogram, if the model is not available (default off)
+    fallback_open: bool | None  # use facebook/dinov2-base, then histogram, if the model is not available; for weights of the detector that cannot be downloaded, motion (default: on where no option names the model; else off)
     crop_pad: float | None  # padding of a box on each side before it is cropped, as a share of its size (default 0.12, between 0 and 1)
     crop_square: bool | None  # use square crops (default: on for dino, clip and resnet where the network's input is square; else off)
     crop_size: str | None  # input size of the network, in whole patches (default: 256x128 for the vision transformers of dino and clip, which fits people; else the model's own)

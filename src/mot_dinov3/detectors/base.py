@@ -35,10 +35,10 @@ class DetectorConfig(StageConfig):
 
     group = "detector"
 
-    det: str = option(
-        DEFAULT_MODELS["yolo"],
-        "YOLO weights: a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); "
-        "recorded (with --dets); or your own package.module:Class",
+    det: str | None = option(
+        None,
+        f"YOLO weights (default {DEFAULT_MODELS['yolo']}): a file or an official model's name; rtdetr or "
+        "rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class",
     )
     dets: str | None = option(
         None, "precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
@@ -66,15 +66,16 @@ class DetectorConfig(StageConfig):
         """Return the name of the detector and its model: weights, hub id or file; precomputed detections win."""
         if self.dets is not None:
             return "recorded", self.dets
-        name, _, model = self.det.partition(":")
+        det = DEFAULT_MODELS["yolo"] if self.det is None else self.det
+        name, _, model = det.partition(":")
         if name in DETECTORS:
             return name, model or DEFAULT_MODELS.get(name, "")
-        if not Path(self.det).expanduser().exists():
-            if (own := split_reference(self.det)) is not None:
+        if not Path(det).expanduser().exists():
+            if (own := split_reference(det)) is not None:
                 return own
             if name.isidentifier() and entry_point("detector", name) is not None:
                 return name, model
-        return "yolo", self.det
+        return "yolo", det
 
     def reported(self, backend: str, classes: tuple[int, ...] | None, **more: Any) -> dict[str, Any]:
         """Return the parameters that files report of a detector, as `ModelInfo.details`."""
@@ -156,7 +157,7 @@ def build_detector(
     config: DetectorConfig,
     *,
     device: DeviceConfig,
-    fallback_open: bool = False,
+    fallback_open: bool | None = False,
     motion: MotionConfig | None = None,
     samples: Samples | None = None,
 ) -> Detector:
@@ -165,7 +166,8 @@ def build_detector(
     Args:
         config: The detector's options.
         device: Device of the model.
-        fallback_open: Take ``motion`` where official weights, or a hub's model, are not available.
+        fallback_open: Take ``motion`` where official weights, or a hub's model, are not available; None: only where no
+            option names the detector.
         motion: Parameters of ``motion``; None for their defaults.
         samples: Images of the source, to check a converted network on; None for none.
 
@@ -180,9 +182,11 @@ def build_detector(
     try:
         detector: Detector = resolve("detector", DETECTORS, name)(request)
     except (GatedModelError, UnreachableModelError, UnsupportedModelError) as error:
-        if not fallback_open:
+        if not (config.det is None if fallback_open is None else fallback_open):
             raise
-        notice = f"fallback: {error.message}; the built-in 'motion' detector is used (fixed cameras only)"
+        notice = f"the built-in detector 'motion' is used (for fixed cameras, without classes): {error.message}"
+        if error.remedy:
+            notice += f". To get it: {error.remedy.splitlines()[0]}"
         request = dataclasses.replace(request, config=dataclasses.replace(config, classes=""))
         motion_detector: Detector = resolve("detector", DETECTORS, "motion")(request)
         motion_detector.notices = (notice,)

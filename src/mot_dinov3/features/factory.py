@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mot_dinov3.core.compat import override
@@ -37,6 +37,7 @@ DEFAULT_MODELS = {
     "resnet": "microsoft/resnet-50",
 }
 REID = ("osnet", "reid")  # two names of one embedder: any re-identification network, from a file
+DEFAULT = "dino"
 TOKENS = ("dino", "clip")  # embedders that pool the tokens of a network
 OPEN_DINO = "facebook/dinov2-base"  # neither gated nor new to transformers
 LAST_RESORT = "histogram"
@@ -51,8 +52,10 @@ class EmbedderConfig(StageConfig):
 
     group = "embedder"
 
-    embedder: str = option(
-        "dino", f"embedder of the crops: {', '.join(EMBEDDERS)}, or a custom package.module:Class", metavar="NAME"
+    embedder: str | None = option(
+        None,
+        f"embedder of the crops (default {DEFAULT}): {', '.join(EMBEDDERS)}, or a custom package.module:Class",
+        metavar="NAME",
     )
     dinov3: str | None = option(
         None, f"model of the dino embedder, hub id or folder (default {DEFAULT_MODELS['dino']})", metavar="MODEL_ID"
@@ -60,7 +63,11 @@ class EmbedderConfig(StageConfig):
     embed_model: str | None = option(
         None, "model of any embedder: hub id, folder or file; takes precedence over --dinov3", metavar="MODEL"
     )
-    fallback_open: bool = option(False, f"use {OPEN_DINO}, then {LAST_RESORT}, if the model is not available")
+    fallback_open: bool | None = option(
+        None,
+        f"use {OPEN_DINO}, then {LAST_RESORT}, if the model is not available; for weights of the detector that cannot "
+        "be downloaded, motion (default: on where no option names the model; else off)",
+    )
     crop_pad: float = option(
         0.12, "padding of a box on each side before it is cropped, as a share of its size", low=0, high=1
     )
@@ -84,15 +91,27 @@ class EmbedderConfig(StageConfig):
 
     @override
     def check(self) -> None:
-        check_name("embedder", EMBEDDERS, self.embedder)
+        check_name("embedder", EMBEDDERS, self.name)
         self.size()
-        if self.embedder == "dino" and self.dinov3 and self.embed_model and self.dinov3 != self.embed_model:
+        if self.name == "dino" and self.dinov3 and self.embed_model and self.dinov3 != self.embed_model:
             raise ConfigError(
                 f"two models for the dino embedder: dinov3 '{self.dinov3}' and embed_model '{self.embed_model}'",
                 remedy="give one of --dinov3 and --embed-model",
             )
-        if self.embedder in REID and not self.embed_model:
-            raise ConfigError(f"the {self.embedder} embedder needs weights", remedy=REID_REMEDY)
+        if self.name in REID and not self.embed_model:
+            raise ConfigError(f"the {self.name} embedder needs weights", remedy=REID_REMEDY)
+
+    @property
+    def name(self) -> str:
+        """The embedder that the options name, or the default one."""
+        return DEFAULT if self.embedder is None else self.embedder
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether an open model may stand in: as `fallback_open` has it, by default where no option names a model."""
+        if self.fallback_open is not None:
+            return self.fallback_open
+        return (self.embedder, self.embed_model, self.dinov3) == (None, None, None)
 
     def size(self) -> tuple[int, int] | None:
         """Return ``(height, width)`` of `crop_size`, or None."""
@@ -100,39 +119,63 @@ class EmbedderConfig(StageConfig):
 
     def model(self) -> str:
         """Return the model that the options name, or the embedder's default; empty where there is none."""
-        named = self.embed_model or (self.dinov3 if self.embedder == "dino" else None)
-        return named or DEFAULT_MODELS.get(self.embedder, "")
+        named = self.embed_model or (self.dinov3 if self.name == "dino" else None)
+        return named or DEFAULT_MODELS.get(self.name, "")
 
 
 def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callable[[str], Path] = locate) -> Embedder:
-    """Load the embedder that `config` names, or a user's own class; its notices report fallbacks.
+    """Load the embedder that `config` names, or a user's own class; a notice reports what stands in for it.
 
     `find` finds a model's folder, downloading it where it is not local.
 
     Raises:
         UnknownNameError: No such embedder.
         UsageError: A user's own class cannot be imported or is no embedder; the device does not exist here.
-        ModelError: The model is not available or does not fit, and `fallback_open` is off or of no help.
+        ModelError: The model is not available or does not fit, and nothing may stand in for it, see `falls_back`.
     """
-    steps = [(config.embedder, _dino_place(config) if config.embedder == "dino" else config.model())]
-    if config.fallback_open and config.embedder in DEFAULT_MODELS:
-        if config.embedder == "dino" and steps[0][1] != OPEN_DINO:
-            steps.append(("dino", OPEN_DINO))
-        steps.append((LAST_RESORT, ""))
+    steps = _steps(config)
     notices = list(device.notices()) if steps[0][1] else []
-    for (name, model), following in zip(steps, [*steps[1:], None]):
+    refused: list[ModelError] = []
+    for name, model in steps:
         try:
             embedder = _construct(name, model, config, device, find)
-            if config.pooling != POOLINGS[0] and name in EMBEDDERS and name not in TOKENS:
-                notices.append(f"pooling {config.pooling} is ignored: the {name} embedder has no tokens to pool")
-            embedder.notices = (*notices, *getattr(embedder, "notices", ()))
-            return embedder
         except (GatedModelError, UnsupportedModelError, UnreachableModelError) as error:
-            if following is None:
+            if len(refused) + 1 == len(steps):
                 raise
-            notices.append(f"{error.message}; using {following[1] or f'the built-in {following[0]} embedder'} instead")
-            log.debug("fallback: %s", notices[-1])
+            refused.append(error)
+            log.debug("fallback: %s", error.message)
+            continue
+        if config.pooling != POOLINGS[0] and name in EMBEDDERS and name not in TOKENS:
+            notices.append(f"pooling {config.pooling} is ignored: the {name} embedder has no tokens to pool")
+        if refused:
+            notices.append(_stand_in_notice(steps, refused))
+        embedder.notices = (*notices, *getattr(embedder, "notices", ()))
+        return embedder
     raise AssertionError("the last step returns or raises")
+
+
+def _steps(config: EmbedderConfig) -> list[tuple[str, str]]:
+    """Return the embedders to try, each with its model: the wanted one, and those that may stand in for it."""
+    name = config.name
+    steps = [(name, _dino_place(config) if name == "dino" else config.model())]
+    named = config.fallback_open is None and steps[0][1] != config.model()  # by the environment
+    if config.falls_back and not named and name in DEFAULT_MODELS:
+        if name == "dino" and steps[0][1] != OPEN_DINO:
+            steps.append(("dino", OPEN_DINO))
+        steps.append((LAST_RESORT, ""))
+    return steps
+
+
+def _stand_in_notice(steps: Sequence[tuple[str, str]], refused: Sequence[ModelError]) -> str:
+    """Return one line: what is used, why, and how to get the model that was wanted."""
+    (wanted, *others), taken = steps, steps[len(refused)]
+    used = taken[1] or f"the built-in {taken[0]} embedder"
+    also = "".join(f"; nor is {model} available" for _, model in others[: len(refused) - 1])
+    get = {
+        GatedModelError: f"agree at https://huggingface.co/{wanted[1]}, then: hf auth login",
+        UnsupportedModelError: "pip install -U transformers huggingface_hub",
+    }.get(type(refused[0]), "connect to the internet once, or put it into a folder and give --embed-model FOLDER")
+    return f"{used} is used: {refused[0].message}{also}. To get {wanted[1]}: {get}"
 
 
 def _construct(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
 )
 from mot_dinov3.core.json_text import read_object
-from mot_dinov3.core.timing import within
+from mot_dinov3.core.timing import Clock, within
 from mot_dinov3.models.weights import local_path, missing_model
 
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -29,7 +31,8 @@ OPEN_DETECTOR = "PekingU/rtdetr_v2_r18vd"
 CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 REQUEST_SECONDS = 4.0  # for the hub to answer one small request
-PROBE_SECONDS = 6.0  # for all of it: looking up a name, or trying several addresses, has no limit of its own
+SILENCE_SECONDS = 60.0
+PROBE_SECONDS = 5.0  # for all of it: looking up a name, or trying several addresses, has no limit of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,17 @@ log = logging.getLogger(__name__)
 
 
 class HuggingFaceHub:
-    """Requests to the hub; each method raises huggingface_hub's own errors."""
+    """Requests to the hub; each method raises huggingface_hub's own errors.
+
+    A hub that did not answer is not asked again for `SILENCE_SECONDS`: a second model need not wait for it, too.
+
+    Args:
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._silent_until = -math.inf
 
     def cached(self, repo: str, revision: str | None) -> Path:
         """Return the folder of a cached snapshot, complete or not, without any network."""
@@ -65,8 +78,14 @@ class HuggingFaceHub:
         """Return the names of a repository's files: one small request."""
         import huggingface_hub
 
+        if self._clock() < self._silent_until:
+            raise TimeoutError("it did not answer a moment ago")
         api = huggingface_hub.HfApi(token=token())
-        info = within(PROBE_SECONDS, lambda: api.model_info(repo, revision=revision, timeout=REQUEST_SECONDS))
+        try:
+            info = within(PROBE_SECONDS, lambda: api.model_info(repo, revision=revision, timeout=REQUEST_SECONDS))
+        except TimeoutError:
+            self._silent_until = self._clock() + SILENCE_SECONDS
+            raise
         return [file.rfilename for file in info.siblings or []]
 
     def download(self, repo: str, revision: str | None, files: list[str]) -> Path:
@@ -77,6 +96,9 @@ class HuggingFaceHub:
             repo, revision=revision, token=token(), allow_patterns=files, etag_timeout=REQUEST_SECONDS
         )
         return Path(folder)
+
+
+HUB = HuggingFaceHub()
 
 
 def locate(model: str, *, client: HuggingFaceHub | None = None, advice: Advice = EMBEDDER) -> Path:
@@ -100,7 +122,7 @@ def locate(model: str, *, client: HuggingFaceHub | None = None, advice: Advice =
     match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", model)
     if match is None or _is_path(model):
         raise missing_model(model)
-    return _fetch(match[1], match[2], client or HuggingFaceHub(), advice)
+    return _fetch(match[1], match[2], client or HUB, advice)
 
 
 def cached_folder(model: str) -> Path | None:
@@ -111,7 +133,7 @@ def cached_folder(model: str) -> Path | None:
     from huggingface_hub import errors
 
     try:
-        folder = local_path(model) or HuggingFaceHub().cached(model, None)
+        folder = local_path(model) or HUB.cached(model, None)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
         return None
     return folder if is_complete(folder) else None

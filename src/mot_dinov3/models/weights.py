@@ -48,7 +48,7 @@ PUBLISHED = {
 """SHA-256 of the detectors of that release; the others' are requested when they are downloaded."""
 
 _LISTING_BYTES = 8 << 20
-_CONNECT_SECONDS = 8.0
+_CONNECT_SECONDS = 5.0
 _STALL_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,8 @@ def download(name: str) -> Path:
         reason = getattr(error, "reason", None) or error
         raise UnreachableModelError(
             f"detector weights '{name}' are not available locally and could not be downloaded: {reason}",
-            remedy=f"put {name} into models/, give its path (--det PATH), or use --det motion, which needs no weights",
+            remedy=f"put {name} into models/, or give its path (--det PATH)\n"
+            "or use --det motion, which needs no weights",
         ) from error
     return target
 

@@ -76,7 +76,7 @@ def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
 def build_detection(
     config: TrackConfig | DetectConfig,
     *,
-    fallback_open: bool = False,
+    fallback_open: bool | None = False,
     timer: StageTimer | None = None,
     check: Callable[[VideoInfo], None] = lambda _: None,
 ) -> DetectionRun:

@@ -60,7 +60,7 @@ def identity(config: TrackConfig) -> dict[str, Any]:
         "--det": None if name == "recorded" else detector_path(model) or local_path(model),
         "--embed-model": local_path(config.embedder.embed_model or ""),
         "--dinov3": local_path(config.embedder.dinov3 or ""),
-        DINO_FOLDER: home_path(os.environ.get(DINO_FOLDER, "").strip()) if config.embedder.embedder == "dino" else None,
+        DINO_FOLDER: home_path(os.environ.get(DINO_FOLDER, "").strip()) if config.embedder.name == "dino" else None,
         "--gallery": config.gallery.gallery,
         "--zone": config.count.zone,
     }

@@ -14,6 +14,7 @@ from mot_dinov3.core.errors import OutputLostError, UsageError, run_checks
 from mot_dinov3.core.files import journal_path, part_path
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.special_files import is_special
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
@@ -174,7 +175,7 @@ def _check_gallery(config: TrackConfig) -> None:
     gallery = config.gallery.gallery
     if gallery is None:
         return
-    if config.embedder.embedder == "none":
+    if config.embedder.name == "none":
         raise UsageError(
             f"gallery '{gallery}' needs an embedder, and none is selected",
             remedy="choose one with --embedder (precomputed detections also need their video: --source)",
@@ -186,14 +187,16 @@ def _build(
     config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None, locks: OutputLocks
 ) -> TrackingRun:
     timer = StageTimer()
-    opened = build_detection(
-        config,
-        fallback_open=config.embedder.fallback_open,
-        timer=timer,
-        check=functools.partial(check_regions, regions),
-    )
+    load = functools.cache(functools.partial(build_embedder, config.embedder, device=config.device))
+
+    def check_source(info: VideoInfo) -> None:
+        check_regions(regions, info)
+        if config.detector.dets is None:  # precomputed detections are read first: they cost less than a model
+            load()  # what it lacks is said before the detector is downloaded and converted
+
+    opened = build_detection(config, fallback_open=config.embedder.fallback_open, timer=timer, check=check_source)
     try:
-        embedder = build_embedder(config.embedder, device=config.device)
+        embedder = load()
         _warm_up(embedder)
         if journal is not None:
             # A fallback must not change what an interrupted run began.
