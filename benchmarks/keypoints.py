@@ -78,7 +78,7 @@ def command(video: Path, name: str, args: argparse.Namespace, *, masks: str) -> 
     """Return the job for one video."""
     start, stop = RANGE[name]
     backend = args.backend or ("convnet" if args.weights else "gradient")
-    job = KeypointJobConfig(video=str(video), start_frame=start, end_frame=stop)
+    job = KeypointJobConfig(source=str(video), start_frame=start, end_frame=stop)
     return KeypointsOptions(
         job,
         BackendConfig(backend=backend, weights=args.weights),

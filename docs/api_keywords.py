@@ -29,7 +29,7 @@ WIDER = {  # what the API accepts beyond the command's type, by key
     "save_video": "str | bool",
 }
 NOT_IN_TRACK = {"save_summary"}  # returned, not written
-NOT_IN_GALLERY = {"dets_json", "video", "resume"}  # the first two are parameters of their own
+NOT_IN_GALLERY = {"dets", "source", "resume"}  # the first two are parameters, by the names dets_json and video
 GALLERY_NAMES = {"json": "save_json_flag", "frames": "save_frames"}
 
 
@@ -49,6 +49,8 @@ def keywords(name: str, command: str, options: list[Option]) -> str:
         for known in members:
             key = GALLERY_NAMES.get(known.key, known.key) if command == "gallery" else known.key
             lines.append(f"    {key}: {type_of(known)} | None  # {help_of(known)}")
+            aliases = [alias for alias in known.spec.aliases if alias not in {other.key for other in options}]
+            lines += [f"    {alias}: {type_of(known)} | None  # another name of {key}" for alias in aliases]
     return "\n".join(lines) + "\n"
 
 

@@ -64,7 +64,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 def table(group: argparse._ArgumentGroup) -> str:
     """Return one group of options as a table."""
-    rows = "".join(row(action) for action in group._group_actions)
+    rows = "".join(row(action) for action in group._group_actions if action.help != argparse.SUPPRESS)
     title = group.title or "options"
     return f"### {cell(title[0].upper() + title[1:])}\n\n| option | description |\n| --- | --- |\n{rows}"
 

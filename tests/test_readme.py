@@ -18,7 +18,7 @@ def readme(repo: Path) -> str:
 def test_every_option_exists(readme: str, repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit):
-            main([command, "--help"])
+            main([command, "--help-all"])
     known = capsys.readouterr().out
     known += "".join((repo / name).read_text(encoding="utf-8") for name in ("setup.sh", "clean.sh"))
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", readme))

@@ -50,6 +50,7 @@ class SchedulerConfig(StageConfig):
         0.0,
         "budget for refreshes in ms per frame, in addition to critical boxes; 0: unlimited (> 0: runs may differ)",
         low=0,
+        common=True,
     )
     embed_cost_ms: float | None = option(
         None, "fixed cost per crop in ms instead of the clock: reproducible runs", above=0

@@ -62,7 +62,7 @@ def test_every_option_of_the_commands_is_a_keyword() -> None:
     )
     assert {known.key for known in options_of(TrackConfig)} - track == {"save_summary"}  # `track` returns it
     missing = {known.key for known in options_of(GalleryJobConfig)} - gallery
-    assert missing == {"dets_json", "video", "resume", "json", "frames"}  # parameters; not offered; under other names
+    assert missing == {"dets", "source", "resume", "json", "frames"}  # parameters; not offered; under other names
     assert {"save_json_flag", "save_frames"} <= gallery
 
 

@@ -72,7 +72,7 @@ def test_files_and_folders_complete_where_they_are_wanted(folder):
 def test_weights_complete_by_name_and_by_file(folder):
     offered = tab(folder, "--det", "")
     assert {"motion", "in my.mp4"} <= set(offered)
-    assert "osnet_x0_25_msmt17.pt" in tab(folder, "gallery", "--reid-weights", "osnet_x0_2")
+    assert "osnet_x0_25_msmt17.pt" in tab(folder, "gallery", "--embed-model", "osnet_x0_2")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -25,7 +25,7 @@ def test_the_command_follows_points_and_says_what_it_did(tmp_path: Path, capsys:
 
 def test_every_documented_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["keypoints", "--help"])
+        main(["keypoints", "--help-all"])
     shown = capsys.readouterr().out
     for name in (
         "mask-enforce-position",
@@ -48,7 +48,7 @@ def test_every_documented_setting_is_an_option(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ([], 2, "--video is missing"),
+        ([], 2, "--source is missing"),
         (["--video", "nowhere.mp4"], 3, "nowhere.mp4"),
         (["--video", "V"], 3, "no labels"),
         (["--video", "V", "--step", "0"], 2, "step"),

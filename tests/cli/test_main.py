@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from mot_dinov3 import __version__, cli
 from mot_dinov3.cli import main
 from mot_dinov3.cli.aliases import as_options
 from mot_dinov3.core.errors import GatedModelError
+from mot_dinov3.core.options import options_of
+from mot_dinov3.pipeline.config import TrackConfig
 
 
 def say(capsys, *argv):
@@ -71,7 +74,9 @@ def test_ultralytics_spelling_is_understood(capsys):
 @pytest.mark.parametrize(
     ("word", "option"),
     [("hud=True", "--hud"), ("hud=false", "--no-hud"), ("conf=0.2", "--conf=0.2"), ("save_json=t", "--save-json=t"),
-     ("nope=1", "--nope=1"), ("a/b=c", "a/b=c"), ("=x", "=x")],
+     ("nope=1", "--nope=1"), ("a/b=c", "--source=a/b=c"), ("=x", "--source==x"), ("in.mp4", "--source=in.mp4"),
+     ("-", "--source=-"), ("--dets-json", "--dets"), ("--dets-json=d", "--dets=d"), ("dets_json=d", "--dets=d"),
+     ("--reid-weights=w", "--embed-model=w"), ("--video", "--video")],
 )  # fmt: skip
 def test_what_a_key_with_a_value_stands_for(word, option):
     parser = cli.command_parser("track")
@@ -90,8 +95,13 @@ def test_a_file_that_is_called_like_an_option_stays_a_file_where_files_are_taken
         (["--versoin"], "did you mean '--version'?"),
         (["model=yolov8n.pt"], "unknown option '--model'; did you mean '--det'?"),
         (["cnof=0.2"], "unknown option '--cnof'; did you mean '--conf'?"),
-        (["in.mp4"], "mot-dinov3 --source FILE"),
-        (["track", "in.mp4"], "give the video with --source"),
+        (["in.mp4"], "'in.mp4' is neither a command nor a file\n  to track a video: mot-dinov3 FILE"),
+        (["trcak"], "did you mean 'track'?"),
+        (["track", "in.mp4", "in2.mp4"], "unexpected 'in2.mp4'\n  one source a run; batch processes several videos"),
+        (["track", "--source", "in.mp4", "in2.mp4"], "unexpected 'in2.mp4'"),
+        (["track", "--dets-jso", "d.json"], "unknown option '--dets-jso'; did you mean '--dets'?"),
+        (["track", "--save-jsno", "d.json"], "did you mean '--save-json'?"),
+        (["track", "--reprot", "r.html"], "did you mean '--report'?"),
         (["batch", "in"], "--out-dir is missing"),
     ],
 )
@@ -155,3 +165,72 @@ def test_help_and_lists_import_nothing_heavy(argv):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def printed_help(capsys, *argv):
+    with pytest.raises(SystemExit) as end:
+        main(list(argv))
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def options_in(text):
+    return re.findall(r"^  (?:-\w, )?(--[a-z][a-z0-9-]+)", text, re.M)
+
+
+def test_the_help_shows_the_thirty_options_that_one_wants_and_help_all_shows_all(capsys):
+    common, every = printed_help(capsys, "track", "--help"), printed_help(capsys, "track", "--help-all")
+    shown = options_in(common)
+    assert len(shown) <= 30
+    assert {"--source", "--det", "--classes", "--embedder", "--embed-budget-ms", "--gallery", "--save-json"} <= set(
+        shown
+    )
+    assert {known.flag for known in options_of(TrackConfig)} <= set(options_in(every))
+    assert "whole-video linking:" in common
+    assert "motion:" not in common, "a group without a common option has no title"
+    hidden = len(options_in(every)) - len(shown) + 1  # --help-all itself
+    assert f"mot-dinov3 track --help-all shows {hidden} more options." in common
+    assert printed_help(capsys, "--help-all") == every
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_help_is_short_and_says_where_the_rest_is(capsys, command):
+    common, every = printed_help(capsys, command, "--help"), printed_help(capsys, command, "--help-all")
+    assert len(options_in(common)) <= 35
+    assert set(options_in(common)) - {"--help-all"} <= set(options_in(every))
+    assert ("--help-all shows" in common) == (len(options_in(common)) - 1 < len(options_in(every)))
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_no_earlier_name_is_the_name_of_another_option(command):
+    parser = cli.command_parser(command)
+    for alias, flag in parser.aliases.items():
+        assert alias not in parser._option_string_actions
+        assert flag in parser._option_string_actions
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["FOLDER"], "neither images nor"),
+        (["track", "FOLDER"], "neither images nor"),
+        (["detect", "FOLDER", "--det", "motion"], "neither images nor"),
+        (["--hud", "track.mp4"], "'track.mp4'"),
+        (["track", "--video", "missing.mp4"], "'missing.mp4'"),
+        (["detect", "--video", "missing.mp4", "--det", "motion"], "'missing.mp4'"),
+        (["keypoints", "missing.mp4"], "'missing.mp4'"),
+        (["keypoints", "--video", "missing.mp4"], "'missing.mp4'"),
+    ],
+    ids=" ".join,
+)
+def test_a_word_without_an_option_is_the_source(capsys, tmp_path, argv, message):
+    code, _, err = say(capsys, *(str(tmp_path) if word == "FOLDER" else word for word in argv))
+    assert code == 3
+    assert message in err or str(tmp_path) in err
+
+
+def test_a_name_given_twice_in_a_file_is_refused(capsys, tmp_path):
+    (tmp_path / "c.toml").write_text('dets = "a.json"\ndets_json = "b.json"\n')
+    code, _, err = say(capsys, "track", "in.mp4", "--config", str(tmp_path / "c.toml"))
+    assert code == 2
+    assert "'dets' is given twice ('dets_json' is the same option)" in err

@@ -172,8 +172,8 @@ def gallery(*more: str) -> list[str]:
 GALLERY_DIFFERENCES: dict[str, tuple[list[str], Callable[[], None] | None, str]] = {
     "another tracker": (["--tracker", "gallery_only"], None, "--tracker was gallery_hybrid, now it is gallery_only"),
     "another threshold": (["--gallery-match-threshold", "0.3"], None, "--gallery-match-threshold was"),
-    "other detections": ([], rewrite("scene.json", b'"score": 0.9', b'"score": 0.8'), "the content of --dets-json was"),
-    "a video replaced under its name": ([], another_video, "the content of --video was"),
+    "other detections": ([], rewrite("scene.json", b'"score": 0.9', b'"score": 0.8'), "the content of --dets was"),
+    "a video replaced under its name": ([], another_video, "the content of --source was"),
     "another image of a person": ([], another_picture, "the content of --gallery was"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from mot_dinov3.apps.batch.config import BatchOptions
 from mot_dinov3.apps.export.config import ExportOptions
 from mot_dinov3.apps.studio.config import StudioOptions
-from mot_dinov3.cli.arguments import add_config_options
+from mot_dinov3.cli.arguments import Parser, add_config_options
 from mot_dinov3.core.errors import ConfigError, UnknownNameError, UsageError
 from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
 from mot_dinov3.gallery.job.config import GalleryJobConfig
@@ -90,7 +89,7 @@ def test_toml_values_are_typed(tmp_path):
 @pytest.mark.parametrize(("given", "meant"), [("'auto'", 0.0), ("25", 25.0)])
 def test_a_number_may_have_the_word_auto(tmp_path, given, meant):
     assert toml(tmp_path, f"frame_rate = {given}") == {"frame_rate": meant}
-    parser = argparse.ArgumentParser()
+    parser = Parser("program")
     add_config_options(parser, TrackConfig)
     assert parser.parse_args(["--frame-rate", given.strip("'")]).frame_rate == meant
 
@@ -174,7 +173,7 @@ def test_auto_is_a_word_of_its_own_and_no_number_stands_for_it(tmp_path) -> None
     assert assemble(TrackConfig, toml(tmp_path, "gallery_match_threshold = 0.3")).gallery.gallery_match_threshold == 0.3
     with pytest.raises(ConfigError, match="gallery_match_threshold must be between 0 and 2, got"):
         assemble(TrackConfig, toml(tmp_path, "gallery_match_threshold = -1.0"))
-    assert not assemble(GalleryJobConfig, {"dets_json": "d", "video": "v"}).gallery.learns_threshold
+    assert not assemble(GalleryJobConfig, {"dets": "d", "source": "v"}).gallery.learns_threshold
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:

@@ -53,7 +53,7 @@ def test_every_option_of_every_command_has_its_row(site: Path, capsys: pytest.Ca
     page = (site / "cli" / "index.html").read_text(encoding="utf-8")
     for command in COMMANDS:
         with pytest.raises(SystemExit):
-            main([command, "--help"])
+            main([command, "--help-all"])
         told = set(re.findall(r"^  (?:-\w, )?(--[a-z][a-z0-9-]+)", capsys.readouterr().out, re.M)) - {
             "--debug",
             "--no-progress",
@@ -74,7 +74,7 @@ def test_the_pages_name_only_what_exists(repo: Path, capsys: pytest.CaptureFixtu
     known = "".join((repo / name).read_text(encoding="utf-8") for name in ("setup.sh", "clean.sh"))
     for command in COMMANDS:
         with pytest.raises(SystemExit):
-            main([command, "--help"])
+            main([command, "--help-all"])
     known += capsys.readouterr().out
     options = set(re.findall(r"--[a-z][a-z0-9-]+", known))
     wrong: dict[str, list[str]] = {}

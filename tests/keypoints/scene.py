@@ -84,7 +84,7 @@ def document(shapes: list[dict[str, object]], size: tuple[int, int] = SIZE) -> d
 
 def build(video: Path, *, masks: str = "auto", **more: object) -> KeypointRun:
     """Build a job on the weight-free backend."""
-    job = KeypointJobConfig(video=str(video), **more)  # type: ignore[arg-type]
+    job = KeypointJobConfig(source=str(video), **more)  # type: ignore[arg-type]
     return build_keypoints(
         KeypointsOptions(job, BackendConfig("gradient"), DeviceConfig(device="cpu"), KeypointConfig(masks=masks))
     )

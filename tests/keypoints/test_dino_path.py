@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(video: Path, model: str, **more: object) -> KeypointsOptions:
-    job, backend = KeypointJobConfig(video=str(video)), BackendConfig(model=model, backend="dino")
+    job, backend = KeypointJobConfig(source=str(video)), BackendConfig(model=model, backend="dino")
     config = KeypointConfig(crop_side=96, **more)  # type: ignore[arg-type]
     return KeypointsOptions(job, backend, DeviceConfig(device="cpu"), config)
 

@@ -31,7 +31,7 @@ def follow(shared: Path, tmp_path: Path, name: str, backend: BackendConfig, **fr
     (tmp_path / name).mkdir()
     for path in (data / name).iterdir():
         shutil.copyfile(path, tmp_path / name / path.name)
-    job = KeypointJobConfig(video=str(data / f"{name}.mp4"), result_folder=str(tmp_path / name), **frames)
+    job = KeypointJobConfig(source=str(data / f"{name}.mp4"), result_folder=str(tmp_path / name), **frames)
     run = build_keypoints(KeypointsOptions(job, backend, DeviceConfig(device="cpu"), KeypointConfig()))
     run.run()
     return places(data / "truth.csv"), places(run.paths.table)

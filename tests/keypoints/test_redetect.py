@@ -54,7 +54,7 @@ def follow(folder: Path, corners: list[Corner], wall: tuple[int, int] | None) ->
     (folder / "v" / "v_000000000.json").write_text(
         json.dumps(scene.document([scene.shape("mouse", outline, "polygon"), *shapes]))
     )
-    job, backend = KeypointJobConfig(video=str(video)), BackendConfig("gradient")
+    job, backend = KeypointJobConfig(source=str(video)), BackendConfig("gradient")
     build_keypoints(KeypointsOptions(job, backend, DeviceConfig(device="cpu"), KeypointConfig())).run()
     with (folder / "v" / "v_keypoints.csv").open(newline="") as file:
         return {(int(r["frame"]), r["keypoint"]): r for r in csv.DictReader(file)}

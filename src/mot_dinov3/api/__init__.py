@@ -224,7 +224,7 @@ def track_gallery(
     given = {"dets_json": dets_json, "video": video, **options}
     config = assemble(GalleryJobConfig, _option_values(given, GalleryJobConfig, GalleryOptions))
     packer = _Packer()
-    run = GalleryRun(config, line=packer.take, created=_first_made(config, file_stamp(Path(config.inputs.dets_json))))
+    run = GalleryRun(config, line=packer.take, created=_first_made(config, file_stamp(Path(config.inputs.dets))))
     run.run(_progress(run.frame_total, shown=not no_progress))
     stats = {**run.stats(), "notices": list(run.notices)}
     return TrackResult(PackedPayload(run.header(), packer.parts()), run.paths, stats)
@@ -235,7 +235,7 @@ track_video = track_gallery
 
 def _option_values(given: Mapping[str, object], config: type, keywords: type) -> dict[str, Any]:
     """Return keyword arguments as option values: those that are None left out, the others as a TOML file has them."""
-    accepted = {"dets_json", "video", *(_RENAMED.get(key, key) for key in keywords.__annotations__)}
+    accepted = {"dets", "source", *(_RENAMED.get(key, key) for key in keywords.__annotations__)}
     plain = {_RENAMED.get(key, key): _plain(key, value) for key, value in given.items()}
     values = {key: value for key, value in plain.items() if value is not None}
     return typed_values(values, [known for known in options_of(config) if known.key in accepted])

@@ -20,6 +20,7 @@ class TrackOptions(TypedDict, total=False):
     # detector
     det: str | Path | None  # YOLO weights (default yolov8n.pt): a file or an official model's name; rtdetr or rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class
     dets: str | Path | None  # precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO
+    dets_json: str | Path | None  # another name of dets
     strict: bool | None  # refuse --dets with a row that cannot be used (default: it is left out and counted) (default off)
     conf: float | None  # confidence threshold (default 0.3; precomputed detections: no limit) (between 0 and 1)
     imgsz: int | None  # longer side of the detector's input image, in pixels (default 960; rtdetr: the model's own) (at least 1)
@@ -41,9 +42,11 @@ class TrackOptions(TypedDict, total=False):
     accel: Literal["auto", "torch", "openvino"] | None  # runtime of the networks on a CPU: OpenVINO if installed, or torch (default auto)
 
     # embedder
-    embedder: str | None  # embedder of the crops (default dino): dino, clip, resnet, osnet, reid, histogram, none, or a custom package.module:Class
+    embedder: str | None  # embedder of the crops (default dino): dino, clip, resnet, osnet, reid, histogram, none, or a custom package.module:Class; osnet for people, dino for objects of any kind, histogram or none without weights
     dinov3: str | Path | None  # model of the dino embedder, hub id or folder (default facebook/dinov3-vitb16-pretrain-lvd1689m)
     embed_model: str | Path | None  # model of any embedder: hub id, folder or file; takes precedence over --dinov3
+    reid_weights: str | Path | None  # another name of embed_model
+    weights: str | Path | None  # another name of embed_model
     fallback_open: bool | None  # use facebook/dinov2-base, then histogram, if the model is not available; for weights of the detector that cannot be downloaded, motion (default: on where no option names the model; else off)
     crop_pad: float | None  # padding of a box on each side before it is cropped, as a share of its size (default 0.12, between 0 and 1)
     crop_square: bool | None  # use square crops (default: on for dino, clip and resnet where the network's input is square; else off)
@@ -60,7 +63,7 @@ class TrackOptions(TypedDict, total=False):
     embed_cost_ms: float | None  # fixed cost per crop in ms instead of the clock: reproducible runs (above 0)
 
     # tracker
-    tracker: str | None  # a name of --list-trackers, or package.module:Class (default appearance)
+    tracker: str | None  # appearance for nearly everything, gallery_hybrid for known individuals (--list-trackers), or a custom package.module:Class (default appearance)
 
     # tracker parameters
     high_score: float | None  # boxes from this score are matched first, embedded, and may start tracks (default 0.5, between 0 and 1)
@@ -116,6 +119,7 @@ class TrackOptions(TypedDict, total=False):
 
     # known identities
     gallery: str | Path | None  # folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)
+    gallery_root: str | Path | None  # another name of gallery
     gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (default auto, between 0 and 2)
     gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (not used by auto) (default 0.05, between 0 and 2)
     gallery_keep: float | None  # hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)
@@ -167,7 +171,9 @@ class GalleryOptions(TypedDict, total=False):
     classes: str | int | Sequence[int | str] | None  # classes to track, ids or names, separated by , or ; (default: all)
     filter_gallery: bool | None  # omit detections of tracked classes without an identity (default off)
     class_names: str | Path | Sequence[str] | Mapping[int, str] | None  # class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON
-    reid_weights: str | Path | None  # weights, also searched for in --models-dir
+    embed_model: str | Path | None  # weights, also searched for in --models-dir
+    reid_weights: str | Path | None  # another name of embed_model
+    weights: str | Path | None  # another name of embed_model
     embedder: str | None  # embedder of the crops (default osnet): dino, clip, resnet, osnet, reid, histogram, none
     reid_frequency: int | None  # interval in frames at which a track is compared with the gallery (default 10, at least 1)
     device: str | int | None  # auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)
@@ -187,13 +193,15 @@ class GalleryOptions(TypedDict, total=False):
 
     # known identities
     gallery: str | Path | None  # folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)
+    gallery_root: str | Path | None  # another name of gallery
     gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (default 0.25, between 0 and 2)
     gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (not used by auto) (default 0.05, between 0 and 2)
     gallery_keep: float | None  # hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)
     gallery_margin: float | None  # an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)
 
     # output
-    save_json_flag: bool | None  # write tracked.json (track-v1) (default off)
+    save_json: str | None  # write the tracks as track-v1 JSON: NAME.json
+    save_json_flag: bool | None  # short for --save-json tracked.json (default off)
     save_frames: bool | None  # write every drawn frame as frames/%06d.jpg (default off)
     save_video: str | bool | None  # write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm
     out_dir: str | Path | None  # parent folder of the run folders (default out)

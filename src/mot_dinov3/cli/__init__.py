@@ -7,8 +7,8 @@ Only the one that is called is imported, so that ``--help`` is fast.
 
 from __future__ import annotations
 
-import argparse
 import errno
+import functools
 import importlib
 import logging
 import os
@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from mot_dinov3 import __version__
-from mot_dinov3.cli.aliases import as_options, suggestion
-from mot_dinov3.cli.arguments import add_command_arguments
+from mot_dinov3.cli.aliases import as_options
+from mot_dinov3.cli.arguments import Parser, add_command_arguments
 from mot_dinov3.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -53,24 +53,6 @@ COMMANDS = {
 PROGRAM = "mot-dinov3"
 MAX_ENV = 1 << 20  # bytes
 MIN_TOKEN = 8  # characters; a shorter value would mask words
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError`, with the closest option, instead of exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise for a wrong command line."""
-        remedy = f"{self.prog} --help lists the options"
-        if message.startswith("unrecognized arguments:"):
-            unknown = message.split()[2].split("=")[0]
-            known = [*self._option_string_actions, "--version"]
-            if unknown.startswith("-"):
-                message = f"unknown option '{unknown}'{suggestion(unknown, known)}"
-            else:
-                message = f"unexpected '{unknown}'{suggestion(unknown, known)}"
-                if "--source" in known:
-                    remedy = f"give the video with --source; batch processes several videos\n{remedy}"
-        raise UsageError(message, remedy=remedy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +106,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"{PROGRAM} {__version__}")
         return 0
     name, rest = _command(words)
-    parser = command_parser(name)
+    parser = command_parser(name, short_help=True)
     args = parser.parse_args(as_options(rest, parser, always=name == "track"))
     if lists := getattr(args, "lists", None):
         print("\n".join(line for lines in lists for line in lines))
@@ -141,14 +123,21 @@ def command_module(name: str) -> ModuleType:
     return importlib.import_module(f"mot_dinov3.cli.{name.replace('-', '_')}")
 
 
-def command_parser(name: str) -> Parser:
-    """Return the parser of one command, with the options that all commands have."""
+def command_parser(name: str, *, short_help: bool = False) -> Parser:
+    """Return the parser of one command, with the options that all commands have.
+
+    Args:
+        name: The command.
+        short_help: Its help shows the common options only, where the command has many.
+    """
     module = command_module(name)
     usage = f"%(prog)s {getattr(module, 'USAGE', '[options]')}"
-    parser = Parser(prog=f"{PROGRAM} {name}", usage=usage, description=module.DESCRIPTION, allow_abbrev=False)
+    whole = functools.partial(command_parser, name)
+    parser = Parser(f"{PROGRAM} {name}", usage, module.DESCRIPTION, whole=whole if short_help else None)
     add_command_arguments(parser, module)
     parser.add_argument("--debug", action="store_true", help="verbose logging; show tracebacks")
     parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
+    parser.shorten_help()
     return parser
 
 
@@ -166,15 +155,18 @@ def read_env(path: Path) -> None:
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
-    """Return the command's name and its words; no word, an option or ``key=value`` first mean `track`."""
+    """Return the command's name and its words; no word, an option, ``key=value`` or a source first mean `track`."""
     if not words or words[0].startswith("-") or "=" in words[0]:
         return "track", words
-    if words[0] not in COMMANDS:
-        error = unknown_name("command", words[0], COMMANDS)
-        if Path(words[0]).suffix:
-            error.remedy = f"to track a video: {PROGRAM} --source FILE\n{error.remedy}"
-        raise error
-    return words[0], words[1:]
+    if words[0] in COMMANDS:
+        return words[0], words[1:]
+    if "://" in words[0] or os.path.exists(words[0]):  # noqa: PTH110 - False, too, for what is no possible path
+        return "track", words
+    error = unknown_name("command", words[0], COMMANDS)
+    if Path(words[0]).suffix:
+        error.message = f"'{words[0]}' is neither a command nor a file"
+        error.remedy = f"to track a video: {PROGRAM} FILE\n{error.remedy}"
+    raise error
 
 
 def report(error: BaseException, *, debug: bool) -> int:
@@ -211,7 +203,7 @@ def overview() -> str:
     return (
         f"usage: {PROGRAM} [command] [options]\n\n"
         f"Multi-object tracking in video that preserves object identities.\n\ncommands (default: track):\n{rows}\n\n"
-        f"{PROGRAM} COMMAND --help lists a command's options. For example:\n"
-        f"  {PROGRAM} --source in.mp4 --classes 0 --output outputs/tracked.mp4\n\n"
+        f"{PROGRAM} COMMAND --help lists a command's options (--help-all all of them). For example:\n"
+        f"  {PROGRAM} in.mp4 --classes 0 --output outputs/tracked.mp4\n\n"
         "exit codes: 0 success, 1 internal error, 2 usage, 3 input, 4 model, 130 interrupted, 143 terminated"
     )

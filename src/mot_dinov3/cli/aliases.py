@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from mot_dinov3.core.errors import closest
+from mot_dinov3.core.errors import nearest
+
+if TYPE_CHECKING:
+    from mot_dinov3.cli.arguments import Parser
 
 ALIASES = {
     "--input": "--source",
@@ -18,10 +22,12 @@ ALIASES = {
 """Option of other trackers → ours."""
 
 
-def as_options(words: Sequence[str], parser: argparse.ArgumentParser, *, always: bool) -> list[str]:
-    """Return the words with ``key=value`` as ``--key=value``; a flag's True or False as ``--key`` or ``--no-key``.
+def as_options(words: Sequence[str], parser: Parser, *, always: bool) -> list[str]:
+    """Return the words as options of their one name.
 
-    A word that is the value of the option before it is kept.
+    ``key=value`` becomes ``--key=value``, a flag's True or False ``--key`` or ``--no-key``, and an earlier name of an
+    option its name. The first word without an option is the value of the positional one: ``track in.mp4``. A word that
+    is the value of the option before it is kept.
 
     Args:
         words: The command line after the command.
@@ -29,18 +35,32 @@ def as_options(words: Sequence[str], parser: argparse.ArgumentParser, *, always:
         always: Convert unknown keys, too, so that the error names them; False where a command takes files, whose
             names may contain ``=``.
     """
-    options, converted = parser._option_string_actions, list[str]()
+    options, aliases, positional, converted = (
+        parser._option_string_actions,
+        parser.aliases,
+        parser.positional,
+        list[str](),
+    )
     for word in words:
         before = options.get(converted[-1]) if converted else None
         key, equals, value = word.partition("=")
         option = "--" + key.replace("_", "-")
+        option = aliases.get(option, option)
         if before is not None and before.nargs != 0:
             converted.append(word)
+        elif key in aliases:
+            converted.append(aliases[key] + equals + value)
         elif equals and key.isidentifier() and (always or option in options):
             converted.append(_convert(option, value, options.get(option)))
+        elif positional and (word == "-" or not word.startswith("-")) and not _is_given(positional, converted):
+            converted.append(f"{positional}={word}")
         else:
             converted.append(word)
     return converted
+
+
+def _is_given(option: str, words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == option for word in words)
 
 
 def _convert(option: str, value: str, action: argparse.Action | None) -> str:
@@ -53,7 +73,17 @@ def _convert(option: str, value: str, action: argparse.Action | None) -> str:
     return f"{option}={value}"
 
 
-def suggestion(option: str, known: Sequence[str]) -> str:
-    """Return ``"; did you mean '--x'?"`` for an option that is not `known`, or nothing."""
+def suggestion(option: str, known: Sequence[str], aliases: Mapping[str, str], outputs: Collection[str]) -> str:
+    """Return ``"; did you mean '--x'?"`` for an option that is not `known`, or nothing.
+
+    Args:
+        option: What was given.
+        known: The options that there are.
+        aliases: Earlier name → name.
+        outputs: Those that name a file to write.
+    """
     meant = ALIASES.get(option, "")
-    return f"; did you mean '{meant}'?" if meant in known else closest(option, known)
+    if meant not in known:
+        near = nearest(option, (*known, *aliases), outputs=outputs)
+        meant = aliases.get(near, near)
+    return f"; did you mean '{meant}'?" if meant else ""

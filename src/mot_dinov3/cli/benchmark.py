@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mot_dinov3
-from mot_dinov3.cli.arguments import add_config_options, option_values
+from mot_dinov3.cli.arguments import Parser, add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.pipeline.config import FrameLoopConfig, track_config
@@ -37,14 +37,14 @@ class BenchmarkOptions(FrameLoopConfig):
     draw: DrawConfig
 
 
-USAGE = "--source PATH [options] | --association"
+USAGE = "SOURCE [options] | --association"
 DESCRIPTION = (
     "Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
     "time to first frame. The video is drawn and encoded as in track, and discarded."
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the command's arguments to `parser`."""
     what = parser.add_argument_group("measurement (one of these; default: a run of track)")
     modes = what.add_mutually_exclusive_group()

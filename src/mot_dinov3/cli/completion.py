@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mot_dinov3.cli import COMMANDS, PROGRAM, Parser, command_parser
+from mot_dinov3.cli import COMMANDS, PROGRAM, command_parser
+from mot_dinov3.cli.arguments import Parser
 from mot_dinov3.core.errors import EXIT_OK
 
 SHELLS = ("bash", "zsh", "fish")
@@ -87,7 +88,7 @@ def _names() -> Mapping[str, Sequence[str]]:
         "--embedder": tuple(EMBEDDERS),
         "--embedders": tuple(EMBEDDERS),
         "--include": tuple(FORMATS),
-        "--reid-weights": tuple(WEIGHTS),
+        "--embed-model": tuple(WEIGHTS),
         "--tracker": tuple(TRACKERS),
     }
 

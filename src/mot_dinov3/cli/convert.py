@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mot_dinov3.cli.arguments import Parser
 from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK, OutputError, UsageError
 from mot_dinov3.core.files import check_extension, output_file, user_path
@@ -30,7 +31,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the command's arguments to `parser`."""
     parser.add_argument("source", metavar="IN", type=user_path, help="file, or folder of YOLO labels, to read")
     parser.add_argument("target", metavar="OUT", help="file, or folder of YOLO labels, to write")
@@ -38,9 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source_format", choices=NAMES, help="format of IN (default: detected from the content)"
     )
     parser.add_argument("--to", dest="target_format", choices=NAMES, help="format of OUT (default: from the extension)")
-    parser.add_argument("--video", metavar="PATH", help="the video, for image size, frame rate and length")
+    parser.add_argument(
+        "--source", dest="video", metavar="PATH", help="the video, for image size, frame rate and length"
+    )
     parser.add_argument("--size", type=_size, metavar="WxH", help="image size, if IN does not contain it")
-    parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: from --video or IN)")
+    parser.renamed["--video"] = "--source"
+    parser.add_argument("--fps", type=_rate, metavar="FPS", help="frame rate (default: from --source or IN)")
     parser.add_argument(
         "--class-names",
         type=user_path,

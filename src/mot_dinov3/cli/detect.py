@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.cli.arguments import option_values
+from mot_dinov3.cli.arguments import Parser, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 from mot_dinov3.core.files import check_extension, output_file
@@ -18,14 +18,16 @@ from mot_dinov3.pipeline.config import DetectConfig
 if TYPE_CHECKING:
     from mot_dinov3.pipeline.inputs import DetectionRun
 
-USAGE = "--source PATH [options]"
+USAGE = "SOURCE [options]"
 DESCRIPTION = "Detect objects and write them as det-v1 JSON, to track them later."
 OPTIONS = DetectConfig
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the command's arguments to `parser`."""
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="output file (default: standard output)")
+    parser.add_argument("--save-dets", type=output_file, metavar="FILE", help="output file (default: standard output)")
+    parser.common.append("--save-dets")
+    parser.renamed["--json"] = "--save-dets"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,15 +41,15 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.core.output_lock import OutputLocks
     from mot_dinov3.pipeline.inputs import build_detection
 
-    if args.json:
-        check_extension(args.json, "det-v1", (".json",))
-        check_output(args.json, source=config.source.source)
-    with OutputLocks([args.json] if args.json else []):
+    if args.save_dets:
+        check_extension(args.save_dets, "det-v1", (".json",))
+        check_output(args.save_dets, source=config.source.source)
+    with OutputLocks([args.save_dets] if args.save_dets else []):
         job = build_detection(config)
         print_notices(job.notices)
         with progress_bar(job.source.frame_total, shown=not args.no_progress) as bar:
-            if args.json:
-                _write_file(job, args.json, bar.update)
+            if args.save_dets:
+                _write_file(job, args.save_dets, bar.update)
             else:
                 write_document(sys.stdout, job.header(), _records(job, bar.update))
     print_notices(job.source.notices)

@@ -19,7 +19,7 @@ from mot_dinov3.cli import print_error
 from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK
-from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.features.factory import EMBEDDER_HINTS
 from mot_dinov3.models.devices import DeviceConfig
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ DESCRIPTION = (
     "in track. If an embedder cannot be loaded, the others are evaluated, and the exit code is not 0."
 )
 OPTIONS = EmbedderEvaluationOptions
-LISTS = {"embedders": EMBEDDERS}
+LISTS = {"embedders": EMBEDDER_HINTS}
 HEADER = f"{'dim':>6} {'rank-1':>7} {'mAP':>6} {'d′':>7}   {'same 10/50/90 %':<17}  {'different':<17} {'ms/crop':>8}"
 
 

@@ -13,11 +13,11 @@ from mot_dinov3.core.errors import EXIT_OK, ModelError
 from mot_dinov3.core.options import assemble
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 
-USAGE = "--weights W [--include FORMAT ...] [options]"
+USAGE = "--embed-model MODEL [--include FORMAT ...] [options]"
 DESCRIPTION = (
     "Export an embedder's weights to other formats; each file is loaded again and compared with its "
-    "source. All take ImageNet-normalised RGB and are accepted by --reid-weights and by --embedder osnet "
-    "--embed-model. If a format fails, the others are still written, and the exit code is not 0."
+    "source. All take ImageNet-normalised RGB and are accepted by --embed-model of track, with "
+    "--embedder osnet, and of gallery. If a format fails, the others are still written, and the exit code is not 0."
 )
 OPTIONS = ExportOptions
 LISTS = {"reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}

@@ -10,15 +10,20 @@ from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 from mot_dinov3.gallery.job.config import GALLERY_TRACKERS, GalleryJobConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
+from mot_dinov3.trackers import TRACKER_HINTS
 
-USAGE = "--dets-json FILE --video PATH [options]"
+USAGE = "SOURCE --dets FILE [options]"
 DESCRIPTION = (
     "Track a video from precomputed detections and identify the tracks with a gallery "
     "(<gallery>/<identity>/*.jpg). Frames count from 0. Files are written only by the options below. "
     "Memory does not grow with the length of the video."
 )
 OPTIONS = GalleryJobConfig
-LISTS = {"trackers": GALLERY_TRACKERS, "reid-models": ARCHITECTURES, "reid-weights": WEIGHTS}
+LISTS = {
+    "trackers": {name: TRACKER_HINTS[name] for name in GALLERY_TRACKERS},
+    "reid-models": ARCHITECTURES,
+    "reid-weights": WEIGHTS,
+}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,5 +50,5 @@ def summary(job: GalleryRun) -> list[str]:
     return [
         f"frames      {stats['frames']}, {stats['fps']:.1f} fps (ms/frame: {stages})",
         f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings",
-        *(f"written     {name}" for name in written or ["nothing: use --json, --frames or --save-video"]),
+        *(f"written     {name}" for name in written or ["nothing: use --save-json, --frames or --save-video"]),
     ]

@@ -9,7 +9,7 @@ from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.keypoints.job.config import KeypointsOptions
 
-USAGE = "--video PATH [options]"
+USAGE = "SOURCE [options]"
 DESCRIPTION = (
     "Track points labelled with LabelMe or Annolid forward, backward and between labelled frames. The "
     "labels are <stem>_#########.json in the result folder of the video; results are written there. "

@@ -9,7 +9,7 @@ from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.keypoints.job.config import SimilarityOptions
 
-USAGE = "(--image FILE | --video PATH --frame N) --point X,Y [options]"
+USAGE = "(--image FILE | SOURCE --frame N) --point X,Y [options]"
 DESCRIPTION = (
     "Show the cosine similarity of every patch of an image to a selected one, with its scale; the two "
     "best matches are marked. With --pca, show the three principal components of the descriptors "

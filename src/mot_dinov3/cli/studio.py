@@ -9,7 +9,7 @@ from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.core.errors import EXIT_OK
 
-USAGE = "[--video PATH] [--gallery-root DIR] [options]"
+USAGE = "[SOURCE] [--gallery DIR] [options]"
 DESCRIPTION = (
     "Serve a web page, for this computer only, to build a gallery of known identities, to label and "
     "correct keypoints, and to view similarity. It reads and writes only below the --root folders and "

@@ -15,22 +15,22 @@ from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.json_text import dumps
 from mot_dinov3.core.special_files import is_stdout
 from mot_dinov3.core.timing import process_start
-from mot_dinov3.detectors import DETECTORS
-from mot_dinov3.features.factory import EMBEDDERS
+from mot_dinov3.detectors import DETECTOR_HINTS
+from mot_dinov3.features.factory import EMBEDDER_HINTS
 from mot_dinov3.pipeline.config import TrackConfig, track_config
-from mot_dinov3.trackers import TRACKERS
+from mot_dinov3.trackers import TRACKER_HINTS
 
 if TYPE_CHECKING:
     from mot_dinov3.pipeline.second_pass import LinkedPass
     from mot_dinov3.pipeline.wiring import TrackingRun
 
-USAGE = "--source PATH [options]"
+USAGE = "SOURCE [options]"
 DESCRIPTION = (
     "Detect, embed within a budget, track, draw. Frames count from 0, ranges are half-open. The same "
     "input and options give the same output, except with a wall-clock --embed-budget-ms."
 )
 OPTIONS = TrackConfig
-LISTS = {"detectors": DETECTORS, "embedders": EMBEDDERS, "trackers": TRACKERS}
+LISTS = {"detectors": DETECTOR_HINTS, "embedders": EMBEDDER_HINTS, "trackers": TRACKER_HINTS}
 
 
 def run(args: argparse.Namespace) -> int:

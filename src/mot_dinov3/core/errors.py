@@ -24,7 +24,8 @@ line on stderr, the remedy below it, and the exit code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 EXIT_OK = 0
@@ -33,6 +34,8 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 _LONGEST = 1000  # characters of a message
+_TYPING_ERROR = 0.8  # similarity from which a name is a misspelt one
+_OUTPUT_NAME = re.compile(r"-*(save|out|write|report)")
 
 
 class MotError(Exception):
@@ -120,10 +123,24 @@ def _plain(message: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
 
 
-def closest(name: str, valid: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the valid name nearest to `name`, or an empty string."""
-    near = difflib.get_close_matches(name, list(valid), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def closest(name: str, valid: Iterable[str], *, outputs: Collection[str] = ()) -> str:
+    """Return ``"; did you mean 'x'?"`` for the valid name `nearest` to `name`, or an empty string."""
+    near = nearest(name, valid, outputs=outputs)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def nearest(name: str, valid: Iterable[str], *, outputs: Collection[str] = ()) -> str:
+    """Return the valid name most similar to `name`, or an empty string.
+
+    One of the `outputs`, the names of what is written, is returned only for a name that reads like one, or for a typing
+    error: else an input file would be given to an option that overwrites it.
+    """
+    reads_like_output = _OUTPUT_NAME.match(name) is not None
+    for found in difflib.get_close_matches(name, list(valid), n=5):
+        is_typing_error = difflib.SequenceMatcher(None, found, name).ratio() >= _TYPING_ERROR
+        if not outputs or is_typing_error or (found in outputs) == reads_like_output:
+            return found
+    return ""
 
 
 def first_line(error: BaseException) -> str:

@@ -18,9 +18,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 
 from mot_dinov3.core.errors import ConfigError, closest, run_checks
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_TOML = 1 << 20  # bytes
 MAX_NUMBER = 1 << 62  # larger whole numbers overflow in the libraries that they are handed to
@@ -60,6 +63,10 @@ class OptionSpec:
         metavar: Placeholder in the help, or None.
         auto: The number that the word ``auto`` stands for, or None where it means nothing.
         range: The numbers it accepts, or None.
+        common: It is one of the options that most users need; `--help` of a command with many options shows only these.
+        positional: A word without an option's name is its value: ``track in.mp4``.
+        writes: It names an output; no unknown input is taken for it.
+        aliases: Earlier keys of the same option, accepted everywhere and shown nowhere.
     """
 
     help: str
@@ -67,6 +74,10 @@ class OptionSpec:
     metavar: str | None = None
     auto: float | None = None
     range: Range | None = None
+    common: bool = False
+    positional: bool = False
+    writes: bool = False
+    aliases: tuple[str, ...] = ()
 
     def shown(self, value: Any) -> Any:
         """Return `value` as a user gives it: the word ``auto`` for the number that stands for it."""
@@ -91,18 +102,27 @@ class OptionSpec:
         return None
 
 
-def option(
-    default: Any,
-    help: str,
-    *,
-    choices: Sequence[str] | None = None,
-    metavar: str | None = None,
-    auto: float | None = None,
-    **limits: float,
-) -> Any:
-    """Declare a config field with its default, the help that the command line shows, and the limits of a `Range`."""
-    chosen = tuple(choices) if choices else None
-    spec = OptionSpec(help, chosen, metavar, auto, Range(**limits) if limits else None)
+class OptionDetails(TypedDict, total=False):
+    """What a config field may state of its option besides default and help: see `OptionSpec` and `Range`."""
+
+    choices: Sequence[str]
+    metavar: str
+    auto: float
+    common: bool
+    positional: bool
+    writes: bool
+    aliases: Sequence[str]
+    low: float
+    high: float
+    above: float
+
+
+def option(default: Any, help: str, **details: Unpack[OptionDetails]) -> Any:
+    """Declare a config field with its default, the help that the command line shows, and the details of its option."""
+    given: dict[str, Any] = dict(details)
+    limits = {name: given.pop(name) for name in ("low", "high", "above") if name in given}
+    given |= {name: tuple(given[name]) for name in ("choices", "aliases") if name in given}
+    spec = OptionSpec(help, range=Range(**limits) if limits else None, **given)
     return dataclasses.field(default=default, metadata={"option": spec})
 
 
@@ -198,7 +218,17 @@ class Option:
     @property
     def flag(self) -> str:
         """``--long-option``."""
-        return "--" + self.key.replace("_", "-")
+        return flag_of(self.key)
+
+    @property
+    def alias_flags(self) -> tuple[str, ...]:
+        """Its earlier names on the command line."""
+        return tuple(map(flag_of, self.spec.aliases))
+
+
+def flag_of(key: str) -> str:
+    """Return the name that an option has on the command line."""
+    return "--" + key.replace("_", "-")
 
 
 def options_of(config: type) -> tuple[Option, ...]:
@@ -288,11 +318,17 @@ def typed_values(given: Mapping[str, Any], options: Iterable[Option]) -> dict[st
 def _typed(table: Mapping[str, Any], options: Iterable[Option]) -> tuple[dict[str, Any], list[str]]:
     """Return the values of `table` by option key, and what is wrong with the others."""
     by_key = {known.key: known for known in options}
-    values, problems = {}, []
+    by_alias = {alias: known for known in by_key.values() for alias in known.spec.aliases if alias not in by_key}
+    values: dict[str, Any] = {}
+    problems = []
     for key, value in table.items():
-        known = by_key.get(key.replace("-", "_"))
+        name = key.replace("-", "_")
+        known = by_key.get(name) or by_alias.get(name)
         if known is None:
-            problems.append(f"unknown option '{key}'{closest(key.replace('-', '_'), by_key)}")
+            outputs = [known.key for known in by_key.values() if known.spec.writes]
+            problems.append(f"unknown option '{key}'{closest(name, by_key, outputs=outputs)}")
+        elif known.key in values:
+            problems.append(f"'{known.key}' is given twice ('{key}' is the same option)")
         elif known.spec.auto is not None and value == "auto":
             values[known.key] = known.spec.auto
         elif not _fits(known, value):

@@ -39,20 +39,32 @@ class DetectorConfig(StageConfig):
         None,
         f"YOLO weights (default {DEFAULT_MODELS['yolo']}): a file or an official model's name; rtdetr or "
         "rtdetr:HUB_ID; motion (no weights, fixed camera); recorded (with --dets); or your own package.module:Class",
+        common=True,
     )
     dets: str | None = option(
-        None, "precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO", metavar="FILE"
+        None,
+        "precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO",
+        metavar="FILE",
+        common=True,
+        aliases=("dets_json",),
     )
     strict: bool = option(False, "refuse --dets with a row that cannot be used (default: it is left out and counted)")
     conf: float | None = option(
-        None, f"confidence threshold (default {DEFAULT_CONF}; precomputed detections: no limit)", low=0, high=1
+        None,
+        f"confidence threshold (default {DEFAULT_CONF}; precomputed detections: no limit)",
+        low=0,
+        high=1,
+        common=True,
     )
     imgsz: int | None = option(
         None,
         f"longer side of the detector's input image, in pixels (default {DEFAULT_IMGSZ}; rtdetr: the model's own)",
         low=1,
+        common=True,
     )
-    classes: str = option("", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV")
+    classes: str = option(
+        "", 'class ids or names to keep, e.g. "0" or "person,car" (empty: all)', metavar="CSV", common=True
+    )
 
     @override
     def check(self) -> None:

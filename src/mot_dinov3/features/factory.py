@@ -31,6 +31,15 @@ EMBEDDERS = {
     "histogram": "mot_dinov3.features.histogram:HistogramEmbedder",
     "none": "mot_dinov3.features.none:NoEmbedder",
 }
+EMBEDDER_HINTS = {
+    "dino": "DINOv3 or DINOv2: any kind of object; the default",
+    "clip": "CLIP: any kind of object, where DINO is not available",
+    "resnet": "ResNet-50: any kind of object; a network without attention",
+    "osnet": "re-identification weights (--embed-model FILE): for people, small and fast on a CPU",
+    "reid": "another name of osnet: any re-identification network, for example of vehicles",
+    "histogram": "colours alone: no weights, fastest; for objects of different colours",
+    "none": "motion alone: fastest, for few crossings",
+}
 DEFAULT_MODELS = {
     "dino": "facebook/dinov3-vitb16-pretrain-lvd1689m",
     "clip": "openai/clip-vit-base-patch32",
@@ -54,14 +63,20 @@ class EmbedderConfig(StageConfig):
 
     embedder: str | None = option(
         None,
-        f"embedder of the crops (default {DEFAULT}): {', '.join(EMBEDDERS)}, or a custom package.module:Class",
+        f"embedder of the crops (default {DEFAULT}): {', '.join(EMBEDDERS)}, or a custom package.module:Class; "
+        "osnet for people, dino for objects of any kind, histogram or none without weights",
         metavar="NAME",
+        common=True,
     )
     dinov3: str | None = option(
         None, f"model of the dino embedder, hub id or folder (default {DEFAULT_MODELS['dino']})", metavar="MODEL_ID"
     )
     embed_model: str | None = option(
-        None, "model of any embedder: hub id, folder or file; takes precedence over --dinov3", metavar="MODEL"
+        None,
+        "model of any embedder: hub id, folder or file; takes precedence over --dinov3",
+        metavar="MODEL",
+        common=True,
+        aliases=("reid_weights", "weights"),
     )
     fallback_open: bool | None = option(
         None,

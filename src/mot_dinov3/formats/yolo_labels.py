@@ -43,7 +43,7 @@ def read_yolo(folder: Path, options: ReadOptions) -> RecordedDetections:
     if files and not (width and height):
         raise FormatError(
             f"'{folder}' does not give the size of the images, to which its boxes are relative",
-            remedy="give --size WxH or --video FILE to: mot-dinov3 convert",
+            remedy="give --size WxH or --source FILE to: mot-dinov3 convert",
         )
     layout = line_layout(lines, data)
     rows, left_out = RowCollector(), LeftOut(folder, strict=options.strict)
@@ -86,7 +86,7 @@ def write_yolo(folder: Path, recorded: RecordedDetections, created: str) -> None
     if not video.width or not video.height:
         raise FormatError(
             f"'{recorded.path}' does not give the size of the images, to which YOLO's boxes are relative",
-            remedy="give --size WxH or --video FILE",
+            remedy="give --size WxH or --source FILE",
         )
     labels = folder / LABELS
     labels.mkdir()

@@ -17,7 +17,11 @@ class GalleryConfig(StageConfig):
     group = "known identities"
 
     gallery: str | None = option(
-        None, "folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)", metavar="DIR"
+        None,
+        "folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)",
+        metavar="DIR",
+        common=True,
+        aliases=("gallery_root",),
     )
     gallery_match_threshold: float = option(
         AUTO,

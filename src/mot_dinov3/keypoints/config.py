@@ -71,7 +71,12 @@ class KeypointConfig(StageConfig):
         high=100_000,
     )
     short_side: int = option(
-        768, "shorter side of the processed crop in pixels; limited by --crop-side", metavar="PX", low=64, high=4096
+        768,
+        "shorter side of the processed crop in pixels; limited by --crop-side",
+        metavar="PX",
+        low=64,
+        high=4096,
+        common=True,
     )
     crop_side: int = option(
         448,
@@ -84,7 +89,10 @@ class KeypointConfig(StageConfig):
         0, "key frame interval in frames (0: depends on the backend)", metavar="N", low=0, high=100_000
     )
     masks: str = option(
-        "auto", "mask propagation; auto: dino with the dino backend, else flow", choices=("auto", *MASK_KINDS)
+        "auto",
+        "mask propagation; auto: dino with the dino backend, else flow",
+        choices=("auto", *MASK_KINDS),
+        common=True,
     )
 
     @override

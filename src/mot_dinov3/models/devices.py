@@ -26,7 +26,7 @@ class DeviceChoice(StageConfig):
 
     group = "device"
 
-    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index", common=True)
     trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
 
     def notices(self) -> tuple[str, ...]:

@@ -27,7 +27,12 @@ class TrackerChoice(StageConfig):
 
     group = "tracker"
 
-    tracker: str = option("appearance", "a name of --list-trackers, or package.module:Class")
+    tracker: str = option(
+        "appearance",
+        "appearance for nearly everything, gallery_hybrid for known individuals (--list-trackers), or a custom "
+        "package.module:Class",
+        common=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,9 @@ class LinkChoice(StageConfig):
 
     group = "whole-video linking"
 
-    link: bool = option(False, "after the last frame, join track fragments, smooth them and fill short gaps")
+    link: bool = option(
+        False, "after the last frame, join track fragments, smooth them and fill short gaps", common=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +58,7 @@ class DetectionIntervalConfig(StageConfig):
         metavar="N",
         low=1,
         high=1000,
+        common=True,
     )
 
 

@@ -29,11 +29,13 @@ class CountConfig(StageConfig):
         "count tracks that cross a line with the midpoint of their lower edge: in is from its right to its "
         "left, seen from the first point towards the second; may be given more than once",
         metavar="X1,Y1,X2,Y2",
+        common=True,
     )
     zone: str | None = option(
         None,
         'count tracks that enter and leave zones: JSON, {"name": [[x, y], …], …} or a LabelMe file with polygons',
         metavar="FILE",
+        common=True,
     )
 
     @property

@@ -19,18 +19,26 @@ class OutputConfig(StageConfig):
     group = "output"
 
     output: str = option(
-        "outputs/tracked.mp4", "the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9)", metavar="PATH"
+        "outputs/tracked.mp4",
+        "the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9)",
+        metavar="PATH",
+        common=True,
+        writes=True,
     )
-    video: bool = option(True, "write the tracked video")
-    save_json: str | None = option(None, "tracks as track-v1 JSON", metavar="FILE")
-    save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE")
-    save_csv: str | None = option(None, "tracks as a CSV table", metavar="FILE")
-    save_dets: str | None = option(None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE")
-    save_counts: str | None = option(None, "counts of --line and --zone as a CSV table", metavar="FILE")
-    save_summary: str | None = option(None, "the numbers of the summary as JSON", metavar="FILE")
-    report: str | None = option(None, "HTML report of the run: one file with charts", metavar="FILE")
+    video: bool = option(True, "write the tracked video", common=True)
+    save_json: str | None = option(None, "tracks as track-v1 JSON", metavar="FILE", common=True, writes=True)
+    save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE", common=True, writes=True)
+    save_csv: str | None = option(None, "tracks as a CSV table", metavar="FILE", common=True, writes=True)
+    save_dets: str | None = option(
+        None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE", writes=True
+    )
+    save_counts: str | None = option(None, "counts of --line and --zone as a CSV table", metavar="FILE", writes=True)
+    save_summary: str | None = option(None, "the numbers of the summary as JSON", metavar="FILE", writes=True)
+    report: str | None = option(
+        None, "HTML report of the run: one file with charts", metavar="FILE", common=True, writes=True
+    )
     resume: bool = option(
-        False, "resume the same command where it was killed or interrupted, else start from the beginning"
+        False, "resume the same command where it was killed or interrupted, else start from the beginning", common=True
     )
     record: bool = option(True, "write a resume journal next to the first output during the run")
 

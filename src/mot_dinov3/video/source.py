@@ -44,6 +44,9 @@ class SourceConfig(StageConfig):
         None,
         "a video file, a folder of images, a camera index, an rtsp:// or http:// URL, a pipe (-: standard input)",
         metavar="PATH",
+        common=True,
+        positional=True,
+        aliases=("video",),
     )
     start_frame: int = option(0, "first frame to process (0-based)", metavar="N", low=0)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")

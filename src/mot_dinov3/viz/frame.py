@@ -33,7 +33,12 @@ class DrawConfig(StageConfig):
     group = "drawing"
 
     trails: float = option(
-        0.0, "draw the trajectory of the last seconds of each track (0: off)", metavar="SECONDS", low=0, high=3600
+        0.0,
+        "draw the trajectory of the last seconds of each track (0: off)",
+        metavar="SECONDS",
+        low=0,
+        high=3600,
+        common=True,
     )
     hud: bool = option(False, "draw fps, budget use, backlog, and active and lost tracks")
     reasons: bool = option(False, "add to each label the reason why its box was or was not embedded")
@@ -42,6 +47,7 @@ class DrawConfig(StageConfig):
         "hide every detected, predicted or lost box completely in video and report; undetected people, and "
         "faces outside boxes, stay visible; pixelate hides more than blur",
         choices=("none", "blur", "pixelate"),
+        common=True,
     )
     draw_lost: bool = option(False, "draw the predicted boxes of lost tracks, dashed")
     line_thickness: int = option(

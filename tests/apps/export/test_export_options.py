@@ -14,25 +14,25 @@ from mot_dinov3.core.errors import MotError
 
 
 def test_names_of_weights_and_folders() -> None:
-    assert ExportConfig(weights="a/osnet_x1_0.v2.pt").name == "osnet_x1_0.v2"
-    assert ExportConfig(weights="facebook/dinov2-base", embedder="dino").name == "dinov2-base"
-    assert ExportConfig(weights="w.pt", run_name="mine").name == "mine"
-    assert ExportConfig(weights="clip").network == ("clip", "")
-    assert ExportConfig(weights="w.pt").network == ("osnet", "w.pt")
-    assert ExportConfig(weights="some/folder", embedder="dino").network == ("dino", "some/folder")
-    assert ExportConfig(weights="w", include="onnx, engine onnx").formats == ("onnx", "engine")
+    assert ExportConfig(embed_model="a/osnet_x1_0.v2.pt").name == "osnet_x1_0.v2"
+    assert ExportConfig(embed_model="facebook/dinov2-base", embedder="dino").name == "dinov2-base"
+    assert ExportConfig(embed_model="w.pt", run_name="mine").name == "mine"
+    assert ExportConfig(embed_model="clip").network == ("clip", "")
+    assert ExportConfig(embed_model="w.pt").network == ("osnet", "w.pt")
+    assert ExportConfig(embed_model="some/folder", embedder="dino").network == ("dino", "some/folder")
+    assert ExportConfig(embed_model="w", include="onnx, engine onnx").formats == ("onnx", "engine")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": ""}, "weights are missing"),
+        ({"embed_model": ""}, "weights are missing"),
         ({"include": "onxx"}, "unknown format 'onxx'; did you mean 'onnx'"),
         ({"include": " , "}, "include must be some of"),
         ({"opset": 9}, "opset must be between 18 and 25"),
         ({"batch_size": 0}, "batch_size must be between 1 and 4096"),
         ({"run_name": "../evil"}, "run_name must be a plain name"),
-        ({"weights": ".."}, "run_name must be a plain name"),
+        ({"embed_model": ".."}, "run_name must be a plain name"),
         ({"optimize": True, "include": "onnx"}, "--optimize is for torchscript"),
         ({"optimize": True, "half": True}, "--optimize is for mobile CPUs"),
         ({"simplify": True}, "--simplify is for onnx"),
@@ -41,7 +41,7 @@ def test_names_of_weights_and_folders() -> None:
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(MotError, match=message) as caught:
-        ExportConfig(**{"weights": "w.pt", **options})
+        ExportConfig(**{"embed_model": "w.pt", **options})
     assert caught.value.exit_code == 2
 
 

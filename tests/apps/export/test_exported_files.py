@@ -41,7 +41,7 @@ def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportR
 
 
 def run(weights: Path | str, folder: Path, **options: Any) -> ExportResult:
-    return export(ExportOptions(ExportConfig(weights=str(weights), out_dir=str(folder), **options)))
+    return export(ExportOptions(ExportConfig(embed_model=str(weights), out_dir=str(folder), **options)))
 
 
 def load(path: Path, **options: Any) -> Embedder:

@@ -48,7 +48,7 @@ def test_only_what_lies_below_a_root_may_be_touched(tmp_path: Path) -> None:
 
 
 def test_paths_given_at_the_start_are_roots_of_their_own() -> None:
-    config = StudioConfig(video="/a/b.mp4", gallery_root="/g/people", tracks="/t/tracked.json")
+    config = StudioConfig(source="/a/b.mp4", gallery="/g/people", tracks="/t/tracked.json")
     assert given_folders(config) == [Path("/a"), Path("/t"), Path("/g/people")]
 
 

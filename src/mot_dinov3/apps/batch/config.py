@@ -17,13 +17,16 @@ class BatchConfig(StageConfig):
 
     group = "batch processing"
 
-    out_dir: str = option("", "result folder; contains one folder per video, with its name", metavar="DIR")
-    engine: str = option("local", "processes on this computer, or tasks on a Ray cluster", choices=ENGINES)
+    out_dir: str = option(
+        "", "result folder; contains one folder per video, with its name", metavar="DIR", common=True, writes=True
+    )
+    engine: str = option("local", "processes on this computer, or tasks on a Ray cluster", choices=ENGINES, common=True)
     workers: int | None = option(
         None,
         "videos processed at the same time (default: 1 with local, limited by the cluster with ray)",
         metavar="N",
         low=1,
+        common=True,
     )
     ray_address: str = option("auto", "address of the Ray cluster: auto or HOST:PORT (--engine ray)", metavar="ADDRESS")
     cpus_per_video: float = option(

@@ -38,12 +38,15 @@ class ComparisonConfig(StageConfig):
 
     group = "evaluation"
 
-    tracks: str | None = option(None, "tracks of the video: track-v1, MOTChallenge, CSV, CVAT or COCO", metavar="FILE")
+    tracks: str | None = option(
+        None, "tracks of the video: track-v1, MOTChallenge, CSV, CVAT or COCO", metavar="FILE", common=True
+    )
     protocol: str = option(
         "auto",
         "images that a query is compared with: all but those of its identity and camera (cross-camera), those of the "
         "other cameras alone, or all others; auto: cross-camera where the names of the images show cameras",
         choices=PROTOCOLS,
+        common=True,
     )
     pooling: str = option(
         POOLINGS[0], f"poolings of dino and clip to compare, separated by commas: {', '.join(POOLINGS)}", metavar="LIST"

@@ -51,13 +51,19 @@ class ExportConfig(StageConfig):
 
     group = "export"
 
-    weights: str = option(
-        "", f"weights, also searched for in --models-dir, or an embedder: {', '.join(DEFAULT_MODELS)}", metavar="W"
+    embed_model: str = option(
+        "",
+        f"weights, also searched for in --models-dir, or an embedder: {', '.join(DEFAULT_MODELS)}",
+        metavar="MODEL",
+        positional=True,
+        aliases=("weights", "reid_weights"),
     )
-    embedder: str = option("", "embedder that the --weights belong to (default osnet)", metavar="NAME")
+    embedder: str = option("", "embedder that --embed-model belongs to (default osnet)", metavar="NAME")
     include: str = option("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
-    out_dir: str = option("models/exports", "parent folder of the run folders", metavar="DIR")
-    run_name: str | None = option(None, "name of the run folder and its files (default: the weights')", metavar="NAME")
+    out_dir: str = option("models/exports", "parent folder of the run folders", metavar="DIR", writes=True)
+    run_name: str | None = option(
+        None, "name of the run folder and its files (default: the weights')", metavar="NAME", writes=True
+    )
     device: str = option("cpu", "where the network runs while it is exported; engine needs cuda")
     half: bool = option(
         False, "half precision of the weights (torchscript, openvino, tflite) or of the whole network (onnx, engine)"
@@ -75,8 +81,8 @@ class ExportConfig(StageConfig):
 
     @override
     def check(self) -> None:
-        if not self.weights:
-            raise UsageError("no input: weights are missing", remedy="give --weights FILE, or an embedder's name")
+        if not self.embed_model:
+            raise UsageError("no input: weights are missing", remedy="give --embed-model FILE, or an embedder's name")
         if self.embedder:
             check_name("embedder", EMBEDDERS, self.embedder)
         for name in self.formats:
@@ -101,16 +107,16 @@ class ExportConfig(StageConfig):
     @property
     def network(self) -> tuple[str, str]:
         """The embedder, and the model as the user named it; an empty model is the embedder's own."""
-        if not self.embedder and self.weights in DEFAULT_MODELS:
-            return self.weights, ""
-        return self.embedder or "osnet", self.weights
+        if not self.embedder and self.embed_model in DEFAULT_MODELS:
+            return self.embed_model, ""
+        return self.embedder or "osnet", self.embed_model
 
     @property
     def name(self) -> str:
         """Name of the run folder and of the files in it."""
         if self.run_name is not None:
             return self.run_name
-        path = Path(self.weights)
+        path = Path(self.embed_model)
         return path.stem if path.suffix in PLAIN_SUFFIXES else path.name
 
 

@@ -81,7 +81,7 @@ def _export_to(folder: Path, config: ExportConfig, notify: Callable[[str], None]
             )
     if len(failures) == len(config.formats):
         return ExportResult(folder, (), failures)
-    notify(f"loading {config.weights}")
+    notify(f"loading {config.embed_model}")
     network = _load(config)
     exported = []
     for name in config.formats:
@@ -125,7 +125,7 @@ def _load(config: ExportConfig) -> _Network:
     kind = str(built.info.details.get("kind", built.info.name))
     if not isinstance(extractor, NetworkExtractor) or not isinstance(runtime, TorchRuntime) or kind == "torchscript":
         raise ModelError(
-            f"'{config.weights}' is not a torch network that can be exported ({kind})",
+            f"'{config.embed_model}' is not a torch network that can be exported ({kind})",
             remedy="give the .pt or .pth checkpoint, or one of the embedders " + ", ".join(DEFAULT_MODELS),
         )
     import torch

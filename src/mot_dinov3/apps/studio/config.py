@@ -21,9 +21,14 @@ class StudioConfig(StageConfig):
 
     group = "studio"
 
-    video: str | None = option(None, "video, or folder of images, to open", metavar="PATH")
-    gallery_root: str | None = option(
-        None, "gallery to open; created at the first save if it does not exist", metavar="DIR"
+    source: str | None = option(
+        None, "video, or folder of images, to open", metavar="PATH", positional=True, aliases=("video",)
+    )
+    gallery: str | None = option(
+        None,
+        "gallery to open; created at the first save if it does not exist",
+        metavar="DIR",
+        aliases=("gallery_root",),
     )
     tracks: str | None = option(None, "track-v1 file whose boxes can be clicked", metavar="FILE.json")
     port: int = option(0, "port to listen on; 0: any free port", metavar="N", low=0, high=65535)

@@ -78,13 +78,13 @@ def address(host: str, port: int, token: str | None) -> str:
 
 def given_folders(config: StudioConfig) -> list[Path]:
     """Return the folders of the paths given at the start."""
-    folders = [Path(path).expanduser().resolve().parent for path in (config.video, config.tracks) if path]
-    return [*folders, *([Path(config.gallery_root)] if config.gallery_root else [])]
+    folders = [Path(path).expanduser().resolve().parent for path in (config.source, config.tracks) if path]
+    return [*folders, *([Path(config.gallery)] if config.gallery else [])]
 
 
 def _check_given(config: StudioConfig, roots: Sequence[str]) -> None:
-    for option, path in (("--video", config.video), ("--tracks", config.tracks), *(("--root", r) for r in roots)):
+    for option, path in (("--source", config.source), ("--tracks", config.tracks), *(("--root", r) for r in roots)):
         if path and not Path(path).expanduser().exists():
             raise InputError(f"{option} '{path}' does not exist", remedy="check the path")
-    if config.gallery_root and Path(config.gallery_root).expanduser().is_file():
-        raise InputError(f"--gallery-root '{config.gallery_root}' is a file", remedy="give a new or an existing folder")
+    if config.gallery and Path(config.gallery).expanduser().is_file():
+        raise InputError(f"--gallery '{config.gallery}' is a file", remedy="give a new or an existing folder")

@@ -32,18 +32,36 @@ class GalleryInputConfig(StageConfig):
 
     group = "input and identification"
 
-    dets_json: str = option("", "precomputed detections: det-v1 JSON, or any format of --dets", metavar="FILE")
-    video: str = option("", "the video of the detections", metavar="PATH")
-    tracker: str = option("gallery_hybrid", "tracker", choices=GALLERY_TRACKERS)
-    classes: str = option("", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST")
+    dets: str = option(
+        "",
+        "precomputed detections: det-v1 JSON, or any format that track reads",
+        metavar="FILE",
+        common=True,
+        aliases=("dets_json",),
+    )
+    source: str = option(
+        "", "the video of the detections", metavar="PATH", common=True, positional=True, aliases=("video",)
+    )
+    tracker: str = option("gallery_hybrid", "tracker", choices=GALLERY_TRACKERS, common=True)
+    classes: str = option(
+        "", "classes to track, ids or names, separated by , or ; (default: all)", metavar="LIST", common=True
+    )
     filter_gallery: bool = option(False, "omit detections of tracked classes without an identity")
     class_names: str | None = option(
         None, "class names: one per line, class IDs from 0, a YOLO data.yaml, or JSON", metavar="FILE"
     )
-    reid_weights: str | None = option(None, "weights, also searched for in --models-dir", metavar="FILE")
-    embedder: str = option("", f"embedder of the crops (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME")
+    embed_model: str | None = option(
+        None,
+        "weights, also searched for in --models-dir",
+        metavar="FILE",
+        common=True,
+        aliases=("reid_weights", "weights"),
+    )
+    embedder: str = option(
+        "", f"embedder of the crops (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME", common=True
+    )
     reid_frequency: int = option(10, "interval in frames at which a track is compared with the gallery", low=1)
-    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index")
+    device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index", common=True)
     half: bool = option(False, "embed in half precision (GPU only; ignored with a notice elsewhere)")
     trust_weights: bool = option(False, "allow weights files that contain code, which may run (.pt, .pth)")
     strict: bool = option(False, "refuse a detection that cannot be used (default: it is left out and counted)")
@@ -52,9 +70,9 @@ class GalleryInputConfig(StageConfig):
 
     @override
     def check(self) -> None:
-        for name, what in (("dets_json", "precomputed detections"), ("video", "a video")):
+        for name, what in (("dets", "precomputed detections"), ("source", "a video")):
             if not getattr(self, name):
-                raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name.replace('_', '-')}")
+                raise UsageError(f"no input: {name} is missing", remedy=f"give {what}: --{name}")
         known = _DEVICE.fullmatch(self.device) is not None
         require(known, "device", repr(self.device), "auto, cpu, cuda, mps or a CUDA index")
         if self.strict and self.skip_bad_boxes:
@@ -74,6 +92,7 @@ class FixedGalleryConfig(GalleryConfig):
         auto=AUTO,
         low=0,
         high=2,
+        common=True,
     )
 
 
@@ -83,23 +102,30 @@ class GalleryOutputConfig(StageConfig):
 
     group = "output"
 
-    json: bool = option(False, "write tracked.json (track-v1)")
-    frames: bool = option(False, "write every drawn frame as frames/%06d.jpg")
-    save_video: str | None = option(None, "write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm", metavar="NAME")
-    out_dir: str = option("out", "parent folder of the run folders", metavar="DIR")
-    run_name: str | None = option(None, "name of the run folder (default: the video's name)", metavar="NAME")
-    display: bool = option(False, "show the frames in a window (q ends the run)")
+    save_json: str | None = option(
+        None, "write the tracks as track-v1 JSON: NAME.json", metavar="NAME", common=True, writes=True
+    )
+    json: bool = option(False, "short for --save-json tracked.json", writes=True)
+    frames: bool = option(False, "write every drawn frame as frames/%06d.jpg", writes=True)
+    save_video: str | None = option(
+        None, "write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm", metavar="NAME", common=True, writes=True
+    )
+    out_dir: str = option("out", "parent folder of the run folders", metavar="DIR", common=True, writes=True)
+    run_name: str | None = option(
+        None, "name of the run folder (default: the video's name)", metavar="NAME", common=True, writes=True
+    )
+    display: bool = option(False, "show the frames in a window (q ends the run)", common=True)
     save_fps: float | None = option(
         None, "frame rate of the saved video (default: the video's own)", metavar="FPS", above=0, high=1000
     )
     fourcc: str = option(
         "", "encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name (default: by the extension)"
     )
-    resume: bool = option(False, "resume a killed run that used --json")
+    resume: bool = option(False, "resume a killed run that used --save-json", common=True)
 
     @override
     def check(self) -> None:
-        for field in ("run_name", "save_video"):
+        for field in ("run_name", "save_video", "save_json"):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
@@ -107,13 +133,22 @@ class GalleryOutputConfig(StageConfig):
             check_extension(Path(self.save_video), "the drawn video", VIDEOS)
         if self.fourcc and (self.save_video or "").lower().endswith(".webm"):
             raise ConfigError("--fourcc cannot be chosen for .webm, which holds VP9", remedy="leave out --fourcc")
-        if self.resume and not self.json:
-            raise ConfigError("--resume needs --json: a run resumes from its lines")
+        if self.save_json is not None:
+            check_extension(Path(self.save_json), "track-v1", (".json",))
+        if self.resume and not self.json_name:
+            raise ConfigError("--resume needs --save-json: a run resumes from its lines")
 
     @property
     def needs_folder(self) -> bool:
         """Whether anything is written."""
-        return self.json or self.frames or self.save_video is not None
+        return bool(self.json_name) or self.frames or self.save_video is not None
+
+    @property
+    def json_name(self) -> str:
+        """Name of the JSON file in the run folder; empty where none is written."""
+        if self.save_json is None:
+            return "tracked.json" if self.json else ""
+        return self.save_json if self.save_json.lower().endswith(".json") else f"{self.save_json}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +165,7 @@ class GalleryJobConfig:
         inputs, hybrid, gallery = self.inputs, self.hybrid, self.gallery
         return {
             **dataclasses.asdict(hybrid),
-            "reid_weights": inputs.reid_weights,
+            "reid_weights": inputs.embed_model,
             "gallery": gallery.gallery,
             "reid_frequency": inputs.reid_frequency,
             "gallery_match_threshold": "auto" if gallery.learns_threshold else gallery.gallery_match_threshold,
@@ -170,13 +205,13 @@ class RunPaths(Mapping[str, "Path | None"]):
         wanted = config.output
         if not wanted.needs_folder:
             return cls()
-        video = config.inputs.video
+        video = config.inputs.source
         folder = Path(wanted.out_dir) / (wanted.run_name or Path(video).stem or "run")
         name = wanted.save_video or ""
         name += "" if Path(name).suffix.lower() in VIDEOS else VIDEOS[0]
         return cls(
             folder,
-            folder / "tracked.json" if wanted.json else None,
+            folder / wanted.json_name if wanted.json_name else None,
             folder / name if wanted.save_video else None,
             folder / "frames" if wanted.frames else None,
         )
@@ -185,12 +220,12 @@ class RunPaths(Mapping[str, "Path | None"]):
 def identity(config: GalleryJobConfig) -> dict[str, Any]:
     """Return what identifies a run: its options and a digest of each input, as plain JSON values by name."""
     chosen = config.inputs
-    weights = chosen.reid_weights and first_reid_weights(chosen.reid_weights, Path(chosen.models_dir))
+    weights = chosen.embed_model and first_reid_weights(chosen.embed_model, Path(chosen.models_dir))
     inputs = {
-        "--dets-json": chosen.dets_json,
-        "--video": chosen.video,
+        "--dets": chosen.dets,
+        "--source": chosen.source,
         "--gallery": config.gallery.gallery,
-        "--reid-weights": weights,
+        "--embed-model": weights,
         "--class-names": None if is_inline(chosen.class_names or "") else chosen.class_names,
     }
     return identity_of(config, __version__, skip=("resume", "display"), inputs=inputs)
@@ -203,8 +238,8 @@ def check_needs(config: GalleryJobConfig) -> None:
         UsageError: What is missing, and how to give it.
     """
     inputs, gallery = config.inputs, config.gallery.gallery
-    weights = inputs.reid_weights or (inputs.embedder not in ("", *REID, "none") and inputs.embedder)
-    give = "give both --gallery DIR and --reid-weights FILE (or another --embedder)"
+    weights = inputs.embed_model or (inputs.embedder not in ("", *REID, "none") and inputs.embedder)
+    give = "give both --gallery DIR and --embed-model FILE (or another --embedder)"
     if gallery and not weights:
         raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)
     if inputs.filter_gallery and not gallery:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mot_dinov3.core import files
 from mot_dinov3.core.class_filter import ClassFilter, class_counts
-from mot_dinov3.core.errors import FormatError, UsageError, VideoError, run_checks
+from mot_dinov3.core.errors import FormatError, UsageError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.run_mark import check_outputs
@@ -85,14 +85,11 @@ class GalleryRun:
         config = self.config
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
-            self.records = opened.enter_context(open_detections(config.inputs.dets_json, self._read_options()))
+            self.records = opened.enter_context(open_detections(config.inputs.dets, self._read_options()))
             if self.complete:
                 return
             self.notices += self._classes.check_names(self._names_ahead(), self.records.path)
-            try:
-                self.info, self._images = self._open_video(opened)
-            except VideoError as error:  # sources are named by another option elsewhere
-                raise VideoError(error.message, remedy=error.remedy.replace("--source", "--video")) from error
+            self.info, self._images = self._open_video(opened)
             self._check_video()
             self.frame_total = self.info.frame_count
             embedder, identifier = self._embedder_and_identifier()
@@ -174,13 +171,15 @@ class GalleryRun:
         """Return what other formats than det-v1 are read with: they may lack the size, and name the images."""
         inputs = self.config.inputs
         width = height = 0
-        if Path(inputs.dets_json).is_dir() and Path(inputs.video).is_file():
+        if Path(inputs.dets).is_dir() and Path(inputs.source).is_file():
             from mot_dinov3.video.media import read_header
 
-            info = read_header(inputs.video)
+            info = read_header(inputs.source)
             width, height = info.width, info.height
-        images = image_names(inputs.video)
-        return ReadOptions(width, height, self._classes.names, source=inputs.video, images=images, strict=inputs.strict)
+        images = image_names(inputs.source)
+        return ReadOptions(
+            width, height, self._classes.names, source=inputs.source, images=images, strict=inputs.strict
+        )
 
     def _names_ahead(self) -> Iterator[dict[int, str]]:
         """Yield the class names that the detections have shown, after each frame."""
@@ -201,11 +200,11 @@ class GalleryRun:
     def _check_outputs(self) -> None:
         inputs, paths = self.config.inputs, self.paths
         for path in filter(None, (paths.json_path, paths.video_path)):
-            for source in (inputs.video, inputs.dets_json):
+            for source in (inputs.source, inputs.dets):
                 files.check_output(path, source=source, within=Path(self.config.output.out_dir))
         if paths.frames_dir is not None:
             first = paths.frames_dir / "000000.jpg"
-            files.check_output(first, source=inputs.video, within=Path(self.config.output.out_dir))
+            files.check_output(first, source=inputs.source, within=Path(self.config.output.out_dir))
         if self.config.output.display:
             check_screen()
         if paths.video_path is not None:
@@ -217,12 +216,12 @@ class GalleryRun:
         """Open the video where a stage needs its images; else read only its header."""
         inputs, output = self.config.inputs, self.config.output
         draws = output.frames or output.save_video is not None or output.display
-        path = Path(inputs.video)
+        path = Path(inputs.source)
         if self.config.gallery.gallery is None and not draws and path.is_file():
             from mot_dinov3.video.media import read_header
 
-            return read_header(inputs.video), None
-        source = opened.enter_context(open_source(SourceConfig(source=inputs.video)))
+            return read_header(inputs.source), None
+        source = opened.enter_context(open_source(SourceConfig(source=inputs.source)))
         return source.info, source if self.config.gallery.gallery is not None or draws else None
 
     def _check_video(self) -> None:
@@ -245,14 +244,14 @@ class GalleryRun:
         """Return embedder and identifier; None and None without a gallery."""
         gallery, inputs = self.config.gallery, self.config.inputs
         if gallery.gallery is None:
-            if inputs.reid_weights:
-                self.notices.append(f"'{inputs.reid_weights}' is not used: there is no --gallery to compare with")
+            if inputs.embed_model:
+                self.notices.append(f"'{inputs.embed_model}' is not used: there is no --gallery to compare with")
             return None, None
         root = Path(gallery.gallery)
         list_identities(root)
         name = inputs.embedder or "osnet"
         # Gallery images are used whole, so crops are cut without a margin (measured: 53 against 38 % correct names).
-        model = None if inputs.reid_weights is None else find_reid_weights(inputs.reid_weights, Path(inputs.models_dir))
+        model = None if inputs.embed_model is None else find_reid_weights(inputs.embed_model, Path(inputs.models_dir))
         chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
         embedder = self._embedder(chosen)
         known = load_gallery(root, embedder)
@@ -275,7 +274,7 @@ class GalleryRun:
 
     def _count_frames(self) -> int:
         """Return the number of frames that the video really has, 0 where it cannot be counted."""
-        path = Path(self.config.inputs.video)
+        path = Path(self.config.inputs.source)
         if not path.is_file():
             return 0
         from mot_dinov3.video.media import count_frames
@@ -341,7 +340,7 @@ class GalleryRun:
         if self.paths.frames_dir is not None:
             yield FolderSink(self.paths.frames_dir, self._draw)
         if self.config.output.display:
-            yield WindowSink(Path(self.config.inputs.video).name, self._draw, self._stop)
+            yield WindowSink(Path(self.config.inputs.source).name, self._draw, self._stop)
 
     def _stop(self) -> None:
         self.stopped = True

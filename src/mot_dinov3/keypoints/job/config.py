@@ -28,9 +28,12 @@ class BackendConfig(StageConfig):
         "dense descriptors; auto: dino if its weights are available, else convnet if --weights or a local "
         "yolov8n.pt is available, else gradient",
         choices=("auto", "dino", "convnet", "gradient"),
+        common=True,
     )
-    model: str | None = option(None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER")
-    weights: str | None = option(None, "weights of a detector or ImageNet network for the convnet backend")
+    model: str | None = option(
+        None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER", common=True
+    )
+    weights: str | None = option(None, "weights of a detector or ImageNet network for the convnet backend", common=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,18 +46,29 @@ class KeypointJobConfig(StageConfig):
 
     group = "input and output"
 
-    video: str | None = option(None, "a video file, or a folder of images", metavar="PATH")
-    result_folder: str | None = option(
-        None, "folder of the labels and results (default: next to the video, with its name)", metavar="DIR"
+    source: str | None = option(
+        None, "a video file, or a folder of images", metavar="PATH", common=True, positional=True, aliases=("video",)
     )
-    start_frame: int = option(0, "first frame to write (0-based)", metavar="N", low=0)
+    result_folder: str | None = option(
+        None,
+        "folder of the labels and results (default: next to the video, with its name)",
+        metavar="DIR",
+        common=True,
+        writes=True,
+    )
+    start_frame: int = option(0, "first frame to write (0-based)", metavar="N", low=0, common=True)
     end_frame: int | None = option(None, "stop before this frame", metavar="N")
     step: int = option(1, "track every Nth frame; the others are interpolated", metavar="N", low=1, high=1000)
-    output: str | None = option(None, "video with the points drawn (.mp4, .m4v, .mov, .mkv or .webm)", metavar="FILE")
-    annolid_csv: bool = option(
-        False, "also write <stem>_tracking.csv in the format of Annolid, next to the result folder"
+    output: str | None = option(
+        None, "video with the points drawn (.mp4, .m4v, .mov, .mkv or .webm)", metavar="FILE", common=True, writes=True
     )
-    dlc_csv: bool = option(False, "also write <stem>_dlc.csv in the format of DeepLabCut")
+    annolid_csv: bool = option(
+        False,
+        "also write <stem>_tracking.csv in the format of Annolid, next to the result folder",
+        common=True,
+        writes=True,
+    )
+    dlc_csv: bool = option(False, "also write <stem>_dlc.csv in the format of DeepLabCut", common=True, writes=True)
 
     @override
     def check(self) -> None:
@@ -84,7 +98,9 @@ class SimilarityConfig(StageConfig):
     group = "input and output"
 
     image: str | None = option(None, "image to process", metavar="FILE")
-    video: str | None = option(None, "a video file or a folder of images", metavar="PATH")
+    source: str | None = option(
+        None, "a video file or a folder of images", metavar="PATH", common=True, positional=True, aliases=("video",)
+    )
     frame: int = option(0, "frame of the selected point (0-based)", metavar="N", low=0)
     point: str | None = option(None, "selected point in pixels", metavar="X,Y")
     on_frame: int | None = option(None, "frame to compare with (default: the one of --frame)", metavar="N", low=0)
@@ -92,8 +108,10 @@ class SimilarityConfig(StageConfig):
         None, "if --output is a video: stop before this frame (default: the end); it starts at --on-frame", metavar="N"
     )
     opacity: float = option(0.55, "opacity of the heatmap", low=0, high=1)
-    output: str = option("outputs/similarity.png", "output image, or video (.mp4)", metavar="FILE")
-    npy: str | None = option(None, "also write the raw cosines, one per patch", metavar="FILE.npy")
+    output: str = option(
+        "outputs/similarity.png", "output image, or video (.mp4)", metavar="FILE", common=True, writes=True
+    )
+    npy: str | None = option(None, "also write the raw cosines, one per patch", metavar="FILE.npy", writes=True)
     pca: bool = option(False, "show the three principal components of the descriptors instead")
     short_side: int = option(448, "shorter side of the processed image in pixels", metavar="PX", low=64, high=4096)
 

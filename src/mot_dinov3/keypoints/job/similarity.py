@@ -100,7 +100,7 @@ def show_similarity(command: SimilarityOptions, tick: Callable[[], bool] = lambd
     output = Path(job.output)
     moving = output.suffix.lower() in VIDEO_SUFFIXES
     if moving and (job.image or job.npy):
-        raise UsageError("a heatmap video needs --video, and has no --npy", remedy="give an image as --output")
+        raise UsageError("a heatmap video needs --source, and has no --npy", remedy="give an image as --output")
     if job.end_frame is not None and not moving:
         raise UsageError("--end-frame is for a heatmap video", remedy="use the extension .mp4 for --output")
     _check_outputs(job, output, moving=moving)
@@ -141,16 +141,16 @@ def _check_outputs(job: SimilarityConfig, output: Path, *, moving: bool) -> None
             f"output '{output}': an image cannot be written as {output.suffix}", remedy="use the extension .png or .jpg"
         )
     if moving or job.on_frame is not None:
-        refuse_live(job.video, "similarity")
-    files.check_output(output, source=job.image or job.video)
+        refuse_live(job.source, "similarity")
+    files.check_output(output, source=job.image or job.source)
     if job.npy:
         files.check_extension(Path(job.npy), "an array", (".npy",))
-        files.check_output(Path(job.npy), source=job.image or job.video)
+        files.check_output(Path(job.npy), source=job.image or job.source)
 
 
 def _write_video(path: Path, job: SimilarityConfig, comparison: Comparison, tick: Callable[[], bool]) -> int:
     """Write the heatmaps of a range of frames; return how many."""
-    source = SourceConfig(source=job.video, start_frame=job.first_shown, end_frame=job.end_frame)
+    source = SourceConfig(source=job.source, start_frame=job.first_shown, end_frame=job.end_frame)
     written = 0
     with (
         PrefetchSource(open_source(source)) as frames,
@@ -176,13 +176,15 @@ def describe(backend: DenseBackend, image: Image, short_side: int) -> tuple[Dens
 
 
 def _image(job: SimilarityConfig, frame: int) -> Image:
-    if (job.image is None) == (job.video is None):
-        raise UsageError("give either --image or --video", remedy="for example: --video in.mp4 --frame 10 --point 5,7")
+    if (job.image is None) == (job.source is None):
+        raise UsageError(
+            "give either --image or --source", remedy="for example: --source in.mp4 --frame 10 --point 5,7"
+        )
     if job.image is not None:
         from mot_dinov3.video.image_files import read_image
 
         return read_image(Path(job.image))
-    with open_source(SourceConfig(source=job.video, start_frame=frame, end_frame=frame + 1)) as frames:
+    with open_source(SourceConfig(source=job.source, start_frame=frame, end_frame=frame + 1)) as frames:
         return next(iter(frames)).pixels()
 
 

@@ -128,13 +128,13 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
     job, config = command.keypoint_job, command.keypoint
-    if not job.video:
-        raise UsageError("no input: --video is missing", remedy="for example: --video mouse.mp4")
-    refuse_live(job.video, "keypoints")
-    video = Path(job.video)
+    if not job.source:
+        raise UsageError("no input: --source is missing", remedy="for example: keypoints mouse.mp4")
+    refuse_live(job.source, "keypoints")
+    video = Path(job.source)
     if job.output:
         container_of(Path(job.output))
-        files.check_output(Path(job.output), source=job.video)
+        files.check_output(Path(job.output), source=job.source)
     with open_source(_source(job, 0, 1)) as frames:
         info = frames.info
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
@@ -159,7 +159,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
 
 
 def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfig:
-    return SourceConfig(source=job.video, start_frame=start, end_frame=stop)
+    return SourceConfig(source=job.source, start_frame=start, end_frame=stop)
 
 
 def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
@@ -223,7 +223,7 @@ class KeypointVideoProcessor:
         if short_side is not None:
             config = dataclasses.replace(config, short_side=short_side)
         job = KeypointJobConfig(
-            video=str(video_path), result_folder=None if result_folder is None else str(result_folder)
+            source=str(video_path), result_folder=None if result_folder is None else str(result_folder)
         )
         backend = BackendConfig(model=None if model_name == MODEL else model_name)
         self._run = build_keypoints(KeypointsOptions(job, backend, DeviceChoice(device=device or "auto"), config))

@@ -72,7 +72,7 @@ def track(studio: Studio, request: Request) -> Job:
     video, folder = str(labels.paths.video), str(labels.paths.folder)
     config = KeypointConfig(symmetry_pairs=request.text("pairs", ""))
     options = KeypointsOptions(
-        KeypointJobConfig(video=video, result_folder=folder),
+        KeypointJobConfig(source=video, result_folder=folder),
         backend_config(studio, request),
         studio.options.device,
         config,
