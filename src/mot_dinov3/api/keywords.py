@@ -22,7 +22,7 @@ class TrackOptions(TypedDict, total=False):
     dets: str | Path | None  # precomputed detections instead: det-v1 JSON, MOTChallenge det.txt, CVAT, COCO, YOLO
     dets_json: str | Path | None  # another name of dets
     strict: bool | None  # refuse --dets with a row that cannot be used (default: it is left out and counted) (default off)
-    conf: float | None  # confidence threshold (default 0.3; precomputed detections: no limit) (between 0 and 1)
+    conf: float | None  # confidence threshold (default 0.3; track: weaker boxes, down to --low-score, continue tracks; precomputed detections: no limit) (between 0 and 1)
     imgsz: int | None  # longer side of the detector's input image, in pixels (default 960; rtdetr: the model's own) (at least 1)
     classes: str | int | Sequence[int | str] | None  # class ids or names to keep, e.g. "0" or "person,car" (empty: all)
     detect_every: int | None  # detection interval: run the detector on every Nth frame; in between, boxes follow the optical flow (default 1, between 1 and 1000)

@@ -51,7 +51,8 @@ class DetectorConfig(StageConfig):
     strict: bool = option(False, "refuse --dets with a row that cannot be used (default: it is left out and counted)")
     conf: float | None = option(
         None,
-        f"confidence threshold (default {DEFAULT_CONF}; precomputed detections: no limit)",
+        f"confidence threshold (default {DEFAULT_CONF}; track: weaker boxes, down to --low-score, continue tracks; "
+        "precomputed detections: no limit)",
         low=0,
         high=1,
         common=True,

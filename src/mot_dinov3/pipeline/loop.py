@@ -42,6 +42,7 @@ class Stages:
         scheduler: Decides which boxes are embedded; None where the embedder gives nothing and motion alone decides.
         gallery: Names tracks; None without a gallery.
         journal: Boxes and embeddings of an interrupted run and of this one; None where nothing is kept.
+        shown_from: Boxes of a lower score that continue no track are in no output.
         keep_boxes: The detector's boxes go into the journal. Not so where they cost nothing to find again, or where the
             detector has to see every frame.
         embedding_check: Keeps what is no embedding out of matching.
@@ -55,6 +56,7 @@ class Stages:
     scheduler: EmbeddingScheduler | None = None
     gallery: Identifier | None = None
     journal: ResumeJournal | None = None
+    shown_from: float = 0.0
     keep_boxes: bool = True
     embedding_check: EmbeddingCheck = dataclasses.field(default_factory=EmbeddingCheck)
     check_end: Callable[[int], None] | None = None
@@ -135,6 +137,8 @@ class TrackingLoop:
 
         # Associate boxes with tracks, and tracks with known identities.
         rows = stages.tracker.update(embedded)
+        if stages.shown_from:
+            rows = rows[(rows.track_id >= 0) | (rows.score >= stages.shown_from)]
         if stages.gallery is not None:
             rows = stages.gallery.identify(rows, frame.index)
         lap("track")

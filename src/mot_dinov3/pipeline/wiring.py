@@ -16,7 +16,7 @@ from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.detectors.base import Detector
+from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
 from mot_dinov3.gallery.folder import list_identities, load_gallery
@@ -35,7 +35,7 @@ from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.untracked import untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
-from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, tracker_class
+from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, least_score, tracker_class
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.opening import is_live
 
@@ -194,7 +194,8 @@ def _build(
         if config.detector.dets is None:  # precomputed detections are read first: they cost less than a model
             load()  # what it lacks is said before the detector is downloaded and converted
 
-    opened = build_detection(config, fallback_open=config.embedder.fallback_open, timer=timer, check=check_source)
+    wanted = dataclasses.replace(config, detector=_with_low_scores(config))
+    opened = build_detection(wanted, fallback_open=config.embedder.fallback_open, timer=timer, check=check_source)
     try:
         embedder = load()
         _warm_up(embedder)
@@ -236,7 +237,18 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
             min_score=tracker.min_score,
             worthwhile=lambda: learned is None or not learned.useless,
         )
-    return Stages(source, detector, tracker, embedder, scheduler, keep_boxes=keep_boxes)
+    shown_from = config.detector.threshold if _with_low_scores(config) is not config.detector else 0.0
+    return Stages(source, detector, tracker, embedder, scheduler, shown_from=shown_from, keep_boxes=keep_boxes)
+
+
+def _with_low_scores(config: TrackConfig) -> DetectorConfig:
+    """Return the detector's options; where none gives a threshold, with the boxes that may only continue tracks."""
+    wanted, name = config.detector, config.choice.tracker
+    if wanted.conf is not None or wanted.dets is not None:
+        return wanted
+    request = TrackerRequest(config=config.tracker, hybrid=config.hybrid)
+    least = least_score(name, request, wanted.threshold)
+    return wanted if least == wanted.threshold else dataclasses.replace(wanted, conf=least)
 
 
 def _gallery(config: TrackConfig, embedder: Embedder) -> Identifier | None:

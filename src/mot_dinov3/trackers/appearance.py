@@ -62,6 +62,13 @@ class AppearanceTracker(TemporalTracker):
             importlib.import_module("scipy.optimize")  # now, not amid the first contested frame: it takes a second
         self.dropped_boxes = 0
 
+    @classmethod
+    @override
+    def least_score(cls, request: TrackerRequest, conf: float) -> float:
+        config = request.config
+        start_none = config.low_match and min(config.high_score, config.new_score) >= conf
+        return min(config.low_score, conf) if start_none else conf
+
     @override
     def predict(self, frame: Frame) -> TrackView:
         dt = self._clock.step(frame)

@@ -50,6 +50,14 @@ class Tracker(Protocol):
     cuts: Sequence[int] = ()
     appearance: AppearanceCalibration | None = None
 
+    @classmethod
+    def least_score(cls, request: TrackerRequest, conf: float) -> float:
+        """Return the score from which boxes are of use where those below `conf` may start no track.
+
+        It is lower than `conf` for a tracker with a round in which boxes of low score continue tracks.
+        """
+        return conf
+
     @abstractmethod
     def predict(self, frame: Frame) -> TrackView:
         """Move all tracks to the time of `frame` and return them, with predicted boxes and cached embeddings."""
@@ -91,6 +99,12 @@ def tracker_class(name: str) -> type[Tracker]:
 def build_tracker(name: str, request: TrackerRequest) -> Tracker:
     """Build the tracker `name`; raises as `tracker_class` does."""
     return tracker_class(name)(request)  # type: ignore[call-arg]  # a protocol tells nothing of constructors
+
+
+def least_score(name: str, request: TrackerRequest, conf: float) -> float:
+    """Return what `Tracker.least_score` does; `conf` also for a user's own class that does not say."""
+    said = getattr(tracker_class(name), "least_score", None)
+    return conf if said is None else float(said(request, conf))
 
 
 def learned_appearance(tracker: Tracker) -> AppearanceCalibration | None:

@@ -51,6 +51,11 @@ class HybridTracker(TemporalTracker):
         self._observed = np.zeros((0, self.config.max_obs, 4))  # corner boxes, a ring per track
         self._size = np.zeros((2, 0))  # mean width and height of a track's observed boxes
 
+    @classmethod
+    @override
+    def least_score(cls, request: TrackerRequest, conf: float) -> float:
+        return min(LOW_SCORE, conf) if request.hybrid.track_thresh >= conf else conf
+
     @override
     def predict(self, frame: Frame) -> TrackView:
         tracks = self._tracks
