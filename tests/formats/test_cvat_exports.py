@@ -67,6 +67,26 @@ def test_a_task_has_only_the_frames_of_its_step(write, start: int, step: int, bo
     assert recorded.video.frame_count == 0, "the task's size is not the video's"
 
 
+@pytest.mark.parametrize("only_keyframes", [False, True])
+def test_a_task_with_a_step_is_written_with_its_own_frames(write, tmp_path: Path, *, only_keyframes: bool) -> None:
+    """CVAT refuses a box, and also a mark of an end, in a frame that the task does not have."""
+    meta = "<start_frame>5</start_frame><stop_frame>25</stop_frame><frame_filter>step=10</frame_filter>"
+    tracks = f'<track id="0" label="a">{box(5, 0)}{box(15, 10)}{box(25, 20)}</track>'
+    tracks += f'<track id="1" label="a">{box(5, 50)}{box(15, 50, outside=1)}</track>'
+    recorded = read_cvat(write(document(tracks, task(1, "t", meta).replace("size>4", "size>3"))), ReadOptions())
+    write_cvat(tmp_path / "b.xml", recorded, "now", only_keyframes=only_keyframes)
+    root = ElementTree.parse(tmp_path / "b.xml").getroot()
+    head = {key: root.findtext(f"meta/task/{key}") for key in ("size", "start_frame", "stop_frame", "frame_filter")}
+    assert head == {"size": "3", "start_frame": "5", "stop_frame": "25", "frame_filter": "step=10"}
+    places = [[(int(b.get("frame")), b.get("outside")) for b in track.iter("box")] for track in root.iter("track")]
+    kept = [(5, "0"), (25, "0")] if only_keyframes else [(5, "0"), (15, "0"), (25, "0")]
+    assert places == [kept, [(5, "0"), (15, "1")]]
+    back = read_cvat(tmp_path / "b.xml", ReadOptions())
+    assert back.annotated == recorded.annotated
+    for frame, rows in recorded.frames.items():
+        np.testing.assert_array_equal(back.frames[frame].xyxy, rows.xyxy)
+
+
 def test_perfect_tracks_of_a_task_with_a_step_are_perfect(write) -> None:
     track = box(0, 10) + box(6, 70) + box(12, 70, outside=1)
     text = document(f'<track id="0" label="ball">{track}</track>', task(1, "t", "<frame_filter>step=6</frame_filter>"))
@@ -178,7 +198,7 @@ def test_keyframes_are_written_where_interpolation_gives_the_rest(tmp_path: Path
     assert len(ElementTree.parse(tmp_path / "b.xml").getroot().findall("track/box")) <= 5
     back = read_cvat(tmp_path / "b.xml", ReadOptions()).frames
     assert max(float(np.abs(back[f].xyxy - bent.frames[f].xyxy).max()) for f in range(100)) <= TOLERANCE
-    assert count_interpolated_scores(straight.frames) == 0
+    assert count_interpolated_scores(straight) == 0
 
 
 paths = st.lists(
@@ -200,7 +220,7 @@ def test_keyframes_give_every_box_within_half_a_pixel(tmp_path: Path, path) -> N
     for number, rows in asked.frames.items():
         np.testing.assert_allclose(back[number].xyxy, rows.xyxy, atol=TOLERANCE)
     changed = sum(float(back[n].score[0]) != float(rows.score[0]) for n, rows in asked.frames.items())
-    assert count_interpolated_scores(asked.frames) == changed
+    assert count_interpolated_scores(asked) == changed
 
 
 def test_a_change_of_a_field_is_a_keyframe(tmp_path: Path) -> None:

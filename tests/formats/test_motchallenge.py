@@ -150,6 +150,16 @@ def test_ten_columns_end_in_world_coordinates_not_in_a_class(write) -> None:
     assert (table.class_id[0], table.visibility[0]) == (-1, 1)
 
 
+@pytest.mark.parametrize("column", ["1e300", "-1e300", "0.5"])
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_class_is_none_and_counted(write, column: str) -> None:
+    path = write(f"1,1,88,99,61,218,1,{column},0.5\n1,2,8,9,6,21,1,3,1\n")
+    table = read_tracks(path)
+    assert (table.class_id.tolist(), table.visibility.tolist()) == ([-1, 3], [0.5, 1])
+    assert "1 values of column 8 that are no class" in table.notices[0]
+    assert read_motchallenge(path).frames[0].class_id.tolist() == [-1, 3]
+
+
 def test_an_identity_twice_in_a_frame_is_an_error(write) -> None:
     with pytest.raises(FormatError, match="line 3: id 4 is in frame 1 already, on line 1"):
         read_tracks(write("1,4,1,2,3,4,1\n1,5,1,2,3,4,1\n1,4,9,9,3,4,1\n"))

@@ -16,6 +16,7 @@ from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.format_registry import FORMATS, detect_format, read_any, read_recorded
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
+from mot_dinov3.formats.rows import whole_number
 from mot_dinov3.formats.table_columns import recognise
 from mot_dinov3.formats.track_ids import TrackIds
 
@@ -54,6 +55,7 @@ def test_a_table_is_read_whatever_its_columns_are_called(tmp_path: Path, text: s
     rows = read_any(path).frames[0]
     np.testing.assert_array_equal(rows.xyxy, BOX)
     assert rows.track_id.tolist() == [1]
+    assert rows.score.tolist() in ([1.0], [0.5], [pytest.approx(0.9)])  # never the number of a row
     path.rename(tmp_path / "a.txt")  # the content tells, not the name
     assert detect_format(tmp_path / "a.txt") == "csv"
 
@@ -110,6 +112,25 @@ def test_what_is_missing_and_what_was_recognised_is_said(tmp_path: Path, text: s
     assert caught.value.remedy
 
 
+def test_the_index_that_pandas_writes_is_no_score(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",frame,track_id,x1,y1,x2,y2,class\n" + "".join(f"{t},{t},7,1,1,9,9,car\n" for t in range(3)))
+    recorded = read_any(path)
+    assert [rows.score.tolist() for rows in recorded.frames.values()] == [[1.0]] * 3
+    assert [rows.gallery_id.tolist() for rows in recorded.frames.values()] == [[None]] * 3
+    assert not any(rows.coasted.any() for rows in recorded.frames.values())
+    assert recorded.notices == (f"'{path}': not read: 3 values of a column without a name",)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("3", 3), (" 3.0 ", 3), ("-1.", -1), ("+7", 7), ("3.000000000000000000e+00", 3), ("1.5e+01", 15)]
+    + [(text, None) for text in ("3.5", "3e5", "1.55e+01", "1_000", "٣", "", "nan", "inf", "a", "9" * 41)],
+)
+def test_whole_numbers_are_one_thing_in_all_formats(text: str, number: int | None) -> None:
+    assert whole_number(text) == number
+
+
 def test_columns_that_are_not_read_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("frame,x1,y1,x2,y2,team\n0,1,1,9,9,home\n1,1,1,9,9,\n")
@@ -122,7 +143,7 @@ def test_first_frames_of_1_are_told_about(tmp_path: Path) -> None:
     path.write_text("frame,track_id,x,y,w,h\n1,1,1,1,9,9\n")
     assert list(read_any(path).frames) == [1]
     assert "its first frame is 1" in read_any(path).notices[0]
-    for names in ("frame,id,bb_left,bb_top,bb_width,bb_height", "frame,id,x,y,w,h"):
+    for names in ("frame,id,bb_left,bb_top,bb_width,bb_height", "frame,id,x,y,w,h", "frame,id,left,top,width,height"):
         path.write_text(f"{names}\n1,1,1,1,9,9\n")
         assert list(read_any(path).frames) == [0]
         assert "frame 1 is read as frame 0" in read_any(path).notices[0]

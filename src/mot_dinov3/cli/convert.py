@@ -115,7 +115,7 @@ def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
         notices.append(f"{name} cannot store: {'; '.join(lost)}")
     if not {"both", "detected"} & target.fields:
         recorded = format_registry.with_track_boxes(recorded)
-    if args.keyframes and (changed := count_interpolated_scores(recorded.frames)):
+    if args.keyframes and (changed := count_interpolated_scores(recorded)):
         notices.append(f"{changed} boxes between keyframes lose their score")
     with (replacing if target.is_member is None else replacing_folder)(args.target) as part:
         write = functools.partial(write_cvat, only_keyframes=True) if args.keyframes else target.write

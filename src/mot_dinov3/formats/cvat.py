@@ -22,7 +22,7 @@ from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.cvat_file import CvatBox, CvatFile, CvatHead, CvatTrack
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
+from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, FrameSteps, ReadOptions, RecordedDetections
 from mot_dinov3.formats.rows import BOX_REMEDY, LeftOut, Row, RowCollector, check_box, parse_number, parse_whole
 from mot_dinov3.formats.shape_keys import ATTRIBUTES, OBB, OCCLUDED, rotated
 
@@ -32,19 +32,6 @@ TRACK, SCORE, GALLERY, COASTED = OURS = ("track", "score", "gallery_id", "coaste
 """Attributes of a box for fields that CVAT itself does not have."""
 
 MAX_GAP = 100_000  # frames from one box of a track to the next; more are a broken number
-
-
-@dataclasses.dataclass(frozen=True)
-class _TaskFrames:
-    """The frames of the video that a task has: every `step`-th from `start`."""
-
-    start: int
-    step: int
-
-    def between(self, low: int, high: int) -> range:
-        """Return the task's frames beyond `low` and before `high`."""
-        first = low + 1 + (self.start - low - 1) % self.step
-        return range(first, high, self.step)
 
 
 def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
@@ -67,7 +54,8 @@ def read_cvat(path: Path, options: ReadOptions) -> RecordedDetections:
             with file.left_out.checked(f"'{path}', line {line}"):
                 rows.add(frame, row)
     notices = file.left_out.notices()
-    return RecordedDetections(str(path), rows.frames(), video, fps_known, names_of(numbers), notices=notices)
+    names = names_of(numbers)
+    return RecordedDetections(str(path), rows.frames(), video, fps_known, names, notices=notices, annotated=frames)
 
 
 def _task(file: CvatFile, wanted: str) -> tuple[CvatHead, list[CvatTrack]]:
@@ -91,12 +79,12 @@ def _task(file: CvatFile, wanted: str) -> tuple[CvatHead, list[CvatTrack]]:
     return file.head(chosen[0]), [track for track in file.tracks if track.task == chosen[0].get("id")]
 
 
-def _video(file: CvatFile, head: CvatHead) -> tuple[VideoInfo, bool, _TaskFrames]:
+def _video(file: CvatFile, head: CvatHead) -> tuple[VideoInfo, bool, FrameSteps]:
     """Return the video's properties, whether the frame rate is among them, and the task's frames."""
     try:
         fps = head.number("frame_rate")  # CVAT itself writes none
         width, height, count, start = (int(head.number(key)) for key in ("width", "height", "size", "start_frame"))
-        frames = _TaskFrames(start, head.frame_step)
+        frames = FrameSteps(start, head.frame_step, count)
     except ValueError as error:
         raise FormatError(f"'{file.path}', <meta>: {error}") from error
     is_whole = (frames.start, frames.step) == (0, 1)  # else the size is that of the task, not of the video
@@ -160,7 +148,7 @@ def _file_ids(path: Path, tracks: list[CvatTrack]) -> list[int]:
 
 
 def _rows(
-    file: CvatFile, track: CvatTrack, numbers: tuple[int, int], frames: _TaskFrames
+    file: CvatFile, track: CvatTrack, numbers: tuple[int, int], frames: FrameSteps
 ) -> Iterator[tuple[int, int, Row]]:
     """Yield frame, line and row of every visible box of a track, with those between its keyframes.
 
@@ -187,7 +175,7 @@ def _extra(box: CvatBox, obb: list[float] | None, ours: frozenset[str], *, coast
     return extra | ({ATTRIBUTES: own} if own else {})
 
 
-def _with_interpolated(path: Path, boxes: Iterable[CvatBox], frames: _TaskFrames) -> Iterator[CvatBox]:
+def _with_interpolated(path: Path, boxes: Iterable[CvatBox], frames: FrameSteps) -> Iterator[CvatBox]:
     """Yield the visible boxes of a track, in order, and those interpolated between them."""
     last: CvatBox | None = None
     for box in boxes:
@@ -207,7 +195,7 @@ def _with_interpolated(path: Path, boxes: Iterable[CvatBox], frames: _TaskFrames
         last = box
 
 
-def _interpolated(last: CvatBox, box: CvatBox, frames: _TaskFrames) -> Iterator[CvatBox]:
+def _interpolated(last: CvatBox, box: CvatBox, frames: FrameSteps) -> Iterator[CvatBox]:
     """Yield the boxes of the task's frames between two boxes of a track."""
     end = box.box
     if box.outside:

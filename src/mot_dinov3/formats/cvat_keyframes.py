@@ -23,10 +23,13 @@ _FARTHEST = 10_000  # frames from one keyframe to the next
 BoxPosition = tuple[int, int]  # frame, row
 
 
-def keyframes(frames: Mapping[int, Detections], positions: Sequence[BoxPosition]) -> list[BoxPosition]:
-    """Return the boxes of a track, in order, that are keyframes: both ends of every uninterrupted part among them."""
+def keyframes(frames: Mapping[int, Detections], positions: Sequence[BoxPosition], step: int = 1) -> list[BoxPosition]:
+    """Return the boxes of a track, in order, that are keyframes: both ends of every uninterrupted part among them.
+
+    Only every `step`-th frame has boxes.
+    """
     kept: list[BoxPosition] = []
-    for part in segments(positions):
+    for part in segments(positions, step):
         states = [_state(frames[frame], row) for frame, row in part]
         corners = np.array([frames[frame].xyxy[row] for frame, row in part], np.float64)
         at = 0
@@ -37,18 +40,18 @@ def keyframes(frames: Mapping[int, Detections], positions: Sequence[BoxPosition]
     return kept
 
 
-def segments(positions: Sequence[BoxPosition]) -> Iterator[Sequence[BoxPosition]]:
-    """Yield the parts of a track in which every frame follows the one before it."""
+def segments(positions: Sequence[BoxPosition], step: int = 1) -> Iterator[Sequence[BoxPosition]]:
+    """Yield the parts of a track in which every frame is `step` frames behind the one before it."""
     start = 0
     for end in range(1, len(positions) + 1):
-        if end == len(positions) or positions[end][0] != positions[end - 1][0] + 1:
+        if end == len(positions) or positions[end][0] != positions[end - 1][0] + step:
             yield positions[start:end]
             start = end
 
 
-def count_lost_scores(frames: Mapping[int, Detections], positions: Sequence[BoxPosition]) -> int:
+def count_lost_scores(frames: Mapping[int, Detections], positions: Sequence[BoxPosition], step: int = 1) -> int:
     """Return the number of boxes of a track that get another score: that of the keyframe before them."""
-    kept, lost, score = set(keyframes(frames, positions)), 0, 0.0
+    kept, lost, score = set(keyframes(frames, positions, step)), 0, 0.0
     for frame, row in positions:
         own = float(frames[frame].score[row])
         score = own if (frame, row) in kept else score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.class_names import labels_of
 from mot_dinov3.formats.cvat import COASTED, GALLERY, OURS, SCORE, TRACK
 from mot_dinov3.formats.cvat_keyframes import BoxPosition, count_lost_scores, keyframes, segments
-from mot_dinov3.formats.recorded_detections import RecordedDetections
+from mot_dinov3.formats.recorded_detections import FrameSteps, RecordedDetections
 from mot_dinov3.formats.shape_keys import attributes_of, is_occluded, obb_of, upright
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -25,20 +26,29 @@ _ATTRIBUTES = ((TRACK, False), (SCORE, True), (GALLERY, True), (COASTED, True))
 def write_cvat(path: Path, recorded: RecordedDetections, created: str, *, only_keyframes: bool = False) -> None:
     """Write every box of `Detections.xyxy` as a keyframe of its track; one without a track becomes a track of its own.
 
+    What was read from a task with a frame step is written as that task: CVAT refuses boxes in frames that it lacks.
     With `only_keyframes`, boxes that interpolation gives within half a pixel are left out. `created` is the time of
     writing, ISO 8601.
     """
     tracks = _tracks(recorded.frames)
     classes = [_class_counts(recorded.frames, positions).most_common(1)[0][0] for _, positions in tracks]
     labels = labels_of(classes, recorded.names)
-    count = max(recorded.last_frame + 1, recorded.video.frame_count)
+    steps = _task_frames(recorded)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(_head(recorded, labels, count=count, created=created))
+        file.writelines(_head(recorded, labels, steps, created))
         for (number, positions), class_id in zip(tracks, classes):
             file.write(f'  <track id="{number}" label={_quoted(labels[class_id])} source="file">\n')
-            file.writelines(_boxes(recorded.frames, positions, count, only_keyframes=only_keyframes))
+            file.writelines(_boxes(recorded.frames, positions, steps, only_keyframes=only_keyframes))
             file.write("  </track>\n")
         file.write("</annotations>\n")
+
+
+def _task_frames(recorded: RecordedDetections) -> FrameSteps:
+    """Return the frames of the task: all of the video, or those that were annotated."""
+    steps = recorded.annotated
+    is_whole = (steps.start, steps.step) == (0, 1)
+    least = (recorded.last_frame - steps.start) // steps.step + 1
+    return dataclasses.replace(steps, count=max(least, recorded.video.frame_count if is_whole else steps.count))
 
 
 def count_lost_classes(frames: Mapping[int, Detections]) -> int:
@@ -52,9 +62,10 @@ def count_clashing_attributes(frames: Mapping[int, Detections]) -> int:
     return sum(not attributes_of(extra).keys().isdisjoint(OURS) for rows in frames.values() for extra in rows.extra)
 
 
-def count_interpolated_scores(frames: Mapping[int, Detections]) -> int:
+def count_interpolated_scores(recorded: RecordedDetections) -> int:
     """Return the number of boxes whose score is lost where only keyframes are written."""
-    return sum(count_lost_scores(frames, positions) for _, positions in _tracks(frames))
+    frames, step = recorded.frames, recorded.annotated.step
+    return sum(count_lost_scores(frames, positions, step) for _, positions in _tracks(frames))
 
 
 def _tracks(frames: Mapping[int, Detections]) -> list[tuple[int, list[BoxPosition]]]:
@@ -72,13 +83,15 @@ def _class_counts(frames: Mapping[int, Detections], positions: list[BoxPosition]
     return Counter(int(frames[frame].class_id[row]) for frame, row in positions)
 
 
-def _head(recorded: RecordedDetections, labels: Mapping[int, str], *, count: int, created: str) -> Iterator[str]:
+def _head(recorded: RecordedDetections, labels: Mapping[int, str], steps: FrameSteps, created: str) -> Iterator[str]:
     video = recorded.video
     name = _escaped(Path(video.path).name or video.path)
     yield '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n'
-    yield f"      <name>{name}</name>\n      <size>{count}</size>\n      <mode>interpolation</mode>\n"
-    yield "      <overlap>0</overlap>\n      <start_frame>0</start_frame>\n"
-    yield f"      <stop_frame>{max(count - 1, 0)}</stop_frame>\n"
+    yield f"      <name>{name}</name>\n      <size>{steps.count}</size>\n      <mode>interpolation</mode>\n"
+    yield f"      <overlap>0</overlap>\n      <start_frame>{steps.start}</start_frame>\n"
+    yield f"      <stop_frame>{steps.start + steps.step * max(steps.count - 1, 0)}</stop_frame>\n"
+    if steps.step > 1:
+        yield f"      <frame_filter>step={steps.step}</frame_filter>\n"
     if recorded.fps_known:
         yield f"      <frame_rate>{video.fps!r}</frame_rate>\n"
     own = _own_attributes(recorded.frames)
@@ -105,15 +118,16 @@ def _own_attributes(frames: Mapping[int, Detections]) -> list[str]:
 
 
 def _boxes(
-    frames: Mapping[int, Detections], positions: Sequence[BoxPosition], count: int, *, only_keyframes: bool
+    frames: Mapping[int, Detections], positions: Sequence[BoxPosition], steps: FrameSteps, *, only_keyframes: bool
 ) -> Iterator[str]:
-    """Yield the boxes of a track, and after each segment the mark of its end, unless the video ends there, too."""
-    for segment in segments(positions):
-        for frame, row in keyframes(frames, segment) if only_keyframes else segment:
+    """Yield the boxes of a track, and after each segment the mark of its end, unless the task ends there, too."""
+    end = steps.start + steps.step * steps.count
+    for segment in segments(positions, steps.step):
+        for frame, row in keyframes(frames, segment, steps.step) if only_keyframes else segment:
             yield _box(frame, frames[frame], row)
         frame, row = segment[-1]
-        if frame + 1 < count:
-            yield _box(frame + 1, frames[frame], row, outside=True)
+        if frame + steps.step < end:
+            yield _box(frame + steps.step, frames[frame], row, outside=True)
 
 
 def _box(frame: int, rows: Detections, row: int, *, outside: bool = False) -> str:

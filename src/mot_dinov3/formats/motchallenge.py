@@ -23,12 +23,11 @@ from mot_dinov3.core.json_text import MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import read_class_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
-from mot_dinov3.formats.rows import MISSING, LeftOut, UnusableRowError, check_box
+from mot_dinov3.formats.rows import MAX_ID, MISSING, LeftOut, UnusableRowError, check_box
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
-_MAX_ID = 2**53
 NO_SCORE = -1
 """MOTChallenge's column 7 of a box without a score."""
 LABELS = "labels.txt"
@@ -207,18 +206,28 @@ def _read_table(path: Path, left_out: LeftOut, *, sized: bool, untracked: bool) 
                 )
             if sized:
                 _count_columns(values, left_out)
-            has_class = len(values) == _CLASS_COLUMNS
-            table.append([*values[:7], *(values[7:9] if has_class else (-1, 1))])
+            table.append([*values[:7], *_class_and_visibility(values, left_out)])
     data = np.array(table, np.float64).reshape(-1, 9)
     frames, ids, classes = (data[:, column].astype(np.int64) for column in (0, 1, 7))
     columns = data[:, 2:6], data[:, 6], classes, data[:, 8]
     return TrackTable(str(path), frames - 1, ids, *columns, notices=left_out.notices())
 
 
+def _class_and_visibility(values: Sequence[float], left_out: LeftOut) -> tuple[float, float]:
+    """Return a row's class and visibility, −1 and 1 where it has none."""
+    if len(values) != _CLASS_COLUMNS:
+        return -1, 1
+    class_id, visibility = values[_COLUMNS:]
+    if class_id != int(class_id) or abs(class_id) > MAX_ID:
+        left_out.field("values of column 8 that are no class")
+        return -1, visibility
+    return class_id, visibility
+
+
 def _check_id(path: Path, number: int, values: Sequence[float], low: int) -> None:
     """Raise `FormatError` unless a row's id is a whole number from `low`."""
     track_id = values[1]
-    if not low <= track_id <= _MAX_ID or track_id != int(track_id):
+    if not low <= track_id <= MAX_ID or track_id != int(track_id):
         _fail(path, number, f"the id {track_id:g} is not a whole number from {low}", "give tracks, not detections")
 
 

@@ -18,6 +18,23 @@ ASSUMED_FPS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
+class FrameSteps:
+    """The frames of a video that were annotated: `count` of them, every `step`-th from `start`, as in a CVAT task.
+
+    A `count` of 0 is unknown.
+    """
+
+    start: int = 0
+    step: int = 1
+    count: int = 0
+
+    def between(self, low: int, high: int) -> range:
+        """Return the annotated frames beyond `low` and before `high`."""
+        first = low + 1 + (self.start - low - 1) % self.step
+        return range(first, high, self.step)
+
+
+@dataclasses.dataclass(frozen=True)
 class RecordedDetections:
     """Detections of a whole video by frame number.
 
@@ -32,6 +49,7 @@ class RecordedDetections:
         notices: Lines for the user: what was left out or assumed.
         first_class: Number of the first class: 1 where a file counts its classes from 1, as COCO does.
         by_number: The frames are the numbers in names of images (`frame_names`), which may be those of something else.
+        annotated: Which frames of the video the file is about.
     """
 
     path: str
@@ -44,6 +62,7 @@ class RecordedDetections:
     notices: tuple[str, ...] = ()
     by_number: bool = False
     first_class: int = 0
+    annotated: FrameSteps = FrameSteps()
 
     @property
     def last_frame(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ MAX_ROWS = 5_000_000
 """Boxes read from one file. More are a broken file, or one that lists a day of video twice."""
 
 MAX_ID = 2**53
+_LONGEST_WHOLE = 40  # characters
 BOX_REMEDY = "correct it or remove it: a box has finite corners with x1 < x2 and y1 < y2, a score is 0…1"
 
 ODD_NUMBERS = "numbers that are not finite (read as null)"
@@ -29,6 +31,9 @@ ODD_NUMBERS = "numbers that are not finite (read as null)"
 SHOWN_FIELDS = 12  # kinds in one notice
 MISSING = frozenset(("", "nan", "na", "n/a", "none", "null"))
 """Texts of a missing number, in lower case."""
+
+# 3, 3.0 and, as numpy writes it, 3.00e+00; but not 3e5, which may be a name
+_WHOLE = re.compile(r"([-+]?[0-9]+)(?:\.0*)?|[-+]?[0-9]\.[0-9]+[eE][-+]?[0-9]{2,3}")
 
 Corners = tuple[float, float, float, float]
 
@@ -229,7 +234,20 @@ def parse_number(text: str, name: str) -> float:
 
 def parse_whole(text: str, name: str, *, low: int = 0) -> int:
     """Return the whole number from `low` in `text`; raise a `ValueError` that calls it `name`."""
-    value = parse_number(text, name)
-    if value != int(value) or not low <= value <= MAX_ID:
+    value = whole_number(text)
+    if value is None:
+        parse_number(text, name)  # raises where it is missing, or no number at all
+    if value is None or not low <= value <= MAX_ID:
         raise ValueError(f"{name} is not a whole number from {low}: {text[:40]!r}")
-    return int(value)
+    return value
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number that a text is; None where it is anything else."""
+    found = _WHOLE.fullmatch(text.strip())
+    if found is None or len(found[0]) > _LONGEST_WHOLE:
+        return None
+    if found[1] is not None:
+        return int(found[1])
+    value = float(found[0])
+    return int(value) if value.is_integer() else None

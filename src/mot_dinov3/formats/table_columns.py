@@ -77,6 +77,7 @@ _JOINED = {name.replace("_", ""): name for name in sorted(_KNOWN, key=lambda nam
 _MOT_NAMES: Mapping[tuple[str, ...], str] = {
     ("bb_left", "bb_top", "bb_width", "bb_height"): "",
     ("x", "y", "w", "h"): "id",
+    ("left", "top", "width", "height"): "id",
 }
 """Columns of a box in MOTChallenge's files → the column that its tracks have then."""
 
@@ -113,7 +114,8 @@ class TableColumns:
 
     def get(self, record: Mapping[str, str], field: str) -> str:
         """Return a record's text in the column of a field; empty where it has none."""
-        return record.get(self.fields.get(field, ""), "").strip()
+        name = self.fields.get(field)
+        return "" if name is None else record.get(name, "").strip()
 
     def corners(self, record: Mapping[str, str], *, comma: bool) -> Corners:
         """Return the corners of a record's box; with `comma`, decimals may follow a comma.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from mot_dinov3.core.json_text import is_number
-from mot_dinov3.formats.rows import MAX_ID, MISSING
+from mot_dinov3.formats.rows import MAX_ID, MISSING, whole_number
 
 
 class TrackIds:
@@ -56,9 +55,7 @@ def _whole(value: object) -> int | None:
     """Return a whole number, −1 for no track; None for a text."""
     number: object = -1 if value is None else value
     if isinstance(value, str):
-        text = value.strip().casefold()
-        is_whole = re.fullmatch(r"([-+]?[0-9]{1,20})(\.0*)?", text)
-        number = int(is_whole[1]) if is_whole else (-1 if text in MISSING else None)
+        number = -1 if value.strip().casefold() in MISSING else whole_number(value)
     if number is None:
         return None
     whole = int(number) if is_number(number) else -2  # type: ignore[call-overload]

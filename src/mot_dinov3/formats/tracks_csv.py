@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
-from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_whole
+from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_whole, whole_number
 from mot_dinov3.formats.table_columns import NEEDED, TableColumns, cell_number, recognise
 from mot_dinov3.formats.text_tables import TextTable, read_table
 from mot_dinov3.formats.track_ids import TrackIds
@@ -180,7 +179,7 @@ def _is_ours(columns: TableColumns) -> bool:
 
 def _is_whole(text: str) -> bool:
     """Return whether a cell is a whole number, or empty."""
-    return not text or re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", text) is not None
+    return not text or whole_number(text) is not None
 
 
 def _frames(
@@ -243,7 +242,7 @@ def _row(columns: TableColumns, record: Mapping[str, str], numbers: tuple[int, i
 def _count_others(columns: TableColumns, record: Mapping[str, str], left_out: LeftOut) -> None:
     for name in columns.others:
         if name not in TRACK_COLUMNS and record.get(name, "").strip():
-            left_out.field(f"values of {printable(name)[:40]!r}")
+            left_out.field(f"values of {printable(name)[:40]!r}" if name else "values of a column without a name")
 
 
 def _check_units(path: Path, frames: Mapping[int, Detections]) -> None:

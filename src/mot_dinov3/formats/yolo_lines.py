@@ -111,6 +111,7 @@ def _sixth_is_track(frames: Sequence[Sequence[LabelLine]]) -> bool:
 
 
 def _is_digits(text: str) -> bool:
+    """Return whether a number is written as YOLO writes a track: without a point, as ``1.0`` is a score."""
     return text.isascii() and text.isdigit()
 
 
