@@ -12,7 +12,7 @@ import pytest
 
 from mot_dinov3.core import run_mark
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.run_mark import ATTRIBUTE, check_outputs, content_digest, difference, mark_outputs
+from mot_dinov3.core.run_mark import ATTRIBUTE, check_outputs, content_digest, difference, input_digest, mark_outputs
 
 RUN = {"version": "1", "--conf": 0.3, "--source": "a.mp4", "the content of --source": "abc"}
 
@@ -122,6 +122,31 @@ def test_a_digest_follows_the_content_not_the_name_or_the_time(tmp_path: Path) -
     second.write_bytes(b"x" * 500 + b"y" + b"x" * 499)
     assert content_digest(first) != content_digest(second)
     assert content_digest(tmp_path / "nothing") == ""
+
+
+def test_inputs_are_read_once_until_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+
+    def counted(path: Path) -> str:
+        reads.append(path)
+        return content_digest(path)
+
+    monkeypatch.setattr("mot_dinov3.core.run_mark.content_digest", counted)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a").write_text("one")
+    video = tmp_path / "v.mp4"
+    video.write_text("one")
+    before = [input_digest(path) for path in (folder, video, folder, video)]
+    assert (before[:2], len(reads)) == (before[2:], 2)
+    for path in (folder / "a", video):  # another file of the same name, size and age
+        old = path.stat()
+        (tmp_path / "new").write_text("two")
+        os.utime(tmp_path / "new", ns=(old.st_atime_ns, old.st_mtime_ns))
+        (tmp_path / "new").replace(path)
+    after = [input_digest(path) for path in (folder, video)]
+    assert (len(reads), set(before) & set(after)) == (4, set())
+    assert input_digest(tmp_path / "nothing") == ""
 
 
 def test_a_large_file_is_known_by_its_size_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,14 @@ def test_numbers_that_are_not_those_of_the_video_are_an_error_before_tracking(
     assert not Path("t.txt").exists()
 
 
+def test_boxes_behind_a_given_end_are_not_asked_for(scene: Scene, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.txt").write_text("".join(f"{frame + 1},-1,4,30,20,50,0.9\n" for frame in range(scene.frames + 3)))
+    assert track(scene.video, Path("d.txt"), "--end-frame", "9") == 0
+    assert "frames      9, 9 detections" in capsys.readouterr().out
+    assert track(scene.video, Path("d.txt")) == 3
+
+
 def test_labels_are_numbered_by_the_images_of_their_dataset(tmp_path: Path) -> None:
     labels, images = tmp_path / "data" / "labels" / "train", tmp_path / "data" / "images" / "train"
     labels.mkdir(parents=True)

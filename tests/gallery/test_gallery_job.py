@@ -354,6 +354,53 @@ def test_a_record_beyond_the_last_frame_is_an_error(scene: Scene, tmp_path: Path
         mot_dinov3.track_video(dets_json=dets, video=scene.video)  # the video is not even decoded
 
 
+def test_other_formats_beyond_the_end_are_refused_before_tracking(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("tracking has begun")
+
+    monkeypatch.setattr("mot_dinov3.gallery.job.loop.GalleryLoop.run", never)
+    dets = tmp_path / "dets.txt"
+    for last, save in ((scene.frames + 7, False), (scene.frames + 1, True)):
+        dets.write_text("".join(f"{frame},-1,4,30,20,50,0.9\n" for frame in (1, 2, last)))
+        with pytest.raises(FormatError, match=f"frame {last - 1}, but the last .* is {scene.frames - 1}"):
+            mot_dinov3.track_video(dets_json=dets, video=scene.video, save_frames=save, out_dir=tmp_path)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for number in (3, 13, 23):
+        (labels / f"shot{number}.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    with pytest.raises(FormatError, match="no two consecutive frames"):
+        mot_dinov3.track_video(dets_json=labels, video=scene.video)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "cure"),
+    [
+        (
+            [(t, 10.0 + t, 0.42) for t in range(20)],
+            "20 boxes were found and no track began: the highest score is 0.42",
+            0.25,
+        ),
+        ([(0, 10.0, 0.9)], "1 box was found and no track began: a track needs a box in several frames", None),
+        ([(t, 10.0 + t, 0.9) for t in range(20)], "", None),
+        ([], "", None),
+    ],
+    ids=["weak scores", "one box", "a track", "nothing"],
+)
+def test_boxes_without_a_track_are_told_about(
+    scene: Scene, tmp_path: Path, rows: list[tuple[int, float, float]], words: str, cure: float | None
+) -> None:
+    dets = tmp_path / "dets.txt"
+    dets.write_text("".join(f"{t + 1},-1,{x},30,20,50,{score}\n" for t, x, score in rows))
+    notices = [n for n in mot_dinov3.track_video(dets_json=dets, video=scene.video).stats["notices"] if "began" in n]
+    assert [words in notice for notice in notices] == ([True] if words else [])
+    if cure is not None:
+        assert f"--track-thresh {cure:g}" in notices[0]
+        result = mot_dinov3.track_video(dets_json=dets, video=scene.video, track_thresh=cure)
+        assert {row.get("track_id") for row in detections(result)} >= {"1"}
+
+
 def test_a_header_that_counts_too_few_frames_harms_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     header = media.read_header(str(scene.video))
     for wrong in (0, 7):

@@ -74,6 +74,19 @@ def test_frames_come_in_order_and_times_decide_the_place_on_the_line() -> None:
     assert kept.ends == ["closed"]
 
 
+def test_a_cut_ends_the_line() -> None:
+    """An object that appearance alone continues is elsewhere in the next scene."""
+    kept, cuts = Kept(), [0]
+    sink = GapInterpolator(kept, DetectionInterval(2), cuts)
+    for index in range(7):
+        if index == 4:
+            cuts.append(4)
+        looked = index % 2 == 0
+        sink.write(Frame(index, index / 10), rows(10 * index if looked else -1, ids=[1], coasted=not looked))
+    assert [float(found.xyxy[0, 0]) for _, found in kept.frames] == [0, 10, 20, -1, 40, 50, 60]
+    assert [bool(found.state[0] == TrackState.LOST) for _, found in kept.frames] == [False] * 3 + [True] + [False] * 3
+
+
 def test_with_a_look_at_every_frame_nothing_is_held() -> None:
     kept = Kept()
     sink = GapInterpolator(kept, DetectionInterval(1))

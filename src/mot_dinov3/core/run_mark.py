@@ -7,6 +7,7 @@ The mark of an output is an extended attribute of the file, or, where the file s
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -44,7 +45,7 @@ def identity_of(
         if option.key not in skip:
             value = option.spec.shown(getattr(getattr(config, option.stage), option.key))
             known[option.flag] = printable(value) if isinstance(value, str) else value
-    digests = {flag: content_digest(Path(place)) for flag, place in inputs.items() if place}
+    digests = {flag: input_digest(Path(place)) for flag, place in inputs.items() if place}
     known |= {f"the content of {flag}": digest for flag, digest in digests.items()}
     plain: dict[str, Any] = json.loads(dumps(known))
     return plain
@@ -58,6 +59,31 @@ def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ""
 
 
+def input_digest(path: Path) -> str:
+    """Return `content_digest`, from memory where nothing has changed: a resumed run asks before and while it opens."""
+    return _digest_once(path.absolute(), tuple(_stamps(path)))
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_once(path: Path, stamps: tuple[tuple[int, ...], ...]) -> str:
+    return content_digest(path) if stamps else ""
+
+
+def _stamps(path: Path) -> Iterator[tuple[int, ...]]:
+    """Yield what changes whenever one of the files of `content_digest` does; nothing where there is none."""
+    with contextlib.suppress(OSError):
+        for file in _files(path):
+            status = file.stat()
+            yield status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file, or a folder's files but hidden ones in order; none where there is nothing."""
+    if path.is_dir():
+        return sorted(inner for inner in path.rglob("*") if inner.is_file() and not inner.name.startswith("."))
+    return [path] if path.is_file() else []
+
+
 def content_digest(path: Path) -> str:
     """Return a digest of a file, or of a folder's files with their names; empty where there is none.
 
@@ -66,16 +92,14 @@ def content_digest(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        if path.is_dir():
-            for inner in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-                digest.update(f"{inner.relative_to(path)}\0".encode("utf-8", "replace"))
-                for part in _parts(inner, INNER_PARTS):
-                    digest.update(part)
-        elif path.is_file():
-            for part in _parts(path, PARTS):
-                digest.update(part)
-        else:
+        files, is_folder = _files(path), path.is_dir()
+        if not files and not is_folder:
             return ""
+        for file in files:
+            if is_folder:
+                digest.update(f"{file.relative_to(path)}\0".encode("utf-8", "replace"))
+            for part in _parts(file, INNER_PARTS if is_folder else PARTS):
+                digest.update(part)
     except OSError:  # the stage that needs the input reports it
         return ""
     return digest.hexdigest()[:16]

@@ -13,7 +13,7 @@ from mot_dinov3.core.errors import ConfigError, FormatError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest
 from mot_dinov3.formats.format_registry import read_recorded
-from mot_dinov3.formats.frame_names import is_scattered
+from mot_dinov3.formats.frame_names import check_named_frames
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 
 
@@ -73,11 +73,8 @@ class RecordedDetector(Detector):
                     f"{theirs[0]}×{theirs[1]}",
                     remedy=remedy,
                 )
-        if frames_read is None and self.recorded.by_number and is_scattered(self.recorded.frames):
-            raise FormatError(
-                f"'{self.recorded.path}' has no two consecutive frames: the numbers in its names are no frame numbers",
-                remedy="give the folder of its images as the source, or convert it to det-v1 if the frames are right",
-            )
+        if frames_read is None:
+            check_named_frames(self.recorded)
         if frames_read is not None and last >= frames_read:
             raise FormatError(
                 f"'{self.recorded.path}' has a record for frame {last}, but the last frame of '{video.path}' is "

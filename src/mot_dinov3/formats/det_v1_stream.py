@@ -48,6 +48,7 @@ class DetectionSource(Protocol):
         fps_known: The file gives the frame rate.
         header: The file's own top-level keys that a result keeps.
         notices: Further lines for the user.
+        last_frame: Highest frame number of a file that was read whole; −1 where it is not known yet.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class DetectionSource(Protocol):
     fps_known: bool
     header: Mapping[str, Any]
     notices: tuple[str, ...] = ()
+    last_frame: int = -1
 
     @abstractmethod
     def __iter__(self) -> Iterator[RecordedFrame]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.files import natural_key
 from mot_dinov3.core.json_text import MAX_FRAME
-from mot_dinov3.formats.recorded_detections import ReadOptions
+from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 
 IMAGE_NAME = re.compile(r"[^.].*\.(?:jpe?g|png|bmp|tiff?|webp)", re.IGNORECASE)
 MAX_IMAGES = 2_000_000
@@ -161,6 +161,15 @@ def _by_number(path: Path, names: Sequence[str], stems: Sequence[str]) -> NamedF
 
 def _counts_from_zero(stem: str) -> bool:
     return bool(_CVAT.fullmatch(stem) or _VIDEO_FRAME.fullmatch(stem))
+
+
+def check_named_frames(recorded: RecordedDetections) -> None:
+    """Raise `FormatError` where numbers in names were taken as frames, and are those of something else."""
+    if recorded.by_number and is_scattered(recorded.frames):
+        raise FormatError(
+            f"'{recorded.path}' has no two consecutive frames: the numbers in its names are no frame numbers",
+            remedy="give the folder of its images as the source, or convert it to det-v1 if the frames are right",
+        )
 
 
 def is_scattered(numbers: Iterable[int]) -> bool:

@@ -13,6 +13,7 @@ from mot_dinov3.core.json_text import open_plain, plain_suffix, reading
 from mot_dinov3.formats.det_v1 import ParseState, detection_records
 from mot_dinov3.formats.det_v1_stream import DetectionSource, DetectionStream, RecordedFrame
 from mot_dinov3.formats.format_registry import HEAD_BYTES, read_recorded
+from mot_dinov3.formats.frame_names import check_named_frames
 from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.formats.rows import LeftOut
 
@@ -27,12 +28,14 @@ class RecordedStream(DetectionSource):
         notices: What the reader left out or assumed.
 
     Raises:
-        FormatError: The file breaks its format.
+        FormatError: The file breaks its format, or its frames are none.
     """
 
     def __init__(self, path: str | Path, options: ReadOptions) -> None:
         self.path = Path(path)
         self._recorded = recorded = read_recorded(path, options)
+        check_named_frames(recorded)
+        self.last_frame = recorded.last_frame
         self.state = ParseState(LeftOut(path), dict(recorded.names))
         self.video, self.fps_known, self.header = recorded.video, recorded.fps_known, recorded.header
         self.notices = recorded.notices

@@ -140,14 +140,21 @@ class IntervalTracker(Tracker):
 class GapInterpolator(FilterSink):
     """Holds frames until the next detected one, and puts tracks found on both sides on the straight line between.
 
-    It stands behind `IdBackfill`, so that rows have their final ids.
+    It stands behind `IdBackfill`, so that rows have their final ids. Across a hard cut there is no line: an object that
+    is in both scenes is in another place.
+
+    Args:
+        sink: Gets the frames.
+        is_detected: Tells on which frames the detector ran.
+        cuts: Frames in which the tracker saw that a new scene had begun, a list that grows.
     """
 
     stage = None
 
-    def __init__(self, sink: Sink, is_detected: IsDetected) -> None:
+    def __init__(self, sink: Sink, is_detected: IsDetected, cuts: Sequence[int] = ()) -> None:
         super().__init__(sink)
         self._is_detected = is_detected
+        self._cuts = cuts
         self._before: tuple[Frame, Detections] | None = None
         self._held: list[tuple[Frame, Detections]] = []
 
@@ -158,9 +165,11 @@ class GapInterpolator(FilterSink):
             return
         if self._before is not None:
             start, rows = self._before
+            is_cut = any(start.index < cut <= frame.index for cut in reversed(self._cuts))
+            found = Detections.empty() if is_cut else detections
             for place, (between, held) in enumerate(self._held):
                 share = (between.time - start.time) / (frame.time - start.time)
-                self._held[place] = between, interpolated(held, rows, detections, share)
+                self._held[place] = between, interpolated(held, rows, found, share)
         self._release()
         self._sink.write(frame, detections)
         self._before = frame, detections

@@ -151,8 +151,13 @@ def _recorded_detector(
     name = source.source or ""
     known = ReadOptions(info.width, info.height, source=name, images=image_names(name))
     recorded = open_recorded(DetectorRequest(detector, device, detector.dets or "", source=known))
-    # a header's number of frames may be wrong: where it tells of boxes beyond the end, the frames are counted
-    if recorded.recorded.last_frame >= info.frame_count and (Path(name).is_file() or known.images):
+    # a header's number of frames may be wrong: where it tells of boxes beyond the end, the frames are counted; boxes
+    # behind a given end are not asked for
+    if (
+        source.end_frame is None
+        and recorded.recorded.last_frame >= info.frame_count
+        and (Path(name).is_file() or known.images)
+    ):
         recorded.check_against(info, count_frames(name))
     return recorded
 

@@ -114,7 +114,7 @@ class SinkFactory:
         """Return the sink through which `sinks` get frames whose rows are settled."""
         behind: Sink = CompositeSink(sinks, self.timer)
         if self._interval is not None:
-            behind = GapInterpolator(behind, self._interval)
+            behind = GapInterpolator(behind, self._interval, getattr(self.stages.tracker, "cuts", ()))
         return IdBackfill(behind, self.stages.tracker)
 
     def files(self) -> list[Sink]:

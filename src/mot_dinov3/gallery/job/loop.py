@@ -24,6 +24,7 @@ from mot_dinov3.gallery.job.journal import GalleryComparison, GalleryJournal
 from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink
 from mot_dinov3.sinks.files import FrameTimes
 from mot_dinov3.trackers.base import Tracker
+from mot_dinov3.trackers.byte import NEW_ABOVE
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.source import RecordedClock
 
@@ -133,6 +134,8 @@ class GalleryLoop:
         frames: Records taken so far.
         tracked: Their rows of the classes that are tracked.
         others: Class → number of rows of other classes.
+        began: Whether a track has begun.
+        best_score: Highest score of the tracked rows until then.
     """
 
     def __init__(self, stages: GalleryStages, timer: StageTimer) -> None:
@@ -140,6 +143,7 @@ class GalleryLoop:
         self.timer = timer
         self.frames = self.tracked = 0
         self.others: Counter[int] = Counter()
+        self.began, self.best_score = False, 0.0
         self._alive = False
         self._lines = _TrackLines(stages)
         self._backfill = IdBackfill(self._lines, stages.tracker)
@@ -188,7 +192,7 @@ class GalleryLoop:
             if record.index >= total:  # a header may be wrong, or silent
                 total = max(total, self.stages.count()) or MAX_FRAME
                 if record.index >= total:
-                    raise self._beyond(record.index, total - 1)
+                    raise _beyond(self.stages.records, self.stages.video, record.index, total - 1)
             for index in range(last + 1, record.index):
                 if not self._alive:  # no track is left: the rest of the gap changes nothing
                     break
@@ -208,14 +212,7 @@ class GalleryLoop:
                 with self.timer.stage("read"):
                     upcoming = next(records, None)
         if upcoming is not None and not images.interrupted:
-            raise self._beyond(upcoming.index, index)
-
-    def _beyond(self, number: int, last: int) -> FormatError:
-        return FormatError(
-            f"'{self.stages.records.path}' has a record for frame {number}, but the last frame of "
-            f"'{self.stages.video.path}' is {last}",
-            remedy="give the detections of this video",
-        )
+            raise _beyond(self.stages.records, self.stages.video, upcoming.index, index)
 
     def _step(self, frame: Frame, record: RecordedFrame | None) -> Detections:
         stages, stage = self.stages, self.timer.stage
@@ -231,10 +228,44 @@ class GalleryLoop:
             else:  # a negative score tells the tracker to leave a row alone
                 masked = rows.replace(score=np.where(tracked, rows.score, -1))
                 rows = stages.tracker.update(masked).replace(score=rows.score)
+        if not self.began:
+            self.began = bool((rows.track_id >= 0).any())
+            self.best_score = max(self.best_score, float(np.nan_to_num(rows.score[tracked]).max(initial=0.0)))
         if stages.matcher is None or record is None:
             return rows
         with stage("identify"):
             return stages.matcher.identify(frame, rows)
+
+
+def check_last_frame(records: DetectionSource, video: VideoInfo, count: Callable[[], int]) -> None:
+    """Raise `FormatError` where detections that were read whole lie beyond the end of the video.
+
+    `count` returns the video's real number of frames, 0 where it is unknown: a header may be wrong.
+    """
+    if records.last_frame >= video.frame_count:
+        frames = count() or video.frame_count
+        if 0 < frames <= records.last_frame:
+            raise _beyond(records, video, records.last_frame, frames - 1)
+
+
+def _beyond(records: DetectionSource, video: VideoInfo, number: int, last: int) -> FormatError:
+    return FormatError(
+        f"'{records.path}' has a record for frame {number}, but the last frame of '{video.path}' is {last}",
+        remedy="give the detections of this video",
+    )
+
+
+def untracked_notices(loop: GalleryLoop, track_thresh: float) -> list[str]:
+    """Return a notice where there are detections to track and no track began: why, and which option helps."""
+    if loop.began or not loop.tracked:
+        return []
+    found = "1 box was" if loop.tracked == 1 else f"{loop.tracked} boxes were"
+    reason = "a track needs a box in several frames that overlap"
+    if loop.best_score < track_thresh + NEW_ABOVE:
+        lower = max(np.floor(80 * (loop.best_score - NEW_ABOVE)) / 100, 0.0)
+        needed = f"--track-thresh {track_thresh:g} + {NEW_ABOVE:g}; to track them: --track-thresh {lower:g}"
+        reason = f"the highest score is {loop.best_score:.2f}, a track needs {needed}"
+    return [f"{found} found and no track began: {reason}"]
 
 
 class _TrackLines(Sink):

@@ -30,7 +30,14 @@ from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs, identity
 from mot_dinov3.gallery.job.journal import GalleryJournal
-from mot_dinov3.gallery.job.loop import GalleryLoop, GalleryMatcher, GalleryStages, LineTaker
+from mot_dinov3.gallery.job.loop import (
+    GalleryLoop,
+    GalleryMatcher,
+    GalleryStages,
+    LineTaker,
+    check_last_frame,
+    untracked_notices,
+)
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
@@ -134,6 +141,7 @@ class GalleryRun:
             notice = f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'"
             present = class_counts(self.loop.others, self._class_names())
             self.notices.append(f"{notice}: '{self.records.path}' has {present}" if present else notice)
+        self.notices += untracked_notices(self.loop, self.config.hybrid.track_thresh) if whole else []
         return whole
 
     def stats(self) -> dict[str, Any]:
@@ -237,6 +245,7 @@ class GalleryRun:
                     f"{video.width}×{video.height}",
                     remedy="give the detections of this video",
                 )
+        check_last_frame(self.records, video, self._count_frames)
         if said.frame_count and video.frame_count and said.frame_count != video.frame_count:
             self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' has {video.frame_count}")
 
