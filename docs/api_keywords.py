@@ -23,6 +23,8 @@ WIDER = {  # what the API accepts beyond the command's type, by key
     "source": "str | Path | int",
     "det": "str | Path",
     "classes": "str | int | Sequence[int | str]",
+    "track_ids": "str | int | Sequence[int]",
+    "labels": "str | Sequence[str]",
     "class_names": "str | Path | Sequence[str] | Mapping[int, str]",
     "device": "str | int",
     "line": "str | Sequence[str]",

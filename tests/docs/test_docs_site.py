@@ -82,7 +82,7 @@ def test_the_pages_name_only_what_exists(repo: Path, capsys: pytest.CaptureFixtu
         text = (repo / "docs" / f"{page}.md").read_text(encoding="utf-8")
         ours = [line for line in text.splitlines() if line.startswith(("mot-dinov3 ", "|", "bash "))]
         found = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", "\n".join(ours))) - options
-        commands = set(re.findall(r"^mot-dinov3 ([a-z][a-z-]*)", text, re.M)) - set(COMMANDS)
+        commands = set(re.findall(r"^mot-dinov3 ([a-z][a-z-]*)(?=\s)", text, re.M)) - set(COMMANDS)
         if found | commands:
             wrong[page] = sorted(found | commands)
     assert wrong == {}

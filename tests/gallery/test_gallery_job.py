@@ -531,7 +531,7 @@ def test_a_screen_is_asked_for_before_anything_else(scene: Scene, monkeypatch: p
             monkeypatch.delenv("DISPLAY", raising=False)
         else:
             monkeypatch.setenv("DISPLAY", display)  # Qt would end the process
-        with pytest.raises(UsageError, match="--display needs a screen"):
+        with pytest.raises(UsageError, match="--show needs a screen"):
             mot_dinov3.track_video(dets_json=scene.dets, video=scene.video, display=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
-from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows, dwell_rows
 from mot_dinov3.pipeline.regions import Region, check_regions, parse_line, read_zones
 
 LINE = Region("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
@@ -87,22 +87,51 @@ def test_rows_without_a_track_do_not_count():
     assert counted(SQUARE, [feet((100, 100), ids=[-1])]).visitors == {}
 
 
+def dwell(spots, fps=10.0):
+    """Seconds in SQUARE by track, of frames that are 1 / fps apart; a spot of None: the track is not seen."""
+    counter = RegionCounter([SQUARE], fps)
+    for k, spot in enumerate(spots):
+        counter.write(Frame(k, k / fps), feet() if spot is None else feet(spot))
+    return {track_id: round(one.seconds, 6) for track_id, one in counter.counts()[0].dwell.items()}
+
+
+IN, OUT = (100, 100), (20, 100)
+
+
+@pytest.mark.parametrize(
+    ("spots", "seconds"),
+    [
+        ([IN] * 11, {1: 1.0}),
+        ([OUT] * 3, {}),
+        ([IN] * 4 + [None] * 20 + [IN] * 4, {1: 2.7}),
+        ([IN] * 4 + [None] * 60 + [IN] * 4, {1: 0.6}),
+        ([IN] * 4 + [OUT] * 4 + [IN] * 4, {1: 0.6}),
+        ([IN] * 4 + [OUT] + [None] * 9 + [IN] * 4, {1: 0.6}),
+    ],
+    ids=["stays", "never in", "hidden for 2 s", "gone for 6 s", "two visits", "hidden outside"],
+)
+def test_the_time_in_a_zone_adds_up_over_visits_and_short_gaps(spots, seconds):
+    assert dwell(spots) == seconds
+
+
 def test_counts_as_table_text_and_json():
     counter = RegionCounter([LINE, SQUARE], 10.0)
-    for y in (130, 115, 90, 70):
-        counter.write(Frame(0, 0.0), feet((100, y)))
+    for k, y in enumerate((130, 115, 90, 70)):
+        counter.write(Frame(k, k / 10), feet((100, y)))
     counts, names = counter.counts(), {0: "person"}
     assert count_rows(counts, names)[1:] == [
-        ("line 1", "line", "0", "person", "1", "0", "", ""),
-        ("door", "zone", "0", "person", "0", "0", "1", "1"),
+        ("line 1", "line", "0", "person", "1", "0", "", "", "", ""),
+        ("door", "zone", "0", "person", "0", "0", "1", "1", "0.30", "0.30"),
     ]
     assert count_lines(counts, names) == [
         "line 1: person in 1, out 0",
-        "door: person in 0, out 0, 1 tracks in all; at most 1 at once",
+        "door: person in 0, out 0, 1 tracks in all; at most 1 at once; 0.3 s on average, longest 0.3 s (ID 1)",
     ]
     line, zone = count_records(counts, names)
     assert line["classes"] == [{"class_id": 0, "class_name": "person", "in": 1, "out": 0}]
     assert (zone["kind"], zone["most_at_once"], zone["classes"][0]["visitors"]) == ("zone", 1, 1)
+    assert zone["dwell"] == [{"track_id": 1, "seconds": 0.3}]
+    assert dwell_rows(counts, names)[1:] == [("door", "1", "0", "person", "0.000", "0.300", "0.300")]
     json.dumps([line, zone], allow_nan=False)
 
 
@@ -184,10 +213,10 @@ def test_counts_go_to_summary_json_csv_and_report(tmp_path, dets, capsys):
     assert "counted     line 1: objects in 1, out 0" in printed
     assert "counted     line 2: nobody" in printed
     assert names["csv"].read_text().splitlines() == [
-        "place,kind,class_id,class_name,in,out,visitors,most_at_once",
-        "line 1,line,-1,,1,0,,",
-        "line 2,line,-1,,0,0,,",
-        "hall,zone,-1,,1,1,1,1",
+        "place,kind,class_id,class_name,in,out,visitors,most_at_once,mean_s,longest_s",
+        "line 1,line,-1,,1,0,,,,",
+        "line 2,line,-1,,0,0,,,,",
+        "hall,zone,-1,,1,1,1,1,0.40,0.40",
     ]
     document = json.loads(names["json"].read_text())
     assert [place["name"] for place in document["counts"]] == ["line 1", "line 2", "hall"]

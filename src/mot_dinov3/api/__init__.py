@@ -258,6 +258,8 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "source": lambda camera: str(camera) if isinstance(camera, int) else camera,
     "device": lambda index: str(index) if isinstance(index, int) else index,
     "classes": lambda chosen: ",".join(map(str, _several(chosen))),
+    "track_ids": lambda chosen: ",".join(map(str, _several(chosen))),
+    "labels": lambda parts: ",".join(_several(parts)),
     "line": _several,
     "class_names": lambda names: names if isinstance(names, str) else json.dumps(names),
     "save_video": lambda name: ("tracked" if name else None) if isinstance(name, bool) else name,

@@ -143,6 +143,8 @@ class TrackOptions(TypedDict, total=False):
 
     # drawing
     trails: float | None  # draw the trajectory of the last seconds of each track (0: off) (default 0.0, between 0 and 3600)
+    labels: str | Sequence[str] | None  # parts of the labels, in order: some of id, class, score, name, or none (default: id, name, the class if there are several; * marks a new embedding)
+    boxes: bool | None  # draw the boxes (default on)
     hud: bool | None  # draw fps, budget use, backlog, and active and lost tracks (default off)
     reasons: bool | None  # add to each label the reason why its box was or was not embedded (default off)
     anonymize: Literal["none", "blur", "pixelate"] | None  # hide every detected, predicted or lost box completely in video and report; undetected people, and faces outside boxes, stay visible; pixelate hides more than blur (default none)
@@ -151,13 +153,17 @@ class TrackOptions(TypedDict, total=False):
     font_scale: float | None  # size of the labels, 1 is about 22 pixels (0: from the frame size) (default 0.0, between 0 and 20)
 
     # output
+    track_ids: str | int | Sequence[int] | None  # draw and write only these tracks, in all outputs but --save-dets, for example 3,7 (default: all)
     output: str | Path | None  # the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9) (default outputs/tracked.mp4)
     video: bool | None  # write the tracked video (default on)
+    show: bool | None  # show the drawn frames in a window: q ends the run, space pauses it (default off)
+    display: bool | None  # another name of show
     save_json: str | Path | None  # tracks as track-v1 JSON
     save_mot: str | Path | None  # tracks as MOTChallenge text
     save_csv: str | Path | None  # tracks as a CSV table
     save_dets: str | Path | None  # detections as det-v1 JSON, to track again without a detector
     save_counts: str | Path | None  # counts of --line and --zone as a CSV table
+    save_dwell: str | Path | None  # seconds of each track in each zone as a CSV table
     report: str | Path | None  # HTML report of the run: one file with charts
     resume: bool | None  # resume the same command where it was killed or interrupted, else start from the beginning (default off)
     record: bool | None  # write a resume journal next to the first output during the run (default on)
@@ -206,6 +212,7 @@ class GalleryOptions(TypedDict, total=False):
     save_video: str | bool | None  # write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm
     out_dir: str | Path | None  # parent folder of the run folders (default out)
     run_name: str | None  # name of the run folder (default: the video's name)
-    display: bool | None  # show the frames in a window (q ends the run) (default off)
+    show: bool | None  # show the drawn frames in a window: q ends the run, space pauses it (default off)
+    display: bool | None  # another name of show
     save_fps: float | None  # frame rate of the saved video (default: the video's own) (above 0 and at most 1000)
     fourcc: str | None  # encoder of the saved video: mp4v, avc1, H264, … or an FFmpeg encoder's name (default: by the extension)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from mot_dinov3.core.errors import UsageError, run_checks
-from mot_dinov3.core.options import StageConfig, assemble, option
+from mot_dinov3.core.options import StageConfig, assemble, flag_of, option
 from mot_dinov3.detectors.base import DetectorConfig
 from mot_dinov3.detectors.motion import MotionConfig
 from mot_dinov3.features.factory import EmbedderConfig
@@ -15,7 +15,7 @@ from mot_dinov3.linking import LinkConfig
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.regions import CountConfig
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.sinks.config import OutputConfig
+from mot_dinov3.sinks.config import OutputConfig, TrackSelection
 from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
 from mot_dinov3.video import SourceConfig
 from mot_dinov3.viz import DrawConfig
@@ -87,6 +87,7 @@ class TrackConfig(FrameLoopConfig):
     linking: LinkConfig
     count: CountConfig
     draw: DrawConfig
+    selection: TrackSelection
     output: OutputConfig
 
 
@@ -121,6 +122,10 @@ def _check_frameless(values: dict[str, Any]) -> None:
         raise UsageError("no input: --source is missing", remedy="for example: --source in.mp4 (or --dets FILE)")
     if values.get("video") or "output" in values:
         raise UsageError("--output needs frames, and --dets alone has none", remedy="give the video with --source")
+    for key in ("show", "save_crops"):
+        if values.get(key):
+            flag = flag_of(key)
+            raise UsageError(f"{flag} needs frames, and --dets alone has none", remedy="give the video with --source")
     if values.get("embedder", "none") != "none":
         raise UsageError(
             f"--embedder {values['embedder']} needs frames, and --dets alone has none",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,29 @@ LOST_SECONDS = 5.0  # s for which a track that is gone is still on its side of a
 
 
 @dataclasses.dataclass(frozen=True)
+class DwellTime:
+    """The time that a track spent in a zone: from sighting to sighting in it, with gaps of up to `LOST_SECONDS`.
+
+    Attributes:
+        class_id: Class of the track when it was last seen there.
+        first: Time of its first sighting in the zone, s.
+        last: The same of the last one.
+        seconds: Time in the zone; visits add up.
+    """
+
+    class_id: int
+    first: float
+    last: float
+    seconds: float = 0.0
+
+    def seen(self, class_id: int, time: float, *, stayed: bool) -> DwellTime:
+        """Return it after another sighting; `stayed`: the track did not leave in between."""
+        gap = time - self.last
+        more = gap if stayed and gap <= LOST_SECONDS else 0.0
+        return DwellTime(class_id, self.first, time, self.seconds + more)
+
+
+@dataclasses.dataclass(frozen=True)
 class RegionCount:
     """The numbers counted at one line or zone.
 
@@ -29,6 +52,8 @@ class RegionCount:
         visitors: By class id: tracks that were ever in the zone; nothing for a line.
         inside: Tracks in the zone now.
         most: Most tracks in the zone at once.
+        dwell: Of each track that was ever in the zone, by id.
+        present: Tracks in the zone now, by id.
     """
 
     region: Region
@@ -37,6 +62,8 @@ class RegionCount:
     visitors: Counter[int] = dataclasses.field(default_factory=Counter)
     inside: int = 0
     most: int = 0
+    dwell: Mapping[int, DwellTime] = dataclasses.field(default_factory=dict)
+    present: Collection[int] = ()
 
     @property
     def classes(self) -> list[int]:
@@ -64,7 +91,7 @@ class RegionCounter(Sink):
     def write(self, frame: Frame, detections: Detections) -> None:
         rows = detections[detections.track_id >= 1].with_track_boxes()
         for trigger in self._triggers:
-            trigger.add(rows)
+            trigger.add(rows, frame.time)
 
     def counts(self) -> list[RegionCount]:
         """Return what was counted so far."""
@@ -89,7 +116,7 @@ class _LineTrigger:
             minimum_crossing_threshold=max(1, round(SETTLE_SECONDS * fps)),
         )
 
-    def add(self, rows: Detections) -> None:
+    def add(self, rows: Detections, time: float) -> None:
         self._frame += 1
         present = set(rows.track_id.tolist())
         self._last = {
@@ -118,8 +145,11 @@ class _ZoneTrigger:
         self._other: dict[int, int] = {}  # frames in a row on the other side of the border
         self._visited: set[int] = set()
         self._now = self._most = 0
+        self._dwell: dict[int, DwellTime] = {}
+        self._present: set[int] = set()
+        self._left: set[int] = set()  # seen outside since they were last in the zone
 
-    def add(self, rows: Detections) -> None:
+    def add(self, rows: Detections, time: float) -> None:
         inside: BoolArray = self._zone.trigger(rows.to_supervision())
         for track_id, class_id, within in zip(rows.track_id.tolist(), rows.class_id.tolist(), inside.tolist()):
             if within != self._inside.setdefault(track_id, within):
@@ -132,11 +162,25 @@ class _ZoneTrigger:
             if within and track_id not in self._visited:
                 self._visited.add(track_id)
                 self._count.visitors[class_id] += 1
+        self._add_dwell(rows, time)
         self._now = int(inside.sum())
         self._most = max(self._most, self._now)
 
+    def _add_dwell(self, rows: Detections, time: float) -> None:
+        """Add the time since the last sighting of the tracks that are settled in the zone."""
+        ids = rows.track_id.tolist()
+        away = {track_id for track_id in ids if not self._inside[track_id]}
+        self._present = {track_id for track_id in ids if track_id not in away}
+        for track_id, class_id in zip(ids, rows.class_id.tolist()):
+            if track_id in self._present:
+                known = self._dwell.get(track_id) or DwellTime(class_id, time, time)
+                self._dwell[track_id] = known.seen(class_id, time, stayed=track_id not in self._left)
+        self._left = (self._left | away) - self._present
+
     def count(self) -> RegionCount:
-        return dataclasses.replace(self._count, inside=self._now, most=self._most)
+        return dataclasses.replace(
+            self._count, inside=self._now, most=self._most, dwell=self._dwell, present=self._present
+        )
 
 
 def _known(counts: Mapping[Any, int]) -> dict[int, int]:
@@ -146,12 +190,16 @@ def _known(counts: Mapping[Any, int]) -> dict[int, int]:
 def count_rows(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[tuple[str, ...]]:
     """Return a table: its head, then a row for each region and class."""
     table: list[tuple[str, ...]] = [
-        ("place", "kind", "class_id", "class_name", "in", "out", "visitors", "most_at_once")
+        ("place", "kind", "class_id", "class_name", "in", "out", "visitors", "most_at_once", "mean_s", "longest_s")
     ]
     for count in counts:
         kind = "line" if count.region.is_line else "zone"
         for class_id in count.classes or [-1]:
-            more = ("", "") if count.region.is_line else (count.visitors[class_id], count.most)
+            more: tuple[object, ...] = ("",) * 4
+            if not count.region.is_line:
+                seconds = [dwell.seconds for dwell in count.dwell.values() if dwell.class_id == class_id] or [0.0]
+                times = f"{np.mean(seconds):.2f}", f"{max(seconds):.2f}"
+                more = (count.visitors[class_id], count.most, *times)
             row = (kind, class_id, names.get(class_id, ""), count.entered[class_id], count.left[class_id], *more)
             table.append((count.region.name, *map(str, row)))
     return table
@@ -166,9 +214,29 @@ def count_lines(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list
             name = names.get(class_id, "objects" if class_id < 0 else f"class {class_id}")
             visitors = "" if count.region.is_line else f", {count.visitors[class_id]} tracks in all"
             parts.append(f"{name} in {count.entered[class_id]}, out {count.left[class_id]}{visitors}")
-        most = "" if count.region.is_line else f"; at most {count.most} at once"
+        most = "" if count.region.is_line else f"; at most {count.most} at once{_dwell_text(count)}"
         lines.append(f"{count.region.name}: {'; '.join(parts) or 'nobody'}{most}")
     return lines
+
+
+def _dwell_text(count: RegionCount) -> str:
+    """Return mean and longest time in a zone: ``; 4.2 s on average, longest 12.3 s (ID 7)``."""
+    if not count.dwell:
+        return ""
+    longest = max(count.dwell, key=lambda track_id: count.dwell[track_id].seconds)
+    mean = np.mean([dwell.seconds for dwell in count.dwell.values()])
+    return f"; {mean:.1f} s on average, longest {count.dwell[longest].seconds:.1f} s (ID {longest})"
+
+
+def dwell_rows(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[tuple[str, ...]]:
+    """Return a table: its head, then a row for each zone and track that was in it."""
+    table: list[tuple[str, ...]] = [("place", "track_id", "class_id", "class_name", "first_s", "last_s", "seconds")]
+    for count in counts:
+        for track_id, dwell in sorted(count.dwell.items()):
+            known = (track_id, dwell.class_id, names.get(dwell.class_id, ""))
+            times = (f"{value:.3f}" for value in (dwell.first, dwell.last, dwell.seconds))
+            table.append((count.region.name, *map(str, known), *times))
+    return table
 
 
 def count_records(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -184,5 +252,9 @@ def count_records(counts: Sequence[RegionCount], names: Mapping[int, str]) -> li
         kind = "line" if count.region.is_line else "zone"
         record: dict[str, Any] = {"name": count.region.name, "kind": kind}
         record |= {"points": np.round(count.region.points, 2).tolist(), "classes": by_class}
-        records.append(record if count.region.is_line else {**record, "most_at_once": count.most})
+        if not count.region.is_line:
+            times = sorted(count.dwell.items())
+            record |= {"most_at_once": count.most}
+            record |= {"dwell": [{"track_id": track_id, "seconds": round(t.seconds, 3)} for track_id, t in times]}
+        records.append(record)
     return records

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mot_dinov3.core.structures import Detections, Frame, Image, Reason, TrackView
+from mot_dinov3.core.structures import Detections, Frame, Image, IntArray, Reason, TrackView
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.counting import RegionCounter
 from mot_dinov3.scheduler import SchedulerConfig
-from mot_dinov3.viz import DrawConfig, HudStats, RegionOverlay, Trails, anonymize, draw_hud, draw_regions, draw_rows
+from mot_dinov3.viz import (
+    DrawConfig,
+    HudStats,
+    RegionOverlay,
+    Trails,
+    anonymize,
+    draw_hud,
+    draw_regions,
+    draw_rows,
+    label_of,
+)
 
 FADING = 0.1  # weight of the newest frame in the mean of seconds per frame
 
@@ -68,6 +79,7 @@ class FrameDrawer:
         trails: Paths of the tracks so far.
         counter: Counts at the lines and zones that are shown; None where there are none.
         hud: Measures the numbers shown in the corner; None where they are not shown.
+        chosen: ``(k,)`` ids of the tracks that are drawn; None: all.
     """
 
     config: DrawConfig
@@ -76,26 +88,63 @@ class FrameDrawer:
     trails: Trails
     counter: RegionCounter | None = None
     hud: HudMeter | None = None
+    chosen: IntArray | None = None
 
     def __call__(self, frame: Frame, detections: Detections) -> Image:
         """Return a copy of the frame's image with everything that is asked for drawn into it."""
         canvas = np.ascontiguousarray(frame.pixels()).copy()
         lost = self.lost()
-        anonymize(canvas, detections, lost, self.config.anonymize)
+        anonymize(canvas, detections, lost, self.config.anonymize)  # all objects, also those that are not drawn
+        hud = None if self.hud is None else self.hud.read(detections, lost)
+        if self.chosen is not None:
+            lost = lost[np.isin(lost.track_id, self.chosen)]
+            detections = detections[np.isin(detections.track_id, self.chosen)]
+        self.trails.draw(canvas, detections)
+        dwell: dict[int, float] = {}
         if self.counter is not None:
             self.counter.write(frame, detections)
             counts = self.counter.counts()
+            dwell = {k: count.dwell[k].seconds for count in counts for k in count.present}
             draw_regions(
                 canvas, [RegionOverlay(count.region.points, f"{count.region.name}  {count.text()}") for count in counts]
             )
-        self.trails.draw(canvas, detections)
-        draw_rows(canvas, detections, lost=lost, names=self.names, config=self.config)
-        if self.hud is not None:
-            draw_hud(canvas, self.hud.read(detections, lost))
+        label = functools.partial(self._label, detections, dwell)
+        draw_rows(canvas, detections, lost=lost, config=self.config, label=label)
+        if hud is not None:
+            draw_hud(canvas, hud)
         return canvas
+
+    def _label(self, detections: Detections, dwell: Mapping[int, float], row: int) -> str:
+        """Return the label of a tracked row; that of a track in a zone ends with its time there."""
+        config, seconds = self.config, dwell.get(int(detections.track_id[row]))
+        text = label_of(detections, row, self.names, parts=config.label_parts, reasons=config.reasons)
+        return text if seconds is None or not text else f"{text} {seconds:.0f} s"
 
     def skip(self, frame: Frame, detections: Detections) -> None:
         """Take in a frame that is not drawn, because an earlier run has drawn it."""
+        if self.chosen is not None:
+            detections = detections[np.isin(detections.track_id, self.chosen)]
         self.trails.skip(detections)
         if self.counter is not None:
             self.counter.write(frame, detections)
+
+
+class DrawnOnce:
+    """Draws each frame once for several sinks, in whatever order they ask for it."""
+
+    def __init__(self, drawer: FrameDrawer) -> None:
+        self._drawer = drawer
+        self._index = -1
+        self._image: Image | None = None
+
+    def __call__(self, frame: Frame, detections: Detections) -> Image:
+        """Return the drawn frame, as `FrameDrawer` does."""
+        if self._image is None or frame.index != self._index:
+            self._index, self._image = frame.index, self._drawer(frame, detections)
+        return self._image
+
+    def skip(self, frame: Frame, detections: Detections) -> None:
+        """Take in a frame that is not drawn, unless it is drawn already."""
+        if frame.index != self._index:
+            self._index, self._image = frame.index, None
+            self._drawer.skip(frame, detections)

@@ -175,10 +175,14 @@ class TrackingLoop:
             for frame in self.timer.frames(self.stages.source):
                 self.step(frame)
                 self._frames_read = frame.index + 1
-                if stop():
-                    self._stopped = True
+                self._stopped = self._stopped or stop()
+                if self._stopped:
                     break
             self._stopped = self._stopped or self.stages.source.interrupted
+
+    def stop(self) -> None:
+        """Finish the outputs after this frame."""
+        self._stopped = True
 
     def results(self, *, ended: Callable[[], object] = lambda: None) -> Generator[tuple[Frame, Detections], None, None]:
         """Yield each frame with its finished rows; close the outputs after the last one, abort them on any error.
@@ -193,6 +197,8 @@ class TrackingLoop:
                     rows = self.step(frame)
                     self._frames_read = frame.index + 1
                     yield frame, rows.named(self.stages.detector.names)
+                    if self._stopped:
+                        break
         finally:
             ended()
 

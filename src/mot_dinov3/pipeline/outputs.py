@@ -15,17 +15,17 @@ from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.formats import det_v1, track_v1, tracks_csv
 from mot_dinov3.pipeline.config import TrackConfig
-from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows
+from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows, dwell_rows
 from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator
-from mot_dinov3.pipeline.drawing import FrameDrawer, HudMeter
+from mot_dinov3.pipeline.drawing import DrawnOnce, FrameDrawer, HudMeter
 from mot_dinov3.pipeline.inputs import detection_header, header_fps
 from mot_dinov3.pipeline.loop import Stages
 from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.pipeline.report_sinks import ReportFactory
 from mot_dinov3.pipeline.resume import ResumeSink
 from mot_dinov3.pipeline.run_identity import resume_notice
-from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink
-from mot_dinov3.sinks.display import VideoSink
+from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink, TrackFilterSink
+from mot_dinov3.sinks.display import VideoSink, WindowSink, check_screen
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.encoders import container_of
@@ -37,6 +37,8 @@ from mot_dinov3.viz.text_drawing import missing_glyphs
 def check_files(config: TrackConfig) -> None:
     """Refuse what cannot be written or would overwrite what is read."""
     written = config.output.files()
+    if config.output.show:
+        check_screen()
     if config.output.video:
         container_of(Path(config.output.output))
     for name, kind, extensions in config.output.texts():
@@ -46,6 +48,8 @@ def check_files(config: TrackConfig) -> None:
             check_output(path, source=source)
     if config.output.save_counts and not config.count.wanted:
         raise UsageError("--save-counts requires a line or a zone", remedy="give --line or --zone")
+    if config.output.save_dwell and config.count.zone is None:
+        raise UsageError("--save-dwell requires a zone", remedy="give --zone FILE")
     places = [_place(path) for path in written]
     doubled = {str(path) for path, place in zip(written, places) if places.count(place) > 1 and not is_null(path)}
     if doubled:
@@ -86,8 +90,10 @@ class SinkFactory:
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
         self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
+        self.stop: Callable[[], None] = lambda: None  # called for the key q in the window
+        self._chosen = config.selection.chosen
         self._interval = DetectionInterval.of(config)
-        self._drawing_notices = self._missing_glyphs() if config.output.video else []
+        self._drawing_notices = self._missing_glyphs() if config.output.video or config.output.show else []
 
     def single_pass(self) -> list[Sink]:
         """Return the sinks of a run in one pass; files wait until their rows are settled."""
@@ -128,7 +134,14 @@ class SinkFactory:
             found.append(TextSink(Path(output.save_csv), csv_lines(self.names), head=head))
         if output.save_counts:
             found.append(SummarySink(Path(output.save_counts), lambda: map(tracks_csv.csv_line, self._count_table())))
-        return found if self.report is None else [*found, self.report.tracks]
+        if output.save_dwell:
+            found.append(SummarySink(Path(output.save_dwell), lambda: map(tracks_csv.csv_line, self._dwell_table())))
+        found += [] if self.report is None else [self.report.tracks]
+        return self._of_chosen(found)
+
+    def _of_chosen(self, sinks: Sequence[Sink]) -> list[Sink]:
+        """Return the sinks as they get the chosen tracks only."""
+        return list(sinks) if self._chosen is None else [TrackFilterSink(sink, self._chosen) for sink in sinks]
 
     def detections(self) -> list[Sink]:
         """Return the sink of the plain detections, if asked for."""
@@ -143,12 +156,21 @@ class SinkFactory:
         return [sink if self._interval is None else DetectedFramesOnly(sink, self._interval)]
 
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
-        """Return the sink of the video, if asked for; `lost` returns the tracks lost in the frame being drawn."""
-        return [self._video(Path(self.config.output.output), lost)] if self.config.output.video else []
+        """Return the sinks of drawn frames, if asked for; `lost` returns the tracks lost in the frame being drawn."""
+        output, source = self.config.output, self.stages.source
+        if not (output.video or output.show):
+            return []
+        drawer = self._drawer(lost)
+        draw = DrawnOnce(drawer) if output.video and output.show else drawer
+        found: list[Sink] = []
+        if output.show:
+            title = Path(source.info.path).name
+            found.append(WindowSink(title, draw, lambda: self.stop(), interrupted=lambda: source.interrupted))
+        return [*found, self._video(Path(output.output), draw)] if output.video else found
 
     def last(self) -> list[Sink]:
         """Return the sinks that come after all others: the report's page, and the end of the resume journal."""
-        page = [] if self.report is None else self.report.page()
+        page = [] if self.report is None else self._of_chosen(self.report.page())
         return [*page, *([] if self.stages.journal is None else [ResumeSink(self.stages.journal)])]
 
     def counted(self) -> list[str]:
@@ -157,6 +179,9 @@ class SinkFactory:
 
     def _count_table(self) -> list[tuple[str, ...]]:
         return [] if self.count is None else count_rows(self.count.counts(), self.names)
+
+    def _dwell_table(self) -> list[tuple[str, ...]]:
+        return [] if self.count is None else dwell_rows(self.count.counts(), self.names)
 
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
@@ -193,7 +218,19 @@ class SinkFactory:
             counts=self._count_table,
         )
 
-    def _video(self, path: Path, lost: Callable[[], TrackView]) -> VideoSink:
+    def _drawer(self, lost: Callable[[], TrackView]) -> FrameDrawer:
+        config, fps = self.config, self.stages.source.info.fps
+        return FrameDrawer(
+            config.draw,
+            self.names if "class" in config.draw.label_parts else self.shown_names,
+            lost,
+            Trails(round(config.draw.trails * fps)),
+            RegionCounter(self.regions, fps) if self.regions else None,
+            HudMeter(config.scheduler, self.timer, second_pass=config.linked.link) if config.draw.hud else None,
+            self._chosen,
+        )
+
+    def _video(self, path: Path, draw: FrameDrawer | DrawnOnce) -> VideoSink:
         config, source, journal = self.config, self.stages.source, self.stages.journal
         if source.audio_from is None and source.sound_notice:
             self.notices = (*self.notices, source.sound_notice)
@@ -203,14 +240,6 @@ class SinkFactory:
         if journal is not None and journal.is_behind and not config.linked.link:
             kept = writer.continue_from(journal.finished_bytes)
         behind = ThreadedWriter(writer, busy=functools.partial(self.timer.stage, "write"))
-        draw = FrameDrawer(
-            config.draw,
-            self.shown_names,
-            lost,
-            Trails(round(config.draw.trails * source.info.fps)),
-            RegionCounter(self.regions, source.info.fps) if self.regions else None,
-            HudMeter(config.scheduler, self.timer, second_pass=config.linked.link) if config.draw.hud else None,
-        )
         return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 
     def _json(self, path: Path) -> JsonSink:

@@ -17,7 +17,7 @@ from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 from mot_dinov3.video.opening import is_live
 
 # Options that may differ between an interrupted run and the resumed one: they change no result.
-SAME_RESULT = ("resume", "record", "report", "save_summary")
+SAME_RESULT = ("resume", "record", "report", "save_summary", "show")
 
 
 def is_complete(config: TrackConfig) -> bool:

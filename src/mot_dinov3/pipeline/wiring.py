@@ -147,10 +147,10 @@ def _check_live(config: TrackConfig) -> None:
             f"--resume reads the source again, and '{source}' is a live source (a camera, a stream or a pipe)",
             remedy="omit --resume, and give the outputs new names to keep the earlier ones",
         )
-    if config.linked.link and config.output.video:
+    if config.linked.link and config.output.images:
         raise UsageError(
             f"--link reads the source twice, and '{source}' is a live source (a camera, a stream or a pipe)",
-            remedy="add --no-video, or save it to a file first",
+            remedy=f"leave out {', '.join(config.output.images)} (--no-video), or save it to a file first",
         )
 
 
@@ -210,6 +210,8 @@ def _build(
             config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions
         )
         loop = _loop(config, stages, makes)
+        if not config.linked.link:  # in a second pass, q closes the window, and the files are finished
+            makes.stop = loop.stop
         counts, fps = loop.counts, opened.source.info.fps
         makes.late_notices = lambda: untracked_notice(config, fps, counts.detections, counts.untracked)
     except BaseException:
@@ -269,7 +271,7 @@ def _loop(config: TrackConfig, stages: Stages, makes: SinkFactory) -> TrackingLo
     linked = functools.partial(link, config=config.linking, size=(info.width, info.height), cuts=cuts)
     # The frames are read a second time only where an output needs images.
     images = config.source.source is not None and not is_live(config.source.source)
-    reads_again = config.output.video or (config.output.report is not None and images)
+    reads_again = config.output.images or (config.output.report is not None and images)
     reopen = functools.partial(open_ahead, config.source, makes.timer) if reads_again else None
     loop.second_pass = LinkedPass(kept, linked, reopen, makes.second_pass, loop.timer, loop.counts)
     return loop

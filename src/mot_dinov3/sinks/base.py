@@ -6,8 +6,10 @@ import dataclasses
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
+
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.core.structures import Detections, Frame, IntArray, TrackState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.trackers.base import Tracker
 
@@ -44,6 +46,24 @@ class FilterSink(Sink):
     @override
     def abort(self) -> None:
         self._sink.abort()
+
+
+class TrackFilterSink(FilterSink):
+    """Hands on the rows of chosen tracks only.
+
+    Args:
+        sink: Gets them.
+        track_ids: ``(k,)`` ids.
+    """
+
+    def __init__(self, sink: Sink, track_ids: IntArray) -> None:
+        super().__init__(sink)
+        self._track_ids = track_ids
+        self.stage = sink.stage
+
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        self._sink.write(frame, detections[np.isin(detections.track_id, self._track_ids)])
 
 
 class CompositeSink(Sink):

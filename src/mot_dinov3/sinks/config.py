@@ -5,11 +5,47 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.files import output_file
-from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.special_files import is_special
+from mot_dinov3.core.structures import IntArray
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackSelection(StageConfig):
+    """The tracks that are drawn and written.
+
+    Raises:
+        ConfigError: A number is none of a track.
+    """
+
+    group = "output"
+
+    track_ids: str = option(
+        "",
+        "draw and write only these tracks, in all outputs but --save-dets, for example 3,7 (default: all)",
+        metavar="LIST",
+    )
+
+    @override
+    def check(self) -> None:
+        for word in self._words:
+            require(
+                word.isdecimal() and int(word) > 0, "track_ids", repr(self.track_ids), "numbers of tracks, like 3,7"
+            )
+
+    @property
+    def _words(self) -> list[str]:
+        return self.track_ids.replace(",", " ").split()
+
+    @property
+    def chosen(self) -> IntArray | None:
+        """``(k,)`` ids of the chosen tracks; None: all."""
+        return np.array([int(word) for word in self._words], np.int64) if self._words else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +62,9 @@ class OutputConfig(StageConfig):
         writes=True,
     )
     video: bool = option(True, "write the tracked video", common=True)
+    show: bool = option(
+        False, "show the drawn frames in a window: q ends the run, space pauses it", common=True, aliases=("display",)
+    )
     save_json: str | None = option(None, "tracks as track-v1 JSON", metavar="FILE", common=True, writes=True)
     save_mot: str | None = option(None, "tracks as MOTChallenge text", metavar="FILE", common=True, writes=True)
     save_csv: str | None = option(None, "tracks as a CSV table", metavar="FILE", common=True, writes=True)
@@ -33,6 +72,9 @@ class OutputConfig(StageConfig):
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE", writes=True
     )
     save_counts: str | None = option(None, "counts of --line and --zone as a CSV table", metavar="FILE", writes=True)
+    save_dwell: str | None = option(
+        None, "seconds of each track in each zone as a CSV table", metavar="FILE", writes=True
+    )
     save_summary: str | None = option(None, "the numbers of the summary as JSON", metavar="FILE", writes=True)
     report: str | None = option(
         None, "HTML report of the run: one file with charts", metavar="FILE", common=True, writes=True
@@ -49,6 +91,12 @@ class OutputConfig(StageConfig):
         for path in (self.output if self.video else None, *(text for text, _, _ in self.texts())):
             output_file(path or "")
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Options in use that need the frames' images."""
+        used = (("--output", self.video), ("--show", self.show))
+        return tuple(flag for flag, given in used if given)
+
     def texts(self) -> list[tuple[str, str, tuple[str, ...]]]:
         """Return the files beside the video, each with its kind and the extensions that this kind has."""
         kinds = (
@@ -57,6 +105,7 @@ class OutputConfig(StageConfig):
             (self.save_csv, "a CSV table", (".csv", ".txt")),
             (self.save_dets, "det-v1", (".json",)),
             (self.save_counts, "a CSV table", (".csv", ".txt")),
+            (self.save_dwell, "a CSV table", (".csv", ".txt")),
             (self.save_summary, "the summary's JSON", (".json",)),
             (self.report, "an HTML report", (".html", ".htm")),
         )

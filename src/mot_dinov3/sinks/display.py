@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -17,6 +18,8 @@ from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.video.writer import FrameWriter
 
+STOP_KEY, PAUSE_KEY = ord("q"), ord(" ")
+PAUSE_POLL_MS = 50
 X11_PORT = 6000
 HIGHEST_SCREEN = 59535
 PATIENCE_S = 2.0  # for a display server to answer
@@ -108,32 +111,70 @@ class RetimedSink(FilterSink):
 
 
 class WindowSink(Sink):
-    """Shows every frame in a window; calls `stop` when the key q is pressed."""
+    """Shows every frame in a window. The key q calls `stop`, space pauses; a window that is closed stays closed.
 
-    def __init__(self, title: str, draw: Draw, stop: Callable[[], None]) -> None:
+    Args:
+        title: Of the window.
+        draw: Returns the image to show.
+        stop: Called for q.
+        interrupted: Ends a pause when true.
+    """
+
+    stage = "draw"
+
+    def __init__(
+        self, title: str, draw: Draw, stop: Callable[[], None], *, interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
         self._title = title
         self._draw = draw
         self._stop = stop
+        self._interrupted = interrupted
+        self._is_open: bool | None = None  # None: not shown yet
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
         import cv2
 
+        if self._is_open is False:
+            return
+        image = self._draw(frame, detections)
         try:
-            cv2.imshow(self._title, self._draw(frame, detections))
-            if cv2.waitKey(1) & 0xFF == ord("q"):
-                self._stop()
+            if self._was_closed():
+                self._is_open = False
+                return
+            cv2.imshow(self._title, image)
+            self._is_open = True
+            key = cv2.waitKey(1) & 0xFF
+            if key == PAUSE_KEY:
+                key = self._pause()
         except cv2.error as error:
             raise _no_screen("this build of OpenCV has no windows") from error
+        if key == STOP_KEY:
+            self._stop()
+            self.close()
+
+    def _pause(self) -> int:
+        """Wait for space or q, and return the key; also return where the window is closed or the run interrupted."""
+        import cv2
+
+        while True:
+            key = cv2.waitKey(PAUSE_POLL_MS) & 0xFF
+            if key in (PAUSE_KEY, STOP_KEY) or self._was_closed() or self._interrupted():
+                return key
+
+    def _was_closed(self) -> bool:
+        import cv2
+
+        return self._is_open is True and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
 
     @override
     def close(self) -> None:
         import cv2
 
-        try:
-            cv2.destroyWindow(self._title)
-        except cv2.error:  # closed by hand, or never shown
-            return
+        if self._is_open:
+            with contextlib.suppress(cv2.error):  # closed by hand
+                cv2.destroyWindow(self._title)
+        self._is_open = False
 
     @override
     def abort(self) -> None:
@@ -187,6 +228,4 @@ def _answers(address: str | tuple[str, int]) -> bool:
 
 
 def _no_screen(reason: str) -> UsageError:
-    return UsageError(
-        f"--display needs a screen: {reason}", remedy="omit it, and save the video instead: --save-video NAME"
-    )
+    return UsageError(f"--show needs a screen: {reason}", remedy="omit it: the video that is written shows the same")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core import boxes
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.structures import Detections, FloatArray, Image, Reason, TrackState, TrackView
 from mot_dinov3.viz.label_placement import Box, Label, draw_labels
 from mot_dinov3.viz.style import GREY, Color, Pen, track_color
 
 _MAX_SIDE = 32767
+LABEL_PARTS = ("id", "class", "score", "name")
 REASON_NAMES = {
     Reason.NEW: "new",
     Reason.WEAK_IOU: "weak IoU",
@@ -40,6 +43,13 @@ class DrawConfig(StageConfig):
         high=3600,
         common=True,
     )
+    labels: str = option(
+        "",
+        f"parts of the labels, in order: some of {', '.join(LABEL_PARTS)}, or none (default: id, name, the class if "
+        "there are several; * marks a new embedding)",
+        metavar="LIST",
+    )
+    boxes: bool = option(True, "draw the boxes")
     hud: bool = option(False, "draw fps, budget use, backlog, and active and lost tracks")
     reasons: bool = option(False, "add to each label the reason why its box was or was not embedded")
     anonymize: str = option(
@@ -54,6 +64,17 @@ class DrawConfig(StageConfig):
         0, "line width of the boxes in pixels (0: from the frame size)", metavar="PX", low=0, high=100
     )
     font_scale: float = option(0.0, "size of the labels, 1 is about 22 pixels (0: from the frame size)", low=0, high=20)
+
+    @override
+    def check(self) -> None:
+        words = self.label_parts
+        valid = words == ("none",) or all(word in LABEL_PARTS for word in words)
+        require(valid, "labels", repr(self.labels), f"some of {', '.join(LABEL_PARTS)}, or none")
+
+    @property
+    def label_parts(self) -> tuple[str, ...]:
+        """The parts that were chosen, in order; empty for the default."""
+        return tuple(self.labels.replace(",", " ").split())
 
 
 def draw_frame(
@@ -73,14 +94,15 @@ def draw_frame(
         config: Contents and sizes.
     """
     canvas = np.ascontiguousarray(image).copy()
-    draw_rows(canvas, detections, lost=lost, names=names, config=config)
+    label = functools.partial(label_of, detections, names=names, parts=config.label_parts, reasons=config.reasons)
+    draw_rows(canvas, detections, lost=lost, config=config, label=label)
     return canvas
 
 
 def draw_rows(
-    canvas: Image, detections: Detections, *, lost: TrackView, names: Mapping[int, str], config: DrawConfig
+    canvas: Image, detections: Detections, *, lost: TrackView, config: DrawConfig, label: Callable[[int], str]
 ) -> None:
-    """Draw boxes and labels into `canvas`; see `draw_frame`."""
+    """Draw boxes and labels into `canvas`, see `draw_frame`; `label` gives the text of a tracked row, or none."""
     import cv2
 
     pen = Pen.for_image(canvas, line=config.line_thickness, scale=config.font_scale)
@@ -89,41 +111,51 @@ def draw_rows(
     labels: list[Label] = []
     for row in np.flatnonzero(visible & (detections.track_id < 0) & (detections.state == TrackState.TENTATIVE)):
         box = corners(xyxy[row])
-        cv2.rectangle(canvas, box[:2], box[2:], GREY, 1)
+        if config.boxes:
+            cv2.rectangle(canvas, box[:2], box[2:], GREY, 1)
     if config.draw_lost:
         coasted = np.isin(lost.track_id, detections.track_id)  # has a row of its own
         for row in np.flatnonzero(boxes.usable(lost.xyxy) & (lost.track_id >= 1) & ~coasted):
             number = int(lost.track_id[row])
-            label = Label(f"ID {number} lost", corners(lost.xyxy[row]), track_color(number))
-            _draw_dashed(canvas, label.box, label.color, pen=pen, dash=6)
-            labels.append(label)
+            missed = Label(f"ID {number} lost", corners(lost.xyxy[row]), track_color(number))
+            if config.boxes:
+                _draw_dashed(canvas, missed.box, missed.color, pen=pen, dash=6)
+            labels += [] if config.label_parts == ("none",) else [missed]
     tracked = np.flatnonzero(visible & (detections.track_id >= 0))
     for row in tracked[np.argsort(detections.track_id[tracked], kind="stable")]:  # so that labels do not jump
         color, box = track_color(int(detections.track_id[row])), corners(xyxy[row])
-        if detections.coasted[row]:
+        if config.boxes and detections.coasted[row]:
             _draw_dashed(canvas, box, color, pen=pen, dash=1)
-        else:
+        elif config.boxes:
             cv2.rectangle(canvas, box[:2], box[2:], color, pen.line)
-        labels.append(Label(label_of(detections, int(row), names, reasons=config.reasons), box, color))
+        text = label(int(row))
+        labels += [Label(text, box, color)] if text else []
     draw_labels(canvas, labels, pen)  # after all boxes: no line crosses a label
 
 
-def label_of(detections: Detections, row: int, names: Mapping[int, str], *, reasons: bool = False) -> str:
+def label_of(
+    detections: Detections, row: int, names: Mapping[int, str], *, parts: Sequence[str] = (), reasons: bool = False
+) -> str:
     """Return the label of a tracked row: ``ID 7``, ``ID 7 *``, ``ID 7 car *``, ``ID 7 Anna`` (recognised).
 
-    With `reasons`, the reason why the row was embedded or not follows: ``ID 7 * crowded``.
+    With `parts`, exactly these are shown, in their order, as far as they are known; of ``none``, nothing. With
+    `reasons`, the reason why the row was embedded or not follows: ``ID 7 * crowded``.
     """
-    words = [f"ID {int(detections.track_id[row])}"]
-    if detections.gallery_id[row] is not None:
-        words.append(str(detections.gallery_id[row]))
-    class_id = int(detections.class_id[row])
-    if len(names) > 1 and class_id in names:
-        words.append(names[class_id])
-    if detections.fresh[row]:
-        words.append("*")
-    if reasons and detections.reason[row] in REASON_NAMES:
-        words.append(REASON_NAMES[Reason(detections.reason[row])])
-    return " ".join(words)
+    class_id, name = int(detections.class_id[row]), detections.gallery_id[row]
+    texts = {
+        "id": f"ID {int(detections.track_id[row])}",
+        "name": "" if name is None else str(name),
+        "class": names.get(class_id, ""),
+        "score": f"{detections.score[row]:.2f}",
+    }
+    if parts:
+        words = [texts.get(part, "") for part in parts]
+    else:
+        star = "*" if detections.fresh[row] else ""
+        words = [texts["id"], texts["name"], texts["class"] if len(names) > 1 else "", star]
+    if reasons:
+        words.append(REASON_NAMES.get(Reason(detections.reason[row]), ""))
+    return " ".join(filter(None, words))
 
 
 def contact_sheet(images: Sequence[Image], *, columns: int = 2, width: int = 1280, gap: int = 8) -> Image:

@@ -114,7 +114,9 @@ class GalleryOutputConfig(StageConfig):
     run_name: str | None = option(
         None, "name of the run folder (default: the video's name)", metavar="NAME", common=True, writes=True
     )
-    display: bool = option(False, "show the frames in a window (q ends the run)", common=True)
+    show: bool = option(
+        False, "show the drawn frames in a window: q ends the run, space pauses it", common=True, aliases=("display",)
+    )
     save_fps: float | None = option(
         None, "frame rate of the saved video (default: the video's own)", metavar="FPS", above=0, high=1000
     )
@@ -228,7 +230,7 @@ def identity(config: GalleryJobConfig) -> dict[str, Any]:
         "--embed-model": weights,
         "--class-names": None if is_inline(chosen.class_names or "") else chosen.class_names,
     }
-    return identity_of(config, __version__, skip=("resume", "display"), inputs=inputs)
+    return identity_of(config, __version__, skip=("resume", "show"), inputs=inputs)
 
 
 def check_needs(config: GalleryJobConfig) -> None:

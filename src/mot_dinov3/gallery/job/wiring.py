@@ -213,7 +213,7 @@ class GalleryRun:
         if paths.frames_dir is not None:
             first = paths.frames_dir / "000000.jpg"
             files.check_output(first, source=inputs.source, within=Path(self.config.output.out_dir))
-        if self.config.output.display:
+        if self.config.output.show:
             check_screen()
         if paths.video_path is not None:
             from mot_dinov3.video.encoders import encoder_of
@@ -223,7 +223,7 @@ class GalleryRun:
     def _open_video(self, opened: contextlib.ExitStack) -> tuple[VideoInfo, FrameSource | None]:
         """Open the video where a stage needs its images; else read only its header."""
         inputs, output = self.config.inputs, self.config.output
-        draws = output.frames or output.save_video is not None or output.display
+        draws = output.frames or output.save_video is not None or output.show
         path = Path(inputs.source)
         if self.config.gallery.gallery is None and not draws and path.is_file():
             from mot_dinov3.video.media import read_header
@@ -348,7 +348,7 @@ class GalleryRun:
             yield drawn if rate is None else RetimedSink(drawn, rate)
         if self.paths.frames_dir is not None:
             yield FolderSink(self.paths.frames_dir, self._draw)
-        if self.config.output.display:
+        if self.config.output.show:
             yield WindowSink(Path(self.config.inputs.source).name, self._draw, self._stop)
 
     def _stop(self) -> None:
