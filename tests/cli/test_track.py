@@ -272,6 +272,7 @@ def test_evaluate_and_detect_from_the_command_line(scene, capsys):
     assert main(["detect", "--source", str(scene.video), "--det", "motion", "--json", "d.json"]) == 0
     found = json.loads(Path("d.json").read_text())
     assert [f["frame"] for f in found["frames"]] == list(range(scene.frames))
+    assert "written     d.json" in capsys.readouterr().out
     assert main(["detect", "--source", str(scene.video), "--det", "motion", "--end-frame", "3"]) == 0
     assert len(json.loads(capsys.readouterr().out)["frames"]) == 3
     assert main(["--dets", "d.json", "--save-mot", "t.txt"]) == 0

@@ -1,7 +1,8 @@
 """The command line: `main(argv)` returns the exit code.
 
 A command is a module with a `DESCRIPTION` and ``run(args) -> int``, possibly a `USAGE`, `OPTIONS` (a config class whose
-fields are options), ``add_arguments(parser)`` for others, and `LISTS` (registries whose names ``--list-…`` prints).
+fields are options), ``add_arguments(parser)`` for others, `LISTS` (registries whose names ``--list-…`` prints), and
+`SERVES` where it runs until it is stopped.
 Only the one that is called is imported, so that ``--help`` is fast.
 """
 
@@ -23,6 +24,7 @@ from typing import NoReturn
 from mot_dinov3 import __version__
 from mot_dinov3.cli.aliases import as_options
 from mot_dinov3.cli.arguments import Parser, add_command_arguments
+from mot_dinov3.cli.progress import progress_shown
 from mot_dinov3.core.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -115,7 +117,11 @@ def _dispatch(words: list[str]) -> int:
     # torch's idle threads spin by default, and compete with decoding, OpenCV and NumPy: the convnet backend of
     # `keypoints` took 1.6 times as long on two CPUs. Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return int(command_module(name).run(args))
+    module = command_module(name)
+    if args.no_progress or getattr(module, "SERVES", False):
+        return int(module.run(args))
+    with progress_shown(f"{name} is running"):
+        return int(module.run(args))
 
 
 def command_module(name: str) -> ModuleType:
@@ -136,7 +142,7 @@ def command_parser(name: str, *, short_help: bool = False) -> Parser:
     parser = Parser(f"{PROGRAM} {name}", usage, module.DESCRIPTION, whole=whole if short_help else None)
     add_command_arguments(parser, module)
     parser.add_argument("--debug", action="store_true", help="verbose logging; show tracebacks")
-    parser.add_argument("--no-progress", action="store_true", help="hide the progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="show no progress")
     parser.shorten_help()
     return parser
 

@@ -53,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
         videos = [manifest.videos[job.name] for job in plan.jobs]
         if len(missing) < len(videos):
             print_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
-        caught = run_missing(missing, manifest, config.batch, shown=not args.no_progress) if missing else 0
+        caught = run_missing(missing, manifest, config.batch) if missing else 0
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
     return 128 + caught if caught else exit_code(videos)
 
 
-def run_missing(missing: list[VideoJob], manifest: Manifest, config: BatchConfig, *, shown: bool) -> int:
+def run_missing(missing: list[VideoJob], manifest: Manifest, config: BatchConfig) -> int:
     """Run videos with a progress bar; return the number of the signal that stopped it, or 0."""
     from mot_dinov3.apps.batch.engines import open_engine
     from mot_dinov3.apps.batch.loop import BatchRun
@@ -68,13 +68,13 @@ def run_missing(missing: list[VideoJob], manifest: Manifest, config: BatchConfig
     with (
         contextlib.closing(open_engine(config)) as engine,
         stop_signals() as caught,
-        progress_bar(len(missing), shown=shown, unit="video") as bar,
+        progress_bar(len(missing), unit="video") as bar,
     ):
 
         def tick(video: VideoState) -> None:
             if video.state == "failed":
                 failed.append(video.name)
-                bar.set_postfix_str(f"{len(failed)} failed", refresh=False)
+                bar.note = f"{len(failed)} failed"
             bar.update()
 
         BatchRun(manifest, missing, engine).run(lambda: caught[0] if caught else 0, tick)

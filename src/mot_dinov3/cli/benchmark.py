@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.association:
         if os.environ.get("OMP_NUM_THREADS") != "1":  # libraries read it when they are loaded
             return _again_with_one_thread(args)
-        numbers, lines = _association(progress=not args.no_progress)
+        numbers, lines = _association()
     else:
         with tempfile.TemporaryDirectory() as folder:
             numbers, lines = _measure(args, Path(folder))
@@ -104,7 +104,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
     if args.budget or args.peers or args.memory is not None:
         refuse_live(config.source.source, "this measurement")
 
-    with progress_bar(0, shown=not args.no_progress) as bar:
+    with progress_bar(0) as bar:
 
         def tick() -> bool:
             bar.update()
@@ -119,14 +119,14 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
         return _run_report(runs.measure(config, tick), runs.peak_mb())
 
 
-def _association(*, progress: bool) -> Report:
+def _association() -> Report:
     from mot_dinov3.apps.benchmark.association_cost import OBJECT_COUNTS, PASSES, association_table, sweep
     from mot_dinov3.apps.benchmark.baselines import OURS, tracker_factories
 
     factories, notices = tracker_factories(None, embedded=True)
     factories = {name: make for name, make in factories.items() if name != OURS}  # ours without the scheduler
     print_notices(notices)
-    with progress_bar(len(factories) * len(OBJECT_COUNTS) * (PASSES + 1), shown=progress) as bar:
+    with progress_bar(len(factories) * len(OBJECT_COUNTS) * (PASSES + 1)) as bar:
         times = sweep(factories, OBJECT_COUNTS, passes=PASSES, tick=bar.update)
     title = f"association step, CPU ms/frame on one thread (lowest median of {PASSES} passes), synthetic objects"
     return {"association_ms": times, "notices": notices}, [title, "", *association_table(times)]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         values |= {"save_json": str(args.out_dir / "demo.json")}
         check_output(sheet)
         with OutputLocks([sheet]), build_tracking(assemble(TrackConfig, values)) as job:
-            code = run_with_progress(job, progress=not args.no_progress)
+            code = run_with_progress(job)
             write_contact_sheet(video, sheet, clip.info.frame_count)
         scores = score(load_pairs([clip.gt], [tracks]))
     print("\n".join(job.summary().lines()[:-1]))

@@ -13,6 +13,7 @@ from mot_dinov3.cli.progress import print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 from mot_dinov3.core.files import check_extension, output_file
 from mot_dinov3.core.options import assemble
+from mot_dinov3.core.special_files import is_stdout
 from mot_dinov3.pipeline.config import DetectConfig
 
 if TYPE_CHECKING:
@@ -47,34 +48,43 @@ def run(args: argparse.Namespace) -> int:
     with OutputLocks([args.save_dets] if args.save_dets else []):
         job = build_detection(config)
         print_notices(job.notices)
-        with progress_bar(job.source.frame_total, shown=not args.no_progress) as bar:
+        found: list[int] = []  # boxes of each frame
+        with progress_bar(job.source.frame_total) as bar:
+
+            def tick(boxes: int) -> None:
+                found.append(boxes)
+                bar.update()
+
             if args.save_dets:
-                _write_file(job, args.save_dets, bar.update)
+                _write_file(job, args.save_dets, tick)
             else:
-                write_document(sys.stdout, job.header(), _records(job, bar.update))
+                write_document(sys.stdout, job.header(), _records(job, tick))
     print_notices(job.source.notices)
+    line = f"written     {args.save_dets or 'standard output'} ({sum(found)} boxes in {len(found)} frames)"
+    alone = args.save_dets and not is_stdout(args.save_dets)
+    print(line, file=sys.stdout if alone else sys.stderr)
     return EXIT_OK
 
 
-def _write_file(job: DetectionRun, path: Path, tick: Callable[[], object]) -> None:
+def _write_file(job: DetectionRun, path: Path, tick: Callable[[int], object]) -> None:
     from mot_dinov3.sinks.files import JsonSink
 
     sink = JsonSink(path, job.record, job.header, fps=job.fps)
     try:
         for frame, detections in job.frames():
             sink.write(frame, detections)
-            tick()
+            tick(len(detections))
         sink.close()
     except BaseException:
         sink.abort()
         raise
 
 
-def _records(job: DetectionRun, tick: Callable[[], object]) -> Iterator[Mapping[str, Any]]:
+def _records(job: DetectionRun, tick: Callable[[int], object]) -> Iterator[Mapping[str, Any]]:
     """Yield records for a document whose header is written already."""
     from mot_dinov3.sinks.files import FrameTimes
 
     times = FrameTimes(job.fps)
     for frame, detections in job.frames():
         yield times.stream(job.record(frame.index, detections), frame.index, frame.time)
-        tick()
+        tick(len(detections))

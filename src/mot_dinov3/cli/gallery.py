@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     printed = len(job.notices)
     print_notices(job.notices)
-    with stoppable_progress(job.frame_total, shown=not args.no_progress) as (tick, caught):
+    with stoppable_progress(job.frame_total) as (tick, caught):
         job.interrupt_when(lambda: bool(caught))
         job.run(tick)
     print_notices(job.notices[printed:])

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     job = build_keypoints(command)
     print_notices(job.notices)
-    with stoppable_progress(job.frame_visits, shown=not args.no_progress) as (tick, caught):
+    with stoppable_progress(job.frame_visits) as (tick, caught):
         job.run(tick)
     print("\n".join(job.summary()))
     return 128 + caught[0] if caught else EXIT_OK

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     command = read_config(args, SimilarityOptions)
     from mot_dinov3.keypoints.job.similarity import show_similarity
 
-    with stoppable_progress(0, shown=not args.no_progress) as (tick, caught):
+    with stoppable_progress(0) as (tick, caught):
         result = show_similarity(command, tick)
     print_notices(result.notices)
     print("\n".join(result.lines))

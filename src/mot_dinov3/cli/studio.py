@@ -17,6 +17,7 @@ DESCRIPTION = (
     "that-computer."
 )
 OPTIONS = StudioOptions
+SERVES = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     with build_tracking(config) as job:
         job.loop.timer.began = process_start()
-        code = run_with_progress(job, progress=not args.no_progress)
+        code = run_with_progress(job)
         if config.output.save_summary:
             save_numbers(job.summary().numbers(), Path(config.output.save_summary))
             if code == EXIT_OK and (journal := job.loop.stages.journal) is not None:
@@ -59,12 +59,12 @@ def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:
         part.write_text(dumps({"schema_version": "summary-v1", **numbers}) + "\n", encoding="utf-8")
 
 
-def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
+def run_with_progress(job: TrackingRun) -> int:
     """Run with a progress bar; an interruption finishes the frame and all files. Return the exit code."""
     begun = job.all_notices()
     print_notices(begun)
     loop = job.loop
-    with stoppable_progress(loop.stages.source.frame_total, shown=progress) as (tick, caught):
+    with stoppable_progress(loop.stages.source.frame_total) as (tick, caught):
         loop.stages.source.interrupt_when(lambda: bool(caught))
         try:
             loop.run(stop=tick)
@@ -72,14 +72,14 @@ def run_with_progress(job: TrackingRun, *, progress: bool) -> int:
             print_notices(job.unfinished())
         code = 128 + caught[0] if caught else EXIT_OK
     if loop.second_pass is not None and not loop.is_behind:
-        code = run_second_pass(job, loop.second_pass, progress=progress) or code
+        code = run_second_pass(job, loop.second_pass) or code
     print_notices(notice for notice in job.all_notices() if notice not in begun)
     return code
 
 
-def run_second_pass(job: TrackingRun, linked: LinkedPass, *, progress: bool) -> int:
+def run_second_pass(job: TrackingRun, linked: LinkedPass) -> int:
     """Link, and write from the result; an interruption leaves earlier results alone. Return the exit code."""
-    with stoppable_progress(len(linked.kept.frames), shown=progress) as (tick, caught):
+    with stoppable_progress(len(linked.kept.frames)) as (tick, caught):
         try:
             linked.run(tick)
         finally:

@@ -1,4 +1,4 @@
-"""Stage timer with an injected clock, the start of the process, and calls with a time limit."""
+"""Stage timer with an injected clock, the start of the process, calls with a time limit, and what takes long."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 Clock = Callable[[], float]
+ShowActivity = Callable[[str, float | None], AbstractContextManager[object]]
+"""Shows that something takes long, as long as its context lasts: its name, and the seconds to expect if known."""
+
+_shown_by: ContextVar[ShowActivity | None] = ContextVar("shown_by", default=None)
 _IMPORTED = time.perf_counter()
 
 
@@ -121,3 +126,24 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if not done:
         raise result  # type: ignore[misc]
     return result  # type: ignore[return-value]
+
+
+def activity(text: str, seconds: float | None = None) -> AbstractContextManager[object]:
+    """Return a context for something that takes long; whoever `activities_shown_by` names shows it meanwhile.
+
+    Args:
+        text: What is done: ``loading 'yolov8n.pt'``.
+        seconds: Usual duration, where it is known to be long.
+    """
+    show = _shown_by.get()
+    return nullcontext() if show is None else show(text, seconds)
+
+
+@contextmanager
+def activities_shown_by(show: ShowActivity) -> Iterator[None]:
+    """Let `show` show the activities inside."""
+    token = _shown_by.set(show)
+    try:
+        yield
+    finally:
+        _shown_by.reset(token)

@@ -14,6 +14,7 @@ from mot_dinov3.core.errors import ConfigError, GatedModelError, UnreachableMode
 from mot_dinov3.core.options import StageConfig, option
 from mot_dinov3.core.registry import check_members, entry_point, resolve, split_reference
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
+from mot_dinov3.core.timing import activity
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.models.conversion import Samples
@@ -193,7 +194,8 @@ def build_detector(
     name, model = config.chosen()
     request = DetectorRequest(config, device, model, motion, samples or Samples())
     try:
-        detector: Detector = resolve("detector", DETECTORS, name)(request)
+        with activity(f"loading the detector {name} {Path(model).name}".rstrip()):
+            detector: Detector = resolve("detector", DETECTORS, name)(request)
     except (GatedModelError, UnreachableModelError, UnsupportedModelError) as error:
         if not (config.det is None if fallback_open is None else fallback_open):
             raise

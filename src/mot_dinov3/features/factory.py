@@ -18,6 +18,7 @@ from mot_dinov3.core.errors import (
 )
 from mot_dinov3.core.options import StageConfig, home_path, option
 from mot_dinov3.core.registry import check_members, check_name, resolve
+from mot_dinov3.core.timing import activity
 from mot_dinov3.features.base import MEMBERS, POOLINGS, REID_REMEDY, Embedder, EmbedderRequest, parse_size
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.hub import locate
@@ -206,7 +207,8 @@ def _construct(
         batch=config.embed_batch,
         locate=find,
     )
-    embedder: Embedder = resolve("embedder", EMBEDDERS, name)(request)
+    with activity(f"loading the embedder {name} {Path(model).name}".rstrip()):
+        embedder: Embedder = resolve("embedder", EMBEDDERS, name)(request)
     check_members("embedder", name, embedder, MEMBERS, base="mot_dinov3.features.base.Embedder")
     return embedder
 

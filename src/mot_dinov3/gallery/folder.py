@@ -21,6 +21,7 @@ import numpy as np
 from mot_dinov3.core.errors import InputError, ModelError, VideoError
 from mot_dinov3.core.files import file_hash, file_stamp, natural_key
 from mot_dinov3.core.structures import FloatArray, Image, IntArray
+from mot_dinov3.core.timing import activity
 from mot_dinov3.features.base import Embedder, usable_rows
 from mot_dinov3.models.weights import find_local
 from mot_dinov3.video.image_files import SUFFIXES, read_image
@@ -181,12 +182,15 @@ def load_gallery(root: Path, embedder: Embedder, *, cache: bool = True) -> Known
     before = len(known)
     refused: list[str] = []
     missing = {digest: path for digest, path in zip(digests, paths) if digest not in known}
-    for images in _batches(missing, refused, root):
-        rows = usable_rows(embedder, embedder.embed_images([image for _, image in images]), len(images))
-        usable = np.abs(rows).max(axis=1) > 0
-        refused += [f"{missing[digest].relative_to(root)} (no embedding)" for digest, _ in compress(images, ~usable)]
-        known |= {digest: row for (digest, _), row in compress(zip(images, rows), usable)}
-    embedder.synchronize()
+    with activity(f"embedding the images of '{root}'"):
+        for images in _batches(missing, refused, root):
+            rows = usable_rows(embedder, embedder.embed_images([image for _, image in images]), len(images))
+            usable = np.abs(rows).max(axis=1) > 0
+            refused += [
+                f"{missing[digest].relative_to(root)} (no embedding)" for digest, _ in compress(images, ~usable)
+            ]
+            known |= {digest: row for (digest, _), row in compress(zip(images, rows), usable)}
+        embedder.synchronize()
     notices = [_notice(f"gallery '{root}': {len(refused)} images skipped", refused)] if refused else []
     if unused := unused_files(root):
         notices.append(f"gallery '{root}': files that are not used: {', '.join(unused)}")

@@ -17,11 +17,15 @@ import numpy as np
 
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Image
+from mot_dinov3.core.timing import activity
 from mot_dinov3.models.conversion_cache import CacheEntry, ConversionCache, content_hash
 from mot_dinov3.models.openvino import MIXED, ConversionError, OpenVinoNetwork, open_network, openvino_module
 
 FORMAT = 2
 """To be counted up when entries made by an older version of this code must not be used any more."""
+
+LEAST_SECONDS = 15.0  # most of it is loading torch
+SECONDS_PER_MB = 0.1
 
 CUT = "cut"
 """Fact of a network: names of the operations behind which it is computed in fp32 in mixed precision."""
@@ -153,7 +157,8 @@ def _load_or_convert(spec: ConversionSpec, cache: ConversionCache) -> _StoredNet
     if entry is not None:
         return _StoredNetwork(entry.facts, entry.network, entry)
     log.info("converting '%s' for OpenVINO (first use only)", spec.name)
-    made = spec.convert()
+    with activity(f"converting {Path(spec.name).name} for OpenVINO, first use only", expected_seconds(spec.files)):
+        made = spec.convert()
 
     def write(path: Path) -> None:
         openvino_module().save_model(made.model, path, compress_to_fp16=False)
@@ -209,7 +214,8 @@ class _Trial:
         return known.is_final or self._spec.sees_same_images
 
     def _check(self, network: OpenVinoNetwork, precision: str, known: CheckResult | None) -> CheckResult:
-        check = self._spec.check(network, self._stored.facts).after(known)
+        with activity(f"comparing {Path(self._spec.name).name} in {precision} with the original"):
+            check = self._spec.check(network, self._stored.facts).after(known)
         if self._entry and (self._stands(check) or check.passed):
             case = self._case(precision)
             self._entry = self._cache.record_check(self._entry, case, dataclasses.asdict(check))
@@ -235,6 +241,12 @@ class _Trial:
     def _none(self, failed: Sequence[str]) -> ConversionResult:
         last = f"'{self._spec.name}' runs in torch instead of OpenVINO"
         return ConversionResult(None, "", {}, (*self._stored.notices, *failed, last))
+
+
+def expected_seconds(files: Sequence[Path]) -> float:
+    """Return about how long loading and conversion take on a usual computer, by the size of the files."""
+    megabytes = sum(path.stat().st_size for path in files if path.exists()) / 1e6
+    return round(LEAST_SECONDS + SECONDS_PER_MB * megabytes, -1)
 
 
 def _compile(stored: _StoredNetwork, precision: str) -> OpenVinoNetwork:

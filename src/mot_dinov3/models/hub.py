@@ -22,7 +22,7 @@ from mot_dinov3.core.errors import (
     UnsupportedModelError,
 )
 from mot_dinov3.core.json_text import read_object
-from mot_dinov3.core.timing import Clock, within
+from mot_dinov3.core.timing import Clock, activity, within
 from mot_dinov3.models.weights import local_path, missing_model
 
 TOKENS = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -209,9 +209,11 @@ def _fetch(repo: str, revision: str | None, client: HuggingFaceHub, advice: Advi
     # The base of the HTTP library's errors, which is httpx's or httpx2's, depending on huggingface_hub's release.
     http_error: Any = errors.HfHubHTTPError.__bases__[0]
     try:
-        wanted = _wanted(repo, client.files(repo, revision))
+        with activity(f"asking Hugging Face for {repo}"):
+            wanted = _wanted(repo, client.files(repo, revision))
         log.info("downloading %s from the hub", repo)
-        return client.download(repo, revision, wanted)
+        with activity(f"downloading {repo} from Hugging Face"):
+            return client.download(repo, revision, wanted)
     except (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError, RuntimeError) as error:
         raise translate(repo, revision, error, advice) from error
 

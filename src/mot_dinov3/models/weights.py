@@ -17,7 +17,7 @@ from typing import Any
 
 from mot_dinov3.core.errors import ModelError, UnreachableModelError, closest
 from mot_dinov3.core.files import cache_dir
-from mot_dinov3.core.timing import within
+from mot_dinov3.core.timing import activity, within
 
 MODELS = Path("models")  # in the working directory
 REID_ENDINGS = ("", ".pt", ".pth", ".safetensors", ".torchscript", ".onnx", "_openvino_model", ".engine", ".tflite")
@@ -155,7 +155,8 @@ def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
             f"{closest(name, (*from_official, *others))}",
             remedy="give a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
         )
-    return download(name)
+    with activity(f"downloading {name}"):
+        return download(name)
 
 
 def detector_path(name: str) -> Path | None:

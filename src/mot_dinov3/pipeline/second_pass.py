@@ -11,7 +11,7 @@ import numpy as np
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Frame, IntArray, TrackState
-from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.core.timing import StageTimer, activity
 from mot_dinov3.linking import Tracklets
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.video import FrameSource
@@ -125,7 +125,8 @@ class LinkedPass:
         """
         start = self.timer.clock()
         self.timer.start()
-        linked = self.link(self.kept.tracklets())
+        with activity("linking the tracks"):
+            linked = self.link(self.kept.tracklets())
         self.timer.lap("track")
         self.counts.tracks = len(np.unique(linked.track_id))
         sinks = CompositeSink(self.sinks(), self.timer)
