@@ -6,14 +6,20 @@ were overfitted to single sequences, the selected setting would score lower ther
 
     python benchmarks/heldout.py ../shared/data
 
-Mean over the sequences of a group, HOTA and IDF1, without coasted boxes, as Markdown. `--drop`, `--double` and
-`--every` make the sequences harder.
+Mean over the sequences of a group, HOTA and IDF1, without coasted boxes, as Markdown. `--drop`, `--double`, `--every`
+and `--rate` make the sequences harder.
+
+`--floors` does the same with the numbers of frames that are the least of the four times of a track's life, all
+combinations, with coasted boxes, whose time is one of the four; it also prints what seconds alone reach::
+
+    python benchmarks/heldout.py ../shared/data --floors --rate 5
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import sys
 from collections.abc import Mapping
@@ -27,7 +33,7 @@ from ablation import followed, recordings
 from race import judge
 from recordings import Recording, add_strains, strained
 
-from mot_dinov3.trackers.config import TrackerConfig
+from mot_dinov3.trackers.config import NEW_SCORE, TrackerConfig
 
 TRIED = (
     "new_score",
@@ -48,7 +54,9 @@ TRIED = (
     "edge_seconds",
 )
 FACTORS = (2 / 3, 3 / 2)
+FLOORS = {"tentative_frames": (0, 1, 2), "lost_frames": (0, 3, 6), "edge_frames": (0, 1, 2), "coast_frames": (0, 2, 3)}
 DEFAULTS = "defaults"
+SECONDS = "seconds alone"
 
 
 def main() -> None:
@@ -61,14 +69,17 @@ def main() -> None:
         for folder in sorted({path.parents[2] for path in args.data.glob("**/det/det.txt")})
     }
     sequences = [recording for group in groups.values() for recording in group]
-    settings = neighbours()
+    settings = floors() if args.floors else neighbours()
     with ProcessPoolExecutor(args.jobs) as pool:
         table = np.array(list(pool.map(partial(scores, sequences), settings.values())))  # (settings, sequences, 2)
     members = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
     print_table(list(groups), members, table)
+    if SECONDS in settings:
+        print(line(SECONDS, table[list(settings).index(SECONDS)], members))
     chosen = [list(settings)[best] for best in picks(members, table)]
-    for recording, name in zip(sequences, chosen):
-        print(f"without {recording.name}: {name}")
+    for index, (recording, name) in enumerate(zip(sequences, chosen)):
+        hota, idf1 = table[list(settings).index(name), index] - table[0, index]
+        print(f"without {recording.name}: {name}; on it {hota:+.1f} / {idf1:+.1f} against the defaults")
 
 
 def parse() -> argparse.Namespace:
@@ -76,13 +87,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with groups of sequences below it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one per core)")
+    parser.add_argument("--floors", action="store_true", help="settings of the least numbers of frames instead")
     add_strains(parser)
     return parser.parse_args()
 
 
 def neighbours() -> Mapping[str, TrackerConfig]:
     """Return the defaults and all settings that differ from them in one number."""
-    defaults = TrackerConfig(coast=False)
+    defaults = TrackerConfig(coast=False, new_score=NEW_SCORE)  # which auto is on all of them
     made = {DEFAULTS: defaults}
     for field in TRIED:
         value = getattr(defaults, field)
@@ -90,6 +102,17 @@ def neighbours() -> Mapping[str, TrackerConfig]:
             other = type(value)(round(value * factor, 4))
             other = min(other, 1.0) if field == "new_score" else other
             made[f"{field} {other:g}"] = dataclasses.replace(defaults, **{field: other})
+    return made
+
+
+def floors() -> Mapping[str, TrackerConfig]:
+    """Return the defaults, no floors at all, and all combinations of floors."""
+    defaults = TrackerConfig()
+    made = {DEFAULTS: defaults, SECONDS: dataclasses.replace(defaults, **dict.fromkeys(FLOORS, 0))}
+    for values in itertools.product(*FLOORS.values()):
+        config = dataclasses.replace(defaults, **dict(zip(FLOORS, values)))
+        if config not in made.values():
+            made[", ".join(f"{name} {value}" for name, value in zip(FLOORS, values))] = config
     return made
 
 
@@ -119,8 +142,13 @@ def print_table(groups: list[str], members: npt.NDArray[np.int64], table: npt.ND
         ("best neighbour on the other sequences", aside),
         ("best neighbour on the sequence itself", table.max(axis=0)),
     ):
-        means = [values[members == group].mean(axis=0) for group in range(len(groups))]
-        print(f"| {name} | " + " | ".join(f"{hota:.1f} / {idf1:.1f}" for hota, idf1 in means) + " |")
+        print(line(name, values, members))
+
+
+def line(name: str, values: npt.NDArray[np.float64], members: npt.NDArray[np.int64]) -> str:
+    """Return a row of the table: ``(sequences, 2)`` scores as means of the groups."""
+    means = [values[members == group].mean(axis=0) for group in np.unique(members)]
+    return f"| {name} | " + " | ".join(f"{hota:.1f} / {idf1:.1f}" for hota, idf1 in means) + " |"
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def add_strains(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop", type=float, default=0.0, help="share of boxes to drop at random (default: 0)")
     parser.add_argument("--double", type=float, default=0.0, help="share of boxes to be detected twice (default: 0)")
     parser.add_argument("--every", type=int, default=1, help="keep one frame in so many (default: 1, all)")
+    parser.add_argument("--rate", type=float, help="keep as many frames as come nearest to this rate per second")
 
 
 def load(args: argparse.Namespace) -> Iterator[Recording]:
@@ -117,7 +118,8 @@ def embedded_boxes(recording: Recording, video: Path, model: Path) -> Recording:
 
 def strained(recording: Recording, args: argparse.Namespace, seed: int) -> Recording:
     """Return the recording made harder as the options of `add_strains` say."""
-    recording = thinned(recording, args.every) if args.every > 1 else recording
+    every = max(round(recording.fps / args.rate), 1) if args.rate else args.every
+    recording = thinned(recording, every) if every > 1 else recording
     recording = dropped(recording, args.drop, seed) if args.drop else recording
     return doubled(recording, args.double, seed) if args.double else recording
 

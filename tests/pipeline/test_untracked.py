@@ -25,8 +25,8 @@ def run(folder: Path, rows: Rows, **options: Any) -> tuple[int, list[str]]:
 
 
 CASES: list[tuple[Rows, str, dict[str, Any]]] = [
-    (slow(0.59), "highest score is 0.59", {"new_score": 0.47, "high_score": 0.47}),
-    (slow(0.31), "--new-score 0.24 --high-score 0.24", {"new_score": 0.24, "high_score": 0.24}),
+    (slow(0.25), "highest score is 0.25, a track needs --new-score 0.3", {"new_score": 0.2, "high_score": 0.2}),
+    (slow(0.25), "--new-score 0.2 --high-score 0.2", {"new_score": 0.2, "high_score": 0.2}),
     (slow(0.9, every=5), "--detect-every 5", {"detect_every": 5}),
     (slow(0.9, every=7, first=2), "--detect-every 7 --start-frame 2", {"detect_every": 7, "start_frame": 2}),
     ([(t, 48.0 * t, 0.9) for t in range(30)], "--start-noise 37", {"start_noise": 37.0}),
@@ -43,6 +43,14 @@ def test_the_notice_names_the_option_that_helps(tmp_path: Path, rows: Rows, word
     assert notice.startswith(f"{len(rows)} boxes were found and no track began: ")
     assert words in notice
     assert run(tmp_path, rows, fast_objects=False, **cure) == (1, [])
+
+
+@pytest.mark.parametrize("cure", [{"new_score": 0.47, "high_score": 0.47}, {"new_score": "auto"}, {}])
+def test_a_threshold_that_is_given_is_obeyed_and_the_notice_names_auto(tmp_path: Path, cure: dict[str, Any]) -> None:
+    _, (notice,) = run(tmp_path, slow(0.59), new_score=0.6)
+    assert "highest score is 0.59, a track needs --new-score 0.6" in notice
+    assert notice.endswith("--new-score 0.47 --high-score 0.47, or --new-score auto")
+    assert run(tmp_path, slow(0.59), **cure) == (1, [])
 
 
 def test_the_hybrid_tracker_names_its_own_option(tmp_path: Path) -> None:

@@ -173,3 +173,13 @@ def test_no_embedder_makes_the_tracks_worse_than_motion_alone(kind: str) -> None
 
 def test_embeddings_in_a_cone_give_the_same_tracks() -> None:
     assert ids_of(lambda rows, _: rows) == ids_of(lambda rows, _: rows + 3 / 8)
+
+
+def test_cosines_that_neither_kind_explains_give_no_undefined_ratio() -> None:
+    different, same = CosineDistribution(0.1, 1e-3), CosineDistribution(0.9, 1e-3)
+    cosine = np.linspace(-1, 1, 201)
+    for unknown in (0.0, 0.5):
+        with np.errstate(all="raise", under="ignore"):
+            ratio = log_likelihood_ratio(cosine, different, same, unknown=unknown)
+        assert np.isfinite(ratio).all()
+        assert ratio[0] < 0 < ratio[-1]

@@ -68,7 +68,7 @@ class TrackOptions(TypedDict, total=False):
     # tracker parameters
     high_score: float | None  # boxes from this score are matched first, embedded, and may start tracks (default 0.5, between 0 and 1)
     low_score: float | None  # boxes below this score are ignored; those up to --high-score only continue tracks (default 0.1, between 0 and 1)
-    new_score: float | None  # a box needs this score to start a track (default 0.6, between 0 and 1)
+    new_score: float | Literal["auto"] | None  # a box needs this score to start a track; auto: 0.6, or less where a detector's scores are lower; --high-score and --low-score are then lowered by the same factor, by half at most (default auto, between 0 and 1)
     low_match: bool | None  # let low-score boxes continue tracks that were active in the last frame (default on)
     hungarian: bool | None  # optimal assignment; off: greedy (default on)
     match_floor: float | None  # smallest similarity of a match: overlap × score, plus likelihood and appearance (default 0.16, between 0 and 1)
@@ -107,6 +107,7 @@ class TrackOptions(TypedDict, total=False):
     class_mode: Literal["agnostic", "per-class", "vote"] | None  # classes: ignored, matched separately, or voted per track (default agnostic)
     coast: bool | None  # output predicted boxes of lost tracks briefly, where such gaps mostly close (default on)
     coast_seconds: float | None  # time for which predicted boxes of a lost track are output with --coast (default 0.11, between 0 and 3600)
+    coast_frames: int | None  # frames for which they are output, however long they take (default 2, between 0 and 1000)
     coast_trust: float | None  # share of the stream's gaps that must close within that time for --coast (default 0.6, between 0 and 1)
 
     # gallery_hybrid tracker parameters (--tracker gallery_hybrid)

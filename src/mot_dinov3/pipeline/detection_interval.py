@@ -93,6 +93,7 @@ class IntervalTracker(Tracker):
         if not self._detected:
             return self._rows
         rows = self._tracker.update(detections)
+        self.min_score = self._tracker.min_score
         shown = rows[rows.track_id >= 1]
         place = shown.final_xyxy
         moved = shown.replace(

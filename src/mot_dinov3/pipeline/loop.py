@@ -153,6 +153,7 @@ class TrackingLoop:
         scheduler = self.stages.scheduler
         if scheduler is None:
             return detections
+        scheduler.min_score = self.stages.tracker.min_score  # it may follow the scores of the stream
         plan = scheduler.plan(detections, tracks, frame.index)
         embedder, check = self.stages.embedder, self.stages.embedding_check
         if known is None:

@@ -12,6 +12,8 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.trackers.byte import NEW_ABOVE
+from mot_dinov3.trackers.config import NEW_SCORE
+from mot_dinov3.trackers.score_level import ScoreLevel
 
 MOST_BETWEEN = 0.1  # share of the frames with boxes that may lie between the regular ones
 OVERLAPPING = 0.25  # share of the boxes that still overlap one of the frame before
@@ -41,9 +43,10 @@ def _weak(config: TrackConfig, frames: Sequence[Detections]) -> str | None:
     """Return what to do where no score is high enough."""
     best = max(float(np.nan_to_num(rows.score).max(initial=0.0)) for rows in frames)
     if config.choice.tracker == "appearance":
-        option, value, above = "--new-score", config.tracker.new_score, 0.0
+        option, above, auto = "--new-score", 0.0, _followed(frames)
+        value = auto if config.tracker.follows_scores else config.tracker.new_score
     elif config.choice.tracker == "gallery_hybrid":
-        option, value, above = "--track-thresh", config.hybrid.track_thresh, NEW_ABOVE
+        option, value, above, auto = "--track-thresh", config.hybrid.track_thresh, NEW_ABOVE, np.inf
     else:
         return None
     if best >= value + above:
@@ -52,8 +55,18 @@ def _weak(config: TrackConfig, frames: Sequence[Detections]) -> str | None:
     options = f"{option} {lower:g}"
     if option == "--new-score" and lower < config.tracker.high_score:
         options += f" --high-score {lower:g}"
+    if best >= auto:
+        options += ", or --new-score auto"
     needed = f"{option} {value:g}" + (f" + {above:g}" if above else "")
     return f"the highest score is {best:.2f}, a track needs {needed}; to track them: {options}"
+
+
+def _followed(frames: Sequence[Detections]) -> float:
+    """Return what `--new-score auto` makes of the scores of these frames."""
+    level = ScoreLevel()
+    for rows in frames:
+        level.observe(rows.xyxy, np.clip(np.nan_to_num(rows.score), 0.0, 1.0).astype(np.float64))
+    return NEW_SCORE * level.factor
 
 
 def _sparse(config: TrackConfig, frames: Sequence[Detections]) -> str | None:

@@ -28,6 +28,7 @@ from mot_dinov3.trackers.lifecycle import (
 )
 from mot_dinov3.trackers.optical_flow import CameraMotion
 from mot_dinov3.trackers.reidentification import reid_candidates
+from mot_dinov3.trackers.score_level import ScoreLevel
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class AppearanceTracker(TemporalTracker):
         self.config = config = request.config
         super().__init__(config.confirm_hits)
         self.min_score = config.high_score
+        self._new_score = config.starting_score
+        self._scores = ScoreLevel() if config.follows_scores else None
         self._fps = request.fps
         self._clock = StreamClock(request.fps)
         self._size_known = min(request.size) > 0
@@ -55,7 +58,7 @@ class AppearanceTracker(TemporalTracker):
         calibration = appearance_model.AppearanceCalibration(request.same_floor)
         self._scales = SimilarityScales(kalman.Calibration(), calibration)
         self.appearance = calibration
-        self._gaps = GapStatistics(config.coast_seconds)
+        self._gaps = GapStatistics(config.coast_seconds, config.coast_frames)
         limits = [config.lost_seconds, config.tentative_seconds, config.edge_seconds or np.inf]
         self._least_patience = min(limits) + TOLERANCE
         if config.hungarian:
@@ -66,7 +69,7 @@ class AppearanceTracker(TemporalTracker):
     @override
     def least_score(cls, request: TrackerRequest, conf: float) -> float:
         config = request.config
-        start_none = config.low_match and min(config.high_score, config.new_score) >= conf
+        start_none = config.low_match and config.least_starting_score >= conf
         return min(config.low_score, conf) if start_none else conf
 
     @override
@@ -142,6 +145,10 @@ class AppearanceTracker(TemporalTracker):
             score[~good] = -1.0
         if not self._size_known and bad < len(good):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
+        if self._scores is not None and not self._scores.settled:
+            self._scores.observe(detections.xyxy, score)
+            self.min_score = self.config.high_score * self._scores.factor
+            score = self._scores.stated(score)
         tracks, config = self._tracks, self.config
         found = Association(tracks, detections, score, config, self._scales)
         longest = max(config.lost_seconds, self._clock.until_missed(config.lost_frames + 1))
@@ -176,7 +183,7 @@ class AppearanceTracker(TemporalTracker):
     def _start(self, found: Association, detections: Detections) -> None:
         """Spawn a tentative track at each high-score box without an owner where no active track and no surer box is."""
         config, tracks = self.config, self._tracks
-        rows = ((found.owner < 0) & (found.score >= config.new_score)).nonzero()[0]
+        rows = ((found.owner < 0) & (found.score >= self._new_score)).nonzero()[0]
         if len(rows) and config.new_overlap < 1:
             rows = self._uncovered(rows, found, detections.class_id)
         if not len(rows):
@@ -202,7 +209,7 @@ class AppearanceTracker(TemporalTracker):
 
     def _record(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         """Write down the boxes `rows` of the tracks `owner`, beyond their place."""
-        tracks, score = self._tracks, found.score.take(rows)
+        tracks, score = self._tracks, np.clip(detections.score.take(rows).astype(np.float64), 0.0, 1.0)
         tracks.hits[owner] += 1
         tracks.seen[owner] = self._now
         tracks.score[owner] = score
@@ -292,7 +299,7 @@ class AppearanceTracker(TemporalTracker):
             owned = found.owner >= 0
             class_id = class_id.copy()
             class_id[owned] = tracks.class_id[found.owner[owned]]
-        if np.count_nonzero(score < 0):
+        if np.count_nonzero(score < 0) or (self._scores is not None and not self._scores.settled):
             score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = self._labelled(found.owner, detections, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None

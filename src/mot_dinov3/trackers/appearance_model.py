@@ -19,6 +19,7 @@ GAPS = (0.15, 1.0)  # s since the track's last embedding: the same object looks 
 UNLIKE = 0.05  # share of pairs of one object that look like two: seen from behind, occluded
 ALIKE = 0.02  # share of pairs of two objects that look like one
 UNKNOWN = 0.5  # share of pairs of one object whose cosine is anywhere between, after a loss
+FARTHEST = 1400.0  # squared deviations: beyond it a likelihood is 0, and two such have no ratio
 CHUNK = 40  # embeddings gathered at once: they stay in the processor's cache
 
 
@@ -89,8 +90,8 @@ def _ratio(
     """Return what `log_likelihood_ratio` does, for ``(k,)`` means and deviations of pairs of one object."""
     inside = np.minimum(np.maximum(cosine, different.mean), mean)
     far, near = (inside - different.mean) / different.deviation, (inside - mean) / deviation
-    two = np.exp(-0.5 * far * far) / different.deviation
-    one = (1 - UNLIKE - unknown) * np.exp(-0.5 * near * near) / deviation + UNLIKE * two
+    two = np.exp(-0.5 * np.minimum(far * far, FARTHEST)) / different.deviation
+    one = (1 - UNLIKE - unknown) * np.exp(-0.5 * np.minimum(near * near, FARTHEST)) / deviation + UNLIKE * two
     if unknown:
         one = one + unknown * np.sqrt(2 * np.pi) / np.maximum(mean - different.mean, MIN_SPREAD)
     return np.where(mean > different.mean, np.log(one / ((1 - ALIKE) * two + ALIKE * one)), 0.0)

@@ -40,7 +40,8 @@ class Tracker(Protocol):
 
     Attributes:
         keeps_tracks: Whether an id means something beyond its frame.
-        min_score: Score below which no box starts a track: what is worth embedding lies above.
+        min_score: Score below which no box starts a track: what is worth embedding lies above. It may change from frame
+            to frame.
         cuts: Indices of the frames in which a new scene began, where the tracker looks for hard cuts.
         appearance: Learned from the video so far of its embeddings; None for a tracker that compares none.
     """

@@ -8,8 +8,11 @@ import functools
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.trackers.kalman import Noise
+from mot_dinov3.trackers.score_level import LOWEST
 
 PER_30_FPS = 30.0
+AUTO = -1.0  # a threshold that follows the stream
+NEW_SCORE = 0.6  # that of --new-score auto where a detector is as sure of its boxes as detectors usually are
 LEAST_PATIENCE = 3  # frames that scaling by a low frame rate leaves of the hybrid tracker's buffer
 
 
@@ -26,7 +29,14 @@ class TrackerConfig(StageConfig):
     low_score: float = option(
         0.1, "boxes below this score are ignored; those up to --high-score only continue tracks", low=0, high=1
     )
-    new_score: float = option(0.6, "a box needs this score to start a track", low=0, high=1)
+    new_score: float = option(
+        AUTO,
+        f"a box needs this score to start a track; auto: {NEW_SCORE:g}, or less where a detector's scores are lower; "
+        "--high-score and --low-score are then lowered by the same factor, by half at most",
+        auto=AUTO,
+        low=0,
+        high=1,
+    )
     low_match: bool = option(True, "let low-score boxes continue tracks that were active in the last frame")
 
     # Association.
@@ -126,6 +136,7 @@ class TrackerConfig(StageConfig):
     coast_seconds: float = option(
         0.11, "time for which predicted boxes of a lost track are output with --coast", low=0, high=3600
     )
+    coast_frames: int = option(2, "frames for which they are output, however long they take", low=0, high=1000)
     coast_trust: float = option(
         0.6, "share of the stream's gaps that must close within that time for --coast", low=0, high=1
     )
@@ -133,6 +144,21 @@ class TrackerConfig(StageConfig):
     @override
     def check(self) -> None:
         require(self.low_score <= self.high_score, "low_score", self.low_score, "at most high_score")
+
+    @property
+    def follows_scores(self) -> bool:
+        """Whether the score thresholds follow the scores of the stream."""
+        return self.new_score < 0
+
+    @property
+    def starting_score(self) -> float:
+        """Score that a box needs to start a track, at the level of usual detectors."""
+        return NEW_SCORE if self.follows_scores else self.new_score
+
+    @property
+    def least_starting_score(self) -> float:
+        """Score below which no box starts a track, whatever the stream."""
+        return NEW_SCORE * LOWEST if self.follows_scores else min(self.new_score, self.high_score)
 
     @functools.cached_property
     def noise(self) -> Noise:

@@ -286,11 +286,13 @@ class GapStatistics:
     """Counts how many of a stream's gaps (frames in which a confirmed track finds no box) closed in time.
 
     Args:
-        seconds: A gap has closed in time when the boxes predicted within it are no older than this, or than two frames.
+        seconds: A gap has closed in time when the boxes predicted within it are no older than this,
+        frames: or than so many frames.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, frames: int = 2) -> None:
         self._seconds = seconds
+        self._frames = frames
         self._closed = 0.0
         self._open = 0.0
 
@@ -318,5 +320,5 @@ class GapStatistics:
         return self._closed / (self._closed + self._open + GAP_PRIOR)
 
     def limit(self, dt: float) -> float:
-        """Return for how many seconds predicted boxes are shown: no less than two frames of `dt`."""
-        return max(self._seconds, 2 * dt) + TOLERANCE
+        """Return for how many seconds predicted boxes are shown: no less than the frames, of `dt` each."""
+        return max(self._seconds, self._frames * dt) + TOLERANCE
