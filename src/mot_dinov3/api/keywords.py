@@ -164,6 +164,10 @@ class TrackOptions(TypedDict, total=False):
     save_csv: str | Path | None  # tracks as a CSV table
     save_dets: str | Path | None  # detections as det-v1 JSON, to track again without a detector
     save_counts: str | Path | None  # counts of --line and --zone as a CSV table
+    save_crops: str | Path | None  # the best crops of each track, DIR/ID_frame.jpg: sharp, not overlapped
+    crops_per_track: int | None  # crops of a track in --save-crops, at most (default 3, between 1 and 100)
+    save_embeddings: str | Path | None  # mean embedding and best crops' embeddings of each track: .npz, or .parquet with pyarrow
+    embeddings_per_box: bool | None  # add every embedding that was computed to --save-embeddings (default off)
     save_dwell: str | Path | None  # seconds of each track in each zone as a CSV table
     report: str | Path | None  # HTML report of the run: one file with charts
     resume: bool | None  # resume the same command where it was killed or interrupted, else start from the beginning (default off)

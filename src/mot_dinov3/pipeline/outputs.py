@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.files import check_extension, check_output
+from mot_dinov3.core.files import check_extension, check_output, check_output_folder
 from mot_dinov3.core.special_files import is_null, is_special
 from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.formats import det_v1, track_v1, tracks_csv
+from mot_dinov3.formats.track_embeddings import SCHEMA, EmbeddingTable
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows, dwell_rows
 from mot_dinov3.pipeline.detection_interval import DetectedFramesOnly, DetectionInterval, GapInterpolator
@@ -24,11 +25,20 @@ from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.pipeline.report_sinks import ReportFactory
 from mot_dinov3.pipeline.resume import ResumeSink
 from mot_dinov3.pipeline.run_identity import resume_notice
+from mot_dinov3.pipeline.track_descriptors import (
+    DescriptorCollector,
+    DescriptorSink,
+    calibration_facts,
+    embedder_facts,
+    embedding_table,
+)
 from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink, TrackFilterSink
 from mot_dinov3.sinks.display import VideoSink, WindowSink, check_screen
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
+from mot_dinov3.sinks.track_crops import CropSink, is_crop_name
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.encoders import container_of
+from mot_dinov3.video.media import hide_password
 from mot_dinov3.video.threads import ThreadedWriter
 from mot_dinov3.viz import Trails
 from mot_dinov3.viz.text_drawing import missing_glyphs
@@ -43,19 +53,34 @@ def check_files(config: TrackConfig) -> None:
         container_of(Path(config.output.output))
     for name, kind, extensions in config.output.texts():
         check_extension(Path(name), kind, extensions)
-    for path in written:
+    crops = config.output.save_crops
+    if crops:
+        check_output_folder(Path(crops), holds=is_crop_name)
+    for path in written[: -1 if crops else None]:
         for source in (config.source.source, config.detector.dets):
             check_output(path, source=source)
-    if config.output.save_counts and not config.count.wanted:
-        raise UsageError("--save-counts requires a line or a zone", remedy="give --line or --zone")
-    if config.output.save_dwell and config.count.zone is None:
-        raise UsageError("--save-dwell requires a zone", remedy="give --zone FILE")
+    _check_needs(config)
     places = [_place(path) for path in written]
     doubled = {str(path) for path, place in zip(written, places) if places.count(place) > 1 and not is_null(path)}
     if doubled:
         raise UsageError(
             f"two outputs have the same name: {', '.join(sorted(doubled))}", remedy="give each a different name"
         )
+
+
+def _check_needs(config: TrackConfig) -> None:
+    """Refuse outputs that lack what they are made from."""
+    if config.output.save_counts and not config.count.wanted:
+        raise UsageError("--save-counts requires a line or a zone", remedy="give --line or --zone")
+    if config.output.save_dwell and config.count.zone is None:
+        raise UsageError("--save-dwell requires a zone", remedy="give --zone FILE")
+    if config.output.save_embeddings and config.embedder.embedder == "none":
+        raise UsageError(
+            "--save-embeddings needs an embedder, and none is selected",
+            remedy="choose one with --embedder (precomputed detections also need their video: --source)",
+        )
+    if config.output.save_crops and config.draw.anonymize != "none":
+        raise UsageError("--save-crops shows what --anonymize hides", remedy="leave out one of them")
 
 
 def _place(path: Path) -> object:
@@ -87,6 +112,8 @@ class SinkFactory:
         kept = stages.detector.info.details.get("classes")
         only_class = len(self.names if kept is None else kept) == 1
         self.shown_names = {} if only_class else self.names
+        output = config.output
+        self._descriptors = DescriptorCollector(per_box=output.embeddings_per_box) if output.save_embeddings else None
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
         self.report = self._report(config.output.report)
         self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
@@ -100,6 +127,7 @@ class SinkFactory:
         report = self.report
         times = [] if report is None else [report.times]
         return [
+            *self._observers(),
             self.settled(self.files()),
             *self.detections(),
             *self.video(self.stages.tracker.lost),
@@ -110,11 +138,15 @@ class SinkFactory:
     def first_pass(self, collector: Sink) -> list[Sink]:
         """Return the sinks of the pass before linking; `collector` gets the settled rows."""
         times = [] if self.report is None else [self.report.times]
-        return [self.settled([collector]), *self.detections(), *times]
+        return [*self._observers(), self.settled([collector]), *self.detections(), *times]
 
     def second_pass(self) -> list[Sink]:
         """Return the sinks of the pass after linking, in which no track is lost."""
         return [*self.files(), *self.video(TrackView.empty), *self.last()]
+
+    def _observers(self) -> list[Sink]:
+        """Return what sees each frame with its image before its rows are settled."""
+        return [] if self._descriptors is None else [self._descriptors]
 
     def settled(self, sinks: Sequence[Sink]) -> Sink:
         """Return the sink through which `sinks` get frames whose rows are settled."""
@@ -134,6 +166,8 @@ class SinkFactory:
             found.append(TextSink(Path(output.save_csv), csv_lines(self.names), head=head))
         if output.save_counts:
             found.append(SummarySink(Path(output.save_counts), lambda: map(tracks_csv.csv_line, self._count_table())))
+        if output.save_embeddings and self._descriptors is not None:
+            found.append(DescriptorSink(Path(output.save_embeddings), self._descriptors, self._embedding_table))
         if output.save_dwell:
             found.append(SummarySink(Path(output.save_dwell), lambda: map(tracks_csv.csv_line, self._dwell_table())))
         found += [] if self.report is None else [self.report.tracks]
@@ -158,11 +192,13 @@ class SinkFactory:
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sinks of drawn frames, if asked for; `lost` returns the tracks lost in the frame being drawn."""
         output, source = self.config.output, self.stages.source
+        crops: list[Sink] = [CropSink(Path(output.save_crops), output.crops_per_track)] if output.save_crops else []
+        crops = self._of_chosen(crops)
         if not (output.video or output.show):
-            return []
+            return crops
         drawer = self._drawer(lost)
         draw = DrawnOnce(drawer) if output.video and output.show else drawer
-        found: list[Sink] = []
+        found = crops
         if output.show:
             title = Path(source.info.path).name
             found.append(WindowSink(title, draw, lambda: self.stop(), interrupted=lambda: source.interrupted))
@@ -253,6 +289,22 @@ class SinkFactory:
 
     def _detection_header(self) -> Mapping[str, Any]:
         return detection_header(self.stages.detector, self.stages.source.info)
+
+    def _embedding_table(self, collector: DescriptorCollector) -> EmbeddingTable:
+        config, embedder, learned = self.config, self.stages.embedder, self.stages.appearance
+        info = self.stages.source.info
+        meta = {
+            "schema_version": SCHEMA,
+            "source": hide_password(info.path),
+            "fps": info.fps,
+            "size": [info.width, info.height],
+            "tracker": config.choice.tracker,
+            "linked": config.linked.link,
+            "embedder": {**embedder_facts(embedder), "crop_pad": config.embedder.crop_pad},
+            "calibration": None if learned is None else calibration_facts(learned),
+        }
+        per_box = config.output.embeddings_per_box
+        return embedding_table(collector, meta, names=self.names, dim=embedder.dim, per_box=per_box)
 
     def _track_header(self) -> Mapping[str, Any]:
         config, info = self.config, self.stages.embedder.info

@@ -13,6 +13,7 @@ from mot_dinov3.core.files import output_file
 from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import IntArray
+from mot_dinov3.formats.track_embeddings import SUFFIXES, check_embeddings_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,21 @@ class OutputConfig(StageConfig):
         None, "detections as det-v1 JSON, to track again without a detector", metavar="FILE", writes=True
     )
     save_counts: str | None = option(None, "counts of --line and --zone as a CSV table", metavar="FILE", writes=True)
+    save_crops: str | None = option(
+        None,
+        "the best crops of each track, DIR/ID_frame.jpg: sharp, not overlapped",
+        metavar="DIR",
+        common=True,
+        writes=True,
+    )
+    crops_per_track: int = option(3, "crops of a track in --save-crops, at most", metavar="N", low=1, high=100)
+    save_embeddings: str | None = option(
+        None,
+        "mean embedding and best crops' embeddings of each track: .npz, or .parquet with pyarrow",
+        metavar="FILE",
+        writes=True,
+    )
+    embeddings_per_box: bool = option(False, "add every embedding that was computed to --save-embeddings")
     save_dwell: str | None = option(
         None, "seconds of each track in each zone as a CSV table", metavar="FILE", writes=True
     )
@@ -88,13 +104,17 @@ class OutputConfig(StageConfig):
     def check(self) -> None:
         if self.resume and not self.record:
             raise ConfigError("--resume needs the journal, which --no-record disables")
+        if self.embeddings_per_box and not self.save_embeddings:
+            raise ConfigError("--embeddings-per-box needs a file", remedy="give it with --save-embeddings FILE.npz")
+        if self.save_embeddings:
+            check_embeddings_path(Path(self.save_embeddings))
         for path in (self.output if self.video else None, *(text for text, _, _ in self.texts())):
             output_file(path or "")
 
     @property
     def images(self) -> tuple[str, ...]:
         """Options in use that need the frames' images."""
-        used = (("--output", self.video), ("--show", self.show))
+        used = (("--output", self.video), ("--show", self.show), ("--save-crops", self.save_crops))
         return tuple(flag for flag, given in used if given)
 
     def texts(self) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -105,6 +125,7 @@ class OutputConfig(StageConfig):
             (self.save_csv, "a CSV table", (".csv", ".txt")),
             (self.save_dets, "det-v1", (".json",)),
             (self.save_counts, "a CSV table", (".csv", ".txt")),
+            (self.save_embeddings, "embeddings", SUFFIXES),
             (self.save_dwell, "a CSV table", (".csv", ".txt")),
             (self.save_summary, "the summary's JSON", (".json",)),
             (self.report, "an HTML report", (".html", ".htm")),
@@ -112,9 +133,10 @@ class OutputConfig(StageConfig):
         return [(path, kind, extensions) for path, kind, extensions in kinds if path]
 
     def files(self) -> list[Path]:
-        """Return every file the run is going to write."""
+        """Return every file the run is going to write, and the folder of crops, which comes last."""
         video = [Path(self.output)] if self.video and self.output else []
-        return [*video, *(Path(path) for path, _, _ in self.texts())]
+        folder = [Path(self.save_crops)] if self.save_crops else []
+        return [*video, *(Path(path) for path, _, _ in self.texts()), *folder]
 
     def regular_files(self) -> list[Path]:
         """Return the files that are replaced when the run is over: all but pipes and devices."""

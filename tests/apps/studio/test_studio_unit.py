@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot_dinov3.apps.studio import crop_quality
 from mot_dinov3.apps.studio.access import OutsideRootsError, Roots, refusal
 from mot_dinov3.apps.studio.config import StudioConfig
 from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, crop_window, next_crop_name, usable_name
@@ -15,6 +14,7 @@ from mot_dinov3.apps.studio.jobs import Job, Jobs
 from mot_dinov3.apps.studio.server import address, given_folders
 from mot_dinov3.apps.studio.session import SharedCache
 from mot_dinov3.core.errors import InputError
+from mot_dinov3.features import crop_quality
 
 # -- roots -------------------------------------------------------------------------------------------------------------
 

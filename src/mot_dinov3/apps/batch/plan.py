@@ -119,7 +119,8 @@ def _job(name: str, video: Path, options: Mapping[str, Any], folder: Path) -> Vi
     if config.detector.dets:
         detect_format(Path(config.detector.dets))
     check_files(config)
-    for path in (*config.output.files(), folder / LOG):
+    crops = [Path(config.output.save_crops)] if config.output.save_crops else []  # a folder, checked by check_files
+    for path in (*(path for path in config.output.files() if path not in crops), folder / LOG):
         files.check_output(path, within=folder.parent)
     written = tuple(str(path) for path in config.output.files())
     return VideoJob(name, str(video), str(folder), words=command_line(values), files=written, cwd=str(Path.cwd()))

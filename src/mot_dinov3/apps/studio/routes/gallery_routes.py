@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
-from mot_dinov3.apps.studio import crop_quality
 from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, crop_window, usable_name
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import Request, jpeg
@@ -17,6 +16,7 @@ from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.apps.studio.track_index import TrackIndex
 from mot_dinov3.core.errors import InputError, unknown_name
 from mot_dinov3.core.structures import Image
+from mot_dinov3.features import crop_quality
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EMBEDDERS, EmbedderConfig, build_embedder
 from mot_dinov3.gallery.folder import load_gallery

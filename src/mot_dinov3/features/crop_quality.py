@@ -1,4 +1,4 @@
-"""Quality of gallery crops: selection of sharp, different ones, and detection of crops in the wrong folder."""
+"""Quality of crops: sharp, large and unobstructed ones, different ones, and crops in the wrong folder of a gallery."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from mot_dinov3.core.structures import FloatArray, Image, IntArray
 
 SIDE = 96  # pixels of the longer side at which sharpness is measured, so that near and far compare
 SHARP_SHARE = 0.5  # the blurred half is not considered
+HALF_SHARP = 0.12  # sharpness that halves a crop's quality: that of one blurred by two pixels
+HALF_SIZE = 48.0  # px; the same of the square root of its area
+OVERLAPPED = 0.3  # share of a box in another box from which its crop shows two objects
+OVERLAP_FACTOR, EDGE_FACTOR = 0.05, 0.5  # of the quality of a crop that shows two objects, or is cut off by the frame
+MIN_SIDE = 4  # px
 
 
 def sharpness(image: Image) -> float:
@@ -22,6 +27,44 @@ def sharpness(image: Image) -> float:
     size = tuple(max(8, round(side * factor)) for side in grey.shape[::-1])
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR).astype(np.float32)
     return float(cv2.Laplacian(small, cv2.CV_32F).var() / (small.var() + 25.0))
+
+
+def covered_shares(xyxy: FloatArray) -> FloatArray:
+    """Return ``(n,)`` the largest share of each of ``(n, 4)`` boxes that lies in another one."""
+    low = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2])
+    high = np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
+    common = np.prod(np.maximum(high - low, 0), axis=2)
+    np.fill_diagonal(common, 0)
+    area = np.maximum(np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), 1e-6)
+    return np.asarray(common.max(axis=1, initial=0) / area, np.float32)
+
+
+def box_qualities(image: Image, xyxy: FloatArray, score: FloatArray, rows: IntArray) -> FloatArray:
+    """Return the quality, in 0…1, of the crops of some boxes of a frame; 0 for a box of a few pixels.
+
+    It is the product of the score, the share of the box that no other box overlaps, squared, sharpness, and size; much
+    less for a box that overlaps another one by `OVERLAPPED` or more, and for one at the edge of the frame.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 BGR.
+        xyxy: ``(n, 4)`` all boxes of the frame.
+        score: ``(n,)``.
+        rows: ``(k,)`` boxes whose quality is returned.
+    """
+    height, width = image.shape[:2]
+    covered = covered_shares(xyxy)
+    found = np.zeros(len(rows), np.float32)
+    for place, row in enumerate(rows.tolist()):
+        x1, y1, x2, y2 = np.clip(np.rint(xyxy[row]), 0, [width, height] * 2).astype(int).tolist()
+        if min(x2 - x1, y2 - y1) < MIN_SIDE:
+            continue
+        sharp, side = sharpness(image[y1:y2, x1:x2]), float(np.sqrt((x2 - x1) * (y2 - y1)))
+        quality = float(score[row]) * (1 - min(float(covered[row]), 1.0)) ** 2
+        quality *= sharp / (sharp + HALF_SHARP) * side / (side + HALF_SIZE)
+        quality *= OVERLAP_FACTOR if covered[row] >= OVERLAPPED else 1.0
+        at_edge = x1 <= 0 or y1 <= 0 or x2 >= width or y2 >= height
+        found[place] = quality * (EDGE_FACTOR if at_edge else 1.0)
+    return found
 
 
 def evenly_spaced(count: int, most: int) -> IntArray:

@@ -1,0 +1,116 @@
+"""Crops of tracks as image files: a few sharp, large and unobstructed ones of each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.core import files
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.structures import Detections, FloatArray, Frame
+from mot_dinov3.features.crop_quality import box_qualities
+from mot_dinov3.sinks.base import Sink
+
+INTERVAL_S = 0.2  # from one crop of a track that is measured to the next
+GAP_S = 1.0  # between two crops of a track that are kept
+LEAST_SHARE = 0.25  # of the quality of a track's best crop: what is worse is not kept beside it
+JPEG_QUALITY = 95
+_NAME = re.compile(r"\d+_\d+\.jpg")
+
+
+def is_crop_name(path: Path) -> bool:
+    """Return whether a file, by its path in the folder, has the name of a crop: ``7_000123.jpg``."""
+    return _NAME.fullmatch(path.as_posix()) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackCrop:
+    """A crop that is kept: its quality, the time of its frame (s), and its file."""
+
+    quality: float
+    time: float
+    file: str
+
+
+class CropSink(Sink):
+    """Writes ``ID_frame.jpg``, the frame's number in six digits, to a folder that appears when the run is over.
+
+    Args:
+        folder: An earlier one is replaced.
+        count: Crops of a track, at most.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.path = folder
+        self._count = count
+        self._kept: dict[int, list[TrackCrop]] = {}
+        self._due: dict[int, float] = {}
+        self._replacing = files.replacing_folder(folder)
+        self._part = self._replacing.__enter__()
+
+    @override
+    def write(self, frame: Frame, detections: Detections) -> None:
+        owned = (detections.track_id >= 1) & ~detections.coasted
+        rows = np.array(
+            [
+                row
+                for row in np.flatnonzero(owned).tolist()
+                if frame.time >= self._due.get(int(detections.track_id[row]), frame.time)
+            ],
+            np.int64,
+        )
+        if not len(rows):
+            return
+        others = detections[~detections.coasted]
+        place = np.cumsum(~detections.coasted) - 1
+        qualities = box_qualities(frame.pixels(), others.xyxy, others.score, place[rows])
+        for row, quality in zip(rows.tolist(), qualities.tolist()):
+            track_id = int(detections.track_id[row])
+            self._due[track_id] = frame.time + INTERVAL_S
+            if quality > 0:
+                self._offer(track_id, frame, detections.xyxy[row], quality)
+
+    def _offer(self, track_id: int, frame: Frame, box: FloatArray, quality: float) -> None:
+        """Keep a crop that is better than those of the same moment, and among the best of its track."""
+        kept = self._kept.setdefault(track_id, [])
+        near = [crop for crop in kept if abs(crop.time - frame.time) < GAP_S]
+        replaced = near or (sorted(kept, key=lambda crop: crop.quality)[:1] if len(kept) >= self._count else [])
+        if any(crop.quality >= quality for crop in replaced):
+            return
+        name = f"{track_id}_{frame.index:06d}.jpg"
+        self._save(frame, box, name)
+        for crop in replaced:
+            self._drop(track_id, crop)
+        kept.append(TrackCrop(quality, frame.time, name))
+
+    def _save(self, frame: Frame, box: FloatArray, name: str) -> None:
+        import cv2
+
+        image = frame.pixels()
+        height, width = image.shape[:2]
+        x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
+        encoded = cv2.imencode(".jpg", image[y1:y2, x1:x2], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+        with files.writing(self.path):
+            (self._part / name).write_bytes(encoded.tobytes())
+
+    def _drop(self, track_id: int, crop: TrackCrop) -> None:
+        self._kept[track_id].remove(crop)
+        (self._part / crop.file).unlink(missing_ok=True)
+
+    @override
+    def close(self) -> None:
+        for track_id, kept in self._kept.items():
+            best = max((crop.quality for crop in kept), default=0.0)
+            for crop in [crop for crop in kept if crop.quality < LEAST_SHARE * best]:
+                self._drop(track_id, crop)
+        self._replacing.__exit__(None, None, None)
+
+    @override
+    def abort(self) -> None:
+        """Leave an earlier folder as it is; the crops so far are deleted, since a resumed run makes them again."""
+        with contextlib.suppress(GeneratorExit, RuntimeError):
+            self._replacing.__exit__(GeneratorExit, GeneratorExit(), None)
