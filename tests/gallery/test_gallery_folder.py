@@ -161,6 +161,30 @@ def test_a_person_in_two_folders_is_named(root: Path) -> None:
     assert "into one folder" in notice
 
 
+def turned(degrees: float, aside: float = 0.0) -> tuple[int, ...]:
+    """Return the colour (BGR) whose embedding is turned from red towards green by `degrees`, and `aside` towards blue."""
+    along, off = np.radians(degrees), np.radians(aside)
+    rgb = np.cos(off) * np.cos(along), np.cos(off) * np.sin(along), np.sin(off)
+    return tuple(round(255 * float(value)) for value in reversed(rgb))
+
+
+@pytest.mark.parametrize(
+    ("aside", "other", "is_told"),
+    [(12.5, (70, 0), True), (12.5, None, False), (12.5, (0, 25), False), (25.0, (70, 0), False)],
+    ids=["near, the third far", "two alone", "a third one as near", "far"],
+)
+def test_other_images_of_a_person_in_two_folders_are_noticed(
+    tmp_path: Path, aside: float, other: tuple[float, float] | None, is_told: bool
+) -> None:
+    starts = {"anna": (0.0, 0.0), "anna2": (0.0, aside), **({} if other is None else {"third": other})}
+    for name, (start, off) in starts.items():
+        for number in range(4):
+            step = 12 if start == 0 else 5
+            write_picture(tmp_path / name / f"{number}.png", turned(start + step * number, off))
+    notices = load_gallery(tmp_path, ColourEmbedder()).notices
+    assert ["'anna' and 'anna2' look like the same person" in notice for notice in notices] == [True] * is_told
+
+
 def test_very_unequal_numbers_of_images_are_told(root: Path) -> None:
     for number in range(3, 8):
         write_picture(root / "anna" / f"anna_{number:05d}.png", RED)

@@ -73,9 +73,9 @@ class StageTimer:
         while True:
             start = self._lap = self.clock()
             frame = next(frames, None)
-            self.lap("wait")
-            if frame is None:
+            if frame is None:  # to learn that was the last one is no frame's latency, so it is no stage's time either
                 return
+            self.lap("wait")
             yield frame
             now = self.clock()
             self.frame_ms.append(1e3 * (now - start))
