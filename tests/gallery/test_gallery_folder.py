@@ -138,7 +138,8 @@ def test_what_is_transparent_becomes_neutral_grey(tmp_path: Path, suffix: str) -
     assert image[-1, -1].tolist() == [GREY] * 3
 
 
-def test_files_that_are_not_used_are_counted_with_their_reason(root: Path) -> None:
+def test_files_that_are_not_used_are_counted_with_their_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mot_dinov3.gallery.folder.reads_heif", lambda: False)
     for name in (
         "anna/IMG_1.HEIC",
         "anna/IMG_2.heic",
@@ -149,9 +150,21 @@ def test_files_that_are_not_used_are_counted_with_their_reason(root: Path) -> No
     ):
         (root / name).write_bytes(b"x")
     (notice,) = load_gallery(root, ColourEmbedder()).notices
-    assert "2 .heic (no library here reads it: convert it to JPEG)" in notice
+    assert "2 .heic (to read it: pip install pi-heif; or convert it to JPEG)" in notice
     assert "1 .txt (no image)" in notice
     assert "1 outside of an identity's folder" in notice
+
+
+def test_images_of_phones_are_read_where_a_package_for_them_is_installed(root: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pi-heif reads HEIC, but only pillow-heif writes it for this test")
+    import PIL.Image
+
+    heif.register_heif_opener()
+    PIL.Image.new("RGB", (20, 40), (250, 0, 0)).save(root / "anna" / "IMG_1.HEIC")
+    known = load_gallery(root, ColourEmbedder())
+    assert known.owner.tolist() == [0, 0, 0, 0, 1]
+    assert known.embedding[0, 2] > 0.95
+    assert known.notices == ()
 
 
 def test_a_person_in_two_folders_is_named(root: Path) -> None:
@@ -162,7 +175,7 @@ def test_a_person_in_two_folders_is_named(root: Path) -> None:
 
 
 def turned(degrees: float, aside: float = 0.0) -> tuple[int, ...]:
-    """Return the colour (BGR) whose embedding is turned from red towards green by `degrees`, and `aside` towards blue."""
+    """Return the colour (BGR) that is turned from red towards green by `degrees`, and `aside` of it towards blue."""
     along, off = np.radians(degrees), np.radians(aside)
     rgb = np.cos(off) * np.cos(along), np.cos(off) * np.sin(along), np.sin(off)
     return tuple(round(255 * float(value)) for value in reversed(rgb))
