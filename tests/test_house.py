@@ -23,7 +23,6 @@ HEAVY = (
     "onnxruntime",
     "openvino",
     "pandas",
-    "plotly",
     "scipy",
     "starlette",
     "supervision",

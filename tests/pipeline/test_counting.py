@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ import pytest
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
-from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows, dwell_rows
+from mot_dinov3.pipeline.counting import (
+    RegionCount,
+    RegionCounter,
+    count_lines,
+    count_records,
+    count_rows,
+    count_sentences,
+    dwell_rows,
+)
 from mot_dinov3.pipeline.regions import Region, check_regions, parse_line, read_zones
 
 LINE = Region("line 1", np.array([[0.0, 100.0], [200.0, 100.0]]))
@@ -221,7 +230,27 @@ def test_counts_go_to_summary_json_csv_and_report(tmp_path, dets, capsys):
     document = json.loads(names["json"].read_text())
     assert [place["name"] for place in document["counts"]] == ["line 1", "line 2", "hall"]
     assert document["counts"][0]["classes"] == [{"class_id": -1, "in": 1, "out": 0}]
-    assert "<h2>Counts</h2>" in names["html"].read_text()
+    page = names["html"].read_text()
+    for sentence in ("1 object crossed line 1 from left to right", "nothing crossed line 2", "1 object in hall"):
+        assert f"<li>{sentence}" in page
+
+
+@pytest.mark.parametrize(
+    ("points", "ways"),
+    [
+        ([[50, 0], [50, 90]], ["from left to right", "from right to left"]),
+        ([[50, 90], [50, 0]], ["from right to left", "from left to right"]),
+        ([[0, 50], [90, 50]], ["from bottom to top", "from top to bottom"]),
+        ([[90, 50], [0, 60]], ["from top to bottom", "from bottom to top"]),
+    ],
+)
+def test_a_crossing_is_told_as_it_is_seen_in_the_image(points, ways):
+    count = RegionCount(Region("line A", np.array(points, float)), entered=Counter({0: 12}), left=Counter({0: 1, 5: 2}))
+    assert count_sentences(count, {0: "person", 5: "bus"}) == [
+        f"12 persons crossed line A {ways[0]}",
+        f"1 person crossed line A {ways[1]}",
+        f"2 buses crossed line A {ways[1]}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 
 import numpy as np
-import plotly.graph_objects
-import plotly.offline
 import pytest
 
 from mot_dinov3.cli import main
 from mot_dinov3.core.structures import Detections, Reason, TrackState, VideoInfo
 from mot_dinov3.report import figures, page
-from mot_dinov3.report.page import RunFacts, build_page
+from mot_dinov3.report.page import CountedRegion, RunFacts, build_page
 from mot_dinov3.report.trace import REASONS, RunTrace
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait")
@@ -60,7 +60,6 @@ def facts(**changes):
         "notices": [],
         "settings": {"detector": {"--conf": ("0.1", True)}},
         "versions": {"numpy": "2"},
-        "tables": {},
         "names": {0: "person", 1: "car"},
         "budget_ms": 20.0,
     }
@@ -68,26 +67,23 @@ def facts(**changes):
 
 
 def built(trace, **changes):
-    return build_page(trace, facts(**changes), plotly="window.Plotly = null;")
+    return build_page(trace, facts(**changes))
 
 
 def data_of(text):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
-def test_every_chart_is_one_that_plotly_knows():
-    charts = data_of(built(traced(500)))["charts"]
-    assert set(charts) == {"latency", "embeddings", "timelines", "trajectories", "heatmap"}
-    for name, chart in charts.items():
-        figure = plotly.graph_objects.Figure(chart)  # validates
-        assert len(figure.data) > 0, name
+def unpacked(text, width):
+    """The columns of a packed table, as the page unpacks them."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i4").reshape(width, -1).cumsum(1)
 
 
 def test_the_latency_chart_adds_up_to_the_latency():
     chart = figures.latency(traced(10))
-    areas = {line["name"]: line["y"] for line in chart["data"] if "stackgroup" in line}
+    areas = {layer["name"]: layer["values"] for layer in chart["layers"]}
     assert areas == {"detect": [20.0] * 10, "embed": [5.0] * 10, "other": [5.0] * 10}
-    assert [line["visible"] for line in chart["data"] if line["name"].startswith("read")] == ["legendonly"]
+    assert [line["hidden"] for line in chart["lines"] if line["name"].startswith("read")] == [True]
 
 
 def test_embeddings_have_their_place_where_there_is_an_embedder():
@@ -96,70 +92,94 @@ def test_embeddings_have_their_place_where_there_is_an_embedder():
 
 def test_the_budget_is_a_line_where_there_is_one():
     trace = traced(10)
-    assert figures.embeddings(trace, budget_ms=20.0, cost_ms=None)["layout"]["shapes"][0]["y0"] == 20.0
-    assert "shapes" not in figures.embeddings(trace, budget_ms=0.0, cost_ms=None)["layout"]
+    assert figures.embedding_time(trace, budget_ms=20.0, cost_ms=None)["limit"]["value"] == 20.0
+    assert figures.embedding_time(trace, budget_ms=0.0, cost_ms=None)["limit"] is None
 
 
 def test_with_a_fixed_cost_the_time_for_embedding_is_what_it_stands_for():
     trace = RunTrace(STAGES, VideoInfo("v.mp4", 640, 480, 30.0))
     reasons = np.array([Reason.NEW, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED])
     trace.add_frame(0.0, Detections(np.zeros((4, 4), np.float32), reason=reasons), latency_ms=1.0, stage_ms={})
-    chart = figures.embeddings(trace, budget_ms=9.0, cost_ms=3.0)
-    assert chart["data"][-1]["y"] == [6.0]
+    chart = figures.embedding_time(trace, budget_ms=9.0, cost_ms=3.0)
+    assert chart["lines"][-1]["values"] == [6.0]
 
 
-def test_timelines_are_bars_by_observation():
+def test_a_timeline_is_made_of_spans_and_ends_with_the_run():
     trace = traced(300)
-    chart = figures.timelines(trace.history.longest(1))
-    bars = {bar["name"]: list(zip(bar["base"], bar["x"])) for bar in chart["data"] if bar["type"] == "bar"}
-    assert bars == {
-        "detected": [(0.0, pytest.approx(141 / 30, abs=1e-3))],
-        "predicted, no detection": [
-            (pytest.approx(141 / 30, abs=1e-3), pytest.approx(10 / 30, abs=1e-3)),
-            (pytest.approx(190 / 30, abs=1e-3), pytest.approx(110 / 30, abs=1e-3)),
-        ],
-        "lost": [(pytest.approx(151 / 30, abs=1e-3), pytest.approx(39 / 30, abs=1e-3))],
-    }
+    spans = figures.timeline(trace.history.longest(1)[0], trace, {})["spans"]
+    assert np.reshape(spans, (-1, 3)).tolist() == [
+        pytest.approx([kind, start / 30, end / 30], abs=1e-3)
+        for kind, start, end in ((0, 0, 141), (1, 141, 151), (2, 151, 190), (1, 190, 300))
+    ]
+    data = data_of(built(trace))
+    assert data["run"]["end"] == pytest.approx(10.0, abs=1e-3)
+    assert max(end for track in data["tracks"] for end in track["spans"][2::3]) <= data["run"]["end"]
+
+
+def test_all_boxes_of_a_run_are_in_the_page():
+    trace = traced(200)
+    packed = data_of(built(trace))["boxes"]
+    assert (packed["stride"], packed["frames"]) == (1, 200)
+    assert unpacked(packed["times"], 1)[0, [0, 30, 199]].tolist() == [0, 10_000, 66_333]
+    ids = np.repeat(packed["tracks"], packed["counts"])
+    columns = unpacked(packed["boxes"], 6)
+    shown = columns[:, (ids == 3) & (columns[0] == 100)][:, 0]
+    assert shown.tolist() == [100, 394, 70, 424, 150, 1], "track 3 in frame 100"
 
 
 def test_a_name_cannot_leave_its_place():
-    text = built(traced(60, name=SLY), source=SLY, notices=[SLY], versions={SLY: SLY}, names={0: SLY, 1: SLY})
+    region = CountedRegion(SLY, np.array([[0.0, 1], [2, 3]]), [SLY], np.array([1.0, 0]))
+    given = {"notices": [SLY], "versions": {SLY: SLY}, "names": {0: SLY, 1: SLY}, "regions": [region], "table": [[SLY]]}
+    text = built(traced(60, name=SLY), source=SLY, **given)
     assert "hacked=1</script>" not in text
     assert "<img src=x" not in text
-    assert text.count("<script") == text.count("</script>") == 3
-    chart = data_of(text)["charts"]["timelines"]
-    assert not [label for label in chart["layout"]["yaxis"]["ticktext"] if "<" in label]
+    assert text.count("<script") == text.count("</script>") == 2
+    assert data_of(text)["tracks"][0]["name"] == SLY
     assert "&lt;/script&gt;" in text
 
 
-def test_the_page_may_load_nothing_and_runs_its_own_programs_only():
+FETCHED = (
+    r"(?:src|href|srcset|poster|action|formaction|data|xlink:href)\s*=\s*[\"']?\s*(?!data:|#)[^\s\"'>]+|url\(|@import"
+)
+SENDERS = r"\b(?:fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts|eval)\b"
+
+
+def test_the_page_names_no_other_place_and_has_nothing_to_send_with():
+    text = built(traced(60), video="tracked.mp4")
+    markup = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert re.findall(FETCHED, markup) == []
+    assert set(re.findall(r"\w+://[^\s\"'<)]*", text)) == {"http://www.w3.org/2000/svg"}, "the name of a format"
+    assert re.findall(SENDERS, text) == []
+
+
+def test_the_page_may_load_nothing_but_the_video_and_runs_its_own_script_only():
     text = built(traced(10))
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "media-src 'self' blob:;" in policy
     assert "unsafe-eval" not in policy
     assert "unsafe-inline" not in policy.split(";")[1]
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
 
 
-def test_a_run_without_frames_or_pictures_is_a_page_too():
+def test_a_run_without_frames_or_images_is_a_page_too():
     empty = RunTrace(STAGES, VideoInfo("dets.json", 0, 0, 30.0))
-    for trace in (empty, traced(50, crops=False)):
-        text = built(trace, budget_ms=0.0)
-        assert 'class="card absent"' in text
-        for chart in data_of(text)["charts"].values():
-            plotly.graph_objects.Figure(chart)
+    for trace, frames in ((empty, 0), (traced(50, crops=False), 50)):
+        data = data_of(built(trace, budget_ms=0.0, embeds=False))
+        assert data["boxes"]["frames"] == frames
+        assert data["crops"] == {}
+        assert data["image"]["width"] > 0
 
 
 @pytest.mark.slow
-def test_a_long_run_fits_into_ten_megabytes():
-    text = build_page(traced(60_000), facts(), plotly=plotly.offline.get_plotlyjs())
-    assert 4e6 < len(text.encode()) < 10e6
-    assert f"The {figures.FIRST_ROWS} longest of 1500 tracks are shown." in text
+def test_a_long_run_fits_into_three_megabytes():
+    text = build_page(traced(60_000), facts())
+    assert len(text.encode()) < 3e6
     data = data_of(text)
     assert len(data["tracks"]) == 1500
-    assert len(data["more"]["timelines"]["layout"]["yaxis"]["ticktext"]) == figures.MAX_ROWS
-    assert len(data["crops"]) == page.MAX_CARDS
-    assert text.count("<figure>") == page.MAX_CARDS
+    assert len(data["trajectories"]) == page.MAX_TRAJECTORIES
+    assert len(data["crops"]) == page.MAX_CROPS
+    assert data["boxes"]["stride"] == 2
+    assert sum(data["boxes"]["counts"]) < 200_000
 
 
 DETS = "\n".join(f"{frame},-1,{100 + 4 * frame},50,40,80,0.9,-1,-1,-1" for frame in range(1, 41))
@@ -172,9 +192,9 @@ def test_recorded_detections_alone_make_a_report(tmp_path, capsys):
     text = path.read_text()
     assert "written     " + str(path) in capsys.readouterr().out
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
-    chart = data_of(text)["charts"]["timelines"]
-    assert chart["data"][0]["base"] == [0.0]
-    assert chart["data"][0]["x"] == [pytest.approx(40 / 30, abs=1e-3)]
+    data = data_of(text)
+    assert data["tracks"][0]["spans"] == [0, 0.0, pytest.approx(40 / 30, abs=1e-3)]
+    assert data["video"] == ""
     assert "<dt>--dets</dt>" in text
     assert re.search(r'class="card absent">\s*<h2>Embeddings', text), (
         "there is no embedder, so there is nothing to show"
@@ -187,8 +207,8 @@ def test_a_linked_run_reports_the_linked_tracks(tmp_path):
     path = tmp_path / "report.html"
     given = ["track", "--dets", str(tmp_path / "det.txt"), "--link", "--report", str(path), "--no-progress"]
     assert main(given) == 0
-    names = [bar["name"] for bar in data_of(path.read_text())["charts"]["timelines"]["data"]]
-    assert names == ["predicted, no detection", "detected"], "linking has filled the gap"
+    (track,) = data_of(path.read_text())["tracks"]
+    assert track["spans"][::3] == [0, 1, 0], "linking has filled the gap"
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys):

@@ -169,7 +169,7 @@ class TrackOptions(TypedDict, total=False):
     save_embeddings: str | Path | None  # mean embedding and best crops' embeddings of each track: .npz, or .parquet with pyarrow
     embeddings_per_box: bool | None  # add every embedding that was computed to --save-embeddings (default off)
     save_dwell: str | Path | None  # seconds of each track in each zone as a CSV table
-    report: str | Path | None  # HTML report of the run: one file with charts
+    report: str | Path | None  # HTML report of the run: a viewer of the tracks, charts
     resume: bool | None  # resume the same command where it was killed or interrupted, else start from the beginning (default off)
     record: bool | None  # write a resume journal next to the first output during the run (default on)
 

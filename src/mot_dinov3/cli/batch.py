@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         if len(missing) < len(videos):
             print_notices([f"{len(videos) - len(missing)} of {len(videos)} videos were completed"])
         caught = run_missing(missing, manifest, config.batch) if missing else 0
-        page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc())
+        hidden = config.draw.anonymize != "none"
+        page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc(), anonymized=hidden)
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
     return 128 + caught if caught else exit_code(videos)
 

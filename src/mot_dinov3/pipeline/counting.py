@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import BoolArray, Detections, Frame
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame
 from mot_dinov3.pipeline.regions import Region
 from mot_dinov3.sinks.base import Sink
 
 SETTLE_SECONDS = 0.1  # s for which a track has to stay on the other side of a line or border
+IRREGULAR_PLURALS = {"sheep": "sheep", "mouse": "mice", "knife": "knives", "skis": "skis", "scissors": "scissors"}
 LOST_SECONDS = 5.0  # s for which a track that is gone is still on its side of a line
 
 
@@ -237,6 +239,57 @@ def dwell_rows(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[
             times = (f"{value:.3f}" for value in (dwell.first, dwell.last, dwell.seconds))
             table.append((count.region.name, *map(str, known), *times))
     return table
+
+
+def count_sentences(count: RegionCount, names: Mapping[int, str]) -> list[str]:
+    """Return what was counted at a region in words: ``12 persons crossed line 1 from left to right``, ….
+
+    The two directions of a line are told as they are seen in the image.
+    """
+    name = count.region.name
+    if not count.region.is_line:
+        return [
+            f"{_number(count.visitors[k], k, names)} in {name}: {count.entered[k]} entered, {count.left[k]} left"
+            for k in count.classes
+        ] + [f"at most {count.most} at once in {name}{_dwell_text(count)}"]
+    inwards = inward_direction(count.region)
+    ways = (count.entered, _way(inwards)), (count.left, _way(-inwards))
+    sentences = [
+        f"{_number(numbers[k], k, names)} crossed {name} {way}"
+        for numbers, way in ways
+        for k in sorted(numbers)
+        if numbers[k]
+    ]
+    return sentences or [f"nothing crossed {name}"]
+
+
+def inward_direction(region: Region) -> Float64Array:
+    """Return the unit vector, ``(2,)``, of a crossing that counts as in: from the right of a line to its left."""
+    dx, dy = region.points[1] - region.points[0]
+    inwards: Float64Array = np.array([dy, -dx]) / np.hypot(dx, dy)
+    return inwards
+
+
+def _way(direction: Float64Array) -> str:
+    x, y = direction.tolist()
+    if abs(x) >= abs(y):
+        return "from left to right" if x > 0 else "from right to left"
+    return "from top to bottom" if y > 0 else "from bottom to top"
+
+
+def _number(count: int, class_id: int, names: Mapping[int, str]) -> str:
+    """Return a number of objects of a class in words: ``1 person``, ``3 buses``, ``2 objects``."""
+    name = names.get(class_id, "object" if class_id < 0 else f"object of class {class_id}")
+    if count == 1:
+        return f"1 {name}"
+    head, _, rest = name.partition(" of ")
+    if head in IRREGULAR_PLURALS:
+        plural = IRREGULAR_PLURALS[head]
+    elif head.endswith(("s", "x", "ch", "sh")):
+        plural = f"{head}es"
+    else:
+        plural = f"{head[:-1]}ies" if re.search("[^aeiou]y$", head) else f"{head}s"
+    return f"{count} {plural} of {rest}" if rest else f"{count} {plural}"
 
 
 def count_records(counts: Sequence[RegionCount], names: Mapping[int, str]) -> list[dict[str, Any]]:

@@ -251,7 +251,7 @@ class SinkFactory:
             self.stages,
             self.timer,
             notices=self.all_notices,
-            counts=self._count_table,
+            counts=lambda: [] if self.count is None else self.count.counts(),
         )
 
     def _drawer(self, lost: Callable[[], TrackView]) -> FrameDrawer:

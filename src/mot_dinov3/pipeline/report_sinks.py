@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
 from mot_dinov3.core.options import options_of
+from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.counting import RegionCount, count_rows, count_sentences, inward_direction
 from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary, appearance_tile
-from mot_dinov3.report.page import RunFacts, build_page
+from mot_dinov3.report.page import CountedRegion, RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import Sink
+from mot_dinov3.sinks.config import OutputConfig
 from mot_dinov3.sinks.files import SummarySink
 from mot_dinov3.viz import anonymize
 
@@ -35,12 +40,11 @@ PROGRAMS = (
     "openvino",
     "onnxruntime",
     "supervision",
-    "plotly",
 )
 
 
 class ReportFactory:
-    """Makes the sinks of a report; its notices and table of counts are asked for when the run is over.
+    """Makes the sinks of a report; its notices and counts are asked for when the run is over.
 
     Attributes:
         times: Sink of times; it comes after all others of the frame loop whose work counts.
@@ -54,7 +58,7 @@ class ReportFactory:
         timer: StageTimer,
         *,
         notices: Callable[[], Sequence[str]],
-        counts: Callable[[], Sequence[Sequence[str]]],
+        counts: Callable[[], Sequence[RegionCount]],
     ) -> None:
         self._config, self._stages, self._timer = config, stages, timer
         self._notices, self._counts = notices, counts
@@ -85,14 +89,13 @@ class ReportFactory:
         return hidden
 
     def _page(self) -> str:
-        import plotly.offline
-
-        return build_page(self._trace, self._facts(), plotly=plotly.offline.get_plotlyjs())
+        return build_page(self._trace, self._facts())
 
     def _facts(self) -> RunFacts:
         from mot_dinov3.video.media import hide_password
 
-        config, stages = self._config, self._stages
+        config, stages, counts = self._config, self._stages, self._counts()
+        names = stages.detector.names
         source = hide_password(stages.source.info.path)
         infos = {"detector": stages.detector.info, "embedder": stages.embedder.info}
         models = {
@@ -105,8 +108,10 @@ class ReportFactory:
             notices=self._notices(),
             settings={"models": models, **settings(config)},
             versions=versions(),
-            tables={"Counts": counts} if (counts := self._counts()) else {},
-            names=stages.detector.names,
+            names=names,
+            video=video_address(config.output),
+            regions=[_region(count, names) for count in counts],
+            table=count_rows(counts, names),
             budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
             cost_ms=config.scheduler.embed_cost_ms,
             embeds=bool(stages.embedder.dim),
@@ -159,6 +164,20 @@ class ReportFactory:
         if named:
             tiles["recognised"] = (f"{len(named)}", "known identities")
         return tiles
+
+
+def video_address(output: OutputConfig) -> str:
+    """Return the address of the tracked video as the report links it, relative to the report; empty without a video."""
+    video, report = Path(output.output or ""), Path(str(output.report))
+    if not output.video or not output.output or is_special(video):
+        return ""
+    return quote(Path(os.path.relpath(video.absolute(), report.absolute().parent)).as_posix())
+
+
+def _region(count: RegionCount, names: Mapping[int, str]) -> CountedRegion:
+    region = count.region
+    inwards = inward_direction(region) if region.is_line else None
+    return CountedRegion(region.name, region.points, count_sentences(count, names), inwards)
 
 
 def settings(config: TrackConfig) -> dict[str, dict[str, tuple[str, bool]]]:

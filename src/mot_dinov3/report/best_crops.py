@@ -23,10 +23,11 @@ MAX_DIFFERENCE = 30  # grey levels that a covered pixel counts, at most
 
 @dataclasses.dataclass
 class BestCrop:
-    """The best crop of a track so far: its quality, its JPEG, and when to take the next one (s) after how many."""
+    """The best crop of a track so far: its quality, JPEG and time (s), and when to take the next one after how many."""
 
     quality: float = -1.0
     jpeg: bytes = b""
+    time: float = 0.0
     due: float = 0.0
     count: int = 0
 
@@ -57,7 +58,8 @@ class BestCrops:
             best.due = time + INTERVAL_S * best.count
             others: BoolArray = np.arange(len(rows)) != row
             occlusion = float(boxes.iou(rows.xyxy[row : row + 1], rows.xyxy[others]).max(initial=0))
-            _improve(best, image, clipped[row], occlusion)
+            if _improve(best, image, clipped[row], occlusion):
+                best.time = time
         if len(self.found) > 2 * MAX_TRACKS:
             self._prune(rows.track_id)
 
@@ -68,18 +70,20 @@ class BestCrops:
         self.found = {track_id: best for track_id, best in self.found.items() if track_id in keep}
 
 
-def _improve(best: BestCrop, image: Image, box: FloatArray, occlusion: float) -> None:
-    """Replace the crop by that of `box` where it is better: sharper, larger, less occluded."""
+def _improve(best: BestCrop, image: Image, box: FloatArray, occlusion: float) -> bool:
+    """Replace the crop by that of `box` where it is better: sharper, larger, less occluded; tell whether it is."""
     import cv2
 
     x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
     crop = image[y1:y2, x1:x2]
     small = shrunk(crop, *CROP_SIZE)
     quality = sharpness(small) * float(np.sqrt(crop.shape[0] * crop.shape[1])) * (1 - occlusion)
-    if quality > best.quality:
-        done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
-        if done:
-            best.quality, best.jpeg = quality, data.tobytes()
+    if quality <= best.quality:
+        return False
+    done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    if done:
+        best.quality, best.jpeg = quality, data.tobytes()
+    return done
 
 
 def sharpness(image: Image) -> float:

@@ -1,7 +1,7 @@
-"""The report as one self-contained HTML page: it needs neither a network nor another file.
+"""The report as one HTML page, a viewer of the run: it asks no network for anything.
 
-All text from a file or a command line is escaped, and a content security policy lets only the page's own two
-programs run.
+Beside its own data it shows one file, the tracked video, by its path relative to the page. All text from a file or a
+command line is escaped, and a content security policy lets only the page's own script run, and nothing be sent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,33 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mot_dinov3.core.structures import Float64Array
 from mot_dinov3.report import figures
 from mot_dinov3.report.timelines import TrackTimeline
 from mot_dinov3.report.trace import RunTrace
 
-MAX_TABLE_ROWS = 2000
-MAX_CARDS = 120
+MAX_TRACKS = 2000  # in the table and the timeline
+MAX_TRAJECTORIES = 150
+MAX_CROPS = 120
+SCRIPTS = ("theme.js", "data.js", "player.js", "timeline.js", "map.js", "charts.js", "tracks.js", "page.js")
 _STATIC = importlib.resources.files("mot_dinov3.report") / "static"
+
+
+@dataclasses.dataclass(frozen=True)
+class CountedRegion:
+    """A line or zone on the map, and what was counted there in words.
+
+    Attributes:
+        name: Its name.
+        points: ``(k, 2)`` pixels: two ends of a line, or the corners of a zone.
+        sentences: What was counted.
+        inwards: Of a line: ``(2,)`` direction in which a crossing counts as in; None of a zone.
+    """
+
+    name: str
+    points: Float64Array
+    sentences: Sequence[str]
+    inwards: Float64Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +51,13 @@ class RunFacts:
     Attributes:
         source: The source, as the user wrote it.
         written: Date and time, ISO 8601.
+        video: Address of the tracked video, relative to the page; empty without one.
         tiles: Label → (value, note) of the numbers on top.
         notices: Fallbacks and other notices of the run.
         settings: Part → option → (value, differs from the default).
         versions: Program → version.
-        tables: Heading → rows of further tables, the first row being their head.
+        regions: Lines and zones.
+        table: The counts as a table, the first row being its head; empty without any.
         names: Class id → name.
         budget_ms: The embedding budget, 0 where there is none.
         cost_ms: Fixed cost of a crop, or None.
@@ -48,61 +70,66 @@ class RunFacts:
     notices: Sequence[str]
     settings: Mapping[str, Mapping[str, tuple[str, bool]]]
     versions: Mapping[str, str]
-    tables: Mapping[str, Sequence[Sequence[str]]]
     names: Mapping[int, str]
+    video: str = ""
+    regions: Sequence[CountedRegion] = ()
+    table: Sequence[Sequence[str]] = ()
     budget_ms: float = 0.0
     cost_ms: float | None = None
     embeds: bool = True
 
 
-def build_page(trace: RunTrace, facts: RunFacts, *, plotly: str) -> str:
-    """Return the page; `plotly` is the source code of plotly.js."""
+def build_page(trace: RunTrace, facts: RunFacts) -> str:
+    """Return the page."""
+    program = scripts(SCRIPTS)
     history = trace.history
-    existing = len(history.timelines) + history.left_out
-    shown, first = history.longest(figures.MAX_ROWS), history.longest(figures.FIRST_ROWS)
-    background = _data_url(trace.background.jpeg())
-    charts = {
-        "latency": figures.latency(trace),
-        "embeddings": figures.embeddings(trace, budget_ms=facts.budget_ms, cost_ms=facts.cost_ms),
-        "timelines": figures.timelines(first),
-        "trajectories": figures.trajectories(history.longest(figures.MAX_TRAJECTORIES), trace, background),
-        "heatmap": figures.heatmap(trace, background),
-    }
-    table = history.longest(MAX_TABLE_ROWS)
-    jpegs = {track_id: crop.jpeg for track_id, crop in trace.best_crops.found.items() if crop.jpeg}
-    cards = [track for track in history.longest(MAX_CARDS) if track.track_id in jpegs]
-    program, library = static_file("page.js"), plotly.replace("</script", "<\\/script")
+    tracks = history.longest(MAX_TRACKS)
     parts = {
-        "policy": _policy(library, program),
+        "policy": policy(program, media="'self' blob:"),
         "style": static_file("page.css"),
         "title": escape(facts.source),
         "written": escape(facts.written),
-        "tiles": "".join(_tile(label, value, note) for label, (value, note) in facts.tiles.items()),
+        "tiles": tiles(facts.tiles),
         "notices": "".join(f"<li>{escape(notice)}</li>" for notice in facts.notices),
+        "tracks_note": _left_out(len(tracks), len(history.timelines) + history.left_out),
+        "counts": _counts(facts),
         "embedding_note": _embedding_note(facts),
         "embeddings_class": "" if facts.embeds else "absent",
-        "timelines_note": _left_out(len(first), existing),
-        "timelines_more": f"show {len(shown)}",
-        "trajectories_note": _left_out(min(figures.MAX_TRAJECTORIES, existing), existing),
-        "cards": "".join(map(_card, cards)),
-        "cards_class": "" if cards else "absent",
-        "cards_note": _left_out(len(cards), existing),
-        "table_note": _left_out(len(table), existing),
-        "tables": "".join(_table(title, rows) for title, rows in facts.tables.items()),
         "settings": "".join(_settings(part, values) for part, values in facts.settings.items()),
         "versions": "".join(_fact(name, version) for name, version in facts.versions.items()),
-        "data": _json(
-            {
-                "charts": charts,
-                "more": {"timelines": figures.timelines(shown)} if len(shown) > len(first) else {},
-                "crops": {str(track.track_id): _data_url(jpegs[track.track_id]) for track in cards},
-                "tracks": [_row(track, facts.names) for track in table],
-            }
-        ),
-        "library": library,
+        "data": embedded_json(page_data(trace, facts, tracks)),
         "program": program,
     }
     return fill_template(static_file("page.html"), parts)
+
+
+def page_data(trace: RunTrace, facts: RunFacts, tracks: Sequence[TrackTimeline]) -> dict[str, Any]:
+    """Return what the page's scripts show."""
+    history, found = trace.history, trace.best_crops.found
+    cropped = [track.track_id for track in history.longest(MAX_CROPS) if track.track_id in found]
+    width, height = figures.image_size(trace)
+    return {
+        "run": {"begin": round(trace.begin, 4), "end": round(trace.begin + trace.seconds, 4), "fps": trace.info.fps},
+        "image": {"width": width, "height": height, "background": _data_url(trace.background.jpeg())},
+        "video": facts.video,
+        "tracks": [figures.timeline(track, trace, facts.names) for track in tracks],
+        "boxes": trace.boxes.packed(trace.begin),
+        "moments": [dataclasses.asdict(moment) for moment in trace.moments.listed()],
+        "crops": {str(k): _data_url(found[k].jpeg) for k in cropped if found[k].jpeg},
+        "trajectories": {str(track.track_id): figures.trajectory(track) for track in history.longest(MAX_TRAJECTORIES)},
+        "regions": [_region(region) for region in facts.regions],
+        "heatmap": figures.heatmap(trace),
+        "charts": {
+            "latency": figures.latency(trace),
+            "embeddings": figures.embeddings(trace),
+            "embedding-time": figures.embedding_time(trace, budget_ms=facts.budget_ms, cost_ms=facts.cost_ms),
+        },
+    }
+
+
+def scripts(names: Sequence[str]) -> str:
+    """Return the page's scripts, one after the other, as one that runs in strict mode and apart from others."""
+    return "\n".join(['"use strict";', *map(static_file, names)])
 
 
 def fill_template(template: str, parts: Mapping[str, str]) -> str:
@@ -125,48 +152,40 @@ def escape(value: object) -> str:
     return html.escape(str(value))
 
 
-def _json(value: Any) -> str:
+def embedded_json(value: Any) -> str:
     """Return JSON that cannot end the script element it stands in."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def policy(program: str, *, media: str = "'none'", images: str = "data: blob:") -> str:
+    """Return the content security policy under which this script runs, and nothing is fetched but `media`, `images`."""
+    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src {images}; "
+        f"media-src {media}; form-action 'none'; base-uri 'none'"
+    )
+
+
+def tiles(values: Mapping[str, tuple[str, str]]) -> str:
+    """Return the numbers on top of a page: label → (value, note)."""
+    return "".join(
+        f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>'
+        for label, (value, note) in values.items()
+    )
 
 
 def _data_url(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
-def _policy(*programs: str) -> str:
-    """Return the content security policy under which these programs run, and nothing else does."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in programs
-    )
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def _tile(label: str, value: str, note: str) -> str:
-    return f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>'
-
-
-def _card(track: TrackTimeline) -> str:
-    name = f"<em>{escape(track.name)}</em>" if track.name else ""
-    dot = f'<i class="dot" style="background:{figures.css_color(track)}"></i>'
-    return (
-        f'<figure><div class="frame"><img data-track="{track.track_id}" alt="track {track.track_id}"></div>'
-        f"<figcaption>{dot}<b>{track.track_id}</b> {name}<small>{track.first:.1f} – {track.last:.1f} s"
-        "</small></figcaption></figure>"
-    )
-
-
-def _row(track: TrackTimeline, names: Mapping[int, str]) -> list[str | float]:
-    """Return a track's colour and its values of the table's columns."""
-    class_name = names.get(track.class_id, "" if track.class_id < 0 else str(track.class_id))
-    seconds = [round(value, 3) for value in (track.first, track.last, track.last - track.first)]
-    counts: list[str | float] = [track.frames, round(track.score, 3), len(track.reidentified)]
-    return [figures.css_color(track), track.track_id, class_name, track.name, *seconds, *counts]
+def _region(region: CountedRegion) -> dict[str, Any]:
+    inwards = None if region.inwards is None else region.inwards.tolist()
+    return {"name": region.name, "points": region.points.round(1).tolist(), "inwards": inwards}
 
 
 def _left_out(shown: int, existing: int) -> str:
-    return f"The {shown} longest of {existing} tracks are shown." if shown < existing else ""
+    return f"The {shown} longest of {existing} tracks are listed." if shown < existing else ""
 
 
 def _embedding_note(facts: RunFacts) -> str:
@@ -178,13 +197,18 @@ def _embedding_note(facts: RunFacts) -> str:
     return "No budget was set (--embed-budget-ms): every due embedding was refreshed at once."
 
 
-def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
+def _counts(facts: RunFacts) -> str:
+    """Return what was counted, in words and as a table; nothing without lines and zones."""
+    if not facts.regions:
+        return ""
+    lines = "".join(f"<li>{escape(sentence)}</li>" for region in facts.regions for sentence in region.sentences)
+    head, *body = facts.table
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
     return (
-        f'<section class="card"><h2>{escape(title)}</h2><div class="scroll"><table class="tracks"><thead><tr>{cells}'
-        f"</tr></thead><tbody>{lines}</tbody></table></div></section>"
+        f'<section class="card" id="counts"><h2>Counts</h2><ul class="sentences">{lines}</ul><details><summary>Table'
+        f'</summary><div class="scroll"><table class="list"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody>'
+        "</table></div></details></section>"
     )
 
 

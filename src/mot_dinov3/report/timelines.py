@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from mot_dinov3.core.structures import Detections, TrackState
+from mot_dinov3.core.structures import BoolArray, Detections, TrackState
 
 MAX_TRACKS = 2000
 MAX_SPANS = 48
@@ -139,7 +139,7 @@ class TrackHistory:
         self._frame += 1
         rows = rows[rows.track_id >= 1]
         boxes = rows.final_xyxy
-        detected = ~rows.coasted | (self._interpolated & (rows.state == TrackState.CONFIRMED))
+        detected = detected_rows(rows, interpolated=self._interpolated)
         for row, (track_id, is_detected) in enumerate(zip(rows.track_id.tolist(), detected.tolist())):
             timeline = self.timelines.get(track_id) or self.timelines.setdefault(track_id, TrackTimeline(track_id))
             observation = Observation.DETECTED if is_detected else Observation.PREDICTED
@@ -163,6 +163,12 @@ class TrackHistory:
         """Return the timelines with the most frames, in the order of their first box."""
         chosen = sorted(self.timelines.values(), key=lambda timeline: (-timeline.frames, timeline.track_id))[:most]
         return sorted(chosen, key=lambda timeline: (timeline.first, timeline.track_id))
+
+
+def detected_rows(rows: Detections, *, interpolated: bool) -> BoolArray:
+    """Return ``(n,)`` bool: the row is a detection, or confirmed within a detection interval."""
+    within: BoolArray = rows.state == TrackState.CONFIRMED
+    return ~rows.coasted | within if interpolated else ~rows.coasted
 
 
 def _add_detection(timeline: TrackTimeline, rows: Detections, row: int) -> None:

@@ -11,7 +11,9 @@ from mot_dinov3.core.structures import Detections, Frame, Image, Reason, VideoIn
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.report.best_crops import BackgroundEstimate, BestCrops
 from mot_dinov3.report.bins import Heatmap, TimeBins
-from mot_dinov3.report.timelines import TrackHistory
+from mot_dinov3.report.box_history import BoxHistory
+from mot_dinov3.report.moments import UncertainMoments
+from mot_dinov3.report.timelines import TrackHistory, detected_rows
 from mot_dinov3.sinks.base import Sink
 
 REASONS = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED, Reason.REFRESH, Reason.REUSED, Reason.DEFERRED)
@@ -34,6 +36,9 @@ class RunTrace:
         heatmap: Seconds of the tracks by position.
         best_crops: The sharpest crop of each track.
         background: The background of the frames.
+        boxes: The boxes of the tracks, frame by frame.
+        moments: Where ids are uncertain.
+        begin: Time of the first frame in the source (s); 0 before it.
         seconds: Time that the frames so far are shown, by their own times.
     """
 
@@ -49,7 +54,11 @@ class RunTrace:
         self.heatmap = Heatmap(info.width, info.height)
         self.best_crops = BestCrops()
         self.background = BackgroundEstimate()
+        self.boxes = BoxHistory()
+        self.moments = UncertainMoments(1 / info.fps, (info.width, info.height))
+        self.begin = 0.0
         self.seconds = 0.0
+        self._interpolated = interpolated
         self._begin: float | None = None
 
     def add_frame(self, time: float, rows: Detections, *, latency_ms: float, stage_ms: Mapping[str, float]) -> None:
@@ -58,13 +67,17 @@ class RunTrace:
         stages = [stage_ms.get(name, 0.0) for name in self.stages]
         detections = float((~rows.coasted).sum())
         values = [latency_ms, *stages, detections, *(float(reasons[reason]) for reason in REASONS)]
+        self.begin = time if self._begin is None else self._begin
+        self._begin = self.begin
         self.bins.add(time, np.array(values))
-        self._begin = time if self._begin is None else self._begin
-        self.seconds = time - self._begin + 1 / self.info.fps
+        self.seconds = time - self.begin + 1 / self.info.fps
 
     def add_tracks(self, time: float, rows: Detections) -> None:
         """Add a frame's final rows."""
+        found = detected_rows(rows, interpolated=self._interpolated)
         self.history.add(time, rows)
+        self.boxes.add(time, rows, found)
+        self.moments.add(time, rows, found)
         detected = rows[(rows.track_id >= 1) & ~rows.coasted]
         boxes = detected.final_xyxy
         feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1)

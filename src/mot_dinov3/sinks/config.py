@@ -93,7 +93,7 @@ class OutputConfig(StageConfig):
     )
     save_summary: str | None = option(None, "the numbers of the summary as JSON", metavar="FILE", writes=True)
     report: str | None = option(
-        None, "HTML report of the run: one file with charts", metavar="FILE", common=True, writes=True
+        None, "HTML report of the run: a viewer of the tracks, charts", metavar="FILE", common=True, writes=True
     )
     resume: bool = option(
         False, "resume the same command where it was killed or interrupted, else start from the beginning", common=True

@@ -1,4 +1,4 @@
-"""Overview page of a batch: state, numbers and links to the files of every video."""
+"""Overview page of a batch: thumbnail, state, numbers and links to the files of every video."""
 
 from __future__ import annotations
 
@@ -9,39 +9,51 @@ from urllib.parse import quote
 
 from mot_dinov3.apps.batch.manifest import STATES, VideoState
 from mot_dinov3.apps.batch.plan import OVERVIEW, SUMMARY
+from mot_dinov3.apps.batch.thumbnails import THUMBNAIL, write_thumbnail
 from mot_dinov3.apps.batch.worker import LOG
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import is_number, printable, read_object
-from mot_dinov3.report.page import escape, fill_template, static_file
+from mot_dinov3.report.page import escape, fill_template, policy, static_file, tiles
 
-COLUMNS = ["video", "state", "frames", "detections", "identities", "fps", "embedded", "seconds", "files", "error"]
+COLUMNS = ["video", "state", "frames", "detections", "identities", "fps", "embedded", "time", "files"]
 SUFFIX_ORDER = (".html", ".mp4", ".json", ".txt", ".csv")  # order of the links by suffix
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str) -> Path:
-    """Write ``index.html`` and return its path.
+def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str, *, anonymized: bool = False) -> Path:
+    """Write ``index.html`` and the thumbnails, and return the page's path.
 
     Args:
         out_dir: Folder of the batch.
         videos: Their states.
         written: Date and time, ISO 8601.
+        anonymized: People are hidden in the results; thumbnails never show a source then.
     """
     path = out_dir / OVERVIEW
-    template = (importlib.resources.files("mot_dinov3.apps.batch") / "static" / "overview.html").read_text("utf-8")
+    folder = importlib.resources.files("mot_dinov3.apps.batch") / "static"
+    program = "\n".join(['"use strict";', static_file("theme.js"), (folder / "overview.js").read_text("utf-8")])
     numbers = [read_numbers(out_dir / video.name / SUMMARY) for video in videos]
+    for video, found in zip(videos, numbers):
+        source = None if anonymized else Path(video.source)
+        write_thumbnail(out_dir / video.name, source, int(found.get("frames", 0)))
     parts = {
-        "policy": POLICY,
-        "style": static_file("page.css"),
+        "policy": policy(program, images="'self'"),
+        "style": static_file("page.css") + (folder / "overview.css").read_text("utf-8"),
         "title": escape(out_dir.name),
         "written": escape(written),
         "tiles": _tiles(videos, numbers),
-        "head": "".join(f"<th>{column}</th>" for column in COLUMNS),
+        "states": "".join(f"<option>{state}</option>" for state in STATES if any(v.state == state for v in videos)),
+        "head": "".join(
+            f'<th data-column="{name}" aria-sort="none"><button>{name}</button></th>' for name in COLUMNS[:-1]
+        )
+        + f"<th>{COLUMNS[-1]}</th>",
         "rows": "\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
+        "program": program,
     }
     with files.replacing(path) as part:
-        part.write_text(printable(fill_template(template, parts)), encoding="utf-8")
+        part.write_text(
+            printable(fill_template((folder / "overview.html").read_text("utf-8"), parts)), encoding="utf-8"
+        )
     return path
 
 
@@ -54,33 +66,71 @@ def read_numbers(path: Path) -> dict[str, float]:
     return {key: value for key, value in found.items() if is_number(value)}
 
 
+def duration(seconds: float) -> str:
+    """Return a duration in words: ``4.2 s``, ``3 min 5 s``, ``2 h 14 min``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
 def _tiles(videos: Sequence[VideoState], numbers: Sequence[dict[str, float]]) -> str:
     states = {state: sum(video.state == state for video in videos) for state in STATES}
     frames, identities = (sum(found.get(key, 0) for found in numbers) for key in ("frames", "identities"))
-    tiles = {
-        "videos": f"{len(videos):,}",
-        **{state: f"{count:,}" for state, count in states.items() if count},
-        "frames": f"{frames:,.0f}",
-        "identities, summed over videos": f"{identities:,.0f}",
-        "hours of processing": f"{sum(video.seconds for video in videos) / 3600:.2f}",
-    }
-    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for label, value in tiles.items())
+    return tiles(
+        {
+            "videos": (f"{len(videos):,}", ""),
+            **{state: (f"{count:,}", "") for state, count in states.items() if count},
+            "frames": (f"{frames:,.0f}", ""),
+            "identities": (f"{identities:,.0f}", "summed over videos"),
+            "processing time": (duration(sum(video.seconds for video in videos)), "summed over videos"),
+        }
+    )
 
 
 def _row(out_dir: Path, video: VideoState, numbers: dict[str, float]) -> str:
-    cells = [escape(video.name), f'<span class="{video.state}">{video.state}</span>']
-    cells += [f"{numbers[key]:,.0f}" if key in numbers else "" for key in ("frames", "detections", "identities")]
-    cells.append(f"{numbers['fps']:.1f}" if "fps" in numbers else "")
-    cells.append(f"{100 * numbers['share_embedded']:.0f} %" if "share_embedded" in numbers else "")
-    cells += [f"{video.seconds:,.1f}" if video.seconds else "", _links(out_dir, video), escape(video.message)]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    """Return a video's row; ``data-value`` is what its cells are sorted by."""
+    cells = [_cell("video", video.name, _title(out_dir, video))]
+    cells.append(_cell("state", video.state, f'<span class="{video.state}">{video.state}</span>'))
+    for key in ("frames", "detections", "identities"):
+        cells.append(_number(key, numbers.get(key), "{:,.0f}"))
+    cells.append(_number("fps", numbers.get("fps"), "{:.1f}"))
+    cells.append(_number("embedded", numbers.get("share_embedded"), "{:.0%}"))
+    cells.append(_cell("time", video.seconds or "", duration(video.seconds) if video.seconds else ""))
+    error = f'<p class="error">{escape(video.message)}</p>' if video.message else ""
+    cells.append(f'<td class="files">{_links(out_dir, video)}{error}</td>')
+    return f'<tr data-state="{video.state}">{"".join(cells)}</tr>'
 
 
-def _links(out_dir: Path, video: VideoState) -> str:
+def _cell(column: str, value: object, content: str) -> str:
+    return f'<td data-column="{column}" data-value="{escape(value)}">{content}</td>'
+
+
+def _number(column: str, value: float | None, form: str) -> str:
+    return _cell(column, "" if value is None else value, "" if value is None else form.format(value))
+
+
+def _title(out_dir: Path, video: VideoState) -> str:
+    """Return a video's thumbnail and name, linked to its report, else to its first file."""
+    folder = out_dir / video.name
+    image = f'<img src="{quote(f"{video.name}/{THUMBNAIL}")}" loading="lazy" alt="">'
+    shown = image if (folder / THUMBNAIL).exists() else '<span class="blank"></span>'
+    title = f"{shown}<b>{escape(video.name)}</b>"
+    found = _files(out_dir, video)
+    return f'<a class="video" href="{quote(found[0])}">{title}</a>' if found else f'<span class="video">{title}</span>'
+
+
+def _files(out_dir: Path, video: VideoState) -> list[str]:
+    """Return the finished files of a video, relative to the page: reports first, the log last."""
     folder = out_dir / video.name
     whole = [p for p in folder.rglob("*") if p.is_file() and ".part" not in p.suffixes] if folder.is_dir() else []
     order = {suffix: rank for rank, suffix in enumerate(SUFFIX_ORDER)}
     found = sorted((p.name == LOG, order.get(p.suffix, len(order)), p.relative_to(out_dir).as_posix()) for p in whole)
+    return [path for _, _, path in found if path != f"{video.name}/{THUMBNAIL}"]
+
+
+def _links(out_dir: Path, video: VideoState) -> str:
     return " ".join(
-        f'<a href="{quote(path)}">{escape(path.removeprefix(video.name + "/"))}</a>' for _, _, path in found
+        f'<a href="{quote(path)}">{escape(path.removeprefix(video.name + "/"))}</a>' for path in _files(out_dir, video)
     )

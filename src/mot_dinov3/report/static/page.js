@@ -1,115 +1,147 @@
-// Draws each chart when it comes into view, so that the page opens at once; fills in crops; sorts and searches the
-// table, which shows its first rows only until all are asked for.
-"use strict";
+// The page: one selected track and one time, shown by all of its parts; uncertain moments; the keyboard.
+const KEYS = {
+  " ": (player) => player.toggle(),
+  ",": (player) => player.step(-1),
+  ".": (player) => player.step(1),
+  ArrowLeft: (player, event) => player.seek(player.time - (event.shiftKey ? 5 : 1)),
+  ArrowRight: (player, event) => player.seek(player.time + (event.shiftKey ? 5 : 1)),
+  Home: (player) => player.show(0),
+  End: (player) => player.show(Infinity),
+};
 
-const FIRST_ROWS = 100;
-const { charts, more, crops, tracks } = JSON.parse(document.getElementById("data").textContent);
-
-// The library is 5 MB: it stands in the page as text, and becomes a program when the first chart needs it. The page's
-// security policy knows its hash.
-function library() {
-  if (!window.Plotly) {
-    const script = document.createElement("script");
-    script.textContent = document.getElementById("library").textContent;
-    document.head.append(script);
+class Moments {
+  constructor(onpick) {
+    this.onpick = onpick;
+    this.list = document.getElementById("moments");
+    this.all = document.getElementById("moments-all");
+    this.note = document.getElementById("moments-note");
+    this.place = -1;
+    this.all.addEventListener("click", () => this.show(null));
   }
-  return window.Plotly;
-}
 
-function draw(name, { data, layout } = charts[name]) {
-  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-  waiting.delete(name);
-  return library().newPlot(name, data, layout, options);
-}
-
-function show(image) {
-  image.src = crops[image.dataset.track];
-}
-
-const waiting = new Set(Object.keys(charts));
-const inView = new IntersectionObserver(async (changes) => {
-  const seen = changes.filter((change) => change.isIntersecting).map((change) => change.target);
-  for (const place of seen) {
-    inView.unobserve(place);
-    if (place.tagName === "IMG") {
-      show(place);
-    } else if (waiting.has(place.id)) {
-      await new Promise((next) => requestAnimationFrame(() => setTimeout(next))); // what is there is shown before
-      await draw(place.id);
-    }
+  // All moments, or those of a track.
+  show(id) {
+    this.shown = DATA.moments.filter((moment) => id === null || moment.track_id === id || moment.other_id === id);
+    this.place = -1;
+    this.all.hidden = id === null;
+    this.note.textContent = this.shown.length
+      ? `${id === null ? "Check these first" : `Of track ${titleOf(id)}`}: the id may have gone to another object.`
+      : id === null ? "None was found in this run." : `None was found for track ${titleOf(id)}.`;
+    this.list.replaceChildren(...this.shown.map((moment, place) => this.item(moment, place)));
   }
-  document.body.dataset.ready = "";
-});
 
-for (const name of waiting) {
-  const place = document.getElementById(name);
-  place.style.minHeight = `${charts[name].layout.height}px`; // else all of them would lie in view
-  inView.observe(place);
-}
-for (const image of document.querySelectorAll("img[data-track]")) {
-  inView.observe(image);
-}
+  item(moment, place) {
+    const head = el("span", { className: "head" }, el("b", {}, clock(moment.time)), el("em", {}, moment.kind));
+    const text = el("span", {}, swatch(colorOf(moment.track_id)), `track ${moment.track_id} ${moment.text}`);
+    const button = el("button", { className: "moment" }, head, text);
+    button.addEventListener("click", () => this.choose(place));
+    return el("li", {}, button);
+  }
 
-for (const [name, figure] of Object.entries(more)) {
-  const button = document.getElementById(`${name}-more`);
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    button.hidden = true;
-    draw(name, figure);
-  });
+  choose(place) {
+    const moment = this.shown[place];
+    if (!moment) return;
+    this.place = place;
+    [...this.list.children].forEach((item, k) => item.firstChild.setAttribute("aria-current", k === place));
+    this.list.children[place].scrollIntoView({ block: "nearest" });
+    this.onpick(moment);
+  }
 }
 
-window.addEventListener("beforeprint", () => {
-  inView.disconnect();
-  document.querySelectorAll("img[data-track]").forEach(show);
-  [...waiting].forEach((name) => draw(name));
-});
+class Page {
+  constructor(boxes) {
+    const pick = (id, time = TRACKS.get(id)?.first) => this.choose(id, time);
+    this.player = new Player(boxes);
+    this.timeline = new Timeline(pick);
+    this.map = new TrajectoryMap(pick);
+    this.table = new TrackTable(pick);
+    this.crops = new BestCrops(pick);
+    this.moments = new Moments((moment) => this.check(moment));
+    this.filters = new Filters(() => this.filter());
+    drawHeatmap();
+    Object.entries(DATA.charts).forEach(([id, chart]) => new TimeChart(id, chart, (time) => this.player.seek(time)));
+    this.player.onpick = (id) => this.choose(id);
+    this.player.onframe = (time, frame) => this.moved(time, frame);
+    this.player.visible = (id) => this.visible.has(id) || !TRACKS.has(id);
+    this.wire();
+    this.moments.show(null);
+    this.filter();
+    this.player.show(0);
+    document.body.dataset.ready = "";
+  }
 
-const table = document.getElementById("tracks");
-const headings = [...table.tHead.rows[0].cells];
-const allRows = document.getElementById("tracks-more");
-const find = document.getElementById("find");
-let limit = FIRST_ROWS;
+  wire() {
+    const { player } = this;
+    const on = (id, event, action) => document.getElementById(id).addEventListener(event, action);
+    on("play", "click", () => player.toggle());
+    on("back", "click", () => player.step(-1));
+    on("next", "click", () => player.step(1));
+    on("speed", "change", ({ target }) => player.setSpeed(Number(target.value)));
+    on("clear", "click", () => this.clear());
+    this.position = document.getElementById("position");
+    this.position.max = player.boxes.frames - 1;
+    this.position.addEventListener("input", () => player.show(this.position.valueAsNumber));
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
 
-function rowOf([color, ...values]) {
-  const row = document.createElement("tr");
-  values.forEach((value, column) => {
-    const digits = headings[column].dataset.digits;
-    row.insertCell().textContent = digits ? value.toFixed(digits) : value;
-  });
-  const dot = document.createElement("i");
-  dot.className = "dot";
-  dot.style.background = color;
-  row.cells[0].prepend(dot);
-  return row;
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT)$/.test(event.target.tagName) &&
+      event.target.type !== "range") return;
+    if (event.key === " " && event.target.closest("button, summary")) return; // it presses them
+    const step = { n: 1, p: -1 }[event.key];
+    if (step) this.moments.choose(Math.max(0, this.moments.place + step));
+    else if (event.key === "Escape") this.clear();
+    else if (KEYS[event.key]) KEYS[event.key](this.player, event);
+    else return;
+    event.preventDefault();
+  }
+
+  moved(time, frame) {
+    this.timeline.at(time);
+    this.position.value = frame;
+    this.position.setAttribute("aria-valuetext", clock(time));
+    document.getElementById("time").textContent = `${clock(time, 2)} · frame ${frame + 1} of ${this.player.boxes.frames}`;
+  }
+
+  filter() {
+    const tracks = this.filters.tracks();
+    this.visible = new Set(tracks.map((track) => track.id));
+    for (const part of [this.timeline, this.map, this.table, this.crops]) part.show(tracks);
+    this.player.draw();
+  }
+
+  // A track that was clicked somewhere: select it, go to `time`, list its uncertain moments.
+  choose(id, time) {
+    this.select(id);
+    this.moments.show(id);
+    if (time !== undefined) this.go(time);
+  }
+
+  check(moment) {
+    this.select(moment.track_id, moment.other_id || null);
+    this.player.pause();
+    this.go(moment.time);
+  }
+
+  go(time) {
+    this.player.seek(time);
+    document.getElementById("screen").scrollIntoView({ block: "nearest" });
+  }
+
+  select(id, other = null) {
+    this.player.select(id, other);
+    for (const part of [this.timeline, this.map, this.table, this.crops]) part.select(id);
+    const track = TRACKS.get(id);
+    document.getElementById("selection").hidden = id === null;
+    if (id === null) return;
+    const facts = track ? `${describe(track)}, ${track.frames} frames, mean score ${track.score.toFixed(2)}` : `Track ${id}`;
+    document.getElementById("selected").replaceChildren(swatch(colorOf(id)), facts);
+  }
+
+  clear() {
+    this.select(null);
+    this.moments.show(null);
+  }
 }
 
-function fillTable() {
-  const wanted = find.value.trim().toLowerCase();
-  const found = tracks.filter((track) => track.slice(1, 4).some((text) => `${text}`.toLowerCase().includes(wanted)));
-  table.tBodies[0].replaceChildren(...found.slice(0, limit).map(rowOf));
-  allRows.hidden = found.length <= limit;
-  allRows.textContent = `show all ${found.length}`;
-}
-
-function sortBy(heading) {
-  const column = headings.indexOf(heading) + 1;
-  const direction = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-  const numeric = heading.dataset.digits !== undefined;
-  const compare = numeric ? (a, b) => a - b : (a, b) => (a === "") - (b === "") || a.localeCompare(b);
-  tracks.sort((a, b) => direction * compare(a[column], b[column]));
-  headings.forEach((other) => other.setAttribute("aria-sort", "none"));
-  heading.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-  fillTable();
-}
-
-for (const heading of headings) {
-  heading.querySelector("button").addEventListener("click", () => sortBy(heading));
-}
-find.addEventListener("input", fillTable);
-allRows.addEventListener("click", () => {
-  limit = Infinity;
-  fillTable();
-});
-
-fillTable();
+Boxes.unpack(DATA.boxes).then((boxes) => new Page(boxes));
