@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 from mot_dinov3.apps.evaluation import load_pairs, score
 from mot_dinov3.cli import main
+from mot_dinov3.cli.track import next_steps
+from mot_dinov3.pipeline.config import track_config
 from scenes import HEIGHT, WIDTH
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -23,6 +26,28 @@ WEIGHT_FREE = ("--embedder", "histogram", "--no-progress")
 
 def track(scene, *options):
     return main(["--source", str(scene.video), "--dets", str(scene.dets), *WEIGHT_FREE, *options])
+
+
+def test_the_summary_ends_with_commands_that_work(scene, capsys):
+    assert track(scene, "--output", "t.mp4", "--save-mot", "t.txt", "--resume") == 0
+    steps = [line[12:] for line in capsys.readouterr().out.splitlines() if line.startswith(("next", " " * 12))]
+    commands = {name: shlex.split(words) for name, words in (step.split(maxsplit=1) for step in steps)}
+    assert commands["open"][1:] == ["t.mp4"]
+    more = commands["more"][commands["more"].index("--source") :]
+    assert "--resume" not in more
+    assert main(more) == 0
+    assert Path("outputs/report.html").exists()
+    steps = [line[12:] for line in capsys.readouterr().out.splitlines() if line.startswith(("next", " " * 12))]
+    assert [step.split()[0] for step in steps] == ["open", "open", "correct", "evaluate"]
+    gt = ["evaluate", "--gt", str(scene.gt), *commands["evaluate"][commands["evaluate"].index("--tracks") :]]
+    assert main(gt) == 0
+
+
+def test_a_password_is_not_repeated_and_a_live_source_not_tracked_again():
+    config = track_config({"source": "rtsp://me:s3cret@host/x", "save_json": "t.json"})
+    (opened, correct, evaluate) = next_steps(config, ["--source", "rtsp://me:s3cret@host/x"])
+    assert "me:***@host" in correct
+    assert "s3cret" not in opened + correct + evaluate
 
 
 def frames_of(path):
@@ -38,7 +63,8 @@ def test_the_whole_job(scene, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     summary = capsys.readouterr().out
-    assert "40, 80 detections, 2 identities" in summary
+    assert "tracks      2 in 0:03.9\n" in summary
+    assert "frames      40, 80 detections" in summary
     assert frames_of("t.mp4") == ("h264", WIDTH, HEIGHT, scene.frames)
 
     scores = score(load_pairs([scene.gt], [Path("t.txt")]))["COMBINED"]
@@ -306,7 +332,7 @@ def test_linked_results_come_from_a_second_pass(scene, capsys):
     outputs = ["--save-mot", "t.txt", "--save-json", "t.json", "--save-csv", "t.csv", "--output", "t.mp4"]
     given = ["--source", str(scene.video), "--dets", "gap.json", *WEIGHT_FREE]
     assert main([*given, *outputs, "--link"]) == 0
-    assert "2 identities" in capsys.readouterr().out
+    assert "tracks      2 in " in capsys.readouterr().out
     filled = json.loads(Path("t.json").read_text())["frames"][20]["detections"]
     assert [(d["track_id"], d["coasted"]) for d in filled] == [("1", True), ("2", True)]
     assert len(Path("t.txt").read_text().splitlines()) == 80

@@ -138,9 +138,9 @@ def test_tracking_with_a_gallery_learns_its_threshold_unless_it_is_given(scene: 
             embedder="histogram",
             gallery_match_threshold=given,
         )
-        lines = [line for line in summary.lines() if "threshold" in line]
+        lines = [line for line in summary.notices if "threshold" in line]
         assert len(lines) == told
-        assert all(line.startswith("notice      gallery threshold: ") for line in lines)
+        assert all(line.startswith("gallery threshold: ") for line in lines)
         assert all(line.endswith("from 3 identities and 2 tracks") for line in lines)
 
 

@@ -117,6 +117,7 @@ def _dispatch(words: list[str]) -> int:
     # torch's idle threads spin by default, and compete with decoding, OpenCV and NumPy: the convnet backend of
     # `keypoints` took 1.6 times as long on two CPUs. Read when torch is imported, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    args.words = words
     module = command_module(name)
     if args.no_progress or getattr(module, "SERVES", False):
         return int(module.run(args))

@@ -133,7 +133,7 @@ def _association() -> Report:
 
 
 def _run_report(summary: RunSummary, peak_mb: float) -> Report:
-    lines = [line for line in summary.lines() if not line.startswith("written")]
+    lines = [line for line in summary.lines(profile=True) if not line.startswith("written")]
     return {**summary.numbers(), "peak_mb": round(peak_mb, 1)}, [*lines, f"memory      {round(peak_mb, 1):.0f} MB peak"]
 
 

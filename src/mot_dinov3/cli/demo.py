@@ -67,8 +67,9 @@ def run(args: argparse.Namespace) -> int:
             code = run_with_progress(job)
             write_contact_sheet(video, sheet, clip.info.frame_count)
         scores = score(load_pairs([clip.gt], [tracks]))
-    print("\n".join(job.summary().lines()[:-1]))
-    print(f"written     {sheet}\n")
+    summary = job.summary()
+    results = [line for line in summary.results() if not line.endswith(str(tracks))]
+    print("\n".join([*results, f"written     {sheet}", *summary.costs(), ""]))
     print(format_table({"demo": scores["COMBINED"]}))
     return code
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.cli.arguments import option_values
+from mot_dinov3.cli import PROGRAM
+from mot_dinov3.cli.arguments import Parser, option_values
 from mot_dinov3.cli.progress import print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.json_text import dumps
-from mot_dinov3.core.special_files import is_stdout
+from mot_dinov3.core.special_files import is_special, is_stdout
 from mot_dinov3.core.timing import process_start
 from mot_dinov3.detectors import DETECTOR_HINTS
 from mot_dinov3.features.factory import EMBEDDER_HINTS
@@ -30,7 +32,14 @@ DESCRIPTION = (
     "input and options give the same output, except with a wall-clock --embed-budget-ms."
 )
 OPTIONS = TrackConfig
+OPENER = "open" if sys.platform == "darwin" else "xdg-open"  # shows a file in the program for its kind
 LISTS = {"detectors": DETECTOR_HINTS, "embedders": EMBEDDER_HINTS, "trackers": TRACKER_HINTS}
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the command's arguments to `parser`."""
+    parser.add_argument("--profile", action="store_true", help="show every stage and every reason in the summary")
+    parser.common.append("--profile")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,8 +58,43 @@ def run(args: argparse.Namespace) -> int:
             save_numbers(job.summary().numbers(), Path(config.output.save_summary))
             if code == EXIT_OK and (journal := job.loop.stages.journal) is not None:
                 journal.mark(Path(config.output.save_summary))
-    print("\n".join(job.summary().lines()), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
+    summary = job.summary()
+    lines = [*summary.results(), *next_steps(config, args.words), *summary.costs(profile=args.profile)]
+    print("\n".join(lines), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
     return code
+
+
+def next_steps(config: TrackConfig, words: Sequence[str]) -> list[str]:
+    """Return the commands that come next, with a run's files; `words` are those of its own command."""
+    from mot_dinov3.video.media import hide_password
+    from mot_dinov3.video.opening import is_live
+
+    output, source, program = config.output, config.source.source, started_as()
+    report, saved = _file(output.report), _file(output.save_json)
+    steps = [("open", [OPENER, name]) for name in (_file(output.output) if output.video else None, report) if name]
+    if saved:
+        steps.append(("correct", [*program, "studio", *([source] if source else []), "--tracks", saved]))
+    if tracks := _file(output.save_mot) or saved or _file(output.save_csv):
+        steps.append(("evaluate", [*program, "evaluate", "--gt", "gt.txt", "--tracks", tracks]))
+    more = [] if output.save_json else ["--save-json", "outputs/tracks.json"]
+    more += [] if output.report else ["--report", "outputs/report.html"]
+    if more and not is_live(source):
+        steps.append(("more", [*program, *(word for word in words if word != "--resume"), *more]))
+    heads = ["next", *[""] * len(steps)]
+    return [f"{head:<12}{name:<9} {hide_password(shlex.join(step))}" for head, (name, step) in zip(heads, steps)]
+
+
+def _file(name: str | None) -> str | None:
+    """Return the name of an output that is a file, None for a pipe or a device."""
+    return None if name is None or is_special(Path(name)) else name
+
+
+def started_as() -> list[str]:
+    """Return the words that start this program, as the user did."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        return ["python", "-m", "mot_dinov3"]
+    return ["python", sys.argv[0]] if script.suffix == ".py" else [PROGRAM]
 
 
 def save_numbers(numbers: Mapping[str, Any], path: Path) -> None:

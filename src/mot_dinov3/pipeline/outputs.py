@@ -32,10 +32,11 @@ from mot_dinov3.pipeline.track_descriptors import (
     embedder_facts,
     embedding_table,
 )
-from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink, TrackFilterSink
+from mot_dinov3.sinks.base import CompositeSink, IdBackfill, Sink, TrackFilterSink, TrackOverview
 from mot_dinov3.sinks.display import VideoSink, WindowSink, check_screen
 from mot_dinov3.sinks.files import JsonSink, SummarySink, TextSink, csv_lines, mot_lines
 from mot_dinov3.sinks.track_crops import CropSink, is_crop_name
+from mot_dinov3.trackers.base import tracker_class
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.media import hide_password
@@ -115,6 +116,11 @@ class SinkFactory:
         output = config.output
         self._descriptors = DescriptorCollector(per_box=output.embeddings_per_box) if output.save_embeddings else None
         self.count = RegionCounter(regions, stages.source.info.fps) if regions else None
+        self.overview = TrackOverview(
+            self.names,
+            keeps_tracks=tracker_class(config.choice.tracker).keeps_tracks,
+            known=0 if stages.gallery is None else len(stages.gallery.known.names),
+        )
         self.report = self._report(config.output.report)
         self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
         self.stop: Callable[[], None] = lambda: None  # called for the key q in the window
@@ -171,7 +177,7 @@ class SinkFactory:
         if output.save_dwell:
             found.append(SummarySink(Path(output.save_dwell), lambda: map(tracks_csv.csv_line, self._dwell_table())))
         found += [] if self.report is None else [self.report.tracks]
-        return self._of_chosen(found)
+        return self._of_chosen([*found, self.overview])
 
     def _of_chosen(self, sinks: Sequence[Sink]) -> list[Sink]:
         """Return the sinks as they get the chosen tracks only."""
@@ -222,7 +228,7 @@ class SinkFactory:
     def all_notices(self) -> list[str]:
         """Return the notices so far, each once."""
         gallery = self.stages.gallery
-        learnt = [] if gallery is None else gallery.threshold_notices()
+        learnt = [] if gallery is None or not self.timer.frame_ms else gallery.threshold_notices()
         found = (
             *self._file_notices(),
             *self._drawing_notices,

@@ -1,4 +1,4 @@
-"""Summary of a run: its costs and results, as numbers and as lines of text."""
+"""Summary of a run: its results, then its costs, as numbers and as lines of text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mot_dinov3.core.structures import ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.pipeline.loop import Counts
 from mot_dinov3.scheduler import CRITICAL, SchedulerStats
+from mot_dinov3.sinks.base import TrackOverview
 from mot_dinov3.trackers.appearance_model import AppearanceCalibration, CosineDistribution
 
 STAGES = ("read", "detect", "embed", "track", "draw", "write", "save", "wait", "other")
@@ -23,7 +24,9 @@ MEANING = {
     "wait": "for reading and writing",
     "other": "overhead",
 }
-WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded"}
+WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded", Reason.REFRESH: "refresh"}
+LEAST_SHARE = 1.0  # percent of the time from which a stage is named
+LEAST_MS = 0.005  # per frame; what rounds to nothing is left out of the profile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,7 @@ class RunSummary:
         files: Written files.
         counted: Counts of lines and zones.
         appearance: What the tracker learned of the embeddings, None without any.
+        overview: What was tracked; None where that was not gathered.
     """
 
     counts: Counts
@@ -49,33 +53,48 @@ class RunSummary:
     files: Sequence[str]
     counted: Sequence[str] = ()
     appearance: AppearanceCalibration | None = None
+    overview: TrackOverview | None = None
 
-    def lines(self) -> list[str]:
-        """Return the summary as a person reads it."""
+    def lines(self, *, profile: bool = False) -> list[str]:
+        """Return the summary as a person reads it, but for the notices: first the results, then the costs."""
+        return [*self.results(), *self.costs(profile=profile)]
+
+    def results(self) -> list[str]:
+        """Return what was tracked and counted, and where it is written."""
+        counts = self.counts
+        plain = [f"tracks      {counts.tracks}"]
         return [
-            *self._speed(),
-            *self._stages(),
-            *self._embeddings(),
-            *([] if self.appearance is None else [f"appearance  {appearance_line(self.appearance)}"]),
+            *(self.overview.lines() if self.overview is not None and self.overview.frames else plain),
+            f"frames      {counts.frames}, {counts.detections} detections",
             *(f"counted     {line}" for line in self.counted),
-            *(f"model       {_model(info)}" for info in self.models),
-            *(f"notice      {notice}" for notice in self.notices),
             *(f"written     {name}" for name in self.files),
         ]
 
-    def _speed(self) -> list[str]:
-        latency = np.asarray(self.timer.frame_ms)
-        counts, beginning = self.counts, self.timer.first_frame_s
-        first = f"frames      {counts.frames}, {counts.detections} detections, {counts.tracks} identities"
-        if not len(latency):
-            return [first]
-        p50, p95 = np.percentile(latency, (50, 95))
+    def costs(self, *, profile: bool = False) -> list[str]:
+        """Return speed, embeddings and models; with `profile`, every stage and every reason."""
         return [
-            first,
-            f"speed       {1e3 * len(latency) / self.wall_ms:.1f} fps effective",
-            f"latency     mean {latency.mean():.1f} ms   p50 {p50:.1f}   p95 {p95:.1f} per frame",
-            *([] if beginning is None else [f"startup     time to first frame {beginning:.2f} s"]),
+            *self._speed(profile=profile),
+            *(self._stages() if profile else []),
+            *(self._embeddings(profile=profile) if self.embeddings.total else []),
+            *([] if self.appearance is None else [f"appearance  {appearance_line(self.appearance)}"]),
+            *(f"model       {_model(info)}" for info in self.models),
         ]
+
+    def _speed(self, *, profile: bool) -> list[str]:
+        latency, beginning = np.asarray(self.timer.frame_ms), self.timer.first_frame_s
+        if not len(latency):
+            return []
+        fps, (p50, p95) = 1e3 * len(latency) / self.wall_ms, np.percentile(latency, (50, 95))
+        if profile:
+            return [
+                f"speed       {fps:.1f} fps effective",
+                f"latency     mean {latency.mean():.1f} ms   p50 {p50:.1f}   p95 {p95:.1f} per frame",
+                *([] if beginning is None else [f"startup     time to first frame {beginning:.2f} s"]),
+            ]
+        most = sorted((s for s in self._shares().items() if s[1] >= LEAST_SHARE), key=lambda share: -share[1])
+        spent = ", ".join(f"{name} {share:.0f} %" for name, share in most)
+        started = "" if beginning is None else f", started in {beginning:.1f} s"
+        return [f"speed       {fps:.1f} fps: {spent}{started}"]
 
     @property
     def wall_ms(self) -> float:
@@ -110,26 +129,36 @@ class RunSummary:
             "notices": list(self.notices),
         }
 
-    def _stages(self) -> list[str]:
-        """Return ms per frame of each stage and its share of the wall time, which all but the threads add up to."""
-        frames = max(self.counts.frames, 1)
-        return [
-            f"  {name:<9} {ms / frames:8.2f} ms {100 * ms / self.wall_ms:5.1f} %   {MEANING.get(name, '')}".rstrip()
-            for name, ms in self.stage_ms().items()
-        ]
+    def _shares(self) -> dict[str, float]:
+        """Return the percentage of the time that each stage of the main thread took."""
+        found = {name: ms for name, ms in self.stage_ms().items() if name not in THREADS}
+        # More than the frames' own latency where a run was interrupted: that of the last frame is not known.
+        whole = max(self.wall_ms, sum(found.values()))
+        return {name: 100 * ms / whole for name, ms in found.items()}
 
-    def _embeddings(self) -> list[str]:
+    def _stages(self) -> list[str]:
+        """Return ms per frame of each stage that took any, and its share of the wall time, to which they add up."""
+        frames, shares, lines = max(self.counts.frames, 1), self._shares(), []
+        for name, ms in self.stage_ms().items():
+            if ms / frames >= LEAST_MS:
+                share = f"{shares[name]:5.1f} %" if name in shares else "       "
+                lines.append(f"  {name:<9} {ms / frames:8.2f} ms {share}   {MEANING.get(name, '')}".rstrip())
+        return lines
+
+    def _embeddings(self, *, profile: bool) -> list[str]:
         stats = self.embeddings
-        share = 100 * stats.total / max(self.counts.detections, 1)
+        share = min(100 * stats.total / max(self.counts.detections, 1), 100.0)
         per_frame = stats.total / max(self.counts.frames, 1)
-        critical = ", ".join(f"{WORDS[r]} {stats.computed[r]}" for r in CRITICAL)
-        return [
-            f"embeddings  {stats.total} computed ({per_frame:.2f} per frame, {share:.1f} % of detections), "
-            f"{stats.reused + stats.deferred} reused",
-            f"  critical: {critical}   refresh: {stats.computed[Reason.REFRESH]}",
-            f"  deferred {stats.deferred}, backlog at the end {stats.backlog}, "
-            f"worst budget overrun {stats.worst_overrun_ms:.1f} ms",
-        ]
+        lines = [f"embeddings  {stats.total} computed, {share:.0f} % of the detections; the others were reused"]
+        if profile:
+            reasons = [f"{WORDS[r]} {stats.computed[r]}" for r in (*CRITICAL, Reason.REFRESH) if stats.computed[r]]
+            lines.append(f"  {per_frame:.2f} per frame: {', '.join(reasons)}")
+        if stats.deferred:
+            lines.append(
+                f"  deferred {stats.deferred}, backlog at the end {stats.backlog}, "
+                f"worst budget overrun {stats.worst_overrun_ms:.1f} ms"
+            )
+        return lines
 
 
 def appearance_line(learned: AppearanceCalibration) -> str:

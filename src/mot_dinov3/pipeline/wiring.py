@@ -35,6 +35,7 @@ from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
 from mot_dinov3.pipeline.untracked import untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
+from mot_dinov3.sinks.base import TrackOverview
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, least_score, tracker_class
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.opening import is_live
@@ -51,6 +52,7 @@ class TrackingRun:
         all_notices: Returns the notices so far, each once.
         counted: Returns the counts of lines and zones, a line of text for each.
         locks: Of the files, until the run is left as a context.
+        overview: What was tracked.
     """
 
     loop: TrackingLoop
@@ -59,6 +61,7 @@ class TrackingRun:
     all_notices: Callable[[], list[str]]
     counted: Callable[[], list[str]]
     locks: OutputLocks
+    overview: TrackOverview
 
     def __enter__(self) -> TrackingRun:
         return self
@@ -90,6 +93,7 @@ class TrackingRun:
             files=[str(path) for path in self.files],
             counted=self.counted(),
             appearance=stages.appearance,
+            overview=self.overview,
         )
 
 
@@ -217,7 +221,8 @@ def _build(
     except BaseException:
         opened.source.close()
         raise
-    return TrackingRun(loop, tuple(config.output.files()), notices, makes.all_notices, makes.counted, locks)
+    files = tuple(config.output.files())
+    return TrackingRun(loop, files, notices, makes.all_notices, makes.counted, locks, makes.overview)
 
 
 def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
