@@ -129,9 +129,11 @@ class Templates:
         self._recent = np.where(good[:, None], updated, self._recent)
 
     def similarity(self, rows: FloatArray) -> FloatArray:
-        """Return the ``(n,)`` similarity of one descriptor per keypoint to its best template."""
-        best = np.einsum("nd,tnd->tn", rows, self._labelled).max(0)
-        return np.asarray(np.maximum(best, np.einsum("nd,nd->n", rows, self._recent) - RECENT_DISCOUNT))
+        """Return the ``(n,)`` similarity of one descriptor per keypoint to its best labelled template.
+
+        The template of tracked frames has no say: it resembles whatever was just tracked, an occluder as well.
+        """
+        return np.asarray(np.einsum("nd,tnd->tn", rows, self._labelled).max(0))
 
     def labelled_similarity(self, rows: FloatArray, which: IntArray) -> FloatArray:
         """Return the ``(m,)`` similarity of one descriptor for each keypoint of `which` to its labelled templates."""
