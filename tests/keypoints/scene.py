@@ -46,6 +46,7 @@ def truth(frame: int) -> dict[str, tuple[float, float]]:
 
 def write_video(path: Path, frames: int, *, each: int = 1) -> Path:
     """Write the scene's first `frames` frames, each of them `each` times."""
+    path.parent.mkdir(exist_ok=True)
     info = VideoInfo(str(path), *SIZE, 10.0, frames * each)
     with VideoWriter(path, info=info) as writer:
         for number in range(frames * each):

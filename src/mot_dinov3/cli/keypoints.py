@@ -28,5 +28,6 @@ def run(args: argparse.Namespace) -> int:
     print_notices(job.notices)
     with stoppable_progress(job.frame_visits) as (tick, caught):
         job.run(tick)
-    print("\n".join(job.summary()))
+    print_notices(notice for notice in job.all_notices() if notice not in job.notices)
+    print("\n".join(job.summary(told=job.all_notices())))
     return 128 + caught[0] if caught else EXIT_OK

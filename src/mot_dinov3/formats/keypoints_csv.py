@@ -63,6 +63,16 @@ class LongTable:
         self._file.close()
 
 
+def write_table(path: Path, rows: Iterable[tuple[int, float, Keypoints]]) -> None:
+    """Write a long table of frames, times and keypoints."""
+    table = LongTable(path)
+    try:
+        for frame, time, keypoints in rows:
+            table.write(frame, time, keypoints)
+    finally:
+        table.close()
+
+
 def read_long(path: Path) -> Iterator[tuple[int, float, Keypoints]]:
     """Yield frame, time and keypoints of a long table, in its order.
 

@@ -1,8 +1,10 @@
 """LabelMe and Annolid annotation files of video frames, read and written, and whether a person has edited one.
 
 The format is LabelMe's JSON (https://github.com/wkentaro/labelme) with the additions of Annolid
-(https://github.com/healthonrails/annolid). A file that this program writes contains a digest of its shapes. One without
-a digest, or whose shapes no longer match it, was made or edited by a person: it is input, and never overwritten.
+(https://github.com/healthonrails/annolid). A file that this program writes contains a digest of its shapes, and one of
+each shape. A file without a digest, or whose shapes no longer match it, was made or edited by a person: it is input,
+and never overwritten. Of an edited one, the shapes that still match their own digest are predictions, and no labels.
+Predictions of Annolid itself are no labels, either: files with its marks that have no image beside them.
 """
 
 from __future__ import annotations
@@ -17,21 +19,52 @@ from typing import Any
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
-from mot_dinov3.core.structures import Keypoints
-from mot_dinov3.formats.labelme_shapes import Points, Shape, outline_shapes, point_shapes, read_shape
+from mot_dinov3.core.structures import Keypoints, PointState
+from mot_dinov3.formats.labelme_shapes import (
+    Points,
+    Shape,
+    is_annolid_prediction,
+    outline_shapes,
+    point_shapes,
+    read_shape,
+    shape_digest,
+)
 
 VERSION = "5.5.0"
 OWN_KEY = "mot_dinov3"  # in `otherData`
+CORRECTIONS = "corrections"  # in `OWN_KEY`: what the file does not label is as predicted, not absent
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFrame:
-    """Labels of a person in one frame: points and outlines; `notices` name shapes that could not be read."""
+    """Labels of a person in one frame.
+
+    Attributes:
+        path: The file.
+        frame: Its number.
+        shapes: Points and outlines that a person made or touched.
+        notices: Shapes that could not be read.
+        deleted: Instance and keypoint of predicted points that a person removed.
+        corrections: What is not labelled here is as predicted; otherwise the file may be a whole labelling.
+        predicted: Untouched predictions.
+    """
 
     path: Path
     frame: int
     shapes: tuple[Shape, ...]
     notices: tuple[str, ...] = ()
+    deleted: tuple[tuple[str, str], ...] = ()
+    corrections: bool = False
+    predicted: tuple[Shape, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameLabels:
+    """The labelled frames of a video, and how many frame files hold predictions of Annolid only."""
+
+    frames: list[LabelledFrame]
+    annolid_predictions: int = 0
 
 
 def frame_path(folder: Path, stem: str, frame: int) -> Path:
@@ -47,26 +80,56 @@ def frame_files(folder: Path, stem: str) -> dict[int, Path]:
 
 
 def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[LabelledFrame]:
-    """Return the frames of a video that a person has labelled, in order; generated files are skipped.
+    """Return the labelled frames of `read_frame_labels`."""
+    return read_frame_labels(folder, stem, size).frames
 
-    Reads the frame files and ``<stem>_annotations.ndjson``; a frame file wins over the same frame there.
+
+def read_frame_labels(
+    folder: Path, stem: str, size: tuple[int, int], images: Mapping[int, Path] | None = None
+) -> FrameLabels:
+    """Return the frames of a video that a person has labelled, in order; files of predictions are skipped.
+
+    Reads the frame files, ``<stem>_annotations.ndjson`` and LabelMe's files beside the images of a folder; a frame file
+    wins over the same frame there.
 
     Args:
         folder: The video's result folder.
         stem: The video's name without ending.
         size: Width and height of the video's frames.
+        images: Frame → image, of a folder of images.
 
     Raises:
         FormatError: A file cannot be read, or is for another image size.
     """
-    found = {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
+    found: dict[int, tuple[Path, dict[str, Any]]] = {}
+    for frame, image in (images or {}).items():
+        beside = image.with_suffix(".json")
+        if beside.is_file():
+            found[frame] = beside, _shallow(read_object(beside), f"'{beside}'")
+    found |= {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
     for frame, path in frame_files(folder, stem).items():
-        found[frame] = path, _shallow(read_object(path), f"'{path}'")
-    return [
-        read_frame(path, frame, content, size)
-        for frame, (path, content) in sorted(found.items())
-        if not is_generated(content)
-    ]
+        content = _shallow(read_object(path), f"'{path}'")
+        if "shapes" in content or frame not in found:  # Annolid leaves files that only point to its store
+            found[frame] = path, content
+    human, predictions = [], 0
+    for frame, (path, content) in sorted(found.items()):
+        if is_annolid_frame(content, frame_path(folder, stem, frame)):
+            predictions += 1
+        elif not is_generated(content):
+            human.append(read_frame(path, frame, content, size))
+    return FrameLabels(human, predictions)
+
+
+def is_annolid_frame(content: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a frame holds predictions of Annolid only: all shapes have its marks, and no image is beside.
+
+    Annolid itself takes the image as the sign that a person labelled the frame; `path` is that of the frame's file.
+    """
+    shapes = content.get("shapes")
+    if not isinstance(shapes, list) or not shapes or any(path.with_suffix(s).exists() for s in IMAGE_SUFFIXES):
+        return False
+    points = [s for s in shapes if isinstance(s, dict) and s.get("shape_type") == "point"]
+    return all(is_annolid_prediction(raw) for raw in points or shapes)
 
 
 def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
@@ -92,9 +155,7 @@ def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
 
 def is_generated(content: Mapping[str, Any]) -> bool:
     """Return whether a frame file is unchanged since this program wrote it."""
-    other = content.get("otherData")
-    signed = other.get(OWN_KEY) if isinstance(other, dict) else None
-    written = signed.get("digest") if isinstance(signed, dict) else None
+    written = _own(content).get("digest")
     return bool(written) and written == digest(content.get("shapes"))
 
 
@@ -147,26 +208,56 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
     shapes = content.get("shapes", [])
     if not isinstance(shapes, list):
         raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
-    read, notices = [], []
+    own = _own(content)
+    written_by_us = own.get("shapes")
+    records = (
+        [r for r in written_by_us if isinstance(r, list) and len(r) == 3] if isinstance(written_by_us, list) else []
+    )
+    untouched = {record[2] for record in records}
+    read: list[Shape] = []
+    predicted: list[Shape] = []
+    notices: list[str] = []
     for number, raw in enumerate(shapes):
-        shape = read_shape(raw)
-        if isinstance(shape, str):
-            notices.append(f"'{path.name}', shape {number}: {shape}; skipped")
-            continue
-        x, y = shape.points[0]
-        if shape.is_point and not (0 <= x <= size[0] and 0 <= y <= size[1]):
-            notices.append(f"'{path.name}', shape {number}: point '{shape.label}' ({x:g}, {y:g}) is outside the frame")
-            continue
-        if re.search(r"[/\\]", shape.label + shape.instance):
-            kept = f"label '{shape.label}' contains a path separator; kept as text"
-            notices.append(f"'{path.name}', shape {number}: {kept}")
-        read.append(shape)
-    return LabelledFrame(path, frame, tuple(read), tuple(notices))
+        shape = _checked(raw, f"'{path.name}', shape {number}", size, notices)
+        if shape is not None:
+            (predicted if untouched and shape_digest(raw) in untouched else read).append(shape)
+    there = {(s.instance, s.label) for s in (*read, *predicted)}
+    deleted = [(r[0], r[1]) for r in records if r[1] and (r[0], r[1]) not in there]
+    corrections = bool(records) or own.get(CORRECTIONS) is True
+    return LabelledFrame(
+        path, frame, tuple(read), tuple(notices), tuple(deleted), corrections=corrections, predicted=tuple(predicted)
+    )
+
+
+def _own(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what this program wrote into the file about it."""
+    other = content.get("otherData")
+    own = other.get(OWN_KEY) if isinstance(other, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str]) -> Shape | None:
+    """Return a shape, or None for one that cannot be used, with a notice."""
+    shape = read_shape(raw)
+    if isinstance(shape, str):
+        notices.append(f"{where}: {shape}; skipped")
+        return None
+    x, y = shape.points[0]
+    is_there = shape.state != PointState.LOST
+    if shape.is_point and is_there and not (0 <= x <= size[0] and 0 <= y <= size[1]):
+        beyond = f"({x:g}, {y:g}) is outside the frame of {size[0]}×{size[1]}"
+        notices.append(f"{where}: point '{shape.label}' {beyond}; skipped")
+        return None
+    if re.search(r"[/\\]", shape.label + shape.instance):
+        notices.append(f"{where}: label '{shape.label}' contains a path separator; kept as text")
+    return shape
 
 
 def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[int, int]) -> dict[str, Any]:
     """Return the LabelMe document of a tracked frame, digest included; lost points have no shape."""
     shapes = [*outline_shapes(keypoints), *point_shapes(keypoints)]
+    names = [s["label"] if s["shape_type"] == "point" else "" for s in shapes]
+    records = [[s["instance_label"], name, shape_digest(s)] for s, name in zip(shapes, names)]
     return {
         "version": VERSION,
         "flags": {},
@@ -175,5 +266,5 @@ def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[
         "imageData": None,
         "imageHeight": size[1],
         "imageWidth": size[0],
-        "otherData": {OWN_KEY: {"digest": digest(shapes), "frame": frame}},
+        "otherData": {OWN_KEY: {"digest": digest(shapes), "frame": frame, "shapes": records}},
     }

@@ -1,11 +1,17 @@
-"""Single shapes in LabelMe and Annolid files: JSON to points and outlines, and back."""
+"""Single shapes in LabelMe and Annolid files: JSON to points and outlines, and back.
+
+A point that is not in the frame is a shape with the flag ``absent``; its coordinates do not count. A hidden point has
+the flag ``occluded``, or ``visible`` false, or Annolid's visibility 1.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import dataclasses
+import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +22,10 @@ from mot_dinov3.core.json_text import is_number
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 CIRCLE_CORNERS = 32
+ABSENT_FLAGS = ("absent", "missing", "not_here")
+_ANNOLID_VISIBILITIES = ("kp_visibility", "visibility")  # of COCO: 0 absent, 1 occluded, 2 visible
+_ANNOLID_MEASURES = ("quality", "velocity", "misses", "motion_index")
+_ANNOLID_METHODS = re.compile(r"cutie|dino|cotracker|grounding|yolo|motion_index|\bsam\d?\b|_sam\b", re.IGNORECASE)
 
 Points = npt.NDArray[np.float64]
 
@@ -30,6 +40,7 @@ class Shape:
         group_id: LabelMe's number of the group, or None.
         instance: Explicit instance label, or "".
         display: Annolid's display label, or "".
+        state: Visible, occluded, or lost: absent from this frame.
     """
 
     label: str
@@ -37,6 +48,7 @@ class Shape:
     group_id: int | None = None
     instance: str = ""
     display: str = ""
+    state: PointState = PointState.VISIBLE
 
     @property
     def is_point(self) -> bool:
@@ -54,20 +66,66 @@ def read_shape(raw: object) -> Shape | str:
         points = np.zeros((0, 2))
     if not np.isfinite(points).all() or not len(points):
         return f"'{raw['label']}' has unreadable points"
-    kind = raw.get("shape_type", "polygon")
+    kind = raw.get("shape_type") or "polygon"
+    if kind == "polygon" and len(points) == 1:
+        kind = "point"  # files of old versions of LabelMe have no types
     outline = _outline(kind, points, raw)
     if outline is None:
         return f"'{raw['label']}' is an unreadable {kind}"
-    flags = raw.get("flags") if isinstance(raw.get("flags"), dict) else {}
-    explicit = raw.get("instance_label") or flags.get("instance_label")  # type: ignore[union-attr]
+    flags = flags_of(raw)
+    explicit = raw.get("instance_label") or flags.get("instance_label")
+    shown = raw.get("display_label") or flags.get("display_label")
     group = raw.get("group_id")
     return Shape(
         label=raw["label"].strip(),
         points=outline,
         group_id=int(group) if group is not None and is_number(group) else None,
         instance=explicit.strip() if isinstance(explicit, str) else "",
-        display=raw["display_label"].strip() if isinstance(raw.get("display_label"), str) else "",
+        display=shown.strip() if isinstance(shown, str) else "",
+        state=_state(raw, flags),
     )
+
+
+def flags_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the flags of a shape; none where they are no object."""
+    flags = raw.get("flags")
+    return flags if isinstance(flags, dict) else {}
+
+
+def _state(raw: Mapping[str, Any], flags: Mapping[str, Any]) -> PointState:
+    """Return what a person, LabelMe or Annolid says about the visibility of a shape."""
+    if any(_is_set(known.get(name)) for known in (flags, raw) for name in ABSENT_FLAGS):
+        return PointState.LOST
+    numbers = [flags.get(name) for name in _ANNOLID_VISIBILITIES] + [raw.get(name) for name in _ANNOLID_VISIBILITIES]
+    number = next((n for n in numbers if n in (0, 1, 2) and type(n) is not bool), None)
+    if number is not None:
+        return (PointState.LOST, PointState.OCCLUDED, PointState.VISIBLE)[int(number)]
+    hidden = any(_is_set(known.get("occluded")) for known in (flags, raw))
+    unseen = any(known.get(name) is False for known in (flags, raw) for name in ("visible", "kp_visible", "visibility"))
+    return PointState.OCCLUDED if hidden or unseen else PointState.VISIBLE
+
+
+def _is_set(flag: object) -> bool:
+    return flag is True or flag == 1 or (isinstance(flag, str) and flag.strip().lower() in ("true", "yes", "1"))
+
+
+def is_annolid_prediction(raw: object) -> bool:
+    """Return whether a shape has a mark that only Annolid's own tracking leaves: a measure, or a method's name."""
+    if not isinstance(raw, dict):
+        return False
+    flags, description = flags_of(raw), raw.get("description")
+    measured = any(name in known for known in (raw, flags) for name in _ANNOLID_MEASURES)
+    return measured or (isinstance(description, str) and bool(_ANNOLID_METHODS.search(description)))
+
+
+def shape_digest(raw: object) -> str:
+    """Return a digest of what a person can change: label, place, owner and visibility; empty for an unusable shape."""
+    shape = read_shape(raw)
+    if isinstance(shape, str):
+        return ""
+    places = " ".join(f"{x:.2f},{y:.2f}" for x, y in shape.points.tolist())
+    known = (shape.label, str(shape.group_id), shape.instance, str(int(shape.state)), places)
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 
 def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | None:

@@ -139,15 +139,17 @@ def tracked_keypoints(instances: Sequence[LabelledInstance], tracked: Sequence[F
 
 
 def _label_rows(instances: Sequence[LabelledInstance]) -> Keypoints:
-    known = np.concatenate([i.known for i in instances])
+    known, seen = np.concatenate([i.known for i in instances]), np.concatenate([i.seen for i in instances])
+    said = known | np.concatenate([i.gone for i in instances])
+    state = np.where(known, np.where(seen, PointState.VISIBLE, PointState.OCCLUDED), PointState.LOST)
     return Keypoints(
         instance=tuple(i.name for i in instances for _ in i.keypoints),
         group_id=np.array([i.group_id for i in instances for _ in i.keypoints], np.int64),
         name=tuple(name for i in instances for name in i.keypoints),
         xy=np.concatenate([i.xy for i in instances]),
         score=known.astype(np.float64),
-        state=np.where(known, np.int64(PointState.VISIBLE), np.int64(PointState.LOST)),
-        source=np.where(known, np.int64(PointSource.HUMAN), np.int64(PointSource.TRACKED)),
+        state=state.astype(np.int64),
+        source=np.where(said, np.int64(PointSource.HUMAN), np.int64(PointSource.TRACKED)),
         outlines={i.name: i.polygons for i in instances if i.polygons},
     )
 

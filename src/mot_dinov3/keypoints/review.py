@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
 
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
-from mot_dinov3.keypoints.fusion import FusedEstimate
+from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate
 from mot_dinov3.keypoints.geometry import Points
+from mot_dinov3.keypoints.label_doubts import LabelDoubt
+from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.skeleton import limb_outliers
 
-COLUMNS = ("rank", "frame", "urgency", "low_score", "disagreement", "limb_outliers", "swaps", "keypoints")
+COLUMNS = (
+    "rank",
+    "frame",
+    "urgency",
+    "low_score",
+    "disagreement",
+    "limb_outliers",
+    "swaps",
+    "label_doubt",
+    "keypoints",
+)
 SHOWN = 50
 SPACING = 5  # frames: one correction helps its neighbours, too
 DISAGREEMENT_PX = 16.0  # counts like a lost point
+LABEL_DOUBT = 5.0  # more than all other parts together: wrong labels spoil the frames on both sides
+EXCHANGED = 0.35  # of the distances from the labels as they are: most of those from the exchanged ones
+LEAST_APART_PX = 8.0  # of two labels that can be told apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +47,7 @@ class FrameUncertainty:
         limbs: Mean share of limbs with an unusual length.
         swaps: Share of the points that were exchanged.
         keypoints: The most uncertain ones, worst first.
+        label_doubt: 5 where labels look exchanged or renamed, else 0.
     """
 
     frame: int
@@ -39,11 +56,12 @@ class FrameUncertainty:
     limbs: float
     swaps: float
     keypoints: tuple[str, ...]
+    label_doubt: float = 0.0
 
     @property
     def urgency(self) -> float:
         """Sum of all parts."""
-        return self.low_score + self.disagreement + self.limbs + self.swaps
+        return self.low_score + self.disagreement + self.limbs + self.swaps + self.label_doubt
 
 
 def frame_uncertainty(
@@ -83,6 +101,62 @@ def rows_uncertainty(frame: int, keypoints: Keypoints) -> FrameUncertainty:
     return FrameUncertainty(frame, float(low.mean()), 0.0, 0.0, 0.0, tuple(worst))
 
 
+def label_uncertainty(frame: int, names: Sequence[str]) -> FrameUncertainty:
+    """Return the uncertainty of a labelled frame whose labels `names` are in doubt."""
+    return FrameUncertainty(frame, 0.0, 0.0, 0.0, 0.0, tuple(dict.fromkeys(names)), LABEL_DOUBT)
+
+
+def exchanged_labels(
+    before: int, after: int, labelled: Sequence[LabelledInstance], tracked: Sequence[Estimate]
+) -> list[LabelDoubt]:
+    """Return pairs of keypoints, and of instances, that a pass tracked each to the other's label.
+
+    Args:
+        before: The labelled frame where the pass began.
+        after: The labelled frame where it ends.
+        labelled: The instances in that frame.
+        tracked: The pass's estimates there.
+    """
+    both = f"frames {before} and {after}"
+    doubts = []
+    for one, estimate in zip(labelled, tracked):
+        places = _arrived(one, estimate)
+        for first, second in _exchanged_pairs(one.xy, places):
+            pair = one.keypoints[first], one.keypoints[second]
+            said = f"{both}: '{pair[0]}' and '{pair[1]}' of '{one.name}' look exchanged"
+            doubts.append(LabelDoubt(after, f"{said}: each was tracked to the other's label; check both frames", pair))
+    for i, j in itertools.combinations(range(len(labelled)), 2):
+        one, other = labelled[i], labelled[j]
+        shared = [name for name in one.keypoints if name in other.keypoints]
+        rows = [[x.keypoints.index(name) for name in shared] for x in (one, other)]
+        labels = np.stack([one.xy[rows[0]], other.xy[rows[1]]])
+        places = np.stack([_arrived(one, tracked[i])[rows[0]], _arrived(other, tracked[j])[rows[1]]])
+        known = np.isfinite(labels).all((0, 2)) & np.isfinite(places).all((0, 2))
+        exchanged = [bool(_exchanged_pairs(labels[:, k], places[:, k])) for k in np.flatnonzero(known)]
+        if exchanged and sum(exchanged) > len(exchanged) / 2:
+            said = f"{both}: '{one.name}' and '{other.name}' look exchanged"
+            told = f"{said}: each was tracked to the other's labels; check both frames"
+            doubts.append(LabelDoubt(after, told, (one.name, other.name)))
+    return doubts
+
+
+def _arrived(instance: LabelledInstance, estimate: Estimate) -> Points:
+    """Return where the pass arrived, NaN for points that it lost or that the labels do not show."""
+    usable = instance.seen & (estimate.state != PointState.LOST)
+    return np.asarray(np.where(usable[:, None], estimate.xy, np.nan))
+
+
+def _exchanged_pairs(labels: Points, places: Points) -> list[tuple[int, int]]:
+    """Return the pairs of rows whose places fit each other's labels much better than their own."""
+    apart = np.linalg.norm(places[:, None] - labels[None], axis=2)
+    pairs = []
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        own, exchanged = apart[i, i] + apart[j, j], apart[i, j] + apart[j, i]
+        if min(apart[i, i], apart[j, j]) > LEAST_APART_PX and exchanged < EXCHANGED * own:
+            pairs.append((i, j))
+    return pairs
+
+
 def is_labelled(keypoints: Keypoints) -> bool:
     """Return whether every point of a frame is labelled by hand."""
     return bool((keypoints.source == PointSource.HUMAN).all())
@@ -104,5 +178,5 @@ def write_review(file: TextIO, frames: Sequence[FrameUncertainty]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for rank, one in enumerate(frames, start=1):
-        parts = (one.urgency, one.low_score, one.disagreement, one.limbs, one.swaps)
+        parts = (one.urgency, one.low_score, one.disagreement, one.limbs, one.swaps, one.label_doubt)
         writer.writerow([rank, one.frame, *(f"{p:.4f}" for p in parts), " ".join(one.keypoints)])

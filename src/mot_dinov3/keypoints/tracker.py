@@ -19,7 +19,7 @@ class PointTracker:
     """Tracks several instances through consecutive frames.
 
     Args:
-        trackers: One per instance, all started on the same frame.
+        trackers: At least one per instance, all at the same frame; several of one instance track different keypoints.
         start: That frame.
         key_every: Frames from one key frame to the next.
         mask_tracker: Tracks the instances' masks; None leaves that to each tracker.
@@ -39,17 +39,28 @@ class PointTracker:
         self._since_key = 0
         self._key_every = max(key_every, 1)
 
+    @property
+    def trackers(self) -> tuple[InstanceTracker, ...]:
+        """The trackers, in the order of the estimates."""
+        return self._trackers
+
+    @property
+    def frame(self) -> int:
+        """Number of the last frame."""
+        return self._before.index
+
     def step(self, frame: FlowFrame) -> list[Estimate]:
         """Move all instances on to the next frame."""
         points = [tracker.points() for tracker in self._trackers]
         flow = lucas_kanade(self._before.grey, frame.grey, np.vstack(points), window=WINDOW)
         self._since_key = (self._since_key + 1) % self._key_every
         stops = np.cumsum([0, *(len(p) for p in points)])
-        outlines = self._mask_tracker.step(frame.image) if self._mask_tracker else [None] * len(self._trackers)
+        names = list(dict.fromkeys(tracker.instance.name for tracker in self._trackers))
+        outlines = dict(zip(names, self._mask_tracker.step(frame.image))) if self._mask_tracker else {}
         estimates = []
-        for tracker, start, stop, outline in zip(self._trackers, stops[:-1], stops[1:], outlines):
+        for tracker, start, stop in zip(self._trackers, stops[:-1], stops[1:]):
             part = Flow(flow.xy[start:stop], flow.error[start:stop])
-            key = self._since_key == 0
+            key, outline = self._since_key == 0, outlines.get(tracker.instance.name)
             estimates.append(tracker.step(frame, part, self._rivals(tracker), key=key, outline=outline))
         self._before = frame
         return estimates
@@ -57,6 +68,7 @@ class PointTracker:
     def _rivals(self, tracker: InstanceTracker) -> Points:
         """Return ``(n, r, 2)`` positions of the same keypoints in the other instances, NaN where they have none."""
         names = tracker.instance.keypoints
-        others = [dict(zip(t.instance.keypoints, t.xy)) for t in self._trackers if t is not tracker]
+        own = tracker.instance.name
+        others = [dict(zip(t.instance.keypoints, t.xy)) for t in self._trackers if t.instance.name != own]
         found = [[other.get(name, (np.nan, np.nan)) for other in others] for name in names]
         return np.array(found, np.float64).reshape(len(names), len(others), 2)

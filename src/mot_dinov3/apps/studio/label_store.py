@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Image
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
+from mot_dinov3.formats.labelme_shapes import read_shape
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
@@ -60,7 +61,8 @@ class LabelStore:
 
     def _read(self, path: Path, number: int) -> LabelledFrame | None:
         content = read_object(path)
-        return None if labelme.is_generated(content) else labelme.read_frame(path, number, content, self.paths.size)
+        is_predicted = labelme.is_generated(content) or labelme.is_annolid_frame(content, path)
+        return None if is_predicted else labelme.read_frame(path, number, content, self.paths.size)
 
     def labels(self) -> Labels:
         """Return the resolved labels; none where no point is labelled yet."""
@@ -167,7 +169,8 @@ class LabelStore:
         paths, path = self.paths, self.path(number)
         raws = self._raw_shapes(number)
         shown = {item["origin"] for item in self._labelled_items(number)}
-        kept = [raw for i, raw in enumerate(raws) if i not in shown]
+        held = {(shape.instance, shape.name) for shape in shapes if shape.kind == "point"}
+        kept = [*self._unshown(number, [raw for i, raw in enumerate(raws) if i not in shown], held)]
         with files.writing(paths.folder):
             paths.folder.mkdir(parents=True, exist_ok=True)
         if not shapes and not kept:
@@ -182,14 +185,37 @@ class LabelStore:
         with files.replacing(path) as part:
             part.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 
+    def _unshown(self, number: int, raws: Sequence[Any], held: set[tuple[str, str]]) -> Iterator[Any]:
+        """Yield shapes of the file that stay though the page does not display them, and points deleted elsewhere.
+
+        Untouched predictions are left out: the result has newer ones. So is what says that a point is absent that is
+        among those `held` now.
+        """
+        frame = next((f for f in self.labelled() if f.frame == number), None)
+        predicted = {(s.label, s.points.tobytes()) for s in frame.predicted} if frame is not None else set()
+        for raw in raws:
+            shape = read_shape(raw)
+            if isinstance(shape, str):
+                yield raw
+                continue
+            is_predicted = (shape.label, shape.points.tobytes()) in predicted
+            if not is_predicted and (shape.instance, shape.label) not in held:
+                yield raw
+        for instance, name in frame.deleted if frame is not None else ():
+            if (instance, name) not in held:
+                absent = {"label": name, "points": [[0.0, 0.0]], "group_id": None, "shape_type": "point"}
+                yield {**absent, "flags": {"absent": True}, "description": "", "instance_label": instance}
+
     def _document(self, path: Path, image: str) -> dict[str, Any]:
         content = read_object(path) if path.is_file() else {}
         fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": [], "imagePath": image}
         fresh |= {"imageData": None, "imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
+        mark = {labelme.OWN_KEY: {labelme.CORRECTIONS: True}}  # what is not in the file is as predicted, not absent
         if not content or labelme.is_generated(content):
-            return fresh
-        if isinstance(content.get("otherData"), dict):
-            content["otherData"].pop(labelme.OWN_KEY, None)
+            return {**fresh, "otherData": mark}
+        other = content.get("otherData")
+        if isinstance(other, dict) and labelme.OWN_KEY in other:
+            content["otherData"] = other | mark
         return {**fresh, **content}
 
     def _groups(self, shapes: Sequence[LabelShape]) -> dict[str, int]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate, labelled_keypoints, one_sided, tracked_keypoints
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.keypoints.job.files import KeypointFiles
+from mot_dinov3.keypoints.job.files import SAVE_EVERY, GapRecord, KeypointFiles
 from mot_dinov3.keypoints.job.journal import PassFrame
-from mot_dinov3.keypoints.job.passes import PassRunner, PassStart, PassState
+from mot_dinov3.keypoints.job.passes import Carried, PassRunner, PassStart, PassTracker
 from mot_dinov3.keypoints.job.results import KeypointResults, OrderedWriter
+from mot_dinov3.keypoints.job.snapshots import SnapshotParts, load_snapshot, save_snapshot
 from mot_dinov3.keypoints.labels import LabelledInstance, Labels
-from mot_dinov3.keypoints.partial_labels import combine_partial, complete_outlines, fill_unlabelled
+from mot_dinov3.keypoints.partial_labels import GapSide, combine_partial, complete_outlines, evidence
+from mot_dinov3.keypoints.review import exchanged_labels
 from mot_dinov3.video.random_access import VideoRanges
 
 
@@ -88,8 +90,10 @@ class KeypointPipeline:
         self.results = KeypointResults(files, labels, self.timer)
         self._files, self._video = files, video
         self._instances = complete_outlines(labels.frames)
-        # Estimates in a labelled frame from the pass that ends there: positions of the points not labelled in it.
+        # In a labelled frame, from the pass that ends there: estimates and trackers of the points not labelled in it.
         self._carry_over: Sequence[FusedEstimate] | None = None
+        self._carried: Carried = ()
+        self._before = ""  # signature of the gap before
 
     @property
     def interrupted(self) -> bool:
@@ -104,7 +108,8 @@ class KeypointPipeline:
     def run(self, gaps: Sequence[Gap], *, step: int, tick: Callable[[], bool] = lambda: False) -> None:
         """Solve gaps; `tick` is called for every frame of a pass, and ends the run if true."""
         self.passes.tick, self.passes.step = tick, step
-        self._files.begin()
+        if gaps:
+            self._files.begin(gaps[0].first, gaps[-1].stop)
         complete = False
         try:
             self._solve_all(gaps)
@@ -112,28 +117,51 @@ class KeypointPipeline:
         finally:
             self._video.close()
             self._files.end(complete=complete)
+        self.results.uncertainties |= self._files.kept_uncertainties()
 
     def outlines(self, frame: int) -> dict[str, tuple[Points, ...]]:
         """Return the outlines in a frame: the labelled ones, else the tracked ones."""
-        if frame in self.labels.frames:
-            return {one.name: one.polygons for one in self.labels.frames[frame] if one.polygons}
         return self._files.outlines(frame)
 
     def _solve_all(self, gaps: Sequence[Gap]) -> None:
-        for gap in gaps:
+        for gap, following in itertools.zip_longest(gaps, gaps[1:]):
             signature = self._signature(gap)
-            reusable = self._files.reusable(gap.first, gap.stop, signature)
-            if reusable is not None:
-                self.results.reuse(reusable)
-                records = self._files.carry_over(signature)
-                self._carry_over = None if records is None else [one_sided(Estimate.from_record(r)) for r in records]
-                self._files.finished(gap.first, signature, records)
-            elif not self.interrupted:
-                last = self._solve(gap, signature)
-                self._carry_over = last
-                if not self.interrupted:
-                    records = None if last is None else [fused.estimate.as_record() for fused in last]
-                    self._files.finished(gap.first, signature, records)
+            rows = self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
+            record = self._files.record(signature)
+            if rows is not None and record is not None and self._can_go_on(gap, following, signature):
+                self.results.reuse(rows)
+            elif self.interrupted:
+                continue
+            else:
+                record = self._solve(gap, signature)
+            if record is not None and not self.interrupted:
+                self._hand_on(gap, signature, record)
+
+    def _hand_on(self, gap: Gap, signature: str, record: GapRecord) -> None:
+        """Save a solved gap, and take over what it hands on to the next one."""
+        carried = record.carried
+        self._carry_over = None if carried is None else [one_sided(Estimate.from_record(r)) for r in carried]
+        self._carried, self._before = (), signature
+        if gap.after is not None and self._goes_on_unlabelled(gap.after):
+            tracker = self._load_carried(signature)
+            self._carried = () if tracker is None else tracker.carried(self._instances[gap.after])
+        if gap.after is not None:
+            self.results.doubt(gap.after, record.doubts)
+        self._files.finished(gap.first, signature, record)
+
+    def _can_go_on(self, gap: Gap, following: Gap | None, signature: str) -> bool:
+        """Return whether the next gap can be solved without this one: the trackers that it needs are on disk."""
+        needs = following is not None and gap.after is not None and self._goes_on_unlabelled(gap.after)
+        return not needs or gap.before is None or self._files.carried_path(signature).is_file()
+
+    def _goes_on_unlabelled(self, frame: int) -> bool:
+        return any((~(one.known | one.gone)).any() for one in self._instances[frame])
+
+    def _parts(self) -> SnapshotParts:
+        return SnapshotParts(self.passes.backend, self.passes.frame)
+
+    def _load_carried(self, signature: str) -> PassTracker | None:
+        return load_snapshot(self._files.carried_path(signature), signature, self._parts())
 
     def _signature(self, gap: Gap) -> str:
         """Return a digest of everything that the result of a gap depends on."""
@@ -141,103 +169,156 @@ class KeypointPipeline:
         for number in (gap.before, gap.after):
             for one in self._instances.get(number, ()) if number is not None else ():
                 known += [one.name, str(one.group_id), *one.keypoints, one.xy.tobytes().hex()]
-                known += [p.tobytes().hex() for p in one.polygons]
-        if self._carry_over is not None and gap.before is not None:
-            missing = [~one.known for one in self.labels.frames[gap.before]]
-            known += [f.estimate.xy[m].tobytes().hex() for f, m in zip(self._carry_over, missing) if m.any()]
+                known += [
+                    str(sorted(one.occluded)),
+                    str(sorted(one.absent)),
+                    *(p.tobytes().hex() for p in one.polygons),
+                ]
+        if gap.before is not None and self._goes_on_unlabelled(gap.before):
+            known.append(self._before)
         return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]
 
-    def _solve(self, gap: Gap, signature: str) -> list[FusedEstimate] | None:
-        """Solve a gap; return the estimates to carry over into the next one."""
+    def _solve(self, gap: Gap, signature: str) -> GapRecord | None:
+        """Solve a gap; return what it hands on to the next one."""
         if gap.before is not None and gap.after is not None:
             return self._solve_between(gap, signature)
         if gap.before is None:
             self._solve_backward_only(gap, signature)
         else:
             self._solve_open(gap, signature)
-        return None
+        return GapRecord(gap.first, self._files.last)
 
     def _solve_open(self, gap: Gap, signature: str) -> None:
         """Track from the last labelled frame to the end; every frame is final as soon as it is tracked."""
         assert gap.before is not None
-        instances = fill_unlabelled(self._instances[gap.before], self._carry_over)
+        instances = self._instances[gap.before]
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
-        resumed = self._files.resumable(gap.first, signature)
-        state = None
-        if resumed is not None and resumed[-1][0] > gap.before:
-            self.results.reuse(resumed)
-            frame, _, keypoints = resumed[-1]
-            state = PassState.of_rows(frame, keypoints, instances, self._files.outlines(frame))
-            writer.flush(frame, keypoints)
-        for one in self.passes.forward(PassStart(gap.before, instances, (), origin=gap.before), gap.stop, state):
-            fused = [one_sided(e) for e in one.estimates]
-            self._put(writer, one, instances, fused)
-            if fused:
-                self._files.progressed(gap.first, one.frame, signature)
+        tracker = self._resumed(signature, "open")
+        rows = self._files.rows_of(gap.first, tracker.frame) if tracker is not None else None
+        if rows:
+            self.results.reuse(rows)
+            number, _, keypoints = rows[-1]
+            writer.flush(number, dataclasses.replace(keypoints, outlines=self.outlines(number)))
+        start = PassStart(gap.before, instances, (), origin=gap.before, carried=self._carried)
+        frames = self.passes.forward(start, gap.stop, tracker if rows else None)
+        for one in self._kept(frames, signature, "open"):
+            self._put(writer, one, instances, [one_sided(e) for e in one.estimates])
 
     def _solve_backward_only(self, gap: Gap, signature: str) -> None:
         """Track from the first labelled frame back to the start."""
         assert gap.after is not None
         instances = self._instances[gap.after]
         start = PassStart(gap.after, instances, (), origin=gap.after, also=gap.first)
-        frames = self._tracked(start, "backward", gap.first, signature)
-        solved = {f.frame: [one_sided(e) for e in f.estimates] for f in frames if f.estimates}
-        self._write_gap(gap, frames, instances, solved)
+        self._track_into_journal(start, "backward", gap.first, signature)
+        backward = (self._files.passes.read(signature, "backward", f) for f in range(gap.first, gap.after))
+        solved = ((one, [one_sided(e) for e in one.estimates]) for one in backward if one is not None)
+        self._write_gap(gap, instances, solved)
 
-    def _solve_between(self, gap: Gap, signature: str) -> list[FusedEstimate] | None:
-        """Track from both labelled frames and fuse; return the estimates of the first pass in the second one."""
+    def _solve_between(self, gap: Gap, signature: str) -> GapRecord | None:
+        """Track from both labelled frames and fuse."""
         assert gap.before is not None
         assert gap.after is not None
-        before, after = fill_unlabelled(self._instances[gap.before], self._carry_over), self._instances[gap.after]
+        before, after = self._instances[gap.before], self._instances[gap.after]
         head, tail = self.passes.frame(gap.before), self.passes.frame(gap.after)
 
         # Forward, including the second labelled frame: some of its points may not be labelled.
-        start = PassStart(gap.before, before, [(tail, after)], origin=gap.before, also=gap.after)
-        forward = self._tracked(start, "forward", gap.after, signature)
-        solved = {f.frame: [one_sided(e) for e in f.estimates] for f in forward if f.estimates}
-        last = solved.pop(gap.after, None)
+        forward = PassStart(
+            gap.before, before, [(tail, after)], origin=gap.before, also=gap.after, carried=self._carried
+        )
+        if self._goes_on_unlabelled(gap.after) and self._load_carried(signature) is None:
+            self._files.passes.forget(signature)  # the trackers that go on are missing: again
+        self._track_into_journal(forward, "forward", gap.after, signature)
+        last = self._files.passes.read(signature, "forward", gap.after)
 
-        # Backward, fused frame by frame with the forward pass.
+        # Backward.
         if not self.interrupted and self.passes.parts.two_sided:
             start = PassStart(gap.after, after, [(head, before)], origin=gap.before, also=gap.after)
-            by_frame = {f.frame: f.estimates for f in forward}
-            for one in self._tracked(start, "backward", gap.before + 1, signature):
-                if not one.estimates:
-                    continue
-                share = (one.frame - gap.before) / (gap.after - gap.before)
-                solved[one.frame] = [
-                    combine_partial(f, b, share, before=instance_before, after=instance_after)
-                    for f, b, instance_before, instance_after in zip(by_frame[one.frame], one.estimates, before, after)
-                ]
-        self._write_gap(gap, forward, before, solved)
-        return last
+            self._track_into_journal(start, "backward", gap.before + 1, signature)
 
-    def _tracked(self, start: PassStart, side: str, end: int, signature: str) -> list[PassFrame]:
-        """Return the frames of a pass up to `end`: those of an earlier run, and new ones, which go into the journal."""
-        done = self._files.passes.read(signature, side)
-        found = {f.frame: f for f in done}
-        if end not in found:
-            state = PassState.of_estimates(done)
-            forward = side == "forward"
-            frames = self.passes.forward(start, end + 1, state) if forward else self.passes.backward(start, end, state)
-            for one in frames:
-                found[one.frame] = one
-                self._files.passes.append(signature, side, one)
-        return [found[number] for number in sorted(found)]
+        # Both, frame by frame.
+        sides = [
+            GapSide(one, known) for one, known in zip(before, evidence(before, [lane for _, lane in self._carried]))
+        ]
+        ends = [GapSide(one, known) for one, known in zip(after, evidence(after))]
+        self._write_gap(gap, before, self._fused(gap, signature, sides, ends))
+        if last is None or self.interrupted:
+            return None
+        doubts = exchanged_labels(gap.before, gap.after, after, last.estimates)
+        carried = [estimate.as_record() for estimate in last.estimates]
+        return GapRecord(gap.first, self._files.last, carried, [[d.notice, *d.names] for d in doubts])
+
+    def _fused(
+        self, gap: Gap, signature: str, before: Sequence[GapSide], after: Sequence[GapSide]
+    ) -> Iterator[tuple[PassFrame, list[FusedEstimate]]]:
+        """Yield the frames of a gap in order, from the passes on disk: fused, or one-sided where one is missing."""
+        assert gap.before is not None
+        assert gap.after is not None
+        journal = self._files.passes
+        for number in range(gap.before, gap.after):
+            one, other = (journal.read(signature, side, number) for side in ("forward", "backward"))
+            if one is None:
+                continue
+            if other is None or not one.estimates or not other.estimates:
+                yield one, [one_sided(e) for e in one.estimates]
+                continue
+            share = (number - gap.before) / (gap.after - gap.before)
+            pairs = zip(one.estimates, other.estimates, before, after)
+            yield one, [combine_partial(f, b, share, before=side, after=end) for f, b, side, end in pairs]
+
+    def _track_into_journal(self, start: PassStart, side: str, end: int, signature: str) -> None:
+        """Track a pass up to `end` into the journal, from where an earlier run was interrupted."""
+        journal, forward = self._files.passes, side == "forward"
+        done = set(journal.frames(signature, side))
+        if end in done:
+            return
+        tracker = self._resumed(signature, side) if done else None
+        known = range(0)
+        if tracker is not None:
+            known = range(min(start.frame, tracker.frame), max(start.frame, tracker.frame) + 1)
+        if tracker is not None and not done.issuperset(known):  # the journal was cut behind the snapshot
+            tracker, known = None, range(0)
+        journal.cut(signature, side, known)
+        frames = self.passes.forward(start, end + 1, tracker) if forward else self.passes.backward(start, end, tracker)
+        for one in self._kept(frames, signature, side):
+            journal.append(signature, side, one)
+        if forward and not self.interrupted and self.passes.tracker and self._goes_on_unlabelled(end):
+            path = self._files.carried_path(signature)
+            save_snapshot(path, signature, self.passes.tracker, self.passes.backend)
+
+    def _resumed(self, signature: str, side: str) -> PassTracker | None:
+        """Return the tracker of an interrupted pass as it was, or None."""
+        return load_snapshot(self._files.paths.tracker, f"{signature} {side}", self._parts())
+
+    def _kept(self, frames: Iterable[PassFrame], signature: str, side: str) -> Iterator[PassFrame]:
+        """Yield the frames of a pass, with snapshots of its tracker once those before are written."""
+        since = 0
+        for one in frames:
+            yield one
+            since += bool(one.estimates)
+            if since == SAVE_EVERY:
+                self._snapshot(signature, side)
+                since = 0
+        if self.interrupted and since:
+            self._snapshot(signature, side)
+
+    def _snapshot(self, signature: str, side: str) -> None:
+        if self.passes.tracker is not None:
+            self._files.drain()
+            path, owner = self._files.paths.tracker, f"{signature} {side}"
+            save_snapshot(path, owner, self.passes.tracker, self.passes.backend)
 
     def _write_gap(
         self,
         gap: Gap,
-        frames: Sequence[PassFrame],
         instances: Sequence[LabelledInstance],
-        solved: dict[int, list[FusedEstimate]],
+        solved: Iterable[tuple[PassFrame, Sequence[FusedEstimate]]],
     ) -> None:
         """Write a gap's frames in order, the skipped ones interpolated."""
+        assert gap.after is not None
         writer = OrderedWriter(self.results.write, gap.first, gap.stop)
-        for one in frames:
-            if one.frame != gap.after:
-                self._put(writer, one, instances, solved.get(one.frame))
-        if gap.after is not None and not self.interrupted:
+        for one, fused in solved:
+            self._put(writer, one, instances, fused)
+        if not self.interrupted:
             writer.flush(gap.after, labelled_keypoints(self.labels.frames[gap.after], None))
 
     def _put(
@@ -245,7 +326,7 @@ class KeypointPipeline:
         writer: OrderedWriter,
         one: PassFrame,
         instances: Sequence[LabelledInstance],
-        fused: Sequence[FusedEstimate] | None,
+        fused: Sequence[FusedEstimate],
     ) -> None:
         """Write a frame of a pass: as labelled, else as tracked; a skipped one waits."""
         if one.frame in self.labels.frames:

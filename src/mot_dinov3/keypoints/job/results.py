@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,13 @@ from mot_dinov3.keypoints.job.files import KeypointFiles, Row
 from mot_dinov3.keypoints.labels import Labels
 
 Write = Callable[[int, float, Keypoints, Sequence[FusedEstimate] | None], None]
+
+
+def as_written(keypoints: Keypoints) -> Keypoints:
+    """Return rows with the digits that the files keep of them: what follows from them is the same after a resume."""
+    outlines = {name: tuple(np.round(p, 2) for p in polygons) for name, polygons in keypoints.outlines.items()}
+    xy, score = np.round(keypoints.xy, 3), np.round(keypoints.score, 4)
+    return dataclasses.replace(keypoints, xy=xy, score=score, outlines=outlines)
 
 
 class OrderedWriter:
@@ -38,17 +46,19 @@ class OrderedWriter:
 
     def put(self, frame: int, time: float, keypoints: Keypoints, tracked: Sequence[FusedEstimate] | None) -> None:
         """Write the waiting frames, then this one."""
+        keypoints = as_written(keypoints)
         self.flush(frame, keypoints)
         if frame in self._wanted:
             self._write(frame, time, keypoints, tracked)
 
     def flush(self, frame: int, keypoints: Keypoints) -> None:
         """Write the waiting frames, interpolated up to this one, which is not written."""
+        keypoints = as_written(keypoints)
         last, before = self._last or (frame, keypoints)
         for number, moment in self._waiting:
             if number < frame and number in self._wanted:
                 share = (number - last) / (frame - last) if frame > last else 1.0
-                self._write(number, moment, interpolate(before, keypoints, share), None)
+                self._write(number, moment, as_written(interpolate(before, keypoints, share)), None)
         self._waiting = []
         self._last = frame, keypoints
 
@@ -66,6 +76,7 @@ class KeypointResults:
         reused: How many of them an earlier run solved.
         by_state: ``(3,)`` number of points in each `PointState`.
         uncertainties: Frame → uncertainty of its points.
+        notices: Labels that look exchanged.
     """
 
     def __init__(self, files: KeypointFiles, labels: Labels, timer: StageTimer) -> None:
@@ -73,6 +84,10 @@ class KeypointResults:
         self.frames = self.reused = 0
         self.by_state: IntArray = np.zeros(len(PointState), np.int64)
         self.uncertainties: dict[int, review.FrameUncertainty] = {}
+        self.notices: list[str] = []
+        self._label_doubts: dict[int, list[str]] = {}
+        for doubt in labels.doubts:
+            self._label_doubts.setdefault(doubt.frame, []).extend(doubt.names)
         self._labels = labels
         self._labelled = functools.lru_cache(4)(lambda number: labelled_keypoints(labels.frames[number], None))
         self._timer = timer
@@ -98,6 +113,17 @@ class KeypointResults:
                     self._record(earlier or review.rows_uncertainty(frame, keypoints))
                 self._add(frame, time, keypoints)
         self.reused += len(rows)
+
+    def doubt(self, frame: int, doubts: Sequence[Sequence[str]]) -> None:
+        """Note keypoints of a labelled frame whose labels look exchanged, each after the notice that says so."""
+        self.notices += [notice for notice, *_ in doubts]
+        self._label_doubts.setdefault(frame, []).extend(name for _, *names in doubts for name in names)
+
+    def finish(self) -> None:
+        """Rank the labelled frames in doubt first."""
+        for frame, names in self._label_doubts.items():
+            if names:
+                self.uncertainties[frame] = review.label_uncertainty(frame, names)
 
     def _add(self, frame: int, time: float, keypoints: Keypoints) -> None:
         self.files.write_rows(frame, time, keypoints)

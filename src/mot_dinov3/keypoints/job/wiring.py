@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mot_dinov3.core import files
@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme
 from mot_dinov3.keypoints.backends.base import CachedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.job.config import MODEL, BackendConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointFiles, KeypointPaths, stem_of
 from mot_dinov3.keypoints.job.loop import KeypointPipeline
 from mot_dinov3.keypoints.job.model_loading import build_backend, build_cutie
@@ -26,6 +26,7 @@ from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.models.weights import local_path
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
+from mot_dinov3.video.image_files import list_images
 from mot_dinov3.video.opening import refuse_live
 from mot_dinov3.video.random_access import VideoRanges
 from mot_dinov3.video.threads import PrefetchSource
@@ -56,6 +57,10 @@ class KeypointRun:
     notices: tuple[str, ...]
     locks: OutputLocks
 
+    def all_notices(self) -> tuple[str, ...]:
+        """Return the notices, with those of the frames solved so far."""
+        return (*self.notices, *dict.fromkeys(self.pipeline.results.notices))
+
     @property
     def frame_visits(self) -> int:
         """Number of frames in all passes of the run, 0 where that is unknown."""
@@ -70,6 +75,7 @@ class KeypointRun:
     def _run(self, tick: Callable[[], bool]) -> None:
         gaps = self.pipeline.gaps(self.job.start_frame, self.job.end_frame)
         self.pipeline.run(gaps, step=self.job.step, tick=tick)
+        self.pipeline.results.finish()
         with self.pipeline.timer.stage("write"):
             self._write_tables()
         if self.job.output and not self.pipeline.interrupted:
@@ -85,7 +91,8 @@ class KeypointRun:
                 keypoints_csv.write_wide(file, rows)
 
     def _write_video(self, path: Path) -> None:
-        rows = keypoints_csv.read_long(self.paths.table)
+        start = self.job.start_frame  # the table may have rows of earlier runs outside of the range
+        rows = (row for row in keypoints_csv.read_long(self.paths.table) if row[0] >= start)
         number, _, keypoints = next(rows)
         with (
             PrefetchSource(open_source(_source(self.job, number, self.job.end_frame))) as frames,
@@ -98,8 +105,8 @@ class KeypointRun:
                     shown = dataclasses.replace(keypoints, outlines=self.pipeline.outlines(number))
                     writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
 
-    def summary(self) -> list[str]:
-        """Return the lines of the summary."""
+    def summary(self, told: Sequence[str] = ()) -> list[str]:
+        """Return the lines of the summary, without the notices that were `told` already."""
         results, backend, timer = self.pipeline.results, self.backend, self.pipeline.timer
         fresh = max(results.frames - results.reused, 1)
         ms = {name: timer.stage_ms.get(name, 0.0) / fresh for name in STAGES}
@@ -117,7 +124,7 @@ class KeypointRun:
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
             f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms/frame",
             f"files       {self.paths.table}, {self.paths.review}, {self.paths.folder}/{self.paths.stem}_*.json",
-            *(f"notice      {notice}" for notice in self.notices),
+            *(f"notice      {notice}" for notice in self.all_notices() if notice not in told),
         ]
 
 
@@ -137,24 +144,26 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
         files.check_output(Path(job.output), source=job.source)
     with open_source(_source(job, 0, 1)) as frames:
         info = frames.info
+    _check_range(job, info)
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
     paths = KeypointPaths(video, folder, (info.width, info.height))
     labelled, labels = _labels(paths, info)
     for path in (paths.table, paths.wide, *([paths.annolid] if job.annolid_csv else [])):
         files.check_output(path)
-    written = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
-    locks = OutputLocks(written)  # that of the table stands for all files of the video in its folder
+    locked = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
+    locks = OutputLocks(locked)  # that of the table stands for all files of the video in its folder
     new_mask_tracker = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)
     backend = loaded.backend
     if config.masks == "auto":
         config = dataclasses.replace(config, masks="dino" if backend.info.name == "dino" else "flow")
     fingerprint = _fingerprint(video, config, backend)
-    outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, annolid=job.annolid_csv)
+    drawn = {n: {one.name: one.polygons for one in row if one.polygons} for n, row in labels.frames.items()}
+    outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, labelled=drawn, annolid=job.annolid_csv)
     pipeline = KeypointPipeline(config, backend, labels, VideoRanges(video, info), outputs)
     pipeline.passes.new_mask_tracker = new_mask_tracker
-    drawn = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
-    notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(drawn)))))
+    written = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
+    notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(written)))))
     return KeypointRun(job, pipeline, info, paths, backend, notices, locks)
 
 
@@ -162,19 +171,25 @@ def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfi
     return SourceConfig(source=job.source, start_frame=start, end_frame=stop)
 
 
+def _check_range(job: KeypointJobConfig, info: VideoInfo) -> None:
+    """Refuse a range that begins beyond the end of the video, before anything is written."""
+    if job.start_frame and (job.start_frame >= info.frame_count or not info.frame_count):
+        with open_source(_source(job, job.start_frame, job.start_frame + 1)) as frames:
+            next(iter(frames), None)  # VideoError where there is none
+
+
 def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
     """Return the frames with hand-made files, and their labels."""
+    images = dict(enumerate(list_images(paths.video))) if paths.video.is_dir() else {}
     if not paths.folder.is_dir():
         raise InputError(
             f"no labels: the result folder '{paths.folder}' does not exist",
             remedy=f"label a frame as {paths.folder.name}/{paths.stem}_000000000.json, or give --result-folder",
         )
-    labelled = labelme.read_labels(paths.folder, paths.stem, paths.size)
+    read = labelme.read_frame_labels(paths.folder, paths.stem, paths.size, images)
+    labelled, predictions = read.frames, _annolid_notice(read.annolid_predictions)
     if not labelled:
-        raise InputError(
-            f"no labels: '{paths.folder}' holds no {paths.stem}_#########.json labelled by a person",
-            remedy="label points on one frame with LabelMe or Annolid; the number is the frame index, from 0",
-        )
+        raise _no_labels(paths, predictions)
     beyond = [f for f in labelled if info.frame_count and f.frame >= info.frame_count]
     if len(beyond) == len(labelled):
         raise InputError(
@@ -184,7 +199,28 @@ def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
     within = [f for f in labelled if f not in beyond]
     labels = resolve_instances(within)
     said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
-    return [f.frame for f in labelled], dataclasses.replace(labels, notices=(*labels.notices, *said))
+    told = (*filter(None, (predictions,)), *labels.notices, *said)
+    return [f.frame for f in labelled], dataclasses.replace(labels, notices=told)
+
+
+def _annolid_notice(count: int) -> str:
+    said = f"{count} frames hold Annolid's predictions and no image beside them: not used as labels, and replaced"
+    return said if count else ""
+
+
+def _no_labels(paths: KeypointPaths, predictions: str) -> InputError:
+    """Return the error of a folder without labels, which names the files that look like some."""
+    others = [p.name for p in sorted(paths.folder.glob("*.json")) if not p.name.startswith(f"{paths.stem}_")]
+    seen = f"; it holds other JSON files, such as '{others[0]}'" if others else ""
+    reason = f"; {predictions}" if predictions else seen
+    remedy = "label points on one frame with LabelMe or Annolid; the number is the frame index, from 0"
+    if predictions:
+        remedy = "correct a frame and save it in Annolid with its image, or label one in the studio"
+    elif others:
+        remedy = f"rename each to {paths.stem}_#########.json; the number is the frame index, from 0"
+    return InputError(
+        f"no labels: '{paths.folder}' holds no {paths.stem}_#########.json labelled by a person{reason}", remedy=remedy
+    )
 
 
 def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) -> str:
@@ -201,7 +237,8 @@ class KeypointVideoProcessor:
     Args:
         video_path: A video file or a folder of images.
         result_folder: Labels and results; next to the video, with its name, where None.
-        model_name: DINO model; where it is the default and not available, the best backend without it is used.
+        model_name: DINO model, a hub id or a folder; an error where it is not available. None for the default one, and
+            the best backend without it where that is not available.
         short_side: Working short side of the crop; None for that of `runtime_config`.
         device: As for ``--device``; None for auto.
         runtime_config: The tracker's options.
@@ -214,7 +251,7 @@ class KeypointVideoProcessor:
         self,
         video_path: str | Path,
         result_folder: str | Path | None = None,
-        model_name: str = MODEL,
+        model_name: str | None = None,
         short_side: int | None = None,
         device: str | None = None,
         runtime_config: KeypointConfig | None = None,
@@ -225,7 +262,7 @@ class KeypointVideoProcessor:
         job = KeypointJobConfig(
             source=str(video_path), result_folder=None if result_folder is None else str(result_folder)
         )
-        backend = BackendConfig(model=None if model_name == MODEL else model_name)
+        backend = BackendConfig(model=model_name)
         self._run = build_keypoints(KeypointsOptions(job, backend, DeviceChoice(device=device or "auto"), config))
 
     def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:

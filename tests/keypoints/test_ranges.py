@@ -1,0 +1,158 @@
+"""Ranges of frames, runs that were interrupted, and the memory of a pass backward."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keypoints import scene
+from mot_dinov3.core.errors import VideoError
+from mot_dinov3.keypoints.job import passes
+from mot_dinov3.keypoints.job.journal import PassFrame
+
+FRAMES = 24
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return scene.write_video(tmp_path / "v.mp4", FRAMES)
+
+
+def stop_after(many: int) -> Callable[[], bool]:
+    ticks = itertools.count(1)
+    return lambda: next(ticks) >= many
+
+
+def contents(video: Path) -> dict[str, bytes]:
+    found = {p.name: p.read_bytes() for p in (video.parent / "v").iterdir()}
+    return found | {p.name: p.read_bytes() for p in video.parent.glob("*.csv")}
+
+
+def test_a_range_beyond_the_end_is_refused_and_touches_nothing(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    before = contents(video)
+    for start in (FRAMES, FRAMES + 50):
+        with pytest.raises(VideoError, match=f"{FRAMES} frames"):
+            scene.build(video, start_frame=start)
+    assert contents(video) == before
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 5), (6, 12), (10, 20), (20, None), (9, 10)])
+@pytest.mark.parametrize("labelled", [(0,), (8, 16)], ids=str)
+def test_a_range_keeps_all_other_rows(video: Path, labelled: tuple[int, ...], first: int, stop: int | None) -> None:
+    for frame in labelled:
+        scene.label(video.parent / "v", "v", frame)
+    scene.run(video, annolid_csv=True, dlc_csv=True)
+    before = contents(video)
+    run = scene.run(video, annolid_csv=True, dlc_csv=True, start_frame=first, end_frame=stop)
+    assert run.pipeline.results.reused == (stop or FRAMES) - first
+    after = contents(video)
+    assert {name for name in before if before[name] != after[name]} <= {"v_keypoints.state.json"}
+    assert scene.run(video).pipeline.results.reused == FRAMES  # the next whole run has nothing to do
+
+
+def test_a_range_after_a_new_label_solves_only_that_range(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    scene.label(video.parent / "v", "v", 8, moved=5.0)
+    scene.run(video, start_frame=8, end_frame=16)
+    sources = {int(r["frame"]): r["source"] for r in scene.rows(video)}
+    assert sorted(sources) == list(range(FRAMES))
+    assert sources[8] == "human"
+    scene.run(video)
+    whole = contents(video)
+    (video.parent / "v" / "v_keypoints.state.json").unlink()
+    scene.run(video)
+    assert contents(video) == whole
+
+
+@pytest.mark.parametrize(
+    ("labelled", "stops", "step"),
+    [
+        ((0,), (7,), 1),
+        ((0,), (3, 4, 5), 1),
+        ((0,), (10,), 3),
+        ((0, 20), (8,), 1),
+        ((0, 20), (28,), 1),
+        ((0, 20), (25,), 4),
+        ((20,), (9, 3), 1),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, labelled: tuple[int, ...], stops: tuple[int, ...], step: int
+) -> None:
+    first = scene.write_video(tmp_path / "a" / "v.mp4", FRAMES)
+    second = tmp_path / "b" / "v.mp4"
+    second.parent.mkdir()
+    shutil.copy(first, second)
+    for video, frame in itertools.product((first, second), labelled):
+        scene.label(video.parent / "v", "v", frame, moved=1.0 if frame else 0.0)
+    scene.run(first, annolid_csv=True, dlc_csv=True, step=step)
+    for many in stops:
+        scene.build(second, annolid_csv=True, dlc_csv=True, step=step).run(stop_after(many))
+    again = scene.run(second, annolid_csv=True, dlc_csv=True, step=step)
+    assert not again.pipeline.interrupted
+    assert contents(second) == contents(first)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_after_a_correction(tmp_path: Path) -> None:
+    first = scene.write_video(tmp_path / "a" / "v.mp4", FRAMES)
+    second = tmp_path / "b" / "v.mp4"
+    second.parent.mkdir()
+    shutil.copy(first, second)
+    for video in (first, second):
+        folder = video.parent / "v"
+        scene.label(folder, "v", 0)
+        nose = scene.shape("nose", [list(scene.truth(8)["nose"])], "point", instance_label="mouse")
+        (folder / "v_000000008.json").write_text(scene.json.dumps(scene.document([nose])))
+    scene.run(first)
+    for many in (5, 4, 6):
+        scene.build(second).run(stop_after(many))
+    scene.run(second)
+    assert {k: v for k, v in contents(second).items() if not k.endswith(".tracker")} == {
+        k: v for k, v in contents(first).items() if not k.endswith(".tracker")
+    }
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "gone"])
+def test_a_snapshot_that_cannot_be_used_costs_time_only(tmp_path: Path, video: Path, damage: str) -> None:
+    scene.label(video.parent / "v", "v", 0)
+    scene.build(video).run(stop_after(9))
+    snapshot = video.parent / "v" / ".v_keypoints.tracker"
+    content = snapshot.read_bytes()
+    if damage == "gone":
+        snapshot.unlink()
+    else:
+        snapshot.write_bytes(content[:-2000] if damage == "cut" else b"1.0 other\n" + content.partition(b"\n")[2])
+    scene.run(video)
+    assert scene.errors(video).max() < 1.5
+    assert not snapshot.exists()
+
+
+@pytest.mark.parametrize("labelled", [(FRAMES - 1,), (0, FRAMES - 1)], ids=str)
+def test_the_memory_of_a_pass_backward_does_not_grow_with_its_length(
+    video: Path, monkeypatch: pytest.MonkeyPatch, labelled: tuple[int, ...]
+) -> None:
+    for frame in labelled:
+        scene.label(video.parent / "v", "v", frame)
+    monkeypatch.setattr(passes, "CHUNK_BYTES", 8 * 3 * scene.SIZE[0] * scene.SIZE[1])
+    held: list[int] = []
+    ticks = itertools.count(1)
+
+    def tick() -> bool:
+        if next(ticks) in (FRAMES - 3, 2 * FRAMES - 6):  # near the end of a pass
+            held.append(sum(type(found) is PassFrame for found in gc.get_objects()))
+        return False
+
+    run = scene.build(video)
+    run.run(tick)
+    assert held
+    assert max(held) <= 3
+    assert scene.errors(video).max() < 1.5
