@@ -35,8 +35,8 @@ SECTIONS: dict[str, tuple[Any, ...]] = {
     "Contracts of plug-ins": (testing.check_detector, testing.check_embedder, testing.check_tracker),
 }
 NOTES = {
-    "Tracking": "The keywords (`TrackOptions`) are the options of the command [track](cli.md#track), with `_` for `-`.",
-    "Known identities": "The keywords (`GalleryOptions`) are the options of the command [gallery](cli.md#gallery), "
+    "Tracking": "The keywords (`TrackOptions`) are the options of the command [track](cli/track.md), with `_` for `-`.",
+    "Known identities": "The keywords (`GalleryOptions`) are the options of the command [gallery](cli/gallery.md), "
     "with `_` for `-`; `--json` is `save_json_flag`, `--frames` is `save_frames`. `track_video` is another name of "
     "`track_gallery`.",
 }
