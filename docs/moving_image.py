@@ -1,10 +1,10 @@
-"""Makes a moving image for a page out of a video: an animated WebP, which browsers and code hosts show in place.
+r"""Makes a moving image for a page out of a video: an animated WebP, which browsers and code hosts show in place.
 
 The one at the top of README.md shows the last part of vtest.avi, which is sample data of OpenCV (samples/data)::
 
-    mot-dinov3 track --source vtest.avi --start-frame 560 --classes 0 --embedder osnet --embed-model osnet_x0_25_msmt17.onnx \\
+    mot-dinov3 vtest.avi --start-frame 560 --classes 0 --embedder osnet --embed-model osnet_x0_25_msmt17.onnx \
         --trails 3 --font-scale 0.85 --line-thickness 2 --output tracked.mp4
-    python docs/moving_image.py tracked.mp4 docs/images/vtest.webp
+    python docs/moving_image.py tracked.mp4 docs/images/vtest.webp --end-frame 205
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def images(args: argparse.Namespace) -> Iterator[Image.Image]:
                 continue
             image = cv2.resize(frame.pixels(), size, interpolation=cv2.INTER_AREA)
             if shown is not None:
-                change = np.abs(image.astype(np.int16) - shown).max(axis=2)
-                image = np.where(cv2.dilate((change > NOISE).astype(np.uint8), np.ones((3, 3)))[..., None] > 0, image, shown)
+                changed = (np.abs(image.astype(np.int16) - shown).max(axis=2) > NOISE).astype(np.uint8)
+                image = np.where(cv2.dilate(changed, np.ones((3, 3)))[..., None] > 0, image, shown)
             shown = image
             yield Image.fromarray(image[..., ::-1])
 
@@ -45,8 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
     parser.add_argument("image", type=Path, help="a .webp file")
-    parser.add_argument("--width", type=int, default=640, help="in pixels (default 640)")
-    parser.add_argument("--fps", type=float, default=5.0, help="frames per second of the image (default 5)")
+    parser.add_argument("--width", type=int, default=600, help="in pixels (default 600)")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames per second of the image (default 10)")
     parser.add_argument("--end-frame", type=int, help="stop before this frame of the video")
     parser.add_argument("--quality", type=int, default=45, help="of WebP, 1 to 100 (default 45)")
     args = parser.parse_args()

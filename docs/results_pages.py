@@ -27,13 +27,14 @@ def split(text: str) -> dict[str, str]:
 
 def topic_of(section: str) -> str:
     """Return the file name of the topic that a section belongs to."""
-    fitting = [(len(start), name) for name, (_, starts) in TOPICS.items() for start in starts if section.startswith(start)]
-    return max(fitting)[1]
+    starts = [(start, name) for name, (_, starts) in TOPICS.items() for start in starts if section.startswith(start)]
+    return max(starts, key=lambda entry: len(entry[0]))[1]
 
 
 def page(title: str, sections: list[str]) -> str:
     """Return the page of a topic; its sections need not repeat the topic in their headings."""
-    return f"# {title}\n\n" + "".join(f"## {short(part.partition(chr(10))[0])}\n{part.partition(chr(10))[2]}" for part in sections)
+    parts = [part.partition("\n") for part in sections]
+    return f"# {title}\n\n" + "".join(f"## {short(heading)}\n{text}" for heading, _, text in parts)
 
 
 def short(heading: str) -> str:

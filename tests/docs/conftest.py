@@ -105,7 +105,10 @@ def _write_networks(folder: Path) -> None:
         onnx.helper.make_node("Flatten", ["tiles"], ["vectors"]),
     ]
     graph = onnx.helper.make_graph(nodes, "tiles", [images], [vectors])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), folder / "reid.onnx")
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9),
+        folder / "reid.onnx",
+    )
     _write_detector(folder / "yolov8n.pt")
 
 

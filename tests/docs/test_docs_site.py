@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mot_dinov3
 from mot_dinov3.cli import COMMANDS, main
+
+REPOSITORY = "https://github.com/example/mot-dinov3"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +28,7 @@ def site(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=repo,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "REPOSITORY_URL": REPOSITORY},
         capture_output=True,
         text=True,
         timeout=300,
@@ -37,9 +44,9 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(site: Path)
         "how-it-works",
         "recipes",
         "cli",
+        "results",
         "formats",
         "troubleshooting",
-        "results",
         "contributing",
         "python",
     } <= pages
@@ -87,3 +94,53 @@ def test_the_pages_name_only_what_exists(repo: Path, capsys: pytest.CaptureFixtu
         if found | commands:
             wrong[page] = sorted(found | commands)
     assert wrong == {}
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """The site behind a web server of this computer: a browser runs no search from files."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.slow
+def test_in_a_browser_theme_and_search_work_and_no_request_leaves(address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert page.locator(f'.md-header a[href="{REPOSITORY}"]').count() == 1
+    body = page.locator("body")
+    assert body.get_attribute("data-md-color-scheme") == "default"
+    for _ in range(2):  # system → light → dark
+        page.locator("form[data-md-component=palette] label:not([hidden])").click()
+    assert body.get_attribute("data-md-color-scheme") == "slate"
+    page.locator("input[data-md-component=search-query]").click()
+    page.locator("input[data-md-component=search-query]").press_sequentially("embed-budget-ms")
+    page.wait_for_selector(".md-search-result__item")
+    assert "cli/track/" in " ".join(
+        page.locator("a.md-search-result__link").evaluate_all("links => links.map(link => link.href)")
+    )
+    assert [url for url in requests if not url.startswith(address)] == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_on_a_phone_no_page_is_wider_than_the_screen(address: str, site: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    wide = {}
+    for path in sorted(site.rglob("index.html")):
+        place = path.parent.relative_to(site).as_posix()
+        page.goto(f"{address}{place}/")
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
+            wide[place] = width
+    page.close()
+    assert wide == {}
