@@ -21,7 +21,7 @@ from mot_dinov3.formats.cvat_keyframes import TOLERANCE
 from mot_dinov3.formats.cvat_writer import count_interpolated_scores, write_cvat
 from mot_dinov3.formats.format_registry import lost_fields, read_any
 from mot_dinov3.formats.motchallenge import read_motchallenge, read_tracks
-from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
+from mot_dinov3.formats.recorded_detections import FrameSteps, ReadOptions, RecordedDetections
 
 
 def box(frame: int, x: float, *, outside: int = 0, inner: str = "", more: str = "") -> str:
@@ -85,6 +85,39 @@ def test_a_task_with_a_step_is_written_with_its_own_frames(write, tmp_path: Path
     assert back.annotated == recorded.annotated
     for frame, rows in recorded.frames.items():
         np.testing.assert_array_equal(back.frames[frame].xyxy, rows.xyxy)
+
+
+def test_datumaro_reads_what_is_written_and_its_mot_export_is_read(write, tmp_path: Path) -> None:
+    dataset = pytest.importorskip("datumaro.components.dataset", reason="Datumaro judges where it is installed").Dataset
+    boxes_of = {0: [(10.0, 10.0), (100.0, 100.0)], 6: [(70.0, 10.0)]}
+    frames = {
+        frame: Detections(
+            np.array([[x, y, x + 20, y + 30] for x, y in places], np.float32),
+            np.ones(len(places), np.float32),
+            np.zeros(len(places), np.int64),
+            track_id=np.arange(1, len(places) + 1),
+        )
+        for frame, places in boxes_of.items()
+    }
+    video = VideoInfo("clip.mp4", 854, 480, 25.0)
+    recorded = RecordedDetections("a", frames, video, names={0: "ball"}, annotated=FrameSteps(0, 6, 4))
+    write_cvat(tmp_path / "annotations.xml", recorded, "now")
+    read = dataset.import_from(str(tmp_path), "cvat")
+    found = {
+        (int(item.attributes["frame"]), int(a.attributes["track_id"]), *a.points)
+        for item in read
+        for a in item.annotations
+        if not a.attributes["outside"]
+    }
+    assert found == {
+        (frame, row + 1, x, y, x + 20, y + 30)
+        for frame, places in boxes_of.items()
+        for row, (x, y) in enumerate(places)
+    }
+    read.export(str(tmp_path / "mot"), "mot_seq_gt")
+    table = read_motchallenge(tmp_path / "mot" / "gt" / "gt.txt")
+    assert table.names == {1: "ball"}
+    assert table.frames[0].track_id.tolist() == [1, 2]
 
 
 def test_perfect_tracks_of_a_task_with_a_step_are_perfect(write) -> None:
