@@ -33,9 +33,8 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str, *,
     folder = importlib.resources.files("mot_dinov3.apps.batch") / "static"
     program = "\n".join(['"use strict";', static_file("theme.js"), (folder / "overview.js").read_text("utf-8")])
     numbers = [read_numbers(out_dir / video.name / SUMMARY) for video in videos]
-    for video, found in zip(videos, numbers):
-        source = None if anonymized else Path(video.source)
-        write_thumbnail(out_dir / video.name, source, int(found.get("frames", 0)))
+    for video in videos:
+        write_thumbnail(out_dir / video.name, None if anonymized else Path(video.source))
     parts = {
         "policy": policy(program, images="'self'"),
         "style": static_file("page.css") + (folder / "overview.css").read_text("utf-8"),

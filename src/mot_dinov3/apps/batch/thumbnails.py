@@ -13,11 +13,10 @@ from mot_dinov3.report.best_crops import shrunk
 
 THUMBNAIL = "thumbnail.jpg"
 SIZE = (256, 144)  # largest width and height, px
-CACHE_BYTES = 1 << 26
 MOVIES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
-def write_thumbnail(folder: Path, source: Path | None, frames: int) -> Path | None:
+def write_thumbnail(folder: Path, source: Path | None) -> Path | None:
     """Write the middle frame of a video as a thumbnail into its result folder, and return its path.
 
     An earlier one is kept while it is newer than the video.
@@ -25,7 +24,6 @@ def write_thumbnail(folder: Path, source: Path | None, frames: int) -> Path | No
     Args:
         folder: The result folder; its tracked video is shown, where there is one.
         source: The source, shown where no tracked video was written; None where it must not be shown.
-        frames: Frames that were tracked.
 
     Returns:
         None where there is no video that can be decoded.
@@ -38,7 +36,7 @@ def write_thumbnail(folder: Path, source: Path | None, frames: int) -> Path | No
     if path.exists() and path.stat().st_mtime >= video.stat().st_mtime:
         return path
     try:
-        image = _middle(video, frames)
+        image = _middle(video)
     except MotError:  # a video that cannot be decoded has no thumbnail; its run has reported it
         return None
     return _write(path, image)
@@ -50,11 +48,11 @@ def tracked_videos(folder: Path) -> Sequence[Path]:
     return sorted(path for path in found if path.suffix.lower() in MOVIES and ".part" not in path.suffixes)
 
 
-def _middle(video: Path, frames: int) -> Image:
+def _middle(video: Path) -> Image:
     from mot_dinov3.video.random_access import open_random_access
 
     with contextlib.closing(open_random_access(video)) as opened:
-        return shrunk(opened.image(max(frames - 1, 0) // 2), *SIZE)
+        return shrunk(opened.image((opened.info.frame_count or 1) // 2), *SIZE)
 
 
 def _write(path: Path, image: Image) -> Path:
