@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+import mot_dinov3
 from mot_dinov3 import __version__, cli
 from mot_dinov3.cli import main
 from mot_dinov3.cli.aliases import as_options
-from mot_dinov3.core.errors import GatedModelError
+from mot_dinov3.core.errors import ConfigError, GatedModelError, InputError
 from mot_dinov3.core.options import options_of
 from mot_dinov3.pipeline.config import TrackConfig
 
@@ -227,6 +228,16 @@ def test_a_word_without_an_option_is_the_source(capsys, tmp_path, argv, message)
     code, _, err = say(capsys, *(str(tmp_path) if word == "FOLDER" else word for word in argv))
     assert code == 3
     assert message in err or str(tmp_path) in err
+
+
+def test_earlier_names_are_accepted_in_a_file_and_in_python(capsys, tmp_path):
+    (tmp_path / "c.toml").write_text('dets_json = "missing.json"\nreid-weights = "w.pt"\n')
+    assert say(capsys, "track", "--config", str(tmp_path / "c.toml"))[0] == 3
+    assert say(capsys, "gallery", "--config", str(tmp_path / "c.toml"), "--video", "v.mp4")[0] == 3
+    with pytest.raises(InputError, match=r"missing\.json"):
+        mot_dinov3.track(dets_json="missing.json", weights="w.pt")
+    with pytest.raises(ConfigError, match="'embed_model' is given twice"):
+        mot_dinov3.track(dets="missing.json", weights="w.pt", embed_model="v.pt")
 
 
 def test_a_name_given_twice_in_a_file_is_refused(capsys, tmp_path):

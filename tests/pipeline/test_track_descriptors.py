@@ -6,6 +6,8 @@ import dataclasses
 import importlib.util
 import itertools
 import json
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -174,6 +176,8 @@ def test_two_runs_cannot_write_one_folder_of_crops(scene: Scene, capsys: pytest.
     [
         (["--save-crops", "own"], "contains other files"),
         (["--save-crops", "file.txt"], "is not a folder"),
+        (["--save-crops", "."], "output folder '.' cannot be replaced"),
+        (["--save-crops", "own/.."], "output folder 'own/..' cannot be replaced"),
         (["--save-crops", "crops", "--anonymize", "blur"], "--save-crops shows what --anonymize hides"),
         (["--save-crops", "x.csv", "--save-csv", "x.csv"], "two outputs have the same name"),
         (["--save-embeddings", "e.csv"], "embeddings are written as .npz or .parquet"),
@@ -201,6 +205,18 @@ def test_without_frames_neither_is_available(scene: Scene, capsys: pytest.Captur
     ):
         assert main(["track", "--dets", str(scene.dets), *given, "--no-progress"]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_pipe_gets_the_embeddings_too(scene: Scene) -> None:
+    os.mkfifo("pipe")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(Path("pipe").read_bytes()))
+    reader.start()
+    assert main(words(scene, "--save-embeddings", "pipe")) == 0
+    reader.join()
+    Path("e.npz").write_bytes(received[0])
+    assert len(read_embeddings(Path("e.npz")).tracks["track_id"]) == 2
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -121,6 +121,27 @@ def test_killed_in_every_way_of_tracking(
     reliability(f"killed and resumed: {way}", f"1 killed, {held}")
 
 
+@pytest.mark.parametrize("link", [(), ("--link",)], ids=["one pass", "linked"])
+def test_crops_and_embeddings_of_a_killed_run_are_those_of_the_whole(
+    crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: tuple[str, ...]
+) -> None:
+    words = crowd.options("--save-crops", "crops", "--save-embeddings", "e.npz", "--embeddings-per-box", *link)
+    (tmp_path / "killed").mkdir()
+    assert run_killed([(tmp_path / "killed", 40)], words, number=signal.SIGKILL, place="video") == [-signal.SIGKILL]
+    assert not (tmp_path / "killed" / "crops").exists()
+    assert run(tmp_path / "killed", [*words, "--resume"], monkeypatch) == 0
+    (tmp_path / "killed" / "said.txt").unlink()
+    assert run(tmp_path / "whole", words, monkeypatch) == 0
+    contents = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.jpg")}
+        for folder in (tmp_path / "killed", tmp_path / "whole")
+    ]
+    assert contents[0]
+    assert contents[0] == contents[1]
+    assert (tmp_path / "killed" / "e.npz").read_bytes() == (tmp_path / "whole" / "e.npz").read_bytes()
+    assert {p.name for p in (tmp_path / "killed").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+
+
 def write_gallery(folder: Path) -> Path:
     import cv2
 

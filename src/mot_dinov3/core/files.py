@@ -265,13 +265,17 @@ def check_output_folder(path: Path, *, holds: Callable[[Path], bool]) -> None:
         OutputError: There is a file of that name, or a folder with anything else in it.
     """
     _check_name(path)
+    if path.name in ("", ".."):
+        raise OutputError(f"output folder '{path}' cannot be replaced", remedy="name a new folder in it")
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise OutputError(f"output '{path}' is not a folder", remedy="give a new folder")
-    others = [inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path))]
-    if others:
-        raise OutputError(
-            f"output folder '{path}' contains other files, such as '{others[0]}'", remedy="give a new folder"
-        )
+    inside = (inner for inner in path.rglob("*") if not inner.is_dir() and not holds(inner.relative_to(path)))
+    try:
+        other = next(inside, None)
+    except OSError as error:
+        raise OutputError(f"output folder '{path}' cannot be read: {error.strerror}") from error
+    if other is not None:
+        raise OutputError(f"output folder '{path}' contains other files, such as '{other}'", remedy="give a new folder")
     _make_parent(path)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.errors import FormatError, UsageError
+from mot_dinov3.core.special_files import is_special
 
 SCHEMA: Final = "embeddings-v1"
 SUFFIXES = (".npz", ".parquet")
@@ -72,12 +73,12 @@ class EmbeddingTable:
 
 
 def check_embeddings_path(path: Path) -> None:
-    """Make sure that embeddings can be written under a name.
+    """Make sure that embeddings can be written under a name; a pipe or device gets .npz, whatever its name.
 
     Raises:
         UsageError: Its extension is neither .npz nor .parquet, or pyarrow is missing.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES and not is_special(path):
         raise UsageError(f"output '{path}': embeddings are written as .npz or .parquet", remedy="use one of these")
     if path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"output '{path}' needs pyarrow", remedy="pip install pyarrow, or write .npz")

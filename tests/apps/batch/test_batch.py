@@ -126,6 +126,7 @@ def test_one_batch_at_a_time_works_in_a_folder(tmp_path):
         (["rtsp://camera/1"], 3, "is an address"),
         (["dets"], 3, "contains neither videos nor images"),
         (["in", "--source", "x.mp4"], 2, "--source is given"),
+        (["in", "--show"], 2, "--show is for one video"),
         (["in", "--dets", "dets/a.json"], 2, "is one file for 2 videos"),
         (["in", "--dets", "{name}.json"], 3, "'a.json' does not exist"),
         (["in", "--save-json", "/tmp/t.json"], 2, "is outside the video's result folder"),

@@ -77,11 +77,13 @@ def batch_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tracking options among `values`, the same for every video; ``{name}`` is replaced later.
 
     Raises:
-        UsageError: `--source` is among them.
+        UsageError: `--source` or `--show` is among them.
     """
     known = {option.key: option for option in options_of(TrackConfig)}
     if "source" in values:
         raise UsageError("--source is given, but a batch takes its videos as positional arguments")
+    if values.get("show"):
+        raise UsageError("--show is for one video", remedy="leave it out, or track that video by itself")
     return {key: value for key, value in values.items() if key in known and key not in PER_RUN}
 
 
