@@ -39,7 +39,6 @@ LISTS = {"detectors": DETECTOR_HINTS, "embedders": EMBEDDER_HINTS, "trackers": T
 def add_arguments(parser: Parser) -> None:
     """Add the command's arguments to `parser`."""
     parser.add_argument("--profile", action="store_true", help="show every stage and every reason in the summary")
-    parser.common.append("--profile")
 
 
 def run(args: argparse.Namespace) -> int:
