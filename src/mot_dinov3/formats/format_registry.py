@@ -94,7 +94,8 @@ def _listed(recorded: RecordedDetections) -> Iterator[tuple[int, Detections]]:
     return ((index, recorded.frames.get(index, Detections.empty())) for index in frame_numbers(recorded.frames))
 
 
-def _det_header(recorded: RecordedDetections) -> dict[str, object]:
+def det_header(recorded: RecordedDetections) -> dict[str, object]:
+    """Return the det-v1 header of detections from any format, which track-v1 takes over."""
     made = det_v1.det_v1_header(recorded.video, ModelInfo("imported", recorded.path))
     return made | {key: value for key, value in recorded.header.items() if key != "video"}
 
@@ -104,12 +105,12 @@ def _write_det_v1(path: Path, recorded: RecordedDetections, created: str) -> Non
         det_v1.det_v1_frame(index, track_v1.without_tracks(rows), recorded.names) for index, rows in _listed(recorded)
     )
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        write_document(file, _det_header(recorded), _timed(records, recorded))
+        write_document(file, det_header(recorded), _timed(records, recorded))
 
 
 def _write_track_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
     header = track_v1.track_v1_header(
-        source_header=_det_header(recorded), created_at_utc=created, tracker=track_v1.tracker_block("imported", {})
+        source_header=det_header(recorded), created_at_utc=created, tracker=track_v1.tracker_block("imported", {})
     )
     records = (track_v1.track_v1_frame(index, rows, recorded.names) for index, rows in _listed(recorded))
     with path.open("w", encoding="utf-8", newline="\n") as file:
