@@ -105,7 +105,7 @@ class Page:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Page]:
     """A fresh tab; the test fails where the page's program did."""
-    context = browser.new_context(viewport=WINDOW)
+    context = browser.new_context(viewport=WINDOW, color_scheme="dark")
     opened = Page(context.new_page())
     yield opened
     context.close()

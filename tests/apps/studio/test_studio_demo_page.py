@@ -1,4 +1,4 @@
-"""All three tools in a real browser on the demo's own clip, which needs no other data."""
+"""All four tools in a real browser on the demo's own clip, which needs no other data."""
 
 from __future__ import annotations
 
@@ -69,6 +69,34 @@ def test_a_gallery_keypoints_and_similarity(serve: Callable[..., str], page: Any
     tab.wait_for_selector(f"#similar-result[data-frame='{FRAME - 1}']")
     tab.mouse.move(*page.at(300, 300))
     tab.wait_for_selector("#under:not(:text-is('–'))")
+    correct_a_swap(page, tmp_path, frames)
+
+
+def correct_a_swap(page: Any, folder: Path, frames: list[dict[str, Any]]) -> None:
+    """Exchange two ids from a frame on, and correct that on the tracks page."""
+    exchanged = {"1": "2", "2": "1"}
+    for frame in frames[FRAME:]:
+        for record in frame["detections"]:
+            record["track_id"] = exchanged.get(record["track_id"], record["track_id"])
+    (folder / "swapped.json").write_text(json.dumps({"schema_version": "track-v1", "frames": frames}))
+    tab = page.page
+    tab.click("[data-tool=tracks]")
+    tab.click("#pick-tracks")
+    tab.click("#chooser-list button:has-text('swapped.json')")
+    tab.wait_for_selector("#places tr[data-kind=jump]")
+    tab.keyboard.press("n")
+    page.shows_frame(FRAME)
+    tab.wait_for_selector("#chosen li:nth-child(2)")
+    page.go(FRAME - 1)
+    page.go(FRAME)
+    page.picture("studio-tracks")
+    tab.click("#theme")
+    page.picture("studio-tracks-light")
+    tab.set_viewport_size({"width": 390, "height": 844})
+    page.picture("studio-tracks-phone")
+    tab.keyboard.press("x")
+    page.says("Swapped tracks")
+    tab.wait_for_selector("#places:not(:has(tr[data-kind=jump]))")
 
 
 def build_gallery(page: Any, boxes: list[list[float]]) -> None:

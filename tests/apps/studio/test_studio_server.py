@@ -115,6 +115,85 @@ def test_two_tabs_do_not_get_in_each_others_way(serve: Callable[..., str], world
     assert sorted(cv2.imread(str(root / "a" / name)).shape[1] for name in names) == [40 + i for i in range(20)]
 
 
+TRACKED = "".join(f"{n},{track},{10 * track},{n},9,20,1,-1,-1,-1\n" for n in range(1, 31) for track in (1, 2))
+
+
+def test_tracks_are_corrected_below_the_roots_only(serve: Callable[..., str], world: Path) -> None:
+    base = serve("--root", world).rstrip("/")
+    secret = world.parent / "secret" / "tracks.txt"
+    for path in (world / "tracks.txt", secret):
+        path.write_text(TRACKED)
+    values = {"tracks": str(world / "tracks.txt"), "video": str(world / "clip.mp4"), "revision": 0}
+    outside = ["/etc/passwd", str(secret), f"{world}/../secret/tracks.txt", f"{world}/link/tracks.txt"]
+    edit = {"kind": "delete", "track": 1}
+    for path in outside:
+        assert ask(f"{base}/api/correction?tracks={path}")[0] == 403
+        assert ask(f"{base}/api/correction/boxes?tracks={path}&first=0&stop=9")[0] == 403
+        assert ask(f"{base}/api/correction/places?tracks={path}")[0] == 403
+        for name in ("edit", "undo", "redo", "reviewed", "save", "evaluate"):
+            sent = {**values, "tracks": path, "edit": edit, "target": str(world / "x.txt"), "truth": values["tracks"]}
+            assert ask(f"{base}/api/correction/{name}", {**sent, "key": "k"})[0] == 403, name
+        assert ask(f"{base}/api/correction/save", {**values, "target": path})[0] == 403
+        assert ask(f"{base}/api/correction/evaluate", {**values, "truth": path})[0] == 403
+        assert ask(f"{base}/api/correction?tracks={values['tracks']}&video={path}")[0] == 403
+    assert ask(f"{base}/api/correction/edit", {**values, "edit": edit}, origin="http://evil.example")[0] == 403
+    status, answer = ask(f"{base}/api/correction/save", {**values, "target": values["tracks"], "overwrite": True})
+    assert (status, "source itself" in answer["error"]) == (400, True)
+    assert sorted(p.name for p in secret.parent.iterdir()) == ["a.jpg", "tracks.txt"]
+    assert {p.name for p in world.iterdir()} == {"clip.mp4", "link", "tracks.txt"}
+    assert secret.read_text() == (world / "tracks.txt").read_text() == TRACKED
+
+
+def test_edits_of_a_page_that_is_behind_are_refused(serve: Callable[..., str], world: Path) -> None:
+    base = serve("--root", world).rstrip("/")
+    (world / "tracks.txt").write_text(TRACKED)
+    values = {"tracks": "tracks.txt", "video": "clip.mp4"}
+
+    def rename(name: str, revision: int = 0) -> tuple[int, Any]:
+        edit = {"kind": "rename", "track": 1, "name": name}
+        return ask(f"{base}/api/correction/edit", {**values, "revision": revision, "edit": edit})
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(rename, "abcdefgh"))
+    assert sorted(status for status, _ in answers) == [200] + 7 * [409]
+    assert rename("x", 1)[1]["revision"] == 2
+    for wrong in ({"kind": "rename"}, {"kind": "system", "track": 1}, [], "x"):
+        assert ask(f"{base}/api/correction/edit", {**values, "revision": 2, "edit": wrong})[0] == 400
+    for span in ("first=0&stop=5000", "first=9&stop=3", "first=-1&stop=3"):
+        assert ask(f"{base}/api/correction/boxes?tracks=tracks.txt&{span}")[0] == 400
+    status, found = ask(f"{base}/api/correction/boxes?tracks=tracks.txt&video=clip.mp4&first=28&stop=33")
+    assert (status, [len(frame) for frame in found["frames"]]) == (200, [2, 2, 0, 0, 0])
+    assert found["frames"][0][0] == [1, 10, 29, 19, 49, 0]
+
+
+def test_tracking_runs_no_code_and_reads_no_file_that_a_page_names(serve: Callable[..., str], world: Path) -> None:
+    base = serve("--root", world).rstrip("/")
+    usual = {"video": "clip.mp4", "detector": "motion", "embedder": "none"}
+    for wrong, status in (
+        ({"detector": "os.path:join"}, 400),
+        ({"embedder": "os.path:join"}, 400),
+        ({"detector": "yolo", "weights": "os.path:join"}, 400),
+        ({"detector": "yolo", "weights": "/etc/passwd"}, 403),
+        ({"detector": "yolo", "weights": "~/x.pt"}, 400),
+        ({"detector": "yolo", "weights": "../secret/a.jpg"}, 403),
+        ({"detector": "yolo", "weights": "link/a.jpg"}, 403),
+        ({"detector": "recorded", "dets": str(world.parent / "secret" / "a.jpg")}, 403),
+        ({"embedder": "osnet", "model": "/etc/passwd"}, 403),
+        ({"video": "/etc/passwd"}, 403),
+        ({"budget": -1}, 400),
+    ):
+        assert ask(f"{base}/api/track", {**usual, **wrong})[0] == status, wrong
+    assert {p.name for p in world.iterdir()} == {"clip.mp4", "link"}
+
+
+def test_a_new_tab_is_given_what_the_last_one_showed(serve: Callable[..., str], world: Path) -> None:
+    base = serve("--root", world).rstrip("/")
+    assert ask(f"{base}/api/start")[1]["page"] == {}
+    assert ask(f"{base}/api/page", {"state": {"tool": "tracks", "frame": "12"}})[0] == 200
+    assert ask(f"{base}/api/start")[1]["page"] == {"tool": "tracks", "frame": "12"}
+    assert ask(f"{base}/api/page", {"state": {"tool": ["x"]}})[0] == ask(f"{base}/api/page", {"state": 3})[0] == 400
+
+
 def test_beyond_this_computer_the_token_is_needed(serve: Callable[..., str], world: Path) -> None:
     printed = serve("--root", world, "--host", "0.0.0.0")
     port, token = printed.split(":")[2].split("/")[0], printed.split("token=")[1]
@@ -131,7 +210,7 @@ def test_beyond_this_computer_the_token_is_needed(serve: Callable[..., str], wor
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--video", "none.mp4"], 3, "--video 'none.mp4' does not exist"),
+        (["--video", "none.mp4"], 3, "--source 'none.mp4' does not exist"),
         (["--root", "nowhere"], 3, "--root 'nowhere' does not exist"),
         (["--port", "70000"], 2, "port must be between 0 and 65535"),
         (["--host", "203.0.113.9"], 2, "cannot be listened on"),

@@ -13,6 +13,7 @@ from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, c
 from mot_dinov3.apps.studio.jobs import Job, Jobs
 from mot_dinov3.apps.studio.server import address, given_folders
 from mot_dinov3.apps.studio.session import SharedCache
+from mot_dinov3.apps.studio.track_index import TrackIndex
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features import crop_quality
 
@@ -208,6 +209,18 @@ def test_a_picture_in_the_wrong_folder_shows() -> None:
     alone = crop_quality.nearest_neighbours(rows[:2], np.array([0, 1]))
     assert np.isnan(alone.own).all()
     assert crop_quality.verdict(float(alone.own[0]), 0.5) == "alone"
+
+
+def test_crops_of_a_track_leave_out_where_another_box_overlaps(tmp_path: Path) -> None:
+    lines = [f"{n},1,{10 * n},50,40,80,1\n{n},2,100,60,40,80,1\n" for n in range(1, 21)]
+    (tmp_path / "tracks.txt").write_text("".join(lines))
+    found = TrackIndex(tmp_path / "tracks.txt").track_boxes(1)
+    free = found.free()
+    assert free.frames == [0, 1, 2, 3, 4, 5, 13, 14, 15, 16, 17, 18, 19]  # the two overlap from x = 70 to 130
+    assert free.boxes[:, 0].tolist() == [10 * (n + 1) for n in free.frames]
+    assert free.covered.max() <= 0.05
+    with pytest.raises(InputError, match="cannot store names"):
+        TrackIndex(tmp_path / "tracks.txt").name(1, "Ann")
 
 
 # -- open files --------------------------------------------------------------------------------------------------------

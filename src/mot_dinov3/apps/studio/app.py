@@ -23,7 +23,14 @@ from mot_dinov3.apps.studio import access
 from mot_dinov3.apps.studio.access import OutsideRootsError
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import ConflictError, Request
-from mot_dinov3.apps.studio.routes import file_routes, gallery_routes, keypoint_routes, similarity_routes
+from mot_dinov3.apps.studio.routes import (
+    correction_routes,
+    file_routes,
+    gallery_routes,
+    keypoint_routes,
+    similarity_routes,
+    tracking_routes,
+)
 from mot_dinov3.apps.studio.session import Handler, Routes, Studio
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import InputError, MotError
@@ -31,7 +38,14 @@ from mot_dinov3.core.errors import InputError, MotError
 BODY_BYTES = 8_000_000
 STATIC = importlib.resources.files("mot_dinov3.apps.studio") / "static"
 
-ROUTES: Routes = file_routes.ROUTES | gallery_routes.ROUTES | keypoint_routes.ROUTES | similarity_routes.ROUTES
+ROUTES: Routes = {
+    **file_routes.ROUTES,
+    **tracking_routes.ROUTES,
+    **correction_routes.ROUTES,
+    **gallery_routes.ROUTES,
+    **keypoint_routes.ROUTES,
+    **similarity_routes.ROUTES,
+}
 
 log = logging.getLogger(__name__)
 

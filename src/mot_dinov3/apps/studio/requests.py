@@ -49,6 +49,20 @@ class Request:
             raise InputError(f"'{name}' must be {count} numbers")
         return [_finite(v, name) for v in value]
 
+    def flag(self, name: str) -> bool:
+        """Return a boolean; a missing one is False."""
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise InputError(f"'{name}' must be true or false")
+        return value
+
+    def fields(self, name: str) -> dict[str, Any]:
+        """Return an object of any values."""
+        value = self._values.get(name)
+        if not isinstance(value, dict):
+            raise InputError(f"'{name}' must be an object")
+        return value
+
     def items(self, name: str) -> list[Any]:
         """Return a list of any values."""
         value = self._values.get(name)

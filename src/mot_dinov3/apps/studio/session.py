@@ -15,6 +15,7 @@ from mot_dinov3.apps.studio.jobs import Jobs
 from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.requests import Request
 from mot_dinov3.apps.studio.track_index import TrackIndex
+from mot_dinov3.apps.track_editing import TrackEditor
 from mot_dinov3.core.lru import LruCache
 from mot_dinov3.video.random_access import open_random_access
 from mot_dinov3.video.source import RandomAccessFrames
@@ -83,10 +84,12 @@ class Studio:
     Attributes:
         jobs: Work in the background.
         galleries: Galleries by folder.
-        tracks: Track files by path.
+        tracks: Track files by path, as the gallery shows them.
+        editors: Track files that are corrected, by path.
         labels: Keypoint labels by folder.
         models: Embedders and keypoint backends by their configuration.
         descriptors: Dense descriptors of frames, for the similarity of a clicked patch.
+        page: What the page showed last, by name, for a new tab.
         writing: Held while files are changed: two tabs are two threads.
     """
 
@@ -95,10 +98,12 @@ class Studio:
         self.jobs = Jobs()
         self.galleries = SharedCache[GalleryEditor](OPEN_GALLERIES)
         self.tracks = SharedCache[TrackIndex](OPEN_TRACKS)
+        self.editors = SharedCache[TrackEditor](OPEN_TRACKS, on_drop=lambda editor: editor.close())
         self.labels = SharedCache[LabelStore](OPEN_LABELS)
         self.models = SharedCache[Any](OPEN_MODELS)
         self.descriptors = SharedCache[Any](DESCRIPTOR_BYTES, size=lambda described: described[0].cells.nbytes)
         self._videos = SharedCache[RandomAccessFrames](OPEN_VIDEOS, on_drop=lambda video: video.close())
+        self.page: dict[str, str] = {}
         self.writing = threading.RLock()
 
     def video(self, text: str) -> tuple[Path, RandomAccessFrames]:
@@ -123,6 +128,7 @@ class Studio:
         """Stop all jobs and close all files."""
         self.jobs.close()
         self._videos.clear()
+        self.editors.clear()
 
 
 Handler = Callable[[Studio, Request], Any]

@@ -1,4 +1,4 @@
-"""Index of a track-v1 file by frame and by track, and the names that the user gives to tracks."""
+"""Index of a file of tracks by frame and by track, and the names that the user gives to tracks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from mot_dinov3.core.boxes import area, intersection
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Detections, FloatArray, VideoInfo
-from mot_dinov3.formats.track_v1 import read_track_v1
+from mot_dinov3.formats import format_registry
 
 NAMED_SUFFIX = ".named.json"
+MAX_COVERED = 0.05
+"""Share of a box from which on it counts as overlapped: a crop of it shows a part of another object."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +35,20 @@ class TrackBoxes:
     boxes: FloatArray
     covered: FloatArray
 
+    def free(self) -> TrackBoxes:
+        """Return the boxes that no other one overlaps by more than a sliver."""
+        kept = np.flatnonzero(self.covered <= MAX_COVERED)
+        return TrackBoxes([self.frames[i] for i in kept.tolist()], self.boxes[kept], self.covered[kept])
+
 
 class TrackIndex:
-    """A track-v1 file; names given to its tracks are saved in a copy beside it, and the file itself stays unchanged.
+    """A file of tracks; names given to its tracks are saved in a copy beside it, and the file itself stays unchanged.
 
     Args:
         path: The file.
 
     Raises:
-        FormatError: It is no track-v1 file.
+        FormatError: It has no format with tracks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +56,8 @@ class TrackIndex:
         self.named = path if path.name.endswith(NAMED_SUFFIX) else path.with_name(f"{path.stem}{NAMED_SUFFIX}")
         named_is_newer = self.named.is_file() and self.named.stat().st_mtime >= path.stat().st_mtime
         self.read_from = self.named if named_is_newer else path
-        recorded = read_track_v1(self.read_from)
+        self.format = format_registry.detect_format(self.read_from)
+        recorded = format_registry.read_any(self.read_from, name=self.format)
         self.video: VideoInfo = recorded.video
         self.frames = recorded.frames
         self.names: dict[int, str] = {}
@@ -105,9 +113,13 @@ class TrackIndex:
         """Write a copy of the file in which every box of a track has a name, and return the copy's path.
 
         Raises:
-            InputError: There is no such track.
+            InputError: There is no such track, or the file is in a format without names.
             OutputLostError: It cannot be written.
         """
+        if self.format != "track-v1":
+            raise InputError(
+                f"'{self.path.name}' cannot store names", remedy="save it as track-v1 on the page Tracks, and open that"
+            )
         self.track_boxes(track)
         document = read_object(self.read_from)
         for frame in document["frames"]:

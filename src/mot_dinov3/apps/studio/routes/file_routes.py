@@ -12,12 +12,20 @@ from mot_dinov3.apps.studio.requests import Request, jpeg
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.files import natural_key
+from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.keypoints.backends import BACKENDS
 from mot_dinov3.video.image_files import SUFFIXES
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
-LISTED = {"video": VIDEO_SUFFIXES, "tracks": {".json"}, "folder": frozenset[str]()}
+LISTED = {
+    "video": VIDEO_SUFFIXES,
+    "tracks": frozenset((".json", ".txt", ".csv")),
+    "truth": frozenset((".txt", ".json", ".csv", ".xml")),
+    "dets": frozenset((".json", ".txt", ".csv", ".xml")),
+    "folder": frozenset[str](),
+}
+PAGE_VALUES = 20  # of the page's state that are kept for a new tab
 FRAME_QUALITY = 92  # of JPEGs that are displayed; crops are cut from the decoded frame itself
 
 
@@ -28,9 +36,18 @@ def start(studio: Studio, request: Request) -> dict[str, Any]:
     return {
         "given": {name: str(Path(path).expanduser().resolve()) for name, path in given.items() if path},
         "roots": [str(folder) for folder in studio.roots.folders],
+        "page": studio.page,
+        "detectors": list(DETECTORS),
         "embedders": [name for name in EMBEDDERS if name != "none"],
         "backends": ["auto", *BACKENDS],
     }
+
+
+def remember(studio: Studio, request: Request) -> dict[str, Any]:
+    """Keep what the page shows, for a new tab; paths are checked when they are opened."""
+    state = request.fields("state")
+    studio.page = {name: Request(state).text(name) for name in list(state)[:PAGE_VALUES]}
+    return {}
 
 
 def listing(studio: Studio, request: Request) -> dict[str, Any]:
@@ -109,6 +126,7 @@ def cancel(studio: Studio, request: Request) -> Job:
 
 ROUTES: Routes = {
     ("GET", "/api/start"): start,
+    ("POST", "/api/page"): remember,
     ("GET", "/api/files"): listing,
     ("GET", "/api/video"): video,
     ("GET", "/api/frame"): frame,

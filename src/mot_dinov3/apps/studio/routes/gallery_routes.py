@@ -143,8 +143,13 @@ def add_track_crops(studio: Studio, request: Request) -> Job:
     """Add the sharpest and most different crops of a track to an identity, in the background."""
     editor, identity, found = _editor(studio, request), _identity(studio, request), _tracks(studio, request)
     track, count = request.whole("track"), request.whole("count", low=1, high=50)
-    boxes, frames = found.track_boxes(track), studio.video(request.text("video"))[1]
+    frames = studio.video(request.text("video"))[1]
     frame, size = frames.image, (frames.info.width, frames.info.height)
+    boxes = found.track_boxes(track).free()
+    if not boxes.frames:
+        raise InputError(
+            f"every box of track {track} is overlapped by another one", remedy="draw a box by hand where it is free"
+        )
     embedder = _embedder(studio, request)
 
     def work(job: Job) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def add_track_crops(studio: Studio, request: Request) -> Job:
                 crops.append(_crop(frame(boxes.frames[i]), boxes.boxes[i].tolist()).copy())
             except InputError:
                 continue  # too little of the box is inside the image
-            weight.append(completeness(boxes.boxes[i].tolist(), size) * max(1 - 2 * float(boxes.covered[i]), 0.01))
+            weight.append(completeness(boxes.boxes[i].tolist(), size))
         if not crops:
             raise InputError(f"track {track} has no box that is large enough")
         sharp = np.array(weight) * [crop_quality.sharpness(crop) for crop in crops]

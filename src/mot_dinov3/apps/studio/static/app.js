@@ -1,10 +1,11 @@
 // The page: open files, the selected tool, and keyboard shortcuts.
-import { get } from "./api.js";
+import { get, post } from "./api.js";
 import { Gallery } from "./gallery.js";
 import { Keypoints } from "./keypoints.js";
 import { Player } from "./player.js";
 import { Similarity } from "./similarity.js";
-import { $, attempt, choose, el, marked, watch } from "./ui.js";
+import { Tracks } from "./tracks.js";
+import { $, attempt, choose, el, marked, toggleTheme, watch } from "./ui.js";
 import { View } from "./view.js";
 
 const KINDS = { video: "video", gallery: "folder", tracks: "tracks", results: "results" };
@@ -15,10 +16,12 @@ const KEYS = [["space", "play, pause"], ["← →", "1 frame; with Shift 10"], [
 class Studio {
   constructor(start) {
     this.start = start;
-    this.state = { tool: "gallery", ...start.given, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+    // What the address says, else what another tab showed last, else what the command line gives.
+    const tool = start.given.tracks && !start.given.gallery ? "tracks" : "gallery";
+    this.state = { tool, ...start.given, ...start.page, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
     this.view = new View($("#canvas"));
     this.player = new Player(this.view);
-    this.tools = { gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this) };
+    this.tools = { tracks: new Tracks(this), gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this) };
     this.view.layers.push((context, view) => this.tool.draw(context, view));
     this.view.onplace = (place) => {
       $("#place").textContent = place ? `${Math.floor(place.x)}, ${Math.floor(place.y)}` : "";
@@ -42,6 +45,10 @@ class Studio {
   // A job that an earlier page started: continue to show it.
   resume(job) {
     attempt(async () => {
+      if (job.kind === "track") {
+        await this.tools.tracks.starting.follow(job);
+        return;
+      }
       await watch(job);
       await this.tool.opened();
     });
@@ -51,9 +58,12 @@ class Studio {
 
   remember(changes = {}) {
     Object.assign(this.state, changes);
-    const { tool, video = "", gallery = "", tracks = "", results = "" } = this.state;
+    const { tool, video = "", gallery = "", tracks = "", results = "", truth = "", chosen = "" } = this.state;
     const frame = String(Math.max(this.player.wanted, 0));
-    history.replaceState(null, "", `#${new URLSearchParams({ tool, video, gallery, tracks, results, frame })}`);
+    const shown = { tool, video, gallery, tracks, results, truth, chosen, frame };
+    history.replaceState(null, "", `#${new URLSearchParams(shown)}`);
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => post("/api/page", { state: shown }).catch(() => {}), 200); // for a new tab
   }
 
   async openVideo(path, frame = 0) {
@@ -72,7 +82,7 @@ class Studio {
       await this.openVideo(path);
       return;
     }
-    this.remember({ [what]: path });
+    this.remember({ [what]: path, ...(what === "tracks" ? { chosen: "" } : {}) });
     this.chips();
     await this.tool.opened();
   }
@@ -83,10 +93,11 @@ class Studio {
       const path = this.state[what] || "";
       chip.querySelector("span").textContent = path.slice(path.lastIndexOf("/") + 1) || NAMES[what];
       chip.title = path || TITLES[what];
-      chip.hidden = Boolean(chip.dataset.for) && chip.dataset.for !== this.state.tool;
+      chip.hidden = Boolean(chip.dataset.for) && !chip.dataset.for.split(" ").includes(this.state.tool);
     }
     $("#pick-video").classList.toggle("wanted", !this.state.video);
     $("#pick-gallery").classList.toggle("wanted", Boolean(this.state.video) && !this.state.gallery);
+    $("#pick-tracks").classList.toggle("wanted", this.state.tool === "tracks" && Boolean(this.state.video) && !this.state.tracks);
     $("#empty").hidden = Boolean(this.player.info);
   }
 
@@ -98,6 +109,7 @@ class Studio {
     for (const panel of document.querySelectorAll("aside > section")) panel.classList.toggle("shown", panel.dataset.panel === name);
     this.view.tool = this.tool.tool;
     $("#strip").hidden = !this.tool.strip;
+    $("#timeline").hidden = !this.tool.timeline;
     this.chips();
     this.say();
     this.view.redraw();
@@ -122,7 +134,7 @@ class Studio {
     const presses = {
       play: () => player.toggle(), back1: () => player.step(-1), next1: () => player.step(1), back10: () => player.step(-10),
       next10: () => player.step(10), "zoom-in": () => view.zoom(1.4), "zoom-out": () => view.zoom(1 / 1.4), "zoom-fit": () => view.fit(),
-      "show-help": () => this.help(),
+      "show-help": () => this.help(), theme: () => toggleTheme(),
     };
     for (const [id, press] of Object.entries(presses)) $(`#${id}`).onclick = press;
     $("#scrub").oninput = (event) => {
@@ -188,7 +200,7 @@ class Studio {
   }
 }
 
-const TITLES = { video: "Choose a video", gallery: "Choose the gallery folder", tracks: "Choose a tracked.json whose boxes can be clicked",
+const TITLES = { video: "Choose a video", gallery: "Choose the gallery folder", tracks: "Choose the tracks: track-v1, MOTChallenge or CSV",
   results: "Choose the folder of labels and results" };
 
 function clock(seconds) {

@@ -70,11 +70,11 @@ export class Gallery {
     this.studio.view.redraw();
   }
 
-  // The gallery of the server, with the names that have no crop yet: those exist in this tab only.
+  // The gallery of the server, with the names that have no crop yet: those exist in this browser only.
   take_over(overview) {
     const known = new Set(overview.identities.map((one) => one.name));
     const waiting = this.waiting().filter((name) => !known.has(name));
-    sessionStorage.setItem(`names ${this.root}`, JSON.stringify(waiting));
+    localStorage.setItem(`names ${this.root}`, JSON.stringify(waiting));
     this.identities = [...overview.identities, ...waiting.map((name) => ({ name, count: 0, pictures: [] }))];
     this.undoable = overview.undo;
     if (!this.identities.some((one) => one.name === this.chosen)) this.chosen = this.identities[0]?.name ?? "";
@@ -82,7 +82,7 @@ export class Gallery {
   }
 
   waiting() {
-    return JSON.parse(sessionStorage.getItem(`names ${this.root}`) || "[]");
+    return JSON.parse(localStorage.getItem(`names ${this.root}`) || "[]");
   }
 
   color(name) {
@@ -95,7 +95,7 @@ export class Gallery {
     if (!name) return;
     if (!this.identities.some((one) => one.name === name)) {
       this.identities.push({ name, count: 0, pictures: [] });
-      sessionStorage.setItem(`names ${this.root}`, JSON.stringify([...this.waiting(), name]));
+      localStorage.setItem(`names ${this.root}`, JSON.stringify([...this.waiting(), name]));
     }
     this.chosen = name;
     this.said = "";

@@ -61,7 +61,7 @@ export class Keypoints {
   async opened() {
     this.reset();
     if (this.studio.player.info) {
-      const kept = JSON.parse(sessionStorage.getItem(this.key_) || "{}");
+      const kept = JSON.parse(localStorage.getItem(this.key_) || "{}");
       this.drafts = new Map(kept.drafts ?? []);
       [this.instances, this.names, this.extra] = [kept.instances ?? [], kept.names ?? [], kept.extra ?? []];
       await this.load();
@@ -145,7 +145,7 @@ export class Keypoints {
 
   changed() {
     const kept = { drafts: [...this.drafts], instances: this.instances, names: this.names, extra: this.extra };
-    sessionStorage.setItem(this.key_, JSON.stringify(kept));
+    localStorage.setItem(this.key_, JSON.stringify(kept));
     this.refresh();
   }
 

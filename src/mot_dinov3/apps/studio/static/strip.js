@@ -1,4 +1,5 @@
 // Score and state of keypoints over time, below the image: one row each; a click goes to the frame.
+import { ink } from "./ui.js";
 
 const ROW = 15;
 const LEFT = 118; // pixels for names
@@ -21,6 +22,7 @@ export class Strip {
     canvas.addEventListener("pointermove", (event) => held && seek(event));
     canvas.addEventListener("pointerup", () => { held = false; });
     new ResizeObserver(() => this.draw()).observe(canvas);
+    document.addEventListener("themed", () => this.draw());
   }
 
   set(values) {
@@ -45,19 +47,19 @@ export class Strip {
     context.font = "11px system-ui, sans-serif";
     const across = (frame) => LEFT + (frame / Math.max(this.last, 1)) * (canvas.clientWidth - LEFT);
     if (!rows.length) {
-      context.fillStyle = "#94a0b0";
+      context.fillStyle = ink("--dim");
       context.fillText("Score of every point over time, after tracking", 12, 20);
     }
     rows.forEach((row, i) => this.row(context, row, 5 + i * ROW, across));
-    context.fillStyle = "#4cc2ff";
+    context.fillStyle = ink("--blue");
     for (const frame of this.labelled) context.fillRect(across(frame) - 1, 0, 3, 4);
-    context.fillStyle = "#fff";
+    context.fillStyle = ink("--text");
     context.fillRect(across(this.frame) - 0.5, 0, 1.5, height);
   }
 
   row(context, { name, score, state }, top, across) {
     const { first, step } = this.series;
-    context.fillStyle = "#94a0b0";
+    context.fillStyle = ink("--dim");
     context.fillText(name.length > 17 ? `${name.slice(0, 16)}…` : name, 8, top + ROW - 4, LEFT - 14);
     score.forEach((value, i) => {
       if (value === null) return;
@@ -65,7 +67,7 @@ export class Strip {
       const width = across(first + (i + 1) * step - 0.5) - x + 0.5;
       context.fillStyle = STATES[state[i]];
       context.fillRect(x, top, width, ROW - 2);
-      context.fillStyle = state[i] === 2 ? "#ff6b6b" : state[i] === 1 ? "#ffb84c" : "#5fd38a";
+      context.fillStyle = ink(state[i] === 2 ? "--red" : state[i] === 1 ? "--orange" : "--green");
       context.fillRect(x, top + (ROW - 2) * (1 - value), width, Math.max((ROW - 2) * value, 1));
     });
   }

@@ -44,6 +44,32 @@ export async function attempt(work) {
 export const COLORS = ["#4cc2ff", "#ffb84c", "#5fd38a", "#ff7eb6", "#b79cff", "#ffe14c", "#4ce0d2", "#ff8a5c", "#9fd356"];
 export const colorOf = (index) => COLORS[((index % COLORS.length) + COLORS.length) % COLORS.length];
 
+// The color of a track, the same on every page: neighbouring ids get distant hues.
+export const trackColor = (id) => `hsl(${Math.round((id * 137.508) % 360)} 75% 62%)`;
+
+// A color of the style sheet, for canvases; read again when the theme changes.
+const inks = new Map();
+export function ink(name) {
+  if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return inks.get(name);
+}
+
+export function toggleTheme() {
+  const { dataset } = document.documentElement;
+  dataset.theme = dataset.theme === "light" ? "dark" : "light";
+  localStorage.setItem("theme", dataset.theme);
+  inks.clear();
+  document.dispatchEvent(new Event("themed"));
+}
+
+// Ask before something is replaced; resolves to true or false.
+export function confirmed(text, yes) {
+  const dialog = $("#ask");
+  [$("#ask-text").textContent, $("#ask-yes").textContent, dialog.returnValue] = [text, yes, "no"];
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
 // -- jobs -------------------------------------------------------------------------------------------------------------
 
 const watched = new Map();
@@ -87,7 +113,9 @@ const TITLES = {
   video: "Choose a video, or a folder of images",
   folder: "Choose the folder for the gallery: an existing or a new one",
   results: "Choose the folder of labels and results; None: the folder next to the video",
-  tracks: "Choose a tracked.json",
+  tracks: "Choose a file of tracks: track-v1, MOTChallenge or CSV",
+  truth: "Choose the ground truth",
+  dets: "Choose the detections",
 };
 
 // Let the user choose; resolves to a path, "" for none, or null where it was cancelled.
@@ -98,7 +126,7 @@ export function choose(kind, start) {
   dialog.querySelector("h2").textContent = TITLES[kind];
   const ofFolders = kind === "folder" || kind === "results";
   $("#chooser-new").hidden = !ofFolders;
-  clear.hidden = kind !== "tracks" && kind !== "results";
+  clear.hidden = !["tracks", "results", "truth"].includes(kind);
   folder.value = "";
   return new Promise((resolve) => {
     const finish = (value) => {
