@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import gzip
 import json
@@ -664,3 +665,34 @@ def test_a_video_that_is_not_written_names_those_that_are(scene: Scene, tmp_path
 def test_the_list_of_trackers_is_what_the_option_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gallery", "--list-trackers"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["gallery_hybrid", "gallery_only"]
+
+
+def test_the_summary_names_identities_and_the_table_has_their_rows(
+    scene: Scene, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = gallery_command(scene, people, tmp_path, "--save-csv", "t")
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    tracked = json.loads((tmp_path / "scene" / "tracked.json").read_text())
+    rows = [(f["frame"], row) for f in tracked["frames"] for row in f["detections"] if "track_id" in row]
+    with (tmp_path / "scene" / "t.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [(int(r["frame"]), r["track_id"], r["gallery_id"]) for r in table] == [
+        (frame, row["track_id"], row.get("gallery_id", "")) for frame, row in rows
+    ]
+    assert lines[0].startswith(f"tracks      {len({row['track_id'] for _, row in rows})} in ")
+    names = {row["gallery_id"] for _, row in rows if "gallery_id" in row}
+    assert names
+    assert {line.split()[1] for line in lines if line.startswith("named ")} == names
+    assert sum(line.startswith("unnamed     ") for line in lines) == 1
+    assert f"written     {tmp_path / 'scene' / 't.csv'}" in lines
+
+
+def test_an_interrupted_table_has_the_frames_so_far(scene: Scene, tmp_path: Path) -> None:
+    values = {"dets": str(scene.dets), "source": str(scene.video), "save_csv": "t.csv", "out_dir": str(tmp_path)}
+    ticks = iter(range(100))
+    run = GalleryRun(assemble(GalleryJobConfig, values))
+    assert not run.run(lambda: next(ticks) == 9)
+    assert run.paths.csv_path is not None
+    frames = [int(line.split(",")[0]) for line in run.paths.csv_path.read_text().splitlines()[1:]]
+    assert sorted(set(frames)) == list(range(10))

@@ -213,6 +213,7 @@ class GalleryOptions(TypedDict, total=False):
     # output
     save_json: str | None  # write the tracks as track-v1 JSON: NAME.json
     save_json_flag: bool | None  # short for --save-json tracked.json (default off)
+    save_csv: str | None  # write the tracks as a CSV table: NAME.csv
     save_frames: bool | None  # write every drawn frame as frames/%06d.jpg (default off)
     save_video: str | bool | None  # write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm
     out_dir: str | Path | None  # parent folder of the run folders (default out)

@@ -26,6 +26,10 @@ LISTS = {
 }
 
 
+LEAST_MS = 0.05  # per frame, of the stages that the summary names
+NOTHING = "nothing: use --save-json, --save-csv, --frames or --save-video"
+
+
 def run(args: argparse.Namespace) -> int:
     """Track, print the summary, and return the exit code."""
     job = GalleryRun(read_config(args, GalleryJobConfig))
@@ -43,12 +47,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(job: GalleryRun) -> list[str]:
-    """Return the lines of a run's summary."""
-    stats, paths = job.stats(), job.paths
-    written = [str(path) for path in (paths.json_path, paths.video_path, paths.frames_dir) if path is not None]
-    stages = ", ".join(f"{name} {ms:.2f}" for name, ms in stats["stage_ms"].items())
+    """Return the lines of a run's summary: what was tracked and named, where it is written, what it cost."""
+    stats = job.stats()
+    most = sorted(stats["stage_ms"].items(), key=lambda stage: -stage[1])
+    stages = ", ".join(f"{name} {ms:.1f}" for name, ms in most if ms >= LEAST_MS)
+    compared = f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings"
     return [
-        f"frames      {stats['frames']}, {stats['fps']:.1f} fps (ms/frame: {stages})",
-        f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings",
-        *(f"written     {name}" for name in written or ["nothing: use --save-json, --frames or --save-video"]),
+        *job.overview.lines(),
+        f"frames      {stats['frames']}",
+        *(f"written     {name}" for name in job.paths.outputs() or [NOTHING]),
+        *([compared] if stats["identities"] else []),
+        f"speed       {stats['fps']:.1f} fps (ms per frame: {stages})",
     ]

@@ -106,6 +106,9 @@ class GalleryOutputConfig(StageConfig):
         None, "write the tracks as track-v1 JSON: NAME.json", metavar="NAME", common=True, writes=True
     )
     json: bool = option(False, "short for --save-json tracked.json", writes=True)
+    save_csv: str | None = option(
+        None, "write the tracks as a CSV table: NAME.csv", metavar="NAME", common=True, writes=True
+    )
     frames: bool = option(False, "write every drawn frame as frames/%06d.jpg", writes=True)
     save_video: str | None = option(
         None, "write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm", metavar="NAME", common=True, writes=True
@@ -127,7 +130,7 @@ class GalleryOutputConfig(StageConfig):
 
     @override
     def check(self) -> None:
-        for field in ("run_name", "save_video", "save_json"):
+        for field in ("run_name", "save_video", "save_json", "save_csv"):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
@@ -137,20 +140,26 @@ class GalleryOutputConfig(StageConfig):
             raise ConfigError("--fourcc cannot be chosen for .webm, which holds VP9", remedy="leave out --fourcc")
         if self.save_json is not None:
             check_extension(Path(self.save_json), "track-v1", (".json",))
+        if self.save_csv is not None:
+            check_extension(Path(self.save_csv), "a CSV table", (".csv",))
         if self.resume and not self.json_name:
             raise ConfigError("--resume needs --save-json: a run resumes from its lines")
 
     @property
     def needs_folder(self) -> bool:
         """Whether anything is written."""
-        return bool(self.json_name) or self.frames or self.save_video is not None
+        return bool(self.json_name or self.frames or self.save_video or self.save_csv)
 
     @property
     def json_name(self) -> str:
         """Name of the JSON file in the run folder; empty where none is written."""
         if self.save_json is None:
             return "tracked.json" if self.json else ""
-        return self.save_json if self.save_json.lower().endswith(".json") else f"{self.save_json}.json"
+        return _with_ending(self.save_json, ".json")
+
+
+def _with_ending(name: str, ending: str) -> str:
+    return name if name.lower().endswith(ending) else f"{name}{ending}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,28 +187,33 @@ class GalleryJobConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunPaths(Mapping[str, "Path | None"]):
-    """Where a run's files are, as attributes and by key; None where nothing is written."""
+    """Where a run's files are, as attributes and by key; None where nothing is written.
+
+    The keys are the first four, and those of the others that are written.
+    """
 
     run_dir: Path | None = None
     json_path: Path | None = None
     video_path: Path | None = None
     frames_dir: Path | None = None
+    csv_path: Path | None = None
 
     def __getitem__(self, name: str) -> Path | None:
-        if name not in (field.name for field in dataclasses.fields(self)):
+        if name not in tuple(self):
             raise KeyError(name)
         path: Path | None = getattr(self, name)
         return path
 
     def __iter__(self) -> Iterator[str]:
-        return (field.name for field in dataclasses.fields(self))
+        names = [field.name for field in dataclasses.fields(self)]
+        return iter([name for place, name in enumerate(names) if place < 4 or getattr(self, name) is not None])
 
     def __len__(self) -> int:
-        return len(dataclasses.fields(self))
+        return sum(1 for _ in self)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files, and the folder of frames, that are written."""
-        return tuple(filter(None, (self.json_path, self.video_path, self.frames_dir)))
+        return tuple(filter(None, (self.json_path, self.video_path, self.frames_dir, self.csv_path)))
 
     @classmethod
     def of(cls, config: GalleryJobConfig) -> RunPaths:
@@ -216,6 +230,7 @@ class RunPaths(Mapping[str, "Path | None"]):
             folder / wanted.json_name if wanted.json_name else None,
             folder / name if wanted.save_video else None,
             folder / "frames" if wanted.frames else None,
+            folder / _with_ending(wanted.save_csv, ".csv") if wanted.save_csv else None,
         )
 
 

@@ -131,6 +131,7 @@ class GalleryLoop:
         timer: Timer of the stages.
 
     Attributes:
+        tables: Take every frame with all of its rows; whoever sets them closes them.
         frames: Records taken so far.
         tracked: Their rows of the classes that are tracked.
         others: Class → number of rows of other classes.
@@ -141,6 +142,7 @@ class GalleryLoop:
     def __init__(self, stages: GalleryStages, timer: StageTimer) -> None:
         self.stages = stages
         self.timer = timer
+        self.tables: Sequence[Sink] = ()
         self.frames = self.tracked = 0
         self.others: Counter[int] = Counter()
         self.began, self.best_score = False, 0.0
@@ -153,7 +155,7 @@ class GalleryLoop:
 
         Where it was not, the last frames may not be final yet: `finish` makes them so, `unsettled` returns them.
         """
-        sinks = CompositeSink(self.stages.sinks)
+        sinks, tables = CompositeSink(self.stages.sinks), CompositeSink(self.tables)
         for frame, record in self._frames():
             rows = self._step(frame, record)
             if record is not None:
@@ -161,6 +163,7 @@ class GalleryLoop:
                 self._lines.records[record.index] = record
                 with self.timer.stage("write"):
                     self._backfill.write(frame, rows)
+            tables.write(frame, rows)
             sinks.write(frame, kept(rows, self.stages))
             if tick():  # what is not settled is not written, so that a resumed run writes the same
                 return False

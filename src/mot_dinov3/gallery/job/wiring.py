@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from mot_dinov3.gallery.job.loop import (
     check_last_frame,
     untracked_notices,
 )
+from mot_dinov3.gallery.job.tables import GalleryTables
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
@@ -60,6 +62,7 @@ class GalleryRun:
     Attributes:
         notices: Messages for the user.
         frame_total: Frames expected, 0 where unknown.
+        overview: What was tracked and named.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
@@ -101,7 +104,10 @@ class GalleryRun:
             self.frame_total = self.info.frame_count
             embedder, identifier = self._embedder_and_identifier()
             self._journal = self._make_journal()
-            self.loop = GalleryLoop(self._stages(embedder, identifier, line), self.timer)
+            stages = self._stages(embedder, identifier, line)
+            self.loop = GalleryLoop(stages, self.timer)
+            tables = GalleryTables(self.paths, stages, ChainMap(dict(self._classes.names), self.records.state.names))
+            self.loop.tables, self.overview = [tables.settled()], tables.overview
             self._open = opened.pop_all()
 
     def interrupt_when(self, stop: Callable[[], bool]) -> None:
@@ -115,7 +121,7 @@ class GalleryRun:
             return self._run(tick)
 
     def _run(self, tick: Callable[[], bool]) -> bool:
-        sinks = CompositeSink(self.loop.stages.sinks)
+        sinks = CompositeSink([*self.loop.tables, *self.loop.stages.sinks])
         try:
             with self._open:
                 whole = self.loop.run(lambda: tick() or self.stopped)
@@ -207,7 +213,7 @@ class GalleryRun:
 
     def _check_outputs(self) -> None:
         inputs, paths = self.config.inputs, self.paths
-        for path in filter(None, (paths.json_path, paths.video_path)):
+        for path in filter(None, (paths.json_path, paths.video_path, paths.csv_path)):
             for source in (inputs.source, inputs.dets):
                 files.check_output(path, source=source, within=Path(self.config.output.out_dir))
         if paths.frames_dir is not None:
