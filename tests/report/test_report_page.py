@@ -211,6 +211,28 @@ def test_a_linked_run_reports_the_linked_tracks(tmp_path):
     assert track["spans"][::3] == [0, 1, 0], "linking has filled the gap"
 
 
+def test_a_range_of_the_source_keeps_its_frames_and_times(tmp_path, scene):
+    path = tmp_path / "report.html"
+    given = [
+        "track",
+        "--source",
+        scene.video,
+        "--dets",
+        scene.dets,
+        "--embedder",
+        "none",
+        "--no-video",
+        "--report",
+        path,
+    ]
+    assert main([str(word) for word in [*given, "--start-frame", "10", "--end-frame", "20", "--no-progress"]]) == 0
+    data = data_of(path.read_text())
+    assert data["run"]["first"] == 10
+    assert data["run"]["begin"] == pytest.approx(10 / data["run"]["fps"], abs=1e-3)
+    assert data["boxes"]["frames"] == 10
+    assert unpacked(data["boxes"]["times"], 1)[0, 0] == 0, "the video begins with the range"
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys):
     (tmp_path / "det.txt").write_text(DETS)
     given = ["track", "--dets", str(tmp_path / "det.txt"), "--report", str(tmp_path), "--no-progress"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -28,6 +29,8 @@ YOUNG_S = 1.0  # a track that overlaps another one as soon as it begins
 BORDER = 0.02  # of the image's width or height
 APPEARANCE_RATE = 0.2  # weight of the newest embedding in a track's mean
 
+Box = tuple[float, float, float, float]
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class UncertainMoment:
@@ -47,7 +50,7 @@ class _Sighting:
 
     since: float
     time: float
-    box: FloatArray
+    box: Box
     name: str | None = None
     appearance: FloatArray | None = None
 
@@ -73,7 +76,7 @@ class UncertainMoments:
 
     def __init__(self, step: float, size: tuple[int, int] = (0, 0)) -> None:
         self._step = step
-        self._inner = np.array([*np.multiply(size, BORDER), *np.multiply(size, 1 - BORDER)])
+        self._size = size
         self._found: list[UncertainMoment] = []
         self._seen: dict[int, _Sighting] = {}
         self._crossings: dict[tuple[int, int], _Crossing] = {}
@@ -83,7 +86,7 @@ class UncertainMoments:
         """Add a frame's final rows; `detected`, ``(n,)``, is false for predictions."""
         self._begin = time if self._begin is None else self._begin
         rows = rows[detected & (rows.track_id >= 1)]
-        now = {track_id: _sighting(time, rows, row) for row, track_id in enumerate(rows.track_id.tolist())}
+        now = _sightings(time, rows)
         for track_id, sighting in now.items():
             before = self._seen.get(track_id)
             if before is not None:
@@ -120,11 +123,20 @@ class UncertainMoments:
             similarity = _similarity(self._seen[other], now)
             left_and_entered = self._at_border(self._seen[other].box) and self._at_border(now.box)
             risk = 0.9 - 0.3 * reach - (0.4 if left_and_entered else 0.0)
-            text = f"begins where track {other} was lost {gap:.1f} s before{_similar(similarity)}"
+            text = f"begins where track {other} was lost {gap:.2g} s before{_similar(similarity)}"
             yield UncertainMoment(risk, now.time, track_id, other, "new id", text)
 
-    def _at_border(self, box: FloatArray) -> bool:
-        return bool(self._inner.any() and ((box[:2] < self._inner[:2]).any() or (box[2:] > self._inner[2:]).any()))
+    def _at_border(self, box: Box) -> bool:
+        """Return whether a box reaches the border of the image."""
+        x1, y1, x2, y2 = box
+        width, height = self._size
+        inside = (
+            x1 >= BORDER * width
+            and x2 <= (1 - BORDER) * width
+            and y1 >= BORDER * height
+            and y2 <= (1 - BORDER) * height
+        )
+        return bool(width) and not inside
 
     def _continued(self, track_id: int, before: _Sighting, now: _Sighting) -> Iterator[UncertainMoment]:
         """Yield what is uncertain about a track's next detection: a gap before it, a jump, another identity."""
@@ -143,7 +155,7 @@ class UncertainMoments:
     def _cross(self, time: float, now: Mapping[int, _Sighting]) -> None:
         """Follow the pairs that overlap; those that are apart for a while have crossed."""
         ids = list(now)
-        xyxy = np.reshape([sighting.box for sighting in now.values()], (-1, 4))
+        xyxy = np.array([sighting.box for sighting in now.values()], np.float32).reshape(-1, 4)
         overlap = np.triu(boxes.iou(xyxy, xyxy), 1)
         for a, b in zip(*np.nonzero(overlap >= MIN_OVERLAP)):
             pair = (min(ids[a], ids[b]), max(ids[a], ids[b]))
@@ -161,11 +173,20 @@ class UncertainMoments:
             self._keep(_crossed(pair, self._crossings.pop(pair)))
 
 
-def _sighting(time: float, rows: Detections, row: int) -> _Sighting:
-    name = rows.gallery_id[row]
-    computed = rows.embedding is not None and rows.fresh[row] and rows.embedding[row].any()
-    appearance = rows.embedding[row] if computed and rows.embedding is not None else None
-    return _Sighting(time, time, rows.final_xyxy[row], None if name is None else str(name), appearance)
+def _sightings(time: float, rows: Detections) -> dict[int, _Sighting]:
+    """Return the detections of a frame by track id."""
+    names, embedding = rows.gallery_id.tolist(), rows.embedding
+    computed = [False] * len(rows) if embedding is None else (rows.fresh & embedding.any(1)).tolist()
+    return {
+        track_id: _Sighting(
+            time,
+            time,
+            (box[0], box[1], box[2], box[3]),
+            None if names[row] is None else str(names[row]),
+            embedding[row] if embedding is not None and computed[row] else None,
+        )
+        for row, (track_id, box) in enumerate(zip(rows.track_id.tolist(), rows.final_xyxy.tolist()))
+    }
 
 
 def _merged(before: _Sighting | None, now: _Sighting) -> _Sighting:
@@ -197,7 +218,8 @@ def _similar(similarity: float | None) -> str:
     return "" if similarity is None else f", similarity {similarity:.2f}"
 
 
-def _heights(before: FloatArray, after: FloatArray) -> float:
+def _heights(before: Box, after: Box) -> float:
     """Return the distance of two boxes' centres in heights of the larger one."""
-    centres = (before[:2] + before[2:]) / 2 - (after[:2] + after[2:]) / 2
-    return float(np.hypot(*centres) / max(before[3] - before[1], after[3] - after[1], 1.0))
+    x1, y1, x2, y2 = before
+    u1, v1, u2, v2 = after
+    return math.hypot(x1 + x2 - u1 - u2, y1 + y2 - v1 - v2) / 2 / max(y2 - y1, v2 - v1, 1.0)

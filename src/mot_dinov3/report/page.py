@@ -109,7 +109,12 @@ def page_data(trace: RunTrace, facts: RunFacts, tracks: Sequence[TrackTimeline])
     cropped = [track.track_id for track in history.longest(MAX_CROPS) if track.track_id in found]
     width, height = figures.image_size(trace)
     return {
-        "run": {"begin": round(trace.begin, 4), "end": round(trace.begin + trace.seconds, 4), "fps": trace.info.fps},
+        "run": {
+            "first": trace.first,
+            "begin": round(trace.begin, 4),
+            "end": round(trace.begin + trace.seconds, 4),
+            "fps": trace.info.fps,
+        },
         "image": {"width": width, "height": height, "background": _data_url(trace.background.jpeg())},
         "video": facts.video,
         "tracks": [figures.timeline(track, trace, facts.names) for track in tracks],

@@ -38,7 +38,8 @@ class RunTrace:
         background: The background of the frames.
         boxes: The boxes of the tracks, frame by frame.
         moments: Where ids are uncertain.
-        begin: Time of the first frame in the source (s); 0 before it.
+        first: Index of the first frame in the source.
+        begin: Its time in the source (s); 0 before it.
         seconds: Time that the frames so far are shown, by their own times.
     """
 
@@ -56,6 +57,7 @@ class RunTrace:
         self.background = BackgroundEstimate()
         self.boxes = BoxHistory()
         self.moments = UncertainMoments(1 / info.fps, (info.width, info.height))
+        self.first = 0
         self.begin = 0.0
         self.seconds = 0.0
         self._interpolated = interpolated
@@ -113,6 +115,8 @@ class TimeSink(Sink):
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
+        if self.last is None:
+            self._trace.first = frame.index
         now, busy = self._timer.clock(), dict(self._timer.stage_ms)
         spent = {name: ms - self._known.get(name, 0.0) for name, ms in busy.items()}
         own = sum(ms for name, ms in spent.items() if name not in self._trace.parallel)

@@ -100,7 +100,9 @@ class Page {
     this.timeline.at(time);
     this.position.value = frame;
     this.position.setAttribute("aria-valuetext", clock(time));
-    document.getElementById("time").textContent = `${clock(time, 2)} · frame ${frame + 1} of ${this.player.boxes.frames}`;
+    const { frames } = this.player.boxes;
+    const place = RUN.first ? ` of the source (${frame + 1} of ${frames})` : ` of ${frames}`;
+    document.getElementById("time").textContent = `${clock(time, 2)} · frame ${RUN.first + frame + 1}${place}`;
   }
 
   filter() {
@@ -144,4 +146,12 @@ class Page {
   }
 }
 
-Boxes.unpack(DATA.boxes).then((boxes) => new Page(boxes));
+function failed(error) {
+  const notice = document.getElementById("failure");
+  notice.hidden = false;
+  notice.textContent = typeof DecompressionStream === "undefined"
+    ? "This browser is too old for the viewer: open the report in one of 2023 or later."
+    : `The viewer cannot be shown: ${error.message}`;
+}
+
+Boxes.unpack(DATA.boxes).then((boxes) => new Page(boxes)).catch(failed);
