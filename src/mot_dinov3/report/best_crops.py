@@ -1,4 +1,4 @@
-"""Images of a report: the sharpest crop of every track, and the background without the objects."""
+"""Images of a report: the best crop of every track, and the background without the objects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mot_dinov3.core import boxes
-from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, Image
+from mot_dinov3.core.structures import Detections, FloatArray, Image
+from mot_dinov3.features.crop_quality import box_qualities
 
 MAX_TRACKS = 400
 CROPS_PER_FRAME = 2
@@ -33,7 +33,7 @@ class BestCrop:
 
 
 class BestCrops:
-    """Keeps the sharpest crop of each track, from a few boxes of each frame.
+    """Keeps the best crop of each track, see `box_qualities`, from a few boxes of each frame.
 
     Attributes:
         found: Track id → best crop.
@@ -53,12 +53,12 @@ class BestCrops:
             if time >= best.due:
                 due.append((best.due, row, best))
         due.sort(key=lambda one: one[0])
-        for _, row, best in due[:CROPS_PER_FRAME]:
+        chosen = due[:CROPS_PER_FRAME]
+        qualities = box_qualities(image, rows.xyxy, rows.score, np.array([row for _, row, _ in chosen], np.int64))
+        for (_, row, best), quality in zip(chosen, qualities.tolist()):
             best.count += 1
             best.due = time + INTERVAL_S * best.count
-            others: BoolArray = np.arange(len(rows)) != row
-            occlusion = float(boxes.iou(rows.xyxy[row : row + 1], rows.xyxy[others]).max(initial=0))
-            if _improve(best, image, clipped[row], occlusion):
+            if quality > best.quality and _keep(best, image, clipped[row], quality):
                 best.time = time
         if len(self.found) > 2 * MAX_TRACKS:
             self._prune(rows.track_id)
@@ -70,27 +70,15 @@ class BestCrops:
         self.found = {track_id: best for track_id, best in self.found.items() if track_id in keep}
 
 
-def _improve(best: BestCrop, image: Image, box: FloatArray, occlusion: float) -> bool:
-    """Replace the crop by that of `box` where it is better: sharper, larger, less occluded; tell whether it is."""
+def _keep(best: BestCrop, image: Image, box: FloatArray, quality: float) -> bool:
+    """Replace the crop by that of `box`; tell whether that was possible."""
     import cv2
 
     x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
-    crop = image[y1:y2, x1:x2]
-    small = shrunk(crop, *CROP_SIZE)
-    quality = sharpness(small) * float(np.sqrt(crop.shape[0] * crop.shape[1])) * (1 - occlusion)
-    if quality <= best.quality:
-        return False
-    done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    done, data = cv2.imencode(".jpg", shrunk(image[y1:y2, x1:x2], *CROP_SIZE), [cv2.IMWRITE_JPEG_QUALITY, 80])
     if done:
         best.quality, best.jpeg = quality, data.tobytes()
     return done
-
-
-def sharpness(image: Image) -> float:
-    """Return the variance of the image's Laplacian, large where edges are sharp (Pech-Pacheco et al., ICPR 2000)."""
-    import cv2
-
-    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
 
 def shrunk(image: Image, width: int, height: int) -> Image:
