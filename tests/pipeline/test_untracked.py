@@ -59,6 +59,11 @@ def test_the_hybrid_tracker_names_its_own_option(tmp_path: Path) -> None:
     assert run(tmp_path, slow(0.5), tracker="gallery_hybrid", track_thresh=0.32)[0] == 1
 
 
+def test_one_box_is_one(tmp_path: Path) -> None:
+    _, (notice,) = run(tmp_path, [(0, 100.0, 0.9)])
+    assert notice.startswith("1 box was found and no track began: a track needs a box in several frames")
+
+
 @pytest.mark.parametrize("rows", [[], slow(0.9)], ids=["no boxes", "a track"])
 def test_no_notice_where_nothing_is_missing(tmp_path: Path, rows: Rows) -> None:
     assert run(tmp_path, rows)[1] == []

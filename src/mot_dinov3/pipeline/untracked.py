@@ -36,7 +36,7 @@ def untracked_notice(config: TrackConfig, fps: float, found: int, frames: Sequen
     detected = frames[:: config.interval.detect_every]
     reasons = (_weak(config, detected), _sparse(config, detected), _fast(config, fps, detected))
     reason = next(filter(None, reasons), "a track needs a box in several frames; see --confirm-hits")
-    return [f"{found} boxes were found and no track began: {reason}"]
+    return [f"{found} box{' was' if found == 1 else 'es were'} found and no track began: {reason}"]
 
 
 def _weak(config: TrackConfig, frames: Sequence[Detections]) -> str | None:

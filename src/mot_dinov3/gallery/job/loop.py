@@ -262,13 +262,12 @@ def untracked_notices(loop: GalleryLoop, track_thresh: float) -> list[str]:
     """Return a notice where there are detections to track and no track began: why, and which option helps."""
     if loop.began or not loop.tracked:
         return []
-    found = "1 box was" if loop.tracked == 1 else f"{loop.tracked} boxes were"
     reason = "a track needs a box in several frames that overlap"
     if loop.best_score < track_thresh + NEW_ABOVE:
         lower = max(np.floor(80 * (loop.best_score - NEW_ABOVE)) / 100, 0.0)
         needed = f"--track-thresh {track_thresh:g} + {NEW_ABOVE:g}; to track them: --track-thresh {lower:g}"
         reason = f"the highest score is {loop.best_score:.2f}, a track needs {needed}"
-    return [f"{found} found and no track began: {reason}"]
+    return [f"{loop.tracked} box{' was' if loop.tracked == 1 else 'es were'} found and no track began: {reason}"]
 
 
 class _TrackLines(Sink):
