@@ -152,6 +152,13 @@ def test_the_page_names_no_other_place_and_has_nothing_to_send_with():
     assert re.findall(SENDERS, text) == []
 
 
+def test_no_page_of_the_package_names_another_place(repo):
+    files = [path for path in (repo / "src").rglob("static/*") if path.suffix in (".html", ".js", ".css", ".svg")]
+    assert len(files) > 20
+    addresses = {address for path in files for address in re.findall(r"\w+://[^\s\"'<)]*", path.read_text("utf-8"))}
+    assert addresses <= {"http://www.w3.org/2000/svg"}, "the name of a format"
+
+
 def test_the_page_may_load_nothing_but_the_video_and_runs_its_own_script_only():
     text = built(traced(10))
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]

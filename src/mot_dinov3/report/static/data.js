@@ -26,8 +26,8 @@ function clock(seconds, digits = 1) {
     : `${seconds.toFixed(digits)} s`;
 }
 
-// "7", or "7 Anna" where the identity is known.
-const titleOf = (id) => `${id} ${TRACKS.get(id)?.name ?? ""}`.trim();
+// "7", or "7 · Anna" where the identity is known.
+const titleOf = (id) => [id, TRACKS.get(id)?.name].filter(Boolean).join(" · ");
 
 function describe(track) {
   const kind = [track.class, track.name].filter(Boolean).join(", ");
