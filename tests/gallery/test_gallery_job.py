@@ -696,3 +696,20 @@ def test_an_interrupted_table_has_the_frames_so_far(scene: Scene, tmp_path: Path
     assert run.paths.csv_path is not None
     frames = [int(line.split(",")[0]) for line in run.paths.csv_path.read_text().splitlines()[1:]]
     assert sorted(set(frames)) == list(range(10))
+
+
+def test_the_report_shows_tracks_names_and_the_drawn_video(scene: Scene, people: Path, tmp_path: Path) -> None:
+    words = gallery_command(scene, people, tmp_path, "--report", "r", "--save-video", "v")
+    assert main(words) == 0
+    page = (tmp_path / "scene" / "r.html").read_text()
+    data = json.loads(re.search(r"<script[^>]*application/json[^>]*>(.*?)</script>", page, re.DOTALL)[1])  # type: ignore[index]
+    tracked = json.loads((tmp_path / "scene" / "tracked.json").read_text())
+    rows = [row for f in tracked["frames"] for row in f["detections"] if "track_id" in row]
+    assert {str(track["id"]) for track in data["tracks"]} == {row["track_id"] for row in rows}
+    assert {track["name"] for track in data["tracks"]} - {""} == {
+        row["gallery_id"] for row in rows if "gallery_id" in row
+    }
+    assert data["video"] == "v.mp4"
+    assert data["crops"]
+    assert "of 3 identities" in page
+    assert main([*words, "--tracker", "gallery_only"]) == 2

@@ -183,7 +183,8 @@ class TrackResult:
 
     Attributes:
         payload: The whole track-v1 document; kept compressed until it is first used.
-        paths: The files written, all None unless asked for: ``run_dir``, ``json_path``, ``video_path``, ``frames_dir``.
+        paths: The files written, all None unless asked for: ``run_dir``, ``json_path``, ``video_path``, ``frames_dir``;
+            ``csv_path`` and ``report_path`` are keys where they are.
         stats: ``frames``, ``fps``, ``stage_ms`` (ms a frame by stage), ``embeddings``, ``identities``, ``notices``.
     """
 

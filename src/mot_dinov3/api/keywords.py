@@ -214,6 +214,7 @@ class GalleryOptions(TypedDict, total=False):
     save_json: str | None  # write the tracks as track-v1 JSON: NAME.json
     save_json_flag: bool | None  # short for --save-json tracked.json (default off)
     save_csv: str | None  # write the tracks as a CSV table: NAME.csv
+    report: str | None  # write an HTML report, a viewer of tracks and names: NAME.html
     save_frames: bool | None  # write every drawn frame as frames/%06d.jpg (default off)
     save_video: str | bool | None  # write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm
     out_dir: str | Path | None  # parent folder of the run folders (default out)

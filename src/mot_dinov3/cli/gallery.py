@@ -27,7 +27,7 @@ LISTS = {
 
 
 LEAST_MS = 0.05  # per frame, of the stages that the summary names
-NOTHING = "nothing: use --save-json, --save-csv, --frames or --save-video"
+NOTHING = "nothing: use --save-json, --save-csv, --report, --frames or --save-video"
 
 
 def run(args: argparse.Namespace) -> int:

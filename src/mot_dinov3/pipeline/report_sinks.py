@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from mot_dinov3 import __version__
 from mot_dinov3.core.json_text import printable
-from mot_dinov3.core.options import options_of
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
@@ -20,27 +15,13 @@ from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCount, count_rows, count_sentences, inward_direction
 from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary, appearance_tile
+from mot_dinov3.report.environment import settings, versions
 from mot_dinov3.report.page import CountedRegion, RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import Sink
 from mot_dinov3.sinks.config import OutputConfig
 from mot_dinov3.sinks.files import SummarySink
 from mot_dinov3.viz import anonymize
-
-PROGRAMS = (
-    "torch",
-    "torchvision",
-    "transformers",
-    "ultralytics",
-    "opencv-python",
-    "opencv-python-headless",
-    "av",
-    "numpy",
-    "scipy",
-    "openvino",
-    "onnxruntime",
-    "supervision",
-)
 
 
 class ReportFactory:
@@ -178,32 +159,3 @@ def _region(count: RegionCount, names: Mapping[int, str]) -> CountedRegion:
     region = count.region
     inwards = inward_direction(region) if region.is_line else None
     return CountedRegion(region.name, region.points, count_sentences(count, names), inwards)
-
-
-def settings(config: TrackConfig) -> dict[str, dict[str, tuple[str, bool]]]:
-    """Return every option by stage: its value, and whether it differs from the default; passwords are starred out."""
-    from mot_dinov3.video.media import hide_password
-
-    found: dict[str, dict[str, tuple[str, bool]]] = {}
-    for option in options_of(TrackConfig):
-        value = getattr(getattr(config, option.stage), option.key)
-        shown = hide_password(_shown(value))
-        found.setdefault(option.stage, {})[option.flag] = (shown, value != option.default)
-    return found
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this program and of what it stands on, without importing any of it."""
-    found = {"mot-dinov3": __version__, "Python": platform.python_version(), "system": platform.platform(terse=True)}
-    for name in PROGRAMS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

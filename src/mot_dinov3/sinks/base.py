@@ -187,6 +187,7 @@ class TrackOverview(Sink):
         tracks: Track id → what is known of it.
         identities: Name → what is known of the identity.
         frames: Number of frames.
+        known: As given.
     """
 
     stage = None
@@ -196,7 +197,7 @@ class TrackOverview(Sink):
         self.identities: dict[str, SeenIdentity] = {}
         self._names = names
         self._keeps_tracks = keeps_tracks
-        self._known = known
+        self.known = known
         self.frames = 0
         self._begun = self._ended = 0.0
         self._unnamed = 0  # boxes
@@ -255,12 +256,12 @@ class TrackOverview(Sink):
 
     def _named(self) -> list[str]:
         """Return a line per identity, in order of their appearance, and one of what has no name."""
-        if not self._known:
+        if not self.known:
             return []
         ordered = sorted(self.identities.items(), key=lambda item: item[1].first)
         width = max((len(name) for name, _ in ordered[:MAX_NAMES]), default=0)
         lines = [f"named       {name:<{width}}  {self._identity(one)}" for name, one in ordered[:MAX_NAMES]]
-        lines = lines or [f"named       none of {_counted(self._known, 'identity', 'identities')}"]
+        lines = lines or [f"named       none of {_counted(self.known, 'identity', 'identities')}"]
         if len(ordered) > MAX_NAMES:
             lines.append(f"            and {len(ordered) - MAX_NAMES} more")
         unnamed = sum(not track.named for track in self.tracks.values()) if self._keeps_tracks else self._unnamed

@@ -109,6 +109,9 @@ class GalleryOutputConfig(StageConfig):
     save_csv: str | None = option(
         None, "write the tracks as a CSV table: NAME.csv", metavar="NAME", common=True, writes=True
     )
+    report: str | None = option(
+        None, "write an HTML report, a viewer of tracks and names: NAME.html", metavar="NAME", common=True, writes=True
+    )
     frames: bool = option(False, "write every drawn frame as frames/%06d.jpg", writes=True)
     save_video: str | None = option(
         None, "write the drawn video: NAME.mp4, or .m4v, .mov, .mkv, .webm", metavar="NAME", common=True, writes=True
@@ -130,7 +133,7 @@ class GalleryOutputConfig(StageConfig):
 
     @override
     def check(self) -> None:
-        for field in ("run_name", "save_video", "save_json", "save_csv"):
+        for field in ("run_name", "save_video", "save_json", "save_csv", "report"):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
             require(plain, field, repr(name), "a plain name without a slash")
@@ -142,13 +145,15 @@ class GalleryOutputConfig(StageConfig):
             check_extension(Path(self.save_json), "track-v1", (".json",))
         if self.save_csv is not None:
             check_extension(Path(self.save_csv), "a CSV table", (".csv",))
+        if self.report is not None:
+            check_extension(Path(self.report), "the report", (".html",))
         if self.resume and not self.json_name:
             raise ConfigError("--resume needs --save-json: a run resumes from its lines")
 
     @property
     def needs_folder(self) -> bool:
         """Whether anything is written."""
-        return bool(self.json_name or self.frames or self.save_video or self.save_csv)
+        return bool(self.json_name or self.frames or self.save_video or self.save_csv or self.report)
 
     @property
     def json_name(self) -> str:
@@ -197,6 +202,7 @@ class RunPaths(Mapping[str, "Path | None"]):
     video_path: Path | None = None
     frames_dir: Path | None = None
     csv_path: Path | None = None
+    report_path: Path | None = None
 
     def __getitem__(self, name: str) -> Path | None:
         if name not in tuple(self):
@@ -213,7 +219,7 @@ class RunPaths(Mapping[str, "Path | None"]):
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files, and the folder of frames, that are written."""
-        return tuple(filter(None, (self.json_path, self.video_path, self.frames_dir, self.csv_path)))
+        return tuple(filter(None, tuple(getattr(self, name) for name in self)[1:]))
 
     @classmethod
     def of(cls, config: GalleryJobConfig) -> RunPaths:
@@ -231,6 +237,7 @@ class RunPaths(Mapping[str, "Path | None"]):
             folder / name if wanted.save_video else None,
             folder / "frames" if wanted.frames else None,
             folder / _with_ending(wanted.save_csv, ".csv") if wanted.save_csv else None,
+            folder / _with_ending(wanted.report, ".html") if wanted.report else None,
         )
 
 
@@ -261,5 +268,7 @@ def check_needs(config: GalleryJobConfig) -> None:
         raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)
     if inputs.filter_gallery and not gallery:
         raise UsageError("--filter-gallery needs a gallery and weights, and neither is given", remedy=give)
+    if inputs.tracker == "gallery_only" and config.output.report:
+        raise UsageError("--report shows tracks, and gallery_only makes none", remedy="leave out --report or --tracker")
     if inputs.tracker == "gallery_only" and not gallery:
         raise UsageError("gallery_only needs a gallery and weights", remedy=give)

@@ -163,8 +163,8 @@ class GalleryLoop:
                 self._lines.records[record.index] = record
                 with self.timer.stage("write"):
                     self._backfill.write(frame, rows)
-            tables.write(frame, rows)
             sinks.write(frame, kept(rows, self.stages))
+            tables.write(frame, rows)
             if tick():  # what is not settled is not written, so that a resumed run writes the same
                 return False
         if self.stages.images is not None and self.stages.images.interrupted:

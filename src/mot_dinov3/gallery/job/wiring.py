@@ -15,21 +15,20 @@ from typing import Any
 
 from mot_dinov3.core import files
 from mot_dinov3.core.class_filter import ClassFilter, class_counts
-from mot_dinov3.core.errors import FormatError, UsageError, run_checks
+from mot_dinov3.core.errors import FormatError, run_checks
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.run_mark import check_outputs
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView, VideoInfo
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.features.factory import EmbedderConfig, build_embedder
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.formats.recorded_stream import RecordedStream, open_detections
 from mot_dinov3.formats.track_v1 import track_v1_header, tracker_block
-from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths, check_needs, identity
+from mot_dinov3.gallery.job.identification import open_identifier
 from mot_dinov3.gallery.job.journal import GalleryJournal
 from mot_dinov3.gallery.job.loop import (
     GalleryLoop,
@@ -40,11 +39,9 @@ from mot_dinov3.gallery.job.loop import (
     untracked_notices,
 )
 from mot_dinov3.gallery.job.tables import GalleryTables
-from mot_dinov3.models.devices import DeviceConfig
-from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.sinks.base import CompositeSink, Sink
 from mot_dinov3.sinks.display import FolderSink, RetimedSink, VideoSink, WindowSink, check_screen
-from mot_dinov3.trackers.base import TrackerRequest, build_tracker, tracker_class
+from mot_dinov3.trackers.base import TrackerRequest, build_tracker
 from mot_dinov3.video import FrameSource, SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.image_files import image_names
 from mot_dinov3.viz import DrawConfig, draw_frame
@@ -102,12 +99,15 @@ class GalleryRun:
             self.info, self._images = self._open_video(opened)
             self._check_video()
             self.frame_total = self.info.frame_count
-            embedder, identifier = self._embedder_and_identifier()
+            embedder, identifier, notices = open_identifier(config)
+            self.notices += notices
             self._journal = self._make_journal()
             stages = self._stages(embedder, identifier, line)
             self.loop = GalleryLoop(stages, self.timer)
-            tables = GalleryTables(self.paths, stages, ChainMap(dict(self._classes.names), self.records.state.names))
-            self.loop.tables, self.overview = [tables.settled()], tables.overview
+            names = ChainMap(dict(self._classes.names), self.records.state.names)
+            self._tables = tables = GalleryTables(self.paths, stages, self.timer, names)
+            self.overview = tables.overview
+            self.loop.tables = [tables.settled(), *([] if tables.report is None else tables.report.frames)]
             self._open = opened.pop_all()
 
     def interrupt_when(self, stop: Callable[[], bool]) -> None:
@@ -128,6 +128,9 @@ class GalleryRun:
             if self.stopped:
                 self.loop.finish()
             sinks.close()
+            self.notices += self._late_notices(whole=whole)
+            if self._tables.report is not None:
+                self._tables.report.write(self.config, self.created, self._tables, self.notices)
             if self._journal is not None:
                 self._journal.close(whole=whole or self.stopped, tail=self.loop.unsettled())
         except BaseException:
@@ -135,20 +138,23 @@ class GalleryRun:
             if self._journal is not None:
                 self._journal.abort()
             raise
+        return whole
+
+    def _late_notices(self, *, whole: bool) -> Iterator[str]:
+        """Yield what can be told when the frames are over."""
         if self._images is not None:
-            self.notices += self._images.notices
-        if self.loop.stages.sinks:
-            known = () if self.loop.stages.matcher is None else self.loop.stages.matcher.identifier.known.names
-            self.notices += filter(None, [missing_glyphs((*known, *self._class_names().values()))])
+            yield from self._images.notices
         matcher = self.loop.stages.matcher
-        self.notices += [] if matcher is None else matcher.identifier.threshold_notices()
-        self.notices += (*self.records.notices, *self.records.state.left_out.notices())
+        if self.loop.stages.sinks:
+            known = () if matcher is None else matcher.identifier.known.names
+            yield from filter(None, [missing_glyphs((*known, *self._class_names().values()))])
+        yield from () if matcher is None else matcher.identifier.threshold_notices()
+        yield from (*self.records.notices, *self.records.state.left_out.notices())
         if whole and self.config.inputs.classes.strip() and not self.loop.tracked:
             notice = f"nothing was tracked: no detection is of the classes '{self.config.inputs.classes}'"
             present = class_counts(self.loop.others, self._class_names())
-            self.notices.append(f"{notice}: '{self.records.path}' has {present}" if present else notice)
-        self.notices += untracked_notices(self.loop, self.config.hybrid.track_thresh) if whole else []
-        return whole
+            yield f"{notice}: '{self.records.path}' has {present}" if present else notice
+        yield from untracked_notices(self.loop, self.config.hybrid.track_thresh) if whole else ()
 
     def stats(self) -> dict[str, Any]:
         """Return numbers of the run: frames, frames per second, milliseconds per stage and frame, embeddings."""
@@ -213,7 +219,7 @@ class GalleryRun:
 
     def _check_outputs(self) -> None:
         inputs, paths = self.config.inputs, self.paths
-        for path in filter(None, (paths.json_path, paths.video_path, paths.csv_path)):
+        for path in filter(None, (paths.json_path, paths.video_path, paths.csv_path, paths.report_path)):
             for source in (inputs.source, inputs.dets):
                 files.check_output(path, source=source, within=Path(self.config.output.out_dir))
         if paths.frames_dir is not None:
@@ -229,7 +235,7 @@ class GalleryRun:
     def _open_video(self, opened: contextlib.ExitStack) -> tuple[VideoInfo, FrameSource | None]:
         """Open the video where a stage needs its images; else read only its header."""
         inputs, output = self.config.inputs, self.config.output
-        draws = output.frames or output.save_video is not None or output.show
+        draws = output.frames or output.save_video is not None or output.show or output.report is not None
         path = Path(inputs.source)
         if self.config.gallery.gallery is None and not draws and path.is_file():
             from mot_dinov3.video.media import read_header
@@ -254,38 +260,6 @@ class GalleryRun:
         check_last_frame(self.records, video, self._count_frames)
         if said.frame_count and video.frame_count and said.frame_count != video.frame_count:
             self.notices.append(f"{name} has {said.frame_count} frames, '{video.path}' has {video.frame_count}")
-
-    def _embedder_and_identifier(self) -> tuple[Embedder | None, Identifier | None]:
-        """Return embedder and identifier; None and None without a gallery."""
-        gallery, inputs = self.config.gallery, self.config.inputs
-        if gallery.gallery is None:
-            if inputs.embed_model:
-                self.notices.append(f"'{inputs.embed_model}' is not used: there is no --gallery to compare with")
-            return None, None
-        root = Path(gallery.gallery)
-        list_identities(root)
-        name = inputs.embedder or "osnet"
-        # Gallery images are used whole, so crops are cut without a margin (measured: 53 against 38 % correct names).
-        model = None if inputs.embed_model is None else find_reid_weights(inputs.embed_model, Path(inputs.models_dir))
-        chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
-        embedder = self._embedder(chosen)
-        known = load_gallery(root, embedder)
-        identifier = Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
-        self.notices += [*embedder.notices, *identifier.notices]
-        return embedder, identifier
-
-    def _embedder(self, chosen: EmbedderConfig) -> Embedder:
-        """Build the embedder; where half precision is not available, use full precision with a notice."""
-        inputs = self.config.inputs
-        device = DeviceConfig(device=inputs.device, trust_weights=inputs.trust_weights)
-        if inputs.half:
-            try:
-                return build_embedder(chosen, device=dataclasses.replace(device, precision="fp16"))
-            except UsageError as error:
-                embedder = build_embedder(chosen, device=device)  # raises the same where precision is not the reason
-                self.notices.append(f"--half is ignored: {error.message}")
-                return embedder
-        return build_embedder(chosen, device=device)
 
     def _count_frames(self) -> int:
         """Return the number of frames that the video really has, 0 where it cannot be counted."""
