@@ -158,21 +158,37 @@ def run_lengths(mask: npt.NDArray[np.bool_ | np.uint8]) -> str:
 def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
     """Write a DeepLabCut table: three header rows, four where there are several animals, then one row per frame.
 
-    `frames` are numbers and keypoints, in order; all have the same rows.
+    Every animal has the same body parts in the same order, as programs that read such tables expect; those that it has
+    not, and frames from 0 on that are missing, are empty with likelihood 0. `frames` are numbers and keypoints, in
+    order; all have the same rows.
     """
     writer = csv.writer(file, lineterminator="\n")
-    for row, (number, keypoints) in enumerate(frames):
-        if row == 0:
-            writer.writerows(_wide_header(keypoints))
-        cells: list[str] = []
-        for (x, y), score in zip(keypoints.xy, keypoints.score):
-            cells += [f"{x:.3f}", f"{y:.3f}", f"{score:.4f}"] if np.isfinite(x) else ["", "", "0.0000"]
-        writer.writerow([str(number), *cells])
+    nothing, expected = ["", "", "0.0000"], 0
+    columns: list[int | None] = []
+    for number, keypoints in frames:
+        if not columns:
+            parts = list(dict.fromkeys(keypoints.name))
+            animals = list(dict.fromkeys(keypoints.instance))
+            rows = {pair: row for row, pair in enumerate(zip(keypoints.instance, keypoints.name))}
+            columns = [rows.get((animal, part)) for animal in animals for part in parts]
+            writer.writerows(_wide_header(animals, parts))
+        for missing in range(expected, number):
+            writer.writerow([str(missing), *(nothing * len(columns))])
+        cells = [nothing if row is None else _wide_cells(keypoints, row) for row in columns]
+        writer.writerow([str(number), *itertools.chain.from_iterable(cells)])
+        expected = number + 1
 
 
-def _wide_header(keypoints: Keypoints) -> Iterator[list[str]]:
-    yield ["scorer", *(SCORER for _ in keypoints.name for _ in range(3))]
-    if len(set(keypoints.instance)) > 1:
-        yield ["individuals", *(name for name in keypoints.instance for _ in range(3))]
-    yield ["bodyparts", *(name for name in keypoints.name for _ in range(3))]
-    yield ["coords", *(c for _ in keypoints.name for c in ("x", "y", "likelihood"))]
+def _wide_cells(keypoints: Keypoints, row: int) -> list[str]:
+    x, y = keypoints.xy[row]
+    place = [f"{x:.3f}", f"{y:.3f}"] if np.isfinite(x) else ["", ""]
+    return [*place, f"{keypoints.score[row]:.4f}" if np.isfinite(x) else "0.0000"]
+
+
+def _wide_header(animals: Sequence[str], parts: Sequence[str]) -> Iterator[list[str]]:
+    columns = [(animal, part, coord) for animal in animals for part in parts for coord in ("x", "y", "likelihood")]
+    yield ["scorer", *(SCORER for _ in columns)]
+    if len(animals) > 1:
+        yield ["individuals", *(animal for animal, _, _ in columns)]
+    yield ["bodyparts", *(part for _, part, _ in columns)]
+    yield ["coords", *(coord for _, _, coord in columns)]

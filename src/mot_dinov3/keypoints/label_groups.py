@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.geometry import Points
 
 UNASSIGNED = "instance"  # name of the instance of points that belong to no other
+SHORTEST_COMBINED = 3  # characters of an instance's name that a label can begin with, without a separator
 NEAR = 0.1  # of an outline's extent: a point at most so far outside of it belongs to it …
-NEAR_NAMED = 0.5  # … or so far, where the instance has a keypoint of that name elsewhere, and none here
+NEAR_NAMED = 0.5  # … or so far, where a keypoint of that name is known, and the instance has none here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +83,8 @@ def group_frames(labelled: Sequence[LabelledFrame], notices: list[str]) -> dict[
     near an outline whose instance lacks that keypoint here. Other points form an instance of their own.
     """
     # Clear points first: they tell which keypoints the instances have.
-    frames = [_clear_groups(frame, notices) for frame in labelled]
-    names: dict[str, set[str]] = {}
-    for group in (g for one in frames for g in one.groups):
-        names.setdefault(group.base, set()).update(group.points)
+    frames = [_clear_groups(frame, notices) for frame in _with_plain_labels(labelled)]
+    names = {name for one in frames for group in one.groups for name in group.points}
 
     # Then the others, by distance and name.
     for one in frames:
@@ -165,7 +164,7 @@ def _of_label(shape: Shape, instances: list[Group]) -> Group:
     return instances[-1]
 
 
-def _place_unclear(one: FrameGroups, names: Mapping[str, set[str]], notices: list[str]) -> None:
+def _place_unclear(one: FrameGroups, names: set[str], notices: list[str]) -> None:
     """Give the other points to the nearest instance that they fit, and what is left to an instance of its own."""
     outlined, file = [g for g in one.groups if g.outlines], one.frame.path.name
     left = []
@@ -188,21 +187,19 @@ def _place_unclear(one: FrameGroups, names: Mapping[str, set[str]], notices: lis
         _put(rest, shape, one.frame, notices)
 
 
-def _fitting(shape: Shape, outlined: Sequence[Group], names: Mapping[str, set[str]]) -> Iterator[Group]:
+def _fitting(shape: Shape, outlined: Sequence[Group], names: set[str]) -> Iterator[Group]:
     """Yield the instances that a point without a clear one can belong to: near, and without such a keypoint."""
     around = [g for g in outlined if g.contains(shape)]
-    free = [g for g in around or outlined if keypoint_name(shape, g.base) not in g.points]
+    free = [g for g in around or outlined if shape.label not in g.points]
     if len(around) > 1:
         yield from free if len(free) == 1 else ()
         return
-    for group in free:
-        is_named = keypoint_name(shape, group.base) in names.get(group.base, ())
-        if group.distance(shape) <= (NEAR_NAMED if is_named else NEAR):
-            yield group
+    reach = NEAR_NAMED if shape.label in names else NEAR
+    yield from (group for group in free if group.distance(shape) <= reach)
 
 
 def _put(instance: Group, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
-    name = keypoint_name(shape, instance.base)
+    name = shape.label
     if name in instance.points:
         notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one is used")
         return
@@ -210,15 +207,40 @@ def _put(instance: Group, shape: Shape, frame: LabelledFrame, notices: list[str]
     instance.points[name] = LabelledPoint(np.full(2, np.nan) if is_absent else shape.points[0], shape.state)
 
 
-def keypoint_name(shape: Shape, instance: str) -> str:
-    """Return the keypoint's name: a combined label like ``animalnose`` without its instance's name."""
-    for whole in dict.fromkeys((shape.instance, instance)):
-        if whole and shape.label.startswith(whole) and len(shape.label) > len(whole):
-            rest = shape.label[len(whole) :]
-            stripped = rest.lstrip(" _-:.")
-            if stripped and (stripped == shape.display or not shape.display):
-                return stripped
-    return shape.label
+def _with_plain_labels(labelled: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+    """Return the frames with the names of keypoints as labels, where those are combined as in ``animalnose``.
+
+    Annolid says so by a display label. Without one, labels count as combined only where all of an instance begin with
+    its name: ``mouth`` of the animal ``m`` is no ``outh``.
+    """
+    owners: dict[str, set[str]] = {}
+    outlines = {s.instance or s.label for f in labelled for s in (*f.shapes, *f.predicted) if not s.is_point}
+    for shape in (s for f in labelled for s in f.shapes if s.is_point):
+        owners.setdefault(shape.instance, set()).add(shape.label)
+    combined = {
+        base: all(any(_rest(label, b) for b in ({base} if base else outlines)) for label in labels)
+        for base, labels in owners.items()
+    }
+
+    def plain(shape: Shape) -> Shape:
+        bases = (shape.instance,) if shape.instance else sorted(outlines, key=len, reverse=True)
+        for base in bases if shape.is_point else ():
+            if shape.display and shape.label.startswith(base) and shape.label.endswith(shape.display) and base:
+                return dataclasses.replace(shape, label=shape.display)
+            if not shape.display and combined[shape.instance] and (rest := _rest(shape.label, base)):
+                return dataclasses.replace(shape, label=rest)
+        return shape
+
+    return [dataclasses.replace(frame, shapes=tuple(map(plain, frame.shapes))) for frame in labelled]
+
+
+def _rest(label: str, base: str) -> str:
+    """Return what follows an instance's name in a combined label, or an empty text; short names need a separator."""
+    if not base or not label.startswith(base):
+        return ""
+    rest = label[len(base) :]
+    stripped = rest.lstrip(" _-:.")
+    return stripped if len(rest) > len(stripped) or len(base) >= SHORTEST_COMBINED else ""
 
 
 def is_inside(polygon: Points, point: Points) -> bool:

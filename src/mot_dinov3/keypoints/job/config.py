@@ -69,6 +69,15 @@ class KeypointJobConfig(StageConfig):
         writes=True,
     )
     dlc_csv: bool = option(False, "also write <stem>_dlc.csv in the format of DeepLabCut", common=True, writes=True)
+    dlc_h5: bool = option(
+        False, "also write <stem>_dlc.h5 in the format of DeepLabCut; needs the extra 'poses'", writes=True
+    )
+    sleap_h5: bool = option(
+        False, "also write <stem>_sleap.analysis.h5, SLEAP's analysis file; needs the extra 'poses'", writes=True
+    )
+    movement_nc: bool = option(
+        False, "also write <stem>_movement.nc, a netCDF data set of movement; needs the extra 'poses'", writes=True
+    )
 
     @override
     def check(self) -> None:

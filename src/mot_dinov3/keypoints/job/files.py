@@ -45,6 +45,7 @@ class KeypointPaths:
         tracker: Snapshot of the pass under way.
         annolid: Annolid's tracking table, next to the folder.
         wide: DeepLabCut's table.
+        poses: Option → file, of those written by the libraries of other programs.
     """
 
     def __init__(self, video: Path, folder: Path, size: tuple[int, int]) -> None:
@@ -59,6 +60,11 @@ class KeypointPaths:
         self.tracker = folder / f".{self.stem}_keypoints.tracker"
         self.annolid = folder.parent / f"{self.stem}_tracking.csv"
         self.wide = folder / f"{self.stem}_dlc.csv"
+        self.poses = {
+            "dlc_h5": folder / f"{self.stem}_dlc.h5",
+            "sleap_h5": folder / f"{self.stem}_sleap.analysis.h5",
+            "movement_nc": folder / f"{self.stem}_movement.nc",
+        }
 
 
 def stem_of(video: Path) -> str:

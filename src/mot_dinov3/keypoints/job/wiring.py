@@ -12,7 +12,7 @@ from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.run_mark import content_digest
 from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.formats import keypoints_csv, labelme
+from mot_dinov3.formats import keypoints_csv, labelme, pose_files
 from mot_dinov3.keypoints.backends.base import CachedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
@@ -89,6 +89,21 @@ class KeypointRun:
             rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(self.paths.table))
             with files.replacing(self.paths.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
                 keypoints_csv.write_wide(file, rows)
+        wanted = [option for option in self.paths.poses if getattr(self.job, option)]
+        if not wanted:
+            return
+        poses = pose_files.PoseTable.of(keypoints_csv.read_long(self.paths.table), self.info.fps)
+        for option in wanted:
+            with files.replacing(self.paths.poses[option]) as part:
+                self._write_poses(option, part, poses)
+
+    def _write_poses(self, option: str, path: Path, poses: pose_files.PoseTable) -> None:
+        if option == "dlc_h5":
+            pose_files.write_dlc_h5(path, poses)
+        elif option == "sleap_h5":
+            pose_files.write_sleap_h5(path, poses, self.paths.video)
+        else:
+            pose_files.write_movement_nc(path, poses, self.info.fps)
 
     def _write_video(self, path: Path) -> None:
         start = self.job.start_frame  # the table may have rows of earlier runs outside of the range
@@ -148,7 +163,11 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
     paths = KeypointPaths(video, folder, (info.width, info.height))
     labelled, labels = _labels(paths, info)
-    for path in (paths.table, paths.wide, *([paths.annolid] if job.annolid_csv else [])):
+    wanted = [option for option in paths.poses if getattr(job, option)]
+    for option in wanted:
+        pose_files.check_packages(option)
+    others = [*([paths.annolid] if job.annolid_csv else []), *(paths.poses[option] for option in wanted)]
+    for path in (paths.table, paths.wide, *others):
         files.check_output(path)
     locked = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
     locks = OutputLocks(locked)  # that of the table stands for all files of the video in its folder
