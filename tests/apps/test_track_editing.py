@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,14 @@ from mot_dinov3.apps.track_editing import (
 )
 from mot_dinov3.apps.track_editing.crossings import find_crossings
 from mot_dinov3.apps.track_editing.edits import EDITS, frame_words, parse_edit
+from mot_dinov3.apps.track_editing.report_moments import read_moments, with_moments
 from mot_dinov3.apps.track_editing.tracked_boxes import ADDED, recorded_of, summarise, table_of
+from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError, InputError, OutputError, UnknownNameError, UsageError
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats import format_registry
 from mot_dinov3.formats.recorded_detections import RecordedDetections
+from scenes import Scene
 
 INFO = VideoInfo("in.mp4", 640, 480, 10.0, 100)
 Place = tuple[int, float, float]  # track, left, top
@@ -128,6 +132,9 @@ def test_where_one_of_two_merged_boxes_is_predicted_the_detected_one_is_kept() -
     merged = MergeTracks(1, 2).apply(table)
     assert frames_of(merged, 1) == list(range(15))
     assert not merged.coasted.any()
+    both = table.replace(coasted=table.coasted | (table.frame == 7))  # of two predicted boxes the first track's
+    kept = MergeTracks(1, 2).apply(both)
+    assert kept.source[kept.frame == 7].tolist() == both.source[(both.frame == 7) & (both.track_id == 1)].tolist()
 
 
 def test_a_link_fills_the_gap_between_its_two_parts_and_no_other() -> None:
@@ -277,6 +284,19 @@ def test_corrected_tracks_are_written_in_three_formats_and_the_original_stays(tr
     editor.close()
 
 
+def test_filling_a_gap_leaves_the_other_boxes_of_its_frames(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.txt"  # a format without smoothed boxes
+    frames = together(walk(1, 0, 5), walk(2, 8, 12, left=32), walk(3, 0, 12, left=200, top=100))
+    format_registry.FORMATS["motchallenge"].write(path, recorded(frames), "")
+    editor = TrackEditor(path)
+    editor.do(MergeTracks(1, 2, fill=True))
+    editor.save(editor.target())
+    editor.close()
+    table = table_of(format_registry.read_any(editor.target()))
+    assert table.xyxy[table.rows_of(1), 0].tolist() == [4.0 * n for n in range(12)]
+    assert table.xyxy[table.rows_of(3), 0].tolist() == [200 + 4.0 * n for n in range(12)]
+
+
 def test_no_file_is_replaced_unasked(tracked: Path) -> None:
     editor = TrackEditor(tracked)
     target = editor.target()
@@ -352,7 +372,7 @@ def test_edits_outlive_the_program_that_made_them(tracked: Path) -> None:
     assert (again.reviewed, again.revision, again.is_saved) == ({"jump 3"}, 5, True)
     again.redo()
     assert len(TrackEditor(tracked).history.done) == 2
-    with pytest.raises(UsageError, match="changed by another program"):
+    with pytest.raises(UsageError, match="used by another program"):
         editor.do(RenameTrack(1, "Ann"))
     assert editor.history.done == (SwapTracks(1, 2, 20),)
 
@@ -452,3 +472,56 @@ def test_an_hour_of_ten_people_is_edited_at_once() -> None:
     assert len(edited) == n
     assert sum(one.count for one in summarise(edited)) == n
     assert find_places(edited, 25.0)
+
+
+def write_report(path: Path, moments: object) -> Path:
+    data = json.dumps({"run": {}, "moments": moments}).replace("<", "\\u003c")
+    path.write_text(f'<!doctype html><script type="application/json" id="data">{data}</script><script>1</script>')
+    return path
+
+
+def test_the_moments_of_a_report_are_places_to_review(crossing: TrackedBoxes, tmp_path: Path) -> None:
+    source = recorded(CROSSING)
+    moment = {"risk": 0.9, "time": 2.0, "track_id": 1, "other_id": 2, "kind": "crossing", "text": "crosses track 2"}
+    alone = {
+        "risk": 0.3,
+        "time": 3.5,
+        "track_id": 2,
+        "other_id": 0,
+        "kind": "re-identified",
+        "text": "is re-identified",
+    }
+    moments = read_moments(write_report(tmp_path / "report.html", [moment, alone]), source)
+    assert [(m.frame, m.tracks) for m in moments] == [(20, (1, 2)), (35, (2,))]
+    places = find_places(crossing, 10.0)
+    found = with_moments(places, moments, (crossing, crossing), 10.0)
+    assert [(p.kind, p.tracks, p.urgency) for p in found] == [("crossing", (1, 2), 0.9), ("report", (2,), 0.3)]
+    assert found[0].key == places[0].key
+    assert found[0].text.endswith("; in the report, track 1 crosses track 2")
+    # Ids are those of the tracks that have the boxes now; deleted boxes have no place.
+    split = SplitTrack(2, 30).apply(crossing)
+    assert [p.tracks for p in with_moments([], moments, (crossing, split), 10.0)] == [(1, 2), (3,)]
+    assert with_moments([], moments[1:], (crossing, DeleteBoxes(2).apply(crossing)), 10.0) == []
+    timed = dataclasses.replace(source, times={frame: frame / 20 for frame in source.frames})
+    assert [m.frame for m in read_moments(tmp_path / "report.html", timed)] == [39, 39]
+
+
+def test_the_report_of_a_run_has_moments_of_its_tracks(scene: Scene, tmp_path: Path, elsewhere: None) -> None:
+    words = ["--dets", str(scene.dets), "--embedder", "histogram", "--no-video"]
+    files = ["--save-json", "tracks.json", "--report", "report.html", "--no-progress"]
+    assert main(["track", "--source", str(scene.video), *words, *files]) == 0
+    editor = TrackEditor(tmp_path / "tracks.json")
+    moments = read_moments(tmp_path / "report.html", editor.recorded)
+    assert [m.tracks for m in moments] == [(1, 2)]
+    assert 20 <= moments[0].frame <= 30
+    (place,) = with_moments(find_places(editor.table, editor.fps), moments, (editor.table, editor.table), editor.fps)
+    assert "similarity" in place.text
+
+
+@pytest.mark.parametrize("moments", [None, {}, [{"risk": "x"}], [{"risk": 1, "time": 2, "track_id": 1}], [3]])
+def test_a_page_that_is_no_report_is_refused(moments: object, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"page\.html"):
+        read_moments(write_report(tmp_path / "page.html", moments), recorded(CROSSING))
+    (tmp_path / "page.html").write_text("<p>hello")
+    with pytest.raises(FormatError, match="no report"):
+        read_moments(tmp_path / "page.html", recorded(CROSSING))

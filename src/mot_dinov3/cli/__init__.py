@@ -45,7 +45,7 @@ COMMANDS = {
     "convert": "boxes and tracks from one format to another: CVAT, COCO, YOLO, MOTChallenge and back",
     "evaluate": "score tracks against ground truth: HOTA, MOTA, IDF1",
     "evaluate-embedder": "compare embedders: rank-1, mAP, d', cosines of same and different objects, ms per crop",
-    "studio": "local web page: build galleries, label keypoints, view similarity",
+    "studio": "local web page: correct tracks, build galleries, label keypoints, view similarity",
     "benchmark": "stage times, budget overrun, memory, comparison with baselines",
     "batch": "many videos, one result folder each, locally or on a Ray cluster",
     "demo": "generate a short clip with ground truth, track it, print scores",

@@ -136,6 +136,7 @@ def test_tracks_are_corrected_below_the_roots_only(serve: Callable[..., str], wo
         assert ask(f"{base}/api/correction/save", {**values, "target": path})[0] == 403
         assert ask(f"{base}/api/correction/evaluate", {**values, "truth": path})[0] == 403
         assert ask(f"{base}/api/correction?tracks={values['tracks']}&video={path}")[0] == 403
+        assert ask(f"{base}/api/correction/places?tracks={values['tracks']}&report={path}")[0] == 403
     assert ask(f"{base}/api/correction/edit", {**values, "edit": edit}, origin="http://evil.example")[0] == 403
     status, answer = ask(f"{base}/api/correction/save", {**values, "target": values["tracks"], "overwrite": True})
     assert (status, "source itself" in answer["error"]) == (400, True)

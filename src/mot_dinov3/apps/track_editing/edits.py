@@ -62,13 +62,13 @@ class MergeTracks(Edit):
         mine, theirs = table.rows_of(self.track), table.rows_of(self.other)
         both, at_mine, at_theirs = np.intersect1d(table.frame[mine], table.frame[theirs], return_indices=True)
         mine_there, theirs_there = mine[at_mine], theirs[at_theirs]
-        clash = table.coasted[mine_there] == table.coasted[theirs_there]
+        clash = ~table.coasted[mine_there] & ~table.coasted[theirs_there]
         if clash.any():
             raise InputError(
                 f"tracks {self.track} and {self.other} both have a box in {frame_words(both[clash])}",
                 remedy="they are two objects there: split or swap them first, or delete the wrong boxes",
             )
-        gone = np.where(table.coasted[mine_there], mine_there, theirs_there)
+        gone = np.where(table.coasted[theirs_there], theirs_there, mine_there)
         track_id, name = table.track_id.copy(), table.name.copy()
         track_id[theirs] = self.track
         kept_name = table.name_of(mine)
@@ -290,7 +290,7 @@ def fill_gaps(table: TrackedBoxes, track: int, ends: IntArray) -> TrackedBoxes:
     """Return the table with boxes interpolated between ``(k, 2)`` rows of a track, in place of predicted ones."""
     rows = table.rows_of(track)
     kept = np.ones(len(table), np.bool_)
-    added: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
     for before, after in ends.tolist():
         first, last = int(table.frame[before]), int(table.frame[after])
         kept[rows[(table.frame[rows] > first) & (table.frame[rows] < last)]] = False
@@ -301,11 +301,9 @@ def fill_gaps(table: TrackedBoxes, track: int, ends: IntArray) -> TrackedBoxes:
         made["xyxy"] = table.xyxy[before] + share[:, None] * (table.xyxy[after] - table.xyxy[before])
         made["score"] = table.score[before] + share * (table.score[after] - table.score[before])
         made["coasted"], made["source"] = np.ones(len(frame), np.bool_), np.full(len(frame), ADDED)
-        added.append(made | {"margin": np.full(len(frame), np.nan, np.float32)})
-    kept_table = table.keep(kept)
-    for made in added:
-        kept_table = kept_table.add(made)
-    return kept_table
+        parts.append(made | {"margin": np.full(len(frame), np.nan, np.float32)})
+    added = {name: np.concatenate([part[name] for part in parts]) for name in table.columns()} if parts else {}
+    return table.keep(kept).add(added) if added else table.keep(kept)
 
 
 def _joints(table: TrackedBoxes, is_other: BoolArray, track: int) -> IntArray:

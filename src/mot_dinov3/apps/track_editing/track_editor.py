@@ -17,6 +17,7 @@ from mot_dinov3.apps.track_editing.tracked_boxes import TrackedBoxes, recorded_o
 from mot_dinov3.core.errors import FormatError, InputError, MotError, OutputError, UsageError
 from mot_dinov3.core.files import check_output, file_hash, replacing
 from mot_dinov3.core.json_text import JsonLines, read_object, too_deep, write_document
+from mot_dinov3.core.output_lock import short_lock
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import now_utc
 from mot_dinov3.formats import format_registry, track_v1
@@ -240,16 +241,16 @@ class TrackEditor:
 
     def _step(self, history: EditHistory, line: Mapping[str, Any]) -> None:
         """Write a line of the journal, then take over the history that it leads to."""
-        size = self.journal_path.stat().st_size if self.journal_path.exists() else 0
-        if size != self._size:
-            raise UsageError(
-                f"'{self.journal_path.name}' was changed by another program", remedy="reload the page to see its edits"
-            )
-        if self._journal is None:
-            self._journal = JsonLines(self.journal_path)
-            self._journal.append({"schema_version": SCHEMA, "file": self.path.name, "hash": self._hash})
-        self._journal.append(line)
-        self._size = self.journal_path.stat().st_size
+        path = self.journal_path
+        with short_lock(path):
+            is_ours = (path.stat().st_size if path.exists() else 0) == self._size
+            if not is_ours or (self._journal is not None and self._journal.closed):
+                raise UsageError(f"'{path.name}' is used by another program", remedy="open the tracks again")
+            if self._journal is None:
+                self._journal = JsonLines(path)
+                self._journal.append({"schema_version": SCHEMA, "file": self.path.name, "hash": self._hash})
+            self._journal.append(line)
+            self._size = path.stat().st_size
         self.history = history
         self.revision += 1
 

@@ -159,7 +159,10 @@ def _edited_frame(table: TrackedBoxes, here: slice, rows: Detections, offset: in
     for name in ("gallery_distance", "gallery_margin"):
         columns[name] = np.where(renamed, np.nan, getattr(edited, name))
     edited = edited.replace(**columns)[order]
-    return edited if not len(added) else Detections.concat([edited, _added_rows(table, added)])
+    if not len(added):
+        return edited
+    more = _added_rows(table, added)  # with track boxes only where the others have them: a column is whole or absent
+    return Detections.concat([edited, more if edited.track_xyxy is None else more.replace(track_xyxy=more.xyxy)])
 
 
 def _without_class(records: _ObjectArray, rows: BoolArray) -> _ObjectArray:
@@ -180,7 +183,6 @@ def _added_rows(table: TrackedBoxes, rows: IntArray) -> Detections:
         track_id,
         state=recorded_states(track_id, coasted),
         coasted=coasted,
-        track_xyxy=table.xyxy[rows],
         gallery_id=table.name[rows],
     )
 

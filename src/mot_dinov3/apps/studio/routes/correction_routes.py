@@ -11,6 +11,7 @@ from mot_dinov3.apps.studio.requests import ConflictError, Request
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.apps.track_editing import Edit, SwapTracks, TrackEditor, find_places, next_crossing
 from mot_dinov3.apps.track_editing.edits import MergeTracks, SplitTrack, parse_edit
+from mot_dinov3.apps.track_editing.report_moments import read_moments, with_moments
 from mot_dinov3.apps.track_editing.tracked_boxes import ADDED, DETECTED, INTERPOLATED, PREDICTED, summarise
 from mot_dinov3.core.errors import InputError
 
@@ -85,13 +86,15 @@ def boxes(studio: Studio, request: Request) -> dict[str, Any]:
 
 
 def places(studio: Studio, request: Request) -> dict[str, Any]:
-    """The places to review, the most urgent first."""
-    editor = _editor(studio, request)
-    found = [
-        {**dataclasses.asdict(place), "reviewed": place.key in editor.reviewed}
-        for place in find_places(editor.table, editor.fps)
-    ]
-    return {"revision": editor.revision, "places": found}
+    """The places to review, the most urgent first: of the tracks, and of the run's report where one is given."""
+    editor, given = _editor(studio, request), request.text("report", "")
+    history, revision = editor.history, editor.revision
+    found = find_places(history.table, editor.fps)
+    if given:
+        moments = read_moments(studio.roots.check(given), editor.recorded)
+        found = with_moments(found, moments, (history.original, history.table), editor.fps)
+    shown = [{**dataclasses.asdict(place), "reviewed": place.key in editor.reviewed} for place in found]
+    return {"revision": revision, "places": shown}
 
 
 def edit(studio: Studio, request: Request) -> dict[str, Any]:

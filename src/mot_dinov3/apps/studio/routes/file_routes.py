@@ -22,6 +22,7 @@ LISTED = {
     "video": VIDEO_SUFFIXES,
     "tracks": frozenset((".json", ".txt", ".csv")),
     "truth": frozenset((".txt", ".json", ".csv", ".xml")),
+    "report": frozenset((".html", ".htm")),
     "dets": frozenset((".json", ".txt", ".csv", ".xml")),
     "folder": frozenset[str](),
 }

@@ -58,9 +58,9 @@ class Studio {
 
   remember(changes = {}) {
     Object.assign(this.state, changes);
-    const { tool, video = "", gallery = "", tracks = "", results = "", truth = "", chosen = "" } = this.state;
+    const { tool, video = "", gallery = "", tracks = "", results = "", truth = "", report = "", chosen = "", filter = "" } = this.state;
     const frame = String(Math.max(this.player.wanted, 0));
-    const shown = { tool, video, gallery, tracks, results, truth, chosen, frame };
+    const shown = { tool, video, gallery, tracks, results, truth, report, chosen, filter, frame };
     history.replaceState(null, "", `#${new URLSearchParams(shown)}`);
     clearTimeout(this.telling);
     this.telling = setTimeout(() => post("/api/page", { state: shown }).catch(() => {}), 200); // for a new tab
@@ -82,7 +82,7 @@ class Studio {
       await this.openVideo(path);
       return;
     }
-    this.remember({ [what]: path, ...(what === "tracks" ? { chosen: "" } : {}) });
+    this.remember({ [what]: path, ...(what === "tracks" ? { chosen: "", report: "" } : {}) });
     this.chips();
     await this.tool.opened();
   }
@@ -175,6 +175,7 @@ class Studio {
     if (document.querySelector("dialog[open]")) return;
     const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea");
     const saving = (event.ctrlKey || event.metaKey) && event.key === "s";
+    if (typing && event.key === "Escape") event.target.blur();
     if (typing && !saving) return;
     if (event.target.matches("button, summary") && (event.key === "Enter" || event.key === " ")) return;
     if (this.tool.key(event) || this.shared(event)) event.preventDefault();

@@ -169,7 +169,7 @@ export class Corrections {
     this.card = key;
     const rows = chosen.map((id) => this.page.data.track(id)).filter(Boolean).map((one, i) => el(
       "li", { color: trackColor(one.id), data: { track: one.id } }, el("span.swatch"), el("b", {}, `Track ${one.id}`), chosen.length > 1 ? el("span.count", {}, i ? "second" : "first") : "", one.name ? ` ${one.name}` : "",
-      el("span.dim", {}, `${one.count} boxes, frames ${one.first} to ${one.last}`)));
+      el("span.dim", {}, `${one.count} boxes, ${one.first}–${one.last}`)));
     $("#chosen").replaceChildren(...rows, ...(rows.length ? [] : [el("li.dim", {}, "No track is selected.")]));
     const first = this.page.data.track(this.one);
     $("#track-name").value = first?.name ?? "";

@@ -5,8 +5,9 @@ const CHUNK = 150; // frames
 const KEPT = 60; // chunks
 
 export class TrackData {
-  constructor(changed) {
-    this.changed = changed; // called when boxes have arrived
+  // `changed` is called when boxes have arrived, `behind` where the server has a newer state.
+  constructor(changed, behind) {
+    Object.assign(this, { changed, behind });
     this.clear();
   }
 
@@ -62,7 +63,11 @@ export class TrackData {
     this.pending.add(key);
     try {
       const found = await get("/api/correction/boxes", { ...values, first: n * CHUNK, stop: (n + 1) * CHUNK });
-      if (values !== this.values || found.revision !== this.revision) return;
+      if (values !== this.values || revision !== this.revision) return;
+      if (found.revision !== revision) {
+        this.behind();
+        return;
+      }
       this.chunks.set(n, found.frames);
       this.stale.delete(n);
       if (this.chunks.size > KEPT) this.chunks.delete(this.chunks.keys().next().value);

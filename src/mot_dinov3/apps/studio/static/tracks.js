@@ -4,16 +4,17 @@ import { Corrections } from "./corrections.js";
 import { StartTracking } from "./start_tracking.js";
 import { Timeline } from "./timeline.js";
 import { TrackData } from "./track_data.js";
-import { $, attempt, el, toast, trackColor } from "./ui.js";
+import { $, attempt, choose, el, toast, trackColor } from "./ui.js";
 import { tag } from "./view.js";
 
 const TRAIL = 25; // frames before and after, along which the selected tracks are drawn
+const FILTERS = ["#filter-text", "#filter-length", "#filter-class"];
 const LISTED = 60; // edits, and places to review
 
 export class Tracks {
   constructor(studio) {
     this.studio = studio;
-    this.data = new TrackData(() => this.arrived());
+    this.data = new TrackData(() => this.arrived(), () => this.catchUp());
     this.chosen = []; // one or two ids, in the order of their selection
     [this.places, this.place, this.second] = [[], "", false]; // second: the next click selects the second track
     this.queue = Promise.resolve(); // requests that change the tracks, one after the other
@@ -26,7 +27,8 @@ export class Tracks {
       this.second = !this.second;
       this.refresh();
     };
-    for (const id of ["#filter-text", "#filter-length", "#filter-class"]) $(id).oninput = () => this.filter();
+    for (const id of FILTERS) $(id).oninput = () => this.filter();
+    $("#pick-report").onclick = () => this.pickReport();
     $("#next-place").onclick = () => this.nextPlace();
     $("#place-done").onclick = () => this.reviewed();
   }
@@ -59,7 +61,16 @@ export class Tracks {
       toast(`The tracks are for frames of ${width}×${height}, the video has ${info.width}×${info.height}: they belong to another video.`, { bad: true });
     }
     this.corrections.opened(overview);
+    const kept = (this.studio.state.filter ?? "").split("|");
+    if (kept.length === FILTERS.length) FILTERS.forEach((id, i) => { $(id).value = kept[i]; });
     this.loadPlaces();
+  }
+
+  // Another tab has made edits: show them.
+  async catchUp() {
+    await attempt(() => this.load());
+    this.choose(this.chosen);
+    await this.frame();
   }
 
   async show(tracks) {
@@ -72,7 +83,7 @@ export class Tracks {
   loadPlaces() {
     this.listing = attempt(async () => {
       const { revision } = this.data;
-      const found = await get("/api/correction/places", this.values());
+      const found = await get("/api/correction/places", this.values({ report: this.studio.state.report ?? "" }));
       if (revision !== this.data.revision) return;
       this.places = found.places;
       this.refresh();
@@ -141,7 +152,16 @@ export class Tracks {
   }
 
   filter() {
+    this.studio.remember({ filter: FILTERS.map((id) => $(id).value).join("|") });
     this.refresh();
+  }
+
+  async pickReport() {
+    const { report, tracks } = this.studio.state;
+    const path = await choose("report", (report || tracks).replace(/\/[^/]*$/, ""));
+    if (path === null) return;
+    this.studio.remember({ report: path });
+    await this.loadPlaces();
   }
 
   shownBoxes() {
@@ -162,7 +182,7 @@ export class Tracks {
         this.frame();
         this.loadPlaces();
       } catch (error) {
-        if (error.status === 409) await this.load();
+        if (error.status === 409) await this.catchUp();
         throw error;
       }
     };
@@ -205,7 +225,8 @@ export class Tracks {
     const { key } = open[at];
     this.queue = this.queue.then(() => attempt(async () => {
       const { revision } = await post("/api/correction/reviewed", this.values({ key }));
-      this.data.overview.revision = revision;
+      this.data.take({ ...this.data.overview, revision });
+      this.frame();
     }));
     if (open.length > 1) this.visit(open[(at + 1) % open.length]);
     else this.refresh();
@@ -245,6 +266,8 @@ export class Tracks {
 
   showPlaces() {
     const open = this.open();
+    const { report } = this.studio.state;
+    $("#pick-report").textContent = report ? `with ${report.slice(report.lastIndexOf("/") + 1)}` : "Add the moments of a report …";
     $("#places-count").textContent = String(open.length);
     $("#places").replaceChildren(...open.slice(0, LISTED).map((one) => el(
       one.key === this.place ? "tr.go.chosen" : "tr.go", { data: { frame: one.frame, kind: one.kind }, onclick: () => this.visit(one) },

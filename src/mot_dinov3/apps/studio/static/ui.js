@@ -116,6 +116,7 @@ const TITLES = {
   tracks: "Choose a file of tracks: track-v1, MOTChallenge or CSV",
   truth: "Choose the ground truth",
   dets: "Choose the detections",
+  report: "Choose the report of the run; None: no report",
 };
 
 // Let the user choose; resolves to a path, "" for none, or null where it was cancelled.
@@ -126,7 +127,7 @@ export function choose(kind, start) {
   dialog.querySelector("h2").textContent = TITLES[kind];
   const ofFolders = kind === "folder" || kind === "results";
   $("#chooser-new").hidden = !ofFolders;
-  clear.hidden = !["tracks", "results", "truth"].includes(kind);
+  clear.hidden = !["tracks", "results", "truth", "report"].includes(kind);
   folder.value = "";
   return new Promise((resolve) => {
     const finish = (value) => {
