@@ -30,6 +30,7 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points.write_video(folder / "mouse.mp4", FRAMES)
     points.label(folder / "mouse", "mouse", 0)
     (folder / "people.toml").write_text('source = "in.mp4"\ndet = "motion"\nembedder = "histogram"\n')
+    (folder / "zones.json").write_text('{"plaza": [[330, 200], [600, 200], [700, 480], [250, 480]]}')
     _write_networks(folder)
     return folder
 

@@ -22,6 +22,7 @@ OURS = re.compile(r"^(?:python cli\.py|(?:\S*/)?mot-dinov3)(?: |$)")
 NOT_RUN = {
     "clip": "needs CLIP from the hub",
     "--engine ray": "needs a Ray cluster",
+    "--show": "needs a screen",
 }
 """Words in a command of ours that the tests only parse → reason."""
 

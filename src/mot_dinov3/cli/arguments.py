@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         self.renamed: dict[str, str] = {}
         self._is_short = whole is not None
         if self.add_help:
-            help = "show all options and exit" if whole else argparse.SUPPRESS
+            help = "show all options and exit"
             self.add_argument("--help-all", action=_HelpAll, nargs=0, whole=whole or (lambda: self), help=help)
 
     @property
