@@ -62,7 +62,7 @@ def test_names_of_registries_and_choices_complete(folder):
 
 
 def test_files_and_folders_complete_where_they_are_wanted(folder):
-    assert tab(folder, "--source", "in") == ["in my.mp4"]
+    assert tab(folder, "--source", "in") == tab(folder, "track", "in") == ["in my.mp4"]
     assert tab(folder, "gallery", "--gallery", "") == ["people"]
     assert tab(folder, "batch", "in my.mp4", "peo") == ["people"]
     assert tab(folder, "evaluate", "--gt", "a.txt", "peo") == ["people"]

@@ -85,6 +85,16 @@ def test_what_a_key_with_a_value_stands_for(word, option):
     assert as_options(["--source", word, "--hud"], parser, always=True) == ["--source", word, "--hud"]
 
 
+def test_a_word_belongs_to_the_option_that_takes_several_and_a_source_is_given_once():
+    export, track = cli.command_parser("export"), cli.command_parser("track")
+    words = ["--include", "onnx", "engine", "--weights", "w.pt"]
+    assert as_options(words, export, always=False) == ["--include", "onnx", "engine", "--embed-model", "w.pt"]
+    assert as_options(["w.pt", "--include", "onnx"], export, always=False)[0] == "--embed-model=w.pt"
+    for words in (["a.mp4", "--source", "b.mp4"], ["a.mp4", "source=b.mp4"], ["--source=b.mp4", "a.mp4"]):
+        assert "a.mp4" in as_options(words, track, always=True), "argparse refuses it"
+    assert as_options(["--hud", "a.mp4", "b.mp4"], track, always=True) == ["--hud", "--source=a.mp4", "b.mp4"]
+
+
 def test_a_file_that_is_called_like_an_option_stays_a_file_where_files_are_taken():
     parser = cli.command_parser("batch")
     assert as_options(["cam=1.mp4", "workers=2"], parser, always=False) == ["cam=1.mp4", "--workers=2"]

@@ -35,32 +35,37 @@ def as_options(words: Sequence[str], parser: Parser, *, always: bool) -> list[st
         always: Convert unknown keys, too, so that the error names them; False where a command takes files, whose
             names may contain ``=``.
     """
-    options, aliases, positional, converted = (
-        parser._option_string_actions,
-        parser.aliases,
-        parser.positional,
-        list[str](),
-    )
+    options, aliases, converted = parser._option_string_actions, parser.aliases, list[str]()
+    free = "" if parser.positional in (_option(word, aliases) for word in words) else parser.positional
     for word in words:
         before = options.get(converted[-1]) if converted else None
         key, equals, value = word.partition("=")
-        option = "--" + key.replace("_", "-")
-        option = aliases.get(option, option)
+        option = _option(word, aliases)
         if before is not None and before.nargs != 0:
             converted.append(word)
         elif key in aliases:
-            converted.append(aliases[key] + equals + value)
+            converted.append(option + equals + value)
         elif equals and key.isidentifier() and (always or option in options):
             converted.append(_convert(option, value, options.get(option)))
-        elif positional and (word == "-" or not word.startswith("-")) and not _is_given(positional, converted):
-            converted.append(f"{positional}={word}")
+        elif free and (word == "-" or not word.startswith("-")) and not _takes_more(converted, options):
+            converted.append(f"{free}={word}")
+            free = ""
         else:
             converted.append(word)
     return converted
 
 
-def _is_given(option: str, words: Sequence[str]) -> bool:
-    return any(word.partition("=")[0] == option for word in words)
+def _option(word: str, aliases: Mapping[str, str]) -> str:
+    """Return the option that a word names, by its one name: of ``--key``, ``--key=value`` and ``key=value``."""
+    key, equals, _ = word.partition("=")
+    option = "--" + key.replace("_", "-") if equals and not key.startswith("-") else key
+    return aliases.get(option, option)
+
+
+def _takes_more(words: Sequence[str], options: Mapping[str, argparse.Action]) -> bool:
+    """Return whether the last option of the words takes any number of values."""
+    last = next((word for word in reversed(words) if word.startswith("-")), "")
+    return last in options and options[last].nargs in ("+", "*")
 
 
 def _convert(option: str, value: str, action: argparse.Action | None) -> str:

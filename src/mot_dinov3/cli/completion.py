@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 def whole_parser() -> argparse.ArgumentParser:
     """Return one parser of the whole program, with completions for its arguments; it is not for parsing."""
+    import shtab
+
     parsers = {name: command_parser(name) for name in COMMANDS}
     for parser in parsers.values():
         for action in parser._actions:
@@ -49,7 +51,10 @@ def whole_parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = root.add_subparsers(parser_class=Parser)
     for name, parser in parsers.items():
-        subparsers.add_parser(name, parents=[parser], add_help=False, help=COMMANDS[name], description=COMMANDS[name])
+        about = COMMANDS[name]
+        whole = subparsers.add_parser(name, parents=[parser], add_help=False, help=about, description=about)
+        if parser.positional:
+            whole.add_argument("file", nargs="?").complete = shtab.FILE  # type: ignore[attr-defined]
     return root
 
 
