@@ -20,6 +20,8 @@ from mot_dinov3.video import VideoWriter
 
 pytestmark = pytest.mark.slow
 
+expect.set_options(timeout=20_000)  # ms, on a machine that is busy with other tests
+
 CHARTS = ("latency", "embeddings", "embedding-time")
 FPS = 10.0
 
@@ -161,6 +163,18 @@ def test_the_keyboard_moves_by_frames_and_the_video_shows_just_those(browser, tm
     expect(page.locator("#time")).not_to_contain_text("frame 1 of")
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "play"
+    page.close()
+
+
+def test_a_small_video_is_in_the_report_itself(browser, scene, tmp_path):
+    path, video = tmp_path / "report.html", tmp_path / "tracked.mp4"
+    given = ["track", "--source", scene.video, "--dets", scene.dets, "--embedder", "none", "--output", video]
+    assert main([str(word) for word in [*given, "--report", path, "--no-progress"]]) == 0
+    video.unlink()
+    page, asked = opened(browser, path)
+    expect(page.locator("#video")).to_be_visible()
+    assert page.locator("#video-note").is_hidden()
+    assert asked == [path.as_uri()]
     page.close()
 
 

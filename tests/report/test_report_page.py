@@ -163,7 +163,7 @@ def test_the_page_may_load_nothing_but_the_video_and_runs_its_own_script_only():
     text = built(traced(10))
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "media-src 'self' blob:;" in policy
+    assert "media-src 'self' blob: data:;" in policy
     assert "unsafe-eval" not in policy
     assert "unsafe-inline" not in policy.split(";")[1]
 

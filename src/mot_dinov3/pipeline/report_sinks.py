@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from mot_dinov3.core.json_text import printable
-from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCount, count_rows, count_sentences, inward_direction
 from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary, appearance_tile
-from mot_dinov3.report.environment import settings, versions
+from mot_dinov3.report.environment import settings, versions, video_address
 from mot_dinov3.report.page import CountedRegion, RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import Sink
-from mot_dinov3.sinks.config import OutputConfig
 from mot_dinov3.sinks.files import SummarySink
 from mot_dinov3.viz import anonymize
 
@@ -76,7 +72,7 @@ class ReportFactory:
         from mot_dinov3.video.media import hide_password
 
         config, stages, counts = self._config, self._stages, self._counts()
-        names = stages.detector.names
+        names, output = stages.detector.names, config.output
         source = hide_password(stages.source.info.path)
         infos = {"detector": stages.detector.info, "embedder": stages.embedder.info}
         models = {
@@ -90,7 +86,7 @@ class ReportFactory:
             settings={"models": models, **settings(config)},
             versions=versions(),
             names=names,
-            video=video_address(config.output),
+            video=video_address(output.output if output.video else None, Path(str(output.report))),
             regions=[_region(count, names) for count in counts],
             table=count_rows(counts, names),
             budget_ms=config.scheduler.embed_budget_ms if stages.embedder.dim else 0.0,
@@ -145,14 +141,6 @@ class ReportFactory:
         if named:
             tiles["recognised"] = (f"{len(named)}", "known identities")
         return tiles
-
-
-def video_address(output: OutputConfig) -> str:
-    """Return the address of the tracked video as the report links it, relative to the report; empty without a video."""
-    video, report = Path(output.output or ""), Path(str(output.report))
-    if not output.video or not output.output or is_special(video):
-        return ""
-    return quote(Path(os.path.relpath(video.absolute(), report.absolute().parent)).as_posix())
 
 
 def _region(count: RegionCount, names: Mapping[int, str]) -> CountedRegion:

@@ -1,13 +1,18 @@
-"""What a run was made with, as a report lists it: its options, and the versions of the programs that it stands on."""
+"""What a report takes from outside: the run's options, the versions of the programs it stands on, its video."""
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
+import os
 import platform
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mot_dinov3 import __version__
 from mot_dinov3.core.options import options_of
+from mot_dinov3.core.special_files import is_special
 
 PROGRAMS = (
     "torch",
@@ -23,6 +28,8 @@ PROGRAMS = (
     "onnxruntime",
     "supervision",
 )
+EMBEDDED_BYTES = 1_000_000  # of a video that is put into the report; a larger one is linked
+EMBEDDED_KINDS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 
 
 def settings(config: object) -> dict[str, dict[str, tuple[str, bool]]]:
@@ -55,3 +62,17 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def video_address(name: str | Path | None, report: Path) -> str:
+    """Return the address of a finished video for a report: a data URL of a small one, else the path relative to it.
+
+    It is empty where no video was written, or into a pipe.
+    """
+    video = Path(name or "")
+    if not name or is_special(video):
+        return ""
+    kind = EMBEDDED_KINDS.get(video.suffix.lower())
+    if kind is not None and video.is_file() and video.stat().st_size <= EMBEDDED_BYTES:
+        return f"data:{kind};base64,{base64.b64encode(video.read_bytes()).decode()}"
+    return quote(Path(os.path.relpath(video.absolute(), report.absolute().parent)).as_posix())

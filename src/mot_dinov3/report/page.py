@@ -1,7 +1,8 @@
 """The report as one HTML page, a viewer of the run: it asks no network for anything.
 
-Beside its own data it shows one file, the tracked video, by its path relative to the page. All text from a file or a
-command line is escaped, and a content security policy lets only the page's own script run, and nothing be sent.
+Beside its own data it shows at most one file, the tracked video, by its path relative to the page. All text from a
+file or a command line is escaped, and a content security policy lets only the page's own script run, and nothing be
+sent.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class RunFacts:
     Attributes:
         source: The source, as the user wrote it.
         written: Date and time, ISO 8601.
-        video: Address of the tracked video, relative to the page; empty without one.
+        video: Address of the tracked video: relative to the page, or a data URL; empty without one.
         tiles: Label → (value, note) of the numbers on top.
         notices: Fallbacks and other notices of the run.
         settings: Part → option → (value, differs from the default).
@@ -85,7 +86,7 @@ def build_page(trace: RunTrace, facts: RunFacts) -> str:
     history = trace.history
     tracks = history.longest(MAX_TRACKS)
     parts = {
-        "policy": policy(program, media="'self' blob:"),
+        "policy": policy(program, media="'self' blob: data:"),
         "style": static_file("page.css"),
         "title": escape(facts.source),
         "written": escape(facts.written),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.files import replacing
@@ -14,7 +13,7 @@ from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.formats import tracks_csv
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths
 from mot_dinov3.gallery.job.loop import GalleryStages, kept
-from mot_dinov3.report.environment import settings, versions
+from mot_dinov3.report.environment import settings, versions, video_address
 from mot_dinov3.report.page import RunFacts, build_page
 from mot_dinov3.report.trace import ImageSink, RunTrace, TimeSink, TrackSink
 from mot_dinov3.sinks.base import CompositeSink, FilterSink, IdBackfill, Sink, TrackOverview
@@ -85,7 +84,7 @@ class GalleryReport:
             settings={"models": models, **settings(config)},
             versions=versions(),
             names=tables.names,
-            video="" if self._video is None else quote(self._video.name),  # in the same folder
+            video=video_address(self._video, self._path),
             embeds=False,
         )
         with replacing(self._path) as part:

@@ -55,8 +55,10 @@ class Player {
       this.show(this.frame);
     });
     video.addEventListener("error", () => {
-      const name = decodeURIComponent(DATA.video).split("/").pop();
-      this.missing(`The video ${name} is not where this report expects it, or this browser cannot play its format.`);
+      const embedded = DATA.video.startsWith("data:");
+      this.missing(embedded ? "This browser cannot play the format of the video in this report."
+        : `The video ${decodeURIComponent(DATA.video).split("/").pop()} is not where this report expects it, or this ` +
+          "browser cannot play its format.");
     });
     video.addEventListener("play", () => this.run());
     video.addEventListener("pause", () => this.state());
