@@ -73,17 +73,25 @@ def test_the_better_crop_is_sharper_larger_surer_free_and_whole() -> None:
 
 def rows(*boxes: tuple[float, float, float, float], score: float = 0.9) -> Detections:
     n = len(boxes)
-    return Detections(np.array(boxes, np.float32), score=np.full(n, score), track_id=np.arange(1, n + 1))
+    return Detections(np.array(boxes, np.float32).reshape(n, 4), score=np.full(n, score), track_id=np.arange(1, n + 1))
 
 
-def test_crops_of_one_track_are_apart_in_time_and_the_overlapped_ones_are_left_out(tmp_path: Path) -> None:
-    sink = CropSink(tmp_path / "crops", 3)
-    for index in range(60):
+@pytest.mark.parametrize("chosen", [None, [1]])
+def test_crops_of_one_track_are_apart_in_time_and_the_overlapped_ones_are_left_out(
+    tmp_path: Path, chosen: list[int] | None
+) -> None:
+    sink = CropSink(tmp_path / "crops", 3, None if chosen is None else np.array(chosen))
+    sink.write(Frame(0, 0.0, NOISE), rows())
+    for index in range(1, 60):
         other = (120.0, 50.0, 160.0, 130.0) if 20 <= index < 40 else (200.0, 50.0, 240.0, 130.0)
         sink.write(Frame(index, index / 10, NOISE), rows((100, 50, 140, 130), other))
     sink.close()
     found = sorted((tmp_path / "crops").iterdir())
-    frames = {track: [int(p.stem.split("_")[1]) for p in found if p.name.startswith(f"{track}_")] for track in (1, 2)}
+    frames = {
+        track: [int(p.stem.split("_")[1]) for p in found if p.name.startswith(f"{track}_")]
+        for track in chosen or (1, 2)
+    }
+    assert {int(p.name.split("_")[0]) for p in found} == frames.keys()
     assert all(1 <= len(times) <= 3 for times in frames.values())
     assert all(later - earlier >= 10 for times in frames.values() for earlier, later in itertools.pairwise(times))
     assert not any(20 <= index < 40 for times in frames.values() for index in times)

@@ -198,8 +198,9 @@ class SinkFactory:
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sinks of drawn frames, if asked for; `lost` returns the tracks lost in the frame being drawn."""
         output, source = self.config.output, self.stages.source
-        crops: list[Sink] = [CropSink(Path(output.save_crops), output.crops_per_track)] if output.save_crops else []
-        crops = self._of_chosen(crops)
+        crops: list[Sink] = []
+        if output.save_crops:
+            crops.append(CropSink(Path(output.save_crops), output.crops_per_track, self._chosen))
         if not (output.video or output.show):
             return crops
         drawer = self._drawer(lost)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import Detections, FloatArray, Frame
+from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
 from mot_dinov3.features.crop_quality import box_qualities
 from mot_dinov3.sinks.base import Sink
 
@@ -42,11 +42,13 @@ class CropSink(Sink):
     Args:
         folder: An earlier one is replaced.
         count: Crops of a track, at most.
+        track_ids: ``(k,)`` the tracks that are cropped; None: all. The boxes of the others overlap all the same.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, track_ids: IntArray | None = None) -> None:
         self.path = folder
         self._count = count
+        self._track_ids = track_ids
         self._kept: dict[int, list[TrackCrop]] = {}
         self._due: dict[int, float] = {}
         self._replacing = files.replacing_folder(folder)
@@ -54,25 +56,21 @@ class CropSink(Sink):
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        owned = (detections.track_id >= 1) & ~detections.coasted
-        rows = np.array(
-            [
-                row
-                for row in np.flatnonzero(owned).tolist()
-                if frame.time >= self._due.get(int(detections.track_id[row]), frame.time)
-            ],
-            np.int64,
-        )
+        seen = detections[~detections.coasted]
+        wanted = seen.track_id >= 1
+        if self._track_ids is not None:
+            wanted &= np.isin(seen.track_id, self._track_ids)
+        due = [self._due.get(track_id, frame.time) <= frame.time for track_id in seen.track_id.tolist()]
+        wanted &= np.array(due, np.bool_)
+        rows = np.flatnonzero(wanted)
         if not len(rows):
             return
-        others = detections[~detections.coasted]
-        place = np.cumsum(~detections.coasted) - 1
-        qualities = box_qualities(frame.pixels(), others.xyxy, others.score, place[rows])
+        qualities = box_qualities(frame.pixels(), seen.xyxy, seen.score, rows)
         for row, quality in zip(rows.tolist(), qualities.tolist()):
-            track_id = int(detections.track_id[row])
+            track_id = int(seen.track_id[row])
             self._due[track_id] = frame.time + INTERVAL_S
             if quality > 0:
-                self._offer(track_id, frame, detections.xyxy[row], quality)
+                self._offer(track_id, frame, seen.xyxy[row], quality)
 
     def _offer(self, track_id: int, frame: Frame, box: FloatArray, quality: float) -> None:
         """Keep a crop that is better than those of the same moment, and among the best of its track."""
