@@ -15,6 +15,17 @@ These pages are generated from the program. `mot-dinov3 COMMAND` without a comma
 
 All commands accept `--debug` (verbose logging; show tracebacks) and `--no-progress` (hide the progress bar). In a
 `--config` file a key is the long name of an option without the leading dashes: `embed-budget-ms = 20`.
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | internal error; `--debug` shows the traceback |
+| 2 | usage or configuration error, or an output that cannot be written |
+| 3 | unusable input, full disk, or an output lost during the run |
+| 4 | a model that is gated, missing, unreachable, corrupt or of the wrong kind |
+| 130, 143 | interrupted, terminated; the output so far is complete and playable |
 """
 COMMON = {"--debug", "--no-progress"}
 

@@ -60,7 +60,7 @@ def test_the_citation_names_this_version_and_licence(pyproject: dict[str, Any], 
 
 def test_the_description_of_an_index_refers_to_no_file(index_readme: types.ModuleType, repo: Path) -> None:
     text = index_readme.without_files((repo / "README.md").read_text(encoding="utf-8"))
-    assert "docs/demo.jpg" in text
+    assert "docs/images/vtest.webp" in text
     targets = re.findall(r"\]\(([^)]+)\)", text)
     assert targets
     assert [target for target in targets if not target.startswith(("https://", "#"))] == []
