@@ -29,7 +29,6 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_gallery(folder / "people", folder / "in.mp4")
     points.write_video(folder / "mouse.mp4", FRAMES)
     points.label(folder / "mouse", "mouse", 0)
-    (folder / "zones.json").write_text('{"door": [[100, 100], [400, 100], [400, 500], [100, 500]]}')
     (folder / "people.toml").write_text('source = "in.mp4"\ndet = "motion"\nembedder = "histogram"\n')
     (folder / "zones.json").write_text('{"plaza": [[330, 200], [600, 200], [700, 480], [250, 480]]}')
     _write_networks(folder)
