@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import KeypointRun, build_keypoints
+from mot_dinov3.keypoints.labels import LabelledInstance, resolve_instances
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import VideoWriter
 
@@ -89,6 +91,12 @@ def build(video: Path, *, masks: str = "auto", **more: object) -> KeypointRun:
     return build_keypoints(
         KeypointsOptions(job, BackendConfig("gradient"), DeviceConfig(device="cpu"), KeypointConfig(masks=masks))
     )
+
+
+def build_labels(video: Path) -> tuple[LabelledInstance, ...]:
+    """The instances of the first labelled frame."""
+    labels = resolve_instances(labelme.read_labels(video.parent / video.stem, video.stem, SIZE))
+    return labels.frames[min(labels.frames)]
 
 
 def run(video: Path, **more: object) -> KeypointRun:

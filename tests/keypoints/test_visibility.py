@@ -239,3 +239,60 @@ def test_what_was_just_tracked_does_not_confirm_itself() -> None:
         templates.update(occluder[None], np.array([True]))
     assert templates.similarity(occluder[None])[0] < 0.1
     assert templates.similarity(labelled[None])[0] == 1
+
+
+def test_a_person_s_description_is_no_mark_of_annolid(video: Path) -> None:
+    path = scene.label(video.parent / "v", "v", 0)
+    for text in ("Sam's mouse", "looks like a dinosaur, labelled by Sam", "not sure"):
+        edit(path, lambda shapes, text=text: [shape.update(description=text) for shape in shapes])
+        run = scene.build(video)
+        assert run.notices == ()
+        run.locks.release()
+
+
+def test_a_point_added_to_a_prediction_of_annolid_is_the_only_label_there(video: Path) -> None:
+    folder = video.parent / "v"
+    scene.label(folder, "v", 0)
+    predicted = annolid(9, 30.0)
+    predicted["shapes"][0] = scene.shape("nose", [list(scene.truth(9)["nose"])], "point", instance_label="mouse")
+    (folder / "v_000000009.json").write_text(json.dumps(predicted))
+    scene.run(video)
+    human = {(r["frame"], r["keypoint"]) for r in scene.rows(video) if r["source"] == "human"}
+    assert human == {("0", name) for name in scene.POINTS} | {("9", "nose")}
+    assert scene.errors(video).max() < 3
+
+
+def test_a_prediction_is_recognised_where_a_program_dropped_what_stands_beside_the_shapes(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    path = video.parent / "v" / "v_000000012.json"
+    document = json.loads(path.read_text())
+    del document["otherData"]
+    shape_of(document["shapes"], "nose")["points"][0][0] += 2
+    path.write_text(json.dumps(document))
+    scene.run(video)
+    found = {r["keypoint"]: r["source"] for r in scene.rows(video) if r["frame"] == "12"}
+    assert found == {"nose": "human", "left_ear": "tracked", "right_ear": "tracked", "tail": "tracked"}
+
+
+def test_predictions_copied_into_another_frame_are_labels(video: Path) -> None:
+    """LabelMe can keep the shapes of the frame before: a person who saves them says that they fit."""
+    scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    folder = video.parent / "v"
+    document = json.loads((folder / "v_000000012.json").read_text())
+    (folder / "v_000000014.json").write_text(json.dumps(document | {"otherData": {}}))
+    scene.run(video)
+    assert {r["source"] for r in scene.rows(video) if r["frame"] == "14"} == {"human"}
+
+
+def test_an_edited_outline_leaves_the_points_predictions(video: Path) -> None:
+    scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    before = scene.rows(video)
+    path = video.parent / "v" / "v_000000012.json"
+    edit(path, lambda shapes: shape_of(shapes, "mouse")["points"][0].__setitem__(0, 40.0))
+    content = path.read_bytes()
+    scene.run(video)
+    assert scene.rows(video) == before
+    assert path.read_bytes() == content

@@ -21,6 +21,7 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.formats.labelme_shapes import (
+    OWN_KEY,
     Points,
     Shape,
     is_annolid_prediction,
@@ -31,8 +32,8 @@ from mot_dinov3.formats.labelme_shapes import (
 )
 
 VERSION = "5.5.0"
-OWN_KEY = "mot_dinov3"  # in `otherData`
 CORRECTIONS = "corrections"  # in `OWN_KEY`: what the file does not label is as predicted, not absent
+STORE_SUFFIX = "_annotations.ndjson"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -106,27 +107,34 @@ def read_frame_labels(
         beside = image.with_suffix(".json")
         if beside.is_file():
             found[frame] = beside, _shallow(read_object(beside), f"'{beside}'")
-    found |= {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}_annotations.ndjson")}
+    found |= {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}{STORE_SUFFIX}")}
     for frame, path in frame_files(folder, stem).items():
         content = _shallow(read_object(path), f"'{path}'")
         if "shapes" in content or frame not in found:  # Annolid leaves files that only point to its store
             found[frame] = path, content
     human, predictions = [], 0
     for frame, (path, content) in sorted(found.items()):
-        if is_annolid_frame(content, frame_path(folder, stem, frame)):
+        if is_annolid_frame(content, path, frame):
             predictions += 1
         elif not is_generated(content):
             human.append(read_frame(path, frame, content, size))
     return FrameLabels(human, predictions)
 
 
-def is_annolid_frame(content: Mapping[str, Any], path: Path) -> bool:
+def _has_image(path: Path, frame: int) -> bool:
+    """Return whether an image lies beside the file of a frame, or beside where it would be if `path` is a store."""
+    if path.suffix != ".json":
+        path = frame_path(path.parent, path.name.removesuffix(STORE_SUFFIX), frame)
+    return any(path.with_suffix(suffix).exists() for suffix in IMAGE_SUFFIXES)
+
+
+def is_annolid_frame(content: Mapping[str, Any], path: Path, frame: int) -> bool:
     """Return whether a frame holds predictions of Annolid only: all shapes have its marks, and no image is beside.
 
-    Annolid itself takes the image as the sign that a person labelled the frame; `path` is that of the frame's file.
+    Annolid itself takes the image as the sign that a person labelled the frame.
     """
     shapes = content.get("shapes")
-    if not isinstance(shapes, list) or not shapes or any(path.with_suffix(s).exists() for s in IMAGE_SUFFIXES):
+    if not isinstance(shapes, list) or not shapes or _has_image(path, frame):
         return False
     points = [s for s in shapes if isinstance(s, dict) and s.get("shape_type") == "point"]
     return all(is_annolid_prediction(raw) for raw in points or shapes)
@@ -214,16 +222,20 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         [r for r in written_by_us if isinstance(r, list) and len(r) == 3] if isinstance(written_by_us, list) else []
     )
     untouched = {record[2] for record in records}
+    by_annolid = not _has_image(path, frame)
     read: list[Shape] = []
     predicted: list[Shape] = []
     notices: list[str] = []
     for number, raw in enumerate(shapes):
         shape = _checked(raw, f"'{path.name}', shape {number}", size, notices)
-        if shape is not None:
-            (predicted if untouched and shape_digest(raw) in untouched else read).append(shape)
+        if shape is None:
+            continue
+        digest_now, mark = shape_digest(raw, frame), raw.get(OWN_KEY)
+        is_own = digest_now in untouched or digest_now == mark
+        (predicted if is_own or (by_annolid and is_annolid_prediction(raw)) else read).append(shape)
     there = {(s.instance, s.label) for s in (*read, *predicted)}
     deleted = [(r[0], r[1]) for r in records if r[1] and (r[0], r[1]) not in there]
-    corrections = bool(records) or own.get(CORRECTIONS) is True
+    corrections = bool(records or predicted) or own.get(CORRECTIONS) is True
     return LabelledFrame(
         path, frame, tuple(read), tuple(notices), tuple(deleted), corrections=corrections, predicted=tuple(predicted)
     )
@@ -256,8 +268,10 @@ def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str])
 def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[int, int]) -> dict[str, Any]:
     """Return the LabelMe document of a tracked frame, digest included; lost points have no shape."""
     shapes = [*outline_shapes(keypoints), *point_shapes(keypoints)]
+    for shape in shapes:
+        shape[OWN_KEY] = shape_digest(shape, frame)
     names = [s["label"] if s["shape_type"] == "point" else "" for s in shapes]
-    records = [[s["instance_label"], name, shape_digest(s)] for s, name in zip(shapes, names)]
+    records = [[s["instance_label"], name, s[OWN_KEY]] for s, name in zip(shapes, names)]
     return {
         "version": VERSION,
         "flags": {},

@@ -22,10 +22,15 @@ from mot_dinov3.core.json_text import is_number
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 CIRCLE_CORNERS = 32
+OWN_KEY = "mot_dinov3"  # of what this program writes about a file, in `otherData`, and about a shape
 ABSENT_FLAGS = ("absent", "missing", "not_here")
+HIDDEN_FLAGS = ("occluded", "hidden")
 _ANNOLID_VISIBILITIES = ("kp_visibility", "visibility")  # of COCO: 0 absent, 1 occluded, 2 visible
 _ANNOLID_MEASURES = ("quality", "velocity", "misses", "motion_index")
-_ANNOLID_METHODS = re.compile(r"cutie|dino|cotracker|grounding|yolo|motion_index|\bsam\d?\b|_sam\b", re.IGNORECASE)
+_ANNOLID_METHODS = re.compile(
+    r"(cutie|dino|cotracker|grounding[ _]?(dino|sam)|sam|efficientvit_sam|yolo)\w*([+;, ].*)?|motion_index.*",
+    re.IGNORECASE,
+)
 
 Points = npt.NDArray[np.float64]
 
@@ -100,8 +105,8 @@ def _state(raw: Mapping[str, Any], flags: Mapping[str, Any]) -> PointState:
     number = next((n for n in numbers if n in (0, 1, 2) and type(n) is not bool), None)
     if number is not None:
         return (PointState.LOST, PointState.OCCLUDED, PointState.VISIBLE)[int(number)]
-    hidden = any(_is_set(known.get("occluded")) for known in (flags, raw))
-    unseen = any(known.get(name) is False for known in (flags, raw) for name in ("visible", "kp_visible", "visibility"))
+    hidden = any(_is_set(known.get(name)) for known in (flags, raw) for name in HIDDEN_FLAGS)
+    unseen = any(known.get(name) in (False, "false") for known in (flags, raw) for name in ("visible", "kp_visible"))
     return PointState.OCCLUDED if hidden or unseen else PointState.VISIBLE
 
 
@@ -115,16 +120,19 @@ def is_annolid_prediction(raw: object) -> bool:
         return False
     flags, description = flags_of(raw), raw.get("description")
     measured = any(name in known for known in (raw, flags) for name in _ANNOLID_MEASURES)
-    return measured or (isinstance(description, str) and bool(_ANNOLID_METHODS.search(description)))
+    return measured or (isinstance(description, str) and bool(_ANNOLID_METHODS.fullmatch(description.strip())))
 
 
-def shape_digest(raw: object) -> str:
-    """Return a digest of what a person can change: label, place, owner and visibility; empty for an unusable shape."""
+def shape_digest(raw: object, frame: int) -> str:
+    """Return a digest of what a person can change: label, place, owner and visibility; empty for an unusable shape.
+
+    A shape that is copied to another `frame` has another one there.
+    """
     shape = read_shape(raw)
     if isinstance(shape, str):
         return ""
     places = " ".join(f"{x:.2f},{y:.2f}" for x, y in shape.points.tolist())
-    known = (shape.label, str(shape.group_id), shape.instance, str(int(shape.state)), places)
+    known = (str(frame), shape.label, str(shape.group_id), shape.instance, str(int(shape.state)), places)
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 

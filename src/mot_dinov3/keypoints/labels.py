@@ -143,15 +143,24 @@ def _mark_absent(
         for name, group in groups.items():
             names.setdefault(name, {}).update(dict.fromkeys(group.points))
     for number, groups in named.items():
-        frame = labelled[number]
+        frame, whole = labelled[number], []
         for name, group in groups.items():
             missing = [k for k in names[name] if k not in group.points and k not in renamed]
             is_whole = len(group.points) >= max(2, len(names[name]) / 2)
-            if frame.corrections or group.is_absent or not missing or not is_whole:
+            if frame.corrections or group.is_absent or not is_whole:
+                continue
+            whole.append(name)
+            if not missing:
                 continue
             group.points |= {k: LabelledPoint(np.full(2, np.nan), PointState.LOST) for k in missing}
             which = ", ".join(f"'{k}'" for k in missing)
             notices.append(f"'{frame.path.name}': not labelled, so not in this frame: {which} of '{name}'")
+        others = [name for name in names if names[name] and not getattr(groups.get(name), "points", None)]
+        if whole and others:
+            which = ", ".join(f"'{name}'" for name in others)
+            notices.append(
+                f"'{frame.path.name}': no point of {which} is labelled; tracked, as nothing says it is absent"
+            )
 
 
 def collapsed(notices: Sequence[str]) -> list[str]:

@@ -21,12 +21,18 @@ from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Image
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
-from mot_dinov3.formats.labelme_shapes import read_shape
+from mot_dinov3.formats.labelme_shapes import OWN_KEY, read_shape
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
 
-PREDICTED_KEYS = ("score", "state", "source", "visible")  # of tracked points; labels of a person lack them
+PREDICTED_KEYS = (
+    "score",
+    "state",
+    "source",
+    "visible",
+    OWN_KEY,
+)  # of tracked points; labels of a person lack them
 
 
 class LabelStore:
@@ -61,7 +67,7 @@ class LabelStore:
 
     def _read(self, path: Path, number: int) -> LabelledFrame | None:
         content = read_object(path)
-        is_predicted = labelme.is_generated(content) or labelme.is_annolid_frame(content, path)
+        is_predicted = labelme.is_generated(content) or labelme.is_annolid_frame(content, path, number)
         return None if is_predicted else labelme.read_frame(path, number, content, self.paths.size)
 
     def labels(self) -> Labels:
@@ -210,11 +216,11 @@ class LabelStore:
         content = read_object(path) if path.is_file() else {}
         fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": [], "imagePath": image}
         fresh |= {"imageData": None, "imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
-        mark = {labelme.OWN_KEY: {labelme.CORRECTIONS: True}}  # what is not in the file is as predicted, not absent
+        mark = {OWN_KEY: {labelme.CORRECTIONS: True}}  # what is not in the file is as predicted, not absent
         if not content or labelme.is_generated(content):
             return {**fresh, "otherData": mark}
         other = content.get("otherData")
-        if isinstance(other, dict) and labelme.OWN_KEY in other:
+        if isinstance(other, dict) and OWN_KEY in other:
             content["otherData"] = other | mark
         return {**fresh, **content}
 

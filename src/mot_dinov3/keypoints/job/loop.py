@@ -16,7 +16,7 @@ from mot_dinov3.keypoints.job.files import SAVE_EVERY, GapRecord, KeypointFiles
 from mot_dinov3.keypoints.job.journal import PassFrame
 from mot_dinov3.keypoints.job.passes import Carried, PassRunner, PassStart, PassTracker
 from mot_dinov3.keypoints.job.results import KeypointResults, OrderedWriter
-from mot_dinov3.keypoints.job.snapshots import SnapshotParts, load_snapshot, save_snapshot
+from mot_dinov3.keypoints.job.snapshots import SnapshotParts, has_snapshot, load_snapshot, save_snapshot
 from mot_dinov3.keypoints.labels import LabelledInstance, Labels
 from mot_dinov3.keypoints.partial_labels import GapSide, combine_partial, complete_outlines, evidence
 from mot_dinov3.keypoints.review import exchanged_labels
@@ -93,6 +93,7 @@ class KeypointPipeline:
         # In a labelled frame, from the pass that ends there: estimates and trackers of the points not labelled in it.
         self._carry_over: Sequence[FusedEstimate] | None = None
         self._carried: Carried = ()
+        self._leaving: Carried | None = None  # the trackers at the end of the gap that was solved last
         self._before = ""  # signature of the gap before
 
     @property
@@ -128,6 +129,7 @@ class KeypointPipeline:
             signature = self._signature(gap)
             rows = self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
             record = self._files.record(signature)
+            self._leaving = None
             if rows is not None and record is not None and self._can_go_on(gap, following, signature):
                 self.results.reuse(rows)
             elif self.interrupted:
@@ -143,16 +145,22 @@ class KeypointPipeline:
         self._carry_over = None if carried is None else [one_sided(Estimate.from_record(r)) for r in carried]
         self._carried, self._before = (), signature
         if gap.after is not None and self._goes_on_unlabelled(gap.after):
-            tracker = self._load_carried(signature)
-            self._carried = () if tracker is None else tracker.carried(self._instances[gap.after])
+            self._carried = self._arriving(gap.after, signature)
         if gap.after is not None:
             self.results.doubt(gap.after, record.doubts)
         self._files.finished(gap.first, signature, record)
 
+    def _arriving(self, frame: int, signature: str) -> Carried:
+        """Return the trackers that arrive at a labelled frame from the gap before it, and go on."""
+        if self._leaving is not None:
+            return self._leaving
+        tracker = self._load_carried(signature)
+        return () if tracker is None else tracker.carried(self._instances[frame])
+
     def _can_go_on(self, gap: Gap, following: Gap | None, signature: str) -> bool:
         """Return whether the next gap can be solved without this one: the trackers that it needs are on disk."""
         needs = following is not None and gap.after is not None and self._goes_on_unlabelled(gap.after)
-        return not needs or gap.before is None or self._files.carried_path(signature).is_file()
+        return not needs or gap.before is None or has_snapshot(self._files.carried_path(signature), signature)
 
     def _goes_on_unlabelled(self, frame: int) -> bool:
         return any((~(one.known | one.gone)).any() for one in self._instances[frame])
@@ -282,6 +290,7 @@ class KeypointPipeline:
         for one in self._kept(frames, signature, side):
             journal.append(signature, side, one)
         if forward and not self.interrupted and self.passes.tracker and self._goes_on_unlabelled(end):
+            self._leaving = self.passes.tracker.carried(self._instances[end])
             path = self._files.carried_path(signature)
             save_snapshot(path, signature, self.passes.tracker, self.passes.backend)
 

@@ -21,6 +21,11 @@ from mot_dinov3.keypoints.job.config import MODEL, BackendConfig
 from mot_dinov3.models.devices import DeviceChoice, resolve_device
 from mot_dinov3.models.weights import find_detector_weights, first_existing, local_folders
 
+LOCAL_MODEL = (
+    "put the model into a local folder: --model FOLDER (model_name in Python), or DINOV3_LOCATION=FOLDER\n"
+    "or use a backend without it: --backend gradient"
+)
+
 log = logging.getLogger(__name__)
 
 SMALL_DETECTOR = "yolov8n.pt"  # used for its layers where it happens to be available
@@ -40,7 +45,7 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     Raises:
         ModelError: A model that was asked for is not available.
     """
-    model = home_path(os.environ.get("DINOV3_LOCATION", "").strip()) or config.model or MODEL
+    model = _dino_place(config.model or MODEL)
     name = config.backend
     if name == "auto" and config.weights and not config.model:
         name = "convnet"
@@ -58,6 +63,13 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
         return LoadedBackend(_backend(name, model, weights, device), (notice,))
 
 
+def _dino_place(named: str) -> str:
+    """Return the DINO model to load: the environment's folder stands for every hub id, a folder given by name wins."""
+    folder = home_path(os.environ.get("DINOV3_LOCATION", "").strip())
+    is_path = named.startswith((".", "/", "~")) or named.count("/") > 1 or Path(named).exists()
+    return named if is_path or not folder else folder
+
+
 def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) -> CachedBackend:
     where = "cpu" if name == "gradient" else resolve_device(device.device)
     load_convnet = functools.partial(_load_convnet, trust=device.trust_weights)
@@ -69,9 +81,9 @@ def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) 
 
 def _load_patches(model: str) -> Any:
     # Located first, so that a missing model is reported before torch takes its seconds.
-    from mot_dinov3.models.hub import locate
+    from mot_dinov3.models.hub import Advice, locate
 
-    locate(model)
+    locate(model, advice=Advice("another model: --model ID_OR_FOLDER", LOCAL_MODEL))
     from mot_dinov3.features.vision_networks import load_patches
 
     return load_patches(model)

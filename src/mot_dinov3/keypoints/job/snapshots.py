@@ -26,6 +26,7 @@ from mot_dinov3.keypoints.point_flow import FlowFrame
 LARGEST = 1 << 30  # bytes of an unpacked snapshot
 _OWN = ("mot_dinov3.keypoints.", "mot_dinov3.core.structures.")
 _NOT_OWN = ("mot_dinov3.keypoints.cutie", "mot_dinov3.keypoints.job.", "mot_dinov3.keypoints.backends.")
+_LONGEST_HEADING = 1000  # bytes
 _NUMPY = {"ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar"}
 
 
@@ -65,13 +66,19 @@ def save_snapshot(path: Path, owner: str, tracker: PassTracker, backend: DenseBa
     return True
 
 
+def has_snapshot(path: Path, owner: str) -> bool:
+    """Return whether a file is a snapshot of this owner that this version can use."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(_LONGEST_HEADING).decode("utf-8", "replace") == f"{_heading(owner)}\n"
+
+
 def load_snapshot(path: Path, owner: str, parts: SnapshotParts) -> PassTracker | None:
     """Return the tracker of a snapshot; None where there is none of this owner that this version can use."""
-    if not path.is_file():
+    if not has_snapshot(path, owner):
         return None
-    heading, _, packed = path.read_bytes().partition(b"\n")
-    if heading.decode("utf-8", "replace") != _heading(owner):
-        return None
+    packed = path.read_bytes().partition(b"\n")[2]
     try:
         found = _Unpickler(io.BytesIO(zlib.decompressobj().decompress(packed, LARGEST)), parts).load()
     except (pickle.UnpicklingError, zlib.error, SnapshotError, EOFError, AttributeError, TypeError, ValueError):

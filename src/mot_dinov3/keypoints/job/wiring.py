@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
@@ -149,7 +150,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
     """
-    job, config = command.keypoint_job, command.keypoint
+    job = command.keypoint_job
     if not job.source:
         raise UsageError("no input: --source is missing", remedy="for example: keypoints mouse.mp4")
     refuse_live(job.source, "keypoints")
@@ -170,20 +171,43 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     for path in (paths.table, paths.wide, *others):
         files.check_output(path)
     locked = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
-    locks = OutputLocks(locked)  # that of the table stands for all files of the video in its folder
+    with contextlib.ExitStack() as until_failure:  # a missing model leaves no lock behind
+        locks = until_failure.enter_context(OutputLocks(locked))  # the table's stands for all files of the video
+        run = _assemble(command, _Inputs(info, paths, tuple(labelled), labels), locks)
+        until_failure.pop_all()
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
+    """A video with its files, the frames with hand-made files, and their labels."""
+
+    info: VideoInfo
+    paths: KeypointPaths
+    protected: tuple[int, ...]
+    labels: Labels
+
+
+def _assemble(command: KeypointsOptions, inputs: _Inputs, locks: OutputLocks) -> KeypointRun:
+    """Load the models and put the run together."""
+    job, config, labels, paths = command.keypoint_job, command.keypoint, inputs.labels, inputs.paths
     new_mask_tracker = build_cutie(command.keypoint_device) if config.masks == "cutie" else None
     loaded = build_backend(command.keypoint_backend, command.keypoint_device)
     backend = loaded.backend
     if config.masks == "auto":
         config = dataclasses.replace(config, masks="dino" if backend.info.name == "dino" else "flow")
-    fingerprint = _fingerprint(video, config, backend)
-    drawn = {n: {one.name: one.polygons for one in row if one.polygons} for n, row in labels.frames.items()}
-    outputs = KeypointFiles(paths, fingerprint=fingerprint, protected=labelled, labelled=drawn, annolid=job.annolid_csv)
-    pipeline = KeypointPipeline(config, backend, labels, VideoRanges(video, info), outputs)
+    outputs = KeypointFiles(
+        paths,
+        fingerprint=_fingerprint(paths.video, config, backend),
+        protected=inputs.protected,
+        labelled={n: {one.name: one.polygons for one in row if one.polygons} for n, row in labels.frames.items()},
+        annolid=job.annolid_csv,
+    )
+    pipeline = KeypointPipeline(config, backend, labels, VideoRanges(paths.video, inputs.info), outputs)
     pipeline.passes.new_mask_tracker = new_mask_tracker
-    written = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
-    notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(written)))))
-    return KeypointRun(job, pipeline, info, paths, backend, notices, locks)
+    drawn = (name for ones in labels.frames.values() for one in ones for name in one.keypoints) if job.output else ()
+    notices = tuple(filter(None, dict.fromkeys((*loaded.notices, *labels.notices, missing_glyphs(drawn)))))
+    return KeypointRun(job, pipeline, inputs.info, paths, backend, notices, locks)
 
 
 def _source(job: KeypointJobConfig, start: int, stop: int | None) -> SourceConfig:
@@ -245,7 +269,8 @@ def _no_labels(paths: KeypointPaths, predictions: str) -> InputError:
 def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) -> str:
     """Return a digest of the video, the options and the model, which every result depends on."""
     weights = local_path(backend.info.weights)
-    digests = content_digest(video), content_digest(weights) if weights is not None else ""
+    frames = list_images(video) if video.is_dir() else [video]  # results may lie in the folder of the images, too
+    digests = [content_digest(frame) for frame in frames], content_digest(weights) if weights is not None else ""
     known = f"{config}|{backend.info.name}|{backend.info.weights}|{digests}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
 

@@ -1,0 +1,102 @@
+"""The class of the Python API, labels beside images, and what is said where there are no labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from keypoints import scene
+from keypoints.test_dino_path import nothing_available as nothing_available
+from mot_dinov3.core.errors import FormatError, InputError, ModelError
+from mot_dinov3.keypoints.job.config import MODEL
+from mot_dinov3.keypoints.job.wiring import KeypointVideoProcessor
+
+FRAMES = 6
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    scene.label(tmp_path / "v", "v", 0)
+    return scene.write_video(tmp_path / "v.mp4", FRAMES)
+
+
+@pytest.mark.usefixtures("nothing_available")
+@pytest.mark.parametrize("name", [MODEL, "./a/folder/that/is/nowhere", "someone/else"])
+def test_a_model_that_is_named_and_not_available_is_an_error_with_the_remedy(video: Path, name: str) -> None:
+    for _ in range(2):  # a failed attempt does not lock the outputs
+        with pytest.raises(ModelError) as error:
+            KeypointVideoProcessor(video, model_name=name)
+        assert name in error.value.message
+        assert error.value.remedy
+
+
+@pytest.mark.usefixtures("nothing_available")
+def test_a_named_folder_wins_over_the_environment(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DINOV3_LOCATION", str(video.parent))
+    with pytest.raises(ModelError, match="nowhere"):
+        KeypointVideoProcessor(video, model_name="./nowhere")
+
+
+@pytest.mark.usefixtures("nothing_available")
+def test_without_a_name_the_best_available_backend_is_used_and_named(video: Path) -> None:
+    lines = KeypointVideoProcessor(video).process_video()
+    assert any(line.startswith("notice      backend gradient: DINO is not available") for line in lines)
+    assert scene.errors(video).max() < 1.5
+
+
+def images(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(FRAMES):
+        cv2.imwrite(str(folder / f"img{number + 8}.png"), scene.picture(number))
+    return folder
+
+
+@pytest.mark.parametrize("labelled", [0, 3])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_labels_of_labelme_beside_the_images_of_a_folder_are_found(
+    tmp_path: Path, labelled: int, elsewhere: bool
+) -> None:
+    folder = images(tmp_path / "frames")
+    path = scene.label(tmp_path / "any", "x", labelled).rename(folder / f"img{labelled + 8}.json")
+    content = path.read_bytes()
+    results = tmp_path / "results" if elsewhere else folder
+    results.mkdir(exist_ok=True)
+    scene.run(folder, result_folder=str(results))
+    table = (results / "frames_keypoints.csv").read_text().splitlines()[1:]
+    human = {line.split(",")[0] for line in table if line.endswith("human")}
+    assert human == {str(labelled)}
+    assert len(table) == FRAMES * len(scene.POINTS)
+    assert path.read_bytes() == content
+
+
+def test_files_with_other_names_are_named_in_the_error(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", FRAMES)
+    scene.label(tmp_path / "v", "v", 0).rename(tmp_path / "v" / "000000.json")
+    with pytest.raises(InputError, match=r"other JSON files, such as '000000\.json'") as error:
+        scene.build(video)
+    assert "rename each to v_#########.json" in error.value.remedy
+
+
+def test_why_no_shape_could_be_used_is_said(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", FRAMES)
+    path = scene.label(tmp_path / "v", "v", 0, outline=False)
+    document = json.loads(path.read_text())
+    for shape in document["shapes"]:
+        shape["points"][0][0] += 1000
+    path.write_text(json.dumps(document | {"imageWidth": None, "imageHeight": None}))
+    with pytest.raises(FormatError, match=r"shape 0: point 'nose' \(1034, 40\) is outside the frame of 192×128"):
+        scene.build(video)
+
+
+def test_points_of_old_files_without_types_are_points(tmp_path: Path) -> None:
+    video = scene.write_video(tmp_path / "v.mp4", FRAMES)
+    path = scene.label(tmp_path / "v", "v", 0)
+    document = json.loads(path.read_text())
+    for shape in document["shapes"]:
+        del shape["shape_type"]
+    path.write_text(json.dumps(document))
+    scene.run(video)
+    assert scene.errors(video).max() < 1.5
