@@ -256,6 +256,37 @@ def test_filters_and_the_timeline(serve: Callable[..., str], page: Any, scene: S
     tab.wait_for_selector(f"#places-count:text-is('{open_places - 1}')")
 
 
+def test_the_moments_of_a_report_and_what_is_not_saved_are_there_in_a_new_tab(
+    serve: Callable[..., str], page: Any, scene: Scene, swapped: Path, tmp_path: Path
+) -> None:
+    moment = {"risk": 0.99, "time": 1.2, "track_id": 2, "other_id": 0, "text": "is re-identified after 1 s"}
+    data = json.dumps({"moments": [moment]})
+    (tmp_path / "report.html").write_text(f'<script type="application/json" id="data">{data}</script>')
+    address = open_scene(serve, page, scene, swapped)
+    tab = page.page
+    tab.click("#pick-report")
+    tab.click("#chooser-list button:has-text('report.html')")
+    tab.click("#places tr[data-kind=report]:has-text('track 2 is re-identified')")
+    page.shows_frame(12)
+    assert chosen(page) == [2]
+    tab.click("summary:has-text('Filter')")
+    tab.fill("#filter-length", "40")
+    tab.wait_for_selector("#timeline[data-rows='2,1']")
+    tab.click("[data-tool=keypoints]")
+    tab.wait_for_selector("#canvas[data-items='12']")
+    for field, text in (("#instance-name", "box"), ("#point-name", "corner")):
+        tab.fill(field, text)
+        tab.press(field, "Enter")
+    page.click(40, 40)
+    tab.wait_for_selector("#label-facts:has-text('Not saved: frame 12')")
+    other = tab.context.new_page()
+    other.goto(address)
+    other.wait_for_selector("#label-facts:has-text('Not saved: frame 12')")
+    other.click("[data-tool=tracks]")
+    other.wait_for_selector("#places tr[data-kind=report]")
+    assert other.input_value("#filter-length") == "40"
+
+
 def test_tracking_starts_on_the_page_and_opens_its_result(
     serve: Callable[..., str], page: Any, scene: Scene, tmp_path: Path
 ) -> None:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from mot_dinov3.apps.studio.access import OutsideRootsError, Roots, refusal
-from mot_dinov3.apps.studio.config import StudioConfig
+from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.apps.studio.gallery_editor import GalleryEditor, completeness, crop_window, next_crop_name, usable_name
 from mot_dinov3.apps.studio.jobs import Job, Jobs
+from mot_dinov3.apps.studio.requests import Request
 from mot_dinov3.apps.studio.server import address, given_folders
-from mot_dinov3.apps.studio.session import SharedCache
+from mot_dinov3.apps.studio.session import SharedCache, Studio
 from mot_dinov3.apps.studio.track_index import TrackIndex
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.features import crop_quality
+from mot_dinov3.models.devices import DeviceConfig
 
 # -- roots -------------------------------------------------------------------------------------------------------------
 
@@ -92,6 +94,22 @@ def test_the_address_that_is_printed() -> None:
     assert address("127.0.0.1", 81, None) == "http://127.0.0.1:81/"
     assert address("::1", 81, None) == "http://[::1]:81/"
     assert address("10.0.0.5", 81, "abc") == "http://10.0.0.5:81/?token=abc"
+
+
+def test_a_model_is_a_file_below_the_roots_or_a_plain_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, current = tmp_path / "root", tmp_path / "current"
+    for folder in (root, current):
+        folder.mkdir()
+    (root / "own.pt").touch()
+    (current / "other.pt").touch()
+    monkeypatch.chdir(current)
+    studio = Studio(StudioOptions(StudioConfig(), DeviceConfig()), Roots([root]))
+    found = {text: studio.model(Request({"weights": text}), "weights") for text in ("own.pt", "a/b", "", "~/x.pt")}
+    assert found == {"own.pt": str(root / "own.pt"), "a/b": "a/b", "": None, "~/x.pt": str(root / "~" / "x.pt")}
+    for text in ("other.pt", "/etc/passwd", "../current/other.pt"):
+        with pytest.raises(OutsideRootsError):
+            studio.model(Request({"model": text}))
+    studio.close()
 
 
 # -- crops -------------------------------------------------------------------------------------------------------------

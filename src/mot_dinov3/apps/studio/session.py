@@ -115,14 +115,20 @@ class Studio:
         path = self.roots.check(text)
         return path, self._videos.get(path, lambda: open_random_access(path), stamp=file_stamp(path))
 
-    def model(self, request: Request) -> str | None:
-        """Return the model that a request names: a hub id, a file below the roots, or None.
+    def model(self, request: Request, name: str = "model") -> str | None:
+        """Return the model that a value of a request names: a hub id, a file below the roots, or None.
 
         Raises:
             OutsideRootsError: The file lies outside the roots.
         """
-        text = request.text("model", "").strip()
-        return str(self.roots.check(text)) if text and (self.roots.folders[0] / text).exists() else text or None
+        text = request.text(name, "").strip()
+        if not text:
+            return None
+        places = (self.roots.folders[0] / text, Path(text))  # loaders also try the current folder
+        local = next((path for path in places if path.exists()), None)
+        if local is None and not text.startswith(("/", "~", ".")):
+            return text
+        return str(self.roots.check(text if local is None else str(local.absolute())))
 
     def close(self) -> None:
         """Stop all jobs and close all files."""

@@ -9,12 +9,13 @@ from typing import Any
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import Request
 from mot_dinov3.apps.studio.session import Routes, Studio
-from mot_dinov3.core.errors import InputError, unknown_name
+from mot_dinov3.core.errors import unknown_name
 from mot_dinov3.detectors import DETECTORS
-from mot_dinov3.features.factory import DEFAULT_MODELS, EMBEDDERS
+from mot_dinov3.features.factory import EMBEDDERS
 from mot_dinov3.pipeline.config import track_config
 
 MAX_BUDGET_MS = 10_000
+DEFAULT_DETECTOR, DEFAULT_EMBEDDER = "yolo", "dino"
 
 
 def start(studio: Studio, request: Request) -> Job:
@@ -62,34 +63,17 @@ def _choices(studio: Studio, request: Request) -> dict[str, Any]:
             raise unknown_name(kind, name, known)
     values: dict[str, Any] = dataclasses.asdict(studio.options.device)
     values |= {"video": False, "record": False, "classes": request.text("classes", "")}
-    weights = _local_model(studio, request.text("weights", ""))
-    values["det"] = f"{detector}:{weights}" if weights else detector
+    weights = studio.model(request, "weights")
+    if weights or detector != DEFAULT_DETECTOR:  # else the default, with its open stand-ins
+        values["det"] = f"{detector}:{weights}" if weights else detector
     if detector == "recorded":
         values["dets"] = str(studio.roots.check(request.text("dets")))
-    model = _local_model(studio, request.text("model", ""))
-    values |= {"embedder": embedder, "embed_budget_ms": float(request.whole("budget", 0, high=MAX_BUDGET_MS))}
+    model = studio.model(request)
+    if model or embedder != DEFAULT_EMBEDDER:
+        values["embedder"] = embedder
     if model:
         values["embed_model"] = model
-    elif embedder in DEFAULT_MODELS:
-        values["fallback_open"] = True
-    return values
-
-
-def _local_model(studio: Studio, text: str) -> str:
-    """Return a model: a file below the roots, or a name that is no path of this computer's.
-
-    Raises:
-        OutsideRootsError: The file lies outside the roots.
-        InputError: It is no plain name.
-    """
-    text = text.strip()
-    if not text:
-        return ""
-    if (studio.roots.folders[0] / text).exists() or text.startswith(("/", ".")) or "\\" in text:
-        return str(studio.roots.check(text))
-    if ":" in text or text.startswith("~"):
-        raise InputError(f"'{text[:100]}' is no model", remedy="give a file, or the name of a model")
-    return text
+    return values | {"embed_budget_ms": float(request.whole("budget", 0, high=MAX_BUDGET_MS))}
 
 
 ROUTES: Routes = {("POST", "/api/track"): start}

@@ -32,9 +32,10 @@ export class StartTracking {
   }
 
   async start() {
+    const value = (id) => ($(id).hidden ? "" : $(id).value); // what a detector or embedder does not take is hidden
     const values = {
-      video: this.studio.player.info.path, detector: $("#start-detector").value, weights: $("#start-weights").value, dets: this.dets,
-      classes: $("#start-classes").value, embedder: $("#start-embedder").value, model: $("#start-model").value, budget: Number($("#start-budget").value) || 0,
+      video: this.studio.player.info.path, detector: value("#start-detector"), weights: value("#start-weights"), dets: this.dets,
+      classes: value("#start-classes"), embedder: value("#start-embedder"), model: value("#start-model"), budget: Number(value("#start-budget")) || 0,
     };
     await attempt(async () => this.follow((await post("/api/track", values)).job));
   }
