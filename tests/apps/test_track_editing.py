@@ -192,6 +192,8 @@ def test_edits_are_read_strictly() -> None:
     assert [parse_edit(json.loads(json.dumps(one.to_json()))) for one in made] == made
     with pytest.raises(UnknownNameError):
         parse_edit({"kind": "explode"})
+    with pytest.raises(InputError, match="must be an object"):
+        parse_edit([])  # type: ignore[arg-type]
     for wrong in (
         {"kind": "split", "track": 1},
         {"kind": "split", "track": 1, "frame": 2.5},
@@ -375,6 +377,10 @@ def test_edits_outlive_the_program_that_made_them(tracked: Path) -> None:
     with pytest.raises(UsageError, match="used by another program"):
         editor.do(RenameTrack(1, "Ann"))
     assert editor.history.done == (SwapTracks(1, 2, 20),)
+    editor.catch_up()
+    assert editor.history.done == (SwapTracks(1, 2, 20), SplitTrack(1, 5))
+    editor.do(RenameTrack(1, "Ann"))
+    assert TrackEditor(tracked).history.done == editor.history.done
 
 
 def test_edits_of_another_content_are_put_aside_and_not_applied(tracked: Path) -> None:

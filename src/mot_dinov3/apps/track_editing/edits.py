@@ -260,6 +260,8 @@ def parse_edit(values: Mapping[str, Any]) -> Edit:
         InputError: A field is missing, unknown or of another type.
         UnknownNameError: There is no such kind.
     """
+    if not isinstance(values, Mapping):
+        raise InputError("an edit must be an object")
     kind = str(values.get("kind"))[:40]
     if kind not in EDITS:
         raise unknown_name("edit", kind, EDITS)

@@ -107,14 +107,18 @@ class TrackEditor:
         table = table_of(self.recorded)
         if not len(table):
             raise FormatError(f"'{path}' has no tracks", remedy="give a result of track, not detections")
+        self.notices = list(self.recorded.notices)
+        self._hash = file_hash(path)
+        self._journal: JsonLines | None = None
+        self._begin(table)
+
+    def _begin(self, table: TrackedBoxes) -> None:
+        """Begin with the original, then make the steps of the journal."""
         self.history = EditHistory(table, table)
         self.reviewed: set[str] = set()
         self.saved: dict[str, str] = {}
         self.saved_edits: tuple[Edit, ...] | None = None
         self.revision = 0
-        self.notices = list(self.recorded.notices)
-        self._hash = file_hash(path)
-        self._journal: JsonLines | None = None
         self._size = 0
         if self.journal_path.exists():
             self._resume()
@@ -213,6 +217,17 @@ class TrackEditor:
         scores = score([SequencePair("before", table, before), SequencePair("after", table, after)])
         return scores["before"], scores["after"]
 
+    def catch_up(self) -> None:
+        """Take over the steps that another program has written to the journal since; without any, do nothing.
+
+        Raises:
+            FormatError: The journal cannot be replayed.
+        """
+        if self._journal_size() != self._size:
+            self.close()
+            self._journal = None
+            self._begin(self.history.original)
+
     def close(self) -> None:
         """Close the journal; may be called twice."""
         if self._journal is not None and not self._journal.closed:
@@ -243,8 +258,7 @@ class TrackEditor:
         """Write a line of the journal, then take over the history that it leads to."""
         path = self.journal_path
         with short_lock(path):
-            is_ours = (path.stat().st_size if path.exists() else 0) == self._size
-            if not is_ours or (self._journal is not None and self._journal.closed):
+            if self._journal_size() != self._size or (self._journal is not None and self._journal.closed):
                 raise UsageError(f"'{path.name}' is used by another program", remedy="open the tracks again")
             if self._journal is None:
                 self._journal = JsonLines(path)
@@ -253,6 +267,9 @@ class TrackEditor:
             self._size = path.stat().st_size
         self.history = history
         self.revision += 1
+
+    def _journal_size(self) -> int:
+        return self.journal_path.stat().st_size if self.journal_path.exists() else 0
 
     def _resume(self) -> None:
         """Replay the journal, or put it aside where it belongs to another content of the file."""

@@ -28,7 +28,10 @@ def _editor(studio: Studio, request: Request) -> TrackEditor:
     given = request.text("video", "")
     video = studio.video(given)[1].info if given else None
     stamp = f"{file_stamp(path)} {given}"
-    return studio.editors.get(path, lambda: TrackEditor(path, video), stamp=stamp)
+    with studio.writing:
+        editor = studio.editors.get(path, lambda: TrackEditor(path, video), stamp=stamp)
+        editor.catch_up()
+        return editor
 
 
 def _overview(editor: TrackEditor) -> dict[str, Any]:
