@@ -17,8 +17,8 @@ import pytest
 from mot_dinov3 import Pipeline
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.structures import Detections, Frame
-from mot_dinov3.features.crop_quality import box_qualities, covered_shares
+from mot_dinov3.core.structures import Detections, Frame, TrackState
+from mot_dinov3.features.crop_quality import box_qualities, covered_shares, object_rows
 from mot_dinov3.formats.track_embeddings import EmbeddingTable, read_embeddings, write_embeddings
 from mot_dinov3.pipeline.track_descriptors import (
     CANDIDATES,
@@ -96,6 +96,13 @@ def test_crops_of_one_track_are_apart_in_time_and_the_overlapped_ones_are_left_o
     assert all(later - earlier >= 10 for times in frames.values() for earlier, later in itertools.pairwise(times))
     assert not any(20 <= index < 40 for times in frames.values() for index in times)
     assert cv2.imread(str(found[0])).shape == (80, 40, 3)
+
+
+def test_a_weak_double_that_no_track_has_does_not_obstruct_a_crop() -> None:
+    seen = rows((100, 50, 140, 130), (104, 55, 138, 128)).replace(track_id=np.array([1, -1]))
+    assert len(object_rows(seen)) == 1
+    assert len(object_rows(seen.replace(state=np.full(2, int(TrackState.TENTATIVE))))) == 2
+    assert len(object_rows(seen.replace(coasted=np.array([True, False])))) == 0
 
 
 def test_an_aborted_run_leaves_earlier_crops_and_nothing_else(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.structures import FloatArray, Image, IntArray
+from mot_dinov3.core.structures import Detections, FloatArray, Image, IntArray, TrackState
 
 SIDE = 96  # pixels of the longer side at which sharpness is measured, so that near and far compare
 SHARP_SHARE = 0.5  # the blurred half is not considered
@@ -37,6 +37,15 @@ def covered_shares(xyxy: FloatArray) -> FloatArray:
     np.fill_diagonal(common, 0)
     area = np.maximum(np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), 1e-6)
     return np.asarray(common.max(axis=1, initial=0) / area, np.float32)
+
+
+def object_rows(detections: Detections) -> Detections:
+    """Return the detected rows that belong to a track, confirmed or not.
+
+    The others, weak boxes mostly, are doubles of these or nothing at all: they do not obstruct a crop.
+    """
+    is_object = (detections.track_id >= 1) | (detections.state != TrackState.NONE)
+    return detections[is_object & ~detections.coasted]
 
 
 def box_qualities(image: Image, xyxy: FloatArray, score: FloatArray, rows: IntArray) -> FloatArray:

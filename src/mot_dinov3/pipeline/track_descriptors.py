@@ -18,7 +18,7 @@ from mot_dinov3.core.errors import ModelError
 from mot_dinov3.core.run_mark import content_digest
 from mot_dinov3.core.structures import Detections, FloatArray, Frame
 from mot_dinov3.features.base import Embedder
-from mot_dinov3.features.crop_quality import box_qualities, select_diverse
+from mot_dinov3.features.crop_quality import box_qualities, object_rows, select_diverse
 from mot_dinov3.formats.track_embeddings import (
     CROP_COLUMNS,
     TRACK_COLUMNS,
@@ -125,7 +125,7 @@ class DescriptorCollector(Sink):
         """Take a frame as the tracker left it: with its image, ids not final."""
         if detections.embedding is None:
             return
-        seen = detections[~detections.coasted]
+        seen = object_rows(detections)
         assert seen.embedding is not None
         rows = np.flatnonzero(seen.fresh & seen.embedding.any(axis=1))
         if not len(rows):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mot_dinov3.core.structures import Detections, FloatArray, Image
-from mot_dinov3.features.crop_quality import box_qualities
+from mot_dinov3.features.crop_quality import box_qualities, object_rows
 
 MAX_TRACKS = 400
 CROPS_PER_FRAME = 2
@@ -44,9 +44,10 @@ class BestCrops:
 
     def add(self, image: Image, rows: Detections, time: float) -> None:
         """Crop the rows that have waited longest, `CROPS_PER_FRAME` of them at most."""
+        present, rows = rows.track_id, object_rows(rows)
         clipped = np.clip(rows.xyxy, 0, [image.shape[1], image.shape[0]] * 2)
         sizes = clipped[:, 2:] - clipped[:, :2]
-        usable = (rows.track_id >= 1) & ~rows.coasted & (sizes >= MIN_SIDE).all(1)
+        usable = (rows.track_id >= 1) & (sizes >= MIN_SIDE).all(1)
         due = []
         for row in np.flatnonzero(usable).tolist():
             best = self.found.setdefault(int(rows.track_id[row]), BestCrop())
@@ -61,7 +62,7 @@ class BestCrops:
             if quality > best.quality and _keep(best, image, clipped[row], quality):
                 best.time = time
         if len(self.found) > 2 * MAX_TRACKS:
-            self._prune(rows.track_id)
+            self._prune(present)
 
     def _prune(self, present: np.ndarray) -> None:
         """Keep the tracks that were cropped most, and those of this frame."""

@@ -12,7 +12,7 @@ import numpy as np
 from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
-from mot_dinov3.features.crop_quality import box_qualities
+from mot_dinov3.features.crop_quality import box_qualities, object_rows
 from mot_dinov3.sinks.base import Sink
 
 INTERVAL_S = 0.2  # from one crop of a track that is measured to the next
@@ -56,7 +56,7 @@ class CropSink(Sink):
 
     @override
     def write(self, frame: Frame, detections: Detections) -> None:
-        seen = detections[~detections.coasted]
+        seen = object_rows(detections)
         wanted = seen.track_id >= 1
         if self._track_ids is not None:
             wanted &= np.isin(seen.track_id, self._track_ids)
