@@ -14,18 +14,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import errors
 
 import mot_dinov3
 from mot_dinov3 import api
 from mot_dinov3.api import PackedPayload
 from mot_dinov3.cli import main
 from mot_dinov3.core.class_filter import ClassFilter
-from mot_dinov3.core.errors import ConfigError, FormatError, InputError, MotError, OutputError, UsageError
+from mot_dinov3.core.errors import (
+    ConfigError,
+    FormatError,
+    InputError,
+    MotError,
+    OutputError,
+    UnreachableModelError,
+    UsageError,
+)
 from mot_dinov3.core.files import journal_path
 from mot_dinov3.core.options import assemble
 from mot_dinov3.gallery.config import AUTO
 from mot_dinov3.gallery.job.config import GalleryInputConfig, GalleryJobConfig, GalleryOutputConfig
 from mot_dinov3.gallery.job.wiring import GalleryRun
+from mot_dinov3.models import hub
 from mot_dinov3.models.weights import find_reid_weights
 from mot_dinov3.video import media
 from scenes import COLORS, Scene, boxes_at
@@ -308,7 +318,7 @@ def test_another_runs_lines_are_not_continued(scene: Scene, people: Path, tmp_pa
 
 
 NEEDS: dict[str, tuple[dict[str, Any], str]] = {
-    "gallery without weights": ({"gallery": "PEOPLE"}, "needs weights"),
+    "gallery without weights": ({"gallery": "PEOPLE", "embedder": "osnet"}, "needs weights"),
     "filter without either": ({"filter_gallery": True}, "neither"),
     "gallery_only without either": ({"tracker": "gallery_only"}, "gallery_only needs"),
     "another tracker": ({"tracker": "appearance"}, "tracker must be one of"),
@@ -337,7 +347,14 @@ def test_what_is_missing_or_unusable_is_said(scene: Scene, people: Path, tmp_pat
 
 
 def test_all_mistakes_are_named_at_once_before_anything_opens(people: Path, tmp_path: Path) -> None:
-    options = {"gallery": people, "classes": " ; ", "fourcc": "zzzz", "save_video": "v", "out_dir": tmp_path}
+    options = {
+        "gallery": people,
+        "embedder": "reid",
+        "classes": " ; ",
+        "fourcc": "zzzz",
+        "save_video": "v",
+        "out_dir": tmp_path,
+    }
     with pytest.raises(UsageError, match=r"needs weights .*names no class.*no such video encoder"):
         mot_dinov3.track_gallery(dets_json="nowhere.json", video="nowhere.mp4", **options)
 
@@ -713,3 +730,23 @@ def test_the_report_shows_tracks_names_and_the_drawn_video(scene: Scene, people:
     assert data["crops"]
     assert "of 3 identities" in page
     assert main([*words, "--tracker", "gallery_only"]) == 2
+
+
+def test_where_no_option_names_an_embedder_one_stands_in_and_the_threshold_is_learnt(
+    scene: Scene, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, repo: str, revision: object) -> list[str]:
+        raise errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(hub.HuggingFaceHub, "cached", refuse)
+    monkeypatch.setattr(hub.HuggingFaceHub, "files", refuse)
+    options: dict[str, Any] = {"dets_json": scene.dets, "video": scene.video, "gallery": people}
+    result = mot_dinov3.track_gallery(**options)
+    assert sum("the built-in histogram embedder is used" in notice for notice in result.stats["notices"]) == 1
+    assert result.payload["tracker"]["config"]["gallery_match_threshold"] == "auto"
+    named = {row.get("gallery_id") for frame in result.payload["frames"] for row in frame["detections"]}
+    assert {"red", "blue"} <= named
+    given = mot_dinov3.track_gallery(**options, gallery_match_threshold=0.3)
+    assert given.payload["tracker"]["config"]["gallery_match_threshold"] == 0.3
+    with pytest.raises(UnreachableModelError):
+        mot_dinov3.track_gallery(**options, embedder="dino")

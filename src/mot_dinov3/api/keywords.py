@@ -185,7 +185,7 @@ class GalleryOptions(TypedDict, total=False):
     embed_model: str | Path | None  # weights, also searched for in --models-dir
     reid_weights: str | Path | None  # another name of embed_model
     weights: str | Path | None  # another name of embed_model
-    embedder: str | None  # embedder of the crops (default osnet): dino, clip, resnet, osnet, reid, histogram, none
+    embedder: str | None  # embedder of the crops (default: osnet with --embed-model; else dino, or what stands in for it): dino, clip, resnet, osnet, reid, histogram, none
     reid_frequency: int | None  # interval in frames at which a track is compared with the gallery (default 10, at least 1)
     device: str | int | None  # auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index (default auto)
     half: bool | None  # embed in half precision (GPU only; ignored with a notice elsewhere) (default off)
@@ -205,7 +205,7 @@ class GalleryOptions(TypedDict, total=False):
     # known identities
     gallery: str | Path | None  # folder of known identities: <folder>/<identity>/*.jpg|png (needs an embedder)
     gallery_root: str | Path | None  # another name of gallery
-    gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (default 0.25, between 0 and 2)
+    gallery_match_threshold: float | Literal["auto"] | None  # largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, for 1 % of strangers with a name (the default where no option names an embedder) (default 0.25, between 0 and 2)
     gallery_caution: float | None  # stricter distance for short tracks: a track observed n times must be nearer by 1/n of this value (not used by auto) (default 0.05, between 0 and 2)
     gallery_keep: float | None  # hysteresis: an identity is kept until its distance is larger, or another is nearer, by this value (default 0.05, between 0 and 2)
     gallery_margin: float | None  # an identity is assigned only if the second nearest is farther by this value (default 0.02, between 0 and 2)

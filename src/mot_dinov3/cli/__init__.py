@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import importlib
 import logging
 import os
@@ -97,7 +98,9 @@ def without_tokens(text: str) -> str:
 
 def entry() -> NoReturn:
     """Run as a console script."""
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # else the interpreter searches all that torch has made, for a second, after the last line is printed
+    sys.exit(code)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -58,7 +58,11 @@ class GalleryInputConfig(StageConfig):
         aliases=("reid_weights", "weights"),
     )
     embedder: str = option(
-        "", f"embedder of the crops (default osnet): {', '.join(EMBEDDERS)}", metavar="NAME", common=True
+        "",
+        f"embedder of the crops (default: osnet with --embed-model; else dino, or what stands in for it): "
+        f"{', '.join(EMBEDDERS)}",
+        metavar="NAME",
+        common=True,
     )
     reid_frequency: int = option(10, "interval in frames at which a track is compared with the gallery", low=1)
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, mps or a CUDA index", common=True)
@@ -88,7 +92,7 @@ class FixedGalleryConfig(GalleryConfig):
     gallery_match_threshold: float = option(
         0.25,
         "largest distance at which an identity is assigned to a track; auto: learnt from the gallery and the video, "
-        "for 1 % of strangers with a name",
+        "for 1 % of strangers with a name (the default where no option names an embedder)",
         auto=AUTO,
         low=0,
         high=2,
@@ -176,9 +180,18 @@ class GalleryJobConfig:
     gallery: FixedGalleryConfig
     output: GalleryOutputConfig
 
+    @property
+    def identification(self) -> GalleryConfig:
+        """Options of the identifier; where no option names an embedder, a threshold that is not given is learnt."""
+        chosen, default = self.gallery, FixedGalleryConfig.gallery_match_threshold
+        named = self.inputs.embedder or self.inputs.embed_model
+        if named or chosen.gallery_match_threshold != default:
+            return chosen
+        return dataclasses.replace(chosen, gallery_match_threshold=AUTO)
+
     def reported(self) -> dict[str, Any]:
         """Return the ``config`` object of a track-v1 header, in its order."""
-        inputs, hybrid, gallery = self.inputs, self.hybrid, self.gallery
+        inputs, hybrid, gallery = self.inputs, self.hybrid, self.identification
         return {
             **dataclasses.asdict(hybrid),
             "reid_weights": inputs.embed_model,
@@ -262,7 +275,7 @@ def check_needs(config: GalleryJobConfig) -> None:
         UsageError: What is missing, and how to give it.
     """
     inputs, gallery = config.inputs, config.gallery.gallery
-    weights = inputs.embed_model or (inputs.embedder not in ("", *REID, "none") and inputs.embedder)
+    weights = inputs.embed_model or inputs.embedder not in (*REID, "none")
     give = "give both --gallery DIR and --embed-model FILE (or another --embedder)"
     if gallery and not weights:
         raise UsageError(f"gallery '{gallery}' needs weights to compare images with, and none are given", remedy=give)

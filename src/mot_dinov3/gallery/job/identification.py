@@ -32,10 +32,11 @@ def open_identifier(config: GalleryJobConfig) -> tuple[Embedder | None, Identifi
     list_identities(root)
     # Gallery images are used whole, so crops are cut without a margin (measured: 53 against 38 % correct names).
     model = None if inputs.embed_model is None else find_reid_weights(inputs.embed_model, Path(inputs.models_dir))
-    chosen = EmbedderConfig(embedder=inputs.embedder or "osnet", embed_model=model, crop_pad=0.0)
+    name = inputs.embedder or ("osnet" if model else None)
+    chosen = EmbedderConfig(embedder=name, embed_model=model, crop_pad=0.0)
     embedder, notices = _open_embedder(chosen, inputs)
     known = load_gallery(root, embedder)
-    identifier = Identifier(known, gallery, memory=tracker_class(inputs.tracker).keeps_tracks)
+    identifier = Identifier(known, config.identification, memory=tracker_class(inputs.tracker).keeps_tracks)
     return embedder, identifier, [*notices, *embedder.notices, *identifier.notices]
 
 
