@@ -252,6 +252,41 @@ def test_a_deferred_row_keeps_its_tracks_cached_embedding():
     assert result.has_embedding.all()
 
 
+def test_the_saver_embeds_crowded_boxes_only_where_motion_leaves_them_uncertain():
+    """Two pairs of squares: 60 pixels apart, and 10 pixels apart, which might as well be each other's."""
+    crowd = squares(0, 60, 1000, 1010)
+    view = view_of(crowd, embedded=99)
+    assert plan(crowd, view, frame=100).reason.tolist() == [Reason.CROWDED] * 4
+    saved = plan(crowd, view, frame=100, embed_saver=True)
+    assert saved.reason.tolist() == [Reason.REUSED] * 2 + [Reason.CROWDED] * 2
+    assert saved.source.tolist() == [0, 1, -1, -1]
+
+
+def test_the_saver_refreshes_half_as_often_and_embeds_what_is_unknown():
+    crowd = squares(0, 60)
+    for embedded, reason in ((92, Reason.REUSED), (90, Reason.DEFERRED), (-1, Reason.CROWDED)):
+        found = plan(crowd, view_of(crowd, embedded=embedded), frame=100, embed_saver=True).reason
+        assert found.tolist() == [reason] * 2
+    missed = plan(crowd, view_of(crowd, embedded=99, matched=[False, True]), frame=100, embed_saver=True)
+    assert missed.reason[0] in (Reason.CROWDED, Reason.WEAK_IOU), "its track was lost a moment ago"
+
+
+def test_a_box_of_low_score_is_no_rival_for_the_saver():
+    seen, view = squares(0, 5), view_of(squares(0), embedded=99)
+    assert plan(seen, view, score=[0.9, 0.2], min_score=0.5, frame=100, embed_saver=True).reason[0] == Reason.REUSED
+    assert plan(seen, view, score=[0.9, 0.9], min_score=0.5, frame=100, embed_saver=True).reason[0] == Reason.CROWDED
+
+
+def test_the_saver_waits_until_the_video_has_shown_what_embeddings_are_worth():
+    crowd, known = squares(0, 60), []
+    scheduler = EmbeddingScheduler(SchedulerConfig(embed_saver=True), calibrated=lambda: bool(known))
+    view = view_of(crowd, embedded=99)
+    assert len(scheduler.plan(Detections(crowd), view, 100).critical) == 2
+    known.append(True)
+    assert len(scheduler.plan(Detections(crowd), view, 100).critical) == 0
+    assert len(scheduler.plan(Detections(crowd), TrackView.empty(), 100).critical) == 2
+
+
 def test_low_score_rows_carry_no_embedding():
     scheduler = EmbeddingScheduler(SchedulerConfig(), min_score=0.5)
     result = run(scheduler, FakeDevice(1), squares(0, 300), TrackView.empty(), score=[0.2, 0.9])
@@ -312,7 +347,9 @@ def test_dead_tracks_leave_the_backlog():
     survivors = view_of(row[:3])
     run(scheduler, FakeDevice(1), row[:3], survivors, frame=101)
     assert scheduler.stats.backlog == 3
-    state = {k: v for k, v in vars(scheduler).items() if k not in ("config", "stats", "clock", "worthwhile")}
+    state = {
+        k: v for k, v in vars(scheduler).items() if k not in ("config", "stats", "clock", "worthwhile", "calibrated")
+    }
     assert set(state) == {"min_score", "ms_per_crop", "_unmeasured"}  # numbers all
 
 

@@ -23,6 +23,9 @@ from mot_dinov3.core.structures import BoolArray, Detections, FloatArray, IntArr
 from mot_dinov3.core.timing import Clock
 
 CRITICAL = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED)
+SAVER_MARGIN = 0.2  # IoU by which a track and a box must fit each other better than any other, to be certain
+SAVER_GATE = 0.3  # least IoU of a certain pair
+SAVER_SPACING = 2  # times the refresh interval, with the saver
 
 EmbedRows = Callable[[IntArray], FloatArray]
 """Embeds the rows it is given, ``(k,)`` indices → ``(k, d)`` unit rows, and returns when the device has finished."""
@@ -45,6 +48,11 @@ class SchedulerConfig(StageConfig):
         "always",
         "crowded boxes to embed: all of them, or only those that overlap more than one track",
         choices=("always", "ambiguous"),
+    )
+    embed_saver: bool = option(
+        False,
+        "embed crowded boxes only where motion leaves their track uncertain, and refresh half as often, once the video "
+        "has shown what its embeddings are worth",
     )
     embed_budget_ms: float = option(
         0.0,
@@ -103,12 +111,16 @@ def plan_embeddings(
     reason[crowded] = Reason.CROWDED
     reason[weak] = Reason.WEAK_IOU
     reason[weak & (np.maximum(best_live, best_lost) == 0)] = Reason.NEW
+    if config.embed_saver and len(view):
+        best = overlap.argmax(1)
+        certain = _certain(overlap, detections.score >= min_score) & live[best] & (view.embedded_frame[best] >= 0)
+        reason[certain], source[certain] = Reason.REUSED, best[certain]
     reason[detections.score < min_score] = Reason.LOW_SCORE
 
     source[reason != Reason.REUSED] = -1
     due = np.flatnonzero(reason == Reason.REUSED)
     since = view.embedded_frame[source[due]]
-    late = (since < 0) | (frame_index - since >= config.embed_refresh)
+    late = (since < 0) | (frame_index - since >= config.embed_refresh * (SAVER_SPACING if config.embed_saver else 1))
     due, since = due[late], since[late]
     reason[due] = Reason.DEFERRED
     return EmbeddingPlan(
@@ -127,6 +139,23 @@ def _crowded(xyxy: FloatArray, track_overlap: FloatArray, config: SchedulerConfi
     if config.embed_crowded == "ambiguous":
         crowded &= (track_overlap > config.embed_overlap_thr).sum(1) > 1
     return crowded
+
+
+def _certain(overlap: FloatArray, scored: BoolArray) -> BoolArray:
+    """Return ``(n,)`` bool: row and best track overlap more, by the margin, than either does with any other.
+
+    Args:
+        overlap: ``(n, m)`` IoU of rows and tracks, of which there is at least one.
+        scored: ``(n,)`` bool: the row can be a track's; the others are no rivals.
+    """
+    best, rows = overlap.argmax(1), np.arange(len(overlap))
+    value = overlap[rows, best]
+    others = overlap.copy()
+    others[rows, best] = 0
+    padded = np.concatenate([np.zeros((2, overlap.shape[1]), overlap.dtype), np.where(scored[:, None], overlap, 0)])
+    second, first = np.sort(padded, axis=0)[-2:, best]
+    rival = np.maximum(others.max(1), np.where(value >= first, second, first))
+    return np.asarray((value >= SAVER_GATE) & (value - rival >= SAVER_MARGIN))
 
 
 def _claimed_twice(source: IntArray) -> BoolArray:
@@ -176,6 +205,7 @@ class EmbeddingScheduler:
         config: Gates, intervals and the budget.
         min_score: See `plan_embeddings`.
         worthwhile: Whether embeddings separate the objects of this video; while they do not, refreshes are spaced out.
+        calibrated: Whether the video has shown what its embeddings are worth; until then the saver embeds as usual.
         clock: Seconds; a test passes its own.
     """
 
@@ -190,11 +220,13 @@ class EmbeddingScheduler:
         *,
         min_score: float = 0.0,
         worthwhile: Callable[[], bool] = lambda: True,
+        calibrated: Callable[[], bool] = lambda: True,
         clock: Clock = time.perf_counter,
     ) -> None:
         self.config = config
         self.min_score = min_score
         self.worthwhile = worthwhile
+        self.calibrated = calibrated
         self.clock = clock
         self.stats = SchedulerStats()
         self.ms_per_crop: float | None = config.embed_cost_ms
@@ -203,6 +235,8 @@ class EmbeddingScheduler:
     def plan(self, detections: Detections, view: TrackView, frame_index: int) -> EmbeddingPlan:
         """Decide what the frame needs; see `plan_embeddings`."""
         config = self.config
+        if config.embed_saver and not self.calibrated():
+            config = dataclasses.replace(config, embed_saver=False)
         if not self.worthwhile():
             config = dataclasses.replace(config, embed_refresh=self.SPACED * config.embed_refresh)
         return plan_embeddings(detections, view, frame_index, config=config, min_score=self.min_score)

@@ -104,6 +104,12 @@ def learned(same: float, different: float) -> AppearanceCalibration:
     [
         (learned(0.71, 0.12), "d' 6.1 (different 0.12 ± 0.10, same 0.71 ± 0.10), weight 1.00, 212 + 3,104 pairs", 1),
         (learned(0.5, 0.5), "separates nothing in this video (d' 0.1): ignored; another embedder may", 0),
+        (
+            AppearanceCalibration(same_floor=0.5),
+            "no two objects were in the image together: re-identification uses the embedder's own scale "
+            "(different 0.50 ± 0.12, same 0.88 ± 0.12)",
+            0,
+        ),
         (AppearanceCalibration(), "not compared: the video showed too few certain pairs (0 pairs of one object, 0", 0),
     ],
 )

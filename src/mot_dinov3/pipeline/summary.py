@@ -164,6 +164,8 @@ class RunSummary:
 def appearance_line(learned: AppearanceCalibration) -> str:
     """Return what the embeddings were worth in this video, for a person."""
     known = learned.separability
+    if learned.prior is not None:
+        return f"no two objects were in the image together: re-identification uses {_own_scale(learned.prior)}"
     if known is None:
         seen = f"{learned.same.count:.0f} pairs of one object, {_different_pairs(learned):.0f} of two"
         return f"not compared: the video showed too few certain pairs ({seen})"
@@ -180,6 +182,8 @@ def appearance_line(learned: AppearanceCalibration) -> str:
 def appearance_tile(learned: AppearanceCalibration) -> tuple[str, str]:
     """Return the same for the report: d', and what was compared."""
     known = learned.separability
+    if learned.prior is not None:
+        return "one object", f"re-identification uses {_own_scale(learned.prior)}"
     if known is None:
         return "unknown", "too few certain pairs"
     scale = f"different {_spread(learned.different)}, same {_spread(learned.own)}"
@@ -198,6 +202,11 @@ def _appearance_numbers(learned: AppearanceCalibration) -> dict[str, Any]:
 
 def _different_pairs(learned: AppearanceCalibration) -> float:
     return learned.rivals.count + learned.strangers.count
+
+
+def _own_scale(prior: tuple[CosineDistribution, CosineDistribution]) -> str:
+    different, same = prior
+    return f"the embedder's own scale (different {_spread(different)}, same {_spread(same)})"
 
 
 def _spread(cosines: CosineDistribution) -> str:

@@ -243,6 +243,7 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
             config.scheduler,
             min_score=tracker.min_score,
             worthwhile=lambda: learned is None or not learned.useless,
+            calibrated=lambda: learned is None or learned.calibrated,
         )
     shown_from = config.detector.threshold if _with_low_scores(config) is not config.detector else 0.0
     return Stages(source, detector, tracker, embedder, scheduler, shown_from=shown_from, keep_boxes=keep_boxes)

@@ -45,8 +45,15 @@ def labels(pairs: Pairs, row: IntArray) -> tuple[BoolArray, BoolArray]:
     """
     sure = certain(pairs, CERTAIN)
     same = sure[row]
-    decided = np.isin(pairs.track[row], pairs.track[sure]) | np.isin(pairs.box[row], pairs.box[sure])
+    decided = _shared(pairs.track, sure)[row] | _shared(pairs.box, sure)[row]
     return same, decided & ~same
+
+
+def _shared(key: IntArray, chosen: BoolArray) -> BoolArray:
+    """Return ``(k,)`` bool: the pair's key is that of a chosen pair."""
+    marked = np.zeros(int(key.max(initial=-1)) + 1, np.bool_)
+    marked[key[chosen]] = True
+    return marked[key]
 
 
 def certain(pairs: Pairs, margin: float) -> BoolArray:
