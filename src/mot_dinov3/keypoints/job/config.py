@@ -57,7 +57,7 @@ class KeypointJobConfig(StageConfig):
         writes=True,
     )
     start_frame: int = option(0, "first frame to write (0-based)", metavar="N", low=0, common=True)
-    end_frame: int | None = option(None, "stop before this frame", metavar="N")
+    end_frame: int | None = option(None, "stop before this frame", metavar="N", common=True)
     step: int = option(1, "track every Nth frame; the others are interpolated", metavar="N", low=1, high=1000)
     output: str | None = option(
         None, "video with the points drawn (.mp4, .m4v, .mov, .mkv or .webm)", metavar="FILE", common=True, writes=True
@@ -114,7 +114,10 @@ class SimilarityConfig(StageConfig):
     point: str | None = option(None, "selected point in pixels", metavar="X,Y")
     on_frame: int | None = option(None, "frame to compare with (default: the one of --frame)", metavar="N", low=0)
     end_frame: int | None = option(
-        None, "if --output is a video: stop before this frame (default: the end); it starts at --on-frame", metavar="N"
+        None,
+        "if --output is a video: stop before this frame (default: the end); it starts at --on-frame",
+        metavar="N",
+        common=True,
     )
     opacity: float = option(0.55, "opacity of the heatmap", low=0, high=1)
     output: str = option(
