@@ -34,7 +34,17 @@ export class Timeline {
     this.frame = frame;
     const [from, to] = this.span;
     if (frame < from || frame > to) this.show(frame - (to - from) / 2, to - from);
+    this.follow();
     this.draw();
+  }
+
+  // Scroll so that a track of the shown frame is visible; rows are in the order of their first frames.
+  follow() {
+    const { rest } = this.rows();
+    const visible = rest.slice(this.top, this.top + this.room());
+    const here = (one) => one.first <= this.frame && one.last >= this.frame;
+    const at = visible.some(here) ? -1 : rest.findIndex(here);
+    if (at >= 0) this.top = at;
   }
 
   fit() {
@@ -49,15 +59,24 @@ export class Timeline {
     this.draw();
   }
 
-  // Tracks with a box in the visible span, the selected ones first.
+  // The selected tracks, which stay on top, and the others with a box in the visible span, which scroll.
   rows() {
     if (!this.rows_) {
       const [from, to] = this.span;
-      const inside = this.tracks.filter((one) => one.first <= to && one.last >= from && !this.chosen.includes(one.id));
-      const first = this.chosen.map((id) => this.tracks.find((one) => one.id === id)).filter(Boolean);
-      this.rows_ = [...first, ...inside];
+      const rest = this.tracks.filter((one) => one.first <= to && one.last >= from && !this.chosen.includes(one.id));
+      this.rows_ = { chosen: this.chosen.map((id) => this.tracks.find((one) => one.id === id)).filter(Boolean), rest };
     }
     return this.rows_;
+  }
+
+  visible() {
+    const { chosen, rest } = this.rows();
+    return [...chosen, ...rest.slice(this.top, this.top + this.room())];
+  }
+
+  // How many rows fit below the selected ones.
+  room() {
+    return Math.max(1, Math.floor((this.canvas.clientHeight - RULER) / ROW) - this.rows().chosen.length);
   }
 
   // -- mouse ----------------------------------------------------------------------------------------------------------
@@ -66,7 +85,7 @@ export class Timeline {
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const share = Math.min(Math.max((x - LEFT) / Math.max(box.width - LEFT, 1), 0), 1);
-    const row = y < RULER ? null : this.rows()[this.top + Math.floor((y - RULER) / ROW)] ?? null;
+    const row = y < RULER ? null : this.visible()[Math.floor((y - RULER) / ROW)] ?? null;
     return { x, y, row, frame: Math.round(this.span[0] + share * (this.span[1] - this.span[0])) };
   }
 
@@ -101,12 +120,8 @@ export class Timeline {
   }
 
   scroll(top) {
-    this.top = Math.max(0, Math.min(top, this.rows().length - this.shownRows()));
+    this.top = Math.max(0, Math.min(top, this.rows().rest.length - this.room()));
     this.draw();
-  }
-
-  shownRows() {
-    return Math.max(1, Math.floor((this.canvas.clientHeight - RULER) / ROW));
   }
 
   // -- drawing --------------------------------------------------------------------------------------------------------
@@ -131,8 +146,8 @@ export class Timeline {
     context.font = "11px system-ui, sans-serif";
     const [from, to] = this.span;
     const across = (frame) => LEFT + ((frame - from) / Math.max(to - from, 1)) * (width - LEFT);
-    this.top = Math.max(0, Math.min(this.top, this.rows().length - this.shownRows()));
-    const shown = this.rows().slice(this.top, this.top + this.shownRows());
+    this.top = Math.max(0, Math.min(this.top, this.rows().rest.length - this.room()));
+    const shown = this.visible();
     canvas.dataset.rows = shown.map((one) => one.id).join(",");
     shown.forEach((one, i) => this.row(context, one, RULER + i * ROW, across));
     this.ruler(context, width, across);
@@ -189,10 +204,11 @@ export class Timeline {
 
   // Which part of the rows is visible.
   bar(context, width, height) {
-    const [count, shown] = [this.rows().length, this.shownRows()];
-    if (count <= shown) return;
-    const room = height - RULER;
+    const { chosen, rest } = this.rows();
+    if (rest.length <= this.room()) return;
+    const begin = RULER + chosen.length * ROW;
+    const scale = (height - begin) / rest.length;
     context.fillStyle = ink("--line");
-    context.fillRect(width - 5, RULER + (this.top / count) * room, 4, Math.max((shown / count) * room, 12));
+    context.fillRect(width - 5, begin + this.top * scale, 4, Math.max(this.room() * scale, 12));
   }
 }

@@ -51,6 +51,7 @@ export class Tracks {
   }
 
   async load() {
+    if (!this.data.overview) this.studio.say("Reading the tracks …");
     await this.data.open(this.values());
     const { overview } = this.data;
     for (const notice of overview.notices) if (!this.told?.has(notice)) toast(notice);
