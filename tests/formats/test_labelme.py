@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.structures import Keypoints
+from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme_shapes import Shape, read_shape
 
@@ -132,3 +134,94 @@ def test_a_rectangle_and_a_circle_are_outlines() -> None:
     circle = read_shape({"label": "a", "shape_type": "circle", "points": [[10, 10], [13, 14]]})
     assert isinstance(circle, Shape)
     np.testing.assert_allclose(np.linalg.norm(circle.points - 10, axis=1), 5)
+
+
+def edited(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> labelme.LabelledFrame:
+    """Read our frame after a person changed the shape of the occluded point 'nose' of 'b'."""
+    document = labelme.frame_document(ours(), frame=3, image="", size=SIZE)
+    change(document["shapes"][-1])
+    (tmp_path / "v_000000003.json").write_text(json.dumps(document))
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    return frame
+
+
+def test_only_the_touched_shape_is_a_label(tmp_path: Path) -> None:
+    frame = edited(tmp_path, lambda shape: shape.update(points=[[33.0, 44.0]]))
+    assert [(s.instance, s.label) for s in frame.shapes] == [("b", "nose")]
+    assert len(frame.predicted) == 2
+    assert frame.corrections
+    assert frame.deleted == ()
+
+
+def test_a_moved_point_that_was_predicted_as_hidden_is_seen_unless_a_person_says_hidden(tmp_path: Path) -> None:
+    def move(shape: dict[str, Any]) -> None:
+        shape["points"] = [[33.0, 44.0]]
+
+    def move_hidden(shape: dict[str, Any]) -> None:
+        move(shape)
+        shape["flags"]["hidden"] = True
+
+    def untick(shape: dict[str, Any]) -> None:
+        shape["flags"]["occluded"] = False
+
+    assert edited(tmp_path, move).shapes[0].state == PointState.VISIBLE
+    assert edited(tmp_path, move_hidden).shapes[0].state == PointState.OCCLUDED
+    assert edited(tmp_path, untick).shapes[0].state == PointState.VISIBLE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"label": "snout"}, {"group_id": 7}, {"instance_label": "c"}, {"flags": {"occluded": True, "absent": True}}],
+    ids=str,
+)
+def test_a_shape_is_touched_by_every_change_of_its_meaning(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert len(edited(tmp_path, lambda shape: shape.update(change)).shapes) == 1
+
+
+def test_a_deleted_prediction_is_named(tmp_path: Path) -> None:
+    document = labelme.frame_document(ours(), frame=3, image="", size=SIZE)
+    del document["shapes"][-1]
+    (tmp_path / "v_000000003.json").write_text(json.dumps(document))
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert (frame.shapes, frame.deleted) == ((), (("b", "nose"),))
+
+
+@pytest.mark.parametrize(
+    ("mark", "state"),
+    [
+        ({}, PointState.VISIBLE),
+        ({"flags": {"occluded": True}}, PointState.OCCLUDED),
+        ({"flags": {"occluded": False}}, PointState.VISIBLE),
+        ({"flags": {"occluded": "true"}}, PointState.OCCLUDED),
+        ({"flags": {"hidden": True}}, PointState.OCCLUDED),
+        ({"flags": None, "visible": False}, PointState.OCCLUDED),
+        ({"visible": True}, PointState.VISIBLE),
+        ({"visible": 0}, PointState.OCCLUDED),
+        ({"flags": {"visible": False}}, PointState.OCCLUDED),
+        ({"flags": {"kp_visibility": 0}}, PointState.LOST),
+        ({"flags": {"kp_visibility": 2, "kp_visible": True}, "visible": True}, PointState.VISIBLE),
+        ({"flags": {"visibility": 1}}, PointState.OCCLUDED),
+        ({"flags": {"absent": True, "occluded": True}}, PointState.LOST),
+        ({"absent": True}, PointState.LOST),
+    ],
+    ids=str,
+)
+def test_visibility_is_read_as_programs_and_persons_write_it(mark: dict[str, Any], state: PointState) -> None:
+    shape = read_shape(point("nose", 5, 5) | mark)
+    assert isinstance(shape, Shape)
+    assert shape.state == state
+
+
+def test_an_absent_point_may_lie_anywhere(tmp_path: Path) -> None:
+    write(tmp_path, 0, [point("nose", -50, 900, flags={"absent": True})])
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert frame.notices == ()
+    assert frame.shapes[0].state == PointState.LOST
+
+
+def test_a_file_that_only_points_to_annolid_s_store_does_not_win_over_it(tmp_path: Path) -> None:
+    line = {"frame": 1, "shapes": [point("nose", 5, 1)], "imageWidth": 100, "imageHeight": 80}
+    (tmp_path / "v_annotations.ndjson").write_text(json.dumps(line) + "\n")
+    (tmp_path / "v_000000001.json").write_text(json.dumps({"annotation_store": "v_annotations.ndjson", "frame": 1}))
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert frame.shapes[0].points.tolist() == [[5, 1]]

@@ -29,6 +29,7 @@ from mot_dinov3.formats.labelme_shapes import (
     point_shapes,
     read_shape,
     shape_digest,
+    touched_shape,
 )
 
 VERSION = "5.5.0"
@@ -232,7 +233,10 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
             continue
         digest_now, mark = shape_digest(raw, frame), raw.get(OWN_KEY)
         is_own = digest_now in untouched or digest_now == mark
-        (predicted if is_own or (by_annolid and is_annolid_prediction(raw)) else read).append(shape)
+        if is_own or (by_annolid and is_annolid_prediction(raw)):
+            predicted.append(shape)
+        else:
+            read.append(touched_shape(raw, shape))
     there = {(s.instance, s.label) for s in (*read, *predicted)}
     deleted = [(r[0], r[1]) for r in records if r[1] and (r[0], r[1]) not in there]
     corrections = bool(records or predicted) or own.get(CORRECTIONS) is True

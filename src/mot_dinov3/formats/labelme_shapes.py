@@ -105,6 +105,10 @@ def _state(raw: Mapping[str, Any], flags: Mapping[str, Any]) -> PointState:
     number = next((n for n in numbers if n in (0, 1, 2) and type(n) is not bool), None)
     if number is not None:
         return (PointState.LOST, PointState.OCCLUDED, PointState.VISIBLE)[int(number)]
+    as_written = raw.get("visible") in (None, raw.get("state") == "visible")
+    if OWN_KEY in raw and "occluded" in flags and as_written:  # the box that a person can tick decides
+        is_hidden = any(_is_set(flags.get(name)) for name in HIDDEN_FLAGS)
+        return PointState.OCCLUDED if is_hidden else PointState.VISIBLE
     hidden = any(_is_set(known.get(name)) for known in (flags, raw) for name in HIDDEN_FLAGS)
     unseen = any(known.get(name) in (False, "false") for known in (flags, raw) for name in ("visible", "kp_visible"))
     return PointState.OCCLUDED if hidden or unseen else PointState.VISIBLE
@@ -112,6 +116,16 @@ def _state(raw: Mapping[str, Any], flags: Mapping[str, Any]) -> PointState:
 
 def _is_set(flag: object) -> bool:
     return flag is True or flag == 1 or (isinstance(flag, str) and flag.strip().lower() in ("true", "yes", "1"))
+
+
+def touched_shape(raw: Mapping[str, Any], shape: Shape) -> Shape:
+    """Return a shape that a person changed: a point that was predicted as hidden and was moved is seen there.
+
+    The prediction's own flag says nothing about the new place; the flag ``hidden`` does.
+    """
+    is_flag_ours = OWN_KEY in raw and raw.get("state") == "occluded" and not _is_set(flags_of(raw).get("hidden"))
+    is_seen = shape.state == PointState.OCCLUDED and is_flag_ours
+    return dataclasses.replace(shape, state=PointState.VISIBLE) if is_seen else shape
 
 
 def is_annolid_prediction(raw: object) -> bool:
