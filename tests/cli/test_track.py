@@ -50,6 +50,13 @@ def test_a_password_is_not_repeated_and_a_live_source_not_tracked_again():
     assert "s3cret" not in opened + correct + evaluate
 
 
+def test_what_the_detector_lacks_is_said_before_the_embedder_loads(scene, capsys, monkeypatch):
+    monkeypatch.setattr("mot_dinov3.pipeline.wiring.build_embedder", lambda *_, **__: pytest.fail("it was loaded"))
+    for det in ("nowhere/y.pt", "yolov8m-typo.pt"):
+        assert main(["--source", str(scene.video), "--det", det, "--no-progress"]) == 4
+        assert f"'{det}'" in capsys.readouterr().err
+
+
 def frames_of(path):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -143,9 +143,22 @@ def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
         ModelError: No such file, and no official model of that name.
         UnreachableModelError: An official model that is neither here nor can be downloaded.
     """
+    check_detector_weights(name, others=others)
     found = detector_path(name)
     if found is not None:
         return found
+    with activity(f"downloading {name}"):
+        return download(name)
+
+
+def check_detector_weights(name: str, *, others: Iterable[str] = ()) -> None:
+    """Refuse a name of weights that are neither here nor official; nothing is downloaded.
+
+    Raises:
+        ModelError: No such file, and no official model of that name.
+    """
+    if detector_path(name) is not None:
+        return
     if Path(name).name != name:
         raise ModelError(f"detector weights '{name}' do not exist", remedy="check the path")
     from_official = official_weights()
@@ -155,8 +168,6 @@ def find_detector_weights(name: str, *, others: Iterable[str] = ()) -> Path:
             f"{closest(name, (*from_official, *others))}",
             remedy="give a weights file, an official model such as yolov8n.pt, or 'motion', which needs no weights",
         )
-    with activity(f"downloading {name}"):
-        return download(name)
 
 
 def detector_path(name: str) -> Path | None:

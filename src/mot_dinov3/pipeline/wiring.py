@@ -16,6 +16,7 @@ from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.detectors.base import Detector, DetectorConfig
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import build_embedder
@@ -23,6 +24,7 @@ from mot_dinov3.gallery.folder import list_identities, load_gallery
 from mot_dinov3.gallery.identifier import Identifier
 from mot_dinov3.linking import link
 from mot_dinov3.models.devices import resolve_device
+from mot_dinov3.models.weights import check_detector_weights
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
 from mot_dinov3.pipeline.inputs import build_detection, open_ahead
@@ -196,6 +198,9 @@ def _build(
     def check_source(info: VideoInfo) -> None:
         check_regions(regions, info)
         if config.detector.dets is None:  # precomputed detections are read first: they cost less than a model
+            name, model = config.detector.chosen()
+            if name == "yolo":
+                check_detector_weights(model, others=DETECTORS)
             load()  # what it lacks is said before the detector is downloaded and converted
 
     wanted = dataclasses.replace(config, detector=_with_low_scores(config))
