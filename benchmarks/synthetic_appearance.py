@@ -54,7 +54,7 @@ def main() -> None:
     report("none (motion only)", found)
     for name, weights in (text.partition("=")[::2] for text in args.embedders):
         people = embedded_people(args.shared / "data/reid_two_cameras", weights or None)
-        dressed = [with_embeddings(scene, people) for scene in found]
+        dressed = [with_embeddings(scene, people, args.mixing) for scene in found]
         report(name, dressed)
         report(f"{name}, in a cone", [changed(scene, CHANGES[CONE]) for scene in dressed])
     report("noise in a cone", [changed(scene, CHANGES["noise in a cone"]) for scene in dressed])
@@ -67,6 +67,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("shared", type=Path, help="folder of videos and weights")
     parser.add_argument(
         "--embedders", nargs="+", default=["histogram"], metavar="NAME[=FILE]", help="histogram, or NAME and a network"
+    )
+    parser.add_argument(
+        "--mixing", type=float, default=1.0, help="weight of who is in front, in hidden shares of the box (default: 1)"
     )
     return parser.parse_args()
 
@@ -105,7 +108,7 @@ def embedded_people(root: Path, weights: str | None) -> Array:
     return vectors.reshape(-1, 2, VIEWS, CUTS, vectors.shape[1])
 
 
-def with_embeddings(scene: Recording, people: Array | None) -> Recording:
+def with_embeddings(scene: Recording, people: Array | None, mixing: float = 1.0) -> Recording:
     """Return the scene with an embedding for every box; without people, one that only its identity has."""
     rng = np.random.default_rng(0)
     view, camera = headings(scene), cameras(scene)
@@ -120,7 +123,7 @@ def with_embeddings(scene: Recording, people: Array | None) -> Recording:
         if looks is not None:
             now = zip(who.tolist(), camera[index].tolist(), view[index].tolist())
             own = np.array([person_of(looks[one, where], turn, rng) for one, where, turn in now]).reshape(-1, dim)
-            own = occluded(own, truth)
+            own = occluded(own, truth, mixing)
         vectors = rng.normal(size=(len(rows), dim))  # a false box shows anything
         if len(own):
             overlap = boxes.iou(rows.xyxy, truth.xyxy)
@@ -164,14 +167,14 @@ def person_of(views: Array, view: float, rng: np.random.Generator) -> Array:
     return np.asarray((1 - between) * views[int(view) % VIEWS, cut] + between * views[(int(view) + 1) % VIEWS, cut])
 
 
-def occluded(own: Array, truth: Truth) -> Array:
+def occluded(own: Array, truth: Truth, mixing: float) -> Array:
     """Return the embeddings mixed with those of the people in front, by the share of the box that they cover."""
     if len(own) < 2:
         return own
     share = boxes.intersection(truth.xyxy, truth.xyxy) / boxes.area(truth.xyxy)[:, None]
     share *= truth.xyxy[None, :, 3] > truth.xyxy[:, None, 3]  # the lower one is nearer to the camera
     front, rows = share.argmax(axis=1), np.arange(len(own))
-    hidden = share[rows, front][:, None]
+    hidden = mixing * share[rows, front][:, None]
     return np.asarray((1 - hidden) * own + hidden * own[front])
 
 
