@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mot_dinov3.apps.demo.street_clip import FPS, LENGTH, MIN_VISIBLE, STORY, Actor, StreetScene, compose, gt_lines
+from mot_dinov3.cli import main
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections
@@ -129,3 +130,13 @@ def test_the_clip_and_its_truth_are_written(tmp_path: Path) -> None:
     lines = clip.gt.read_text().splitlines()
     assert lines == list(gt_lines(clip.truth))
     assert len(lines) > 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_demo_says_when_its_scores_are_those_of_the_built_in_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["demo", "--seconds", "3", "--det", "motion", "--embedder", "histogram", "--out-dir", ".", "--no-progress"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "demo, motion + histogram" in told
+    assert "scores of the built-in parts, which need no weights" in told
+    assert Path("demo.jpg").stat().st_size > 0

@@ -39,6 +39,9 @@ DESCRIPTION = (
     "parts."
 )
 OPTIONS = DemoOptions
+WEIGHT_FREE = """
+These are the scores of the built-in parts, which need no weights: the motion detector takes people who
+overlap for one, and colours do not distinguish all of them. With yolov8n.pt in models/ they are higher."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
     summary = job.summary()
     results = [line for line in summary.results() if not line.endswith(str(tracks))]
     print("\n".join([*results, f"written     {sheet}", *summary.costs(), ""]))
-    print(format_table({"demo": scores["COMBINED"]}))
+    used = " + ".join(model.name for model in summary.models)
+    print(format_table({f"demo, {used}": scores["COMBINED"]}))
+    if not any(model.weights for model in summary.models):
+        print(WEIGHT_FREE)
     return code
 
 
