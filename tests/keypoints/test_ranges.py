@@ -156,3 +156,20 @@ def test_the_memory_of_a_pass_backward_does_not_grow_with_its_length(
     assert held
     assert max(held) <= 3
     assert scene.errors(video).max() < 1.5
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["after a whole run", "at first"])
+def test_points_that_a_correction_left_out_are_carried_into_a_later_range(video: Path, known: bool) -> None:
+    folder = video.parent / "v"
+    scene.label(folder, "v", 0)
+    for frame in (6, 12):
+        nose = scene.shape("nose", [list(scene.truth(frame)["nose"])], "point", instance_label="mouse")
+        (folder / f"v_{frame:09d}.json").write_text(scene.json.dumps(scene.document([nose])))
+    if known:
+        scene.run(video)
+    scene.run(video, start_frame=15, end_frame=20)
+    ranged = [r for r in scene.rows(video) if 15 <= int(r["frame"]) < 20]
+    assert {r["state"] for r in ranged} == {"visible"}
+    assert scene.errors(video).max() < 3
+    scene.run(video)
+    assert [r for r in scene.rows(video) if 15 <= int(r["frame"]) < 20] == ranged

@@ -12,7 +12,8 @@ from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate, labelled_keypoints, one_sided, tracked_keypoints
 from mot_dinov3.keypoints.geometry import Points
-from mot_dinov3.keypoints.job.files import SAVE_EVERY, GapRecord, KeypointFiles
+from mot_dinov3.keypoints.job.files import SAVE_EVERY, GapRecord, KeypointFiles, Row
+from mot_dinov3.keypoints.job.gaps import Gap, leading_gaps, plan_gaps
 from mot_dinov3.keypoints.job.journal import PassFrame
 from mot_dinov3.keypoints.job.passes import Carried, PassRunner, PassStart, PassTracker
 from mot_dinov3.keypoints.job.results import KeypointResults, OrderedWriter
@@ -21,43 +22,6 @@ from mot_dinov3.keypoints.labels import LabelledInstance, Labels
 from mot_dinov3.keypoints.partial_labels import GapSide, combine_partial, complete_outlines, evidence
 from mot_dinov3.keypoints.review import exchanged_labels
 from mot_dinov3.video.random_access import VideoRanges
-
-
-@dataclasses.dataclass(frozen=True)
-class Gap:
-    """Frames to solve: those after labelled frame `before`, or from the start, up to labelled frame `after` or the end.
-
-    Attributes:
-        before: Labelled frame before it, or None.
-        after: Labelled frame after it, or None.
-        first: First frame to write.
-        stop: Exclusive end; None for the end of the video.
-    """
-
-    before: int | None
-    after: int | None
-    first: int
-    stop: int | None
-
-    def frame_visits(self) -> int:
-        """Return the number of frames in all passes through it, 0 where its end is unknown."""
-        if self.before is not None and self.after is not None:
-            return 2 * (self.after - self.before)
-        if self.after is not None:
-            return self.after - self.first
-        return 0 if self.stop is None or self.before is None else self.stop - self.before - 1
-
-
-def plan_gaps(labelled: Sequence[int], start: int, stop: int | None) -> list[Gap]:
-    """Return the gaps between labelled frames within the frames ``start … stop``, in order; pure."""
-    gaps = []
-    bounds: list[int | None] = [None, *labelled, None]
-    for before, after in itertools.pairwise(bounds):
-        first = max(start, 0 if before is None else before)
-        last = stop if after is None else after if stop is None else min(after, stop)
-        if last is None or first < last:
-            gaps.append(Gap(before, after, first, last))
-    return gaps
 
 
 class KeypointPipeline:
@@ -102,15 +66,16 @@ class KeypointPipeline:
         return self.passes.interrupted
 
     def gaps(self, start: int, stop: int | None) -> list[Gap]:
-        """Return the gaps to solve in the frames ``start … stop``."""
-        count = self._video.info.frame_count
-        return plan_gaps(sorted(self.labels.frames), start, min(stop or count, count) if count else stop)
+        """Return the gaps to solve in the frames ``start … stop``, after those that only carry points into them."""
+        count, labelled = self._video.info.frame_count, sorted(self.labels.frames)
+        gaps = plan_gaps(labelled, start, min(stop or count, count) if count else stop)
+        return [*leading_gaps(labelled, gaps, self._goes_on_unlabelled), *gaps]
 
     def run(self, gaps: Sequence[Gap], *, step: int, tick: Callable[[], bool] = lambda: False) -> None:
         """Solve gaps; `tick` is called for every frame of a pass, and ends the run if true."""
         self.passes.tick, self.passes.step = tick, step
         if gaps:
-            self._files.begin(gaps[0].first, gaps[-1].stop)
+            self._files.begin(next(gap.first for gap in gaps if not gap.is_leading), gaps[-1].stop)
         complete = False
         try:
             self._solve_all(gaps)
@@ -127,7 +92,7 @@ class KeypointPipeline:
     def _solve_all(self, gaps: Sequence[Gap]) -> None:
         for gap, following in itertools.zip_longest(gaps, gaps[1:]):
             signature = self._signature(gap)
-            rows = self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
+            rows = self._reusable(gap, signature)
             record = self._files.record(signature)
             self._leaving = None
             if rows is not None and record is not None and self._can_go_on(gap, following, signature):
@@ -139,16 +104,23 @@ class KeypointPipeline:
             if record is not None and not self.interrupted:
                 self._hand_on(gap, signature, record)
 
+    def _reusable(self, gap: Gap, signature: str) -> list[Row] | None:
+        """Return the frames of a gap that an earlier run solved; none are needed of a leading one."""
+        if gap.is_leading:
+            return []
+        return self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
+
     def _hand_on(self, gap: Gap, signature: str, record: GapRecord) -> None:
         """Save a solved gap, and take over what it hands on to the next one."""
         carried = record.carried
         self._carry_over = None if carried is None else [one_sided(Estimate.from_record(r)) for r in carried]
-        self._carried, self._before = (), signature
+        self._carried, self._before = (), "" if gap.before is None else signature
         if gap.after is not None and self._goes_on_unlabelled(gap.after):
             self._carried = self._arriving(gap.after, signature)
         if gap.after is not None:
             self.results.doubt(gap.after, record.doubts)
-        self._files.finished(gap.first, signature, record)
+        if not gap.is_leading:
+            self._files.finished(gap.first, signature, record)
 
     def _arriving(self, frame: int, signature: str) -> Carried:
         """Return the trackers that arrive at a labelled frame from the gap before it, and go on."""
