@@ -14,7 +14,7 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointPaths, stem_of
-from mot_dinov3.keypoints.job.loop import plan_gaps
+from mot_dinov3.keypoints.job.gaps import plan_gaps
 from mot_dinov3.video.image_files import list_images
 
 
