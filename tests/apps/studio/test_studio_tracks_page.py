@@ -327,6 +327,7 @@ def test_two_themes_and_a_phone(serve: Callable[..., str], browser: Any, scene: 
     for scheme in ("dark", "light"):
         context = browser.new_context(viewport=PHONE, color_scheme=scheme, has_touch=True)
         tab = context.new_page()
+        tab.set_default_timeout(60_000)
         tab.goto(address)
         tab.wait_for_selector("body[data-ready]")
         for name in PAGES:
