@@ -72,3 +72,13 @@ def test_no_notice_where_nothing_is_missing(tmp_path: Path, rows: Rows) -> None:
 def test_objects_too_fast_for_any_option(tmp_path: Path) -> None:
     _, (notice,) = run(tmp_path, [(t, 160.0 * t, 0.9) for t in range(30)])
     assert "4.0 box sizes away; objects this fast need more frames per second" in notice
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_lowered_threshold_is_told(tmp_path: Path, every: int) -> None:
+    dets = tmp_path / "dets.txt"
+    dets.write_text("".join(f"{t + 1},-1,{x},100,40,40,{score},-1,-1,-1\n" for t, x, score in slow(0.47, every)))
+    options: dict[str, Any] = {"dets": str(dets), "fps": 25, "embedder": "none", "video": False, "detect_every": every}
+    lowered = "the detector's scores are low: tracks start from 0.30 (--new-score auto), not --new-score 0.6"
+    assert lowered in track(**options, save_mot=str(tmp_path / "auto.txt")).notices
+    assert lowered not in track(**options, save_mot=str(tmp_path / "fixed.txt"), new_score=0.4).notices

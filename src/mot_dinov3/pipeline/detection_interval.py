@@ -67,6 +67,7 @@ class IntervalTracker(Tracker):
         self.min_score = tracker.min_score
         self.appearance = learned_appearance(tracker)
         self.cuts = getattr(tracker, "cuts", ())
+        self.scores = getattr(tracker, "scores", None)
         self._is_detected = is_detected
         self._detected = True
         self._flow = BoxFlow()

@@ -1,4 +1,4 @@
-"""The notice of a run that found boxes and began no track: why, and which option helps."""
+"""The notices of a run on scores: why no track began and which option helps, and which threshold was lowered."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.trackers.base import Tracker
 from mot_dinov3.trackers.byte import NEW_ABOVE
 from mot_dinov3.trackers.config import NEW_SCORE
 from mot_dinov3.trackers.score_level import ScoreLevel
@@ -37,6 +38,15 @@ def untracked_notice(config: TrackConfig, fps: float, found: int, frames: Sequen
     reasons = (_weak(config, detected), _sparse(config, detected), _fast(config, fps, detected))
     reason = next(filter(None, reasons), "a track needs a box in several frames; see --confirm-hits")
     return [f"{found} box{' was' if found == 1 else 'es were'} found and no track began: {reason}"]
+
+
+def lowered_notice(tracker: Tracker) -> list[str]:
+    """Return a notice where the tracker has lowered its thresholds to the scores of the stream."""
+    level = getattr(tracker, "scores", None)
+    if not isinstance(level, ScoreLevel) or level.factor == 1.0:
+        return []
+    lowered = f"{NEW_SCORE * level.factor:.2f} (--new-score auto)"
+    return [f"the detector's scores are low: tracks start from {lowered}, not --new-score {NEW_SCORE:g}"]
 
 
 def _weak(config: TrackConfig, frames: Sequence[Detections]) -> str | None:

@@ -35,7 +35,7 @@ from mot_dinov3.pipeline.resume import ResumeJournal, resume_journal_path
 from mot_dinov3.pipeline.run_identity import open_journal
 from mot_dinov3.pipeline.second_pass import LinkedPass, TrackletCollector
 from mot_dinov3.pipeline.summary import RunSummary
-from mot_dinov3.pipeline.untracked import untracked_notice
+from mot_dinov3.pipeline.untracked import lowered_notice, untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.sinks.base import TrackOverview
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, least_score, tracker_class
@@ -222,7 +222,10 @@ def _build(
         if not config.linked.link:  # in a second pass, q closes the window, and the files are finished
             makes.stop = loop.stop
         counts, fps = loop.counts, opened.source.info.fps
-        makes.late_notices = lambda: untracked_notice(config, fps, counts.detections, counts.untracked)
+        makes.late_notices = lambda: [
+            *untracked_notice(config, fps, counts.detections, counts.untracked),
+            *lowered_notice(stages.tracker),
+        ]
     except BaseException:
         opened.source.close()
         raise

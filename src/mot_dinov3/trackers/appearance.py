@@ -48,7 +48,7 @@ class AppearanceTracker(TemporalTracker):
         super().__init__(config.confirm_hits)
         self.min_score = config.high_score
         self._new_score = config.starting_score
-        self._scores = ScoreLevel() if config.follows_scores else None
+        self.scores = ScoreLevel() if config.follows_scores else None
         self._fps = request.fps
         self._clock = StreamClock(request.fps)
         self._size_known = min(request.size) > 0
@@ -145,10 +145,10 @@ class AppearanceTracker(TemporalTracker):
             score[~good] = -1.0
         if not self._size_known and bad < len(good):
             self._size = np.maximum(self._size, detections.xyxy[good, 2:].max(axis=0))
-        if self._scores is not None and not self._scores.settled:
-            self._scores.observe(detections.xyxy, score)
-            self.min_score = self.config.high_score * self._scores.factor
-            score = self._scores.stated(score)
+        if self.scores is not None and not self.scores.settled:
+            self.scores.observe(detections.xyxy, score)
+            self.min_score = self.config.high_score * self.scores.factor
+            score = self.scores.stated(score)
         tracks, config = self._tracks, self.config
         found = Association(tracks, detections, score, config, self._scales)
         longest = max(config.lost_seconds, self._clock.until_missed(config.lost_frames + 1))
@@ -299,7 +299,7 @@ class AppearanceTracker(TemporalTracker):
             owned = found.owner >= 0
             class_id = class_id.copy()
             class_id[owned] = tracks.class_id[found.owner[owned]]
-        if np.count_nonzero(score < 0) or (self._scores is not None and not self._scores.settled):
+        if np.count_nonzero(score < 0) or (self.scores is not None and not self.scores.settled):
             score = np.clip(np.nan_to_num(detections.score), 0.0, 1.0)
         rows = self._labelled(found.owner, detections, class_id=class_id, score=score)
         coasted = self._coasting() if config.coast else None

@@ -39,7 +39,7 @@ class GalleryMatcher:
         identifier: Identifies tracks by their distances.
         journal: Has the comparisons of an earlier run, and takes the new ones; None where there is none.
         every: Frames after which a track is compared again; 0 compares every row.
-        min_score: Boxes below it are not compared.
+        min_score: Returns the score below which boxes are not compared, which may follow the stream.
 
     Attributes:
         embedded: Crops embedded so far.
@@ -52,7 +52,7 @@ class GalleryMatcher:
         journal: GalleryJournal | None,
         *,
         every: int,
-        min_score: float,
+        min_score: Callable[[], float],
     ) -> None:
         self.embedder = embedder
         self.identifier = identifier
@@ -64,7 +64,7 @@ class GalleryMatcher:
     def identify(self, frame: Frame, detections: Detections) -> Detections:
         """Return the rows with names, `fresh` where they were compared in this frame."""
         if self._every:
-            rows = self.identifier.due(detections, frame.index, every=self._every, min_score=self._min_score)
+            rows = self.identifier.due(detections, frame.index, every=self._every, min_score=self._min_score())
         else:
             rows = np.flatnonzero(detections.track_id >= 0)
         fresh = np.zeros(len(detections), np.bool_)

@@ -294,7 +294,7 @@ class GalleryRun:
                 identifier,
                 self._journal,
                 every=inputs.reid_frequency if tracker.keeps_tracks else 0,
-                min_score=tracker.min_score,
+                min_score=lambda: tracker.min_score,
             )
         return GalleryStages(
             records=self.records,
