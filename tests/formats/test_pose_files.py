@@ -58,6 +58,25 @@ def test_every_animal_has_the_same_body_parts_in_the_same_order() -> None:
     assert table[6][1:4] == ["", "", "0.0000"]  # a frame without rows
 
 
+def test_frames_with_other_rows_keep_their_columns() -> None:
+    first = Keypoints(
+        ("m1",), np.array([1]), ("tail",), np.array([[7.0, 8.0]]), np.ones(1), np.zeros(1, int), np.ones(1)
+    )
+    frames = [(0, 0.0, first), (1, 0.04, keypoints(0))]
+    file = io.StringIO()
+    points = [pair for _, _, one in frames for pair in zip(one.instance, one.name)]
+    keypoints_csv.write_wide(file, ((frame, one) for frame, _, one in frames), points)
+    animals, parts, coords, *rows = (row[1:] for row in list(csv.reader(io.StringIO(file.getvalue())))[1:])
+    table = PoseTable.of(frames, FPS)
+    for number, row in enumerate(rows):
+        for animal, part, coord, cell in zip(animals, parts, coords, row):
+            at = number, table.individuals.index(animal), table.keypoints.index(part)
+            value = table.score[at] if coord == "likelihood" else table.xy[at]["xy".index(coord)]
+            assert (cell == "" and np.isnan(value)) or float(cell) == value
+    assert table.xy[0, 0, table.keypoints.index("tail")].tolist() == [7, 8]
+    assert table.xy[1, 0, table.keypoints.index("tail")].tolist() == [30, 3]
+
+
 def test_poses_have_every_frame_and_nan_for_what_is_unknown() -> None:
     table = poses()
     assert table.xy.shape == (4, 3, 4, 2)

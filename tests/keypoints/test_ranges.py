@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import itertools
 import shutil
@@ -173,3 +174,21 @@ def test_points_that_a_correction_left_out_are_carried_into_a_later_range(video:
     assert scene.errors(video).max() < 3
     scene.run(video)
     assert [r for r in scene.rows(video) if 15 <= int(r["frame"]) < 20] == ranged
+
+
+def test_a_range_with_another_keypoint_keeps_the_rows_and_columns_of_the_others(video: Path) -> None:
+    path = scene.label(video.parent / "v", "v", 0)
+    scene.run(video)
+    before = scene.rows(video)
+    document = scene.json.loads(path.read_text())
+    document["shapes"].insert(1, scene.shape("back", [list(scene.truth(0)["tail"])], "point"))
+    path.write_text(scene.json.dumps(document))
+    scene.run(video, start_frame=10, end_frame=14, dlc_csv=True)
+    rows = scene.rows(video)
+    assert [r for r in rows if not 10 <= int(r["frame"]) < 14] == [r for r in before if not 10 <= int(r["frame"]) < 14]
+    with (video.parent / "v" / "v_dlc.csv").open(newline="") as file:
+        table = list(csv.reader(file))
+    for row in table[3:]:
+        cells = {(part, coord): cell for part, coord, cell in zip(table[1], table[2], row)}
+        expected = {r["keypoint"]: r["x"] for r in rows if r["frame"] == row[0]}
+        assert {name: cells[name, "x"] for name in expected} == expected

@@ -155,26 +155,32 @@ def run_lengths(mask: npt.NDArray[np.bool_ | np.uint8]) -> str:
     return "".join(text)
 
 
-def write_wide(file: TextIO, frames: Iterable[tuple[int, Keypoints]]) -> None:
+def write_wide(
+    file: TextIO, frames: Iterable[tuple[int, Keypoints]], points: Iterable[tuple[str, str]] | None = None
+) -> None:
     """Write a DeepLabCut table: three header rows, four where there are several animals, then one row per frame.
 
     Every animal has the same body parts in the same order, as programs that read such tables expect; those that it has
-    not, and frames from 0 on that are missing, are empty with likelihood 0. `frames` are numbers and keypoints, in
-    order; all have the same rows.
+    not, and frames from 0 on that are missing, are empty with likelihood 0.
+
+    Args:
+        file: Open text file.
+        frames: Numbers and keypoints, in order.
+        points: Instance and name of all keypoints; those of the first frame by default.
     """
     writer = csv.writer(file, lineterminator="\n")
     nothing, expected = ["", "", "0.0000"], 0
-    columns: list[int | None] = []
+    columns: list[tuple[str, str]] = []
     for number, keypoints in frames:
         if not columns:
-            parts = list(dict.fromkeys(keypoints.name))
-            animals = list(dict.fromkeys(keypoints.instance))
-            rows = {pair: row for row, pair in enumerate(zip(keypoints.instance, keypoints.name))}
-            columns = [rows.get((animal, part)) for animal in animals for part in parts]
+            known = list(points or zip(keypoints.instance, keypoints.name))
+            animals, parts = (list(dict.fromkeys(names)) for names in zip(*known))
+            columns = [(animal, part) for animal in animals for part in parts]
             writer.writerows(_wide_header(animals, parts))
         for missing in range(expected, number):
             writer.writerow([str(missing), *(nothing * len(columns))])
-        cells = [nothing if row is None else _wide_cells(keypoints, row) for row in columns]
+        rows = {pair: row for row, pair in enumerate(zip(keypoints.instance, keypoints.name))}
+        cells = [_wide_cells(keypoints, rows[pair]) if pair in rows else nothing for pair in columns]
         writer.writerow([str(number), *itertools.chain.from_iterable(cells)])
         expected = number + 1
 

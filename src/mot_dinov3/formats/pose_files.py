@@ -44,12 +44,14 @@ class PoseTable:
     def of(cls, rows: Iterable[tuple[int, float, Keypoints]], fps: float) -> PoseTable:
         """Return the poses of a long table, which has at least one frame; frames that it lacks are unknown."""
         found = list(rows)
-        names = found[0][2]
-        individuals, keypoints = tuple(dict.fromkeys(names.instance)), tuple(dict.fromkeys(names.name))
-        at = [individuals.index(name) for name in names.instance], [keypoints.index(name) for name in names.name]
+        individuals = tuple(dict.fromkeys(name for _, _, one in found for name in one.instance))
+        keypoints = tuple(dict.fromkeys(name for _, _, one in found for name in one.name))
+        row = {name: i for i, name in enumerate(individuals)}
+        column = {name: i for i, name in enumerate(keypoints)}
         shape = found[-1][0] + 1, len(individuals), len(keypoints)
         time, xy, score = np.arange(shape[0]) / fps, np.full((*shape, 2), np.nan), np.zeros(shape)
         for frame, seconds, one in found:
+            at = [row[name] for name in one.instance], [column[name] for name in one.name]
             time[frame], xy[frame][at], score[frame][at] = seconds, one.xy, one.score
         return cls(individuals, keypoints, time, xy, score)
 

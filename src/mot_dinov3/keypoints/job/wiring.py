@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -87,9 +88,12 @@ class KeypointRun:
         with files.replacing(self.paths.review) as part, part.open("w", encoding="utf-8", newline="") as file:
             write_review(file, ranked(self.pipeline.results.uncertainties))
         if self.job.dlc_csv:
-            rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(self.paths.table))
+            table = self.paths.table  # frames outside of a range may have the keypoints of earlier labels
+            each = (zip(one.instance, one.name) for _, _, one in keypoints_csv.read_long(table))
+            points = dict.fromkeys(itertools.chain.from_iterable(each))
+            rows = ((frame, keypoints) for frame, _, keypoints in keypoints_csv.read_long(table))
             with files.replacing(self.paths.wide) as part, part.open("w", encoding="utf-8", newline="") as file:
-                keypoints_csv.write_wide(file, rows)
+                keypoints_csv.write_wide(file, rows, points)
         wanted = [option for option in self.paths.poses if getattr(self.job, option)]
         if not wanted:
             return
