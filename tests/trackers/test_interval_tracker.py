@@ -6,8 +6,9 @@ import numpy as np
 from tracking_scene import boxes, ids, person, tracker
 
 from mot_dinov3.core.structures import Detections, Frame, TrackState
-from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalTracker, velocity
-from mot_dinov3.trackers.optical_flow import BoxFlow, displacement, grid
+from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalTracker
+from mot_dinov3.trackers.box_following import BoxFollower, velocity
+from mot_dinov3.trackers.optical_flow import BoxFlow, displacement, grid, unoccluded
 
 
 def street(seed: int = 0) -> np.ndarray:
@@ -24,11 +25,27 @@ def walker(x: int, y: int = 60, width: int = 40, height: int = 100) -> np.ndarra
     return picture
 
 
-def test_the_median_of_the_points_that_were_found_again_counts() -> None:
-    steps = np.array([[[1, 0], [3, 1], [4, 2], [5, 3], [99, 9], [77, 7]]] * 2, float)
-    followed = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 0]], bool)
-    moved = displacement(steps, followed, np.array([[8.0, 8.0], [6.0, 5.0]]))
-    assert moved.tolist() == [[4, 2], [6, 5]]  # four points are too few: what is expected otherwise
+def test_the_median_of_the_points_that_were_tracked_counts() -> None:
+    start = np.zeros((2, 6, 2))
+    end = np.array([[[1, 0], [3, 1], [4, 2], [5, 3], [99, 9], [77, 7]]] * 2, float)
+    tracked = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 0]], bool)
+    moved = displacement(start, end, tracked, np.array([[8.0, 8.0], [6.0, 5.0]]))
+    assert moved.shift.tolist() == [[4, 2], [6, 5]]  # four points are too few: what is expected otherwise
+    assert moved.followed.tolist() == [True, False]
+
+
+def test_a_box_grows_with_the_spread_of_its_points() -> None:
+    start = grid(np.array([[100.0, 200, 140, 300]]))
+    moved = displacement(start, 1.03 * start, np.ones((1, 24), bool), np.zeros((1, 2)))
+    np.testing.assert_allclose(moved.scale, [1.03], atol=1e-6)
+    burst = displacement(start, 3 * start, np.ones((1, 24), bool), np.zeros((1, 2)))
+    assert burst.scale.tolist() == [1.05]  # no object comes this near between two frames
+
+
+def test_points_behind_another_box_are_left_out() -> None:
+    boxes_ = np.array([[0.0, 0, 40, 100], [20, 0, 60, 110]])  # the second one stands in front
+    seen = unoccluded(np.array([[[10.0, 50], [30, 50]], [[30, 50], [50, 50]]]), boxes_)
+    assert seen.tolist() == [[True, False], [True, True]]
 
 
 def test_points_lie_in_the_inner_part_of_the_box() -> None:
@@ -41,14 +58,16 @@ def test_a_box_follows_what_is_in_it() -> None:
     flow = BoxFlow()
     flow.start(walker(50))
     box = np.array([[50.0, 60, 90, 160]])
-    step = flow.step(walker(56, 63), box, np.zeros((1, 2)))
-    np.testing.assert_allclose(step, [[6, 3]], atol=0.3)
+    moved = flow.step(walker(56, 63), box, np.zeros((1, 2)))
+    np.testing.assert_allclose(moved.shift, [[6, 3]], atol=0.3)
     back = flow.step(walker(53, 63), box + np.array([6, 3, 6, 3]), np.zeros((1, 2)))
-    np.testing.assert_allclose(back, [[-3, 0]], atol=0.3)
+    np.testing.assert_allclose(back.shift, [[-3, 0]], atol=0.3)
 
 
 def test_without_an_earlier_picture_the_expected_step_is_taken() -> None:
-    assert BoxFlow().step(walker(50), np.array([[50.0, 60, 90, 160]]), np.array([[2.0, 1.0]])).tolist() == [[2, 1]]
+    moved = BoxFlow().step(walker(50), np.array([[50.0, 60, 90, 160]]), np.array([[2.0, 1.0]]))
+    assert moved.shift.tolist() == [[2, 1]]
+    assert not moved.followed.any()
 
 
 def test_velocities_are_taken_from_the_same_tracks() -> None:
@@ -109,3 +128,35 @@ def test_lost_and_settled_are_the_trackers_own() -> None:
         subject.update(boxes(person(100)) if index < 2 else Detections.empty())
     assert subject.lost().track_id.tolist() == [1]
     assert subject.settled == 3
+
+
+def shown_walk(frames: int, every: int) -> list[Detections]:
+    """A person walking for `frames` frames at 25 fps, the detector running on every `every`-th one."""
+    is_detected = DetectionInterval(every)
+    subject = IntervalTracker(tracker(fps=25.0, size=(320, 240), camera_motion=False), is_detected)
+    answers = []
+    for index in range(frames):
+        subject.predict(Frame(index, index / 25, walker(60 + 2 * index)))
+        found = boxes([60 + 2 * index, 60, 100 + 2 * index, 160]) if is_detected(index) else Detections.empty()
+        answers.append(subject.update(found))
+    return answers
+
+
+def test_a_person_is_confirmed_as_early_as_with_every_frame_detected() -> None:
+    begins = [
+        next(index for index, rows in enumerate(shown_walk(20, every)) if (rows.track_id >= 1).any())
+        for every in (1, 3, 5)
+    ]
+    assert begins == [3, 3, 5]  # two detections and the frames between them, in place of four detections
+
+
+def test_a_new_box_in_place_of_one_that_was_not_followed_is_no_evidence() -> None:
+    follower = BoxFollower()
+    follower.advance(Frame(0, 0.0, walker(60)))
+    follower.restart(boxes([60, 60, 100, 160]))
+    for index in (1, 2, 3):
+        follower.advance(Frame(index, index / 25, walker(60 + 2 * index)))
+    assert follower.led_to(np.array([[66, 60, 106, 160], [200, 60, 240, 160]], np.float32)).tolist() == [2, 0]
+    follower.restart(boxes([66, 60, 106, 160]))
+    follower.advance(Frame(4, 4 / 25, street(1)))  # the person is gone
+    assert follower.led_to(np.array([[68, 60, 108, 160]], np.float32)).tolist() == [0]

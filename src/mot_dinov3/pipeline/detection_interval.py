@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, Frame, Revision, TrackState, TrackView
+from mot_dinov3.core.structures import Detections, Frame, Revision, TrackState, TrackView
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.sinks.base import FilterSink, Sink
 from mot_dinov3.trackers.base import Tracker, learned_appearance
-from mot_dinov3.trackers.optical_flow import BoxFlow
+from mot_dinov3.trackers.box_following import BoxFollower
 
 IsDetected = Callable[[int], bool]
 """Tells of a frame's index whether the detector runs on it."""
@@ -59,43 +59,43 @@ class IntervalTracker(Tracker):
     """Hands the detected frames to a tracker, and moves its boxes through all others by optical flow.
 
     Feeding the moved boxes back to the tracker, as measurements between its frames, was tried and left out: where the
-    flow errs, identities suffer.
+    flow errs, identities suffer. That the flow led a tentative box to a detection counts for its confirmation.
+
+    Args:
+        tracker: Gets the detected frames.
+        is_detected: Tells which they are.
+        follower: Moves the boxes.
     """
 
-    def __init__(self, tracker: Tracker, is_detected: IsDetected) -> None:
+    def __init__(self, tracker: Tracker, is_detected: IsDetected, follower: BoxFollower | None = None) -> None:
         self._tracker = tracker
         self.min_score = tracker.min_score
         self.appearance = learned_appearance(tracker)
         self.cuts = getattr(tracker, "cuts", ())
         self.scores = getattr(tracker, "scores", None)
+        self._add_evidence = getattr(tracker, "add_evidence", None)
         self._is_detected = is_detected
         self._detected = True
-        self._flow = BoxFlow()
-        self._time = 0.0
-        self._last = (0.0, Detections.empty())  # time and rows of the last detected frame
-        self._rows = Detections.empty()
-        self._velocity: Float64Array = np.zeros((0, 2))  # px/s
+        self._follower = BoxFollower() if follower is None else follower
 
     @override
     def predict(self, frame: Frame) -> TrackView:
         """Return the tracker's tracks; none in a frame without detections, where nothing is matched."""
+        self._follower.advance(frame)
         self._detected = self._is_detected(frame.index)
-        if not self._detected:
-            self._move(frame)
-            return TrackView.empty()
-        if frame.image is not None:
-            self._flow.start(frame.image)
-        self._time = frame.time
-        return self._tracker.predict(frame)
+        return self._tracker.predict(frame) if self._detected else TrackView.empty()
 
     @override
     def update(self, detections: Detections) -> Detections:
         """Return the tracker's rows; in a frame without detections its last ones, moved and coasted."""
         if not self._detected:
-            return self._rows
+            rows = self._follower.rows
+            return rows[rows.track_id >= 1]
+        if self._add_evidence is not None:
+            self._add_evidence(self._follower.led_to(detections.xyxy))
         rows = self._tracker.update(detections)
         self.min_score = self._tracker.min_score
-        shown = rows[rows.track_id >= 1]
+        shown = rows[(rows.track_id >= 1) | (rows.state == TrackState.TENTATIVE)]
         place = shown.final_xyxy
         moved = shown.replace(
             xyxy=place,
@@ -103,9 +103,7 @@ class IntervalTracker(Tracker):
             coasted=np.ones(len(shown), np.bool_),
             **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
         )
-        seen, before = self._last
-        self._velocity = velocity(before, moved, self._time - seen)
-        self._last, self._rows = (self._time, moved), moved
+        self._follower.restart(moved)
         return rows
 
     @override
@@ -122,21 +120,6 @@ class IntervalTracker(Tracker):
     @override
     def settled(self) -> int:
         return self._tracker.settled
-
-    def _move(self, frame: Frame) -> None:
-        """Move the last rows to `frame`: by the flow, and where it is unknown, on with the velocity they had."""
-        dt, self._time = frame.time - self._time, frame.time
-        place = self._rows.final_xyxy.astype(np.float64)
-        step = self._velocity * dt
-        if frame.image is not None:
-            step = self._flow.step(frame.image, place, step)
-            self._velocity = step / dt if dt > 0 else self._velocity
-        place = (place + np.tile(step, 2)).astype(np.float32)
-        self._rows = self._rows.replace(xyxy=place, track_xyxy=place)
-        if frame.image is not None:
-            centre = (place[:, :2] + place[:, 2:]) / 2
-            inside: BoolArray = np.all((centre >= 0) & (centre <= frame.image.shape[1::-1]), axis=1)
-            self._rows, self._velocity = self._rows[inside], self._velocity[inside]
 
 
 class GapInterpolator(FilterSink):
@@ -230,13 +213,3 @@ def interpolated(rows: Detections, before: Detections, after: Detections, share:
         **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
     )
     return Detections.concat([line, lost])
-
-
-def velocity(before: Detections, now: Detections, seconds: float) -> Float64Array:
-    """Return ``(n, 2)`` px/s of the rows of `now`, by where their tracks were `seconds` before; 0 where unknown."""
-    speed = np.zeros((len(now), 2))
-    if seconds > 0:
-        _, then, here = np.intersect1d(before.track_id, now.track_id, return_indices=True)
-        step = now.xyxy[here].astype(np.float64) - before.xyxy[then]
-        speed[here] = (step[:, :2] + step[:, 2:]) / (2 * seconds)
-    return speed

@@ -104,6 +104,10 @@ class AppearanceTracker(TemporalTracker):
         self._age()
         return self._label(found, detections)
 
+    @override
+    def add_evidence(self, frames: IntArray) -> None:
+        self._followed = frames
+
     def _end_scene(self, frame_index: int) -> None:
         """End all tracks; those that can be re-identified are kept for it, without a place."""
         tracks = self._tracks
@@ -210,7 +214,7 @@ class AppearanceTracker(TemporalTracker):
     def _record(self, owner: IntArray, rows: IntArray, found: Association, detections: Detections) -> None:
         """Write down the boxes `rows` of the tracks `owner`, beyond their place."""
         tracks, score = self._tracks, np.clip(detections.score.take(rows).astype(np.float64), 0.0, 1.0)
-        tracks.hits[owner] += 1
+        self._count_hits(owner, rows)
         tracks.seen[owner] = self._now
         tracks.score[owner] = score
         if self.config.class_mode == "vote":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from mot_dinov3.core.registry import check_members, resolve
-from mot_dinov3.core.structures import Detections, Frame, Revision, TrackView
+from mot_dinov3.core.structures import Detections, Frame, IntArray, Revision, TrackView
 from mot_dinov3.trackers import TRACKERS
 from mot_dinov3.trackers.appearance_model import AppearanceCalibration
 from mot_dinov3.trackers.config import HybridConfig, TrackerConfig
@@ -62,6 +62,17 @@ class Tracker(Protocol):
     @abstractmethod
     def predict(self, frame: Frame) -> TrackView:
         """Move all tracks to the time of `frame` and return them, with predicted boxes and cached embeddings."""
+
+    def add_evidence(self, frames: IntArray) -> None:
+        """Take in, before `update`, for how many frames without detections a new object was followed to each box.
+
+        With a detection interval these count like matches where a track needs several of them to be confirmed. A
+        tracker may ignore them.
+
+        Args:
+            frames: ``(n,)`` frames, a value for each row that `update` will get.
+        """
+        return
 
     @abstractmethod
     def update(self, detections: Detections) -> Detections:

@@ -166,6 +166,7 @@ class TemporalTracker(Tracker):
         self._confirm_hits = confirm_hits
         self._spawned = 0
         self._ids = 0
+        self._followed: IntArray | None = None
 
     @override
     def lost(self) -> TrackView:
@@ -194,6 +195,14 @@ class TemporalTracker(Tracker):
         self._spawned += len(new)
         self._tracks.matched[rows] = True
         return rows
+
+    def _count_hits(self, owner: IntArray, rows: IntArray) -> None:
+        """Count a match of each track `owner` with the detection `rows`, and the frames in which it was followed there.
+
+        They are evidence of an object that was detected before: a track's first box counts once.
+        """
+        known = self._tracks.hits[owner] > 0
+        self._tracks.hits[owner] += 1 if self._followed is None else 1 + known * self._followed.take(rows)
 
     def _confirm(self, owner: IntArray, rows: IntArray) -> None:
         """Give public ids to tentative tracks with enough matches, in order of spawning, and revise their past rows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ MARGIN = np.array([0.25, 0.1])  # share of the box left out on each side: mostly
 WINDOW, LEVELS = (11, 11), 2
 RETURN = 0.5  # px of the reduced image: a point that does not come back this near was not followed
 LEAST_IN_BOX = 5  # points that must have been followed for their median to count
+MOST_SCALED = 1.05  # factor by which a box may grow or shrink from one frame to the next
 
 
 class CameraMotion:
@@ -98,18 +100,58 @@ def _follow(cv2: Any, last: Image, grey: Image, moving: Float64Array) -> Float64
     return np.asarray(affine, np.float64)
 
 
-def displacement(steps: Float64Array, followed: BoolArray, otherwise: Float64Array) -> Float64Array:
-    """Return ``(n, 2)`` how far each box moved: its points' median step, which background and limbs hardly touch.
+@dataclasses.dataclass(frozen=True)
+class BoxSteps:
+    """Motion of boxes from one image to the next.
+
+    Attributes:
+        shift: ``(n, 2)`` px that each box's centre moved.
+        scale: ``(n,)`` factor on its width and height.
+        followed: ``(n,)`` bool: enough of its points were tracked; the other boxes moved as expected.
+    """
+
+    shift: Float64Array
+    scale: Float64Array
+    followed: BoolArray
+
+    @classmethod
+    def expected(cls, shift: Float64Array) -> BoxSteps:
+        """Return the steps of boxes of which nothing could be tracked."""
+        return cls(shift.astype(np.float64), np.ones(len(shift)), np.zeros(len(shift), np.bool_))
+
+
+def displacement(start: Float64Array, end: Float64Array, tracked: BoolArray, otherwise: Float64Array) -> BoxSteps:
+    """Return how boxes moved: their points' median step, which background and limbs hardly touch, and their spread.
 
     Args:
-        steps: ``(n, k, 2)`` px that each box's points moved.
-        followed: ``(n, k)`` bool: the point was tracked.
+        start: ``(n, k, 2)`` px, the points in the last image.
+        end: ``(n, k, 2)`` px, the points in this image.
+        tracked: ``(n, k)`` bool: the point was tracked.
         otherwise: ``(n, 2)`` steps of boxes with too few tracked points.
     """
-    moved = otherwise.astype(np.float64)
-    for row in np.flatnonzero(followed.sum(axis=1) >= LEAST_IN_BOX):
-        moved[row] = np.median(steps[row, followed[row]], axis=0)
-    return moved
+    steps = BoxSteps.expected(otherwise)
+    for row in np.flatnonzero(tracked.sum(axis=1) >= LEAST_IN_BOX):
+        chosen = tracked[row]
+        before, after = start[row, chosen], end[row, chosen]
+        steps.followed[row] = True
+        steps.shift[row] = np.median(after - before, axis=0)
+        spread, now = (np.median(np.abs(points - points.mean(axis=0)), axis=0).sum() for points in (before, after))
+        if spread > 0:
+            steps.scale[row] = np.clip(now / spread, 1 / MOST_SCALED, MOST_SCALED)
+    return steps
+
+
+def unoccluded(points: Float64Array, xyxy: Float64Array) -> BoolArray:
+    """Return ``(n, k)`` bool: the point lies in no box that stands in front of its own, with a lower bottom edge.
+
+    Args:
+        points: ``(n, k, 2)`` px, points of each box.
+        xyxy: ``(n, 4)`` corner boxes.
+    """
+    low, high = xyxy[:, None, None, :2], xyxy[:, None, None, 2:]
+    inside = ((points >= low) & (points <= high)).all(axis=3)  # (box, box of the point, point)
+    in_front = xyxy[:, None, 3] > xyxy[None, :, 3]
+    return np.asarray(~(inside & in_front[:, :, None]).any(axis=0))
 
 
 def grid(xyxy: Float64Array) -> Float64Array:
@@ -120,17 +162,21 @@ def grid(xyxy: Float64Array) -> Float64Array:
 
 
 class BoxFlow:
-    """Tracks the content of boxes from one image to the next; holds one reduced image."""
+    """Tracks the content of boxes from one image to the next; holds one reduced image.
+
+    Attributes:
+        grey: The last image, reduced; None before the first one.
+    """
 
     def __init__(self) -> None:
-        self._last: Image | None = None
+        self.grey: Image | None = None
 
     def start(self, image: Image) -> None:
         """Set the ``(h, w, 3)`` image from which the next step starts."""
-        self._last, _ = reduced(image, BOX_WIDTH)
+        self.grey, _ = reduced(image, BOX_WIDTH)
 
-    def step(self, image: Image, xyxy: Float64Array, otherwise: Float64Array) -> Float64Array:
-        """Return ``(n, 2)`` px that the ``(n, 4)`` corner boxes of the last image moved until this one.
+    def step(self, image: Image, xyxy: Float64Array, otherwise: Float64Array) -> BoxSteps:
+        """Return how the ``(n, 4)`` corner boxes of the last image moved until this one.
 
         Args:
             image: ``(h, w, 3)`` uint8 BGR.
@@ -140,18 +186,18 @@ class BoxFlow:
         import cv2
 
         grey, scale = reduced(image, BOX_WIDTH)
-        last, self._last = self._last, grey
+        last, self.grey = self.grey, grey
         if last is None or last.shape != grey.shape or not len(xyxy):
-            return otherwise
+            return BoxSteps.expected(otherwise)
         start = grid(xyxy * scale)
         points = start.reshape(-1, 1, 2).astype(np.float32)
         how = {"winSize": WINDOW, "maxLevel": LEVELS}
         ends, found, _ = cv2.calcOpticalFlowPyrLK(last, grey, points, None, **how)  # type: ignore[call-overload]
         back, again, _ = cv2.calcOpticalFlowPyrLK(grey, last, ends, None, **how)  # type: ignore[call-overload]
         strayed = np.hypot(*(back - points).reshape(-1, 2).T)
-        followed = (found.ravel() == 1) & (again.ravel() == 1) & (strayed < RETURN)
-        steps = (ends.reshape(start.shape) - start) / scale
-        return displacement(steps, followed.reshape(start.shape[:2]), otherwise)
+        tracked = ((found.ravel() == 1) & (again.ravel() == 1) & (strayed < RETURN)).reshape(start.shape[:2])
+        tracked &= unoccluded(start, xyxy * scale)  # what stands in front must not drag along what is behind it
+        return displacement(start / scale, ends.reshape(start.shape) / scale, tracked, otherwise)
 
 
 def reduced(image: Image, width: int) -> tuple[Image, float]:
