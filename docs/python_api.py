@@ -19,7 +19,8 @@ HEAD = """# Python API
 ```python
 from mot_dinov3 import Pipeline
 
-for frame, detections in Pipeline.from_options(source="in.mp4", det="motion", embedder="histogram"):
+pipeline = Pipeline.from_options(source="in.mp4", det="motion", embedder="histogram")
+for frame, detections in pipeline:
     print(frame.index, detections.track_id, detections.xyxy)
 ```
 
