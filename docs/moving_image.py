@@ -2,8 +2,8 @@ r"""Makes a moving image for a page out of a video: an animated WebP, which brow
 
 The one at the top of README.md shows the last part of vtest.avi, which is sample data of OpenCV (samples/data)::
 
-    mot-dinov3 vtest.avi --start-frame 560 --classes 0 --embedder osnet --embed-model osnet_x0_25_msmt17.onnx \
-        --trails 3 --font-scale 0.85 --line-thickness 2 --output tracked.mp4
+    mot-dinov3 vtest.avi --start-frame 560 --classes 0 --conf 0.1 --embedder osnet \
+        --embed-model osnet_x0_25_msmt17.onnx --trails 3 --font-scale 0.85 --line-thickness 2 --output tracked.mp4
     python docs/moving_image.py tracked.mp4 docs/images/vtest.webp --end-frame 205
 """
 
