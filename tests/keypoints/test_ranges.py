@@ -192,3 +192,32 @@ def test_a_range_with_another_keypoint_keeps_the_rows_and_columns_of_the_others(
         cells = {(part, coord): cell for part, coord, cell in zip(table[1], table[2], row)}
         expected = {r["keypoint"]: r["x"] for r in rows if r["frame"] == row[0]}
         assert {name: cells[name, "x"] for name in expected} == expected
+
+
+def test_rows_of_a_killed_run_with_other_options_are_not_taken_for_one_s_own(tmp_path: Path, video: Path) -> None:
+    folder, left = video.parent / "v", tmp_path / "left"
+    scene.label(folder, "v", 0)
+    scene.run(video)
+    whole = contents(video)
+    ticks = itertools.count(1)
+
+    def tick() -> bool:
+        if next(ticks) == 9:
+            shutil.copytree(folder, left, ignore=shutil.ignore_patterns("*.part.*", "*.lock"))
+        return False
+
+    scene.build(video, masks="none", step=4).run(tick)
+    shutil.rmtree(folder)
+    left.rename(folder)
+    scene.run(video)
+    assert contents(video) == whole
+
+
+def test_gaps_behind_an_interrupted_one_are_reused(video: Path) -> None:
+    for frame in (0, 8, 16):
+        scene.label(video.parent / "v", "v", frame)
+    scene.run(video)
+    scene.label(video.parent / "v", "v", 4, moved=2.0)
+    scene.build(video).run(stop_after(2))
+    again = scene.run(video)
+    assert again.pipeline.results.reused >= FRAMES - 8

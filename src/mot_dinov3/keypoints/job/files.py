@@ -171,8 +171,9 @@ class KeypointFiles:
             if self._with_annolid:
                 self._annolid = paths.annolid.open("w", encoding="utf-8", newline="")
                 csv.writer(self._annolid, lineterminator="\n").writerow(keypoints_csv.ANNOLID_COLUMNS)
-        self._keep_rows(lambda frame: frame < first)
         self._done = {s: r for s, r in self._old.items() if r.last < first or r.first >= self._range.stop}
+        self._save()  # what was done within the range is not, until its rows are in the new table
+        self._keep_rows(lambda frame: frame < first)
 
     def _read_earlier(self) -> None:
         """Read what an earlier run left; of a broken file nothing is reused."""

@@ -56,8 +56,8 @@ class KeypointPipeline:
         self._instances = complete_outlines(labels.frames)
         # In a labelled frame, from the pass that ends there: estimates and trackers of the points not labelled in it.
         self._carry_over: Sequence[FusedEstimate] | None = None
-        self._carried: Carried = ()
-        self._leaving: Carried | None = None  # the trackers at the end of the gap that was solved last
+        self._arriving: Carried | None = None  # from the gap before; None where a snapshot has them
+        self._leaving: Carried | None = None  # of the gap being solved
         self._before = ""  # signature of the gap before
 
     @property
@@ -98,11 +98,11 @@ class KeypointPipeline:
             if rows is not None and record is not None and self._can_go_on(gap, following, signature):
                 self.results.reuse(rows)
             elif self.interrupted:
-                continue
+                record = None
             else:
                 record = self._solve(gap, signature)
-            if record is not None and not self.interrupted:
-                self._hand_on(gap, signature, record)
+                record = None if self.interrupted else record
+            self._hand_on(gap, signature, record)
 
     def _reusable(self, gap: Gap, signature: str) -> list[Row] | None:
         """Return the frames of a gap that an earlier run solved; none are needed of a leading one."""
@@ -110,23 +110,21 @@ class KeypointPipeline:
             return []
         return self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
 
-    def _hand_on(self, gap: Gap, signature: str, record: GapRecord) -> None:
-        """Save a solved gap, and take over what it hands on to the next one."""
-        carried = record.carried
+    def _hand_on(self, gap: Gap, signature: str, record: GapRecord | None) -> None:
+        """Save a gap, None for one that is not solved to its end, and take over what it hands on to the next one."""
+        self._arriving, self._before = self._leaving, "" if gap.before is None else signature
+        carried = None if record is None else record.carried
         self._carry_over = None if carried is None else [one_sided(Estimate.from_record(r)) for r in carried]
-        self._carried, self._before = (), "" if gap.before is None else signature
-        if gap.after is not None and self._goes_on_unlabelled(gap.after):
-            self._carried = self._arriving(gap.after, signature)
-        if gap.after is not None:
+        if record is not None and gap.after is not None:
             self.results.doubt(gap.after, record.doubts)
-        if not gap.is_leading:
+        if record is not None and not gap.is_leading:
             self._files.finished(gap.first, signature, record)
 
-    def _arriving(self, frame: int, signature: str) -> Carried:
+    def _carried_into(self, frame: int) -> Carried:
         """Return the trackers that arrive at a labelled frame from the gap before it, and go on."""
-        if self._leaving is not None:
-            return self._leaving
-        tracker = self._load_carried(signature)
+        if self._arriving is not None or not self._before or not self._goes_on_unlabelled(frame):
+            return self._arriving or ()
+        tracker = self._load_carried(self._before)
         return () if tracker is None else tracker.carried(self._instances[frame])
 
     def _can_go_on(self, gap: Gap, following: Gap | None, signature: str) -> bool:
@@ -179,7 +177,7 @@ class KeypointPipeline:
             self.results.reuse(rows)
             number, _, keypoints = rows[-1]
             writer.flush(number, dataclasses.replace(keypoints, outlines=self.outlines(number)))
-        start = PassStart(gap.before, instances, (), origin=gap.before, carried=self._carried)
+        start = PassStart(gap.before, instances, (), origin=gap.before, carried=self._carried_into(gap.before))
         frames = self.passes.forward(start, gap.stop, tracker if rows else None)
         for one in self._kept(frames, signature, "open"):
             self._put(writer, one, instances, [one_sided(e) for e in one.estimates])
@@ -202,9 +200,8 @@ class KeypointPipeline:
         head, tail = self.passes.frame(gap.before), self.passes.frame(gap.after)
 
         # Forward, including the second labelled frame: some of its points may not be labelled.
-        forward = PassStart(
-            gap.before, before, [(tail, after)], origin=gap.before, also=gap.after, carried=self._carried
-        )
+        carried = self._carried_into(gap.before)
+        forward = PassStart(gap.before, before, [(tail, after)], origin=gap.before, also=gap.after, carried=carried)
         if self._goes_on_unlabelled(gap.after) and self._load_carried(signature) is None:
             self._files.passes.forget(signature)  # the trackers that go on are missing: again
         self._track_into_journal(forward, "forward", gap.after, signature)
@@ -216,16 +213,14 @@ class KeypointPipeline:
             self._track_into_journal(start, "backward", gap.before + 1, signature)
 
         # Both, frame by frame.
-        sides = [
-            GapSide(one, known) for one, known in zip(before, evidence(before, [lane for _, lane in self._carried]))
-        ]
+        sides = [GapSide(one, known) for one, known in zip(before, evidence(before, [lane for _, lane in carried]))]
         ends = [GapSide(one, known) for one, known in zip(after, evidence(after))]
         self._write_gap(gap, before, self._fused(gap, signature, sides, ends))
         if last is None or self.interrupted:
             return None
         doubts = exchanged_labels(gap.before, gap.after, after, last.estimates)
-        carried = [estimate.as_record() for estimate in last.estimates]
-        return GapRecord(gap.first, self._files.last, carried, [[d.notice, *d.names] for d in doubts])
+        records = [estimate.as_record() for estimate in last.estimates]
+        return GapRecord(gap.first, self._files.last, records, [[d.notice, *d.names] for d in doubts])
 
     def _fused(
         self, gap: Gap, signature: str, before: Sequence[GapSide], after: Sequence[GapSide]
@@ -251,7 +246,7 @@ class KeypointPipeline:
         done = set(journal.frames(signature, side))
         if end in done:
             return
-        tracker = self._resumed(signature, side) if done else None
+        tracker = self._resumed(signature, side)
         known = range(0)
         if tracker is not None:
             known = range(min(start.frame, tracker.frame), max(start.frame, tracker.frame) + 1)
@@ -267,8 +262,15 @@ class KeypointPipeline:
             save_snapshot(path, signature, self.passes.tracker, self.passes.backend)
 
     def _resumed(self, signature: str, side: str) -> PassTracker | None:
-        """Return the tracker of an interrupted pass as it was, or None."""
-        return load_snapshot(self._files.paths.tracker, f"{signature} {side}", self._parts())
+        """Return the tracker of an interrupted pass as it was, or None; the snapshot of another pass is deleted.
+
+        A run that is killed before its own first snapshot would leave it beside rows that do not belong to it.
+        """
+        path = self._files.paths.tracker
+        tracker = load_snapshot(path, f"{signature} {side}", self._parts())
+        if tracker is None:
+            path.unlink(missing_ok=True)
+        return tracker
 
     def _kept(self, frames: Iterable[PassFrame], signature: str, side: str) -> Iterator[PassFrame]:
         """Yield the frames of a pass, with snapshots of its tracker once those before are written."""
