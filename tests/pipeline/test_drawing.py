@@ -53,12 +53,13 @@ def test_the_box_is_drawn_in_its_tracks_colour() -> None:
 @pytest.mark.parametrize(
     ("parts", "where"),
     [
+        ({"detected_because": lambda _: "refresh"}, np.s_[185:, :40]),
         ({"trails": Trails(9)}, np.s_[135:145, 60:100]),
         ({"counter": RegionCounter([LINE], FPS)}, np.s_[100:180, 245:255]),
         ({"hud": HudMeter(SchedulerConfig(), StageTimer(), second_pass=False)}, np.s_[:40, :60]),
         ({"lost": lambda: lost_at((200, 150, 240, 190))}, np.s_[150:190, 200:240]),
     ],
-    ids=["trail", "line", "HUD", "lost"],
+    ids=["reason", "trail", "line", "HUD", "lost"],
 )
 def test_what_is_asked_for_is_drawn_beside_the_box(parts: dict[str, object], where: tuple[slice, slice]) -> None:
     parts = {"config": DrawConfig(line_thickness=1, draw_lost=True), **parts}

@@ -83,6 +83,8 @@ WAYS = {
     "gallery_hybrid": ("--tracker", "gallery_hybrid"),
     "gallery_only": ("--tracker", "gallery_only"),
     "detect-every": ("--detect-every", "3"),
+    "detect-every auto": ("--fps", "30", "--detect-every", "auto"),
+    "detector budget": ("--fps", "30", "--detect-budget-ms", "10", "--detect-cost-ms", "50"),
     "class vote, lost drawn": ("--class-mode", "vote", "--draw-lost"),
     "range": ("--start-frame", "5", "--end-frame", "80"),
 }

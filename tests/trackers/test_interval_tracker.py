@@ -153,10 +153,11 @@ def test_a_person_is_confirmed_as_early_as_with_every_frame_detected() -> None:
 def test_a_new_box_in_place_of_one_that_was_not_followed_is_no_evidence() -> None:
     follower = BoxFollower()
     follower.advance(Frame(0, 0.0, walker(60)))
-    follower.restart(boxes([60, 60, 100, 160]))
+    first, second = boxes([60, 60, 100, 160]), boxes([66, 60, 106, 160])
+    follower.restart(first, first.xyxy)
     for index in (1, 2, 3):
         follower.advance(Frame(index, index / 25, walker(60 + 2 * index)))
     assert follower.led_to(np.array([[66, 60, 106, 160], [200, 60, 240, 160]], np.float32)).tolist() == [2, 0]
-    follower.restart(boxes([66, 60, 106, 160]))
+    follower.restart(second, second.xyxy)
     follower.advance(Frame(4, 4 / 25, street(1)))  # the person is gone
     assert follower.led_to(np.array([[68, 60, 108, 160]], np.float32)).tolist() == [0]

@@ -34,7 +34,7 @@ SOURCE_KEYS = ("video", "detector", "frames_dir")
 
 _MAX_CLASS = 2**31
 _BOX_KEYS = frozenset(("bbox", "xyxy"))
-_FRAME_KEYS = frozenset(("frame", "frame_index", "file", "time", "detections"))
+_FRAME_KEYS = frozenset(("frame", "frame_index", "file", "time", "detected", "detections"))
 _DOCUMENT_KEYS = frozenset(
     (
         *SOURCE_KEYS,

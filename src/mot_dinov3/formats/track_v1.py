@@ -58,14 +58,19 @@ def tracker_block(
     }
 
 
-def track_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
+def track_v1_frame(
+    index: int, detections: Detections, names: Mapping[int, str], *, detected: bool | None = None
+) -> dict[str, Any]:
     """Return the record of frame `index`: the detections in order, then the predicted boxes where there are any.
 
     Each detection keeps every key of its input record; ``track_id`` (a string) and ``track_bbox`` are there for rows
     that belong to a track, ``gallery_id`` and its numbers for identified ones, ``coasted`` only for rows where nothing
-    was detected.
+    was detected. `detected`, where it is given, tells whether the detector ran on the frame.
     """
-    return {"frame": index, "file": f"{index:06d}.jpg", "detections": track_records(detections, names)}
+    record: dict[str, Any] = {"frame": index, "file": f"{index:06d}.jpg"}
+    if detected is not None:
+        record["detected"] = detected
+    return {**record, "detections": track_records(detections, names)}
 
 
 def track_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:

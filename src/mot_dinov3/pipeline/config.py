@@ -13,6 +13,7 @@ from mot_dinov3.features.factory import EmbedderConfig
 from mot_dinov3.gallery.config import GalleryConfig
 from mot_dinov3.linking import LinkConfig
 from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.pipeline.detection_scheduler import DetectionIntervalConfig
 from mot_dinov3.pipeline.regions import CountConfig
 from mot_dinov3.scheduler import SchedulerConfig
 from mot_dinov3.sinks.config import OutputConfig, TrackSelection
@@ -43,22 +44,6 @@ class LinkChoice(StageConfig):
 
     link: bool = option(
         False, "after the last frame, join track fragments, smooth them and fill short gaps", common=True
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class DetectionIntervalConfig(StageConfig):
-    """Detection interval."""
-
-    group = "detector"
-
-    detect_every: int = option(
-        1,
-        "detection interval: run the detector on every Nth frame; in between, boxes follow the optical flow",
-        metavar="N",
-        low=1,
-        high=1000,
-        common=True,
     )
 
 

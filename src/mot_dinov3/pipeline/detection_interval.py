@@ -103,7 +103,7 @@ class IntervalTracker(Tracker):
             coasted=np.ones(len(shown), np.bool_),
             **dict.fromkeys(("embedding", "fresh", "reason", "extra")),
         )
-        self._follower.restart(moved)
+        self._follower.restart(moved, detections.xyxy)
         return rows
 
     @override

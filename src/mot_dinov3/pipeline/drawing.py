@@ -19,6 +19,7 @@ from mot_dinov3.viz import (
     Trails,
     anonymize,
     draw_hud,
+    draw_note,
     draw_regions,
     draw_rows,
     label_of,
@@ -80,6 +81,7 @@ class FrameDrawer:
         counter: Counts at the lines and zones that are shown; None where there are none.
         hud: Measures the numbers shown in the corner; None where they are not shown.
         chosen: ``(k,)`` ids of the tracks that are drawn; None: all.
+        detected_because: Returns why the detector ran, or did not, on the frame of an index; None: it is not shown.
     """
 
     config: DrawConfig
@@ -89,6 +91,7 @@ class FrameDrawer:
     counter: RegionCounter | None = None
     hud: HudMeter | None = None
     chosen: IntArray | None = None
+    detected_because: Callable[[int], str] | None = None
 
     def __call__(self, frame: Frame, detections: Detections) -> Image:
         """Return a copy of the frame's image with everything that is asked for drawn into it."""
@@ -112,6 +115,8 @@ class FrameDrawer:
         draw_rows(canvas, detections, lost=lost, config=self.config, label=label)
         if hud is not None:
             draw_hud(canvas, hud)
+        if self.detected_because is not None:
+            draw_note(canvas, self.detected_because(frame.index))
         return canvas
 
     def _label(self, detections: Detections, dwell: Mapping[int, float], row: int) -> str:

@@ -18,6 +18,7 @@ from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.gallery.identifier import Identifier
+from mot_dinov3.pipeline.detection_scheduler import DetectionScheduler
 from mot_dinov3.pipeline.embedding_check import EmbeddingCheck, embeds_rows
 from mot_dinov3.pipeline.resume import BEGIN_ANEW, FrameRecord, ResumeJournal
 from mot_dinov3.pipeline.second_pass import LinkedPass
@@ -40,6 +41,7 @@ class Stages:
         tracker: Boxes → identities.
         embedder: Crops → unit rows.
         scheduler: Decides which boxes are embedded; None where the embedder gives nothing and motion alone decides.
+        detection: Decides on which frames the detector runs; None where no decision is needed.
         gallery: Names tracks; None without a gallery.
         journal: Boxes and embeddings of an interrupted run and of this one; None where nothing is kept.
         shown_from: Boxes of a lower score that continue no track are in no output.
@@ -54,6 +56,7 @@ class Stages:
     tracker: Tracker
     embedder: Embedder
     scheduler: EmbeddingScheduler | None = None
+    detection: DetectionScheduler | None = None
     gallery: Identifier | None = None
     journal: ResumeJournal | None = None
     shown_from: float = 0.0
@@ -119,8 +122,10 @@ class TrackingLoop:
         """Take one frame through all stages and return its finished rows."""
         stages, journal, lap = self.stages, self.stages.journal, self.timer.lap
 
-        # Detect, or take the boxes that an interrupted run found.
+        # Detect, unless the boxes can be followed, or take the boxes that an interrupted run found.
         known = None if journal is None else journal.read(frame.index)
+        if stages.detection is not None:
+            stages.detection.decide(frame, None if known is None else known.detection)
         boxes = None if known is None else known.boxes
         detections = stages.detector.detect(frame) if boxes is None else boxes
         lap("detect")
@@ -132,7 +137,8 @@ class TrackingLoop:
         # Plan whose appearance is worth computing, and embed it within the budget.
         embedded = self._embed(frame, detections, tracks, known)
         if journal is not None and known is None:
-            journal.write(frame.index, FrameRecord.of(detections if stages.keep_boxes else None, embedded))
+            reason = None if stages.detection is None else stages.detection.reason(frame.index)
+            journal.write(frame.index, FrameRecord.of(detections if stages.keep_boxes else None, embedded, reason))
         lap("embed")
 
         # Associate boxes with tracks, and tracks with known identities.

@@ -125,7 +125,7 @@ class SinkFactory:
         self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
         self.stop: Callable[[], None] = lambda: None  # called for the key q in the window
         self._chosen = config.selection.chosen
-        self._interval = DetectionInterval.of(config)
+        self._is_detected = stages.detection or DetectionInterval.of(config)
         self._drawing_notices = self._missing_glyphs() if config.output.video or config.output.show else []
 
     def single_pass(self) -> list[Sink]:
@@ -157,8 +157,8 @@ class SinkFactory:
     def settled(self, sinks: Sequence[Sink]) -> Sink:
         """Return the sink through which `sinks` get frames whose rows are settled."""
         behind: Sink = CompositeSink(sinks, self.timer)
-        if self._interval is not None:
-            behind = GapInterpolator(behind, self._interval, getattr(self.stages.tracker, "cuts", ()))
+        if self._is_detected is not None:
+            behind = GapInterpolator(behind, self._is_detected, getattr(self.stages.tracker, "cuts", ()))
         return IdBackfill(behind, self.stages.tracker)
 
     def files(self) -> list[Sink]:
@@ -193,7 +193,7 @@ class SinkFactory:
             return det_v1.det_v1_frame(index, rows[~rows.coasted], self.names)
 
         sink = JsonSink(Path(name), record, self._detection_header, fps=self._header_fps)
-        return [sink if self._interval is None else DetectedFramesOnly(sink, self._interval)]
+        return [sink if self._is_detected is None else DetectedFramesOnly(sink, self._is_detected)]
 
     def video(self, lost: Callable[[], TrackView]) -> list[Sink]:
         """Return the sinks of drawn frames, if asked for; `lost` returns the tracks lost in the frame being drawn."""
@@ -271,7 +271,12 @@ class SinkFactory:
             RegionCounter(self.regions, fps) if self.regions else None,
             HudMeter(config.scheduler, self.timer, second_pass=config.linked.link) if config.draw.hud else None,
             self._chosen,
+            self._detected_because if config.draw.reasons and self.stages.detection is not None else None,
         )
+
+    def _detected_because(self, index: int) -> str:
+        """Return why the detector ran, or did not, on frame `index`."""
+        return "" if self.stages.detection is None else self.stages.detection.reason(index).text
 
     def _video(self, path: Path, draw: FrameDrawer | DrawnOnce) -> VideoSink:
         config, source, journal = self.config, self.stages.source, self.stages.journal
@@ -286,8 +291,14 @@ class SinkFactory:
         return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 
     def _json(self, path: Path) -> JsonSink:
-        record = functools.partial(track_v1.track_v1_frame, names=self.names)
-        return JsonSink(path, record, self._track_header, fps=self._header_fps)
+        plain = functools.partial(track_v1.track_v1_frame, names=self.names)
+        is_detected = self._is_detected
+
+        def record(index: int, rows: Detections) -> Mapping[str, Any]:
+            return plain(index, rows, detected=is_detected is None or is_detected(index))
+
+        record_of = plain if is_detected is None else record
+        return JsonSink(path, record_of, self._track_header, fps=self._header_fps)
 
     @property
     def _header_fps(self) -> float:

@@ -10,6 +10,7 @@ from mot_dinov3.core.structures import Detections, Frame, Image, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCount, count_rows, count_sentences, inward_direction
+from mot_dinov3.pipeline.detection_scheduler import most_frequent
 from mot_dinov3.pipeline.loop import Counts, Stages
 from mot_dinov3.pipeline.summary import STAGES, THREADS, RunSummary, appearance_tile
 from mot_dinov3.report.environment import settings, versions, video_address
@@ -40,7 +41,7 @@ class ReportFactory:
         self._config, self._stages, self._timer = config, stages, timer
         self._notices, self._counts = notices, counts
         names = [name for name in STAGES if name != "other"]
-        interpolated = config.interval.detect_every > 1 and not config.linked.link
+        interpolated = config.interval.skips and not config.linked.link
         self._trace = RunTrace(names, stages.source.info, parallel=THREADS, interpolated=interpolated)
         self.times = TimeSink(self._trace, timer)
         self.tracks = TrackSink(self._trace)
@@ -133,6 +134,9 @@ class ReportFactory:
                 f"per frame; p95 {numbers['latency_ms']['p95']:.0f} ms",
             ),
         }
+        if (detection := self._stages.detection) is not None:
+            runs = 100 * detection.detected / max(detection.counts.total(), 1)
+            tiles["detector runs"] = (f"{runs:.0f} %", f"of the frames: {most_frequent(detection)}")
         if self._stages.embedder.dim:
             tiles["embedded"] = (f"{share:.0f} %", f"of the detections: {numbers['embedded']:,}")
             if summary.appearance is not None:

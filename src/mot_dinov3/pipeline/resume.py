@@ -24,6 +24,7 @@ from mot_dinov3.core.errors import MotError, OutputLostError, UsageError
 from mot_dinov3.core.json_text import JsonLines, dumps
 from mot_dinov3.core.run_mark import brief, difference, mark_outputs
 from mot_dinov3.core.structures import Detections, FloatArray, IntArray, Reason
+from mot_dinov3.pipeline.detection_scheduler import DetectionReason
 from mot_dinov3.scheduler import CRITICAL
 from mot_dinov3.sinks.base import Sink
 
@@ -42,19 +43,21 @@ class FrameRecord:
         boxes: The detector's boxes; None where the detector has to run again.
         rows: ``(k,)`` rows whose embedding was computed.
         embedding: ``(k, d)`` float32.
+        detection: Why the detector ran, or did not; None where that was not decided frame by frame.
     """
 
     boxes: Detections | None = None
     rows: IntArray = dataclasses.field(default_factory=lambda: _NO_ROWS)
     embedding: FloatArray = dataclasses.field(default_factory=lambda: _NO_EMBEDDING)
+    detection: DetectionReason | None = None
 
     @classmethod
-    def of(cls, boxes: Detections | None, done: Detections) -> FrameRecord:
+    def of(cls, boxes: Detections | None, done: Detections, detection: DetectionReason | None = None) -> FrameRecord:
         """Return the record of a frame whose rows `done` have been embedded; `boxes` None: they are not kept."""
         if done.embedding is None:
-            return cls(boxes)
+            return cls(boxes, detection=detection)
         rows = np.flatnonzero(np.isin(done.reason, (*CRITICAL, Reason.REFRESH)))  # also those that cannot be used
-        return cls(boxes, rows, done.embedding[rows])
+        return cls(boxes, rows, done.embedding[rows], detection)
 
 
 class ResumeJournal:
@@ -227,6 +230,8 @@ def resume_journal_path(path: Path) -> Path:
 def packed(frame: int, record: FrameRecord) -> dict[str, Any]:
     """Return a frame's record as plain JSON values, exact to the last bit."""
     value: dict[str, Any] = {"frame": frame}
+    if record.detection is not None:
+        value["detection"] = record.detection.name
     if record.boxes is not None:
         value |= {
             "xyxy": _text(record.boxes.xyxy),
@@ -253,10 +258,11 @@ def unpacked(value: Mapping[str, Any]) -> FrameRecord:
         extra[:] = value.get("extra", [None] * len(xyxy))
         class_id = np.array(value["class_id"], np.int64)
         boxes = Detections(xyxy, score=_array(value["score"]), class_id=class_id, extra=extra)
+    detection = DetectionReason[value["detection"]] if "detection" in value else None
     if "rows" not in value:
-        return FrameRecord(boxes)
+        return FrameRecord(boxes, detection=detection)
     rows = np.array(value["rows"], np.int64)
-    return FrameRecord(boxes, rows, _array(value["embedding"]).reshape(len(rows), -1))
+    return FrameRecord(boxes, rows, _array(value["embedding"]).reshape(len(rows), -1), detection)
 
 
 def _text(values: npt.NDArray[np.float32]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mot_dinov3.core.structures import ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
+from mot_dinov3.pipeline.detection_scheduler import DetectionReason, DetectionScheduler
 from mot_dinov3.pipeline.loop import Counts
 from mot_dinov3.scheduler import CRITICAL, SchedulerStats
 from mot_dinov3.sinks.base import TrackOverview
@@ -24,6 +25,7 @@ MEANING = {
     "wait": "for reading and writing",
     "other": "overhead",
 }
+PARTS = {"detect": "detector", "read": "decoder", "write": "encoder", "embed": "embedder", "track": "tracker"}
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded", Reason.REFRESH: "refresh"}
 LEAST_SHARE = 1.0  # percent of the time from which a stage is named
 LEAST_MS = 0.005  # per frame; what rounds to nothing is left out of the profile
@@ -43,6 +45,7 @@ class RunSummary:
         counted: Counts of lines and zones.
         appearance: What the tracker learned of the embeddings, None without any.
         overview: What was tracked; None where that was not gathered.
+        detection: Frames by the reason why the detector ran, or did not; None where that was not decided.
     """
 
     counts: Counts
@@ -54,6 +57,7 @@ class RunSummary:
     counted: Sequence[str] = ()
     appearance: AppearanceCalibration | None = None
     overview: TrackOverview | None = None
+    detection: DetectionScheduler | None = None
 
     def lines(self, *, profile: bool = False) -> list[str]:
         """Return the summary as a person reads it, but for the notices: first the results, then the costs."""
@@ -75,6 +79,7 @@ class RunSummary:
         return [
             *self._speed(profile=profile),
             *(self._stages() if profile else []),
+            *([] if self.detection is None else self._detector_runs(self.detection, profile=profile)),
             *(self._embeddings(profile=profile) if self.embeddings.total else []),
             *([] if self.appearance is None else [f"appearance  {appearance_line(self.appearance)}"]),
             *(f"model       {_model(info)}" for info in self.models),
@@ -119,6 +124,7 @@ class RunSummary:
             "time_to_first_frame_s": self.timer.first_frame_s,
             "latency_ms": {"mean": self.wall_ms / max(frames, 1), "p50": percentiles[0], "p95": percentiles[1]},
             "stage_ms": {name: ms / max(frames, 1) for name, ms in self.stage_ms().items()},
+            **({} if self.detection is None else self._detection_numbers(self.detection)),
             "embedded": stats.total,
             "share_embedded": stats.total / max(self.counts.detections, 1),
             "refreshed": stats.computed[Reason.REFRESH],
@@ -144,6 +150,35 @@ class RunSummary:
                 share = f"{shares[name]:5.1f} %" if name in shares else "       "
                 lines.append(f"  {name:<9} {ms / frames:8.2f} ms {share}   {MEANING.get(name, '')}".rstrip())
         return lines
+
+    def _detector_runs(self, detection: DetectionScheduler, *, profile: bool) -> list[str]:
+        """Return on how many frames the detector ran, and why; and whether the run kept up."""
+        frames, deferred = max(detection.counts.total(), 1), detection.counts[DetectionReason.DEFERRED]
+        later = f"; {deferred} deferred" if deferred else ""
+        lines = [f"detector    ran on {detection.detected} frames, {100 * detection.detected / frames:.0f} %{later}"]
+        if profile:
+            found = (f"{reason.text} {count}" for reason, count in detection.counts.most_common())
+            lines.append(f"  {', '.join(found)}")
+        if detection.target_fps:
+            lines.append(f"realtime    {self._kept_up(detection.target_fps)}")
+        return lines
+
+    def _kept_up(self, target: float) -> str:
+        """Return whether the run was as fast as `target`, in frames per second, and else what limits it."""
+        reached = 1e3 * self.counts.frames / self.wall_ms
+        if reached >= target:
+            return f"{reached:.1f} fps reached, the target is {target:g}"
+        busy = {name: self.timer.stage_ms.get(stage, 0.0) for stage, name in PARTS.items()}
+        slowest = max(busy, key=lambda name: busy[name])
+        each = busy[slowest] / max(self.counts.frames, 1)
+        return f"{reached:.1f} fps reached, the target is {target:g}: the {slowest} limits it ({each:.1f} ms per frame)"
+
+    def _detection_numbers(self, detection: DetectionScheduler) -> dict[str, Any]:
+        return {
+            "detector_runs": detection.detected,
+            "detection_reasons": {reason.name.lower(): count for reason, count in sorted(detection.counts.items())},
+            "target_fps": detection.target_fps,
+        }
 
     def _embeddings(self, *, profile: bool) -> list[str]:
         stats = self.embeddings

@@ -34,7 +34,8 @@ def untracked_notice(config: TrackConfig, fps: float, found: int, frames: Sequen
     """
     if not found or not any(len(rows) for rows in frames):
         return []
-    detected = frames[:: config.interval.detect_every]
+    interval = config.interval
+    detected = [rows for rows in frames if len(rows)] if interval.is_auto else frames[:: interval.detect_every]
     reasons = (_weak(config, detected), _sparse(config, detected), _fast(config, fps, detected))
     reason = next(filter(None, reasons), "a track needs a box in several frames; see --confirm-hits")
     return [f"{found} box{' was' if found == 1 else 'es were'} found and no track began: {reason}"]
@@ -82,7 +83,7 @@ def _followed(frames: Sequence[Detections]) -> float:
 def _sparse(config: TrackConfig, frames: Sequence[Detections]) -> str | None:
     """Return what to do where boxes are in every Nth frame only."""
     filled = np.flatnonzero([len(rows) > 0 for rows in frames])
-    if len(filled) < 2 or config.interval.detect_every > 1:
+    if len(filled) < 2 or config.interval.skips:
         return None
     gaps = np.diff(filled)
     every = int(np.median(gaps))
@@ -106,7 +107,7 @@ def _fast(config: TrackConfig, fps: float, frames: Sequence[Detections]) -> str 
     if not 0 < step < FAR:
         return None
     seen = f"boxes do not overlap those of the frame before, the nearest is {step:.1f} box sizes away"
-    speed = math.ceil(MARGIN * step * fps / config.interval.detect_every)
+    speed = math.ceil(MARGIN * step * fps / max(config.interval.detect_every, 1))
     if step > FASTEST or config.choice.tracker != "appearance" or not config.tracker.start_noise < speed <= 100:
         return f"{seen}; objects this fast need more frames per second"
     return f"{seen}; to track objects this fast: --start-noise {speed}"

@@ -27,6 +27,7 @@ from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import check_detector_weights
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
+from mot_dinov3.pipeline.detection_scheduler import DetectionScheduler
 from mot_dinov3.pipeline.inputs import build_detection, open_ahead
 from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
@@ -39,6 +40,7 @@ from mot_dinov3.pipeline.untracked import lowered_notice, untracked_notice
 from mot_dinov3.scheduler import EmbeddingScheduler
 from mot_dinov3.sinks.base import TrackOverview
 from mot_dinov3.trackers.base import TrackerRequest, build_tracker, learned_appearance, least_score, tracker_class
+from mot_dinov3.trackers.box_following import BoxFollower
 from mot_dinov3.video import FrameSource
 from mot_dinov3.video.opening import is_live
 
@@ -96,6 +98,7 @@ class TrackingRun:
             counted=self.counted(),
             appearance=stages.appearance,
             overview=self.overview,
+            detection=stages.detection,
         )
 
 
@@ -169,7 +172,7 @@ def _check_tracker(config: TrackConfig) -> None:
     """Refuse an unknown tracker, and to carry boxes from frame to frame that no tracker follows."""
     name = config.choice.tracker
     kind = tracker_class(name)
-    if config.interval.detect_every > 1 and not kind.keeps_tracks:
+    if config.interval.skips and not kind.keeps_tracks:
         raise UsageError(
             f"--detect-every needs a tracker that keeps tracks, and '{name}' does not",
             remedy="leave out --detect-every, or choose another tracker",
@@ -213,7 +216,7 @@ def _build(
             journal.check_same("models", [dataclasses.asdict(info) for info in (opened.detector.info, embedder.info)])
         gallery = _gallery(config, embedder)
         notices = (*opened.notices, *embedder.notices, *(() if gallery is None else gallery.notices))
-        stages = _stages(config, opened.source, opened.detector, embedder)
+        stages = _stages(config, opened.source, opened.detector, embedder, timer)
         stages = dataclasses.replace(stages, gallery=gallery, journal=journal, check_end=opened.check_end)
         makes = SinkFactory(
             config, dataclasses.replace(stages, detector=opened.detector), timer, notices=notices, regions=regions
@@ -233,7 +236,9 @@ def _build(
     return TrackingRun(loop, files, notices, makes.all_notices, makes.counted, locks, makes.overview)
 
 
-def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder) -> Stages:
+def _stages(
+    config: TrackConfig, source: FrameSource, detector: Detector, embedder: Embedder, timer: StageTimer
+) -> Stages:
     """Return detector, scheduler and tracker as the options want them."""
     size = (source.info.width, source.info.height)
     request = TrackerRequest(
@@ -242,8 +247,13 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
     tracker = build_tracker(config.choice.tracker, request)
     # Precomputed boxes cost nothing to find again, and a background model has to learn from every frame.
     keep_boxes = not (detector.is_recorded or detector.is_stateful)
-    if (interval := DetectionInterval.of(config)) is not None:
-        detector, tracker = IntervalDetector(detector, interval), IntervalTracker(tracker, interval)
+    follower, detection = BoxFollower(), None
+    if config.interval.is_auto:
+        start = config.source.start_frame
+        detection = DetectionScheduler(config.interval, follower, timer, fps=source.info.fps, start=start)
+    if (is_detected := detection or DetectionInterval.of(config)) is not None:
+        detector = IntervalDetector(detector, is_detected)
+        tracker = IntervalTracker(tracker, is_detected, follower)
     scheduler = None
     if embedder.dim:
         learned = learned_appearance(tracker)
@@ -254,7 +264,16 @@ def _stages(config: TrackConfig, source: FrameSource, detector: Detector, embedd
             calibrated=lambda: learned is None or learned.calibrated,
         )
     shown_from = config.detector.threshold if _with_low_scores(config) is not config.detector else 0.0
-    return Stages(source, detector, tracker, embedder, scheduler, shown_from=shown_from, keep_boxes=keep_boxes)
+    return Stages(
+        source,
+        detector,
+        tracker,
+        embedder,
+        scheduler,
+        detection,
+        shown_from=shown_from,
+        keep_boxes=keep_boxes,
+    )
 
 
 def _with_low_scores(config: TrackConfig) -> DetectorConfig:

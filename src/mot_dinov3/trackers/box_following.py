@@ -8,6 +8,7 @@ from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, FloatArray, Frame, Image, IntArray
 from mot_dinov3.trackers.optical_flow import BoxFlow
 
+NEAR = 0.05  # of the size of a box, by which it is widened: those that overlap then are about to touch
 LED = 0.5  # IoU of a box that was followed and a detection, from which the detection continues it
 
 
@@ -18,6 +19,8 @@ class BoxFollower:
         rows: The boxes where they are now: confirmed tracks and tentative ones, which have no id.
         followed: ``(n,)`` bool: the flow of the box is known since the last frame.
         frames: ``(n,)`` frames since the last detected one in which it was known.
+        steps: All frames since then.
+        found: ``(m, 4)`` all boxes of the last detected frame, where they were.
     """
 
     def __init__(self) -> None:
@@ -29,6 +32,9 @@ class BoxFollower:
         self.rows = Detections.empty()
         self.followed: BoolArray = np.zeros(0, np.bool_)
         self.frames: IntArray = np.zeros(0, np.int64)
+        self.steps = 0
+        self.found: FloatArray = np.zeros((0, 4), np.float32)
+        self._near: BoolArray = np.zeros((0, 0), np.bool_)  # pairs of boxes, in the last detected frame
 
     @property
     def grey(self) -> Image | None:
@@ -40,6 +46,7 @@ class BoxFollower:
         if frame.index == self._index:
             return
         dt, self._time, self._index = frame.time - self._time, frame.time, frame.index
+        self.steps += 1
         place, step = self.rows.final_xyxy.astype(np.float64), self._velocity * dt
         if frame.image is None:
             place += np.tile(step, 2)
@@ -55,12 +62,28 @@ class BoxFollower:
         if not inside.all():
             self._keep(inside)
 
-    def restart(self, rows: Detections) -> None:
-        """Begin with the boxes of the frame that `advance` was given last, in which the detector ran."""
+    def restart(self, rows: Detections, found: FloatArray) -> None:
+        """Begin with the boxes of the frame that `advance` was given last, in which the detector ran.
+
+        Args:
+            rows: The boxes of tracks.
+            found: ``(m, 4)`` all boxes that the detector found.
+        """
         then, before = self._last
         self._velocity = velocity(before, rows, self._time - then)
         self._last, self.rows = (self._time, rows), rows
         self.followed, self.frames = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
+        self.steps, self.found, self._near = 0, found, _near(rows.xyxy)
+
+    @property
+    def just_lost(self) -> BoolArray:
+        """``(n,)`` bool: the flow of the box had been known in all frames since the last detected one, until now."""
+        return ~self.followed & (self.frames == self.steps - 1) & (self.steps > 1)
+
+    @property
+    def contacts(self) -> int:
+        """Pairs of boxes that have come near each other, or parted, since the last detected frame."""
+        return int(np.count_nonzero(_near(self.rows.xyxy) != self._near)) // 2
 
     def led_to(self, xyxy: FloatArray) -> IntArray:
         """Return ``(m,)`` through how many skipped frames tentative boxes were followed to these ``(m, 4)`` detections.
@@ -78,6 +101,14 @@ class BoxFollower:
     def _keep(self, rows: BoolArray) -> None:
         self.rows, self._velocity = self.rows[rows], self._velocity[rows]
         self.followed, self.frames = self.followed[rows], self.frames[rows]
+        self._near = self._near[np.ix_(rows, rows)]
+
+
+def _near(xyxy: FloatArray) -> BoolArray:
+    """Return ``(n, n)`` bool: the two boxes touch, or are about to."""
+    more = NEAR * np.tile(xyxy[:, 2:] - xyxy[:, :2], 2) * np.array([-1, -1, 1, 1])
+    wide = np.asarray(xyxy + more, np.float32)
+    return np.asarray(boxes.iou(wide, wide) > 0)
 
 
 def velocity(before: Detections, now: Detections, seconds: float) -> Float64Array:

@@ -51,7 +51,11 @@ class DrawConfig(StageConfig):
     )
     boxes: bool = option(True, "draw the boxes")
     hud: bool = option(False, "draw fps, budget use, backlog, and active and lost tracks")
-    reasons: bool = option(False, "add to each label the reason why its box was or was not embedded")
+    reasons: bool = option(
+        False,
+        "add to each label the reason why its box was or was not embedded, and to each frame the reason why the "
+        "detector ran on it or did not",
+    )
     anonymize: str = option(
         "none",
         "hide every detected, predicted or lost box completely in video and report; undetected people, and "

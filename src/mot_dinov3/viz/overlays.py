@@ -150,6 +150,14 @@ class HudStats:
         ]
 
 
+def draw_note(canvas: Image, text: str) -> None:
+    """Write a note on the frame as a whole at the bottom left."""
+    pen = Pen.for_image(canvas)
+    wide, tall = plate_size(text, pen)
+    bottom = canvas.shape[0]
+    draw_plate(canvas, text, (0, max(bottom - tall, 0), wide - 1, bottom - 1), REGION_COLOR, pen=pen)
+
+
 def draw_hud(canvas: Image, stats: HudStats) -> None:
     """Write the HUD at the top left, on a darkened plate."""
     pen = Pen.for_image(canvas)
