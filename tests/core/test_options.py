@@ -8,6 +8,7 @@ import pytest
 
 from mot_dinov3.apps.batch.config import BatchOptions
 from mot_dinov3.apps.export.config import ExportOptions
+from mot_dinov3.apps.identities.config import IdentifyOptions
 from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.cli.arguments import Parser, add_config_options
 from mot_dinov3.core.errors import ConfigError, UnknownNameError, UsageError
@@ -145,6 +146,7 @@ COMMANDS = (
     DetectConfig,
     ExportOptions,
     GalleryJobConfig,
+    IdentifyOptions,
     KeypointsOptions,
     SimilarityOptions,
     StudioOptions,

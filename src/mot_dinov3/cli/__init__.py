@@ -49,6 +49,7 @@ COMMANDS = {
     "studio": "local web page: correct tracks, build galleries, label keypoints, view similarity",
     "benchmark": "stage times, budget overrun, memory, comparison with baselines",
     "batch": "many videos, one result folder each, locally or on a Ray cluster",
+    "identify": "one identity for each person over many videos and cameras",
     "demo": "generate a short clip with ground truth, track it, print scores",
     "doctor": "check versions, device, codecs and models, and suggest fixes",
     "completion": "shell completion for bash, zsh and fish",

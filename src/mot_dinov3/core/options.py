@@ -275,12 +275,11 @@ def assemble(config: type[C], values: Mapping[str, Any]) -> C:
     return config(**dict(zip(stages, built)))
 
 
-def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
-    """Read option values from a TOML file, strictly.
+def read_toml_table(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
 
     Raises:
-        ConfigError: The file cannot be read, is no TOML, holds an unknown option or a value of the wrong type; the
-            message names all of them.
+        ConfigError: It cannot be read, or is no TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -292,11 +291,21 @@ def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
             raise ConfigError(f"configuration '{path}' cannot be read: {why}")
         if path.stat().st_size > MAX_TOML:
             raise ConfigError(f"configuration '{path}' is too large (more than {MAX_TOML} bytes)")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
+
+
+def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:
+    """Read option values from a TOML file, strictly.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, holds an unknown option or a value of the wrong type; the
+            message names all of them.
+    """
+    table = read_toml_table(path)
     values, problems = _typed(table, options)
     if problems:
         raise ConfigError(f"configuration '{path}': {'; '.join(problems)}", remedy="keys are options without dashes")

@@ -1,0 +1,268 @@
+"""One identity over several videos and cameras: pairwise F1 without a threshold or a number of people given.
+
+    python benchmarks/identities.py ../shared                   # two cameras, four parts of a video, a video twice
+    python benchmarks/identities.py --tracklets 100000          # synthetic: time, memory, pairwise F1
+
+Cameras: the people of data/reid_two_cameras, a tracklet in each camera of all 8 or of 2 random views (mean of 5 draws),
+with three networks. *half*: each camera sees two thirds of the people, half of whom are in both; *strangers*: no person
+is in both. *best* is complete linkage at the threshold that would have been the best.
+
+- F1: precision and recall of the pairs of tracklets with one identity; for strangers, wrong merges instead
+- right: share of the tracklets whose identity has exactly the right tracklets; *confidence* is to agree with it
+- halves, same: mean cosine of the halves of tracklets, from which the program infers that of one person, and the latter
+
+Parts: vtest.avi as four videos of 200 frames, tracked with yolov8n's boxes and OSNet by `track`, then `identify`.
+*kept*: share of the people in two parts or more whose main identity is the same in all; *mixed*: the largest share of
+an identity's boxes that are not of its main person. The ground truth gives people new numbers when they
+return: `SAME` of open_set.py.
+
+Twice: the first part given under two names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from open_set import NETWORKS, SAME
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import squareform
+
+from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities
+from mot_dinov3.apps.identities.pair_evidence import camera_offsets, halves_cosine, unit_rows, weighted_means
+from mot_dinov3.cli import main as command
+from mot_dinov3.core.boxes import iou
+from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.formats.track_v1 import read_track_v1
+from mot_dinov3.models.devices import DeviceConfig
+from mot_dinov3.video.image_files import read_image
+
+DRAWS = 5
+PARTS, FRAMES = 4, 200
+SEEN = 10  # boxes that make a person count in a part
+SCENES: dict[str, Callable[[IntArray], tuple[IntArray, IntArray]]] = {
+    "all": lambda people: (people, people),
+    "half": lambda people: (people[: 2 * len(people) // 3], people[len(people) // 3 :]),
+    "strangers": lambda people: (people[: len(people) // 2], people[len(people) // 2 :]),
+}
+
+
+def anything(one: IntArray, other: IntArray) -> BoolArray:
+    """Exclude nothing."""
+    return np.ones(len(one), np.bool_)
+
+
+def pairwise_f1(found: IntArray, truth: IntArray) -> float:
+    """Return the F1 of the pairs with one identity."""
+
+    def pairs(labels: IntArray) -> float:
+        count = np.unique(labels, return_counts=True)[1].astype(float)
+        return float((count * (count - 1) / 2).sum())
+
+    both = pairs(found.astype(np.int64) * (int(truth.max()) + 1) + truth)
+    return 2 * both / max(pairs(found) + pairs(truth), 1)
+
+
+def best_f1(rows: FloatArray, truth: IntArray) -> float:
+    """Return the F1 of complete linkage at its best threshold."""
+    distance = 1 - rows @ rows.T
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform((distance + distance.T) / 2, checks=False), "complete")
+    return max(pairwise_f1(fcluster(tree, level + 1e-9, "distance"), truth) for level in tree[:, 2])
+
+
+def embedded_cameras(shared: Path, model: str) -> FloatArray:
+    """Return ``(people, 2, 8, d)`` embeddings of the views of two cameras."""
+    embedder = build_embedder(
+        EmbedderConfig("osnet", embed_model=str(shared / "models" / model)), device=DeviceConfig("cpu")
+    )
+    people = sorted(path for path in (shared / "data" / "reid_two_cameras").iterdir() if path.is_dir())
+    names = [f"{camera:02}_{view}.png" for camera in (1, 2) for view in range(1, 9)]
+    images = [read_image(person / name) for person in people for name in names]
+    rows = np.concatenate([embedder.embed_images(images[k : k + 32]) for k in range(0, len(images), 32)])
+    return rows.reshape(len(people), 2, 8, -1)
+
+
+def cameras(shared: Path) -> None:
+    """Print the table of two cameras."""
+    print("| network | people | views | F1 | best | right | confidence | halves | same |\n" + "| --- " * 9 + "|")
+    for label, model in NETWORKS.items():
+        rows = embedded_cameras(shared, model)
+        for scene, choose in SCENES.items():
+            for views in (8, 2):
+                draws = [camera_draw(rows, views, np.random.default_rng(seed), choose) for seed in range(DRAWS)]
+                found = np.mean(draws, axis=0)
+                shown = f"{found[0]:.1f} merges" if scene == "strangers" else f"{found[0]:.2f}"
+                others = ["–" if np.isnan(value) else f"{value:.2f}" for value in found[1:]]
+                print(f"| {label} | {scene} | {views} | {shown} | {' | '.join(others)} |")
+
+
+def camera_draw(
+    rows: FloatArray, views: int, random: np.random.Generator, choose: Callable[[IntArray], tuple[IntArray, IntArray]]
+) -> tuple[float, ...]:
+    """Return the figures of one draw of people and views."""
+    seen = choose(random.permutation(len(rows)))
+    truth = np.concatenate(seen)
+    camera = np.repeat([0, 1], [len(people) for people in seen])
+    chosen = [rows[who, where][np.sort(random.permutation(8)[:views])] for who, where in zip(truth, camera)]
+    stacked, owner = np.concatenate(chosen), np.repeat(np.arange(len(truth)), views)
+    tracklets = TrackletViews(stacked, np.ones(len(stacked)), owner, camera)
+    found = assign_identities(tracklets, anything)
+    means = weighted_means(stacked, tracklets.weight, owner, len(truth))
+    offsets = camera_offsets(means, camera)[camera]
+    unit = unit_rows(means - offsets)
+    halves = halves_cosine(stacked - offsets[owner], tracklets.weight, owner).mean()
+    same = (truth[:, None] == truth) & (camera[:, None] < camera)
+    right = np.mean([set(np.flatnonzero(found.identity == one)) == set(np.flatnonzero(truth == who))
+                     for one, who in zip(found.identity, truth)])  # fmt: skip
+    shared = bool(same.any())
+    score = pairwise_f1(found.identity, truth) if shared else float(len(truth) - found.identity.max() - 1)
+    best = best_f1(unit, truth) if shared else np.nan
+    cosine = (unit @ unit.T)[same].mean() if shared else np.nan
+    return score, best, float(right), float(found.confidence.mean()), float(halves), float(cosine)
+
+
+def cut_parts(shared: Path, folder: Path) -> list[Path]:
+    """Write the parts of vtest.avi and of its boxes; return the videos."""
+    boxes = np.loadtxt(shared / "data/tracking/PETS09-S2L1/det/yolov8n_960.txt", delimiter=",")
+    reader = cv2.VideoCapture(str(shared / "data/tracking/vtest.avi"))
+    parts = []
+    for part in range(PARTS):
+        parts.append(folder / f"part{part + 1}.avi")
+        writer = cv2.VideoWriter(str(parts[-1]), cv2.VideoWriter_fourcc(*"MJPG"), 10, (768, 576))
+        for _ in range(FRAMES):
+            there, image = reader.read()
+            if there:
+                writer.write(image)
+        writer.release()
+        own = boxes[(boxes[:, 0] > FRAMES * part) & (boxes[:, 0] <= FRAMES * (part + 1))]
+        own[:, 0] -= FRAMES * part
+        np.savetxt(folder / f"part{part + 1}.txt", own, fmt="%g", delimiter=",")
+    return parts
+
+
+def parts_of_a_video(shared: Path) -> None:
+    """Print the scores of vtest.avi as four videos, and of its first part twice."""
+    truth = np.loadtxt(shared / "data/tracking/PETS09-S2L1/gt/gt.txt", delimiter=",")
+    print("\n| network | identities | kept | mixed | twice: joined, wrong |\n" + "| --- " * 5 + "|")
+    for label, model in NETWORKS.items():
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            videos = [str(path) for path in cut_parts(shared, folder)]
+            options = ["--embedder", "osnet", "--embed-model", str(shared / "models" / model), "--no-progress", "--cpu"]
+            run = ["identify", *videos, "--dets", f"{folder}/{{name}}.txt", "--out-dir", f"{folder}/out", *options]
+            with contextlib.redirect_stdout(sys.stderr):
+                assert command(run) == 0
+            count = Counter(main_person(folder / "out", truth))
+            kept, mixed = kept_and_mixed(count)
+            identities = len({name for _, _, name in count if name})
+            first = folder / "out/part1/embeddings.npz"
+            shutil.copy(first, folder / "again.npz")
+            with contextlib.redirect_stdout(sys.stderr):
+                assert command(["identify", str(first), f"{folder}/again.npz", "--out-dir", f"{folder}/twice"]) == 0
+            joined, wrong = doubled(folder / "twice")
+        print(f"| {label} | {identities} | {kept} | {mixed:.2f} | {joined}, {wrong} |")
+
+
+def named_tracks(folder: Path) -> dict[tuple[str, int], str]:
+    """Return video and track → identity, of ``identities.csv``."""
+    lines = [line.split(",") for line in (folder / "identities.csv").read_text().splitlines()[1:]]
+    return {(video, int(track)): name for name, video, _, track, *_ in lines}
+
+
+def main_person(folder: Path, truth: FloatArray) -> list[tuple[int, int, str]]:
+    """Return person, part and identity of every box that covers one of the ground truth."""
+    names = named_tracks(folder)
+    found = []
+    for part in range(PARTS):
+        for frame, rows in read_track_v1(folder / f"part{part + 1}/tracked.json").frames.items():
+            own = truth[truth[:, 0] == FRAMES * part + frame + 1]
+            rows = rows[(rows.track_id >= 0) & ~rows.coasted]
+            xyxy = np.concatenate([own[:, 2:4], own[:, 2:4] + own[:, 4:6]], axis=1).astype(np.float32)
+            overlap = iou(xyxy, rows.xyxy)
+            for one, other in zip(*linear_sum_assignment(-overlap)):
+                if overlap[one, other] >= 0.5:
+                    person, track = int(own[one, 1]), int(rows.track_id[other])
+                    found.append((SAME.get(person, person), part, names.get((f"part{part + 1}", track), "")))
+    return found
+
+
+def kept_and_mixed(count: Counter[tuple[int, int, str]]) -> tuple[str, float]:
+    """Return how many people keep one identity, of those in two parts or more; the largest share of others' boxes."""
+    kept = several = 0
+    for person in {who for who, _, _ in count}:
+        names = []
+        for part in range(PARTS):
+            own = Counter({name: n for (who, where, name), n in count.items() if (who, where) == (person, part)})
+            if own.total() >= SEEN:
+                names.append(own.most_common(1)[0][0])
+        several += len(names) > 1
+        kept += len(names) > 1 and len(set(names)) == 1 and names[0] != ""
+    mixed = 0.0
+    for identity in {name for _, _, name in count if name}:
+        own = Counter()
+        for (who, _, name), n in count.items():
+            own[who] += n if name == identity else 0
+        if own.total() >= SEEN:
+            mixed = max(mixed, 1 - own.most_common(1)[0][1] / own.total())
+    return f"{kept} of {several}", mixed
+
+
+def doubled(folder: Path) -> tuple[str, int]:
+    """Return how many tracks of a video given twice have the identity of their double, and how many pairs are wrong."""
+    names = named_tracks(folder)
+    tracks = sorted({track for _, track in names})
+    first, again = ({track: name for (where, track), name in names.items() if where == video}
+                    for video in sorted({video for video, _ in names}))  # fmt: skip
+    joined = sum(first[track] == again[track] for track in tracks)
+    wrong = sum(first[one] == again[other] for one in tracks for other in tracks if one != other)
+    return f"{joined} of {len(tracks)}", wrong
+
+
+def synthetic(count: int) -> None:
+    """Print time, memory and F1 of `count` tracklets of two views, 20 of each person, in 20 cameras."""
+    random = np.random.default_rng(0)
+    truth, camera = random.integers(0, count // 20, count), random.integers(0, 20, count)
+    people, light = random.normal(size=(count // 20, 256)), random.normal(size=(20, 256)) / 2
+    views = np.empty((2 * count, 256), np.float32)
+    owner = np.repeat(np.arange(count), 2)
+    for start in range(0, len(views), 10_000):
+        part = slice(start, start + 10_000)
+        rows = people[truth[owner[part]]] + light[camera[owner[part]]]
+        views[part] = unit_rows(rows + random.normal(size=rows.shape))
+    begun = time.perf_counter()
+    found = assign_identities(TrackletViews(views, np.ones(len(views)), owner, camera), anything)
+    seconds = time.perf_counter() - begun
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\n{count:,} tracklets: {seconds:.0f} s, {memory:.1f} GiB, F1 {pairwise_f1(found.identity, truth):.3f}")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path, nargs="?", help="folder of data and models")
+    parser.add_argument("--only", choices=("cameras", "parts"), help="one of the tables")
+    parser.add_argument("--tracklets", type=int, default=0, help="number of synthetic tracklets")
+    args = parser.parse_args()
+    if args.shared is not None and args.only != "parts":
+        cameras(args.shared)
+    if args.shared is not None and args.only != "cameras":
+        parts_of_a_video(args.shared)
+    if args.tracklets:
+        synthetic(args.tracklets)
+
+
+if __name__ == "__main__":
+    main()

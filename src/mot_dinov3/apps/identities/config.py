@@ -1,0 +1,33 @@
+"""Options of `identify` beside those of tracking."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mot_dinov3.apps.batch.config import BatchOptions
+from mot_dinov3.core.options import StageConfig, option
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityConfig(StageConfig):
+    """What is known of the videos and their cameras."""
+
+    group = "identities"
+
+    cameras: str | None = option(
+        None,
+        "TOML file: the videos of each camera, when they begin, travel times between cameras "
+        "(default: each video has its own camera)",
+        metavar="FILE.toml",
+        common=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _IdentityPart:
+    identities: IdentityConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentifyOptions(BatchOptions, _IdentityPart):
+    """All options of `identify`: its own ones first, then those of a batch, for inputs that are videos."""

@@ -1,0 +1,180 @@
+"""Identities of the tracks of several videos: what excludes a pair, and the names of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities
+from mot_dinov3.apps.identities.camera_plan import CameraPlan
+from mot_dinov3.apps.identities.pair_evidence import PairCalibration
+from mot_dinov3.apps.identities.video_tracks import VideoTracks
+from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentifiedTrack:
+    """A track with its identity; times in seconds of its video."""
+
+    identity: str
+    confidence: float
+    video: str
+    camera: str
+    track_id: int
+    class_name: str
+    first_time: float
+    last_time: float
+    boxes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentificationResult:
+    """Identities of all tracks.
+
+    Attributes:
+        tracks: Those with an identity, by identity in the order of their first tracks.
+        unidentified: Video and id of the tracks of which nothing was embedded.
+        calibration: What cosines were worth; None for fewer than two tracks.
+    """
+
+    tracks: tuple[IdentifiedTrack, ...]
+    unidentified: tuple[tuple[str, int], ...]
+    calibration: PairCalibration | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackFacts:
+    """What excludes that two tracks are of one object; ``(m,)`` columns.
+
+    Attributes:
+        video: Number of the video.
+        camera: Number of the camera.
+        first: Seconds of its first box, of the video or, where that has a start, of the common clock.
+        last: The same of its last box.
+        has_clock: Whether its video has a start.
+        kind: Number of its class.
+        known: Number of its gallery name; -1 for none.
+        travel: ``(cameras, cameras)`` least seconds between two cameras.
+    """
+
+    video: IntArray
+    camera: IntArray
+    first: Float64Array
+    last: Float64Array
+    has_clock: BoolArray
+    kind: IntArray
+    known: IntArray
+    travel: Float64Array
+
+    def can_be_one(self, one: IntArray, other: IntArray) -> BoolArray:
+        """Return ``(k,)`` whether the tracks of two rows may be of one object."""
+        gap = np.maximum(self.first[one] - self.last[other], self.first[other] - self.last[one])
+        clock = self.has_clock[one] & self.has_clock[other]
+        same_video = self.video[one] == self.video[other]
+        same_camera = same_video | (clock & (self.camera[one] == self.camera[other]))
+        at_once = same_camera & (gap <= 0)
+        too_fast = clock & ~same_camera & (gap < self.travel[self.camera[one], self.camera[other]])
+        kinds = self.kind[one] != self.kind[other]
+        named = (self.known[one] >= 0) & (self.known[other] >= 0) & (self.known[one] != self.known[other])
+        return np.asarray(~(at_once | too_fast | kinds | named))
+
+
+def identify_tracks(videos: Sequence[VideoTracks], plan: CameraPlan) -> IdentificationResult:
+    """Return the identities of the tracks of all videos."""
+    rows = [(number, row) for number, video in enumerate(videos) for row in range(len(video.table.tracks["track_id"]))]
+    usable = [(number, row) for number, row in rows if videos[number].table.tracks["embedding"][row].any()]
+    facts = track_facts(videos, usable, plan)
+    found = assign_identities(tracklet_views(videos, usable, facts.camera), facts.can_be_one)
+    names = identity_names(videos, usable, found.identity)
+    tracks = [
+        _identified(videos[number], row, plan, (names[group], confidence))
+        for (number, row), group, confidence in zip(usable, found.identity.tolist(), found.confidence.tolist())
+    ]
+    rank = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    tracks.sort(key=lambda track: rank[track.identity])
+    missing = set(rows) - set(usable)
+    lost = ((videos[n].name, int(videos[n].table.tracks["track_id"][row])) for n, row in sorted(missing))
+    return IdentificationResult(tuple(tracks), tuple(lost), found.calibration)
+
+
+def tracklet_views(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], camera: IntArray) -> TrackletViews:
+    """Return the embeddings of the crops of tracks; of a track without crops, its mean embedding."""
+    views, weights, owner = [], [], []
+    for place, (number, row) in enumerate(usable):
+        table = videos[number].table
+        own = np.flatnonzero(table.crops["track_id"] == table.tracks["track_id"][row])
+        own = own[table.crops["embedding"][own].any(axis=1)]
+        own = own[np.argsort(table.crops["frame"][own], kind="stable")]
+        views.append(table.crops["embedding"][own] if len(own) else table.tracks["embedding"][row : row + 1])
+        weights.append(table.crops["quality"][own] if len(own) else np.ones(1))
+        owner += [place] * len(views[-1])
+    dim = videos[0].table.tracks["embedding"].shape[-1] if videos else 0
+    return TrackletViews(
+        np.concatenate(views or [np.zeros((0, dim))]).astype(np.float32),
+        np.concatenate(weights or [np.zeros(0)]).astype(np.float64),
+        np.array(owner, np.int64),
+        camera,
+    )
+
+
+def track_facts(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], plan: CameraPlan) -> TrackFacts:
+    """Return what may exclude pairs of the tracks."""
+    cameras = sorted({plan.camera_of(video.name) for video in videos})
+    place = {name: number for number, name in enumerate(cameras)}
+    travel = np.zeros((len(cameras), len(cameras)))
+    for (one, other), seconds in plan.travel.items():
+        travel[place[one], place[other]] = travel[place[other], place[one]] = seconds
+    names = [videos[number].name for number, _ in usable]
+    start = np.array([plan.start.get(name, 0.0) for name in names])
+    kinds = [str(videos[number].table.tracks["class_name"][row]) for number, row in usable]
+    known = [str(videos[number].table.tracks["name"][row]) for number, row in usable]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(known))}
+    return TrackFacts(
+        video=np.array([number for number, _ in usable], np.int64),
+        camera=np.array([place[plan.camera_of(name)] for name in names], np.int64),
+        first=np.array([videos[n].table.tracks["first_time"][row] for n, row in usable]) + start,
+        last=np.array([videos[n].table.tracks["last_time"][row] for n, row in usable]) + start,
+        has_clock=np.array([name in plan.start for name in names], np.bool_),
+        kind=np.unique(kinds, return_inverse=True)[1].astype(np.int64),
+        known=np.array([numbers[name] if name else -1 for name in known], np.int64),
+        travel=travel,
+    )
+
+
+def identity_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], identity: IntArray) -> list[str]:
+    """Return the name of each identity: that which a gallery gave to its tracks, else its class and a number."""
+    gallery: list[Counter[str]] = [Counter() for _ in range(int(identity.max(initial=-1)) + 1)]
+    kinds = [""] * len(gallery)
+    for (number, row), group in zip(usable, identity.tolist()):
+        columns = videos[number].table.tracks
+        kinds[group] = str(columns["class_name"][row]) or "object"
+        if name := str(columns["name"][row]):
+            gallery[group][name] += 1
+    taken = {name for names in gallery for name in names}
+    given: list[str] = []
+    counts: Counter[str] = Counter()
+    for names, kind in zip(gallery, kinds):
+        name = names.most_common(1)[0][0] if names else ""
+        while not name or (not names and name in taken):
+            counts[kind] += 1
+            name = f"{kind}-{counts[kind]}"
+        given.append(name)
+    return given
+
+
+def _identified(video: VideoTracks, row: int, plan: CameraPlan, identity: tuple[str, float]) -> IdentifiedTrack:
+    columns = video.table.tracks
+    return IdentifiedTrack(
+        identity=identity[0],
+        confidence=round(identity[1], 4),
+        video=video.name,
+        camera=plan.camera_of(video.name),
+        track_id=int(columns["track_id"][row]),
+        class_name=str(columns["class_name"][row]),
+        first_time=round(float(columns["first_time"][row]), 6),
+        last_time=round(float(columns["last_time"][row]), 6),
+        boxes=int(columns["boxes"][row]),
+    )

@@ -1,0 +1,111 @@
+"""Files of `identify`: ``identities.json`` and ``identities.csv``."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mot_dinov3.apps.identities.camera_plan import CameraPlan
+from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack
+from mot_dinov3.apps.identities.video_tracks import VideoTracks
+from mot_dinov3.core import files
+from mot_dinov3.core.json_text import dumps, printable
+from mot_dinov3.formats.tracks_csv import csv_line
+
+SCHEMA = "identities-v1"
+JSON, CSV = "identities.json", "identities.csv"
+COLUMNS = (
+    "identity", "video", "camera", "track_id", "class_name", "first_time", "last_time", "boxes", "confidence",
+)  # fmt: skip
+
+
+def by_identity(tracks: Sequence[IdentifiedTrack]) -> Iterator[tuple[str, list[IdentifiedTrack]]]:
+    """Yield each identity with its tracks, which lie together."""
+    for name, group in itertools.groupby(tracks, key=lambda track: track.identity):
+        yield name, list(group)
+
+
+def document(
+    result: IdentificationResult, videos: Sequence[VideoTracks], plan: CameraPlan, created_at_utc: str
+) -> dict[str, Any]:
+    """Return the content of ``identities.json``; docs/identities.md describes it."""
+    return {
+        "schema_version": SCHEMA,
+        "created_at_utc": created_at_utc,
+        "embedder": videos[0].table.meta.get("embedder") if videos else None,
+        "calibration": None if result.calibration is None else dataclasses.asdict(result.calibration),
+        "videos": [_video(video, plan) for video in videos],
+        "identities": [
+            {"identity": name, "confidence": min(track.confidence for track in tracks), "tracks": _tracks(tracks)}
+            for name, tracks in by_identity(result.tracks)
+        ],
+        "unidentified": [{"video": video, "track_id": track_id} for video, track_id in result.unidentified],
+    }
+
+
+def _video(video: VideoTracks, plan: CameraPlan) -> dict[str, Any]:
+    return {
+        "video": video.name,
+        "source": video.table.meta.get("source"),
+        "embeddings": str(video.path),
+        "camera": plan.camera_of(video.name),
+        "start": plan.start.get(video.name),
+        "tracks": len(video.table.tracks["track_id"]),
+    }
+
+
+def _tracks(tracks: Sequence[IdentifiedTrack]) -> list[dict[str, Any]]:
+    return [{key: getattr(track, key) for key in COLUMNS[1:]} for track in tracks]
+
+
+def table_text(tracks: Sequence[IdentifiedTrack]) -> str:
+    """Return the content of ``identities.csv``."""
+    rows = ([printable(str(getattr(track, key))) for key in COLUMNS] for track in tracks)
+    return "".join(map(csv_line, [COLUMNS, *rows]))
+
+
+def write_results(folder: Path, content: dict[str, Any], tracks: Sequence[IdentifiedTrack]) -> list[Path]:
+    """Write both files and return their paths."""
+    # Through one line of checked JSON first: a number that is none is an error, and any text can be written.
+    text = json.dumps(json.loads(dumps(content)), indent=1, ensure_ascii=False) + "\n"
+    texts = {JSON: printable(text), CSV: table_text(tracks)}
+    for name, text in texts.items():
+        with files.replacing(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def summary_lines(result: IdentificationResult, videos: Sequence[VideoTracks]) -> list[str]:
+    """Return the lines of the summary."""
+    groups = [tracks for _, tracks in by_identity(result.tracks)]
+    several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
+    tracks, places = _counted(len(result.tracks), "track"), _counted(len(videos), "video")
+    lines = [f"identities  {len(groups)} of {tracks} in {places}; {several} in several videos"]
+    if result.tracks:
+        mean = sum(track.confidence for track in result.tracks) / len(result.tracks)
+        lines.append(f"confidence  {mean:.2f} in the mean of the tracks")
+    if result.calibration is not None:
+        different, same = result.calibration.different, result.calibration.same
+        lines.append(
+            f"cosines     different {different[0]:.2f} ± {different[1]:.2f}, same {same[0]:.2f} ± {same[1]:.2f}, "
+            f"one identity from {result.calibration.threshold():.2f}"
+        )
+    return lines
+
+
+def notices(result: IdentificationResult, videos: Sequence[VideoTracks]) -> list[str]:
+    """Return what the user should know of the inputs."""
+    found = [f"'{video.name}' has no tracks" for video in videos if not len(video.table.tracks["track_id"])]
+    if result.unidentified:
+        video, track_id = result.unidentified[0]
+        count = len(result.unidentified)
+        found.append(f"no embedding, no identity: {_counted(count, 'track')}, the first: track {track_id} of '{video}'")
+    return found
+
+
+def _counted(number: int, one: str) -> str:
+    return f"{number:,} {one}{'' if number == 1 else 's'}"

@@ -1,0 +1,108 @@
+"""`identify`: one identity for each person over many videos and cameras."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mot_dinov3.apps.identities.config import IdentifyOptions
+from mot_dinov3.cli.arguments import option_values
+from mot_dinov3.cli.batch import run_missing
+from mot_dinov3.cli.progress import print_notices
+from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.core.options import assemble
+
+if TYPE_CHECKING:
+    from mot_dinov3.apps.batch.config import BatchConfig
+    from mot_dinov3.apps.batch.plan import BatchPlan
+
+USAGE = "INPUTS… --out-dir DIR [--cameras FILE.toml] [options of batch and track]"
+DESCRIPTION = (
+    "Find out which tracks of several videos show the same person. INPUTS are files of --save-embeddings, result "
+    "folders of a batch that was run with it, and videos, which are tracked first, as batch does, with the options of "
+    "track (an embedder is required; --no-video unless --output is given). Writes identities.json and identities.csv "
+    "into DIR. The number of people is not needed, and there is no threshold to set: the tracks themselves show what "
+    "similarity is worth. Tracks that are in one video at the same time are never one person."
+)
+OPTIONS = IdentifyOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUTS", help="files of embeddings, result folders of batch, videos or folders"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Identify, print the summary, and return the exit code."""
+    values = option_values(args, IdentifyOptions)
+    if not values.get("out_dir"):
+        raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
+    config = assemble(IdentifyOptions, values)
+    from mot_dinov3.apps.identities.camera_plan import CameraPlan, read_camera_plan
+    from mot_dinov3.apps.identities.identified_tracks import identify_tracks
+    from mot_dinov3.apps.identities.identity_files import CSV, JSON, document, notices, summary_lines, write_results
+    from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks, sort_inputs
+    from mot_dinov3.core import files
+    from mot_dinov3.core.output_lock import OutputLocks
+    from mot_dinov3.core.timing import now_utc
+
+    inputs, folder = sort_inputs(args.inputs), files.user_path(config.batch.out_dir)
+    for name in (JSON, CSV):
+        files.check_output(folder / name)
+    with OutputLocks([folder / JSON, folder / CSV]):
+        batch = plan_videos(inputs.videos, values) if inputs.videos else None
+        named = name_videos([*inputs.files, *(batch.embeddings if batch else ())])
+        given = config.identities.cameras
+        plan = read_camera_plan(files.user_path(given), [name for name, _ in named]) if given else CameraPlan()
+        failed, code = track_videos(batch, config.batch) if batch else ((), EXIT_OK)
+        if code > 128:
+            return code
+        videos = read_tracks([(name, path) for name, path in named if path not in failed])
+        result = identify_tracks(videos, plan)
+        written = write_results(folder, document(result, videos, plan, now_utc()), result.tracks)
+    print_notices([*inputs.notices, *notices(result, videos)])
+    print("\n".join([*summary_lines(result, videos), *(f"written     {path}" for path in written)]))
+    return code
+
+
+@dataclasses.dataclass(frozen=True)
+class VideosToTrack:
+    """The videos among the inputs, as a batch in the result folder, and the embeddings that it will write."""
+
+    batch: BatchPlan
+    embeddings: tuple[tuple[str, Path], ...]
+
+
+def plan_videos(words: Sequence[str], values: Mapping[str, Any]) -> VideosToTrack:
+    """Check everything that can be checked before the first video is tracked."""
+    from mot_dinov3.apps.batch.plan import make_plan
+    from mot_dinov3.apps.identities.video_tracks import EMBEDDINGS
+
+    added = {"save_embeddings": EMBEDDINGS, "save_json": "tracked.json", "video": "output" in values}
+    options = {**added, **values}
+    plan = make_plan(words, options, options["out_dir"])
+    found = ((job.name, Path(job.folder) / options["save_embeddings"]) for job in plan.jobs)
+    return VideosToTrack(plan, tuple(found))
+
+
+def track_videos(videos: VideosToTrack, config: BatchConfig) -> tuple[tuple[Path, ...], int]:
+    """Track the videos that have not been; return the embeddings of those that failed, and the exit code."""
+    from mot_dinov3.apps.batch.loop import exclusive_lock, exit_code
+    from mot_dinov3.apps.batch.manifest import DONE, open_manifest
+
+    plan = videos.batch
+    with exclusive_lock(plan.out_dir):
+        manifest = open_manifest(plan, resume=True)
+        missing = manifest.missing(plan.jobs, plan.is_complete)
+        caught = run_missing(missing, manifest, config) if missing else 0
+    if caught:
+        return (), 128 + caught
+    states = [manifest.videos[job.name] for job in plan.jobs]
+    print_notices([f"{video.state} {video.name}: {video.message}" for video in states if video.state != DONE])
+    failed = {video.name for video in states if video.state != DONE}
+    return tuple(path for name, path in videos.embeddings if name in failed), exit_code(states)
