@@ -196,6 +196,18 @@ def test_appearance_decides_where_boxes_cannot() -> None:
     assert ids(feed(tracker(appearance=0.0, recovery=False), scene)[0])[-1] == [2, 1]
 
 
+def test_a_hidden_person_who_looks_like_the_one_in_front_keeps_the_id() -> None:
+    """The crop of the hidden one shows whoever is in front; that one is turning and looks like nobody known."""
+    hidden, front, turned = np.eye(3, 8, dtype=np.float32)
+
+    def frame(x: float, *embedding: np.ndarray) -> Detections:
+        return boxes(person(200), person(x, 206), embedding=np.stack(embedding), fresh=np.ones(2, np.bool_))
+
+    apart = [frame(130 + 2 * t, hidden, front) for t in range(30)]  # until their boxes overlap by half
+    answers, _ = feed(tracker(recovery=False), [*apart, *[frame(192, front, turned)] * 3])
+    assert ids(answers)[-1] == [1, 2]
+
+
 def test_only_fresh_rows_change_a_tracks_appearance() -> None:
     a, b = np.eye(2, 8, dtype=np.float32)
     subject = tracker()

@@ -53,6 +53,24 @@ def test_grow_adds_a_share_on_each_side() -> None:
     np.testing.assert_allclose(grown.T, [[5, 0, 25, 40], [0, 0, 2, 2]])
 
 
+def test_a_box_is_hidden_by_the_largest_box_that_ends_lower() -> None:
+    behind, front, beside = [0.0, 0, 10, 20], [5, 10, 15, 30], [0, 15, 2, 40]  # 5 × 10 and 2 × 5 of 200 px² covered
+    boxes_ = np.array([behind, front, beside]).T
+    every = np.ones(3, np.bool_)
+    np.testing.assert_allclose(association.visible_share(boxes_, every), [0.75, 1, 1])
+    np.testing.assert_allclose(association.visible_share(boxes_, np.array([True, False, True])), [0.95, 1, 1])
+    level = np.array([[0.0, 0, 10, 20], [5, 0, 15, 20]]).T
+    np.testing.assert_array_equal(association.visible_share(level, every[:2]), 1, "neither is in front")
+    inside = np.array([[2.0, 2, 8, 18], [0, 0, 10, 20]]).T
+    np.testing.assert_allclose(association.visible_share(inside, every[:2]), [0, 1], atol=1e-12)
+    assert association.visible_share(np.zeros((4, 0)), every[:0]).shape == (0,)
+    rng = np.random.default_rng(3)
+    many = random_boxes(rng, 30)
+    lower = many[:, 3] > many[:, None, 3]
+    hidden = (lower * boxes.intersection(many, many)).max(axis=1) / boxes.area(many)
+    np.testing.assert_allclose(association.visible_share(many.T, np.ones(30, np.bool_)), 1 - hidden)
+
+
 def test_optimal_beats_greedy_where_the_best_pair_costs_more_than_it_gives() -> None:
     contested = pairs((0, 0, 0.9), (0, 1, 0.8), (1, 0, 0.8))
     assert chosen(association.assign(contested, 0.1)) == {(0, 1), (1, 0)}

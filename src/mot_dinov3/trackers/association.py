@@ -7,6 +7,7 @@ those few: `Pairs` holds track row, box row and a similarity for each.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -73,6 +74,18 @@ def overlap(a: Float64Array, b: Float64Array, height_power: float = 0.0) -> Floa
     if height_power:
         value *= (shared[1] / (size_a[1] + size_b[1] - shared[1])) ** height_power
     return np.asarray(value)
+
+
+def visible_share(boxes: Float64Array, solid: BoolArray) -> Float64Array:
+    """Return ``(n,)`` the share of ``(4, n)`` corner boxes that no one `solid` ``(n,)`` box in front covers."""
+    behind, front = touching(boxes, boxes)
+    # In front is what ends lower in the image, as those who stand nearer to the camera do.
+    nearer = solid.take(front) & (boxes[3].take(front) > boxes[3].take(behind))
+    behind, front = behind.compress(nearer), front.compress(nearer)
+    low, high, share = boxes[:2], boxes[2:], np.ones(boxes.shape[1])
+    shared = np.minimum(high.take(front, 1), high.take(behind, 1)) - np.maximum(low.take(front, 1), low.take(behind, 1))
+    np.minimum.at(share, behind, 1 - np.prod(shared / (high - low).take(behind, 1), axis=0))
+    return share
 
 
 def grow(boxes: Float64Array, share: Float64Array) -> Float64Array:
@@ -168,11 +181,13 @@ class Compared:
         row: ``(k,)`` places of them.
         cosine: ``(k,)`` of the track's embedding and the box's.
         gap: ``(k,)`` seconds since the track was last embedded.
+        visible: ``(k,)`` share of the box that nothing covers, see `visible_share`.
     """
 
     row: IntArray
     cosine: Float64Array
     gap: Float64Array
+    visible: Float64Array
 
 
 class Association:
@@ -302,17 +317,23 @@ class Association:
             return None
         row = (fresh.take(pairs.box) & (self._tracks.embedded_frame.take(pairs.track) >= 0)).nonzero()[0]
         track, box = pairs.track.take(row), pairs.box.take(row)
-        return Compared(row, appearance_model.cosine(self._tracks.embedding, embedding, track, box), gap.take(track))
+        cosine = appearance_model.cosine(self._tracks.embedding, embedding, track, box)
+        return Compared(row, cosine, gap.take(track), self._visible.take(box))
+
+    @functools.cached_property
+    def _visible(self) -> Float64Array:
+        """``(n,)`` visible share of each box; those of low score cover nothing."""
+        return visible_share(self.box, self.score >= self._config.high_score)
 
     def _fused(self, pairs: Pairs, compared: Compared | None, floor: float) -> Pairs:
         """Return the pairs valued by motion and appearance.
 
         Appearance chooses between pairs; it refuses none that motion accepts, since an object may look otherwise when
-        it turns round or is half occluded.
+        it turns round. Of a covered box it counts by the visible share: the embedding resembles the object in front.
         """
         if compared is None or not len(compared.row):
             return pairs
-        evidence = self._scales.appearance.evidence(compared.cosine, compared.gap)
+        evidence = compared.visible * self._scales.appearance.evidence(compared.cosine, compared.gap)
         motion = pairs.value[compared.row]
         joint = motion + self._config.appearance * evidence / FULL_EVIDENCE
         value = pairs.value.copy()
