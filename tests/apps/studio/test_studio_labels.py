@@ -128,6 +128,58 @@ def test_correcting_a_tracked_frame_makes_it_a_persons(store: LabelStore) -> Non
     assert (shape["points"], "score" in shape, "state" in shape) == ([[6, 5]], False, False)
 
 
+def test_hidden_and_absent_points_are_written_in_the_documented_form_and_read_back(store: LabelStore) -> None:
+    said = {"nose": "visible", "tail": "occluded", "ear": "lost"}
+    items = [
+        {"kind": "point", "instance": "mouse", "name": name, "points": [[5, i]], "state": state}
+        for i, (name, state) in enumerate(said.items())
+    ]
+    store.save(2, [LabelShape.parse(item, SIZE) for item in items], revision="", image=PICTURE)
+    flags = {s["label"]: s["flags"] for s in json.loads(store.path(2).read_text())["shapes"]}
+    assert flags == {"nose": {}, "tail": {"occluded": True}, "ear": {"absent": True}}
+    shown = store.frame(2)
+    assert {i["name"]: (i["state"], i["points"]) for i in shown["items"]} == {
+        "nose": ("visible", [[5, 0]]), "tail": ("occluded", [[5, 1]]), "ear": ("lost", []),
+    }  # fmt: skip
+    (mouse,) = store.labels().frames[2]
+    assert (mouse.occluded, mouse.absent) == ({"tail"}, {"ear"})
+    seen = [{**item, "state": "visible"} for item in shown["items"] if item["points"]]  # nothing about the ear
+    store.save(2, [LabelShape.parse(i, SIZE) for i in seen], revision=shown["revision"], image=PICTURE)
+    (mouse,) = store.labels().frames[2]
+    assert (mouse.keypoints, mouse.occluded, mouse.absent) == (("nose", "tail"), frozenset(), frozenset())
+
+
+def test_the_visibility_that_another_program_wrote_follows_the_page(store: LabelStore) -> None:
+    store.paths.folder.mkdir()
+    said = [{"visible": False}, {"kp_visibility": 0}, {"flags": {"hidden": True, "absent": False, "sure": True}}]
+    shapes = [
+        {"label": name, "points": [[5, 6]], "shape_type": "point", "instance_label": "mouse", **more}
+        for name, more in zip(("nose", "tail", "ear"), said)
+    ]
+    store.path(0).write_text(json.dumps({"shapes": shapes}))
+    shown = store.frame(0)
+    assert {i["name"]: i["state"] for i in shown["items"]} == {"nose": "occluded", "tail": "lost", "ear": "occluded"}
+    items = [{**i, "state": "visible", "points": [[7, 7]]} for i in shown["items"]]
+    store.save(0, [LabelShape.parse(i, SIZE) for i in items], revision=shown["revision"], image=PICTURE)
+    assert {i["name"]: i["state"] for i in store.frame(0)["items"]} == dict.fromkeys(("nose", "tail", "ear"), "visible")
+    assert len(json.loads(store.path(0).read_text())["shapes"]) == 3
+
+
+def test_a_point_deleted_in_another_program_can_be_taken_back(store: LabelStore) -> None:
+    store.paths.folder.mkdir()
+    rows = Keypoints(
+        ("mouse", "mouse"), np.array([1, 1]), ("nose", "tail"), np.array([[5.0, 5], [9, 9]]),
+        np.array([0.5, 0.9]), np.array([0, 0]), np.array([1, 1]),
+    )  # fmt: skip
+    document = labelme.frame_document(rows, frame=3, image="v_000000003.png", size=SIZE)
+    document["shapes"] = [{**document["shapes"][0], "points": [[6, 6]]}]
+    store.path(3).write_text(json.dumps(document))
+    shown = store.frame(3)
+    assert {i["name"]: i["state"] for i in shown["items"]} == {"nose": "visible", "tail": "lost"}
+    store.save(3, [s for s in parsed(shown) if s.name == "nose"], revision=shown["revision"], image=PICTURE)
+    assert [i["name"] for i in store.frame(3)["items"]] == ["nose"]
+
+
 def test_nothing_is_added_to_a_folder_of_images(tmp_path: Path) -> None:
     folder = tmp_path / "walk"
     folder.mkdir()
@@ -164,6 +216,7 @@ def test_a_frame_without_labels_is_no_labelled_one_and_nothing_is_lost(store: La
         ({"points": [[101, 2]]}, "outside"),
         ({"points": [[float("nan"), 2]]}, "outside"),
         ({"points": [["1", 2]]}, "two numbers"),
+        ({"state": "gone"}, "state of 'nose'"),
         ({"kind": "polygon", "points": [[1, 2], [3, 4]]}, "three corners"),
     ],
 )

@@ -18,21 +18,16 @@ from mot_dinov3.apps.studio.shapes import LabelShape, check_unique
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import read_object
-from mot_dinov3.core.structures import Image
+from mot_dinov3.core.structures import Image, PointState
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme import LabelledFrame
-from mot_dinov3.formats.labelme_shapes import OWN_KEY, read_shape
+from mot_dinov3.formats.labelme_shapes import ABSENT_FLAGS, HIDDEN_FLAGS, OWN_KEY, Shape, read_shape
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
 
-PREDICTED_KEYS = (
-    "score",
-    "state",
-    "source",
-    "visible",
-    OWN_KEY,
-)  # of tracked points; labels of a person lack them
+PREDICTED_KEYS = ("score", "state", "source", OWN_KEY)  # of tracked points; labels of a person lack them
+VISIBILITY_KEYS = ("visible", "kp_visible", "visibility", "kp_visibility", *ABSENT_FLAGS, *HIDDEN_FLAGS)
 
 
 class LabelStore:
@@ -120,13 +115,15 @@ class LabelStore:
         items = []
         for instance in instances:
             for name, xy in zip(instance.keypoints, instance.xy):
-                if np.isfinite(xy).all():
-                    items.append(_item("point", instance.name, name, [xy.tolist()]))
+                if name in instance.absent:
+                    items.append(_item("point", instance.name, name, []) | {"state": "lost"})
+                elif np.isfinite(xy).all():
+                    state = "occluded" if name in instance.occluded else "visible"
+                    items.append(_item("point", instance.name, name, [xy.tolist()]) | {"state": state})
             items += [_item("polygon", instance.name, "", polygon.tolist()) for polygon in instance.polygons]
         if not instances:
-            items = [
-                _item("polygon", shape.instance or shape.label, "", shape.points.tolist()) for shape in frame.shapes
-            ]
+            outlines = [shape for shape in frame.shapes if not shape.is_point]
+            items = [_item("polygon", shape.instance or shape.label, "", shape.points.tolist()) for shape in outlines]
         free = dict(enumerate(self._raw_shapes(number)))
         for item in items:
             item["origin"] = next((i for i, raw in free.items() if _is_same_shape(raw, item)), -1)
@@ -192,10 +189,10 @@ class LabelStore:
             part.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 
     def _unshown(self, number: int, raws: Sequence[Any], held: set[tuple[str, str]]) -> Iterator[Any]:
-        """Yield shapes of the file that stay though the page does not display them, and points deleted elsewhere.
+        """Yield shapes of the file that stay though the page does not display them.
 
-        Untouched predictions are left out: the result has newer ones. So is what says that a point is absent that is
-        among those `held` now.
+        Untouched predictions are left out: the result has newer ones. So is another shape of a point that is among
+        those `held` now.
         """
         frame = next((f for f in self.labelled() if f.frame == number), None)
         predicted = {(s.label, s.points.tobytes()) for s in frame.predicted} if frame is not None else set()
@@ -207,22 +204,17 @@ class LabelStore:
             is_predicted = (shape.label, shape.points.tobytes()) in predicted
             if not is_predicted and (shape.instance, shape.label) not in held:
                 yield raw
-        for instance, name in frame.deleted if frame is not None else ():
-            if (instance, name) not in held:
-                absent = {"label": name, "points": [[0.0, 0.0]], "group_id": None, "shape_type": "point"}
-                yield {**absent, "flags": {"absent": True}, "description": "", "instance_label": instance}
 
     def _document(self, path: Path, image: str) -> dict[str, Any]:
         content = read_object(path) if path.is_file() else {}
         fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": [], "imagePath": image}
         fresh |= {"imageData": None, "imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
-        mark = {OWN_KEY: {labelme.CORRECTIONS: True}}  # what is not in the file is as predicted, not absent
+        # What is not in the file is as predicted: the page writes absent points. No prediction is left to recognise.
+        mark = {OWN_KEY: {labelme.CORRECTIONS: True}}
         if not content or labelme.is_generated(content):
             return {**fresh, "otherData": mark}
         other = content.get("otherData")
-        if isinstance(other, dict) and OWN_KEY in other:
-            content["otherData"] = other | mark
-        return {**fresh, **content}
+        return {**fresh, **content, "otherData": {**(other if isinstance(other, dict) else {}), **mark}}
 
     def _groups(self, shapes: Sequence[LabelShape]) -> dict[str, int]:
         groups = {one.name: one.group_id for instances in self.labels().frames.values() for one in instances}
@@ -245,9 +237,14 @@ def _item(kind: str, instance: str, name: str, points: list[list[float]]) -> dic
 
 
 def _is_same_shape(raw: object, item: Mapping[str, Any]) -> bool:
-    """Return whether an item was read from a raw shape: of the same kind, with the same points."""
+    """Return whether an item was read from a raw shape: of the same kind and points, or name where it is absent."""
     if not isinstance(raw, dict) or raw.get("shape_type", "polygon") != item["kind"]:
         return False
+    if not item["points"]:
+        shape = read_shape(raw)
+        if not isinstance(shape, Shape) or shape.state != PointState.LOST:
+            return False
+        return shape.label == item["name"] and shape.instance in ("", item["instance"])
     try:
         points = np.array(raw.get("points"), np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
@@ -259,20 +256,30 @@ def _written(label: LabelShape, raws: Sequence[Any], groups: Mapping[str, int]) 
     raw = raws[label.origin] if 0 <= label.origin < len(raws) and isinstance(raws[label.origin], dict) else {}
     same_kind = raw.get("shape_type", "polygon") == label.kind
     shape: dict[str, Any] = copy.deepcopy(raw) if same_kind else {}
-    for key in PREDICTED_KEYS:
+    for key in (*PREDICTED_KEYS, *(VISIBILITY_KEYS if label.kind == "point" else ())):
         shape.pop(key, None)
     name = label.name if label.kind == "point" else shape.get("label") or label.instance
-    flags = shape.get("flags")
     return {
         **shape,
         "label": name,
-        "points": label.points,
+        "points": label.points or shape.get("points") or [[0.0, 0.0]],
         "group_id": groups[label.instance],
         "shape_type": label.kind,
-        "flags": {k: v for k, v in flags.items() if isinstance(v, bool)} if isinstance(flags, dict) else {},
+        "flags": _flags(shape.get("flags"), label),
         "description": shape.get("description") or "",
         "instance_label": label.instance,
     }
+
+
+def _flags(raw: object, label: LabelShape) -> dict[str, bool]:
+    """Return a shape's flags: those that it has, and in the documented form whether a point is hidden or absent."""
+    flags = {k: v for k, v in raw.items() if isinstance(v, bool)} if isinstance(raw, dict) else {}
+    if label.kind != "point":
+        return flags
+    boxes = (*ABSENT_FLAGS, *HIDDEN_FLAGS)
+    flags = {k: v and k not in boxes for k, v in flags.items() if k in boxes or k not in VISIBILITY_KEYS}
+    said = {PointState.OCCLUDED: {"occluded": True}, PointState.LOST: {"absent": True}}
+    return flags | said.get(label.state, {})
 
 
 def _write_image(path: Path, image: Image) -> None:

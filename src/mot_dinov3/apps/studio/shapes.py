@@ -7,9 +7,12 @@ import math
 from collections.abc import Sequence
 
 from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.structures import PointState
 
 MAX_NAME = 100  # characters
 MAX_SHAPES = 5000  # of a frame, and corners of an outline
+
+STATES = {state.name.lower(): state for state in PointState}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +23,9 @@ class LabelShape:
         kind: ``point`` or ``polygon``.
         instance: Name of the instance that it belongs to.
         name: Of a keypoint; empty for an outline.
-        points: ``n`` places in source pixels; one for a point.
+        points: ``n`` places in source pixels; one for a point, none for one that is not in the frame.
         origin: Index of the shape of the file that it was made from, −1 for a new one.
+        state: Visible, occluded, or lost: not in the frame.
     """
 
     kind: str
@@ -29,6 +33,7 @@ class LabelShape:
     name: str
     points: list[list[float]]
     origin: int
+    state: PointState = PointState.VISIBLE
 
     @classmethod
     def parse(cls, raw: object, size: tuple[int, int]) -> LabelShape:
@@ -42,13 +47,17 @@ class LabelShape:
         kind = raw["kind"]
         instance = _name(raw.get("instance"), "an instance")
         name = _name(raw.get("name"), "a keypoint") if kind == "point" else ""
+        origin = raw.get("origin", -1)
+        origin = origin if type(origin) is int else -1
+        state = _state(raw.get("state", "visible"), name) if kind == "point" else PointState.VISIBLE
+        if state == PointState.LOST:
+            return cls(kind, instance, name, [], origin, state)
         points = raw.get("points")
         fewest = 1 if kind == "point" else 3
         if not isinstance(points, list) or not fewest <= len(points) <= (1 if kind == "point" else MAX_SHAPES):
             raise InputError(f"{kind} '{name or instance}' needs {'one position' if fewest == 1 else 'three corners'}")
         places = [_point(point, size, name or instance) for point in points]
-        origin = raw.get("origin", -1)
-        return cls(kind, instance, name, places, origin if type(origin) is int else -1)
+        return cls(kind, instance, name, places, origin, state)
 
 
 def _name(value: object, what: str) -> str:
@@ -57,6 +66,12 @@ def _name(value: object, what: str) -> str:
     if "/" in value or "\\" in value:
         raise InputError(f"name '{value}' contains a slash", remedy="choose a name without a slash")
     return value.strip()
+
+
+def _state(value: object, name: str) -> PointState:
+    if not isinstance(value, str) or value not in STATES:
+        raise InputError(f"the state of '{name}' must be one of {', '.join(STATES)}")
+    return STATES[value]
 
 
 def _point(point: object, size: tuple[int, int], name: str) -> list[float]:

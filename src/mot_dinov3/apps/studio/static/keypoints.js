@@ -8,6 +8,9 @@ import { $, attempt, colorOf, el, toast, watch } from "./ui.js";
 const FIRST = "animal"; // name of the instance until the user names one
 const NAMED = 14; // points of a frame up to which their names are displayed
 const UNDO = 100;
+const MARKS = { occluded: ".hid", lost: ".gone" }; // of a name: what its label in the frame says
+
+const absent = (item) => item.kind === "point" && item.source === "human" && item.state === "lost";
 
 export class Keypoints {
   constructor(studio) {
@@ -35,6 +38,8 @@ export class Keypoints {
     $("#save-labels").onclick = () => this.save();
     $("#confirm").onclick = () => this.confirm();
     $("#delete-label").onclick = () => this.remove();
+    $("#hide-label").onclick = () => this.hide();
+    $("#clear-label").onclick = () => this.clear();
     $("#undo-label").onclick = () => this.undo();
     $("#follow").onclick = () => this.follow();
   }
@@ -162,7 +167,7 @@ export class Keypoints {
     const [instance, name] = [this.instance, this.name];
     const same = (item) => item.kind === "point" && item.instance === instance && item.name === name;
     const origin = this.items().find(same)?.origin ?? -1;
-    const made = { kind: "point", instance, name, points: [[rounded(place.x), rounded(place.y)]], source: "human", origin };
+    const made = { kind: "point", instance, name, points: [[rounded(place.x), rounded(place.y)]], state: "visible", source: "human", origin };
     this.put([...this.items().filter((item) => !same(item)), made]);
     this.chosen = made;
     this.next();
@@ -189,7 +194,8 @@ export class Keypoints {
 
   // A dragged item becomes a label of a person: returns the item that replaces it.
   moved(item, points) {
-    const made = { ...item, points, source: "human" };
+    const state = item.source === "human" ? item.state : "visible"; // as in files: a predicted one that is moved is seen
+    const made = { ...item, points, state, source: "human" };
     const items = this.items().map((one) => (one === item ? made : one));
     const revision = this.drafts.get(this.shown.frame)?.revision ?? this.shown.revision;
     this.drafts.set(this.shown.frame, { items, revision });
@@ -205,16 +211,41 @@ export class Keypoints {
     this.refresh();
   }
 
+  // Put `made` in the place of the chosen item; null takes it out.
+  exchange(made) {
+    this.remember();
+    const before = this.chosen;
+    const items = this.items().filter((item) => item !== before);
+    this.chosen = made;
+    this.put(made ? [...items, made] : items);
+  }
+
+  // The chosen point is not in this frame; an outline is deleted.
   remove() {
     if (!this.chosen) return;
-    if (this.chosen.source !== "human") {
-      toast("This point was tracked, not labelled: drag it to its correct position instead.", { bad: true });
-      return;
-    }
-    this.remember();
-    const gone = this.chosen;
-    this.chosen = null;
-    this.put(this.items().filter((item) => item !== gone));
+    if (this.chosen.kind === "polygon" && this.chosen.source === "human") this.clear();
+    else if (this.chosen.kind === "polygon") toast("This outline was tracked: draw another one, or delete the points that are not there.", { bad: true });
+    else if (!absent(this.chosen)) this.exchange({ ...this.chosen, points: [], state: "lost", source: "human" });
+  }
+
+  // The chosen point is hidden at its place, or seen after all.
+  hide() {
+    const { chosen } = this;
+    if (chosen?.kind !== "point") return;
+    if (!chosen.points.length) toast(`First set ${chosen.name} about where it is hidden.`, { bad: true });
+    else this.exchange({ ...chosen, state: chosen.state === "occluded" ? "visible" : "occluded", source: "human" });
+  }
+
+  // Nothing is said any more about the chosen point or outline: it is tracked here.
+  clear() {
+    if (this.chosen?.source === "human") this.exchange(null);
+  }
+
+  // Choose a point by its name, also one that is not in the frame.
+  point(name) {
+    const found = this.items().find((item) => item.kind === "point" && item.instance === this.instance && item.name === name);
+    this.addName(name);
+    this.choose(found ?? (this.instance ? { kind: "point", instance: this.instance, name, points: [], state: "lost", source: "none", origin: -1 } : null));
   }
 
   confirm() {
@@ -318,18 +349,24 @@ export class Keypoints {
   refresh() {
     for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === this.tool.mode);
     const items = this.items();
-    const done = (name) => items.some((i) => i.kind === "point" && i.source === "human" && i.instance === this.instance && i.name === name);
+    const labelled = (name) => items.find((i) => i.kind === "point" && i.source === "human" && i.instance === this.instance && i.name === name);
+    const mark = (name) => (labelled(name) ? MARKS[labelled(name).state] ?? ".set" : "");
     $("#instances").replaceChildren(...this.allInstances().map((name, i) => el(
       "button", { "aria-pressed": name === this.instance, color: this.color(name), title: i < 9 ? `key ${i + 1}` : "", onclick: () => this.pick(name) },
       el("span.swatch"), ` ${name}`)));
     $("#names").replaceChildren(...this.allNames().map((name) => el(
-      done(name) ? "button.set" : "button", { "aria-pressed": name === this.name, data: { name }, onclick: () => this.addName(name) }, name)));
+      `button${mark(name)}`, { "aria-pressed": name === this.name, data: { name }, onclick: () => this.point(name) }, name)));
     $("#suggested").replaceChildren(...this.suggested().map((name) => el("option", { value: name })));
     const pairs = [...this.overview.pairs.map((pair) => pair.join(" / ")), ...this.extra.map((pair) => pair.replace(":", " / "))];
     $("#pairs").textContent = pairs.length ? `Left and right: ${pairs.join(", ")}` : "";
     $("#save-labels").disabled = !this.drafts.size;
     $("#undo-label").disabled = !this.history.length;
-    $("#delete-label").disabled = !this.chosen;
+    const { chosen } = this;
+    $("#delete-label").disabled = !chosen || absent(chosen);
+    $("#delete-label").textContent = chosen?.kind === "polygon" ? "Delete" : "Absent";
+    $("#hide-label").disabled = chosen?.kind !== "point" || !chosen.points.length;
+    $("#hide-label").setAttribute("aria-pressed", chosen?.kind === "point" && chosen.state === "occluded");
+    $("#clear-label").disabled = chosen?.source !== "human";
     $("#confirm").disabled = !items.some((item) => item.source === "tracked" && item.points.length);
     const unsaved = [...this.drafts.keys()].sort((a, b) => a - b);
     $("#label-facts").replaceChildren(
@@ -385,7 +422,7 @@ export class Keypoints {
   key(event) {
     const command = event.ctrlKey || event.metaKey;
     const presses = { p: () => this.use("point"), o: () => this.use("polygon"), v: () => this.use("select"), Delete: () => this.remove(), Backspace: () => this.remove(),
-      Enter: () => this.tool.close(), Escape: () => (this.tool.open.length ? this.tool.abandon() : this.choose(null)) };
+      h: () => this.hide(), u: () => this.clear(), Enter: () => this.tool.close(), Escape: () => (this.tool.open.length ? this.tool.abandon() : this.choose(null)) };
     if (command && event.key === "s") this.save();
     else if (command && event.key === "z") this.undo();
     else if (!command && /^[1-9]$/.test(event.key) && this.allInstances()[Number(event.key) - 1]) this.pick(this.allInstances()[Number(event.key) - 1]);
@@ -396,6 +433,6 @@ export class Keypoints {
 
   help() {
     return [["P, O, V", "point, outline, move"], ["1 … 9", "select an instance"], ["click", "set the point, select the next"], ["drag", "move a point or a corner"],
-      ["Enter", "close an outline"], ["Del", "delete a label"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
+      ["Enter", "close an outline"], ["Del", "the point is not in this frame; delete an outline"], ["H", "the point is hidden here"], ["U", "take a label back: the point is tracked here"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
   }
 }

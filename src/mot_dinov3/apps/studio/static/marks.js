@@ -1,4 +1,4 @@
-// Style of points and outlines: labelled ones with a white ring or a full line, tracked ones dark or dashed.
+// Style of points and outlines: labelled ones with a white ring or a full line, tracked ones dark or dashed, hidden ones hollow.
 import { tag } from "./view.js";
 
 export function drawOutline(context, view, item, { color, chosen, over }) {
@@ -17,16 +17,13 @@ export function drawPoint(context, view, item, { color, chosen, over, naming }) 
   const size = chosen || over ? 7 : 5;
   context.beginPath();
   context.arc(x, y, size, 0, 2 * Math.PI);
-  if (item.state === "occluded" && !human) {
-    context.lineWidth = 2;
-    context.strokeStyle = color;
-    context.stroke();
+  if (item.state === "occluded") {
+    if (human) stroke(context, "#fff", 5);
+    stroke(context, color, 2);
   } else {
     context.fillStyle = color;
     context.fill();
-    context.lineWidth = human ? 2 : 1;
-    context.strokeStyle = human ? "#fff" : "#000";
-    context.stroke();
+    stroke(context, human ? "#fff" : "#000", human ? 2 : 1);
   }
   if (size === 7 || naming) {
     context.font = "600 11px system-ui, sans-serif";
@@ -42,6 +39,10 @@ export function drawPoint(context, view, item, { color, chosen, over, naming }) 
 export function trace(context, places, color, width = 2) {
   context.beginPath();
   places.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+  stroke(context, color, width);
+}
+
+function stroke(context, color, width) {
   context.strokeStyle = color;
   context.lineWidth = width;
   context.stroke();
