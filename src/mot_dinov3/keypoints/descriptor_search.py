@@ -11,10 +11,11 @@ from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.keypoints import search_windows
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.descriptor_maps import DenseMap, Templates, centres, find_peaks
+from mot_dinov3.keypoints.descriptor_maps import DenseMap, Templates, centres, find_peaks, similarity_maps
 from mot_dinov3.keypoints.geometry import Array, Canvas, Points, apply
 from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.mask_tracking import CanvasMaskTracker
+from mot_dinov3.keypoints.point_score import best_near_and_elsewhere, lead, right_radius
 from mot_dinov3.keypoints.redetect import ReferenceMap, redetect
 from mot_dinov3.keypoints.search_windows import SearchWindows
 from mot_dinov3.keypoints.skeleton import expected_positions, is_swapped, symmetry_pairs, tolerance
@@ -76,6 +77,7 @@ class DescriptorResult:
         xy: ``(n, 2)`` pixels of the canvas.
         variance: ``(n,)``.
         score: ``(n,)`` 0…1: similarity to the templates.
+        lead: ``(n,)`` as `point_score.lead` returns it.
         visibility: ``(n,)`` 0…1: similarity relative to the point's typical one; below a half it is not visible.
         swapped: ``(n,)`` bool: left and right were exchanged.
         polygons: Outlines; None where descriptors do not propagate the mask, empty where they lost it.
@@ -84,6 +86,7 @@ class DescriptorResult:
     xy: Points
     variance: Array
     score: Array
+    lead: Array
     visibility: Array
     swapped: BoolArray
     polygons: Sequence[Points] | None
@@ -115,6 +118,7 @@ class DescriptorMatcher:
         self._extent = max(float(np.ptp(self._points, axis=0).max()), 8.0)
         self._pairs = symmetry_pairs(instance.keypoints, config.symmetry_pairs)
         self._mask = CanvasMaskTracker(canvas, propagates=config.masks == "dino")
+        self._reach = right_radius(instance) * canvas.factor
         self.typical = np.full(len(self._points), TYPICAL)
 
     def begin(self, view: Image, polygons: Sequence[Points]) -> None:
@@ -123,6 +127,8 @@ class DescriptorMatcher:
         least = (self.backend.unrelated + self.backend.same) / 2
         self._templates = Templates(dense.at(self._points))
         self.reference = ReferenceMap(dense, self._points, self._templates, least)
+        maps, reach = self._templates.maps(dense, np.arange(len(self._points)), recent=False), self._reach + dense.patch
+        self._distractor = best_near_and_elsewhere(maps, centres(dense), self._points, reach)[1]
         self._mask.begin(dense, [apply(self._canvas.to_canvas, p) for p in polygons])
 
     def learn(self, view: Image, points: Points, known: BoolArray) -> None:
@@ -150,7 +156,7 @@ class DescriptorMatcher:
         visibility = np.where(self._astray(xy, query), 0.0, self._visibility(similarity))
         visibility = np.where(query.fixed, np.maximum(visibility, 0.9), visibility)
         score = np.where(query.fixed, np.maximum(score, 0.9), score)
-        return DescriptorResult(xy, variance, score, visibility, swapped, polygons)
+        return DescriptorResult(xy, variance, score, self._lead(dense, xy), visibility, swapped, polygons)
 
     def _search(self, query: DescriptorQuery, dense: DenseMap, outside: Array | None) -> tuple[Points, Array]:
         """Return positions and variances after searching the windows of all points that are not fixed."""
@@ -245,6 +251,16 @@ class DescriptorMatcher:
         fused, better, _ = fuse(own, variance, Measurement(found, 2 * sigma))
         wins = peaks.value > here
         return np.where(wins[:, None], found, fused), np.where(wins, np.maximum(variance, sigma**2), better)
+
+    def _lead(self, dense: DenseMap, xy: Points) -> Array:
+        """Return the lead of each position over all others, here and on the canvas of the labelled frame."""
+        rows, reference = dense.at(xy), self.reference.dense
+        here = self._templates.similarity(rows).astype(np.float64)
+        maps = self._templates.maps(dense, np.arange(len(xy)), recent=False)
+        elsewhere = best_near_and_elsewhere(maps, centres(dense), xy, self._reach + dense.patch)[1]
+        back = similarity_maps(reference, rows)
+        behind = best_near_and_elsewhere(back, centres(reference), self._points, self._reach + reference.patch)
+        return lead(here, elsewhere, behind, self._distractor)
 
     def _visibility(self, similarity: FloatArray) -> Array:
         """Return ``(n,)`` 0…1: similarity relative to the typical one, which follows it."""

@@ -89,6 +89,13 @@ def similarity_or_shift(source: Points, target: Points, *, width: float) -> Matr
     return np.hstack([np.eye(2), (target - source).mean(0)[:, None]]) if matrix is None else matrix
 
 
+def hull_of(points: Points) -> Points:
+    """Return the ``(k, 2)`` corners of the convex hull of points."""
+    import cv2
+
+    return np.asarray(cv2.convexHull(np.clip(points, -1e6, 1e6).astype(np.float32))[:, 0], np.float64)
+
+
 @dataclasses.dataclass(frozen=True)
 class Canvas:
     """The square crop of the labelled frame that holds an instance.

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from mot_dinov3.core.structures import BoolArray, IntArray, PointState
+from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.backends.base import DenseBackend
 from mot_dinov3.keypoints.config import KeypointConfig
@@ -25,6 +25,7 @@ from mot_dinov3.keypoints.geometry import (
     Points,
     apply,
     compose,
+    hull_of,
     invert,
     robust_similarity,
     scale_of,
@@ -32,19 +33,26 @@ from mot_dinov3.keypoints.geometry import (
 )
 from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.mask_tracking import OutlineTracker
-from mot_dinov3.keypoints.point_flow import Flow, FlowFrame, SupportMotion, pick_supports
+from mot_dinov3.keypoints.point_flow import (
+    BACK_ERROR,
+    Flow,
+    FlowFrame,
+    SupportMotion,
+    follows_background,
+    pick_supports,
+)
+from mot_dinov3.keypoints.point_score import PointScorer, states
 from mot_dinov3.keypoints.redetect import FrameSearch
 from mot_dinov3.keypoints.template_alignment import ReferenceAlignment, ReferenceView
 
-BACK_ERROR = 1.5  # pixels of forward-backward error up to which Lucas-Kanade is trusted
 SUPPORTS = 50
+ASTRAY_WEIGHT = 0.05  # of points that follow the background
 STEP_SIGMA = 0.15  # pixels of error per trusted step
 BLIND_SIGMA = 0.03  # of the instance's extent: error per step without a measurement
 LAYOUT_RATE = 0.1  # weight of the newest frame in the typical layout
 POSE_RATE = 0.2  # weight in the pose of the keypoints' layout; and of the aligned supports:
 ALIGNED_POSE_RATE = 0.5
 OCCLUDED_AFTER = 3  # frames in a row not visible
-LOST_AFTER = 30
 GONE_SHARE = 0.7  # of an instance's points not visible: the whole frame is searched
 
 
@@ -93,11 +101,13 @@ class InstanceTracker:
         self._extent = max(float(np.ptp(corners, axis=0).max()), 8.0)
         self._canvas = Canvas.around(corners, limit=min(config.short_side, config.crop_side))
         self._pose: Matrix = IDENTITY.copy()
+        self._motion: Matrix = self._pose  # since the frame before
         self._seen_pose = self._pose  # when most of it was visible
         self._outline = OutlineTracker(config, instance, extent=self._extent, size=self._size)
         self._variance, self._velocity = np.full(n, 0.25), np.zeros((n, 2))
         self._score, self._visibility = np.ones(n), np.ones(n)
         self._misses, self._unseen = np.zeros(n), np.zeros(n)
+        self.scorer = PointScorer(instance, self._canvas, extent=self._extent)
         self._layout = self.xy.copy()
         self._supports = self._new_supports(frame, SUPPORTS)
         self._reference = self._reference_view(frame) if parts.alignment else None
@@ -145,6 +155,10 @@ class InstanceTracker:
         """Return the ``(n + m, 2)`` keypoints and supports to track into the next frame."""
         return np.vstack([self.xy, self._supports])
 
+    def bodies(self) -> tuple[Points, ...]:
+        """Return the outlines, without any the hull of the keypoints; each ``(k, 2)``."""
+        return self._outline.polygons or (hull_of(self.xy),)
+
     def step(
         self, frame: FlowFrame, flow: Flow, rivals: Points, *, key: bool, outline: tuple[Points, ...] | None = None
     ) -> Estimate:
@@ -169,6 +183,7 @@ class InstanceTracker:
         factor = scale_of(matrix)
         aligned = self._align(frame, apply(matrix, predicted), self._variance * factor**2)
         trusted = trusted | aligned.fixed
+        self.scorer.follow(flow.error[: len(before)], aligned.fixed)
         xy, variance, swapped = aligned.xy, aligned.variance, np.zeros(len(before), np.bool_)
 
         # Descriptors: at key frames, and where motion and alignment are not enough.
@@ -191,7 +206,10 @@ class InstanceTracker:
             self._update(before, aligned)
             self._renew_supports(frame)
         score = np.minimum(self._score, self._visibility)
-        return Estimate(self.xy, self._variance, score, self._states(), self._outline.polygons, swapped)
+        if self._matcher is not None:
+            score = self.scorer.score(apply(self._canvas.matrix(self._pose), self.xy))
+        state = states(score, self.xy, self._unseen, self._size)
+        return Estimate(self.xy, self._variance, score, state, self._outline.polygons, swapped)
 
     def _predict(self, flow: Flow) -> tuple[Points, BoolArray]:
         """Move pose, outline and supports by optical flow; return predicted keypoints, and whose flow is trusted."""
@@ -201,10 +219,16 @@ class InstanceTracker:
         start, moves = self.points(), flow.xy - self.points()
 
         # The instance as a whole, and the supports' motion beyond it.
-        whole = self._whole_motion(start, flow.xy, weight)
+        astray = follows_background(start, flow.xy, own=self._motion, background=flow.background)
+        whole = self._motion = self._whole_motion(start, flow.xy, np.where(astray, ASTRAY_WEIGHT, 1.0) * weight)
+        astray = follows_background(start, flow.xy, own=whole, background=flow.background)
         self._pose = compose(whole, self._pose)
         beyond = flow.xy[n:] - apply(whole, self._supports)
-        trusted_supports = weight[n:] * (np.linalg.norm(beyond, axis=1) < 0.1 * self._extent)
+        trusted_supports = (
+            np.where(astray, ASTRAY_WEIGHT, 1.0)[n:]
+            * weight[n:]
+            * (np.linalg.norm(beyond, axis=1) < 0.1 * self._extent)
+        )
         motion = SupportMotion(self._supports, beyond, trusted_supports)
 
         # Keypoints: their own flow where it agrees with the supports around them, else the supports' motion.
@@ -215,7 +239,7 @@ class InstanceTracker:
         self._variance = self._variance + np.where(trusted, seen, (BLIND_SIGMA * self._extent) ** 2)
 
         self._outline.move(self._pose, whole, motion)
-        self._supports = flow.xy[n:][ok[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self._extent)]
+        self._supports = flow.xy[n:][ok[n:] & ~astray[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self._extent)]
         return predicted, trusted
 
     def _whole_motion(self, start: Points, end: Points, weight: Array) -> Matrix:
@@ -258,6 +282,7 @@ class InstanceTracker:
     def _take(self, result: DescriptorResult, matrix: Matrix) -> None:
         """Take over scores and outlines that the descriptors found."""
         self._score, self._visibility = result.score, result.visibility
+        self.scorer.compare(result.lead)
         self._misses = np.where(self._score < 0.5, self._misses + 1, 0)
         self._unseen = np.where(np.minimum(self._score, self._visibility) < 0.5, self._unseen + 1, 0)
         if result.polygons is not None:
@@ -322,9 +347,3 @@ class InstanceTracker:
         if len(self._supports) < 0.6 * SUPPORTS:
             fresh = self._new_supports(frame, SUPPORTS - len(self._supports))
             self._supports = np.vstack([self._supports, fresh])
-
-    def _states(self) -> IntArray:
-        height, width = self._size
-        inside = ((self.xy >= 0) & (self.xy <= (width - 1, height - 1))).all(1)
-        state = np.where(self._unseen >= OCCLUDED_AFTER, PointState.OCCLUDED, PointState.VISIBLE)
-        return np.where(inside & (self._unseen < LOST_AFTER), state, PointState.LOST).astype(np.int64)

@@ -7,16 +7,23 @@ Forward-backward error, ICPR 2010.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import Image
-from mot_dinov3.keypoints.geometry import Array, Points
+from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply, robust_similarity
 
 Mask = npt.NDArray[np.bool_]
 
+BACK_ERROR = 1.5  # pixels of forward-backward error up to which Lucas-Kanade is trusted
+BACKGROUND_POINTS = 60
+BACKGROUND_MARGIN = 15  # pixels around the instances
+LEAST_BACKGROUND = 6  # points that must agree, and …
+LEAST_AGREEING = 0.4  # … this share of those that were found
+AGREES, CLEARLY_OFF = 3.0, 1.0  # pixels
 LEVELS, LEVELS_WITH_GUESS = 4, 2  # of the pyramid above full resolution; few suffice after a good first guess
 TERMINATION = (3, 15, 0.02)  # OpenCV's COUNT + EPS: 15 iterations, or a step below 0.02 px
 
@@ -50,10 +57,16 @@ class Flow:
     Attributes:
         xy: ``(n, 2)`` float64.
         error: ``(n,)`` forward-backward error in pixels, infinite where a point was not found.
+        background: Motion of the background, or None where that is unknown.
     """
 
     xy: Points
     error: Array
+    background: Matrix | None = None
+
+    def part(self, start: int, stop: int | None) -> Flow:
+        """Return the flow of the points from `start` to `stop` (exclusive)."""
+        return dataclasses.replace(self, xy=self.xy[start:stop], error=self.error[start:stop])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +119,48 @@ def lucas_kanade(before: Image, after: Image, points: Points, *, window: int, gu
     error = np.linalg.norm(back[:, 0].astype(np.float64) - points, axis=1)
     lost = (found[:, 0] == 0) | (found_back[:, 0] == 0) | ~np.isfinite(error)
     return Flow(forward[:, 0].astype(np.float64), np.where(lost, np.inf, error))
+
+
+class Background:
+    """Corners outside all instances, and their common motion: what follows it does not belong to an animal."""
+
+    def __init__(self) -> None:
+        self.points: Points = np.zeros((0, 2))
+
+    def renew(self, grey: Image, bodies: Sequence[Points]) -> None:
+        """Choose corners outside the outlines of the `bodies`, each ``(k, 2)``, once too few are left."""
+        import cv2
+
+        if len(self.points) >= BACKGROUND_POINTS / 2:
+            return
+        covered = np.zeros(grey.shape[:2], np.uint8)
+        for body in bodies:
+            outline = np.rint(np.clip(body, -1e4, 1e4)).astype(np.int32)
+            cv2.fillPoly(covered, [outline], 1)
+            cv2.polylines(covered, [outline], True, 1, 2 * BACKGROUND_MARGIN)
+        free = covered == 0
+        self.points = pick_supports(grey, free, np.zeros((0, 2)), count=BACKGROUND_POINTS, reach=0.0)
+
+    def follow(self, flow: Flow, size: tuple[int, ...]) -> Matrix | None:
+        """Move the points on by their `flow` in a frame of ``(h, w)``; return their motion, None if they disagree."""
+        found = flow.error <= BACK_ERROR
+        before, after = self.points[found], flow.xy[found]
+        inside = ((after > 2) & (after < (size[1] - 3, size[0] - 3))).all(1)
+        motion = robust_similarity(before, after, np.ones(len(before)), width=1.0)
+        if motion is None:
+            self.points = after[inside]
+            return None
+        fits = np.linalg.norm(after - apply(motion, before), axis=1) < AGREES
+        self.points = after[fits & inside]
+        return motion if fits.sum() >= max(LEAST_BACKGROUND, LEAST_AGREEING * len(before)) else None
+
+
+def follows_background(start: Points, end: Points, *, own: Matrix, background: Matrix | None) -> Mask:
+    """Return the ``(n,)`` bool of points whose motion is clearly not the instance's `own`, but the background's."""
+    if background is None:
+        return np.zeros(len(start), np.bool_)
+    off = np.linalg.norm(end - apply(own, start), axis=1)
+    return np.asarray(off > CLEARLY_OFF + np.linalg.norm(end - apply(background, start), axis=1), np.bool_)
 
 
 def pick_supports(grey: Image, mask: Mask | None, keypoints: Points, *, count: int, reach: float) -> Points:

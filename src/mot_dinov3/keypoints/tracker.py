@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from mot_dinov3.keypoints.cutie import CutieMaskTracker
 from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.instance import InstanceTracker
-from mot_dinov3.keypoints.point_flow import Flow, FlowFrame, lucas_kanade
+from mot_dinov3.keypoints.point_flow import Background, FlowFrame, lucas_kanade
 
 WINDOW = 21  # pixels: side of Lucas-Kanade's window
 
@@ -37,6 +38,7 @@ class PointTracker:
         self._mask_tracker = mask_tracker
         self._before = start
         self._since_key = 0
+        self._background = Background()
         self._key_every = max(key_every, 1)
 
     @property
@@ -52,14 +54,16 @@ class PointTracker:
     def step(self, frame: FlowFrame) -> list[Estimate]:
         """Move all instances on to the next frame."""
         points = [tracker.points() for tracker in self._trackers]
-        flow = lucas_kanade(self._before.grey, frame.grey, np.vstack(points), window=WINDOW)
+        self._background.renew(self._before.grey, [one for tracker in self._trackers for one in tracker.bodies()])
+        flow = lucas_kanade(self._before.grey, frame.grey, np.vstack([*points, self._background.points]), window=WINDOW)
         self._since_key = (self._since_key + 1) % self._key_every
         stops = np.cumsum([0, *(len(p) for p in points)])
+        background = self._background.follow(flow.part(stops[-1], None), frame.grey.shape)
         names = list(dict.fromkeys(tracker.instance.name for tracker in self._trackers))
         outlines = dict(zip(names, self._mask_tracker.step(frame.image))) if self._mask_tracker else {}
         estimates = []
         for tracker, start, stop in zip(self._trackers, stops[:-1], stops[1:]):
-            part = Flow(flow.xy[start:stop], flow.error[start:stop])
+            part = dataclasses.replace(flow.part(start, stop), background=background)
             key, outline = self._since_key == 0, outlines.get(tracker.instance.name)
             estimates.append(tracker.step(frame, part, self._rivals(tracker), key=key, outline=outline))
         self._before = frame
