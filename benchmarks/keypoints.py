@@ -29,9 +29,13 @@ from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
 
 Places = dict[tuple[int, str, str], tuple[float, float]]
-GIVEN = {"horsejump": (18, 47), "two_flies": (1100, 1200)}  # every fourth labelled frame of horsejump, from 0 on
-SEEDS = {"horsejump": (2, 7, 8, 18, 26, 36, 39, 47, 49), "two_flies": (1075, 1150, 1225, 1299)}
-RANGE = {"horsejump": (0, None), "two_flies": (1000, 1300)}
+GIVEN = {
+    "horsejump": (18, 47),
+    "cows": (26, 48, 72, 94),
+    "two_flies": (1100, 1200),
+}  # every fourth labelled frame of horsejump, from 0 on
+SEEDS = {"horsejump": (2, 7, 8, 18, 26, 36, 39, 47, 49), "cows": (31, 67), "two_flies": (1075, 1150, 1225, 1299)}
+RANGE = {"horsejump": (0, None), "cows": (0, None), "two_flies": (1000, 1300)}
 STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure", "+two-sided (more labels)")
 
 
@@ -161,7 +165,7 @@ def plain(job: object, stage: str) -> Places:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with horsejump/ and two_flies/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with horsejump/, cows/ and two_flies/")
     parser.add_argument("--weights", help="weights of the convnet backend; without them: gradient")
     parser.add_argument("--backend", help="another backend")
     parser.add_argument("--device", default="cpu")

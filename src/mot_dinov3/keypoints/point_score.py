@@ -18,7 +18,7 @@ LEAST_SCALE = 0.1  # of similarity, that a keypoint is distinguished by
 DRIFT_UNIT = 0.05  # of the radius of a right point
 LEAD_RATE = 0.5  # weight of the newest lead over other places
 MOST_DRIFT = 10.0  # pixels of forward-backward error that count per frame
-# of the logistic model, fitted by: python benchmarks/keypoints.py --data ../shared/data/keypoints --score
+# of the logistic model, see: python benchmarks/point_scores.py --data ../shared/data/keypoints
 BIAS, LEAD, DEVIATION, DRIFT = 0.28, 2.8, 0.41, 0.2
 
 

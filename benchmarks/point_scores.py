@@ -1,0 +1,172 @@
+"""How far the scores of keypoints can be trusted, and the fit of their logistic model, as Markdown tables.
+
+python benchmarks/point_scores.py --data ../shared/data/keypoints
+python benchmarks/point_scores.py --data ../shared/data/keypoints --weights ../shared/models/yolov8n.pt
+
+Points are tracked from several labelled frames in turn, to both ends of the video, and compared with the ground truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keypoints import RANGE, Places, command, prepare, read_regions
+from mot_dinov3.core.structures import PointState
+from mot_dinov3.keypoints.instance import InstanceTracker
+from mot_dinov3.keypoints.job.wiring import build_keypoints
+from mot_dinov3.keypoints.point_flow import FlowFrame
+from mot_dinov3.keypoints.point_score import right_radius
+from mot_dinov3.keypoints.tracker import PointTracker
+from mot_dinov3.video import SourceConfig, open_source
+
+SEEDS = {"horsejump": (None, 18, 36), "cows": (None, 31, 67), "two_flies": (None, 1075)}
+WRONG_PX = 16.0
+RIDGE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A tracked point beside its ground truth.
+
+    Attributes:
+        video: Its name.
+        error: Pixels.
+        right: Within the radius that the score is about.
+        table: The three numbers that the score is linear in.
+        score: The score.
+        state: Visible, occluded or lost.
+    """
+
+    video: str
+    error: float
+    right: bool
+    table: tuple[float, ...]
+    score: float
+    state: int
+
+
+def track_from(name: str, seed: int | None, args: argparse.Namespace, truth: Places) -> list[Scored]:
+    """Return the points of all frames with ground truth, tracked from one labelled frame."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = prepare(args.data, name, Path(folder) / "work", () if seed is None else (seed,), truth)
+        if seed is not None:
+            for path in video.with_suffix("").glob("*.json"):
+                if not path.stem.endswith(f"_{seed:09d}"):
+                    path.unlink()
+        job = build_keypoints(command(video, name, args, masks="auto"))
+        first, instances = min(job.pipeline.labels.frames.items())
+        start, stop = RANGE[name]
+        with open_source(SourceConfig(source=str(video), start_frame=start, end_frame=stop)) as source:
+            frames = [FlowFrame.of(frame.index, frame.pixels()) for frame in source]
+        at = first - start
+        found: list[Scored] = []
+        for way in (frames[at + 1 :], frames[:at][::-1]):
+            trackers = [InstanceTracker(job.pipeline.passes.config, job.backend, frames[at], one) for one in instances]
+            tracker = PointTracker(trackers, frames[at], key_every=job.backend.key_every)
+            for frame in way:
+                estimates = tracker.step(frame)
+                for one, estimate in zip(trackers, estimates):
+                    radius = right_radius(one.instance)
+                    table = one.scorer.evidence.table(radius)
+                    for row, keypoint in enumerate(one.instance.keypoints):
+                        place = truth.get((frame.index, one.instance.name, keypoint))
+                        if place is not None:
+                            error = math.dist(place, estimate.xy[row])
+                            numbers = tuple(map(float, table[row]))
+                            score, state = float(estimate.score[row]), int(estimate.state[row])
+                            found.append(Scored(name, error, error <= radius, numbers, score, state))
+        return found
+
+
+def area_under_curve(score: Sequence[float], good: Sequence[bool]) -> float:
+    """Return the probability that a good point has a higher score than a bad one."""
+    from scipy.stats import rankdata
+
+    rank, right = rankdata(score), np.asarray(good, np.bool_)
+    n, m = int(right.sum()), int((~right).sum())
+    return float((rank[right].sum() - n * (n + 1) / 2) / (n * m)) if n and m else math.nan
+
+
+def fit(rows: Sequence[Scored]) -> np.ndarray:
+    """Return bias and weights of the logistic model, each video counting alike; small weights are preferred."""
+    from scipy.optimize import minimize
+
+    table = np.column_stack([np.ones(len(rows)), [row.table for row in rows]])
+    sign = np.where([row.right for row in rows], 1.0, -1.0)
+    count = {name: sum(row.video == name for row in rows) for name in {row.video for row in rows}}
+    weight = np.array([len(rows) / len(count) / count[row.video] for row in rows])
+
+    def cost(w: np.ndarray) -> float:
+        return float((weight * np.logaddexp(0, -sign * (table @ w))).sum() + RIDGE * (w[1:] ** 2).sum())
+
+    return np.asarray(minimize(cost, np.zeros(table.shape[1])).x)
+
+
+def summary(rows: Sequence[Scored]) -> str:
+    """Return the figures of some points as the cells of a table."""
+    errors = np.array([row.error for row in rows])
+    states = np.array([row.state for row in rows])
+    placed = np.where(states == PointState.LOST, np.inf, errors)
+    wrong, visible = errors > WRONG_PX, states == PointState.VISIBLE
+    shares = [f"{(placed <= limit).mean():.3f}" for limit in (8, 16, 32)]
+    auc = area_under_curve([row.score for row in rows], ~wrong)
+    called = [f"{visible[chosen].mean():.0%}" if chosen.any() else "–" for chosen in (wrong, ~wrong)]
+    return " | ".join([f"{np.median(errors):.1f}", *shares, f"{auc:.2f}", *called])
+
+
+def print_fits(rows: Sequence[Scored]) -> None:
+    """Print the reliability of the scores, and the model fitted with and without each video."""
+    print("\n| score | points | right |\n| --- | --- | --- |")
+    edges = np.linspace(0, 1, 6)
+    place = np.clip(np.digitize([row.score for row in rows], edges) - 1, 0, 4)
+    for low, high, number in zip(edges[:-1], edges[1:], range(5)):
+        here = [row.right for row, at in zip(rows, place) if at == number]
+        if here:
+            print(f"| {low:.1f} to {high:.1f} | {len(here)} | {np.mean(here):.2f} |")
+    heads = "fitted on | bias | lead | deviation | drift | AUC on the one left out"
+    print(f"\n| {heads} |\n| {' | '.join(['---'] * 6)} |")
+    names = sorted({row.video for row in rows})
+    for left_out in ("", *names):
+        others = [row for row in rows if row.video != left_out]
+        if len({row.right for row in others}) < 2:
+            continue
+        w = fit(others)
+        rest = [row for row in rows if row.video == left_out]
+        auc = area_under_curve([float(w[1:] @ row.table) for row in rest], [row.error <= WRONG_PX for row in rest])
+        cells = [f"all but {left_out}" if left_out else "all", *(f"{x:.2f}" for x in w), f"{auc:.2f}" if rest else "–"]
+        print(f"| {' | '.join(cells)} |")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with horsejump/, cows/ and two_flies/")
+    parser.add_argument("--weights", help="weights of the convnet backend; without them: gradient")
+    parser.add_argument("--backend", help="another backend")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--videos", nargs="+", default=list(SEEDS))
+    args = parser.parse_args()
+    heads = "video | median px | PCK@8 | @16 | @32 | AUC | wrong called visible | right called visible"
+    print(f"| {heads} |\n| {' | '.join(['---'] * 8)} |")
+    everything: list[Scored] = []
+    for name in args.videos:
+        truth = read_regions(args.data / name / "truth.csv")
+        rows: list[Scored] = []
+        for seed in SEEDS[name]:
+            one = track_from(name, seed, args, truth)
+            print(f"| {name}, {'given frame' if seed is None else seed} | {summary(one)} |", flush=True)
+            rows += one
+        print(f"| {name}, all | {summary(rows)} |", flush=True)
+        everything += rows
+    print_fits(everything)
+
+
+if __name__ == "__main__":
+    main()
