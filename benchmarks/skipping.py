@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, load_pairs, read_truth, score
 from mot_dinov3.core.options import assemble
 from mot_dinov3.core.structures import Detections
@@ -39,7 +41,7 @@ def main() -> None:
     values = {"source": str(args.video), "dets": str(args.dets), "video": False, "device": "cpu"}
     values |= {"embedder": args.embedder} | ({"embed_model": str(args.embed_model)} if args.embed_model else {})
     for every in args.every:
-        cells = list(row({**values, "detect_every": AUTO if every == "auto" else int(every)}, args.gt))
+        cells = list(row({**values, "detect_every": AUTO if every == "auto" else int(every)}, args.gt, args.starts))
         print(f"| {every} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -51,42 +53,43 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--embedder", default="none", help="as in track (default: none)")
     parser.add_argument("--embed-model", type=Path, help="its weights")
     parser.add_argument("--every", nargs="+", default=EVERY, help=f"the Ns, or auto (default: {EVERY})")
+    parser.add_argument("--starts", type=int, default=1, help="first frames to average over (default: 1)")
     return parser.parse_args()
 
 
-def row(values: Mapping[str, Any], gt: Path) -> Iterator[str]:
-    """Yield the cells of one row: runs, HOTA / IDF1 and switches of both kinds of files, then HOTA / IDF1 as shown."""
-    shown: list[Detections] = []
+def row(values: Mapping[str, Any], gt: Path, starts: int) -> Iterator[str]:
+    """Yield the cells of one row: runs, HOTA / IDF1 and switches of both kinds of files, then HOTA / IDF1 as shown.
+
+    They are means over runs that begin at the first frame, at the second one, and so on.
+    """
+    runs = [one_start({**values, "start_frame": start}, gt) for start in range(starts)]
+    yield f"{np.mean([share for share, *_ in runs]):.2f}"
+    for kind in (1, 2, 3):
+        scores = [found[kind] for found in runs]
+        yield f"{np.mean([one.hota for one in scores]):.1f} / {np.mean([one.idf1 for one in scores]):.1f}"
+        if kind < 3:
+            yield f"{np.mean([one.switches for one in scores]):.3g}"
+
+
+def one_start(values: Mapping[str, Any], gt: Path) -> tuple[float, Scores, Scores, Scores]:
+    """Return detector runs per frame, and the scores of the files, of linked files, and of the boxes as shown."""
     with tempfile.TemporaryDirectory() as folder:
-        for link in (False, True):
-            tracks = Path(folder) / "tracks.txt"
-            found, share = run({**values, "link": link, "save_mot": str(tracks)})
-            if not link:
-                shown = found
-                yield f"{share:.2f}"
-            scores = score(load_pairs([gt], [tracks]))[COMBINED]
-            yield both(scores)
-            yield str(scores.switches)
-    yield both(judged(shown, gt))
+        tracks = Path(folder) / "tracks.txt"
+        shown, share = run({**values, "save_mot": str(tracks)})
+        files = score(load_pairs([gt], [tracks]))[COMBINED]
+        run({**values, "link": True, "save_mot": str(tracks)})
+        linked = score(load_pairs([gt], [tracks]))[COMBINED]
+    online = score([SequencePair("shown", read_truth(gt), as_table(shown, "shown"))])[COMBINED]
+    return share, files, linked, online
 
 
-def run(values: Mapping[str, Any]) -> tuple[list[Detections], float]:
+def run(values: Mapping[str, Any]) -> tuple[dict[int, Detections], float]:
     """Run the main job to its end; return the rows of each frame as they were known then, and detector runs a frame."""
     config = assemble(TrackConfig, values)
     job = build_tracking(config)
-    shown = [rows[rows.track_id >= 1] for _, rows in job.loop.results()]
+    shown = {frame.index: rows[rows.track_id >= 1] for frame, rows in job.loop.results()}
     planned = job.loop.stages.detection
     return shown, 1 / config.interval.detect_every if planned is None else planned.detected / max(len(shown), 1)
-
-
-def judged(shown: list[Detections], gt: Path) -> Scores:
-    """Return the scores of rows frame by frame."""
-    return score([SequencePair("shown", read_truth(gt), as_table(dict(enumerate(shown)), "shown"))])[COMBINED]
-
-
-def both(scores: Scores) -> str:
-    """Return HOTA / IDF1."""
-    return f"{scores.hota:.1f} / {scores.idf1:.1f}"
 
 
 if __name__ == "__main__":
