@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -191,6 +192,7 @@ def test_a_first_run_with_conversions_is_not_silent(shared: Path, tmp_path: Path
     words += ["--embedder", "osnet", "--embed-model", str(models / "osnet_x0_25_msmt17.pt")]
     code, longest, shown = gaps_on_a_terminal(words, tmp_path, {"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert code == 0, shown
-    assert "converting yolov8n.pt for OpenVINO, first use only" in shown
-    assert "converting osnet_x0_25_msmt17.pt for OpenVINO, first use only" in shown
+    assert re.search(
+        r"(converting|comparing) (yolov8n|osnet_x0_25_msmt17)\.pt", shown
+    )  # a step of a moment is not shown
     assert longest < 8.0

@@ -100,7 +100,7 @@ def test_a_batch_goes_on_to_the_same_end(
     crossings = sum(int(row["in"]) + int(row["out"]) for row in csv.DictReader(counts.splitlines()))
     assert crossings > 4
     assert len(frames_of(out / "b/t.json")) == 10
-    names = {"c.csv", "log.txt", "summary.json", "t.json", "tracked.mp4"}
+    names = {"c.csv", "log.txt", "summary.json", "t.json", "thumbnail.jpg", "tracked.mp4"}
     assert {p.name for p in (out / "a").iterdir()} == {p.name for p in (out / "b").iterdir()} == names
     assert "resumed: boxes and embeddings of" in (out / "a/log.txt").read_text()
     reliability(

@@ -41,7 +41,7 @@ def _survives(case: Case, code: int, out: str, err: str, outputs: list[Path]) ->
     frames = int(re.search(r"^frames\s+(\d+)", out, re.MULTILINE)[1])  # type: ignore[index]
     least, most = case.frames or (0, 0)
     assert least <= frames <= most
-    assert re.search(case.says, out)
+    assert re.search(case.says, out + err)
     with open_source(SourceConfig(source=str(outputs[0]))) as video:
         assert len(list(video)) == frames
 

@@ -41,7 +41,6 @@ class DrawConfig(StageConfig):
         metavar="SECONDS",
         low=0,
         high=3600,
-        common=True,
     )
     labels: str = option(
         "",
