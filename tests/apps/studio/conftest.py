@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+
+from mot_dinov3.apps.studio.label_store import LabelStore
+from mot_dinov3.apps.studio.shapes import LabelShape
+from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.keypoints.job.files import KeypointPaths
+from mot_dinov3.video import VideoWriter
 
 WINDOW = {"width": 1280, "height": 800}
 PATIENCE_MS = 20_000
@@ -91,6 +100,14 @@ class Page:
         self.shows_frame(frame)
         self.page.locator("#frame").blur()
 
+    def labelling(self, address: str, frame: int) -> Any:
+        """Open the page Keypoints at a frame of a labelled video; return the browser's own page."""
+        self.open(f"{address}#tool=keypoints")
+        self.go(frame)
+        self.page.wait_for_selector(f"#canvas[data-items='{frame}']")
+        self.page.wait_for_selector("#names button >> nth=1")
+        return self.page
+
     def says(self, text: str) -> None:
         self.page.locator(".toast", has_text=text).first.wait_for()
 
@@ -110,3 +127,57 @@ def page(browser: Any) -> Iterator[Page]:
     yield opened
     context.close()
     assert opened.errors == []
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledClip:
+    """A short video of two textured animals, both labelled in some of its frames."""
+
+    video: Path
+    starts: ClassVar = {"ant": (50, 40), "bee": (120, 80)}
+    parts: ClassVar = {"head": (-14, 0), "tail": (14, 0)}
+    size = (192, 128)
+    frames = 12
+
+    @property
+    def store(self) -> LabelStore:
+        return LabelStore(KeypointPaths(self.video, self.video.with_suffix(""), self.size))
+
+    def place(self, animal: str, part: str, n: int) -> tuple[int, int]:
+        (x, y), (dx, dy) = self.starts[animal], self.parts[part]
+        return x + n + dx, y + dy
+
+    def label(self, n: int) -> None:
+        """Label all points of a frame that has no labels."""
+        points = [
+            LabelShape("point", animal, part, [[float(v) for v in self.place(animal, part, n)]], -1)
+            for animal in self.starts
+            for part in self.parts
+        ]
+        self.store.save(n, points, revision="", image=np.zeros((self.size[1], self.size[0], 3), np.uint8))
+
+    def file(self, n: int) -> Path:
+        return self.store.path(n)
+
+    def shapes(self, n: int) -> dict[tuple[str, str], dict[str, Any]]:
+        """The shapes of a frame's file by animal and name."""
+        return {(s["instance_label"], s["label"]): s for s in json.loads(self.file(n).read_text())["shapes"]}
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> LabelledClip:
+    """Two animals that move to the right by a pixel a frame; both are labelled in frames 0 and 8."""
+    made, rng = LabelledClip(tmp_path / "clip.mp4"), np.random.default_rng(1)
+    width, height = made.size
+    ground = rng.integers(100, 120, (height, width, 3), np.uint8)
+    coats = {name: rng.integers(0, 255, (20, 44, 3), np.uint8) for name in made.starts}
+    info = VideoInfo(str(made.video), width, height, 10.0, made.frames)
+    with VideoWriter(made.video, info=info) as writer:
+        for n in range(made.frames):
+            image = ground.copy()
+            for name, (x, y) in made.starts.items():
+                image[y - 10 : y + 10, x + n - 22 : x + n + 22] = coats[name]
+            writer.write(image, n / info.fps)
+    for n in (0, 8):
+        made.label(n)
+    return made

@@ -14,7 +14,6 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.files import natural_key
 from mot_dinov3.detectors import DETECTORS
 from mot_dinov3.features.factory import EMBEDDERS
-from mot_dinov3.keypoints.backends import BACKENDS
 from mot_dinov3.video.image_files import SUFFIXES
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
@@ -40,7 +39,6 @@ def start(studio: Studio, request: Request) -> dict[str, Any]:
         "page": studio.page,
         "detectors": list(DETECTORS),
         "embedders": [name for name in EMBEDDERS if name != "none"],
-        "backends": ["auto", *BACKENDS],
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mot_dinov3.apps.studio.jobs import Job
+from mot_dinov3.apps.studio.keypoint_settings import in_page_terms, keypoint_options, page_terms, settings
 from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.requests import ConflictError, Request
-from mot_dinov3.apps.studio.routes.similarity_routes import backend_config
+from mot_dinov3.apps.studio.routes.similarity_routes import backend_values
 from mot_dinov3.apps.studio.session import Routes, Studio
 from mot_dinov3.apps.studio.shapes import MAX_SHAPES, LabelShape
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.job.config import KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.config import KeypointJobConfig
 from mot_dinov3.keypoints.job.files import KeypointPaths, stem_of
 from mot_dinov3.keypoints.job.gaps import plan_gaps
 from mot_dinov3.video.image_files import list_images
@@ -66,36 +66,42 @@ def save(studio: Studio, request: Request) -> dict[str, Any]:
     return {**labels.frame(number), "overview": labels.overview()}
 
 
+def options(studio: Studio, request: Request) -> dict[str, Any]:
+    """Every option of a run, with its meaning and range."""
+    return {"options": settings(studio)}
+
+
 def track(studio: Studio, request: Request) -> Job:
     """Track all labelled points through the video, in the background; frames with up-to-date results are skipped."""
     labels = _labels(studio, request)
-    video, folder = str(labels.paths.video), str(labels.paths.folder)
-    config = KeypointConfig(symmetry_pairs=request.text("pairs", ""))
-    options = KeypointsOptions(
-        KeypointJobConfig(source=video, result_folder=folder),
-        backend_config(studio, request),
-        studio.options.device,
-        config,
-    )
+    folder = str(labels.paths.folder)
+    fixed = {"source": str(labels.paths.video), "result_folder": folder, **backend_values(studio, request)}
+    with page_terms():
+        chosen = keypoint_options(studio, request.fields("settings"), fixed)
+    job_config = chosen.keypoint_job
+    if job_config.annolid_csv:
+        studio.roots.check(str(labels.paths.annolid))
 
     def work(job: Job) -> dict[str, Any]:
         from mot_dinov3.keypoints.job.wiring import build_keypoints
 
         job.message = "loading the model"
-        run = build_keypoints(options)
-        job.message = ""
-        job.total = frames_to_track(labels, run.info.frame_count)
-        run.run(job.tick)
-        return {"summary": run.summary()}
+        with page_terms():
+            run = build_keypoints(chosen)
+            job.message = ""
+            job.total = frames_to_track(labels, run.info.frame_count, job_config)
+            run.run(job.tick)
+        return {"summary": [in_page_terms(line) for line in run.summary()]}
 
     with studio.writing:
         return studio.jobs.start("keypoints", "Tracking the points", work, subject=folder)
 
 
-def frames_to_track(labels: LabelStore, frames: int) -> int:
+def frames_to_track(labels: LabelStore, frames: int, config: KeypointJobConfig) -> int:
     """Return the number of frames of a run, those between two labelled ones counted twice; 0 where it is unknown."""
     labelled = sorted(labels.labels().frames)
-    gaps = plan_gaps(labelled, 0, frames or None)
+    stop = frames if config.end_frame is None else min(config.end_frame, frames)
+    gaps = plan_gaps(labelled, config.start_frame, stop or None)
     spans = [(1 + (gap.before is not None and gap.after is not None)) * ((gap.stop or 0) - gap.first) for gap in gaps]
     return sum(spans) if frames else 0
 
@@ -105,5 +111,6 @@ ROUTES: Routes = {
     ("GET", "/api/keypoints/frame"): frame,
     ("GET", "/api/keypoints/series"): series,
     ("POST", "/api/keypoints/save"): save,
+    ("GET", "/api/keypoints/options"): options,
     ("POST", "/api/keypoints/run"): track,
 }

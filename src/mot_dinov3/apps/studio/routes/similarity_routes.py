@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mot_dinov3.apps.studio.backend_choices import choices
 from mot_dinov3.apps.studio.jobs import Job
+from mot_dinov3.apps.studio.keypoint_settings import page_terms
 from mot_dinov3.apps.studio.requests import Request
 from mot_dinov3.apps.studio.session import Routes, Studio, file_stamp
 from mot_dinov3.core.errors import InputError
@@ -21,6 +23,11 @@ Described = tuple[DenseMap, npt.NDArray[np.float64]]
 """Dense descriptors of a frame, and working pixels per source pixel in x and y."""
 
 
+def backends(studio: Studio, request: Request) -> dict[str, Any]:
+    """Backends with their models, and sources of masks."""
+    return choices()
+
+
 def similarity(studio: Studio, request: Request) -> Job:
     """Compare a clicked place with a frame, in the background: the first click loads the model."""
     path, frames = studio.video(request.text("video"))
@@ -29,7 +36,8 @@ def similarity(studio: Studio, request: Request) -> Job:
     if not (0 <= x < frames.info.width and 0 <= y < frames.info.height):
         raise InputError(f"point ({x:g}, {y:g}) is outside the image of {frames.info.width}×{frames.info.height}")
     side = request.whole("side", 448, low=64, high=2048)
-    wanted = backend_config(studio, request)
+    with page_terms():
+        wanted = BackendConfig(**backend_values(studio, request))
     stamp = file_stamp(path)
 
     def described(number: int, loaded: LoadedBackend) -> Described:
@@ -38,7 +46,8 @@ def similarity(studio: Studio, request: Request) -> Job:
 
     def work(job: Job) -> dict[str, Any]:
         job.message = "loading the model"
-        loaded = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
+        with page_terms():
+            loaded = studio.models.get(("backend", wanted), lambda: build_backend(wanted, studio.options.device))
         job.message = "computing the descriptors"
         job.check(0, 2)
         first = described(clicked, loaded)
@@ -73,16 +82,10 @@ def compare(clicked: Described, target: Described, place: tuple[float, float]) -
     }
 
 
-def backend_config(studio: Studio, request: Request) -> BackendConfig:
-    """Return the backend and model that a request names.
-
-    Raises:
-        ConfigError: There is no such backend.
-    """
+def backend_values(studio: Studio, request: Request) -> dict[str, Any]:
+    """Return the options that name the backend and the model of a request."""
     backend, model = request.text("backend", "auto"), studio.model(request)
-    if backend == "convnet":
-        return BackendConfig(backend=backend, weights=model)
-    return BackendConfig(backend=backend, model=model)
+    return {"backend": backend, "weights" if backend == "convnet" else "model": model}
 
 
-ROUTES: Routes = {("POST", "/api/similarity"): similarity}
+ROUTES: Routes = {("GET", "/api/backends"): backends, ("POST", "/api/similarity"): similarity}

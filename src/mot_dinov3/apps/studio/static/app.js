@@ -1,5 +1,6 @@
 // The page: open files, the selected tool, and keyboard shortcuts.
 import { get, post } from "./api.js";
+import { BackendChoice } from "./backend_choice.js";
 import { Gallery } from "./gallery.js";
 import { Keypoints } from "./keypoints.js";
 import { Player } from "./player.js";
@@ -21,6 +22,7 @@ class Studio {
     this.state = { tool, ...start.given, ...start.page, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
     this.view = new View($("#canvas"));
     this.player = new Player(this.view);
+    this.backend = new BackendChoice();
     this.tools = { tracks: new Tracks(this), gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this) };
     this.view.layers.push((context, view) => this.tool.draw(context, view));
     this.view.onplace = (place) => {

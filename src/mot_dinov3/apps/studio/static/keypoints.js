@@ -1,5 +1,6 @@
 // Labelling points and outlines, tracking them through the video, and correcting.
 import { get, post } from "./api.js";
+import { KeypointSettings } from "./keypoint_settings.js";
 import { LabelTool, rounded } from "./labelling.js";
 import { drawOutline, drawPoint, trace } from "./marks.js";
 import { Strip } from "./strip.js";
@@ -34,7 +35,8 @@ export class Keypoints {
     add("#add-name", "#point-name", (name) => this.addName(name));
     add("#add-pair", "#pair-names", (pair) => this.addPair(pair));
     for (const button of document.querySelectorAll("[data-mode]")) button.onclick = () => this.use(button.dataset.mode);
-    for (const name of studio.start.backends) $("#follow-backend").append(el("option", {}, name));
+    studio.backend.form("follow");
+    this.settings = new KeypointSettings(studio);
     $("#save-labels").onclick = () => this.save();
     $("#confirm").onclick = () => this.confirm();
     $("#delete-label").onclick = () => this.remove();
@@ -65,6 +67,8 @@ export class Keypoints {
 
   async opened() {
     this.reset();
+    await this.studio.backend.load();
+    await this.settings.open(this.key_);
     if (this.studio.player.info) {
       const kept = JSON.parse(localStorage.getItem(this.key_) || "{}");
       this.drafts = new Map(kept.drafts ?? []);
@@ -307,7 +311,7 @@ export class Keypoints {
   async follow() {
     if (this.drafts.size) await this.save();
     if (this.drafts.size) return;
-    const values = this.values({ backend: $("#follow-backend").value, model: $("#follow-model").value, pairs: this.extra.join(",") });
+    const values = this.values({ ...this.studio.backend.value, settings: this.runSettings() });
     await attempt(async () => {
       const { job } = await post("/api/keypoints/run", values);
       $("#follow").disabled = true;
@@ -318,6 +322,13 @@ export class Keypoints {
         await this.load();
       }
     });
+  }
+
+  // The settings of a run: the pairs named above are added to those of the form.
+  runSettings() {
+    const { changed } = this.settings;
+    if (!this.extra.length || changed.symmetry_pairs === "none") return changed;
+    return { ...changed, symmetry_pairs: [...this.extra, changed.symmetry_pairs].filter(Boolean).join(",") };
   }
 
   showResult(result) {

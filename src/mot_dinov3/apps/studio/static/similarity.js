@@ -8,9 +8,9 @@ export class Similarity {
     this.studio = studio;
     this.clear();
     this.tool = { down: (place) => this.click(place), cursor: () => "crosshair", hover: () => this.studio.view.redraw(), leave: () => this.studio.view.redraw() };
-    for (const name of studio.start.backends) $("#similar-backend").append(el("option", {}, name));
+    studio.backend.form("similar", () => this.compare());
     $("#opacity").oninput = () => studio.view.redraw();
-    for (const id of ["#similar-backend", "#similar-model", "#similar-side", "#similar-follow"]) $(id).onchange = () => this.compare();
+    for (const id of ["#similar-side", "#similar-follow"]) $(id).onchange = () => this.compare();
   }
 
   clear() {
@@ -22,6 +22,7 @@ export class Similarity {
     this.clear();
     this.studio.say();
     this.studio.view.redraw();
+    await this.studio.backend.load();
   }
 
   click(place) {
@@ -43,8 +44,7 @@ export class Similarity {
     const on = $("#similar-follow").checked ? this.studio.player.shown : this.asked.frame;
     const { place: { x, y }, frame } = this.asked;
     const values = {
-      video: this.studio.state.video, frame, on, place: [x, y], backend: $("#similar-backend").value,
-      model: $("#similar-model").value, side: Number($("#similar-side").value),
+      video: this.studio.state.video, frame, on, place: [x, y], ...this.studio.backend.value, side: Number($("#similar-side").value),
     };
     this.studio.say("Comparing …");
     const found = await attempt(async () => watch((await post("/api/similarity", values)).job));
