@@ -3,9 +3,9 @@
     python benchmarks/identities.py ../shared                   # two cameras, four parts of a video, a video twice
     python benchmarks/identities.py --tracklets 100000          # synthetic: time, memory, pairwise F1
 
-Cameras: the people of data/reid_two_cameras, a tracklet in each camera of all 8 or of 2 random views (mean of 5 draws),
-with three networks. *half*: each camera sees two thirds of the people, half of whom are in both; *strangers*: no person
-is in both. *best* is complete linkage at the threshold that would have been the best.
+Cameras: the people of data/reid_two_cameras, in each camera a tracklet of all 8 or of 2 random views, or 4 tracklets of
+2 views each (mean of 5 draws), with three networks. *half*: each camera sees two thirds of the people, half of whom are
+in both; *strangers*: no person is in both. *best* is complete linkage at the threshold that would have been the best.
 
 - F1: precision and recall of the pairs of tracklets with one identity; for strangers, wrong merges instead
 - right: share of the tracklets whose identity has exactly the right tracklets; *confidence* is to agree with it
@@ -25,11 +25,12 @@ import argparse
 import contextlib
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -39,18 +40,24 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 
+from mot_dinov3.apps.identities import assignment
 from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities
+from mot_dinov3.apps.identities.camera_plan import CameraPlan
+from mot_dinov3.apps.identities.identified_tracks import identify_tracks
 from mot_dinov3.apps.identities.pair_evidence import camera_offsets, halves_cosine, unit_rows, weighted_means
+from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks
 from mot_dinov3.cli import main as command
 from mot_dinov3.core.boxes import iou
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
+from mot_dinov3.formats.track_embeddings import EmbeddingTable, write_embeddings
 from mot_dinov3.formats.track_v1 import read_track_v1
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video.image_files import read_image
 
 DRAWS = 5
 PARTS, FRAMES = 4, 200
+PER_PERSON, PER_VIDEO, LOOK = 20, 1000, 48  # of the synthetic tracklets
 SEEN = 10  # boxes that make a person count in a part
 SCENES: dict[str, Callable[[IntArray], tuple[IntArray, IntArray]]] = {
     "all": lambda people: (people, people),
@@ -101,22 +108,30 @@ def cameras(shared: Path) -> None:
     for label, model in NETWORKS.items():
         rows = embedded_cameras(shared, model)
         for scene, choose in SCENES.items():
-            for views in (8, 2):
-                draws = [camera_draw(rows, views, np.random.default_rng(seed), choose) for seed in range(DRAWS)]
+            for parts, views in ((1, 8), (1, 2), (4, 2)):
+                draws = [
+                    camera_draw(rows, (parts, views), np.random.default_rng(seed), choose) for seed in range(DRAWS)
+                ]
                 found = np.mean(draws, axis=0)
                 shown = f"{found[0]:.1f} merges" if scene == "strangers" else f"{found[0]:.2f}"
                 others = ["–" if np.isnan(value) else f"{value:.2f}" for value in found[1:]]
-                print(f"| {label} | {scene} | {views} | {shown} | {' | '.join(others)} |")
+                print(f"| {label} | {scene} | {parts} × {views} | {shown} | {' | '.join(others)} |")
 
 
 def camera_draw(
-    rows: FloatArray, views: int, random: np.random.Generator, choose: Callable[[IntArray], tuple[IntArray, IntArray]]
+    rows: FloatArray,
+    shape: tuple[int, int],
+    random: np.random.Generator,
+    choose: Callable[[IntArray], tuple[IntArray, IntArray]],
 ) -> tuple[float, ...]:
-    """Return the figures of one draw of people and views."""
+    """Return the figures of one draw of people and views; `shape` is the tracklets a camera, and the views of each."""
+    parts, views = shape
     seen = choose(random.permutation(len(rows)))
     truth = np.concatenate(seen)
     camera = np.repeat([0, 1], [len(people) for people in seen])
-    chosen = [rows[who, where][np.sort(random.permutation(8)[:views])] for who, where in zip(truth, camera)]
+    drawn = [random.permutation(8)[: parts * views].reshape(parts, views) for _ in truth]
+    chosen = [rows[who, where][np.sort(part)] for who, where, split in zip(truth, camera, drawn) for part in split]
+    truth, camera = np.repeat(truth, parts), np.repeat(camera, parts)
     stacked, owner = np.concatenate(chosen), np.repeat(np.arange(len(truth)), views)
     tracklets = TrackletViews(stacked, np.ones(len(stacked)), owner, camera)
     found = assign_identities(tracklets, anything)
@@ -128,10 +143,15 @@ def camera_draw(
     right = np.mean([set(np.flatnonzero(found.identity == one)) == set(np.flatnonzero(truth == who))
                      for one, who in zip(found.identity, truth)])  # fmt: skip
     shared = bool(same.any())
-    score = pairwise_f1(found.identity, truth) if shared else float(len(truth) - found.identity.max() - 1)
+    score = pairwise_f1(found.identity, truth) if shared else merges(found.identity, truth)
     best = best_f1(unit, truth) if shared else np.nan
     cosine = (unit @ unit.T)[same].mean() if shared else np.nan
     return score, best, float(right), float(found.confidence.mean()), float(halves), float(cosine)
+
+
+def merges(found: IntArray, truth: IntArray) -> float:
+    """Return how many people an identity has beside its first one, in all identities."""
+    return float(sum(len(set(truth[found == one])) - 1 for one in set(found)))
 
 
 def cut_parts(shared: Path, folder: Path) -> list[Path]:
@@ -232,21 +252,70 @@ def doubled(folder: Path) -> tuple[str, int]:
 
 
 def synthetic(count: int) -> None:
-    """Print time, memory and F1 of `count` tracklets of two views, 20 of each person, in 20 cameras."""
+    """Print time, memory and F1 of `identify` on synthetic tracklets, and F1 with all pairs weighed to calibrate."""
+    with tempfile.TemporaryDirectory() as name:
+        truth = synthetic_videos(Path(name), count)
+        files = sorted(map(str, Path(name).glob("*.npz")))
+        run = [sys.executable, "-m", "mot_dinov3", "identify", *files, "--out-dir", f"{name}/out", "--no-progress"]
+        begun = time.perf_counter()
+        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - begun
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        found = named_tracks(Path(name) / "out")
+        videos = read_tracks(name_videos([("", Path(file)) for file in files]))
+    scores = [pairwise_f1(numbered(found, truth), numbered(truth, truth))]
+    assignment.SAMPLE *= 20
+    exact = identify_tracks(videos, CameraPlan())
+    scores.append(pairwise_f1(
+        numbered({(track.video, track.track_id): track.identity for track in exact.tracks}, truth),
+        numbered(truth, truth),
+    ))  # fmt: skip
+    print(
+        f"\n{count:,} tracklets of {count // PER_PERSON:,} people in {len(files)} videos: {seconds:.0f} s, "
+        f"{memory:.1f} GiB, F1 {scores[0]:.4f}; calibrated with {assignment.SAMPLE:,} pairs {scores[1]:.4f}"
+    )
+
+
+def numbered(names: Mapping[tuple[str, int], str], tracks: Iterable[tuple[str, int]]) -> IntArray:
+    """Return the names of tracks as numbers."""
+    return np.unique([names[track] for track in tracks], return_inverse=True)[1].astype(np.int64)
+
+
+def synthetic_videos(folder: Path, count: int) -> dict[tuple[str, int], str]:
+    """Write files of embeddings, and return video and track → person.
+
+    People differ in `LOOK` of 256 dimensions, in which each tracklet, by pose, and each of its four crops differ from
+    the person, too; cameras add their light, and noise is in all dimensions.
+    """
     random = np.random.default_rng(0)
-    truth, camera = random.integers(0, count // 20, count), random.integers(0, 20, count)
-    people, light = random.normal(size=(count // 20, 256)), random.normal(size=(20, 256)) / 2
-    views = np.empty((2 * count, 256), np.float32)
-    owner = np.repeat(np.arange(count), 2)
-    for start in range(0, len(views), 10_000):
-        part = slice(start, start + 10_000)
-        rows = people[truth[owner[part]]] + light[camera[owner[part]]]
-        views[part] = unit_rows(rows + random.normal(size=rows.shape))
-    begun = time.perf_counter()
-    found = assign_identities(TrackletViews(views, np.ones(len(views)), owner, camera), anything)
-    seconds = time.perf_counter() - begun
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\n{count:,} tracklets: {seconds:.0f} s, {memory:.1f} GiB, F1 {pairwise_f1(found.identity, truth):.3f}")
+    basis = random.normal(size=(LOOK, 256)) / np.sqrt(LOOK)
+    people, light = random.normal(size=(count // PER_PERSON, LOOK)), random.normal(size=(20, 256)) / 2
+    meta = {"schema_version": "embeddings-v1", "embedder": {"name": "synthetic", "fingerprint": "0"}}
+    persons: dict[tuple[str, int], str] = {}
+    for video in range(-(-count // PER_VIDEO)):
+        number = min(PER_VIDEO, count - PER_VIDEO * video)
+        ids, truth = np.arange(1, number + 1), random.integers(0, len(people), number)
+        pose = people[truth] + 0.3 * random.normal(size=(number, LOOK))
+        looks = np.repeat(pose, 4, axis=0) + random.normal(size=(4 * number, LOOK))
+        views = unit_rows(looks @ basis + light[video % 20] + 0.3 * random.normal(size=(4 * number, 256)))
+        first = np.sort(random.uniform(0, 3600, number))
+        last = first + random.uniform(5, 30, number)
+        tracks = {
+            "track_id": ids, "class_id": 0 * ids, "class_name": np.full(number, "person"), "name": np.full(number, ""),
+            "embedding": unit_rows(views.reshape(number, 4, -1).mean(axis=1)).astype(np.float32),
+            "embeddings": 4 + 0 * ids,
+            "quality": np.ones(number, np.float32), "boxes": 100 + 0 * ids, "first_frame": (25 * first).astype(int),
+            "last_frame": (25 * last).astype(int), "first_time": first, "last_time": last,
+        }  # fmt: skip
+        frame = np.linspace(25 * first, 25 * last, 4).T.ravel().astype(int)
+        crops = {
+            "track_id": np.repeat(ids, 4), "frame": frame, "time": frame / 25.0,
+            "quality": np.ones(4 * number, np.float32),
+            "xyxy": np.tile(np.float32([0, 0, 64, 128]), (4 * number, 1)), "embedding": views.astype(np.float32),
+        }  # fmt: skip
+        write_embeddings(EmbeddingTable(meta, tracks, crops), folder / f"v{video:05}.npz", suffix=".npz")
+        persons |= {(f"v{video:05}", int(track)): str(person) for track, person in zip(ids, truth)}
+    return persons
 
 
 def main() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
-from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities, complete_linkage
+from mot_dinov3.apps.identities import assignment
+from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities, join_groups
 from mot_dinov3.apps.identities.camera_plan import read_camera_plan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
 from mot_dinov3.cli import main
@@ -99,16 +99,70 @@ def test_few_tracklets_have_an_answer() -> None:
         assert np.isfinite(found.confidence).all()
 
 
+def joined(alike: FloatArray, excluded: BoolArray | None = None) -> IntArray:
+    """Groups of items whose similarity is given as a matrix; 0 for pairs that are not alike."""
+    first, second = np.nonzero(np.triu(alike, 1))
+
+    def can_be_one(one: IntArray, other: IntArray) -> BoolArray:
+        return np.ones(len(one), np.bool_) if excluded is None else np.asarray(~excluded[one, other])
+
+    return join_groups(len(alike), (first, second), alike[first, second], can_be_one)
+
+
+def two_groups(size: int, *, unlike: int) -> FloatArray:
+    """Two groups of very similar items, all pairs between which but a few are alike."""
+    alike = np.full((2 * size, 2 * size), 0.9)
+    alike[:size, size:] = 0.5
+    alike.flat[[size * (1 + 2 * (k // size)) + k % size for k in range(unlike)]] = 0
+    return np.triu(alike, 1)
+
+
+def test_small_groups_become_one_where_all_pairs_are_alike_and_large_ones_where_most_are() -> None:
+    assert joined(two_groups(2, unlike=0)).tolist() == [0] * 4
+    assert joined(two_groups(2, unlike=1)).tolist() == [0, 0, 1, 1]
+    assert joined(two_groups(3, unlike=1)).tolist() == [0] * 6
+    assert joined(two_groups(3, unlike=2)).tolist() == [0, 0, 0, 1, 1, 1]
+    excluded = np.zeros((6, 6), np.bool_)
+    excluded[0, 3] = excluded[3, 0] = True
+    assert joined(two_groups(3, unlike=1), excluded).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def joined_step_by_step(alike: FloatArray) -> set[frozenset[int]]:
+    """The definition: join the two groups that are most alike in the mean, as long as enough of their pairs are."""
+    groups = [frozenset([item]) for item in range(len(alike))]
+    alike = alike + alike.T
+    while True:
+        pairs = [(alike[np.ix_(list(one), list(other))], one, other) for one, other in combinations(groups, 2)]
+        enough = [(block.mean(), one, other) for block, one, other in pairs if (block > 0).mean() >= 5 / 6]
+        if not enough:
+            return set(groups)
+        _, one, other = max(enough, key=lambda pair: pair[0])
+        groups = [group for group in groups if group not in (one, other)] + [one | other]
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_linkage_of_sparse_pairs_is_complete_linkage(seed: int) -> None:
+def test_joining_of_sparse_pairs_is_that_of_all_pairs(seed: int) -> None:
     random = np.random.default_rng(seed)
-    similarity = np.triu(random.random((40, 40)) ** 0.3, 1)
-    first, second = np.nonzero(similarity > 0.6)
-    found = complete_linkage(40, (first, second), similarity[first, second])
-    distance = squareform(1 - (similarity + similarity.T) - np.eye(40), checks=False)
-    expected = fcluster(linkage(distance, "complete"), 0.4, "distance")
-    assert np.array_equal(found[:, None] == found, expected[:, None] == expected)
+    near = np.arange(40)[:, None] // 8 == np.arange(40) // 8
+    alike = np.triu(np.where(random.random((40, 40)) < np.where(near, 0.93, 0.1), random.random((40, 40)), 0), 1)
+    found = joined(alike)
+    assert {frozenset(np.flatnonzero(found == group).tolist()) for group in set(found)} == joined_step_by_step(alike)
     assert list(dict.fromkeys(found.tolist())) == list(range(found.max() + 1)), "numbered as they come"
+    assert max(np.bincount(found)) > 4
+
+
+def test_many_tracklets_are_calibrated_as_all_their_pairs_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    people, camera = np.tile(np.arange(50), 4), np.repeat([0, 1, 2, 3], 50)
+    views = people_views(people, camera)
+    given = tracklets(unit(views + 0.15 * np.random.default_rng(1).normal(size=views.shape)), camera)
+    exact = assign_identities(given, anything)
+    monkeypatch.setattr(assignment, "SAMPLE", 1000)
+    sampled = assign_identities(given, anything)
+    assert exact.calibration is not None
+    assert sampled.calibration is not None
+    assert sampled.calibration.threshold() == pytest.approx(exact.calibration.threshold(), abs=0.01)
+    assert sampled.calibration.share == pytest.approx(exact.calibration.share, rel=0.05)
+    assert sampled.identity.tolist() == exact.identity.tolist()
 
 
 def test_the_threshold_is_where_the_log_odds_cross() -> None:

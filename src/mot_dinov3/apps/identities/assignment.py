@@ -1,8 +1,9 @@
 """The decision which tracklets are of one person, over all videos and cameras; the number of people is not given.
 
-Complete linkage on calibrated log odds (`pair_evidence`): two groups become one where even their least similar pair is
-rather one person than two, the most similar groups first. Groups with a pair that cannot be one person never do. All
-pairs are compared block by block, and only the likely ones are kept, so that memory grows with these.
+Agglomerative clustering on calibrated log odds (`pair_evidence`): two groups become one where at least `ALIKE` of their
+pairs are rather one person than two, the most similar groups first. In small groups these are all pairs, as in complete
+linkage; a few of a person's many tracklets may look different. Groups with a pair that cannot be one person never
+become one. All pairs are compared block by block, and only the likely ones are kept, so that memory grows with these.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 
 from mot_dinov3.apps.identities.pair_evidence import (
     PairCalibration,
+    binned_sample,
     calibrate_pairs,
     camera_offsets,
     halves_cosine,
+    maximise,
     unit_rows,
     weighted_means,
 )
@@ -26,9 +29,11 @@ from mot_dinov3.trackers.appearance_model import cosine as pair_cosine
 
 BLOCK = 1024  # tracklets compared with all others at once
 SAMPLE = 500_000  # pairs that calibrate
+ALIKE = 5 / 6  # least share of the pairs of two groups that are alike
 DOUBTFUL = -3.0  # log odds from which on another tracklet takes from the confidence
 
 Pairs = tuple[IntArray, IntArray]
+Link = tuple[int, float]  # number of pairs of two groups that are alike, and the sum of their similarities
 CanBeOne = Callable[[IntArray, IntArray], BoolArray]
 """Whether two tracklets may be of one person, for ``(k,)`` and ``(k,)`` rows; False is certain."""
 
@@ -81,18 +86,37 @@ def assign_identities(tracklets: TrackletViews, can_be_one: CanBeOne) -> Identit
     means = weighted_means(tracklets.views, weight, tracklets.owner, count)
     offsets = camera_offsets(means, tracklets.camera)[tracklets.camera]
     rows = unit_rows(means - offsets).astype(np.float32)
-    # Learn what cosines are worth.
     centred = (tracklets.views - offsets[tracklets.owner]).astype(np.float32)
-    first, second = calibration_pairs(count)
-    cosine = pair_cosine(rows, rows, first, second)
     halves = halves_cosine(centred, weight, tracklets.owner)
-    calibration = calibrate_pairs(cosine, ~can_be_one(first, second), halves)
+    calibration, (first, second), cosine = compare_pairs(rows, halves, can_be_one)
     # Join.
-    first, second, cosine = likely_pairs(rows, calibration.threshold(DOUBTFUL), can_be_one)
     odds = calibration.log_odds(cosine)
     joined = odds > 0
-    identity = complete_linkage(count, (first[joined], second[joined]), cosine[joined])
+    similarity = np.maximum(cosine[joined] - calibration.different[0], 0.0)
+    identity = join_groups(count, (first[joined], second[joined]), similarity, can_be_one)
     return IdentityAssignment(identity, confidences(identity, (first, second), odds), calibration)
+
+
+def compare_pairs(
+    rows: FloatArray, halves: Float64Array, can_be_one: CanBeOne
+) -> tuple[PairCalibration, Pairs, Float64Array]:
+    """Return what cosines are worth, the likely pairs that may be one person, and their cosines.
+
+    Args:
+        rows: ``(m, d)`` unit rows of the tracklets.
+        halves: ``(k,)`` cosines of the two halves of tracklets.
+        can_be_one: Hard exclusions.
+    """
+    first, second = calibration_pairs(len(rows))
+    drawn = pair_cosine(rows, rows, first, second)
+    calibration = calibrate_pairs(drawn, ~can_be_one(first, second), halves)
+    least = calibration.threshold(DOUBTFUL)
+    first, second, cosine = likely_pairs(rows, least, can_be_one)
+    # A sample holds too few pairs of one person, but the likely pairs are all that there are.
+    number = len(rows) * (len(rows) - 1) / 2 / len(drawn)
+    if number > 1:
+        calibration = maximise(calibration, binned_sample(drawn[drawn < least], number, cosine), halves)
+    return calibration, (first, second), cosine
 
 
 def calibration_pairs(count: int) -> Pairs:
@@ -123,38 +147,50 @@ def _blocks(rows: FloatArray, least: float, can_be_one: CanBeOne) -> Iterator[tu
         yield first + start, second + start, cosine[first, second]
 
 
-def complete_linkage(count: int, pairs: Pairs, similarity: Float64Array) -> IntArray:
-    """Return the ``(count,)`` groups of complete linkage, cut where a pair of two groups is not among `pairs`.
+def join_groups(count: int, pairs: Pairs, similarity: Float64Array, can_be_one: CanBeOne) -> IntArray:
+    """Return the ``(count,)`` groups of items, the groups with the most similar pairs in the mean joined first.
 
     Args:
         count: Number of items.
-        pairs: ``(k,)`` and ``(k,)`` items that may be in one group, each pair once.
-        similarity: ``(k,)`` of these.
+        pairs: ``(k,)`` and ``(k,)`` items that are alike, each pair once.
+        similarity: ``(k,)`` of these, from 0; that of any other pair counts as 0.
+        can_be_one: Hard exclusions.
     """
-    links: list[dict[int, float]] = [{} for _ in range(count)]
+    members = [[item] for item in range(count)]
+    links: list[dict[int, Link]] = [{} for _ in range(count)]
     heap: list[tuple[float, int, int]] = []
     for one, other, value in zip(pairs[0].tolist(), pairs[1].tolist(), similarity.tolist()):
-        links[one][other] = links[other][one] = value
+        links[one][other] = links[other][one] = 1, value
         heap.append((-value, one, other))
     heapq.heapify(heap)
     group = list(range(count))
     while heap:
         negative, kept, gone = heapq.heappop(heap)
-        if links[kept].get(gone) != -negative:
+        size = len(members[kept]) * len(members[gone])
+        if gone not in links[kept] or links[kept][gone][1] / size != -negative:
             continue  # a group of before
-        # The new group is as similar to another one as the less similar of its parts, and not at all where one is not.
+        del links[kept][gone], links[gone][kept]
+        if not _all_can_be_one(members[kept], members[gone], can_be_one):
+            continue
+        # What the group that ends has in common with others, it brings into the new one.
         group[gone] = kept
-        for lost in links[kept].keys() ^ links[gone].keys():
-            links[lost].pop(kept, None)
-            links[lost].pop(gone, None)
-        shared = {key: min(value, links[gone][key]) for key, value in links[kept].items() if key in links[gone]}
-        links[kept], links[gone] = shared, {}
-        for key, value in shared.items():
-            del links[key][gone]
-            if links[key][kept] != value:
-                links[key][kept] = value
-                heapq.heappush(heap, (-value, min(kept, key), max(kept, key)))
+        members[kept] += members[gone]
+        members[gone] = []
+        for other, (number, total) in links[gone].items():
+            del links[other][gone]
+            before = links[kept].get(other, (0, 0.0))
+            links[kept][other] = links[other][kept] = number + before[0], total + before[1]
+        links[gone] = {}
+        for other, (number, total) in links[kept].items():
+            size = len(members[kept]) * len(members[other])
+            if number >= ALIKE * size:
+                heapq.heappush(heap, (-total / size, min(kept, other), max(kept, other)))
     return _numbered(group)
+
+
+def _all_can_be_one(one: list[int], other: list[int], can_be_one: CanBeOne) -> bool:
+    first, second = np.repeat(np.array(one), len(other)), np.tile(np.array(other), len(one))
+    return bool(can_be_one(first, second).all())
 
 
 def _numbered(group: list[int]) -> IntArray:

@@ -13,6 +13,7 @@ from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
+from mot_dinov3.formats.track_embeddings import EmbeddingTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +104,10 @@ def identify_tracks(videos: Sequence[VideoTracks], plan: CameraPlan) -> Identifi
 def tracklet_views(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], camera: IntArray) -> TrackletViews:
     """Return the embeddings of the crops of tracks; of a track without crops, its mean embedding."""
     views, weights, owner = [], [], []
+    crops = [crops_by_track(video.table) for video in videos]
     for place, (number, row) in enumerate(usable):
         table = videos[number].table
-        own = np.flatnonzero(table.crops["track_id"] == table.tracks["track_id"][row])
-        own = own[table.crops["embedding"][own].any(axis=1)]
-        own = own[np.argsort(table.crops["frame"][own], kind="stable")]
+        own = crops[number].get(int(table.tracks["track_id"][row]), np.zeros(0, np.int64))
         views.append(table.crops["embedding"][own] if len(own) else table.tracks["embedding"][row : row + 1])
         weights.append(table.crops["quality"][own] if len(own) else np.ones(1))
         owner += [place] * len(views[-1])
@@ -118,6 +118,14 @@ def tracklet_views(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, in
         np.array(owner, np.int64),
         camera,
     )
+
+
+def crops_by_track(table: EmbeddingTable) -> dict[int, IntArray]:
+    """Return track → its crops that have an embedding, as row numbers in the order of time."""
+    used = np.flatnonzero(table.crops["embedding"].any(axis=1))
+    order = used[np.lexsort((table.crops["frame"][used], table.crops["track_id"][used]))]
+    tracks, first = np.unique(table.crops["track_id"][order], return_index=True)
+    return dict(zip(tracks.tolist(), np.split(order, first[1:])))
 
 
 def track_facts(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], plan: CameraPlan) -> TrackFacts:

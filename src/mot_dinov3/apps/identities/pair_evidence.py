@@ -21,6 +21,7 @@ UNKNOWN_PAIRS = 3.0  # the same, where no tracklet has two views, and the cosine
 LEAST_SPREAD = 0.5  # of one person's cosines, as a share of the deviation of two people's
 TINY = 1e-6
 ROUNDS = 300
+BINS = 4000  # of cosines
 STEADY = 1e-7  # change of the estimates that ends the rounds
 SURE = 7.0  # largest log odds: nothing is known of the tails, and one in a thousand is a mistake
 
@@ -126,25 +127,75 @@ def calibrate_pairs(cosine: Float64Array, strangers: BoolArray, halves: Float64A
     # Nearly all pairs are of two people, so the median and the spread around it are theirs.
     centre = float(np.median(cosine))
     spread = max(1.4826 * float(np.median(np.abs(cosine - centre))), 1e-3)
-    pairs = HALVES_PAIRS if len(halves) else UNKNOWN_PAIRS
-    expected = float(halves.mean()) if len(halves) else (centre + 1) / 2
-    deviation = max(float(halves.std()) if len(halves) else spread, LEAST_SPREAD * spread)
-    found = PairCalibration((centre, spread), (expected, deviation), 1 / (len(cosine) + 1))
+    expected, deviation, _ = _of_halves(halves, (centre, spread))
+    guess = PairCalibration((centre, spread), (expected, deviation), 1 / (len(cosine) + 1))
+    return maximise(guess, CosineSample(cosine, np.ones(len(cosine)), strangers), halves)
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineSample:
+    """Cosines of pairs of tracklets.
+
+    Attributes:
+        cosine: ``(k,)``.
+        weight: ``(k,)`` number of pairs that each stands for.
+        strangers: ``(k,)`` whether they are certainly of two people.
+    """
+
+    cosine: Float64Array
+    weight: Float64Array
+    strangers: BoolArray
+
+
+def binned_sample(drawn: Float64Array, number: float, largest: Float64Array) -> CosineSample:
+    """Return the cosines of very many pairs, in bins: all of the largest ones, for which a sample has too few.
+
+    Args:
+        drawn: ``(k,)`` those of a random sample, below all of `largest`.
+        number: Number of pairs that each of these stands for.
+        largest: ``(m,)`` all others.
+    """
+    edges = np.linspace(-1 - TINY, 1 + TINY, BINS + 1)
+    weight = number * np.histogram(drawn, edges)[0] + np.histogram(largest, edges)[0]
+    used = weight > 0
+    return CosineSample(((edges[:-1] + edges[1:]) / 2)[used], weight[used], np.zeros(int(used.sum()), np.bool_))
+
+
+def maximise(guess: PairCalibration, sample: CosineSample, halves: Float64Array) -> PairCalibration:
+    """Return the most probable distributions, from a first guess on.
+
+    Args:
+        guess: Where to begin.
+        sample: Cosines of pairs.
+        halves: ``(m,)`` of the two halves of tracklets.
+    """
+    cosine, weight, strangers = sample.cosine, sample.weight, sample.strangers
+    expected, deviation, pairs = _of_halves(halves, guess.different)
+    total = float(weight.sum())
+    found = guess
     for _ in range(ROUNDS):
         # Expectation: is each pair of one person?
         same = expit(found.log_odds(cosine))
         same[strangers | (cosine < found.different[0])] = 0.0
         other = np.where(strangers & (cosine > found.same[0]), 0.0, 1 - same)  # two boxes of one person, at once
         # Maximisation: the distributions of those that are, together with the halves, and of the others.
-        different = _moments(cosine, other)
+        different = _moments(cosine, weight * other)
+        same = weight * same
         number = float(same.sum())
         mean = (pairs * expected + float(same @ cosine)) / (pairs + number)
         squares = pairs * (deviation**2 + (mean - expected) ** 2) + float(same @ (cosine - mean) ** 2)
         own = mean, max(float(np.sqrt(squares / (pairs + number))), LEAST_SPREAD * different[1])
-        before, found = found, PairCalibration(different, own, (number + 1) / (len(cosine) + 2))
+        before, found = found, PairCalibration(different, own, (number + 1) / (total + 2))
         if abs(found.different[0] - before.different[0]) + abs(found.share - before.share) < STEADY:
             break
     return found
+
+
+def _of_halves(halves: Float64Array, different: tuple[float, float]) -> tuple[float, float, float]:
+    """Return what the halves of tracklets say of one person: mean, deviation, and the pairs that they count for."""
+    if not len(halves):
+        return (different[0] + 1) / 2, different[1], UNKNOWN_PAIRS
+    return float(halves.mean()), max(float(halves.std()), LEAST_SPREAD * different[1]), HALVES_PAIRS
 
 
 def _moments(cosine: Float64Array, weight: Float64Array) -> tuple[float, float]:
