@@ -1,4 +1,4 @@
-"""The same batch on a Ray cluster of this computer, one worker of which is killed."""
+"""The same batch, and the same identities, on a Ray cluster of this computer, one worker of which is killed."""
 
 from __future__ import annotations
 
@@ -70,32 +70,21 @@ def a_worker(folder: Path) -> psutil.Process | None:
     """The Ray worker that runs a video of `folder`: the parent of a process that writes there."""
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
-        if "track" in line and any(word.startswith("--save-mot=") and str(folder) in word for word in line):
+        if "track" in line and any(str(folder) in word for word in line):
             with contextlib.suppress(psutil.NoSuchProcess):
                 return process.parent()
     return None
 
 
-@pytest.mark.slow
-def test_a_killed_worker_changes_nothing(cluster, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    Path("in").mkdir()
-    for count, name in enumerate(NAMES):
-        scene = write_scene(tmp_path, frames=20 + 2 * count)
-        scene.video.rename(f"in/{name}.mp4")
-        scene.dets.rename(f"in/{name}.json")
-    options = ["--dets", "in/{name}.json", "--embedder", "histogram", "--save-mot", "t.txt", "--save-json", "t.json"]
-    words = ["batch", "in", *options, "--no-progress"]
-
-    command = [sys.executable, "-m", "mot_dinov3", *words, "--out-dir", "ray", "--engine", "ray"]
-    batch = subprocess.Popen([*command, "--ray-address", cluster], stdout=subprocess.PIPE, text=True)
+def run_on_ray(words: list[str], cluster: str, folder: Path) -> str:
+    """Run a command with results in `folder` on the cluster, kill one of its workers, and return what it printed."""
+    command = [sys.executable, "-m", "mot_dinov3", *words, "--engine", "ray", "--ray-address", cluster]
+    batch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     killed, deadline = None, time.monotonic() + RUN_SECONDS
     try:
         while batch.poll() is None and killed is None:
             assert time.monotonic() < deadline, "no worker was seen at work"
-            killed = a_worker(tmp_path / "ray")
+            killed = a_worker(folder)
             time.sleep(0.05)
         assert killed is not None, "the batch ended before a worker was seen"
         os.kill(killed.pid, signal.SIGKILL)  # what it had started lives on, and is waited for
@@ -103,6 +92,28 @@ def test_a_killed_worker_changes_nothing(cluster, tmp_path, monkeypatch, capsys)
     finally:
         batch.kill()
     assert batch.returncode == 0
+    return said
+
+
+def write_videos(folder: Path) -> None:
+    """Write videos and their boxes into ``folder/in``."""
+    (folder / "in").mkdir(parents=True)
+    for count, name in enumerate(NAMES):
+        scene = write_scene(folder, frames=20 + 2 * count)
+        scene.video.rename(folder / f"in/{name}.mp4")
+        scene.dets.rename(folder / f"in/{name}.json")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    write_videos(tmp_path)
+    options = ["--dets", "in/{name}.json", "--embedder", "histogram", "--save-mot", "t.txt", "--save-json", "t.json"]
+    words = ["batch", "in", *options, "--no-progress"]
+
+    said = run_on_ray([*words, "--out-dir", "ray"], cluster, tmp_path / "ray")
     assert "6: 6 done" in said
 
     assert main([*words, "--out-dir", "local", "--workers", "2"]) == 0
@@ -115,3 +126,19 @@ def test_a_killed_worker_changes_nothing(cluster, tmp_path, monkeypatch, capsys)
         assert ours["frames"] == theirs["frames"]
         numbers = [json.loads((folder / "summary.json").read_text()) for folder in (here, there)]
         assert numbers[0]["frames"] == numbers[1]["frames"] == len(ours["frames"])
+
+
+@pytest.mark.slow
+def test_identities_are_the_same_to_the_byte(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    words = ["identify", "in", "--dets", "in/{name}.json", "--embedder", "histogram", "--out-dir", "out"]
+    write_videos(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = run_on_ray([*words, "--no-progress"], cluster, tmp_path / "out")
+    Path("out").rename("from_ray")  # paths stand in the results
+    assert main([*words, "--no-progress", "--workers", "2"]) == 0
+    assert said.endswith(capsys.readouterr().out)  # Ray itself reports the lost worker before
+    for name in ("identities.json", "identities.csv"):
+        assert (Path("out") / name).read_bytes() == (Path("from_ray") / name).read_bytes()
+    assert len(Path("out/identities.csv").read_text().splitlines()) > len(NAMES)
