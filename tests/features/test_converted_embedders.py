@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ SLOW = [
     ("dino", "dinov2_registers"),
     ("dino", "dinov3_convnext"),
 ]
+CONVOLUTIONAL = [("resnet", "resnet"), ("dino", "dinov3_convnext")]
 CASES = [DINO, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
 BOXES = np.array([[5, 5, 35, 80], [40, 10, 70, 85], [70, 0, 119, 40], [100, 60, 140, 100], [2, 2, 30, 30]], np.float32)
 
@@ -54,6 +56,24 @@ def test_embeddings_are_those_of_torch(case: tuple[str, str], checkpoints: Path,
     # Five crops run as four and one: a row knows nothing of its neighbours.
     np.testing.assert_allclose(built.embed(picture, BOXES[::-1])[::-1], rows, atol=1e-4)
     np.testing.assert_array_equal(built.embed(picture, BOXES), rows)
+
+
+@pytest.mark.parametrize("case", [OSNET, *(pytest.param(case, marks=pytest.mark.slow) for case in CONVOLUTIONAL)])
+def test_a_convolutional_network_is_converted_once_for_all_sizes(
+    case: tuple[str, str], checkpoints: Path, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for size, shape in (("64x32", [64, 32]), ("96x64", [96, 64]), ("64x64", [64, 64])):
+        built = build(case, checkpoints, "openvino", size=size)
+        assert (built.info.runtime, built.info.details["size"]) == ("openvino", shape)
+        wanted = build(case, checkpoints, "torch", size=size).embed(picture, BOXES)
+        assert np.einsum("nd,nd->n", built.embed(picture, BOXES), wanted).min() > 0.99999
+        assert len(list(tmp_path.rglob("network.xml"))) == 1
+    assert sorted(json.loads(next(tmp_path.rglob("entry.json")).read_text())["verdicts"]) == [
+        "fp32 size 64x32",
+        "fp32 size 64x64",
+        "fp32 size 96x64",
+    ]
 
 
 def test_the_inputs_size_is_part_of_what_is_kept(checkpoints: Path, picture: np.ndarray) -> None:

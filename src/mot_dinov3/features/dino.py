@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.features.loading import LoadedNetwork, open_folder
-from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_json, read_preprocessing
 
 if TYPE_CHECKING:
     import torch
 
-FAMILIES = ("dinov3_vit", "dinov3_convnext", "dinov2", "dinov2_with_registers")
+CONVNEXT = "dinov3_convnext"
+FAMILIES = ("dinov3_vit", CONVNEXT, "dinov2", "dinov2_with_registers")
 SIDE = 224  # input where no processor is declared; DINOv2's config names the 518 of its last training phase
 CONVNEXT_PATCH = 32  # pixels of the input for one of its last map
 
@@ -31,7 +32,7 @@ class DinoEmbedder(CropEmbedder):
     """
 
     def __init__(self, request: EmbedderRequest) -> None:
-        opened = open_folder("dino", request, _load, pooling=request.pooling)
+        opened = open_folder("dino", request, _load, _size, pooling=request.pooling)
         super().__init__(opened.extractor, request, info=opened.info, square=opened.is_square)
         self.notices = opened.notices
 
@@ -43,9 +44,8 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
 
     config = read_config(folder, request.model, FAMILIES)
     network = load_weights(transformers.AutoModel, config, folder, request.model)
-    side = min(SIDE, int(getattr(config, "image_size", SIDE)))
     patch = int(getattr(config, "patch_size", CONVNEXT_PATCH))
-    preprocessing = read_preprocessing(folder, side=side).resized(request.size, patch)
+    preprocessing = _preprocessing(folder, request, int(getattr(config, "image_size", SIDE)), patch)
     rows = preprocessing.height // patch
     check_rows(request.pooling, rows, request.model)
     # Tokens are ordered CLS, registers, patches. (A ConvNeXt has no registers; its CLS token is its pooled map.)
@@ -62,6 +62,23 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
         Reduced(network, pooled),
         preprocessing,
         config.model_type,
-        channels_last=config.model_type == "dinov3_convnext",
+        channels_last=config.model_type == CONVNEXT,
         fix_size=functools.partial(fix_positions, positions, config, height, width) if learned else None,
     )
+
+
+def _preprocessing(folder: Path, request: EmbedderRequest, image_size: int, patch: int) -> Preprocessing:
+    return read_preprocessing(folder, side=min(SIDE, image_size)).resized(request.size, patch)
+
+
+def _size(folder: Path, request: EmbedderRequest) -> tuple[int, int] | None:
+    """Return the ``(height, width)`` of a ConvNeXt's input, None where the network is one for this size alone.
+
+    Stripes (``parts``) are counted in rows of the last map, which tracing makes constant.
+    """
+    raw = read_json(folder / "config.json") or {}
+    if raw.get("model_type") != CONVNEXT or "parts" in request.pooling:
+        return None
+    declared = raw.get("image_size")
+    found = _preprocessing(folder, request, declared if isinstance(declared, int) else SIDE, CONVNEXT_PATCH)
+    return found.height, found.width

@@ -52,7 +52,9 @@ class NetworkSource:
     """Origin of a network: its embedder's name, the files that its content depends on, and what loads it.
 
     `torch_precision` is the meaning of ``auto`` in torch on a CPU; empty for what is fast there. `details` are plain
-    JSON values.
+    JSON values. `size` is the ``(height, width)`` of the input of a convolutional network, which is converted once for
+    all sizes. It is None where each size is converted on its own: tracing a vision transformer fixes its positions and
+    its rows of patches as constants, and what a TorchScript file fixes is not known.
     """
 
     name: str
@@ -60,6 +62,7 @@ class NetworkSource:
     load: Callable[[], LoadedNetwork]
     torch_precision: str = ""
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    size: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +87,23 @@ class OpenedNetwork:
 
 
 def open_folder(
-    name: str, request: EmbedderRequest, load: Callable[[Path, EmbedderRequest], LoadedNetwork], **details: Any
+    name: str,
+    request: EmbedderRequest,
+    load: Callable[[Path, EmbedderRequest], LoadedNetwork],
+    size_of: Callable[[Path, EmbedderRequest], tuple[int, int] | None] = lambda folder, request: None,
+    **details: Any,
 ) -> OpenedNetwork:
     """Open a transformers model, given as a folder or by its hub id, as `open_network` does.
 
     A vision transformer without a size, neither in `request` nor in its own files but for a square one, gets `PERSON`.
-    `load` loads the network from its folder; the other arguments are those of `NetworkSource`.
+    `load` loads the network from its folder, and `size_of` returns `NetworkSource.size` without that; the other
+    arguments are those of `NetworkSource`.
     """
     folder = request.locate(request.model)
     wanted = request if request.size else dataclasses.replace(request, size=default_size(folder))
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
-    opened = open_network(NetworkSource(name, files, lambda: load(folder, wanted), details=details), wanted)
+    size = size_of(folder, wanted)
+    opened = open_network(NetworkSource(name, files, lambda: load(folder, wanted), details=details, size=size), wanted)
     height, width = opened.size
     if request.size not in (None, opened.size):
         asked = f"{request.size[0]}x{request.size[1]}"
@@ -130,7 +139,8 @@ def open_network(source: NetworkSource, request: EmbedderRequest) -> OpenedNetwo
         result = convert_cached(spec, plan.openvino, obeyed=request.device.precision == "bf16")
         notices += result.notices
         if result.network is not None:
-            size, details = result.facts["size"], {**result.facts, **source.details}
+            size = spec.size(result.facts)
+            details = {**result.facts, "size": list(size), **source.details}
             info = ModelInfo(source.name, request.model, "cpu", result.precision, details, "openvino")
             return OpenedNetwork(OpenVinoExtractor(result.network, *size), info, notices)
     return _in_torch(spec, plan, request, notices)
@@ -170,10 +180,12 @@ class EmbedderConversion(ConversionSpec):
         self.options: Mapping[str, Any] = {
             "kind": source.name,
             "files": [path.name for path in source.files],
-            "size": request.size,
+            "size": request.size if source.size is None else "any",
             **source.details,
             "trust": request.device.trust_weights,
         }
+        if source.size is not None:
+            self.situation = "size {}x{}".format(*source.size)
         self._loaded: LoadedNetwork | None = None
 
     def loaded(self) -> LoadedNetwork:
@@ -192,17 +204,23 @@ class EmbedderConversion(ConversionSpec):
         loaded = self.loaded()
         prepared = loaded.preprocessing
         size = (prepared.height, prepared.width)
+        takes_any = self.source.size is not None
         if loaded.fix_size is not None:
             loaded.fix_size()
         mean, std = (tuple(value / prepared.scale for value in values) for values in (prepared.mean, prepared.std))
-        model = convert(loaded.module, Normalization(mean, std), example=size, size=size)
-        return Converted(model, {"kind": loaded.kind, "size": list(size)})
+        model = convert(loaded.module, Normalization(mean, std), example=size, size=None if takes_any else size)
+        return Converted(model, {"kind": loaded.kind} if takes_any else {"kind": loaded.kind, "size": list(size)})
+
+    def size(self, facts: Mapping[str, Any]) -> tuple[int, int]:
+        """Return the ``(height, width)`` of the input of the converted network with these facts."""
+        height, width = self.source.size or facts["size"]
+        return height, width
 
     @override
     def check(self, network: OpenVinoNetwork, facts: Mapping[str, Any]) -> CheckResult:
         crops = sample_crops()
         wanted = unit_rows(self._original().extract(crops))
-        given = unit_rows(OpenVinoExtractor(network, *facts["size"]).extract(crops))
+        given = unit_rows(OpenVinoExtractor(network, *self.size(facts)).extract(crops))
         least = float(np.einsum("nd,nd->n", wanted, given).min())
         return CheckResult(least >= LEAST_COSINE, f"the cosine to the original embedding is {least:.4f} at minimum")
 
@@ -213,7 +231,7 @@ class EmbedderConversion(ConversionSpec):
 
 
 class OpenVinoExtractor(Extractor):
-    """An `Extractor` made of a converted network, which prepares the pixels itself; its input has a fixed size."""
+    """An `Extractor` made of a converted network, which prepares the pixels itself, for input of one size."""
 
     def __init__(self, network: OpenVinoNetwork, height: int, width: int) -> None:
         self._network = network

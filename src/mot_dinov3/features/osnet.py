@@ -81,8 +81,9 @@ class OsnetEmbedder(CropEmbedder):
         if path.is_dir() or path.suffix in (".xml", ".onnx", ".tflite", ".engine"):
             opened = _open_exported(path, request)
         else:
+            size = None if _is_torchscript(path) else request.size or SIZE
             # bf16 turns its embeddings by up to 0.002 in cosine (gallery crops): only what was checked may do that.
-            source = NetworkSource("osnet", [path], lambda: _load(path, request), torch_precision="fp32")
+            source = NetworkSource("osnet", [path], lambda: _load(path, request), torch_precision="fp32", size=size)
             opened = open_network(source, request)
         super().__init__(opened.extractor, request, info=opened.info, same_floor=SAME_FLOOR, square=False)
         self.notices = opened.notices

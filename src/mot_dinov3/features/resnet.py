@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mot_dinov3.features.base import CropEmbedder, EmbedderRequest
 from mot_dinov3.features.loading import LoadedNetwork, open_folder
-from mot_dinov3.models.pretrained import load_weights, read_config, read_preprocessing
+from mot_dinov3.models.pretrained import Preprocessing, load_weights, read_config, read_preprocessing
 
 SIDE = 224
 
@@ -23,7 +23,7 @@ class ResnetEmbedder(CropEmbedder):
     """
 
     def __init__(self, request: EmbedderRequest) -> None:
-        opened = open_folder("resnet", request, _load)
+        opened = open_folder("resnet", request, _load, _size)
         super().__init__(opened.extractor, request, info=opened.info, square=opened.is_square)
         self.notices = opened.notices
 
@@ -35,6 +35,14 @@ def _load(folder: Path, request: EmbedderRequest) -> LoadedNetwork:
 
     config = read_config(folder, request.model, ("resnet",))
     network = load_weights(transformers.ResNetModel, config, folder, request.model)
-    preprocessing = read_preprocessing(folder, side=SIDE).resized(request.size)
     module = Reduced(network, lambda network, pixels: network(pixel_values=pixels).pooler_output.flatten(1))
-    return LoadedNetwork(module, preprocessing, config.model_type, channels_last=True)
+    return LoadedNetwork(module, _preprocessing(folder, request), config.model_type, channels_last=True)
+
+
+def _preprocessing(folder: Path, request: EmbedderRequest) -> Preprocessing:
+    return read_preprocessing(folder, side=SIDE).resized(request.size)
+
+
+def _size(folder: Path, request: EmbedderRequest) -> tuple[int, int]:
+    found = _preprocessing(folder, request)
+    return found.height, found.width
