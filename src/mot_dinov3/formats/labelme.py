@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,17 +272,27 @@ def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str])
 def frame_document(keypoints: Keypoints, *, frame: int, image: str, size: tuple[int, int]) -> dict[str, Any]:
     """Return the LabelMe document of a tracked frame, digest included; lost points have no shape."""
     shapes = [*outline_shapes(keypoints), *point_shapes(keypoints)]
-    for shape in shapes:
-        shape[OWN_KEY] = shape_digest(shape, frame)
-    names = [s["label"] if s["shape_type"] == "point" else "" for s in shapes]
-    records = [[s["instance_label"], name, s[OWN_KEY]] for s, name in zip(shapes, names)]
     return {
         "version": VERSION,
         "flags": {},
-        "shapes": shapes,
+        "shapes": [],
         "imagePath": image,
         "imageData": None,
         "imageHeight": size[1],
         "imageWidth": size[0],
-        "otherData": {OWN_KEY: {"digest": digest(shapes), "frame": frame, "shapes": records}},
+        **marked_as_own(shapes, frame),
+    }
+
+
+def marked_as_own(shapes: Sequence[Mapping[str, Any]], frame: int) -> dict[str, Any]:
+    """Return the shapes of a frame that this program predicted, and the digests by which they are recognised."""
+    marked: list[dict[str, Any]] = []
+    for shape in shapes:
+        bare = {key: value for key, value in shape.items() if key != OWN_KEY}
+        marked.append(bare | {OWN_KEY: shape_digest(bare, frame)})
+    names = [s["label"] if s["shape_type"] == "point" else "" for s in marked]
+    records = [[s["instance_label"], name, s[OWN_KEY]] for s, name in zip(marked, names)]
+    return {
+        "shapes": marked,
+        "otherData": {OWN_KEY: {"digest": digest(marked), "frame": frame, "shapes": records}},
     }

@@ -183,10 +183,13 @@ def test_a_point_deleted_in_another_program_can_be_taken_back(store: LabelStore)
 def test_nothing_is_added_to_a_folder_of_images(tmp_path: Path) -> None:
     folder = tmp_path / "walk"
     folder.mkdir()
+    for name in ("img1.png", "img2.png"):
+        (folder / name).touch()
     store = LabelStore(KeypointPaths(folder, folder, SIZE))
     store.save(1, [point("nose", 1, 1)], revision="", image=folder / "img2.png")
     assert json.loads(store.path(1).read_text())["imagePath"] == "img2.png"
-    assert [p.name for p in folder.iterdir()] == ["walk_000000001.json"]
+    visible = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    assert visible == ["img1.png", "img2.png", "walk_000000001.json"]
 
 
 def test_the_second_of_two_tabs_is_told(store: LabelStore) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.studio.gallery_editor import TRASH
+from mot_dinov3.apps.studio.label_history import LabelHistory
 from mot_dinov3.apps.studio.requests import ConflictError
 from mot_dinov3.apps.studio.result_tables import ResultTable
 from mot_dinov3.apps.studio.shapes import LabelShape, check_unique
@@ -25,6 +25,7 @@ from mot_dinov3.formats.labelme_shapes import ABSENT_FLAGS, HIDDEN_FLAGS, OWN_KE
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
+from mot_dinov3.video.image_files import list_images
 
 PREDICTED_KEYS = ("score", "state", "source", OWN_KEY)  # of tracked points; labels of a person lack them
 VISIBILITY_KEYS = ("visible", "kp_visible", "visibility", "kp_visibility", *ABSENT_FLAGS, *HIDDEN_FLAGS)
@@ -40,6 +41,7 @@ class LabelStore:
     def __init__(self, paths: KeypointPaths) -> None:
         self.paths = paths
         self.results = ResultTable(paths.table)
+        self.history = LabelHistory(paths.folder, paths.stem)
         self._read_files: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
 
     def labelled(self) -> list[LabelledFrame]:
@@ -94,6 +96,7 @@ class LabelStore:
             "notices": list(labels.notices),
             "tracked": self.results.frames(),
             "review": self.results.review(self.paths.review),
+            "undoable": last.title if (last := self.history.last()) else "",
         }
 
     def frame(self, number: int) -> dict[str, Any]:
@@ -150,8 +153,7 @@ class LabelStore:
     def save(self, number: int, shapes: Sequence[LabelShape], *, revision: str, image: Image | Path) -> None:
         """Write the labels of a frame, and its image beside them where there is none.
 
-        Shapes of other programs that the page does not display are kept as they are. The file of a frame without any
-        label is moved to the trash.
+        What the file contained is kept in the trash; so is the file of a frame without any label.
 
         Args:
             number: Of the frame.
@@ -169,24 +171,33 @@ class LabelStore:
                 remedy="go to another frame and back, and try again",
             )
         check_unique(shapes)
-        paths, path = self.paths, self.path(number)
+        path, text = self.path(number), self.document(number, shapes, self.groups(shapes))
+        if text is not None and not isinstance(image, Path):
+            with files.writing(self.paths.folder):
+                self.paths.folder.mkdir(parents=True, exist_ok=True)
+            _write_image(path.with_suffix(".png"), image)
+        if text is not None or path.is_file():
+            self.history.apply(f"labels of frame {number}", {path: text})
+
+    def document(self, number: int, shapes: Sequence[LabelShape], groups: Mapping[str, int]) -> str | None:
+        """Return the file of a frame with these labels, None for one without any.
+
+        Shapes of other programs that the page does not display are kept as they are.
+
+        Args:
+            number: Of the frame.
+            shapes: All of its labels.
+            groups: Number of each instance.
+        """
         raws = self._raw_shapes(number)
         shown = {item["origin"] for item in self._labelled_items(number)}
         held = {(shape.instance, shape.name) for shape in shapes if shape.kind == "point"}
         kept = [*self._unshown(number, [raw for i, raw in enumerate(raws) if i not in shown], held)]
-        with files.writing(paths.folder):
-            paths.folder.mkdir(parents=True, exist_ok=True)
         if not shapes and not kept:
-            self._unlabel(path)
-            return
-        image_path = image if isinstance(image, Path) else path.with_suffix(".png")
-        document = self._document(path, os.path.relpath(image_path, paths.folder))
-        groups = self._groups(shapes)
+            return None
+        document = self._document(number)
         document["shapes"] = [*(_written(shape, raws, groups) for shape in shapes), *kept]
-        if not isinstance(image, Path):
-            _write_image(image_path, image)
-        with files.replacing(path) as part:
-            part.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+        return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
 
     def _unshown(self, number: int, raws: Sequence[Any], held: set[tuple[str, str]]) -> Iterator[Any]:
         """Yield shapes of the file that stay though the page does not display them.
@@ -205,31 +216,27 @@ class LabelStore:
             if not is_predicted and (shape.instance, shape.label) not in held:
                 yield raw
 
-    def _document(self, path: Path, image: str) -> dict[str, Any]:
+    def _document(self, number: int) -> dict[str, Any]:
+        path, video = self.path(number), self.paths.video
         content = read_object(path) if path.is_file() else {}
-        fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": [], "imagePath": image}
-        fresh |= {"imageData": None, "imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
+        is_own = not content or labelme.is_generated(content)
+        image = list_images(video)[number] if is_own and video.is_dir() else path.with_suffix(".png")
+        fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": []}
+        fresh |= {"imagePath": os.path.relpath(image, self.paths.folder), "imageData": None}
+        fresh |= {"imageHeight": self.paths.size[1], "imageWidth": self.paths.size[0]}
         # What is not in the file is as predicted: the page writes absent points. No prediction is left to recognise.
         mark = {OWN_KEY: {labelme.CORRECTIONS: True}}
-        if not content or labelme.is_generated(content):
+        if is_own:
             return {**fresh, "otherData": mark}
         other = content.get("otherData")
         return {**fresh, **content, "otherData": {**(other if isinstance(other, dict) else {}), **mark}}
 
-    def _groups(self, shapes: Sequence[LabelShape]) -> dict[str, int]:
+    def groups(self, shapes: Sequence[LabelShape] = ()) -> dict[str, int]:
+        """Return the number of every instance, those of `shapes` included."""
         groups = {one.name: one.group_id for instances in self.labels().frames.values() for one in instances}
         for shape in shapes:
             groups.setdefault(shape.instance, max(groups.values(), default=0) + 1)
         return groups
-
-    def _unlabel(self, path: Path) -> None:
-        if not path.is_file():
-            return
-        trash = path.parent / TRASH
-        with files.writing(trash):
-            trash.mkdir(exist_ok=True)
-            taken = sum(1 for _ in trash.glob(f"{path.stem}*"))
-            path.replace(trash / f"{path.stem}.{taken}.json")
 
 
 def _item(kind: str, instance: str, name: str, points: list[list[float]]) -> dict[str, Any]:
@@ -258,7 +265,8 @@ def _written(label: LabelShape, raws: Sequence[Any], groups: Mapping[str, int]) 
     shape: dict[str, Any] = copy.deepcopy(raw) if same_kind else {}
     for key in (*PREDICTED_KEYS, *(VISIBILITY_KEYS if label.kind == "point" else ())):
         shape.pop(key, None)
-    name = label.name if label.kind == "point" else shape.get("label") or label.instance
+    drawn = shape.get("label") or label.instance  # an outline's may be a class that several instances share
+    name = label.name if label.kind == "point" else label.instance if drawn in groups else drawn
     return {
         **shape,
         "label": name,

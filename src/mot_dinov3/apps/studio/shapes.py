@@ -45,8 +45,8 @@ class LabelShape:
         if not isinstance(raw, dict) or raw.get("kind") not in ("point", "polygon"):
             raise InputError("a label must be a point or a polygon")
         kind = raw["kind"]
-        instance = _name(raw.get("instance"), "an instance")
-        name = _name(raw.get("name"), "a keypoint") if kind == "point" else ""
+        instance = label_name(raw.get("instance"), "an instance")
+        name = label_name(raw.get("name"), "a keypoint") if kind == "point" else ""
         origin = raw.get("origin", -1)
         origin = origin if type(origin) is int else -1
         state = _state(raw.get("state", "visible"), name) if kind == "point" else PointState.VISIBLE
@@ -60,7 +60,12 @@ class LabelShape:
         return cls(kind, instance, name, places, origin, state)
 
 
-def _name(value: object, what: str) -> str:
+def label_name(value: object, what: str) -> str:
+    """Return a name that labels and files can have; `what` has it.
+
+    Raises:
+        InputError: It is empty, too long or not printable, or contains a slash.
+    """
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
         raise InputError(f"{what} needs a name of at most {MAX_NAME} printable characters")
     if "/" in value or "\\" in value:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.keypoint_settings import in_page_terms, keypoint_options, page_terms, settings
+from mot_dinov3.apps.studio.label_edits import NAMED, LabelEditor
 from mot_dinov3.apps.studio.label_store import LabelStore
+from mot_dinov3.apps.studio.relabelling import Relabelling
 from mot_dinov3.apps.studio.requests import ConflictError, Request
 from mot_dinov3.apps.studio.routes.similarity_routes import backend_values
 from mot_dinov3.apps.studio.session import Routes, Studio
 from mot_dinov3.apps.studio.shapes import MAX_SHAPES, LabelShape
-from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.errors import InputError, unknown_name
 from mot_dinov3.keypoints.job.config import KeypointJobConfig
 from mot_dinov3.keypoints.job.files import KeypointPaths, stem_of
 from mot_dinov3.keypoints.job.gaps import plan_gaps
@@ -55,8 +58,7 @@ def save(studio: Studio, request: Request) -> dict[str, Any]:
     path, frames = studio.video(request.text("video"))
     image = frames.image(number)
     with studio.writing:
-        if studio.jobs.busy("keypoints", str(labels.paths.folder)):
-            raise ConflictError("the points are being tracked", remedy="wait or cancel it, then save")
+        _refuse_while_tracking(studio, str(labels.paths.folder))
         labels.save(
             number,
             shapes,
@@ -64,6 +66,62 @@ def save(studio: Studio, request: Request) -> dict[str, Any]:
             image=list_images(path)[number] if path.is_dir() else image,
         )
     return {**labels.frame(number), "overview": labels.overview()}
+
+
+def swap(studio: Studio, request: Request) -> Job:
+    """Exchange two instances, or two keypoints of one, from a frame on."""
+    labels, number = _labels(studio, request), request.whole("n")
+    instance, one, other = request.text("instance"), request.text("name", ""), request.text("other")
+    revision, to_end = request.text("revision"), request.flag("to_end")
+
+    def work(editor: LabelEditor) -> tuple[str, Relabelling]:
+        stop = None if to_end else editor.stop(number)
+        exchange = (
+            Relabelling.swap_keypoints(instance, (one, other), number, stop)
+            if one
+            else Relabelling.swap_instances(instance, other, number, stop)
+        )
+        return editor.swap(number, exchange, revision=revision), exchange
+
+    return _edit(studio, labels, "Swapping", work)
+
+
+def rename(studio: Studio, request: Request) -> Job:
+    """Give an instance or a keypoint another name, everywhere."""
+    labels, kind = _labels(studio, request), request.text("kind")
+    if kind not in NAMED:
+        raise unknown_name("kind", kind, NAMED)
+    old, new = request.text("old"), request.text("new")
+
+    def work(editor: LabelEditor) -> tuple[str, Relabelling]:
+        return editor.rename(kind, old, new)
+
+    return _edit(studio, labels, "Renaming", work)
+
+
+def undo(studio: Studio, request: Request) -> Job:
+    """Take the last saved edit back."""
+    return _edit(studio, _labels(studio, request), "Undoing", lambda editor: editor.undo())
+
+
+def _edit(
+    studio: Studio, labels: LabelStore, title: str, work: Callable[[LabelEditor], tuple[str, Relabelling]]
+) -> Job:
+    """Edit labels and results in the background: there may be thousands of files."""
+    folder = str(labels.paths.folder)
+
+    def edit(_: Job) -> dict[str, Any]:
+        with studio.writing:
+            _refuse_while_tracking(studio, folder)
+            what, names = work(LabelEditor(labels))
+        return {"title": what, "instances": names.instances, "keypoints": names.keypoints}
+
+    return studio.jobs.start("labels", title, edit, subject=folder, wait_s=1.0)
+
+
+def _refuse_while_tracking(studio: Studio, folder: str) -> None:
+    if studio.jobs.busy("keypoints", folder):
+        raise ConflictError("the points are being tracked", remedy="wait or cancel it, then save")
 
 
 def options(studio: Studio, request: Request) -> dict[str, Any]:
@@ -111,6 +169,9 @@ ROUTES: Routes = {
     ("GET", "/api/keypoints/frame"): frame,
     ("GET", "/api/keypoints/series"): series,
     ("POST", "/api/keypoints/save"): save,
+    ("POST", "/api/keypoints/swap"): swap,
+    ("POST", "/api/keypoints/rename"): rename,
+    ("POST", "/api/keypoints/undo"): undo,
     ("GET", "/api/keypoints/options"): options,
     ("POST", "/api/keypoints/run"): track,
 }

@@ -1,5 +1,6 @@
 // Labelling points and outlines, tracking them through the video, and correcting.
 import { get, post } from "./api.js";
+import { LabelEdits } from "./label_edits.js";
 import { KeypointSettings } from "./keypoint_settings.js";
 import { LabelTool, rounded } from "./labelling.js";
 import { drawOutline, drawPoint, trace } from "./marks.js";
@@ -37,6 +38,7 @@ export class Keypoints {
     for (const button of document.querySelectorAll("[data-mode]")) button.onclick = () => this.use(button.dataset.mode);
     studio.backend.form("follow");
     this.settings = new KeypointSettings(studio);
+    this.edits = new LabelEdits(this);
     $("#save-labels").onclick = () => this.save();
     $("#confirm").onclick = () => this.confirm();
     $("#delete-label").onclick = () => this.remove();
@@ -47,7 +49,7 @@ export class Keypoints {
   }
 
   reset() {
-    this.overview = { instances: [], names: [], pairs: [], labelled: [], review: [], tracked: 0, notices: [] };
+    this.overview = { instances: [], names: [], pairs: [], labelled: [], review: [], tracked: 0, notices: [], undoable: "" };
     this.shown = { frame: -1, items: [], revision: "" }; // as the server has it
     this.drafts = new Map(); // frame → {items, revision}: changed, not saved yet
     this.history = [];
@@ -259,9 +261,13 @@ export class Keypoints {
     this.put(items.map((item) => (item.points.length ? { ...item, source: "human" } : item)));
   }
 
+  // Undo the last change of this frame that is not saved, else the last saved one.
   undo() {
     const before = this.history.pop();
-    if (!before) return;
+    if (!before) {
+      if (this.overview.undoable) this.edits.undo();
+      return;
+    }
     this.chosen = null;
     this.put(JSON.parse(before));
   }
@@ -276,6 +282,18 @@ export class Keypoints {
     if (!this.allNames().includes(name)) this.names.push(name);
     this.name = name;
     this.use("point");
+    this.changed();
+  }
+
+  // Names that were changed everywhere: those that only this tab has follow.
+  replaceNames({ instances, keypoints }) {
+    const renamed = (names, name) => names[name] ?? name;
+    const isSwap = (names) => Object.keys(names).every((name) => Object.values(names).includes(name));
+    if (isSwap(instances) && isSwap(keypoints)) return;
+    this.instances = this.instances.map((name) => renamed(instances, name));
+    this.names = this.names.map((name) => renamed(keypoints, name));
+    this.extra = this.extra.map((pair) => pair.split(":").map((name) => renamed(keypoints, name)).join(":"));
+    [this.instance, this.name] = [renamed(instances, this.instance), renamed(keypoints, this.name)];
     this.changed();
   }
 
@@ -298,7 +316,7 @@ export class Keypoints {
     for (const [n, draft] of [...this.drafts]) {
       const items = draft.items.filter((item) => item.source === "human");
       const answer = await attempt(() => post("/api/keypoints/save", this.values({ n, items, revision: draft.revision })));
-      if (!answer) return;
+      if (!answer) return false;
       this.drafts.delete(n);
       if (this.shown.frame === n) [this.shown, this.chosen, this.history] = [answer, null, []];
       this.know(answer.overview);
@@ -306,11 +324,11 @@ export class Keypoints {
     }
     this.changed();
     this.strip.set({ labelled: this.overview.labelled });
+    return true;
   }
 
   async follow() {
-    if (this.drafts.size) await this.save();
-    if (this.drafts.size) return;
+    if (!(await this.save())) return;
     const values = this.values({ ...this.studio.backend.value, settings: this.runSettings() });
     await attempt(async () => {
       const { job } = await post("/api/keypoints/run", values);
@@ -371,7 +389,9 @@ export class Keypoints {
     const pairs = [...this.overview.pairs.map((pair) => pair.join(" / ")), ...this.extra.map((pair) => pair.replace(":", " / "))];
     $("#pairs").textContent = pairs.length ? `Left and right: ${pairs.join(", ")}` : "";
     $("#save-labels").disabled = !this.drafts.size;
-    $("#undo-label").disabled = !this.history.length;
+    $("#undo-label").disabled = !this.history.length && !this.overview.undoable;
+    $("#undo-label").title = `Undo${this.history.length || !this.overview.undoable ? "" : `: ${this.overview.undoable}`} (Ctrl Z)`;
+    this.edits.refresh();
     const { chosen } = this;
     $("#delete-label").disabled = !chosen || absent(chosen);
     $("#delete-label").textContent = chosen?.kind === "polygon" ? "Delete" : "Absent";
@@ -433,7 +453,7 @@ export class Keypoints {
   key(event) {
     const command = event.ctrlKey || event.metaKey;
     const presses = { p: () => this.use("point"), o: () => this.use("polygon"), v: () => this.use("select"), Delete: () => this.remove(), Backspace: () => this.remove(),
-      h: () => this.hide(), u: () => this.clear(), Enter: () => this.tool.close(), Escape: () => (this.tool.open.length ? this.tool.abandon() : this.choose(null)) };
+      h: () => this.hide(), u: () => this.clear(), x: () => this.edits.swap("instance"), X: () => this.edits.swap("keypoint"), r: () => this.edits.rename("keypoint"), R: () => this.edits.rename("instance"), Enter: () => this.tool.close(), Escape: () => (this.tool.open.length ? this.tool.abandon() : this.choose(null)) };
     if (command && event.key === "s") this.save();
     else if (command && event.key === "z") this.undo();
     else if (!command && /^[1-9]$/.test(event.key) && this.allInstances()[Number(event.key) - 1]) this.pick(this.allInstances()[Number(event.key) - 1]);
@@ -444,6 +464,6 @@ export class Keypoints {
 
   help() {
     return [["P, O, V", "point, outline, move"], ["1 … 9", "select an instance"], ["click", "set the point, select the next"], ["drag", "move a point or a corner"],
-      ["Enter", "close an outline"], ["Del", "the point is not in this frame; delete an outline"], ["H", "the point is hidden here"], ["U", "take a label back: the point is tracked here"], ["Ctrl S", "save"], ["Ctrl Z", "undo"]];
+      ["Enter", "close an outline"], ["Del", "the point is not in this frame; delete an outline"], ["H", "the point is hidden here"], ["U", "take a label back: the point is tracked here"], ["X, Shift X", "swap two instances, two keypoints of one, from this frame on"], ["R, Shift R", "rename the keypoint, the instance"], ["Ctrl S", "save"], ["Ctrl Z", "undo, also what is saved"]];
   }
 }
