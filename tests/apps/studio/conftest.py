@@ -116,7 +116,20 @@ class Page:
         folder = os.environ.get("MOT_SCREENSHOTS")
         if folder:
             self.page.locator(".toast").evaluate_all("all => all.forEach(one => one.remove())")
+            self.page.locator("img:visible").evaluate_all("all => Promise.all(all.map(one => one.decode()))")
             self.page.screenshot(path=str(Path(folder) / f"{name}.jpg"), type="jpeg", quality=88)
+
+    def pictures(self, name: str, *, top: str) -> None:
+        """Keep them in the dark theme, in the light one and on a phone; `top` is to be seen in each."""
+        self.page.locator(top).scroll_into_view_if_needed()
+        self.picture(name)
+        self.page.click("#theme")
+        self.picture(f"{name}-light")
+        self.page.click("#zoom-fit")
+        self.page.set_viewport_size({"width": 390, "height": 844})
+        self.picture(f"{name}-phone")
+        self.page.set_viewport_size(WINDOW)
+        self.page.click("#theme")
 
 
 @pytest.fixture

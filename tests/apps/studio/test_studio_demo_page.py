@@ -45,11 +45,9 @@ def test_a_gallery_keypoints_and_similarity(serve: Callable[..., str], page: Any
     page.go(FRAME)
     page.page.wait_for_selector(f"#canvas[data-boxes='{FRAME}']")
     build_gallery(page, clip.truth[FRAME].xyxy.tolist())
-    page.picture("studio-gallery")
     for name in NAMES.values():
         assert len(list((tmp_path / "people" / name).glob(f"{name}_0000?.jpg"))) == 5
     label_and_follow(page)
-    page.picture("studio-keypoints")
     table = (tmp_path / "clip" / "clip_keypoints.csv").read_text().splitlines()
     assert len(table) == 1 + len(frames) * len(BODY)
     tab = page.page
@@ -64,7 +62,6 @@ def test_a_gallery_keypoints_and_similarity(serve: Callable[..., str], page: Any
     assert value > 0.9
     assert (x, y) == pytest.approx(BODY["head"], abs=8)
     assert float(tab.inner_text("#low")) < value <= float(tab.inner_text("#high")) + 0.001
-    page.picture("studio-similarity")
     page.go(FRAME - 1)
     tab.wait_for_selector(f"#similar-result[data-frame='{FRAME - 1}']")
     tab.mouse.move(*page.at(300, 300))
@@ -87,13 +84,7 @@ def correct_a_swap(page: Any, folder: Path, frames: list[dict[str, Any]]) -> Non
     tab.keyboard.press("n")
     page.shows_frame(FRAME)
     tab.wait_for_selector("#chosen li:nth-child(2)")
-    page.go(FRAME - 1)
-    page.go(FRAME)
-    page.picture("studio-tracks")
-    tab.click("#theme")
-    page.picture("studio-tracks-light")
     tab.set_viewport_size({"width": 390, "height": 844})
-    page.picture("studio-tracks-phone")
     tab.keyboard.press("x")
     page.says("Swapped tracks")
     tab.wait_for_selector("#places:not(:has(tr[data-kind=jump]))")

@@ -87,6 +87,8 @@ def test_swap_split_merge_and_link_correct_a_result_on_pets(
     corners = {track: [x, y, x + w, y + h] for track, (x, y, w, h) in box.items()}
     select_two(page, corners["9"], corners["15"])
     assert chosen(page) == [9, 15]
+    page.zoom(430, 230, 400)
+    page.pictures("studio-tracks", top="#chosen")
     tab.keyboard.press("x")
     page.says("Swapped tracks 9 and 15 from frame 50 on")
 

@@ -1,0 +1,115 @@
+"""The pages Gallery, Keypoints and Similarity in a real browser on real videos; docs/images shows them."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from mot_dinov3.apps.studio.label_store import LabelStore
+from mot_dinov3.apps.studio.shapes import LabelShape
+from mot_dinov3.keypoints.job.files import KeypointPaths
+
+pytestmark = pytest.mark.slow
+FRAMES = (550, 580, 595, 607)  # of vtest.avi, in which these three people are seen whole
+NAMES = {"3": "red sleeves", "4": "fair hair", "18": "open jacket"}
+CONES = (300, 197), (44, 182)  # traffic cones of the same size in that frame
+LABELLED, SHOWN = 0, 20  # frames of the flies
+
+Places = dict[tuple[int, str, str], tuple[float, float]]
+
+
+def test_the_crops_of_three_people_make_a_gallery(
+    serve: Callable[..., str], page: Any, shared: Path, tmp_path: Path
+) -> None:
+    data = shared / "data/tracking"
+    truth = shutil.copyfile(data / "PETS09-S2L1/gt/gt.txt", tmp_path / "tracks.txt")
+    rows = [line.split(",") for line in truth.read_text().split()]
+    page.open(serve("--video", data / "vtest.avi", "--gallery-root", tmp_path / "people", "--tracks", truth))
+    tab = page.page
+    tab.click("[data-tool=gallery]")
+    for track, name in NAMES.items():
+        tab.fill("#identity-name", name)
+        tab.press("#identity-name", "Enter")
+        for number, frame in enumerate(FRAMES):
+            x, y, width, height = next([float(v) for v in r[2:6]] for r in rows if r[:2] == [str(frame + 1), track])
+            page.go(frame)
+            tab.wait_for_selector(f"#canvas[data-boxes='{frame}']")
+            page.click(x + width / 2, y + height / 2)
+            tab.wait_for_selector("#box-size:has-text('pixels')")
+            tab.keyboard.press("Enter")
+            tab.wait_for_selector(f"img[alt='{name}_{number:05}.jpg']")
+    page.picture("studio-gallery")
+    assert {path.name for path in (tmp_path / "people").glob("*/*.jpg")} == {
+        f"{name}_{number:05}.jpg" for name in NAMES.values() for number in range(len(FRAMES))
+    }
+
+
+def test_a_patch_of_a_cone_is_most_similar_to_another_cone(
+    serve: Callable[..., str], page: Any, shared: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(shared / "models/yolov8n.pt", tmp_path / "yolov8n.pt")
+    page.open(serve("--video", shared / "data/tracking/vtest.avi"))
+    tab = page.page
+    tab.click("[data-tool=similarity]")
+    page.go(FRAMES[-1])
+    tab.select_option("#similar-backend", "convnet")
+    tab.select_option("#similar-side", "768")
+    page.click(*CONES[0])
+    tab.wait_for_selector(f"#similar-result[data-frame='{FRAMES[-1]}']")
+    page.picture("studio-similarity")
+    for cone, found in zip(CONES, tab.locator("#peaks dd").all_inner_texts()):
+        assert [float(v) for v in re.findall(r"[\d.]+", found)][1:] == pytest.approx(cone, abs=8)
+
+
+@pytest.fixture
+def flies(shared: Path, tmp_path: Path) -> Path:
+    """A video of two flies, all points of its first frame labelled."""
+    video = Path(shutil.copyfile(shared / "data/animals/two_flies_b.mp4", tmp_path / "flies.mp4"))
+    capture = cv2.VideoCapture(str(video))
+    image = capture.read()[1]
+    capture.release()
+    points = [
+        LabelShape("point", animal, part, [[x, y]], -1)
+        for (frame, animal, part), (x, y) in places(shared).items()
+        if frame == LABELLED
+    ]
+    paths = KeypointPaths(video, video.with_suffix(""), (image.shape[1], image.shape[0]))
+    LabelStore(paths).save(LABELLED, points, revision="", image=image)
+    return video
+
+
+def places(shared: Path) -> Places:
+    """Where a person saw the points: by frame, animal and point."""
+    with (shared / "data/animals/two_flies_b.truth.csv").open() as file:
+        return {
+            (int(row["frame"]), row["instance"], row["keypoint"]): (float(row["x"]), float(row["y"]))
+            for row in csv.DictReader(file)
+        }
+
+
+def test_the_points_of_two_flies_are_followed(serve: Callable[..., str], page: Any, shared: Path, flies: Path) -> None:
+    truth = places(shared)
+    tab = page.labelling(serve("--video", flies), LABELLED)
+    tab.select_option("#follow-backend", "gradient")
+    tab.click("#follow")
+    tab.wait_for_selector("#follow-result:has-text('frames')", timeout=120_000)
+    page.go(SHOWN)
+    tab.wait_for_selector(f"#canvas[data-items='{SHOWN}']")
+    page.zoom(505, 225, 1100)
+    tab.locator("#instance-name").scroll_into_view_if_needed()
+    tab.mouse.move(1100, 780)
+    page.picture("studio-keypoints")
+    with (flies.with_suffix("") / "flies_keypoints.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if int(row["frame"]) == SHOWN and row["state"] == "visible"]
+    found = {(SHOWN, row["instance"], row["keypoint"]): (float(row["x"]), float(row["y"])) for row in rows}
+    errors = sorted(math.dist(found[point], truth[point]) for point in found.keys() & truth.keys())
+    assert len(errors) >= 12
+    assert errors[len(errors) // 2] < 4
