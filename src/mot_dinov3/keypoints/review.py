@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
 
-from mot_dinov3.core.structures import Keypoints, PointSource, PointState
+from mot_dinov3.core.structures import BoolArray, Keypoints, PointSource, PointState
 from mot_dinov3.keypoints.fusion import Estimate, FusedEstimate
 from mot_dinov3.keypoints.geometry import Points
 from mot_dinov3.keypoints.label_doubts import LabelDoubt
@@ -27,11 +27,14 @@ COLUMNS = (
     "swaps",
     "label_doubt",
     "keypoints",
+    "why",
 )
 SHOWN = 50
 SPACING = 5  # frames: one correction helps its neighbours, too
 DISAGREEMENT_PX = 16.0  # counts like a lost point
 LABEL_DOUBT = 5.0  # more than all other parts together: wrong labels spoil the frames on both sides
+LEAST_UNCERTAIN = 0.3  # sum of a point's parts, from which it is named; a frame without such a point is not listed
+LEAST_SHARE = 0.2  # of a frame's urgency, from which a part is named as a reason
 EXCHANGED = 0.35  # of the distances from the labels as they are: most of those from the exchanged ones
 LEAST_APART_PX = 8.0  # of two labels that can be told apart
 
@@ -59,24 +62,50 @@ class FrameUncertainty:
     label_doubt: float = 0.0
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether a person has something to decide: the labels are in doubt, or single points are uncertain."""
+        return self.label_doubt > 0 or bool(self.keypoints)
+
+    @property
+    def why(self) -> str:
+        """The reasons in words, the largest part first."""
+        parts = {
+            "the labels contradict another labelled frame": self.label_doubt,
+            "low score": self.low_score,
+            "tracking forward and backward disagrees": self.disagreement,
+            "unusual distances between neighbouring points": self.limbs,
+            "left and right were exchanged": self.swaps,
+        }
+        named = [reason for reason, part in parts.items() if part > 0 and part >= LEAST_SHARE * self.urgency]
+        return "; ".join(sorted(named, key=lambda reason: -parts[reason]))
+
+    @property
     def urgency(self) -> float:
         """Sum of all parts."""
         return self.low_score + self.disagreement + self.limbs + self.swaps + self.label_doubt
 
 
 def frame_uncertainty(
-    frame: int, keypoints: Keypoints, tracked: Sequence[FusedEstimate], labelled: Keypoints
+    frame: int, keypoints: Keypoints, tracked: Sequence[FusedEstimate], labelled: Keypoints, absent: BoolArray
 ) -> FrameUncertainty:
-    """Return the uncertainty of a frame's rows, tracked as `tracked`; the usual limbs are those of `labelled` rows."""
-    low = 1 - np.where(keypoints.state == PointState.LOST, 0.0, keypoints.score)
-    apart = np.concatenate([np.minimum(s.disagreement / DISAGREEMENT_PX, 1.0) for s in tracked])
-    swaps = np.concatenate([s.estimate.swapped for s in tracked]).astype(float)
+    """Return the uncertainty of a frame's rows.
+
+    Args:
+        frame: Its number.
+        keypoints: Its ``n`` rows.
+        tracked: Where they come from.
+        labelled: Rows of a labelled frame, with the usual lengths of limbs.
+        absent: ``(n,)`` points that a person says are not there: nothing about them is uncertain.
+    """
+    low = np.where(absent, 0.0, 1 - np.where(keypoints.state == PointState.LOST, 0.0, keypoints.score))
+    apart = np.concatenate([np.minimum(s.disagreement / DISAGREEMENT_PX, 1.0) for s in tracked]) * ~absent
+    swaps = np.concatenate([s.estimate.swapped for s in tracked]) * ~absent
     limbs = np.zeros(len(low))
     for name in dict.fromkeys(keypoints.instance):
         rows = np.array([i for i, instance in enumerate(keypoints.instance) if instance == name])
         limbs[rows] = limb_outliers(keypoints.xy[rows], _rescaled(labelled.xy[rows], keypoints.xy[rows]))
     total = low + apart + limbs + swaps
-    worst = [i for i in np.argsort(-total, kind="stable")[:3].tolist() if total[i] > 0.3]
+    worst = [i for i in np.argsort(-total, kind="stable")[:3].tolist() if total[i] > LEAST_UNCERTAIN]
     several = len(set(keypoints.instance)) > 1
     names = tuple(f"{keypoints.instance[i]}:{keypoints.name[i]}" if several else keypoints.name[i] for i in worst)
     return FrameUncertainty(
@@ -94,10 +123,10 @@ def _rescaled(layout: Points, xy: Points) -> Points:
     return np.asarray(layout * (float(np.median(np.linalg.norm(new, axis=1))) / size if size > 0 else 1.0))
 
 
-def rows_uncertainty(frame: int, keypoints: Keypoints) -> FrameUncertainty:
+def rows_uncertainty(frame: int, keypoints: Keypoints, absent: BoolArray) -> FrameUncertainty:
     """Return the uncertainty of a frame of which only the rows are left: that of its scores."""
-    low = 1 - keypoints.score
-    worst = [keypoints.name[i] for i in np.argsort(-low, kind="stable")[:3].tolist() if low[i] > 0.3]
+    low = np.where(absent, 0.0, 1 - keypoints.score)
+    worst = [keypoints.name[i] for i in np.argsort(-low, kind="stable")[:3].tolist() if low[i] > LEAST_UNCERTAIN]
     return FrameUncertainty(frame, float(low.mean()), 0.0, 0.0, 0.0, tuple(worst))
 
 
@@ -158,15 +187,23 @@ def _exchanged_pairs(labels: Points, places: Points) -> list[tuple[int, int]]:
 
 
 def is_labelled(keypoints: Keypoints) -> bool:
-    """Return whether every point of a frame is labelled by hand."""
-    return bool((keypoints.source == PointSource.HUMAN).all())
+    """Return whether a person labelled a frame, or a part of its points: she has seen the others."""
+    return bool((keypoints.source == PointSource.HUMAN).any())
+
+
+def absent_points(keypoints: Keypoints, labelled: Iterable[Keypoints]) -> BoolArray:
+    """Return the ``(n,)`` lost points of a frame that a person calls absent in a labelled frame beside it."""
+    absent = np.zeros(len(keypoints.state), np.bool_)
+    for rows in labelled:
+        absent |= (rows.source == PointSource.HUMAN) & (rows.state == PointState.LOST)
+    return absent & (keypoints.state == PointState.LOST)
 
 
 def ranked(uncertainties: Mapping[int, FrameUncertainty]) -> list[FrameUncertainty]:
-    """Return the most uncertain frames, worst first, at least `SPACING` frames apart."""
+    """Return the most uncertain frames, worst first, at least `SPACING` frames apart; none without doubt."""
     chosen: list[FrameUncertainty] = []
     for one in sorted(uncertainties.values(), key=lambda u: (-round(u.urgency, 6), u.frame)):
-        if all(abs(one.frame - other.frame) >= SPACING for other in chosen):
+        if one.is_in_doubt and all(abs(one.frame - other.frame) >= SPACING for other in chosen):
             chosen.append(one)
         if len(chosen) == SHOWN:
             break
@@ -179,4 +216,4 @@ def write_review(file: TextIO, frames: Sequence[FrameUncertainty]) -> None:
     writer.writerow(COLUMNS)
     for rank, one in enumerate(frames, start=1):
         parts = (one.urgency, one.low_score, one.disagreement, one.limbs, one.swaps, one.label_doubt)
-        writer.writerow([rank, one.frame, *(f"{p:.4f}" for p in parts), " ".join(one.keypoints)])
+        writer.writerow([rank, one.frame, *(f"{p:.4f}" for p in parts), " ".join(one.keypoints), one.why])

@@ -148,3 +148,17 @@ def test_saved_labels_are_undone(serve: Callable[..., str], page: Any, clip: Any
     tab.keyboard.press("Control+z")
     page.says("Undone: labels of frame 8")
     assert clip.file(8).read_bytes() == before
+
+
+def test_frames_to_review_say_why_and_are_no_labelled_ones(serve: Callable[..., str], page: Any, clip: Any) -> None:
+    tab = page.labelling(serve("--video", clip.video), 8)
+    tab.keyboard.press("v")
+    page.drag(clip.place("ant", "head", 8), (90, 30))
+    page.click(*clip.place("bee", "tail", 8))
+    tab.keyboard.press("Delete")  # absent from here on: no reason to go there
+    track(page)  # saves first
+    tab.wait_for_selector("#review tr[data-frame]")
+    rows = {int(row.get_attribute("data-frame")): row.inner_text() for row in tab.locator("#review tr").all()}
+    assert set(rows).isdisjoint((0, 8, 9, 10, 11))
+    assert all("ant:head" in text and "tail" not in text for text in rows.values())
+    assert all("tracking forward and backward disagrees" in text for text in rows.values())

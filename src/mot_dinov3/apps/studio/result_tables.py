@@ -93,7 +93,7 @@ class ResultTable:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))[:MAX_REVIEW]
             return [
-                {"frame": int(row["frame"]), "urgency": float(row["urgency"]), "keypoints": row["keypoints"]}
+                {**{name: row.get(name) or "" for name in ("keypoints", "why")}, "frame": int(row["frame"])}
                 for row in rows
             ]
         except FileNotFoundError:

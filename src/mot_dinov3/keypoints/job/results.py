@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mot_dinov3.core.structures import IntArray, Keypoints, PointState
+from mot_dinov3.core.structures import BoolArray, IntArray, Keypoints, PointState
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints import review
 from mot_dinov3.keypoints.fusion import FusedEstimate, interpolate, labelled_keypoints
@@ -88,7 +89,7 @@ class KeypointResults:
         self._label_doubts: dict[int, list[str]] = {}
         for doubt in labels.doubts:
             self._label_doubts.setdefault(doubt.frame, []).extend(doubt.names)
-        self._labels = labels
+        self._labels, self._numbers = labels, sorted(labels.frames)
         self._labelled = functools.lru_cache(4)(lambda number: labelled_keypoints(labels.frames[number], None))
         self._timer = timer
 
@@ -96,11 +97,12 @@ class KeypointResults:
         """Write a frame that was solved now; `tracked` is None for a labelled or interpolated one."""
         with self._timer.stage("write"):
             if not review.is_labelled(keypoints):
+                absent = self._absent(frame, keypoints)
                 if tracked is None:
-                    self._record(review.rows_uncertainty(frame, keypoints))
+                    self._record(review.rows_uncertainty(frame, keypoints, absent))
                 else:
-                    nearest = min(self._labels.frames, key=lambda n: (abs(n - frame), n))
-                    self._record(review.frame_uncertainty(frame, keypoints, tracked, self._labelled(nearest)))
+                    nearest = self._labelled(min(self._labels.frames, key=lambda n: (abs(n - frame), n)))
+                    self._record(review.frame_uncertainty(frame, keypoints, tracked, nearest, absent))
             self._add(frame, time, keypoints)
             self.files.write_frame(frame, keypoints)
 
@@ -110,9 +112,15 @@ class KeypointResults:
             for frame, time, keypoints in rows:
                 if not review.is_labelled(keypoints):
                     earlier = self.files.uncertainties.get(frame)
-                    self._record(earlier or review.rows_uncertainty(frame, keypoints))
+                    absent = self._absent(frame, keypoints)
+                    self._record(earlier or review.rows_uncertainty(frame, keypoints, absent))
                 self._add(frame, time, keypoints)
         self.reused += len(rows)
+
+    def _absent(self, frame: int, keypoints: Keypoints) -> BoolArray:
+        place = bisect.bisect(self._numbers, frame)
+        beside = self._numbers[max(place - 1, 0) : place + 1]
+        return review.absent_points(keypoints, map(self._labelled, beside))
 
     def doubt(self, frame: int, doubts: Sequence[Sequence[str]]) -> None:
         """Note keypoints of a labelled frame whose labels look exchanged, each after the notice that says so."""

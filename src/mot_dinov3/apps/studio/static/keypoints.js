@@ -405,9 +405,9 @@ export class Keypoints {
       ...this.overview.labelled.slice(0, 40).flatMap((n) => [el("a", { href: "#", onclick: (event) => this.visit(event, n) }, String(n)), " "]),
       unsaved.length ? el("b", {}, ` Not saved: frame ${unsaved.join(", ")}`) : "",
     );
-    $("#review").replaceChildren(...this.overview.review.map(({ frame, urgency, keypoints }) => el(
-      "tr.go", { data: { frame }, onclick: (event) => this.visit(event, frame) }, el("td", {}, `frame ${frame}`), el("td.dim", {}, urgency.toFixed(2)), el("td", {}, keypoints))));
-    if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, "Uncertain frames are listed here after tracking.")));
+    $("#review").replaceChildren(...this.overview.review.map(({ frame, keypoints, why }) => el(
+      "tr.go", { data: { frame }, onclick: (event) => this.visit(event, frame) }, el("td", {}, `frame ${frame}`), el("td", {}, keypoints, el("div.dim", {}, why)))));
+    if (!this.overview.review.length) $("#review").replaceChildren(el("tr", {}, el("td.dim", {}, this.overview.tracked ? "No frame is uncertain." : "Uncertain frames are listed here after tracking.")));
     this.strip.set({ instance: this.instance, labelled: this.overview.labelled });
     this.studio.view.canvas.dataset.items = this.shown.frame;
     this.studio.say();
