@@ -99,14 +99,15 @@ def test_few_tracklets_have_an_answer() -> None:
         assert np.isfinite(found.confidence).all()
 
 
-def joined(alike: FloatArray, excluded: BoolArray | None = None) -> IntArray:
+def joined(alike: FloatArray, excluded: BoolArray | None = None, known: list[int] | None = None) -> IntArray:
     """Groups of items whose similarity is given as a matrix; 0 for pairs that are not alike."""
     first, second = np.nonzero(np.triu(alike, 1))
 
     def can_be_one(one: IntArray, other: IntArray) -> BoolArray:
         return np.ones(len(one), np.bool_) if excluded is None else np.asarray(~excluded[one, other])
 
-    return join_groups(len(alike), (first, second), alike[first, second], can_be_one)
+    given = np.array(known or [-1] * len(alike), np.int64)
+    return join_groups((first, second), alike[first, second], can_be_one, given)
 
 
 def two_groups(size: int, *, unlike: int) -> FloatArray:
@@ -125,6 +126,14 @@ def test_small_groups_become_one_where_all_pairs_are_alike_and_large_ones_where_
     excluded = np.zeros((6, 6), np.bool_)
     excluded[0, 3] = excluded[3, 0] = True
     assert joined(two_groups(3, unlike=1), excluded).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_known_groups_stay_as_they_are_but_for_new_items() -> None:
+    alike = np.triu(np.full((5, 5), 0.5), 1)
+    assert joined(alike, known=[0, 1, 0, 1, -1]).tolist() in ([0, 1, 0, 1, 0], [0, 1, 0, 1, 1])
+    alike[1, 4] = alike[3, 4] = 0.9
+    assert joined(alike, known=[0, 1, 0, 1, -1]).tolist() == [0, 1, 0, 1, 1]
+    assert joined(np.zeros((3, 3)), known=[7, 7, -1]).tolist() == [0, 0, 1], "however little alike"
 
 
 def joined_step_by_step(alike: FloatArray) -> set[frozenset[int]]:

@@ -18,8 +18,11 @@ from mot_dinov3.core.options import assemble
 if TYPE_CHECKING:
     from mot_dinov3.apps.batch.config import BatchConfig
     from mot_dinov3.apps.batch.plan import BatchPlan
+    from mot_dinov3.apps.identities.camera_plan import CameraPlan
+    from mot_dinov3.apps.identities.identified_tracks import IdentificationResult
+    from mot_dinov3.apps.identities.video_tracks import VideoTracks
 
-USAGE = "INPUTS… --out-dir DIR [--cameras FILE.toml] [options of batch and track]"
+USAGE = "INPUTS… --out-dir DIR [--registry DIR] [--cameras FILE.toml] [options of batch and track]"
 DESCRIPTION = (
     "Find out which tracks of several videos show the same person. INPUTS are files of --save-embeddings, result "
     "folders of a batch that was run with it, and videos, which are tracked first, as batch does, with the options of "
@@ -44,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
     config = assemble(IdentifyOptions, values)
     from mot_dinov3.apps.identities.camera_plan import CameraPlan, read_camera_plan
-    from mot_dinov3.apps.identities.identified_tracks import identify_tracks
     from mot_dinov3.apps.identities.identity_files import CSV, JSON, document, notices, summary_lines, write_results
+    from mot_dinov3.apps.identities.identity_store import video_names
     from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks, sort_inputs
     from mot_dinov3.core import files
     from mot_dinov3.core.output_lock import OutputLocks
@@ -58,16 +61,40 @@ def run(args: argparse.Namespace) -> int:
         batch = plan_videos(inputs.videos, values) if inputs.videos else None
         named = name_videos([*inputs.files, *(batch.embeddings if batch else ())])
         given = config.identities.cameras
-        plan = read_camera_plan(files.user_path(given), [name for name, _ in named]) if given else CameraPlan()
+        names = [name for name, _ in named]
+        registry = files.user_path(config.identities.registry) if config.identities.registry else None
+        if given and registry:
+            names += [name for name in video_names(registry) if name not in names]
+        plan = read_camera_plan(files.user_path(given), names) if given else CameraPlan()
         failed, code = track_videos(batch, config.batch) if batch else ((), EXIT_OK)
         if code > 128:
             return code
         videos = read_tracks([(name, path) for name, path in named if path not in failed])
-        result = identify_tracks(videos, plan)
+        result, more, lines = identify(videos, plan, registry, images=config.draw.anonymize == "none")
         written = write_results(folder, document(result, videos, plan, now_utc()), result.tracks)
-    print_notices([*inputs.notices, *notices(result, videos)])
-    print("\n".join([*summary_lines(result, videos), *(f"written     {path}" for path in written)]))
+    print_notices([*inputs.notices, *notices(result, videos), *more])
+    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in written)]))
     return code
+
+
+def identify(
+    videos: Sequence[VideoTracks], plan: CameraPlan, registry: Path | None, *, images: bool
+) -> tuple[IdentificationResult, list[str], list[str]]:
+    """Return the identities of the tracks, notices, and lines of the summary; with a registry, those that it knows."""
+    from mot_dinov3.apps.identities.identified_tracks import identify_tracks
+    from mot_dinov3.apps.identities.identity_files import counted
+    from mot_dinov3.apps.identities.identity_store import open_store
+    from mot_dinov3.apps.identities.registry_update import add_images, update_registry
+
+    if registry is None:
+        return identify_tracks(videos, plan), [], []
+    with open_store(registry, create=True) as store:
+        result, more = update_registry(store, videos, plan)
+        if images:
+            more += add_images(store)
+        tracks, places = counted(len(store.tracklets()), "track"), counted(len(store.video_names()), "video")
+        line = f"registry    {registry}: {len(store.identity_names()):,} identities of {tracks} in {places}"
+    return result, more, [line]
 
 
 @dataclasses.dataclass(frozen=True)

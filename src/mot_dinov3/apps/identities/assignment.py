@@ -34,6 +34,7 @@ DOUBTFUL = -3.0  # log odds from which on another tracklet takes from the confid
 
 Pairs = tuple[IntArray, IntArray]
 Link = tuple[int, float]  # number of pairs of two groups that are alike, and the sum of their similarities
+Join = tuple[float, int, int]  # two groups that may become one, the first of them lower; the most similar are least
 CanBeOne = Callable[[IntArray, IntArray], BoolArray]
 """Whether two tracklets may be of one person, for ``(k,)`` and ``(k,)`` rows; False is certain."""
 
@@ -71,14 +72,18 @@ class IdentityAssignment:
     calibration: PairCalibration | None
 
 
-def assign_identities(tracklets: TrackletViews, can_be_one: CanBeOne) -> IdentityAssignment:
+def assign_identities(
+    tracklets: TrackletViews, can_be_one: CanBeOne, known: IntArray | None = None
+) -> IdentityAssignment:
     """Return the identities of tracklets.
 
     Args:
         tracklets: Their embeddings.
         can_be_one: Hard exclusions.
+        known: ``(m,)`` number of the identity of each, from 0, or -1; these stay together, and apart from one another.
     """
     count = len(tracklets.camera)
+    given = np.full(count, -1) if known is None else known
     if count < 2:
         return IdentityAssignment(np.zeros(count, np.int64), np.ones(count), None)
     # Take from each embedding what its camera adds to all.
@@ -93,7 +98,7 @@ def assign_identities(tracklets: TrackletViews, can_be_one: CanBeOne) -> Identit
     odds = calibration.log_odds(cosine)
     joined = odds > 0
     similarity = np.maximum(cosine[joined] - calibration.different[0], 0.0)
-    identity = join_groups(count, (first[joined], second[joined]), similarity, can_be_one)
+    identity = join_groups((first[joined], second[joined]), similarity, can_be_one, given)
     return IdentityAssignment(identity, confidences(identity, (first, second), odds), calibration)
 
 
@@ -147,45 +152,96 @@ def _blocks(rows: FloatArray, least: float, can_be_one: CanBeOne) -> Iterator[tu
         yield first + start, second + start, cosine[first, second]
 
 
-def join_groups(count: int, pairs: Pairs, similarity: Float64Array, can_be_one: CanBeOne) -> IntArray:
-    """Return the ``(count,)`` groups of items, the groups with the most similar pairs in the mean joined first.
+def join_groups(pairs: Pairs, similarity: Float64Array, can_be_one: CanBeOne, known: IntArray) -> IntArray:
+    """Return the ``(m,)`` groups of items, the groups with the most similar pairs in the mean joined first.
 
     Args:
-        count: Number of items.
         pairs: ``(k,)`` and ``(k,)`` items that are alike, each pair once.
         similarity: ``(k,)`` of these, from 0; that of any other pair counts as 0.
         can_be_one: Hard exclusions.
+        known: ``(m,)`` number of the group of each item, from 0, that is to stay as it is but for new items, or -1.
     """
-    members = [[item] for item in range(count)]
-    links: list[dict[int, Link]] = [{} for _ in range(count)]
-    heap: list[tuple[float, int, int]] = []
-    for one, other, value in zip(pairs[0].tolist(), pairs[1].tolist(), similarity.tolist()):
-        links[one][other] = links[other][one] = 1, value
-        heap.append((-value, one, other))
+    groups = _Groups(known)
+    groups.link(pairs, similarity)
+    heap = [join for one in range(len(known)) for join in groups.joins(one) if join[1] == one]
     heapq.heapify(heap)
-    group = list(range(count))
     while heap:
-        negative, kept, gone = heapq.heappop(heap)
-        size = len(members[kept]) * len(members[gone])
-        if gone not in links[kept] or links[kept][gone][1] / size != -negative:
-            continue  # a group of before
-        del links[kept][gone], links[gone][kept]
-        if not _all_can_be_one(members[kept], members[gone], can_be_one):
+        join = heapq.heappop(heap)
+        if not groups.is_current(join):
             continue
-        # What the group that ends has in common with others, it brings into the new one.
-        group[gone] = kept
-        members[kept] += members[gone]
-        members[gone] = []
-        for other, (number, total) in links[gone].items():
-            del links[other][gone]
-            before = links[kept].get(other, (0, 0.0))
-            links[kept][other] = links[other][kept] = number + before[0], total + before[1]
-        links[gone] = {}
-        for other, (number, total) in links[kept].items():
-            size = len(members[kept]) * len(members[other])
+        kept, gone = join[1:]
+        if groups.both_known(kept, gone) or not _all_can_be_one(*groups.members_of(kept, gone), can_be_one):
+            groups.unlink(kept, gone)
+            continue
+        groups.join(kept, gone)
+        for following in groups.joins(kept):
+            heapq.heappush(heap, following)
+    return _numbered(groups.first)
+
+
+class _Groups:
+    """Groups of items, each under the number of its first one, and what they have in common.
+
+    Args:
+        known: ``(m,)`` number of the group of each item, from 0, or -1.
+    """
+
+    def __init__(self, known: IntArray) -> None:
+        firsts: dict[int, int] = {}
+        self.first = [item if name < 0 else firsts.setdefault(name, item) for item, name in enumerate(known.tolist())]
+        self._known = set(firsts.values())
+        self._members: list[list[int]] = [[] for _ in self.first]
+        for item, first in enumerate(self.first):
+            self._members[first].append(item)
+        self._links: list[dict[int, Link]] = [{} for _ in self.first]
+
+    def link(self, pairs: Pairs, similarity: Float64Array) -> None:
+        """Add pairs of items that are alike."""
+        for item, neighbour, value in zip(pairs[0].tolist(), pairs[1].tolist(), similarity.tolist()):
+            one, other = self.first[item], self.first[neighbour]
+            if one != other:
+                self._add(one, other, (1, value))
+
+    def _add(self, one: int, other: int, link: Link) -> None:
+        number, total = self._links[one].get(other, (0, 0.0))
+        self._links[one][other] = self._links[other][one] = number + link[0], total + link[1]
+
+    def unlink(self, one: int, other: int) -> None:
+        """Forget what two groups have in common."""
+        del self._links[one][other], self._links[other][one]
+
+    def joins(self, group: int) -> Iterator[Join]:
+        """Yield the groups that a group is so much like that they may be one."""
+        for other, (number, total) in self._links[group].items():
+            size = len(self._members[group]) * len(self._members[other])
             if number >= ALIKE * size:
-                heapq.heappush(heap, (-total / size, min(kept, other), max(kept, other)))
-    return _numbered(group)
+                yield -total / size, min(group, other), max(group, other)
+
+    def is_current(self, join: Join) -> bool:
+        """Return whether both groups are still as they were when this was found."""
+        negative, kept, gone = join
+        link = self._links[kept].get(gone)
+        return link is not None and link[1] / (len(self._members[kept]) * len(self._members[gone])) == -negative
+
+    def both_known(self, one: int, other: int) -> bool:
+        """Return whether both groups were known, so that they stay apart."""
+        return one in self._known and other in self._known
+
+    def members_of(self, one: int, other: int) -> tuple[list[int], list[int]]:
+        """Return the items of two groups."""
+        return self._members[one], self._members[other]
+
+    def join(self, kept: int, gone: int) -> None:
+        """Make two groups one: what the one that ends has in common with others, it brings into the new one."""
+        self.unlink(kept, gone)
+        self.first[gone] = kept
+        if gone in self._known:
+            self._known.add(kept)
+        self._members[kept] += self._members[gone]
+        self._members[gone] = []
+        for other, link in list(self._links[gone].items()):
+            self.unlink(gone, other)
+            self._add(kept, other, link)
 
 
 def _all_can_be_one(one: list[int], other: list[int], can_be_one: CanBeOne) -> bool:

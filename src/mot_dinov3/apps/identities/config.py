@@ -21,6 +21,12 @@ class IdentityConfig(StageConfig):
         metavar="FILE.toml",
         common=True,
     )
+    registry: str | None = option(
+        None,
+        "folder in which identities last: known people keep their names, new ones are added; made where there is none",
+        metavar="DIR",
+        common=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities
+from mot_dinov3.apps.identities.assignment import CanBeOne, TrackletViews, assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
@@ -83,13 +83,43 @@ class TrackFacts:
         return np.asarray(~(at_once | too_fast | kinds | named))
 
 
-def identify_tracks(videos: Sequence[VideoTracks], plan: CameraPlan) -> IdentificationResult:
-    """Return the identities of the tracks of all videos."""
+TrackKey = tuple[str, int]
+"""The name of a video, and the id of a track in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownTracks:
+    """What is known of tracks before they are compared.
+
+    Attributes:
+        names: Identities of tracks; they keep them, and these stay apart.
+        different: Pairs of tracks that a person called different.
+    """
+
+    names: Mapping[TrackKey, str] = dataclasses.field(default_factory=dict)
+    different: Sequence[tuple[TrackKey, TrackKey]] = ()
+
+
+def identify_tracks(
+    videos: Sequence[VideoTracks], plan: CameraPlan, known: KnownTracks | None = None
+) -> IdentificationResult:
+    """Return the identities of the tracks of all videos.
+
+    Args:
+        videos: Their tracks.
+        plan: What is known of the cameras.
+        known: What is known of some of the tracks; the name of a known identity from a gallery stands for it.
+    """
+    known = known or KnownTracks()
     rows = [(number, row) for number, video in enumerate(videos) for row in range(len(video.table.tracks["track_id"]))]
     usable = [(number, row) for number, row in rows if videos[number].table.tracks["embedding"][row].any()]
     facts = track_facts(videos, usable, plan)
-    found = assign_identities(tracklet_views(videos, usable, facts.camera), facts.can_be_one)
-    names = identity_names(videos, usable, found.identity)
+    given = known_names(videos, usable, known)
+    can_be_one = without_pairs(facts.can_be_one, different_rows(videos, usable, known))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(filter(None, given)))}
+    stored = np.array([numbers.get(name, -1) for name in given], np.int64)
+    found = assign_identities(tracklet_views(videos, usable, facts.camera), can_be_one, stored)
+    names = identity_names(videos, usable, found.identity, given)
     tracks = [
         _identified(videos[number], row, plan, (names[group], confidence))
         for (number, row), group, confidence in zip(usable, found.identity.tolist(), found.confidence.tolist())
@@ -99,6 +129,42 @@ def identify_tracks(videos: Sequence[VideoTracks], plan: CameraPlan) -> Identifi
     missing = set(rows) - set(usable)
     lost = ((videos[n].name, int(videos[n].table.tracks["track_id"][row])) for n, row in sorted(missing))
     return IdentificationResult(tuple(tracks), tuple(lost), found.calibration)
+
+
+def known_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], known: KnownTracks) -> list[str]:
+    """Return the known identity of each track; empty for a track without one."""
+    taken = set(known.names.values())
+    found = []
+    for number, row in usable:
+        columns = videos[number].table.tracks
+        of_gallery = str(columns["name"][row])
+        default = of_gallery if of_gallery in taken else ""
+        found.append(known.names.get((videos[number].name, int(columns["track_id"][row])), default))
+    return found
+
+
+def different_rows(
+    videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], known: KnownTracks
+) -> set[tuple[int, int]]:
+    """Return the pairs of rows that a person called different, both ways round."""
+    place = {
+        (videos[number].name, int(videos[number].table.tracks["track_id"][row])): k
+        for k, (number, row) in enumerate(usable)
+    }
+    pairs = {(place[one], place[other]) for one, other in known.different if one in place and other in place}
+    return pairs | {(other, one) for one, other in pairs}
+
+
+def without_pairs(can_be_one: CanBeOne, different: set[tuple[int, int]]) -> CanBeOne:
+    """Return what excludes some pairs of rows besides those that `can_be_one` excludes."""
+    if not different:
+        return can_be_one
+
+    def checked(one: IntArray, other: IntArray) -> BoolArray:
+        named = [pair in different for pair in zip(one.tolist(), other.tolist())]
+        return can_be_one(one, other) & ~np.array(named, np.bool_)
+
+    return checked
 
 
 def tracklet_views(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], camera: IntArray) -> TrackletViews:
@@ -152,8 +218,10 @@ def track_facts(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]]
     )
 
 
-def identity_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], identity: IntArray) -> list[str]:
-    """Return the name of each identity: that which a gallery gave to its tracks, else its class and a number."""
+def identity_names(
+    videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], identity: IntArray, known: Sequence[str]
+) -> list[str]:
+    """Return the name of each identity: the known one, or that of a gallery, else its class and a number."""
     gallery: list[Counter[str]] = [Counter() for _ in range(int(identity.max(initial=-1)) + 1)]
     kinds = [""] * len(gallery)
     for (number, row), group in zip(usable, identity.tolist()):
@@ -161,12 +229,13 @@ def identity_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, in
         kinds[group] = str(columns["class_name"][row]) or "object"
         if name := str(columns["name"][row]):
             gallery[group][name] += 1
-    taken = {name for names in gallery for name in names}
+    stored = {group: name for group, name in zip(identity.tolist(), known) if name}
+    taken = {name for names in gallery for name in names} | set(stored.values())
     given: list[str] = []
     counts: Counter[str] = Counter()
-    for names, kind in zip(gallery, kinds):
-        name = names.most_common(1)[0][0] if names else ""
-        while not name or (not names and name in taken):
+    for group, (names, kind) in enumerate(zip(gallery, kinds)):
+        name = stored.get(group) or (names.most_common(1)[0][0] if names else "")
+        while not name or (group not in stored and not names and name in taken):
             counts[kind] += 1
             name = f"{kind}-{counts[kind]}"
         given.append(name)

@@ -83,7 +83,7 @@ def summary_lines(result: IdentificationResult, videos: Sequence[VideoTracks]) -
     """Return the lines of the summary."""
     groups = [tracks for _, tracks in by_identity(result.tracks)]
     several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
-    tracks, places = _counted(len(result.tracks), "track"), _counted(len(videos), "video")
+    tracks, places = counted(len(result.tracks), "track"), counted(len(videos), "video")
     lines = [f"identities  {len(groups)} of {tracks} in {places}; {several} in several videos"]
     if result.tracks:
         mean = sum(track.confidence for track in result.tracks) / len(result.tracks)
@@ -103,9 +103,10 @@ def notices(result: IdentificationResult, videos: Sequence[VideoTracks]) -> list
     if result.unidentified:
         video, track_id = result.unidentified[0]
         count = len(result.unidentified)
-        found.append(f"no embedding, no identity: {_counted(count, 'track')}, the first: track {track_id} of '{video}'")
+        found.append(f"no embedding, no identity: {counted(count, 'track')}, the first: track {track_id} of '{video}'")
     return found
 
 
-def _counted(number: int, one: str) -> str:
+def counted(number: int, one: str) -> str:
+    """Return a number with its noun: ``1 track``, ``1,200 tracks``."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"

@@ -1,0 +1,300 @@
+"""A registry: identities that last over several runs. A gallery folder, and an SQLite index of the tracks in it.
+
+The folder has a sub-folder of images per identity, as any gallery, so that `track --gallery` can use it. The index has
+what `identify` needs of every track: its embeddings, its times, its identity. A run reads and changes it in one
+transaction, during which no other run can; killed before its end, it leaves the index as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mot_dinov3.apps.identities.stored_tracks import (
+    TEXTS,
+    StoredTracklet,
+    StoredVideo,
+    records,
+    row_types,
+    table_digest,
+)
+from mot_dinov3.apps.identities.video_tracks import VideoTracks, model_text
+from mot_dinov3.core.errors import FormatError, InputError, OutputError, UsageError
+from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable
+
+INDEX = "registry.sqlite"
+SCHEMA = "registry-v1"
+WAIT_S = 20.0  # for another run
+TABLES = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE videos (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, start REAL, path TEXT NOT NULL,
+    digest TEXT NOT NULL, meta TEXT NOT NULL);
+CREATE TABLE identities (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, by_person INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE tracklets (
+    id INTEGER PRIMARY KEY, video INTEGER NOT NULL REFERENCES videos ON DELETE CASCADE, track_id INTEGER NOT NULL,
+    identity INTEGER REFERENCES identities, confidence REAL, row BLOB NOT NULL, crops BLOB NOT NULL,
+    class_name TEXT NOT NULL, name TEXT NOT NULL, has_images INTEGER NOT NULL DEFAULT 0, UNIQUE (video, track_id));
+CREATE INDEX of_identity ON tracklets (identity);
+CREATE TABLE images (
+    tracklet INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE, file TEXT NOT NULL, UNIQUE (tracklet, file));
+CREATE TABLE decisions (
+    one INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE,
+    other INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE, same INTEGER NOT NULL, PRIMARY KEY (one, other));
+"""
+
+
+@contextlib.contextmanager
+def open_store(folder: Path, *, create: bool = False) -> Iterator[IdentityStore]:
+    """Open a registry alone; what is changed is kept if nothing is raised.
+
+    Args:
+        folder: The registry.
+        create: Make it where there is none; the folder, new or empty, is then private.
+
+    Raises:
+        InputError: There is none.
+        OutputError: It cannot be made, or another run holds it.
+        FormatError: It is damaged, or of another version.
+    """
+    path = folder / INDEX
+    new = not path.exists()
+    if new and not create:
+        raise InputError(f"'{folder}' is no registry: it has no {INDEX}", remedy="identify … --registry DIR makes one")
+    if new:
+        _make_folder(folder)
+    with _read_errors(path), contextlib.closing(_connect(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        _check_version(connection, path)
+        yield IdentityStore(folder, connection)
+        connection.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+    return connection
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / INDEX).exists():  # another run may have made it by now
+            raise OutputError(
+                f"'{folder}' cannot become a registry: it is not empty and has no {INDEX}", remedy="name a new folder"
+            )
+        folder.chmod(0o700)
+    except OSError as error:
+        raise OutputError(f"registry '{folder}' cannot be made: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise OutputError(
+                f"registry '{path.parent}' is in use by another run", remedy="wait until it ends"
+            ) from error
+        raise OutputError(f"registry '{path}' cannot be used: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise FormatError(
+            f"'{path}' is damaged, or no registry ({error})", remedy="restore it from a backup"
+        ) from error
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    if not connection.execute("SELECT name FROM sqlite_master").fetchall():
+        for statement in filter(str.strip, TABLES.split(";")):
+            connection.execute(statement)
+        connection.execute("INSERT INTO facts VALUES ('schema_version', ?)", [SCHEMA])
+    found = connection.execute("SELECT value FROM facts WHERE key = 'schema_version'").fetchone()
+    if found != (SCHEMA,):
+        version = found[0] if found else "of an unknown version"
+        raise FormatError(f"'{path}' is {version}, this program reads {SCHEMA}", remedy="update mot-dinov3")
+
+
+def video_names(folder: Path) -> list[str]:
+    """Return the names of the videos of a registry, which may not exist yet."""
+    if not (folder / INDEX).exists():
+        return []
+    with open_store(folder) as store:
+        return store.video_names()
+
+
+class IdentityStore:
+    """An open registry.
+
+    Args:
+        folder: Its folder.
+        connection: Its index, within a transaction.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows that an SQL statement selects or changes."""
+        return self._connection.execute(query, values).fetchall()
+
+    def check_model(self, videos: Sequence[VideoTracks]) -> None:
+        """Refuse embeddings of another model than those of the registry; the first ones decide.
+
+        Raises:
+            UsageError: They are; both models are named.
+        """
+        if not videos:
+            return
+        stored = dict(self.rows("SELECT key, value FROM facts"))
+        first = videos[0]
+        table = first.table
+        own = {"fingerprint": json.dumps((table.meta.get("embedder") or {}).get("fingerprint")),
+               "dim": str(table.tracks["embedding"].shape[-1]), "model": model_text(first)}  # fmt: skip
+        if "model" not in stored:
+            self._connection.executemany("INSERT INTO facts VALUES (?, ?)", list(own.items()))
+        elif any(stored[key] != own[key] for key in ("fingerprint", "dim")):
+            raise UsageError(
+                f"registry '{self.folder}' has embeddings of {stored['model']}, '{first.path}' of {own['model']}: "
+                "embeddings of different models cannot be compared",
+                remedy="use the same --embedder and --embed-model, or another registry",
+            )
+
+    def video_names(self) -> list[str]:
+        """Return the names of its videos."""
+        return [name for (name,) in self.rows("SELECT name FROM videos ORDER BY id")]
+
+    def identity_names(self) -> dict[str, bool]:
+        """Return its identities, each with whether a person named it."""
+        return {name: bool(named) for name, named in self.rows("SELECT name, by_person FROM identities ORDER BY id")}
+
+    def videos(self) -> list[StoredVideo]:
+        """Return its videos in the order in which they came."""
+        columns = "id, name, camera, start, path, digest, meta"
+        return [self._video(row) for row in self.rows(f"SELECT {columns} FROM videos ORDER BY id")]
+
+    def _video(self, row: tuple[Any, ...]) -> StoredVideo:
+        number, name, camera, start, path, digest, meta = row
+        found = self.rows(
+            "SELECT row, crops, class_name, tracklets.name, identities.name FROM tracklets "
+            "LEFT JOIN identities ON identities.id = identity WHERE video = ? ORDER BY tracklets.id", [number]
+        )  # fmt: skip
+        facts = json.loads(meta)
+        dtypes = row_types(facts["dim"])
+        tracks = np.frombuffer(b"".join(one[0] for one in found), dtypes[0])
+        crops = np.frombuffer(b"".join(one[1] for one in found), dtypes[1])
+        columns = {key: tracks[key] for key in TRACK_COLUMNS if key not in TEXTS}
+        texts = {key: np.array([one[2 + k] for one in found], np.str_) for k, key in enumerate(TEXTS)}
+        table = EmbeddingTable(facts["meta"], columns | texts, {key: crops[key] for key in CROP_COLUMNS})
+        ids = tracks["track_id"].tolist()
+        identities = {track_id: one[4] for track_id, one in zip(ids, found) if one[4] is not None}
+        return StoredVideo(number, VideoTracks(name, Path(path), table), camera, start, digest, identities)
+
+    def add_video(self, video: VideoTracks, camera: str, start: float | None) -> None:
+        """Add a video with its tracks, which have no identities yet."""
+        dim = int(video.table.tracks["embedding"].shape[-1])
+        meta = json.dumps({"dim": dim, "meta": dict(video.table.meta)})
+        number = self._connection.execute(
+            "INSERT INTO videos (name, camera, start, path, digest, meta) VALUES (?, ?, ?, ?, ?, ?)",
+            [video.name, camera, start, str(video.path), table_digest(video.table), meta],
+        ).lastrowid
+        of_track, of_crop = row_types(dim)
+        columns = video.table.tracks
+        rows = records(columns, of_track)
+        crops = records(video.table.crops, of_crop)
+        self._connection.executemany(
+            "INSERT INTO tracklets (video, track_id, row, crops, class_name, name) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (number, int(track_id), rows[k].tobytes(), crops[crops["track_id"] == track_id].tobytes(),
+                 str(columns["class_name"][k]), str(columns["name"][k]))
+                for k, track_id in enumerate(columns["track_id"].tolist())
+            ],
+        )  # fmt: skip
+
+    def remove_video(self, name: str) -> None:
+        """Remove a video and its tracks."""
+        numbers = self.rows("SELECT id FROM tracklets WHERE video = (SELECT id FROM videos WHERE name = ?)", [name])
+        for path in self.image_paths([number for (number,) in numbers]):
+            path.unlink(missing_ok=True)
+        self._connection.execute("DELETE FROM videos WHERE name = ?", [name])
+
+    def set_identities(self, video: str, identities: Mapping[int, tuple[str, float]]) -> None:
+        """Give tracks of a video their identities: track → name and confidence; those of a gallery are a person's."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO identities (name) VALUES (?)", [[name] for name, _ in identities.values()]
+        )
+        self._connection.executemany(
+            "UPDATE tracklets SET identity = (SELECT id FROM identities WHERE name = ?), confidence = ? "
+            "WHERE track_id = ? AND video = (SELECT id FROM videos WHERE name = ?)",
+            [(name, confidence, track_id, video) for track_id, (name, confidence) in identities.items()],
+        )
+        self._connection.execute(
+            "UPDATE identities SET by_person = 1 WHERE name IN (SELECT name FROM tracklets WHERE name != '')"
+        )
+
+    def drop_unused(self) -> None:
+        """Remove identities without tracks, unless a person named them."""
+        self._connection.execute(
+            "DELETE FROM identities WHERE NOT by_person AND id NOT IN (SELECT identity FROM tracklets WHERE identity)"
+        )
+
+    def tracklets(self, identity: str | None = None) -> list[StoredTracklet]:
+        """Return the tracks that have an identity, or those of one, in the order in which they came."""
+        where, values = ("", []) if identity is None else ("WHERE identities.name = ?", [identity])
+        rows = self.rows(
+            "SELECT tracklets.id, videos.name, track_id, identities.name, confidence, row, meta FROM tracklets "
+            "JOIN identities ON identities.id = identity JOIN videos ON videos.id = video "
+            f"{where} ORDER BY tracklets.id", values
+        )  # fmt: skip
+        images: dict[int, list[str]] = {}
+        for number, file in self.rows("SELECT tracklet, file FROM images ORDER BY file"):
+            images.setdefault(number, []).append(file)
+        found = []
+        for number, video, track_id, name, confidence, row, meta in rows:
+            columns = np.frombuffer(row, row_types(json.loads(meta)["dim"])[0])[0]
+            times = float(columns["first_time"]), float(columns["last_time"])
+            found.append(
+                StoredTracklet(number, video, track_id, name, confidence, *times, tuple(images.get(number, ())))
+            )
+        return found
+
+    def different_pairs(self) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+        """Return the pairs of tracks, by video and id, that a person called different."""
+        rows = self.rows(
+            "SELECT a.name, x.track_id, b.name, y.track_id FROM decisions "
+            "JOIN tracklets x ON x.id = one JOIN videos a ON a.id = x.video "
+            "JOIN tracklets y ON y.id = other JOIN videos b ON b.id = y.video WHERE NOT same"
+        )
+        return [((row[0], row[1]), (row[2], row[3])) for row in rows]
+
+    def without_images(self) -> dict[str, list[tuple[int, int, str]]]:
+        """Return the tracks whose images are missing by video, each with its row, its id and its identity."""
+        found: dict[str, list[tuple[int, int, str]]] = {}
+        for number, video, track_id, name in self.rows(
+            "SELECT tracklets.id, videos.name, track_id, identities.name FROM tracklets "
+            "JOIN identities ON identities.id = identity JOIN videos ON videos.id = video WHERE NOT has_images"
+        ):
+            found.setdefault(video, []).append((number, track_id, name))
+        return found
+
+    def add_images(self, tracklet: int, files: Sequence[str]) -> None:
+        """Keep the names of a track's images, which have been written."""
+        self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", [(tracklet, file) for file in files])
+        self._connection.execute("UPDATE tracklets SET has_images = 1 WHERE id = ?", [tracklet])
+
+    def image_paths(self, tracklets: Sequence[int]) -> list[Path]:
+        """Return the image files of tracks, given by their rows."""
+        marks = ", ".join("?" * len(tracklets))
+        rows = self.rows(
+            "SELECT identities.name, file FROM images JOIN tracklets ON tracklets.id = tracklet "
+            f"JOIN identities ON identities.id = identity WHERE tracklet IN ({marks}) ORDER BY file", tracklets
+        )  # fmt: skip
+        return [self.folder / name / file for name, file in rows]

@@ -1,0 +1,142 @@
+"""A run of `identify` on a registry: its videos are added, and the images of their tracks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.apps.identities.camera_plan import CameraPlan
+from mot_dinov3.apps.identities.identified_tracks import (
+    IdentificationResult,
+    KnownTracks,
+    crops_by_track,
+    identify_tracks,
+)
+from mot_dinov3.apps.identities.identity_store import IdentityStore
+from mot_dinov3.apps.identities.stored_tracks import StoredVideo, table_digest
+from mot_dinov3.apps.identities.video_tracks import VideoTracks
+from mot_dinov3.core import files
+from mot_dinov3.core.errors import MotError, UsageError
+from mot_dinov3.core.structures import Image
+from mot_dinov3.formats.track_embeddings import EmbeddingTable
+from mot_dinov3.gallery.folder import check_identity
+
+IMAGES = 3  # of a track, at most
+JPEG_QUALITY = 95
+
+
+def update_registry(
+    store: IdentityStore, videos: Sequence[VideoTracks], plan: CameraPlan
+) -> tuple[IdentificationResult, list[str]]:
+    """Identify the tracks of videos together with those of a registry, and add them to it.
+
+    Identities of the registry keep their names and their tracks. A video that is in it already adds nothing; one that
+    was tracked again replaces its earlier tracks.
+
+    Returns:
+        The identities of the given videos, and notices.
+
+    Raises:
+        UsageError: Another video of the registry has the name of one, or the models differ.
+    """
+    store.check_model(videos)
+    stored = {video.tracks.name: video for video in store.videos()}
+    replaced = [video.name for video in videos if _replaces(stored.get(video.name), video)]
+    for name in replaced:
+        store.remove_video(name)
+        del stored[name]
+    new = [video for video in videos if video.name not in stored]
+    given = _with_stored(plan, list(stored.values()))
+    known = KnownTracks(
+        {(name, track): identity for name, video in stored.items() for track, identity in video.identities.items()},
+        store.different_pairs(),
+    )
+    result = identify_tracks([*(video.tracks for video in stored.values()), *new], given, known)
+    for video in new:
+        store.add_video(video, given.camera_of(video.name), given.start.get(video.name))
+    for name in [*stored, *(video.name for video in new)]:
+        tracks = [track for track in result.tracks if track.video == name]
+        store.set_identities(name, {track.track_id: (track.identity, track.confidence) for track in tracks})
+    store.drop_unused()
+    return _of_videos(result, {video.name for video in videos}), [
+        f"'{name}' was tracked again: its earlier tracks in the registry are replaced" for name in replaced
+    ]
+
+
+def _replaces(stored: StoredVideo | None, video: VideoTracks) -> bool:
+    if stored is None or stored.digest == table_digest(video.table):
+        return False
+    earlier, source = stored.tracks.table.meta.get("source"), video.table.meta.get("source")
+    if earlier != source:
+        raise UsageError(
+            f"the registry has another video with the name '{video.name}', '{earlier}'; this one is '{source}'",
+            remedy="rename the file",
+        )
+    return True
+
+
+def _with_stored(plan: CameraPlan, stored: Sequence[StoredVideo]) -> CameraPlan:
+    """Return what is known of the cameras, that of the registry's videos too; a new file counts more."""
+    camera = {video.tracks.name: video.camera for video in stored}
+    start = {video.tracks.name: video.start for video in stored if video.start is not None}
+    return CameraPlan(camera | dict(plan.camera), start | dict(plan.start), plan.travel)
+
+
+def _of_videos(result: IdentificationResult, names: set[str]) -> IdentificationResult:
+    return dataclasses.replace(
+        result,
+        tracks=tuple(track for track in result.tracks if track.video in names),
+        unidentified=tuple(track for track in result.unidentified if track[0] in names),
+    )
+
+
+def add_images(store: IdentityStore) -> list[str]:
+    """Write the best crops of the tracks that have no images yet into the folders of their identities.
+
+    Returns:
+        Notices of videos that cannot be read; their images are written by a later run that can.
+    """
+    notices = []
+    tables = {video.tracks.name: video.tracks.table for video in store.videos()}
+    for name, tracks in store.without_images().items():
+        try:
+            _add_images_of(store, tables[name], tracks)
+        except MotError as error:
+            notices.append(f"no images of '{name}' in the registry: {error.message}")
+    return notices
+
+
+def _add_images_of(store: IdentityStore, table: EmbeddingTable, tracks: Sequence[tuple[int, int, str]]) -> None:
+    from mot_dinov3.video.random_access import open_random_access
+
+    rows = crops_by_track(table)
+    with contextlib.closing(open_random_access(Path(str(table.meta.get("source"))))) as video:
+        for number, track_id, identity in tracks:
+            own = rows.get(track_id, np.zeros(0, np.int64))
+            best = own[np.argsort(-table.crops["quality"][own], kind="stable")][:IMAGES]
+            written = []
+            for row in sorted(best.tolist()):
+                frame = int(table.crops["frame"][row])
+                written.append(f"{number}_{frame:06d}.jpg")
+                image = _cropped(video.image(frame), table.crops["xyxy"][row].tolist())
+                _write_image(store.folder / check_identity(identity) / written[-1], image)
+            store.add_images(number, written)
+
+
+def _cropped(image: Image, box: Sequence[float]) -> Image:
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
+    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+
+
+def _write_image(path: Path, image: Image) -> None:
+    import cv2
+
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with files.replacing(path) as part:
+        part.write_bytes(data.tobytes())

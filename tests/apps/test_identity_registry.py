@@ -1,0 +1,273 @@
+"""Registries: identities that last over several runs, and what a person changes in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from apps.test_identities import MODEL, named, write_tracks
+from mot_dinov3.apps.identities import identity_store
+from mot_dinov3.apps.identities.identity_store import INDEX, open_store
+from mot_dinov3.apps.identities.registry_edits import (
+    forget_identity,
+    merge_identities,
+    rename_identity,
+    split_identity,
+)
+from mot_dinov3.cli import main
+from mot_dinov3.core.errors import InputError, UsageError
+from scenes import write_scene
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+REGISTRY = Path("registry")
+
+
+def identify(*inputs: str, code: int = 0, out: str = "out") -> None:
+    assert main(["identify", *inputs, "--registry", str(REGISTRY), "--out-dir", out]) == code
+
+
+def contents() -> dict[str, list[tuple[str, int]]]:
+    """The identities of the registry with their tracks."""
+    with open_store(REGISTRY) as store:
+        found: dict[str, list[tuple[str, int]]] = {name: [] for name in store.identity_names()}
+        for track in store.tracklets():
+            found[track.identity].append((track.video, track.track_id))
+        return found
+
+
+def first_two_videos() -> None:
+    write_tracks(Path("a.npz"), list(range(10)))
+    identify("a.npz")
+    write_tracks(Path("b.npz"), [3, 4, 5, 6, 7, 8, 9, 30, 31, 32], camera=1)
+
+
+def test_a_later_run_keeps_the_names_and_adds_to_them(capsys: pytest.CaptureFixture[str]) -> None:
+    first_two_videos()
+    earlier = named()
+    identify("b.npz")
+    names = named()
+    assert {video for video, _ in names} == {"b"}, "the results are of the given videos"
+    assert [names["b", track] for track in range(1, 8)] == [earlier["a", track + 3] for track in range(1, 8)]
+    assert [names["b", track] for track in (8, 9, 10)] == ["person-11", "person-12", "person-13"]
+    assert contents()["person-4"] == [("a", 4), ("b", 1)]
+    assert "registry    registry: 13 identities of 20 tracks in 2 videos" in capsys.readouterr().out
+    assert stat.S_IMODE(REGISTRY.stat().st_mode) == 0o700
+
+
+def test_a_name_that_a_person_gave_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    first_two_videos()
+    with open_store(REGISTRY) as store:
+        rename_identity(store, "person-4", "Ann")
+        with pytest.raises(UsageError, match="has an identity 'Ann' already"):
+            rename_identity(store, "person-5", "Ann")
+        with pytest.raises(InputError, match="without a slash"):
+            rename_identity(store, "person-5", "../x")
+        with pytest.raises(UsageError, match="no identity 'person-4'"):
+            rename_identity(store, "person-4", "Bob")
+    identify("b.npz")
+    assert named()["b", 1] == "Ann"
+
+
+def test_a_video_given_again_adds_nothing_and_one_tracked_again_replaces_its_tracks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first_two_videos()
+    identify("b.npz")
+    before, names = contents(), named()
+    identify("b.npz")
+    assert contents() == before
+    assert named() == names
+    write_tracks(Path("b.npz"), [3, 4], camera=1)
+    identify("b.npz")
+    assert "'b' was tracked again" in capsys.readouterr().err
+    after = contents()
+    assert after["person-4"] == [("a", 4), ("b", 1)]
+    assert "person-11" not in after, "nobody is left of it"
+    Path("other").mkdir()
+    shutil.move(write_tracks(Path("other/a.npz"), [1]), "a.npz")
+    with open_store(REGISTRY) as store:
+        store.rows("UPDATE videos SET meta = replace(meta, 'a.mp4', 'elsewhere/a.mp4') WHERE name = 'a'")
+    identify("a.npz", code=2)
+    assert "the registry has another video with the name 'a'" in capsys.readouterr().err
+    assert contents() == after
+
+
+def test_what_a_person_decided_holds_in_later_runs() -> None:
+    first_two_videos()
+    with open_store(REGISTRY) as store:
+        merge_identities(store, "person-1", "person-2")
+    identify("b.npz")
+    assert contents()["person-1"] == [("a", 1), ("a", 2)]
+    with open_store(REGISTRY) as store:
+        (number,) = [track.number for track in store.tracklets("person-4") if track.video == "b"]
+        split = split_identity(store, [number])
+        assert store.different_pairs() == [(("a", 4), ("b", 1))]
+        with pytest.raises(UsageError, match="nothing would be left"):
+            split_identity(store, [number])
+    write_tracks(Path("c.npz"), [3, 48, 49], camera=2)
+    identify("c.npz")
+    assert named()["c", 1] in (split, "person-4")
+    assert contents()["person-4"][0] == ("a", 4)
+    assert contents()[split][0] == ("b", 1)
+
+
+def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
+    first_two_videos()
+    with open_store(REGISTRY) as store:
+        rename_identity(store, "person-4", "Ann Hiddenname")
+        (REGISTRY / "Ann Hiddenname").mkdir()
+        (REGISTRY / "Ann Hiddenname" / "own.jpg").write_bytes(b"x")
+    vectors = next(video for video in stored_videos() if video.tracks.name == "a").tracks.table.tracks["embedding"]
+    (REGISTRY / ".embeddings-x.npz").write_bytes(b"x")
+    with open_store(REGISTRY) as store:
+        gone = forget_identity(store, "Ann Hiddenname")
+    assert gone.tracks == (("a", 4),)
+    assert gone.images == 1
+    assert sorted(path.name for path in REGISTRY.iterdir()) == [INDEX]
+    raw = (REGISTRY / INDEX).read_bytes()
+    assert b"Hiddenname" not in raw
+    assert vectors[3].tobytes() not in raw
+    assert vectors[4].tobytes() in raw
+    identify("a.npz")
+    assert ("a", 4) not in named()
+
+
+def stored_videos() -> list[identity_store.StoredVideo]:
+    with open_store(REGISTRY) as store:
+        return store.videos()
+
+
+def test_images_of_a_registry_are_a_gallery(capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(Path.cwd())
+    words = ["identify", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
+    assert main([*words, "--registry", "registry", "--out-dir", "out"]) == 0
+    images = sorted(REGISTRY.glob("*/*.jpg"))
+    assert {path.parent.name for path in images} == {"box-1", "box-2"}
+    looks = {path.parent.name: cv2.imread(str(path)).reshape(-1, 3).mean(axis=0).argmax() for path in images}
+    assert looks == {"box-1": 2, "box-2": 0}, "red and blue in BGR"
+    track = ["track", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--gallery", "registry"]
+    assert main([*track, "--gallery-match-threshold", "0.5", "--save-csv", "named.csv", "--no-progress"]) == 0
+    assert "box-2" in Path("named.csv").read_text()
+    # The source is away: a notice, and the images come with a later run.
+    shutil.rmtree(REGISTRY)
+    Path("scene.mp4").rename("away.mp4")
+    capsys.readouterr()
+    identify("out/scene/embeddings.npz")
+    assert "no images of 'embeddings' in the registry" in capsys.readouterr().err
+    Path("away.mp4").rename("scene.mp4")
+    identify("out/scene/embeddings.npz")
+    assert sorted(REGISTRY.glob("*/*.jpg"))
+    # Anonymised: none.
+    shutil.rmtree(REGISTRY)
+    assert main([*words, "--anonymize", "blur", "--registry", "registry", "--out-dir", "blurred"]) == 0
+    assert not sorted(REGISTRY.glob("*/*.jpg"))
+
+
+def other_model() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODEL, "name", "clip")
+        patch.setitem(MODEL, "fingerprint", "ffff")
+        write_tracks(Path("other.npz"), [0, 1])
+
+
+def newer() -> None:
+    with sqlite3.connect(REGISTRY / INDEX) as connection:
+        connection.execute("UPDATE facts SET value = 'registry-v9' WHERE key = 'schema_version'")
+
+
+def torn() -> None:
+    whole = (REGISTRY / INDEX).read_bytes()
+    (REGISTRY / INDEX).write_bytes(whole[:5000] + b"\xff" * 3000)
+
+
+@pytest.mark.parametrize(
+    ("damage", "given", "code", "messages"),
+    [
+        (other_model, "other.npz", 2, ["osnet", "clip", "different models"]),
+        (newer, "b.npz", 3, ["is registry-v9, this program reads registry-v1"]),
+        (torn, "b.npz", 3, ["is damaged, or no registry"]),
+    ],
+)
+def test_bad_registries_stay_as_they_are(damage, given, code, messages, capsys) -> None:
+    first_two_videos()
+    damage()
+    before = (REGISTRY / INDEX).read_bytes()
+    shutil.rmtree("out")
+    identify(given, code=code)
+    err = capsys.readouterr().err
+    assert all(message in err for message in messages), err
+    assert (REGISTRY / INDEX).read_bytes() == before
+    assert not list(Path("out").glob("*"))
+
+
+def test_a_folder_that_is_no_registry_and_one_in_use(capsys, monkeypatch) -> None:
+    write_tracks(Path("a.npz"), list(range(10)))
+    REGISTRY.mkdir()
+    (REGISTRY / "notes.txt").write_text("mine")
+    identify("a.npz", code=2)
+    assert "is not empty and has no registry.sqlite" in capsys.readouterr().err
+    (REGISTRY / "notes.txt").unlink()
+    identify("a.npz")
+    monkeypatch.setattr(identity_store, "WAIT_S", 0.05)
+    with open_store(REGISTRY):
+        identify("a.npz", code=2)
+    assert "registry 'registry' is in use by another run" in capsys.readouterr().err
+    with pytest.raises(InputError, match="is no registry"), open_store(Path("nowhere")):
+        pass
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_are_both_added() -> None:
+    for name, people in (("a", range(10)), ("b", range(5, 15))):
+        write_tracks(Path(f"{name}.npz"), list(people), camera=int(name == "b"))
+    command = [sys.executable, "-m", "mot_dinov3", "identify", "--registry", "registry"]
+    runs = [subprocess.Popen([*command, f"{name}.npz", "--out-dir", f"out_{name}"]) for name in "ab"]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert sum(map(len, contents().values())) == 20
+    assert sum(len(tracks) > 1 for tracks in contents().values()) == 5
+    assert {**named("out_a"), **named("out_b")} == {key: name for name, keys in contents().items() for key in keys}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mot_dinov3.apps.identities import registry_update
+from mot_dinov3.cli import main
+registry_update.add_images = lambda store: os.kill(os.getpid(), signal.SIGKILL)
+main(["identify", "b.npz", "--registry", "registry", "--out-dir", "out"])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_the_registry_as_it_was() -> None:
+    first_two_videos()
+    before = contents()
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=os.environ, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert contents() == before
+    identify("b.npz")
+    assert len(contents()) == 13
+
+
+def test_embeddings_come_back_as_they_were() -> None:
+    write_tracks(Path("a.npz"), list(range(10)), name=["Ann", *[""] * 9])
+    identify("a.npz")
+    with np.load("a.npz") as saved:
+        table = stored_videos()[0].tracks.table
+        for key, column in table.tracks.items():
+            assert np.array_equal(column, saved[key]), key
+        for key, column in table.crops.items():
+            assert np.array_equal(column, saved[f"crop_{key}"]), key
+    with open_store(REGISTRY) as store:
+        assert store.identity_names()["Ann"], "a person named it, in a gallery"
+        assert not store.identity_names()["person-1"]
