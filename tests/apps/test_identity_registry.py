@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -26,7 +27,7 @@ from mot_dinov3.apps.identities.registry_edits import (
 )
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import InputError, UsageError
-from scenes import write_scene
+from scenes import COLORS, write_scene
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 REGISTRY = Path("registry")
@@ -271,3 +272,76 @@ def test_embeddings_come_back_as_they_were() -> None:
     with open_store(REGISTRY) as store:
         assert store.identity_names()["Ann"], "a person named it, in a gallery"
         assert not store.identity_names()["person-1"]
+
+
+def searchable() -> None:
+    """A registry and results of a video with a red and a blue box, and an image of each."""
+    scene = write_scene(Path.cwd())
+    words = ["identify", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
+    assert main([*words, "--registry", "registry", "--out-dir", "out"]) == 0
+    for name, color in zip(("red", "blue"), COLORS):
+        cv2.imwrite(f"{name}.png", np.full((60, 20, 3), color, np.uint8))
+
+
+@pytest.mark.parametrize("place", ["registry", "out"])
+def test_a_person_is_found_by_an_image(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    searchable()
+    capsys.readouterr()
+    words = ["--in", place, "--embedder", "histogram", "--save-json", "found.json"]
+    assert main(["find", "--image", "red.png", "blue.png", *words]) == 0
+    found = json.loads(Path("found.json").read_text())
+    assert found["schema_version"] == "find-v1"
+    best = {query["query"]: query["found"][0] for query in found["queries"]}
+    assert {name: one["identity"] for name, one in best.items()} == {"red.png": "box-1", "blue.png": "box-2"}
+    for query in found["queries"]:
+        confidences = [one["confidence"] for one in query["found"]]
+        assert confidences == sorted(confidences, reverse=True)
+        assert sum(confidences) < 1, "it may be nobody"
+    out = capsys.readouterr().out
+    assert "red.png:\n  box-1" in out
+    assert "scene 0:00.0–0:03.9" in out
+
+
+def test_a_gallery_is_searched_for_and_mistakes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    searchable()
+    Path("known/Red").mkdir(parents=True)
+    shutil.copy("red.png", "known/Red")
+    assert main(["find", "--gallery", "known", "--in", "registry", "--embedder", "histogram"]) == 0
+    assert "Red:\n  box-1" in capsys.readouterr().out
+    for words, code, message in (
+        (["--in", "registry"], 2, "give --image FILE or --gallery DIR"),
+        (["--image", "red.png"], 2, "--in is missing"),
+        (["--image", "red.png", "--in", "known"], 3, "has neither registry.sqlite nor identities.json"),
+        (["--image", "none.png", "--in", "out"], 3, "none.png"),
+    ):
+        assert main(["find", *words, "--embedder", "histogram"]) == code
+        assert message in capsys.readouterr().err
+    with open_store(REGISTRY) as store:
+        store.rows('UPDATE videos SET meta = replace(meta, \'"fingerprint": "\', \'"fingerprint": "9\')')
+    assert main(["find", "--image", "red.png", "--in", "registry", "--embedder", "histogram"]) == 2
+    assert "'registry' has embeddings of histogram (9" in capsys.readouterr().err
+
+
+def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.CaptureFixture[str]) -> None:
+    searchable()
+    other = named()["scene", 1] == "box-1"
+    lost = 1 if other else 2
+    capsys.readouterr()
+    assert main(["forget", "box-1", "--registry", "registry", "--in", "out"]) == 0
+    said = capsys.readouterr().out
+    assert "deleted     'box-1' in registry: 1 track, 3 images" in said
+    assert "remains     " in said
+    assert "tracked.json" in said
+    assert list(contents()) == ["box-2"]
+    assert set(named().values()) == {"box-2"}
+    assert [one["identity"] for one in json.loads(Path("out/identities.json").read_text())["identities"]] == ["box-2"]
+    with np.load("out/scene/embeddings.npz") as saved:
+        assert lost not in saved["track_id"]
+        assert lost not in saved["crop_track_id"]
+        assert len(saved["track_id"]) == 1
+    assert main(["forget", "box-1", "--in", "out"]) == 2
+    assert "has no identity 'box-1'; did you mean 'box-2'?" in capsys.readouterr().err
+    assert main(["forget", "box-1", "--registry", "registry"]) == 2
+    assert "has no identity 'box-1'" in capsys.readouterr().err
+    assert main(["forget", "box-1"]) == 2
+    assert main(["forget", "box-1", "--in", "registry"]) == 3

@@ -50,6 +50,8 @@ COMMANDS = {
     "benchmark": "stage times, budget overrun, memory, comparison with baselines",
     "batch": "many videos, one result folder each, locally or on a Ray cluster",
     "identify": "one identity for each person over many videos and cameras",
+    "find": "the identities that look like an image, and when they were seen",
+    "forget": "delete a person from a registry and from results",
     "demo": "generate a short clip with ground truth, track it, print scores",
     "doctor": "check versions, device, codecs and models, and suggest fixes",
     "completion": "shell completion for bash, zsh and fish",

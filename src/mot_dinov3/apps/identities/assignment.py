@@ -86,20 +86,42 @@ def assign_identities(
     given = np.full(count, -1) if known is None else known
     if count < 2:
         return IdentityAssignment(np.zeros(count, np.int64), np.ones(count), None)
-    # Take from each embedding what its camera adds to all.
-    weight = np.maximum(tracklets.weight, 1e-3)
-    means = weighted_means(tracklets.views, weight, tracklets.owner, count)
-    offsets = camera_offsets(means, tracklets.camera)[tracklets.camera]
-    rows = unit_rows(means - offsets).astype(np.float32)
-    centred = (tracklets.views - offsets[tracklets.owner]).astype(np.float32)
-    halves = halves_cosine(centred, weight, tracklets.owner)
-    calibration, (first, second), cosine = compare_pairs(rows, halves, can_be_one)
+    centred = centre(tracklets)
+    calibration, (first, second), cosine = compare_pairs(centred.rows, centred.halves, can_be_one)
     # Join.
     odds = calibration.log_odds(cosine)
     joined = odds > 0
     similarity = np.maximum(cosine[joined] - calibration.different[0], 0.0)
     identity = join_groups((first[joined], second[joined]), similarity, can_be_one, given)
     return IdentityAssignment(identity, confidences(identity, (first, second), odds), calibration)
+
+
+@dataclasses.dataclass(frozen=True)
+class CentredTracklets:
+    """Tracklets less what their cameras add to all embeddings.
+
+    Attributes:
+        rows: ``(m, d)`` unit rows, a mean each.
+        offset: ``(d,)`` mean of what was subtracted.
+        halves: ``(k,)`` cosines of the two halves of tracklets.
+    """
+
+    rows: FloatArray
+    offset: Float64Array
+    halves: Float64Array
+
+
+def centre(tracklets: TrackletViews) -> CentredTracklets:
+    """Return the means of tracklets, less what their cameras add; there is one tracklet or more."""
+    weight = np.maximum(tracklets.weight, 1e-3)
+    means = weighted_means(tracklets.views, weight, tracklets.owner, len(tracklets.camera))
+    offsets = camera_offsets(means, tracklets.camera)[tracklets.camera]
+    centred = (tracklets.views - offsets[tracklets.owner]).astype(np.float32)
+    return CentredTracklets(
+        unit_rows(means - offsets).astype(np.float32),
+        np.asarray(offsets.mean(axis=0)),
+        halves_cosine(centred, weight, tracklets.owner),
+    )
 
 
 def compare_pairs(

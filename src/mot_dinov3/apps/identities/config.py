@@ -30,6 +30,19 @@ class IdentityConfig(StageConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class SearchConfig(StageConfig):
+    """What is searched for, and where."""
+
+    group = "search"
+
+    gallery: str | None = option(
+        None, "search for each identity of a gallery, <folder>/<identity>/*.jpg", metavar="DIR", common=True
+    )
+    top: int = option(5, "identities that are shown, at most", low=1, common=True)
+    save_json: str | None = option(None, "file for all that was found", metavar="FILE", common=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class _IdentityPart:
     identities: IdentityConfig
 

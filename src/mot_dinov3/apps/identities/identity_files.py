@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import itertools
 import json
@@ -68,11 +69,22 @@ def table_text(tracks: Sequence[IdentifiedTrack]) -> str:
     return "".join(map(csv_line, [COLUMNS, *rows]))
 
 
+def content_text(content: dict[str, Any]) -> str:
+    """Return the text of ``identities.json``."""
+    # Through one line of checked JSON first: a number that is none is an error, and any text can be written.
+    return printable(json.dumps(json.loads(dumps(content)), indent=1, ensure_ascii=False) + "\n")
+
+
+def csv_without(path: Path, name: str) -> str:
+    """Return the text of an ``identities.csv`` without the rows of an identity."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return "".join(csv_line(row) for row in rows if row[:1] != [printable(name)])
+
+
 def write_results(folder: Path, content: dict[str, Any], tracks: Sequence[IdentifiedTrack]) -> list[Path]:
     """Write both files and return their paths."""
-    # Through one line of checked JSON first: a number that is none is an error, and any text can be written.
-    text = json.dumps(json.loads(dumps(content)), indent=1, ensure_ascii=False) + "\n"
-    texts = {JSON: printable(text), CSV: table_text(tracks)}
+    texts = {JSON: content_text(content), CSV: table_text(tracks)}
     for name, text in texts.items():
         with files.replacing(folder / name) as part:
             part.write_text(text, encoding="utf-8")

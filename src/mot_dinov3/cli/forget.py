@@ -1,0 +1,55 @@
+"""`forget`: deletes a person from a registry and from results."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from mot_dinov3.core.errors import EXIT_OK, UsageError
+
+USAGE = "NAME [--registry DIR] [--in DIR …]"
+DESCRIPTION = (
+    "Delete a person: from a registry the identity with its embeddings, times and images, and what was computed from "
+    "them; from results of identify (--in) its rows, and the embeddings of its tracks. Files that may still show the "
+    "person, such as drawn videos and tables of boxes, are listed, not changed."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
+    parser.add_argument("name", metavar="NAME", help="name of the identity, as in identities.csv")
+    parser.add_argument("--registry", metavar="DIR", help="registry, as given to identify --registry")
+    parser.add_argument(
+        "--in", dest="results", nargs="+", action="extend", default=[], metavar="DIR", help="--out-dir of identify"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Delete, print what was deleted and what remains, and return the exit code."""
+    if not args.registry and not args.results:
+        raise UsageError("nowhere to delete from: give --registry DIR, --in DIR or both")
+    from mot_dinov3.apps.identities.forgetting import forget_in_results
+    from mot_dinov3.apps.identities.identity_files import counted
+    from mot_dinov3.apps.identities.identity_store import open_store
+    from mot_dinov3.apps.identities.registry_edits import forget_identity
+    from mot_dinov3.core.files import user_path
+
+    remaining: list[Path] = []
+    for text in args.results:
+        done = forget_in_results(user_path(text), args.name)
+        print_paths("changed", done.changed)
+        remaining += done.remaining
+    if args.registry:
+        with open_store(user_path(args.registry)) as store:
+            gone = forget_identity(store, args.name)
+        tracks, images = counted(len(gone.tracks), "track"), counted(gone.images, "image")
+        print(f"deleted     '{args.name}' in {args.registry}: {tracks}, {images}")
+    print_paths("remains", remaining)
+    return EXIT_OK
+
+
+def print_paths(label: str, paths: Iterable[Path]) -> None:
+    """Print a line for each path."""
+    for path in paths:
+        print(f"{label:<11} {path}")
