@@ -1,4 +1,4 @@
-"""Five points of a real horse corrected on the page, in a real browser: only the frames that they touch are computed."""
+"""Five points of a real horse corrected on the page, in a real browser: only frames that they touch are computed."""
 
 from __future__ import annotations
 

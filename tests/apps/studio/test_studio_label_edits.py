@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mot_dinov3.apps.studio import label_history
@@ -14,6 +15,7 @@ from mot_dinov3.apps.studio.label_edits import LabelEditor
 from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.relabelling import Relabelling
 from mot_dinov3.apps.studio.requests import ConflictError
+from mot_dinov3.apps.studio.shapes import LabelShape
 from mot_dinov3.core.errors import InputError
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints.config import KeypointConfig
@@ -126,6 +128,32 @@ def test_a_name_is_changed_everywhere_and_never_to_one_that_is_taken(clip: Any) 
     assert {i.name for i in clip.store.labels().frames[0]} == {"ant two", "bee"}
     assert [one.group_id for one in clip.store.labels().frames[0]] == [1, 2]
     assert labelme.is_generated(json.loads(clip.file(4).read_text()))
+    before = table(clip)
+    assert f"of which {clip.frames} reused" in track(clip)[0], "nothing is tracked again for a name"
+    assert table(clip) == before
+
+
+def test_a_run_after_a_new_name_gives_what_one_from_scratch_does(clip: Any) -> None:
+    shown = clip.store.frame(4)
+    corrected = LabelShape("point", "ant", "head", [[41.0, 43.0]], -1)  # its other points are tracked through frame 4
+    clip.store.save(4, [corrected], revision=shown["revision"], image=np.zeros((128, 192, 3), np.uint8))
+    track(clip)
+    LabelEditor(clip.store).rename("keypoint", "tail", "end")
+    LabelEditor(clip.store).rename("instance", "bee", "wasp")
+    track(clip)
+    after = table(clip)
+    for path in (clip.store.paths.state, clip.store.paths.table):
+        path.unlink()
+    assert "of which 0 reused" in track(clip)[0]
+    assert table(clip) == after
+
+
+def test_names_changed_in_another_program_are_those_of_the_next_result(clip: Any) -> None:
+    track(clip)
+    for n in (0, 8):
+        clip.file(n).write_text(clip.file(n).read_text().replace('"tail"', '"end"'))
+    assert "of which 0 reused" in track(clip)[0]
+    assert set(table(clip)[4]) == {(i, k) for i in ("ant", "bee") for k in ("head", "end")}
 
 
 def test_a_swap_is_refused_where_nothing_is_to_be_seen(clip: Any) -> None:

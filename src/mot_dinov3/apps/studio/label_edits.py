@@ -139,13 +139,17 @@ class LabelEditor:
             relabel_results(self.store.paths, relabelling, groups)
 
     def _state_without(self, relabelling: Relabelling) -> str | None:
-        """Return the finished gaps without those of which rows are exchanged; None where that changes nothing."""
+        """Return the finished gaps without those that are to be computed again; None where that changes nothing.
+
+        Those are the gaps of which rows are exchanged; with new names, those whose notices mention names.
+        """
         path = self.store.paths.state
-        if not path.is_file() or not relabelling.is_exchange:
+        done = read_object(path).get("done") if path.is_file() else None
+        if not done:
             return None
-        done = read_object(path).get("done")
-        kept = {s: r for s, r in done.items() if not _overlaps(GapRecord.parse(r), relabelling)} if done else {}
-        return json.dumps({"done": kept}, indent=1)
+        gaps = {signature: GapRecord.parse(record) for signature, record in done.items()}
+        kept = {signature: done[signature] for signature, gap in gaps.items() if gap and _stays(gap, relabelling)}
+        return json.dumps({"done": kept}, indent=1) if len(kept) < len(done) else None
 
     def _forget_gaps(self, relabelling: Relabelling) -> None:
         text = self._state_without(relabelling)
@@ -166,9 +170,11 @@ class LabelEditor:
         return {one["name"] for one in overview["instances"]}
 
 
-def _overlaps(gap: GapRecord | None, relabelling: Relabelling) -> bool:
-    before_end = gap is not None and (relabelling.stop is None or gap.first < relabelling.stop)
-    return gap is None or (before_end and gap.last >= relabelling.first)
+def _stays(gap: GapRecord, relabelling: Relabelling) -> bool:
+    """Return whether the result of a gap is right with the new names."""
+    if not relabelling.is_exchange:
+        return not gap.doubts
+    return gap.last < relabelling.first or (relabelling.stop is not None and gap.first >= relabelling.stop)
 
 
 def _is_concerned(item: Mapping[str, Any], relabelling: Relabelling) -> bool:

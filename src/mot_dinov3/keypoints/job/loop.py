@@ -21,6 +21,7 @@ from mot_dinov3.keypoints.job.snapshots import SnapshotParts, has_snapshot, load
 from mot_dinov3.keypoints.labels import LabelledInstance, Labels
 from mot_dinov3.keypoints.partial_labels import GapSide, combine_partial, complete_outlines, evidence
 from mot_dinov3.keypoints.review import exchanged_labels
+from mot_dinov3.keypoints.skeleton import symmetry_pairs
 from mot_dinov3.video.random_access import VideoRanges
 
 
@@ -54,6 +55,9 @@ class KeypointPipeline:
         self.results = KeypointResults(files, labels, self.timer)
         self._files, self._video = files, video
         self._instances = complete_outlines(labels.frames)
+        first = next(iter(labels.frames.values()))
+        self._names = tuple(zip(*((one.name, name) for one in first for name in one.keypoints)))
+        self._pairs = config.symmetry_pairs
         # In a labelled frame, from the pass that ends there: estimates and trackers of the points not labelled in it.
         self._carry_over: Sequence[FusedEstimate] | None = None
         self._arriving: Carried | None = None  # from the gap before; None where a snapshot has them
@@ -108,7 +112,9 @@ class KeypointPipeline:
         """Return the frames of a gap that an earlier run solved; none are needed of a leading one."""
         if gap.is_leading:
             return []
-        return self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
+        rows = self._files.reusable(gap.first, gap.stop, signature, exact=self.passes.step > 1)
+        has_names = rows is not None and all((row.instance, row.name) == self._names for _, _, row in rows)
+        return rows if has_names else None
 
     def _hand_on(self, gap: Gap, signature: str, record: GapRecord | None) -> None:
         """Save a gap, None for one that is not solved to its end, and take over what it hands on to the next one."""
@@ -130,7 +136,8 @@ class KeypointPipeline:
     def _can_go_on(self, gap: Gap, following: Gap | None, signature: str) -> bool:
         """Return whether the next gap can be solved without this one: the trackers that it needs are on disk."""
         needs = following is not None and gap.after is not None and self._goes_on_unlabelled(gap.after)
-        return not needs or gap.before is None or has_snapshot(self._files.carried_path(signature), signature)
+        path = self._files.carried_path(signature)
+        return not needs or gap.before is None or has_snapshot(path, self._owner(signature))
 
     def _goes_on_unlabelled(self, frame: int) -> bool:
         return any((~(one.known | one.gone)).any() for one in self._instances[frame])
@@ -139,22 +146,30 @@ class KeypointPipeline:
         return SnapshotParts(self.passes.backend, self.passes.frame)
 
     def _load_carried(self, signature: str) -> PassTracker | None:
-        return load_snapshot(self._files.carried_path(signature), signature, self._parts())
+        return load_snapshot(self._files.carried_path(signature), self._owner(signature), self._parts())
 
     def _signature(self, gap: Gap) -> str:
         """Return a digest of everything that the result of a gap depends on."""
         known = [self._files.fingerprint, repr(gap.before), repr(gap.after), str(self.passes.step)]
         for number in (gap.before, gap.after):
-            for one in self._instances.get(number, ()) if number is not None else ():
-                known += [one.name, str(one.group_id), *one.keypoints, one.xy.tobytes().hex()]
-                known += [
-                    str(sorted(one.occluded)),
-                    str(sorted(one.absent)),
-                    *(p.tobytes().hex() for p in one.polygons),
-                ]
+            known += self._label_digest(number) if number is not None else ()
         if gap.before is not None and self._goes_on_unlabelled(gap.before):
             known.append(self._before)
         return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]
+
+    def _label_digest(self, number: int) -> Iterator[str]:
+        """Yield what a result depends on in a labelled frame; of names, which are equal, and which left and right."""
+        numbers: dict[str, int] = {}
+        for one in self._instances.get(number, ()):
+            yield str([one.group_id, *(numbers.setdefault(name, len(numbers)) for name in one.keypoints)])
+            yield str(symmetry_pairs(one.keypoints, self._pairs))
+            for array in (one.xy, one.seen, one.gone, *one.polygons):
+                yield array.tobytes().hex()
+
+    def _owner(self, signature: str, side: str = "") -> str:
+        """Return the owner of a snapshot: trackers know the names, too."""
+        names = hashlib.sha256(repr(self._names).encode()).hexdigest()[:16]
+        return f"{signature} {side} {names}"
 
     def _solve(self, gap: Gap, signature: str) -> GapRecord | None:
         """Solve a gap; return what it hands on to the next one."""
@@ -259,7 +274,7 @@ class KeypointPipeline:
         if forward and not self.interrupted and self.passes.tracker and self._goes_on_unlabelled(end):
             self._leaving = self.passes.tracker.carried(self._instances[end])
             path = self._files.carried_path(signature)
-            save_snapshot(path, signature, self.passes.tracker, self.passes.backend)
+            save_snapshot(path, self._owner(signature), self.passes.tracker, self.passes.backend)
 
     def _resumed(self, signature: str, side: str) -> PassTracker | None:
         """Return the tracker of an interrupted pass as it was, or None; the snapshot of another pass is deleted.
@@ -267,7 +282,7 @@ class KeypointPipeline:
         A run that is killed before its own first snapshot would leave it beside rows that do not belong to it.
         """
         path = self._files.paths.tracker
-        tracker = load_snapshot(path, f"{signature} {side}", self._parts())
+        tracker = load_snapshot(path, self._owner(signature, side), self._parts())
         if tracker is None:
             path.unlink(missing_ok=True)
         return tracker
@@ -287,7 +302,7 @@ class KeypointPipeline:
     def _snapshot(self, signature: str, side: str) -> None:
         if self.passes.tracker is not None:
             self._files.drain()
-            path, owner = self._files.paths.tracker, f"{signature} {side}"
+            path, owner = self._files.paths.tracker, self._owner(signature, side)
             save_snapshot(path, owner, self.passes.tracker, self.passes.backend)
 
     def _write_gap(
