@@ -157,6 +157,15 @@ def test_all_the_other_files(video: Path) -> None:
     assert (folder / "v" / "v_review.csv").read_text().startswith("rank,frame,urgency")
     assert (folder / "drawn.mp4").stat().st_size > 1000
     assert any(line.startswith("backend     gradient") for line in run.summary())
+    (written,) = (line.removeprefix("files       ").split(", ") for line in run.summary() if line.startswith("files"))
+    assert [Path(name).name for name in written] == [
+        "drawn.mp4",
+        "v_keypoints.csv",
+        "v_review.csv",
+        "v_dlc.csv",
+        "v_tracking.csv",
+        "v_*.json",
+    ]
 
 
 def test_bad_input_is_named(video: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_misspelt_name_is_met_with_the_closest_model_or_detector(det: str, mea
 
 
 def test_an_unreachable_host_has_remedies() -> None:
-    with pytest.raises(UnreachableModelError, match="refused") as caught:
+    with pytest.raises(UnreachableModelError, match="could not be downloaded: Connection refused") as caught:
         build_detector(DetectorConfig(), device=CPU)
     assert "models/" in caught.value.remedy
     assert "--det motion" in caught.value.remedy

@@ -211,6 +211,7 @@ def download(name: str) -> Path:
                 Path(part.name).unlink(missing_ok=True)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        reason = getattr(reason, "strerror", None) or reason
         raise UnreachableModelError(
             f"detector weights '{name}' are not available locally and could not be downloaded: {reason}",
             remedy=f"put {name} into models/, or give its path (--det PATH)\n"

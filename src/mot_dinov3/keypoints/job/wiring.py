@@ -125,6 +125,14 @@ class KeypointRun:
                     shown = dataclasses.replace(keypoints, outlines=self.pipeline.outlines(number))
                     writer.write(draw_keypoints(frame.pixels(), shown), frame.time)
 
+    def _files(self) -> list[Path]:
+        """Return the files that a run writes; those of the frames as one pattern."""
+        paths, job = self.paths, self.job
+        video = [Path(job.output)] if job.output and not self.pipeline.interrupted else []
+        tables = {"dlc_csv": paths.wide, "annolid_csv": paths.annolid, **paths.poses}
+        asked = [path for option, path in tables.items() if getattr(job, option)]
+        return [*video, paths.table, paths.review, *asked, paths.folder / f"{paths.stem}_*.json"]
+
     def summary(self, told: Sequence[str] = ()) -> list[str]:
         """Return the lines of the summary, without the notices that were `told` already."""
         results, backend, timer = self.pipeline.results, self.backend, self.pipeline.timer
@@ -143,7 +151,7 @@ class KeypointRun:
             f"  ms/frame: {', '.join(f'{name} {v:.1f}' for name, v in ms.items())}; read runs in parallel",
             f"points      visible {share[0]:.1f} %, occluded {share[1]:.1f} %, lost {share[2]:.1f} %",
             f"backend     {model}: {backend.calls} calls of {per_call:.1f} ms, {ms['describe']:.1f} ms/frame",
-            f"files       {self.paths.table}, {self.paths.review}, {self.paths.folder}/{self.paths.stem}_*.json",
+            f"files       {', '.join(map(str, self._files()))}",
             *(f"notice      {notice}" for notice in self.all_notices() if notice not in told),
         ]
 
