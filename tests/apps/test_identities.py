@@ -8,6 +8,7 @@ import shutil
 from itertools import combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from mot_dinov3.apps.identities.pair_evidence import PairCalibration
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.output_lock import OutputLocks
-from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image, IntArray
 from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable, write_embeddings
 from scenes import Scene, write_scene
 
@@ -389,6 +390,74 @@ def test_videos_are_tracked_first_and_not_again(scene: Scene, capsys: pytest.Cap
     assert Path("out/one/embeddings.npz").stat().st_mtime_ns == kept
     assert main(["identify", "out", "--out-dir", "again"]) == 0
     assert named("again") == names
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_names_come_back_into_tracks_and_videos(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        shutil.copy(scene.video, f"{name}.mp4")
+        shutil.copy(scene.dets, f"{name}.json")
+    words = ["identify", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
+    assert main([*words, "--out-dir", "out", "--redraw", "--labels", "name"]) == 0
+    names = named()
+    for video in ("one", "two"):
+        before = json.loads(Path(f"out/{video}/tracked.json").read_text())
+        after = json.loads(Path(f"out/{video}/identified.json").read_text())
+        assert {key: after[key] for key in before if key != "frames"} == {k: before[k] for k in before if k != "frames"}
+        for one, other in zip(before["frames"], after["frames"], strict=True):
+            for row, with_name in zip(one["detections"], other["detections"], strict=True):
+                expected = {**row, "gallery_id": names[video, int(row["track_id"])]} if "track_id" in row else row
+                assert with_name == expected
+        with Path(f"out/{video}/identified.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {(video, int(row["track_id"])): row["gallery_id"] for row in rows if int(row["track_id"]) >= 1} == {
+            key: name for key, name in names.items() if key[0] == video
+        }
+        drawn, plain = read_frames(f"out/{video}/identified.mp4"), read_frames(f"{video}.mp4")
+        assert len(drawn) == len(plain) == scene.frames
+        assert np.abs(drawn[20].astype(int) - plain[20]).max() > 60, "boxes and names"
+    assert "names       in out/*/identified.json, .csv, .mp4" in capsys.readouterr().out
+    # Without tracks beside the embeddings, or without the video, nothing can be drawn.
+    shutil.copy("out/one/embeddings.npz", "a.npz")
+    shutil.copy("out/one/tracked.json", "a.json")
+    shutil.copy("out/two/embeddings.npz", "b.npz")
+    Path("one.mp4").unlink()
+    assert main(["identify", "a.npz", "b.npz", "--out-dir", "new", "--redraw"]) == 0
+    err = capsys.readouterr().err
+    assert "'a' was not drawn: " in err
+    assert "one.mp4' cannot be" in err
+    assert "'b' was not drawn: its tracks were not written" in err
+    assert sorted(str(path) for path in Path("new").glob("*/*")) == ["new/a/identified.csv", "new/a/identified.json"]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_batch_is_followed_by_identify(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        shutil.copy(scene.video, f"{name}.mp4")
+        shutil.copy(scene.dets, f"{name}.json")
+    words = ["batch", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
+    options = ["--no-video", "--save-json", "t.json", "--out-dir", "out"]
+    assert main([*words, *options, "--registry", "people"]) == 2
+    assert "registry must be given together with --identify" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert main([*words, *options, "--identify", "--registry", "people"]) == 0
+    names = named()
+    assert sorted(names) == [("one", 1), ("one", 2), ("two", 1), ("two", 2)]
+    assert Path("out/one/identified.json").exists()
+    assert Path("people/registry.sqlite").exists()
+    out = capsys.readouterr().out
+    assert out.index("videos      2: 2 done") < out.index("identities  2 of 4 tracks in 2 videos")
+    # Resumed, it tracks nothing and identifies again.
+    Path("out/identities.csv").unlink()
+    assert main([*words, *options, "--identify", "--resume"]) == 0
+    assert named() == names
+
+
+def read_frames(path: str) -> list[Image]:
+    reader, frames = cv2.VideoCapture(path), []
+    while (found := reader.read())[0]:
+        frames.append(found[1])
+    return frames
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mot_dinov3.apps.batch.config import BatchOptions
+from mot_dinov3.apps.identities.config import IdentifyingBatchOptions
 from mot_dinov3.cli.arguments import option_values
+from mot_dinov3.cli.identify import camera_plan, check_results, write_identities
 from mot_dinov3.cli.progress import print_notices, progress_bar, stop_signals
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import assemble
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
     from mot_dinov3.apps.batch.manifest import Manifest, VideoState
     from mot_dinov3.apps.batch.worker import VideoJob
 
-USAGE = "INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [options of track]"
+USAGE = "INPUTS… --out-dir DIR [--engine local|ray] [--workers N] [--resume] [--identify] [options of track]"
 DESCRIPTION = (
     "Run track on many videos, each in a separate process with its own result folder. Names of outputs "
     "(--output, --save-json, …) are names inside this folder; {name} in any other option is replaced by "
     "the name of the video: --dets 'dets/{name}.json'. DIR/batch.json contains the state of each video, "
     "DIR/index.html lists all results; --resume runs the remaining videos."
 )
-OPTIONS = BatchOptions
+OPTIONS = IdentifyingBatchOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the remaining videos, print the summary, and return the exit code."""
-    values = option_values(args, BatchOptions)
+    values = option_values(args, IdentifyingBatchOptions)
     if not values.get("out_dir"):
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
-    config = assemble(BatchOptions, values)
+    config = assemble(IdentifyingBatchOptions, values)
     from mot_dinov3.apps.batch.loop import exclusive_lock, exit_code, summary
     from mot_dinov3.apps.batch.manifest import open_manifest
     from mot_dinov3.apps.batch.overview import write_overview
     from mot_dinov3.apps.batch.plan import make_plan
+    from mot_dinov3.apps.identities.video_tracks import EMBEDDINGS
+    from mot_dinov3.core.files import user_path
     from mot_dinov3.core.timing import now_utc
 
+    if config.identities.identify:
+        values.setdefault("save_embeddings", EMBEDDINGS)
+        check_results(user_path(config.batch.out_dir))
     plan = make_plan(args.inputs, values, config.batch.out_dir)
     with exclusive_lock(plan.out_dir):
         manifest = open_manifest(plan, resume=config.output.resume)
@@ -57,7 +64,21 @@ def run(args: argparse.Namespace) -> int:
         hidden = config.draw.anonymize != "none"
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc(), anonymized=hidden)
     print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
+    if config.identities.identify and not caught:
+        identify_results(plan.out_dir, config)
     return 128 + caught if caught else exit_code(videos)
+
+
+def identify_results(folder: Path, config: IdentifyingBatchOptions) -> None:
+    """Identify the tracks of all finished videos, and write the results beside theirs."""
+    from mot_dinov3.apps.identities.identity_files import CSV, JSON
+    from mot_dinov3.apps.identities.video_tracks import batch_files
+    from mot_dinov3.core.output_lock import OutputLocks
+
+    done, missing = batch_files(folder)
+    print_notices([f"no embeddings of {name}: {why}" for name, why in missing])
+    with OutputLocks([folder / JSON, folder / CSV]):
+        write_identities(folder, done, camera_plan(config.identities, [name for name, _ in done]), config)
 
 
 def run_missing(missing: list[VideoJob], manifest: Manifest, config: BatchConfig) -> int:

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mot_dinov3.apps.identities.config import IdentifyOptions
+from mot_dinov3.apps.identities.config import IdentifyingBatchOptions, IdentifyOptions, IdentityConfig
 from mot_dinov3.cli.arguments import option_values
-from mot_dinov3.cli.batch import run_missing
-from mot_dinov3.cli.progress import print_notices
-from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.cli.progress import print_notices, progress_bar
+from mot_dinov3.core.errors import EXIT_OK, InputError, MotError, UsageError
 from mot_dinov3.core.options import assemble
 
 if TYPE_CHECKING:
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
     from mot_dinov3.apps.identities.camera_plan import CameraPlan
     from mot_dinov3.apps.identities.identified_tracks import IdentificationResult
     from mot_dinov3.apps.identities.video_tracks import VideoTracks
+    from mot_dinov3.viz.frame import DrawConfig
 
-USAGE = "INPUTS… --out-dir DIR [--registry DIR] [--cameras FILE.toml] [options of batch and track]"
+USAGE = "INPUTS… --out-dir DIR [--registry DIR] [--cameras FILE.toml] [--redraw] [options of batch and track]"
 DESCRIPTION = (
     "Find out which tracks of several videos show the same person. INPUTS are files of --save-embeddings, result "
     "folders of a batch that was run with it, and videos, which are tracked first, as batch does, with the options of "
@@ -46,35 +46,85 @@ def run(args: argparse.Namespace) -> int:
     if not values.get("out_dir"):
         raise UsageError("no folder for the results: --out-dir is missing", remedy="for example: --out-dir out")
     config = assemble(IdentifyOptions, values)
-    from mot_dinov3.apps.identities.camera_plan import CameraPlan, read_camera_plan
-    from mot_dinov3.apps.identities.identity_files import CSV, JSON, document, notices, summary_lines, write_results
-    from mot_dinov3.apps.identities.identity_store import video_names
-    from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks, sort_inputs
+    from mot_dinov3.apps.identities.identity_files import CSV, JSON
+    from mot_dinov3.apps.identities.video_tracks import name_videos, sort_inputs
     from mot_dinov3.core import files
     from mot_dinov3.core.output_lock import OutputLocks
-    from mot_dinov3.core.timing import now_utc
 
     inputs, folder = sort_inputs(args.inputs), files.user_path(config.batch.out_dir)
-    for name in (JSON, CSV):
-        files.check_output(folder / name)
+    check_results(folder)
     with OutputLocks([folder / JSON, folder / CSV]):
         batch = plan_videos(inputs.videos, values) if inputs.videos else None
         named = name_videos([*inputs.files, *(batch.embeddings if batch else ())])
-        given = config.identities.cameras
-        names = [name for name, _ in named]
-        registry = files.user_path(config.identities.registry) if config.identities.registry else None
-        if given and registry:
-            names += [name for name in video_names(registry) if name not in names]
-        plan = read_camera_plan(files.user_path(given), names) if given else CameraPlan()
+        plan = camera_plan(config.identities, [name for name, _ in named])
         failed, code = track_videos(batch, config.batch) if batch else ((), EXIT_OK)
         if code > 128:
             return code
-        videos = read_tracks([(name, path) for name, path in named if path not in failed])
-        result, more, lines = identify(videos, plan, registry, images=config.draw.anonymize == "none")
-        written = write_results(folder, document(result, videos, plan, now_utc()), result.tracks)
-    print_notices([*inputs.notices, *notices(result, videos), *more])
-    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in written)]))
+        given = [(name, path) for name, path in named if path not in failed]
+        print_notices(inputs.notices)
+        write_identities(folder, given, plan, config)
     return code
+
+
+def check_results(folder: Path) -> None:
+    """Make sure that the results can be written into a folder."""
+    from mot_dinov3.apps.identities.identity_files import CSV, JSON
+    from mot_dinov3.core import files
+
+    for name in (JSON, CSV):
+        files.check_output(folder / name)
+
+
+def camera_plan(config: IdentityConfig, names: Sequence[str]) -> CameraPlan:
+    """Read what is known of the cameras of the named videos, and of those of the registry."""
+    from mot_dinov3.apps.identities.camera_plan import CameraPlan, read_camera_plan
+    from mot_dinov3.apps.identities.identity_store import video_names
+    from mot_dinov3.core.files import user_path
+
+    if not config.cameras:
+        return CameraPlan()
+    stored = video_names(user_path(config.registry)) if config.registry else []
+    return read_camera_plan(user_path(config.cameras), list(dict.fromkeys([*names, *stored])))
+
+
+def write_identities(
+    folder: Path, named: Sequence[tuple[str, Path]], plan: CameraPlan, config: IdentifyOptions | IdentifyingBatchOptions
+) -> None:
+    """Identify the tracks of files of embeddings, write the results into a locked folder, and print the summary."""
+    from mot_dinov3.apps.identities.identity_files import document, notices, summary_lines, write_results
+    from mot_dinov3.apps.identities.named_videos import NAMED, write_named
+    from mot_dinov3.apps.identities.video_tracks import read_tracks
+    from mot_dinov3.core.files import user_path
+    from mot_dinov3.core.timing import now_utc
+
+    registry = user_path(config.identities.registry) if config.identities.registry else None
+    videos = read_tracks(named)
+    result, more, lines = identify(videos, plan, registry, images=config.draw.anonymize == "none")
+    written = write_results(folder, document(result, videos, plan, now_utc()), result.tracks)
+    if write_named(folder, videos, result):
+        suffixes = ".json, .csv" + (", .mp4" if config.identities.redraw else "")
+        lines.append(f"names       in {folder / '*' / NAMED}{suffixes}")
+    if config.identities.redraw:
+        more += redraw_videos(folder, videos, config.draw)
+    print_notices([*notices(result, videos), *more])
+    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in written)]))
+
+
+def redraw_videos(folder: Path, videos: Sequence[VideoTracks], config: DrawConfig) -> list[str]:
+    """Draw the videos with the names of the identities, and return notices of those that cannot be drawn."""
+    from mot_dinov3.apps.identities.named_videos import NAMED, redraw
+
+    found = []
+    for video in videos:
+        tracks = folder / video.name / f"{NAMED}.json"
+        try:
+            if not tracks.exists():
+                raise InputError("its tracks were not written: track-v1 JSON beside its embeddings is missing")
+            with progress_bar(0) as bar:
+                redraw(tracks, str(video.table.meta.get("source")), config, bar.update)
+        except MotError as error:
+            found.append(f"'{video.name}' was not drawn: {error.message}")
+    return found
 
 
 def identify(
@@ -121,6 +171,7 @@ def track_videos(videos: VideosToTrack, config: BatchConfig) -> tuple[tuple[Path
     """Track the videos that have not been; return the embeddings of those that failed, and the exit code."""
     from mot_dinov3.apps.batch.loop import exclusive_lock, exit_code
     from mot_dinov3.apps.batch.manifest import DONE, open_manifest
+    from mot_dinov3.cli.batch import run_missing
 
     plan = videos.batch
     with exclusive_lock(plan.out_dir):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from mot_dinov3.apps.batch.config import BatchOptions
-from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.compat import override
+from mot_dinov3.core.options import StageConfig, option, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,6 @@ class IdentityConfig(StageConfig):
         "TOML file: the videos of each camera, when they begin, travel times between cameras "
         "(default: each video has its own camera)",
         metavar="FILE.toml",
-        common=True,
     )
     registry: str | None = option(
         None,
@@ -27,6 +27,7 @@ class IdentityConfig(StageConfig):
         metavar="DIR",
         common=True,
     )
+    redraw: bool = option(False, "draw every video once more, with the names of the identities: NAME/identified.mp4")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +51,27 @@ class _IdentityPart:
 @dataclasses.dataclass(frozen=True)
 class IdentifyOptions(BatchOptions, _IdentityPart):
     """All options of `identify`: its own ones first, then those of a batch, for inputs that are videos."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchIdentityConfig(IdentityConfig):
+    """Whether a batch is followed by `identify`, and what that is given."""
+
+    identify: bool = option(
+        False, "afterwards find out which tracks of all videos show the same person, as identify does", common=True
+    )
+
+    @override
+    def check(self) -> None:
+        for key in ("cameras", "registry", "redraw"):
+            require(self.identify or not getattr(self, key), key, getattr(self, key), "given together with --identify")
+
+
+@dataclasses.dataclass(frozen=True)
+class _BatchIdentityPart:
+    identities: BatchIdentityConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentifyingBatchOptions(BatchOptions, _BatchIdentityPart):
+    """All options of `batch` on the command line: those of a batch, and of what may follow it."""
