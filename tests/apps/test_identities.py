@@ -359,7 +359,11 @@ def test_results_are_locked_and_replaced_whole(capsys: pytest.CaptureFixture[str
     assert "another run is writing" in capsys.readouterr().err
     for _ in range(2):
         assert main(["identify", "a.npz", "--out-dir", "out"]) == 0
-    assert sorted(path.name for path in Path("out").iterdir()) == ["identities.csv", "identities.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "identities.csv",
+        "identities.html",
+        "identities.json",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -69,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
 def check_results(folder: Path) -> None:
     """Make sure that the results can be written into a folder."""
     from mot_dinov3.apps.identities.identity_files import CSV, JSON
+    from mot_dinov3.apps.identities.identity_page import PAGE
     from mot_dinov3.core import files
 
-    for name in (JSON, CSV):
+    for name in (JSON, CSV, PAGE):
         files.check_output(folder / name)
 
 
@@ -92,6 +93,7 @@ def write_identities(
 ) -> None:
     """Identify the tracks of files of embeddings, write the results into a locked folder, and print the summary."""
     from mot_dinov3.apps.identities.identity_files import document, notices, summary_lines, write_results
+    from mot_dinov3.apps.identities.identity_page import write_page
     from mot_dinov3.apps.identities.named_videos import NAMED, write_named
     from mot_dinov3.apps.identities.video_tracks import read_tracks
     from mot_dinov3.core.files import user_path
@@ -99,15 +101,17 @@ def write_identities(
 
     registry = user_path(config.identities.registry) if config.identities.registry else None
     videos = read_tracks(named)
-    result, more, lines = identify(videos, plan, registry, images=config.draw.anonymize == "none")
-    written = write_results(folder, document(result, videos, plan, now_utc()), result.tracks)
+    images, created = config.draw.anonymize == "none", now_utc()
+    result, more, lines = identify(videos, plan, registry, images=images)
+    written = write_results(folder, document(result, videos, plan, created), result.tracks)
     if write_named(folder, videos, result):
         suffixes = ".json, .csv" + (", .mp4" if config.identities.redraw else "")
         lines.append(f"names       in {folder / '*' / NAMED}{suffixes}")
     if config.identities.redraw:
         more += redraw_videos(folder, videos, config.draw)
-    print_notices([*notices(result, videos), *more])
-    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in written)]))
+    page, unread = write_page(folder, videos, result, created, images=images)
+    print_notices([*notices(result, videos), *more, *unread])
+    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in [*written, page])]))
 
 
 def redraw_videos(folder: Path, videos: Sequence[VideoTracks], config: DrawConfig) -> list[str]:

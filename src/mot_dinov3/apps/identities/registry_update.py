@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import (
     IdentificationResult,
     KnownTracks,
-    crops_by_track,
     identify_tracks,
 )
 from mot_dinov3.apps.identities.identity_store import IdentityStore
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo, table_digest
+from mot_dinov3.apps.identities.track_images import track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError, UsageError
@@ -111,26 +108,13 @@ def add_images(store: IdentityStore) -> list[str]:
 
 
 def _add_images_of(store: IdentityStore, table: EmbeddingTable, tracks: Sequence[tuple[int, int, str]]) -> None:
-    from mot_dinov3.video.random_access import open_random_access
-
-    rows = crops_by_track(table)
-    with contextlib.closing(open_random_access(Path(str(table.meta.get("source"))))) as video:
-        for number, track_id, identity in tracks:
-            own = rows.get(track_id, np.zeros(0, np.int64))
-            best = own[np.argsort(-table.crops["quality"][own], kind="stable")][:IMAGES]
-            written = []
-            for row in sorted(best.tolist()):
-                frame = int(table.crops["frame"][row])
-                written.append(f"{number}_{frame:06d}.jpg")
-                image = _cropped(video.image(frame), table.crops["xyxy"][row].tolist())
-                _write_image(store.folder / check_identity(identity) / written[-1], image)
-            store.add_images(number, written)
-
-
-def _cropped(image: Image, box: Sequence[float]) -> Image:
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
-    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    owners = {track_id: (number, identity) for number, track_id, identity in tracks}
+    for track_id, images in track_images(table, list(owners), IMAGES):
+        number, identity = owners[track_id]
+        names = [f"{number}_{frame:06d}.jpg" for frame, _ in images]
+        for name, (_, image) in zip(names, images):
+            _write_image(store.folder / check_identity(identity) / name, image)
+        store.add_images(number, names)
 
 
 def _write_image(path: Path, image: Image) -> None:

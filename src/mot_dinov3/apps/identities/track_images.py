@@ -1,0 +1,47 @@
+"""Images of tracks: their best crops, cut out of their videos."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mot_dinov3.apps.identities.identified_tracks import crops_by_track
+from mot_dinov3.core.structures import Image, IntArray
+from mot_dinov3.formats.track_embeddings import EmbeddingTable
+
+
+def track_images(
+    table: EmbeddingTable, track_ids: Sequence[int], count: int
+) -> Iterator[tuple[int, list[tuple[int, Image]]]]:
+    """Yield each of the tracks with the frames and images of its best crops, `count` at most, in the order of time.
+
+    Raises:
+        VideoError: The video that the table names cannot be read.
+    """
+    from mot_dinov3.video.random_access import open_random_access
+
+    rows = crops_by_track(table)
+    with contextlib.closing(open_random_access(Path(str(table.meta.get("source"))))) as video:
+        for track_id in track_ids:
+            found = []
+            for row in best_crops(table, rows.get(track_id, np.zeros(0, np.int64)), count):
+                frame = int(table.crops["frame"][row])
+                found.append((frame, cropped(video.image(frame), table.crops["xyxy"][row].tolist())))
+            yield track_id, found
+
+
+def best_crops(table: EmbeddingTable, rows: IntArray, count: int) -> list[int]:
+    """Return the crops of the best quality among some, given by their rows, in the order of time."""
+    best = rows[np.argsort(-table.crops["quality"][rows], kind="stable")][:count]
+    return sorted(best.tolist())
+
+
+def cropped(image: Image, box: Sequence[float]) -> Image:
+    """Return the part of an image in a box, of one pixel at least."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
+    x1, y1 = min(x1, width - 1), min(y1, height - 1)
+    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
