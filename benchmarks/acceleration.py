@@ -25,7 +25,7 @@ from mot_dinov3.detectors.base import DetectorConfig, build_detector
 from mot_dinov3.detectors.yolo import load_network
 from mot_dinov3.features.base import Embedder
 from mot_dinov3.features.factory import EmbedderConfig, build_embedder
-from mot_dinov3.models import openvino
+from mot_dinov3.models import devices, openvino
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.pipeline.inputs import sample_source
 from mot_dinov3.video import SourceConfig, open_source
@@ -105,7 +105,7 @@ def osnet(shared: Path) -> None:
 
     from mot_dinov3.features.osnet_network import OSNet
 
-    torch.set_num_threads(openvino.usable_cpus())  # as many as OpenVINO takes; Ultralytics leaves it one less
+    torch.set_num_threads(devices.usable_cpus())  # as many as OpenVINO takes; Ultralytics leaves it one less
     fast, torch_fp32 = embedders(shared / "models/osnet_x0_25_msmt17.pt", "osnet")
     published = OSNet((16, 64, 96, 128), 512).eval()
     batch, eight, square = torch.randn(8, 3, 256, 128), crops(), torch.randn(1024, 1024)

@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.core.errors import ConfigError, UsageError
 from mot_dinov3.models import devices
-from mot_dinov3.models.devices import DeviceConfig, DevicePlan, plan_run, resolve_device, resolve_precision
+from mot_dinov3.models.devices import DeviceConfig, DevicePlan, plan_run, resolve_device, resolve_precision, usable_cpus
 
 
 @pytest.fixture
@@ -143,3 +143,10 @@ def refuse_torch(name: str, *args: object) -> object:
 def test_an_unknown_accelerator_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="one of auto, torch, openvino"):
         DeviceConfig(accel="tensorrt")
+
+
+def test_openmps_limit_of_threads_is_everyones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)), raising=False)
+    for limit, count in (("", 4), ("1", 1), ("3,2", 3), ("16", 4), ("0", 4), ("many", 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert usable_cpus() == count

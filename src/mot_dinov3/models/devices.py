@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,13 @@ class DevicePlan:
     device: str
     openvino: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may use: those it may run on, at most ``OMP_NUM_THREADS``."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(allowed, int(limit)) if limit.isdecimal() and int(limit) else allowed
 
 
 def plan_run(config: DeviceConfig) -> DevicePlan:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib
 import logging
-import os
 import sys
 import types
 import warnings
@@ -18,6 +17,7 @@ import numpy as np
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import first_line
+from mot_dinov3.models.devices import usable_cpus
 
 if TYPE_CHECKING:
     import torch
@@ -119,11 +119,6 @@ def compile_options(precision: str, compiled: Path | None = None) -> dict[str, A
         "ENABLE_CPU_PINNING": False,
     }
     return chosen | ({"CACHE_DIR": str(compiled)} if compiled is not None else {})
-
-
-def usable_cpus() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OpenVinoNetwork:

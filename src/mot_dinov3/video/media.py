@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image, VideoInfo
+from mot_dinov3.models.devices import usable_cpus
 from mot_dinov3.video.grey_levels import SAMPLES
 from mot_dinov3.video.images import is_series, open_series
 from mot_dinov3.video.pixel_conversion import conversion_for, pixel_aspect
@@ -91,6 +92,8 @@ def video_stream(container: InputContainer, address: str) -> VideoStream:
     if stream.codec_context is None:
         raise VideoError(f"source '{address}' uses a video codec that this build of FFmpeg cannot decode")
     stream.thread_type = "AUTO"
+    cpus = usable_cpus()
+    stream.codec_context.thread_count = cpus + 1 if cpus > 1 else 1  # as FFmpeg does, but within this process's share
     return stream
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from mot_dinov3.apps.batch.engines import LocalEngine
 from mot_dinov3.apps.batch.loop import BatchRun, exclusive_lock, exit_code
 from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, Manifest, VideoState
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
@@ -222,3 +224,19 @@ def test_a_damaged_manifest_is_said(scene, text, capsys):
     assert main(["batch", *inputs, "--out-dir", "out", "--resume"]) == 3
     assert "batch.json'" in capsys.readouterr().err
     assert Path("out/batch.json").read_text() == text
+
+
+def test_the_threads_of_a_worker_are_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\necho "threads $OMP_NUM_THREADS $OPENCV_FOR_THREADS_NUM"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
+    for workers, said in ((1, "threads  "), (3, "threads 2 2"), (9, "threads 1 1")):
+        engine = LocalEngine(workers)
+        name = f"v{workers}"
+        engine.result(engine.submit(job(name, tmp_path)))
+        engine.close()
+        assert (tmp_path / name / "log.txt").read_text() == said + "\n"

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from mot_dinov3.apps.batch.config import BatchConfig
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
 from mot_dinov3.core.compat import override
-from mot_dinov3.models.openvino import usable_cpus
+from mot_dinov3.models.devices import usable_cpus
 
 
 class Engine(Protocol):

@@ -32,7 +32,7 @@ class VideoJob:
         words: Arguments of `track`.
         files: Files that the run writes.
         cwd: Working directory, to which relative paths refer.
-        threads: CPU threads for its networks; 0 is their default.
+        threads: CPU threads for its networks, its decoder and encoder; 0 is their default.
     """
 
     name: str
@@ -107,7 +107,8 @@ def _start(job: VideoJob, log: IO[bytes]) -> subprocess.Popen[bytes]:
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     if job.threads:
-        environment.setdefault("OMP_NUM_THREADS", str(job.threads))
+        for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):  # `usable_cpus` follows the first, as torch does
+            environment.setdefault(name, str(job.threads))
     words = [sys.executable, "-m", "mot_dinov3", "track", *job.words, "--no-progress"]
     # A session of its own: Ctrl-C on a terminal reaches the batch alone, which passes it on.
     return subprocess.Popen(
