@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import pytest
 from mot_dinov3.apps.batch.manifest import VideoState
 from mot_dinov3.apps.batch.overview import duration, write_overview
 from mot_dinov3.apps.batch.thumbnails import THUMBNAIL, write_thumbnail
+from mot_dinov3.cli import main
 from mot_dinov3.core.structures import VideoInfo
-from mot_dinov3.video import VideoWriter
+from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 
 SLY = "<img src=x onerror='window.hacked=1'>"
+PARTS = {"vtest_1": (0, 160), "vtest_2": (240, 390), "vtest_3": (500, 620), "vtest_4": (620, 795)}
 NUMBERS = {"short": (20, 3), "long": (1200, 40), "middle": (300, 7)}
 
 
@@ -114,3 +118,36 @@ def test_the_page_sorts_filters_and_fits_a_phone(browser, overview):
     assert page.evaluate("window.hacked") is None
     assert {url for url in asked if not url.startswith(overview.parent.as_uri())} == set()
     page.close()
+
+
+def picture(page, name):
+    """Keep a screenshot in the folder that MOT_SCREENSHOTS names, where /data stands for the test's folder."""
+    folder = os.environ.get("MOT_SCREENSHOTS")
+    if folder:
+        shorten = "(all, here) => all.forEach(one => { one.textContent = one.textContent.replace(here, '/data'); })"
+        page.locator("#videos .error").evaluate_all(shorten, str(Path.cwd()))
+        page.screenshot(path=f"{folder}/{name}.jpg", type="jpeg", quality=88)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
+def test_the_page_of_a_batch_of_real_videos(browser, shared, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    Path("videos").mkdir()
+    for name, (start, stop) in PARTS.items():
+        config = SourceConfig(str(shared / "data/tracking/vtest.avi"), start_frame=start, end_frame=stop)
+        with open_source(config) as source, VideoWriter(Path(f"videos/{name}.mp4"), info=source.info) as writer:
+            for frame in source:
+                writer.write(frame.pixels(), frame.time)
+    Path("videos/cut_off.mp4").write_bytes(b"no video")
+    words = ["--det", "motion", "--embedder", "histogram", "--save-mot", "tracks.txt", "--report", "report.html"]
+    assert main(["batch", "videos", "--out-dir", "out", "--workers", "2", *words, "--no-progress"]) == 3
+    widths = "all => Promise.all(all.map(one => one.decode())).then(() => all.map(one => one.naturalWidth))"
+    for name, width, height, density in (("batch", 1280, 640, 1), ("batch-phone", 390, 844, 2)):
+        page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=density)
+        page.goto(Path("out/index.html").absolute().as_uri())
+        assert page.locator("#videos img").evaluate_all(widths) == [192] * len(PARTS)
+        assert order(page) == ["cut_of", *(part[:6] for part in PARTS)]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        picture(page, name)
+        page.close()
