@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from apps.test_identities import MODEL, named, write_tracks
-from mot_dinov3.apps.identities import identity_store
+from mot_dinov3.apps.identities import forgetting, identity_store
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.registry_edits import (
     forget_identity,
@@ -327,8 +327,16 @@ def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.Captur
     other = named()["scene", 1] == "box-1"
     lost = 1 if other else 2
     capsys.readouterr()
+    before = Path("out/identities.html").read_text()
     assert main(["forget", "box-1", "--registry", "registry", "--in", "out"]) == 0
     said = capsys.readouterr().out
+    page = Path("out/identities.html").read_text()
+    assert (before.count("<article"), page.count("<article")) == (2, 1)
+    assert (before.count("<img"), page.count("<img")) == (2, 1)
+    for text in (page, *(Path(f"out/scene/identified.{kind}").read_text() for kind in ("json", "csv"))):
+        assert "box-1" not in text
+        assert "box-2" in text
+    assert "changed     out/identities.html" in said
     assert "deleted     'box-1' in registry: 1 track, 3 images" in said
     assert "remains     " in said
     assert "tracked.json" in said
@@ -345,3 +353,41 @@ def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.Captur
     assert "has no identity 'box-1'" in capsys.readouterr().err
     assert main(["forget", "box-1"]) == 2
     assert main(["forget", "box-1", "--in", "registry"]) == 3
+
+
+def test_a_forgetting_that_was_stopped_is_completed_by_the_same_command(capsys, monkeypatch) -> None:
+    searchable()
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "csv_without", lambda *_: signal.raise_signal(signal.SIGINT))
+        assert main(["forget", "box-1", "--in", "out"]) != 0
+    assert "box-1" in Path("out/identities.csv").read_text()
+    assert main(["forget", "box-1", "--in", "out"]) == 0
+    for path in (*Path("out").glob("identities.*"), *Path("out/scene").glob("identified.*")):
+        assert "box-1" not in path.read_text(), path
+    assert len(np.load("out/scene/embeddings.npz")["track_id"]) == 1
+    # Results that have the person no longer do not keep the registry from being cleaned.
+    assert main(["forget", "box-1", "--in", "out", "--registry", "registry"]) == 0
+    assert "'out/identities.json' has no identity 'box-1'" in capsys.readouterr().err
+    assert list(contents()) == ["box-2"]
+
+
+def test_a_damaged_file_of_tracks_is_told_before_anything_is_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    searchable()
+    Path("out/scene/identified.json").write_text('{"schema_version": "track-v1", "frames": [')
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(["forget", "box-1", "--in", "out"]) == 3
+    assert "identified.json" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_names_outside_the_results_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    searchable()
+    shutil.copytree("out/scene", "elsewhere")
+    shutil.rmtree("out")
+    identify("elsewhere/embeddings.npz", out="again")
+    capsys.readouterr()
+    assert main(["forget", "box-1", "--in", "again"]) == 0
+    said = capsys.readouterr().out
+    for path in ("again/embeddings/identified.json", "elsewhere/tracked.json", "elsewhere/identified.json"):
+        assert any(line.startswith("remains") and line.endswith(path) for line in said.splitlines()), path

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 
 USAGE = "NAME [--registry DIR] [--in DIR …]"
 DESCRIPTION = (
     "Delete a person: from a registry the identity with its embeddings, times and images, and what was computed from "
-    "them; from results of identify (--in) its rows, and the embeddings of its tracks. Files that may still show the "
-    "person, such as drawn videos and tables of boxes, are listed, not changed."
+    "them; from results of identify (--in) its rows, its name and the embeddings of its tracks. Files that may still "
+    "show the person, such as drawn videos and tables of boxes, are listed, not changed."
 )
 
 
@@ -29,24 +30,43 @@ def run(args: argparse.Namespace) -> int:
     """Delete, print what was deleted and what remains, and return the exit code."""
     if not args.registry and not args.results:
         raise UsageError("nowhere to delete from: give --registry DIR, --in DIR or both")
+    places = [(forget_in_folder, folder) for folder in args.results]
+    if args.registry:
+        places.append((forget_in_registry, args.registry))
+    # A person need not have been everywhere, and the same command completes one that was stopped.
+    missing: list[UsageError] = []
+    for forget, folder in places:
+        try:
+            forget(folder, args.name)
+        except UsageError as error:
+            missing.append(error)
+    if len(missing) == len(places):
+        raise missing[0]
+    print_notices([error.message for error in missing])
+    return EXIT_OK
+
+
+def forget_in_folder(folder: str, name: str) -> None:
+    """Delete from results of identify, and print what was changed and what remains."""
     from mot_dinov3.apps.identities.forgetting import forget_in_results
+    from mot_dinov3.core.files import user_path
+
+    done = forget_in_results(user_path(folder), name)
+    print_paths("changed", done.changed)
+    print_paths("remains", done.remaining)
+
+
+def forget_in_registry(folder: str, name: str) -> None:
+    """Delete from a registry, and print what was deleted."""
     from mot_dinov3.apps.identities.identity_files import counted
     from mot_dinov3.apps.identities.identity_store import open_store
     from mot_dinov3.apps.identities.registry_edits import forget_identity
     from mot_dinov3.core.files import user_path
 
-    remaining: list[Path] = []
-    for text in args.results:
-        done = forget_in_results(user_path(text), args.name)
-        print_paths("changed", done.changed)
-        remaining += done.remaining
-    if args.registry:
-        with open_store(user_path(args.registry)) as store:
-            gone = forget_identity(store, args.name)
-        tracks, images = counted(len(gone.tracks), "track"), counted(gone.images, "image")
-        print(f"deleted     '{args.name}' in {args.registry}: {tracks}, {images}")
-    print_paths("remains", remaining)
-    return EXIT_OK
+    with open_store(user_path(folder)) as store:
+        gone = forget_identity(store, name)
+    tracks, images = counted(len(gone.tracks), "track"), counted(gone.images, "image")
+    print(f"deleted     '{name}' in {folder}: {tracks}, {images}")
 
 
 def print_paths(label: str, paths: Iterable[Path]) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mot_dinov3.apps.identities.identity_files import CSV, JSON, content_text, csv_without
+from mot_dinov3.apps.identities.identity_page import PAGE, page_without
+from mot_dinov3.apps.identities.named_videos import NAMED, remove_name
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError, InputError, UsageError, closest
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.formats.track_embeddings import EmbeddingTable, read_embeddings, write_embeddings
+from mot_dinov3.formats.track_v1 import read_track_v1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +42,48 @@ def forget_in_results(folder: Path, name: str) -> ForgottenResults:
         UsageError: They have no identity of this name.
         FormatError: A file is damaged; nothing is changed then.
     """
-    path = folder / JSON
+    path, table, page = folder / JSON, folder / CSV, folder / PAGE
     if not path.exists():
         raise InputError(f"'{folder}' has no results of identify: {JSON} is missing")
-    with OutputLocks([path, folder / CSV]):
+    with OutputLocks([path, table]):
         document, tracks = _read(path, name)
-        rewritten: dict[Path, EmbeddingTable] = {}
-        remaining: list[Path] = []
-        for video in document["videos"]:
-            own = [track for place, track in tracks if place == video["video"]]
-            place = Path(video["embeddings"])
-            if own and place.exists():
-                rewritten[place] = without_tracks(read_embeddings(place), own)
-                remaining += [other for other in sorted(place.parent.iterdir()) if _may_show(other, place, folder)]
-        changed = [*rewritten, path, folder / CSV]
-        for place, table in rewritten.items():
+        of_video: dict[str, list[int]] = {}
+        for video, track in tracks:
+            of_video.setdefault(video, []).append(track)
+        places = {video["video"]: Path(video["embeddings"]) for video in document["videos"]}
+        own = {places[video]: ids for video, ids in of_video.items() if places[video].exists()}
+        rewritten = {place: without_tracks(read_embeddings(place), ids) for place, ids in own.items()}
+        named = _named_files(folder, list(of_video))
+        remaining = [_may_show(places[video], folder / video, folder) for video in of_video]
+        for place, kept in rewritten.items():
             with files.replacing(place) as part:
-                write_embeddings(table, part, suffix=place.suffix)
+                write_embeddings(kept, part, suffix=place.suffix)
+        changed = [*rewritten, *(written for tracked in named for written in remove_name(tracked, name))]
+        # The list of identities is last: where this is stopped, the same command does the rest.
+        changed += _replace_text(page, lambda text: page_without(text, name))
+        changed += _replace_text(table, lambda _: csv_without(table, name))
         rest = [one for one in document["identities"] if one["identity"] != name]
-        with files.replacing(path) as part:
-            part.write_text(content_text(document | {"identities": rest}), encoding="utf-8")
-        with files.replacing(folder / CSV) as part:
-            part.write_text(csv_without(folder / CSV, name), encoding="utf-8")
-    return ForgottenResults(tuple(changed), tuple(remaining))
+        changed += _replace_text(path, lambda _: content_text(document | {"identities": rest}))
+    return ForgottenResults(tuple(changed), tuple(dict.fromkeys(itertools.chain(*remaining))))
+
+
+def _named_files(folder: Path, videos: Sequence[str]) -> list[Path]:
+    """Return the tracks of videos with names, having read them: a damaged file is an error before anything changes."""
+    found = [folder / video / f"{NAMED}.json" for video in videos]
+    found = [path for path in found if path.exists()]
+    for path in found:
+        read_track_v1(path)
+    return found
+
+
+def _replace_text(path: Path, change: Callable[[str], str]) -> list[Path]:
+    """Write a file anew, if there is one; return its path."""
+    if not path.exists():
+        return []
+    text = change(path.read_text(encoding="utf-8"))
+    with files.replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return [path]
 
 
 def _read(path: Path, name: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
@@ -73,8 +97,16 @@ def _read(path: Path, name: str) -> tuple[dict[str, Any], list[tuple[str, int]]]
         raise FormatError(f"'{path}' is no result of identify ({type(error).__name__}: {error})") from error
 
 
-def _may_show(other: Path, embeddings: Path, folder: Path) -> bool:
-    return other != embeddings and other.is_file() and other.name[:1] != "." and other.parent != folder
+def _may_show(embeddings: Path, result: Path, folder: Path) -> list[Path]:
+    """Return the files of a video, in its folder of results and beside its embeddings, that were not cleaned whole."""
+    found = sorted({place.resolve(): place for place in (result, embeddings.parent) if place.is_dir()}.values())
+    done = {path.resolve() for path in (embeddings, folder / JSON, folder / CSV, folder / PAGE)}
+    return [
+        other
+        for place in found
+        for other in sorted(place.iterdir())
+        if other.is_file() and other.name[:1] != "." and other.resolve() not in done
+    ]
 
 
 def without_tracks(table: EmbeddingTable, tracks: list[int]) -> EmbeddingTable:

@@ -165,6 +165,13 @@ def _identity(
     )
 
 
+def page_without(text: str, name: str) -> str:
+    """Return the text of the page without the row of an identity: its name, crops and times."""
+    start = text.find(f'<article class="identity" data-name="{printable(escape(name))}" ')
+    end = text.find("</article>", start)
+    return text if start < 0 else text[:start] + text[end + len("</article>") :]
+
+
 def _lane(place: tuple[str, str], tracks: Sequence[IdentifiedTrack], address: str, seconds: float) -> str:
     camera, video = place
     label = video if camera == video else f"{camera} · {video}"

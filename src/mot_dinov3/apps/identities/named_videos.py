@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,15 +49,29 @@ def write_named(folder: Path, videos: Sequence[VideoTracks], result: Identificat
         names = {str(track.track_id): track.identity for track in result.tracks if track.video == video.name}
         path = folder / video.name / f"{NAMED}.json"
         files.check_output(path)
-        document = json.loads(tracked.read_text(encoding="utf-8"))
-        created = str(document.get("created_at_utc", ""))
-        records = (_named(frame, names) for frame in document.pop("frames"))
-        with files.replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-            write_document(file, document, records)
-        with files.replacing(path.with_suffix(".csv")) as part:
-            FORMATS["csv"].write(part, read_track_v1(path), created)
-        written += [path, path.with_suffix(".csv")]
+        written += _write_tracks(path, tracked, functools.partial(_named, names=names))
     return written
+
+
+def remove_name(path: Path, name: str) -> list[Path]:
+    """Write an ``identified.json`` and its CSV without the name of an identity; its boxes stay.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    return _write_tracks(path, path, lambda frame: _unnamed(frame, name))
+
+
+def _write_tracks(path: Path, tracked: Path, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> list[Path]:
+    """Write the frames of a track-v1 file, changed, as JSON and CSV; return both paths."""
+    document = json.loads(tracked.read_text(encoding="utf-8"))
+    created = str(document.get("created_at_utc", ""))
+    records = (change(frame) for frame in document.pop("frames"))
+    with files.replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        write_document(file, document, records)
+    with files.replacing(path.with_suffix(".csv")) as part:
+        FORMATS["csv"].write(part, read_track_v1(path), created)
+    return [path, path.with_suffix(".csv")]
 
 
 def tracked_file(embeddings: Path) -> Path | None:
@@ -83,6 +98,16 @@ def _named(frame: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
         if name is not None and name != row.get("gallery_id"):
             row = {key: value for key, value in row.items() if key not in _OF_GALLERY} | {"gallery_id": name}
         rows.append(row)
+    return {**frame, "detections": rows}
+
+
+def _unnamed(frame: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the record of a frame without the name of an identity."""
+    removed = ("gallery_id", *_OF_GALLERY)
+    rows = [
+        {key: value for key, value in row.items() if key not in removed} if row.get("gallery_id") == name else row
+        for row in frame["detections"]
+    ]
     return {**frame, "detections": rows}
 
 
