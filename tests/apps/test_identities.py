@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -455,6 +458,40 @@ def test_a_batch_is_followed_by_identify(scene: Scene, capsys: pytest.CaptureFix
     Path("out/identities.csv").unlink()
     assert main([*words, *options, "--identify", "--resume"]) == 0
     assert named() == names
+
+
+KILLED = """
+import importlib, os, signal, sys
+from mot_dinov3.cli import main
+module = importlib.import_module("mot_dinov3.apps.identities." + sys.argv[1])
+setattr(module, sys.argv[2], lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [("registry_update", "add_images"), ("identity_files", "write_results"), ("named_videos", "write_named")],
+)
+def test_a_batch_killed_while_it_identifies_resumes(scene: Scene, module: str, function: str) -> None:
+    for name in ("one", "two"):
+        shutil.copy(scene.video, f"{name}.mp4")
+        shutil.copy(scene.dets, f"{name}.json")
+    words = ["batch", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
+    words += ["--no-video", "--save-json", "t.json", "--out-dir", "out", "--identify", "--registry", "people"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, module, function, *words], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    tracked = {path: path.stat().st_mtime_ns for path in Path("out").glob("*/t.json")}
+    assert len(tracked) == 2
+    assert main([*words, "--resume"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in tracked} == tracked, "no video is tracked again"
+    assert sorted(named()) == [("one", 1), ("one", 2), ("two", 1), ("two", 2)]
+    assert len(set(named().values())) == 2
+    assert Path("out/identities.html").exists()
+    assert Path("out/one/identified.csv").exists()
+    assert len({path.parent.name for path in Path("people").glob("*/*.jpg")}) == 2
 
 
 def read_frames(path: str) -> list[Image]:
