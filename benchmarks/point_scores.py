@@ -29,6 +29,7 @@ from mot_dinov3.video import SourceConfig, open_source
 SEEDS = {"horsejump": (None, 18, 36), "cows": (None, 31, 67), "two_flies": (None, 1075)}
 WRONG_PX = 16.0
 RIDGE = 1.0
+PARTS = ("lead", "deviation", "drift")  # the numbers that the score is linear in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +122,29 @@ def summary(rows: Sequence[Scored]) -> str:
     return " | ".join([f"{np.median(errors):.1f}", *shares, f"{auc:.2f}", *called])
 
 
+def print_parts(rows: Sequence[Scored]) -> None:
+    """Print for each video the AUC without each number of the score, and what a threshold of its own would reach.
+
+    The models are fitted on the other videos.
+    """
+    print(f"\n| video | all | no {' | no '.join(PARTS)} | threshold for 25 % wrong | right called visible there |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in sorted({row.video for row in rows}):
+        rest = [row for row in rows if row.video == name]
+        good = np.array([row.error <= WRONG_PX for row in rest])
+        others = [row for row in rows if row.video != name]
+        if good.all() or len({row.right for row in others}) < 2:
+            continue
+        cells = []
+        for off in (None, *range(len(PARTS))):
+            kept = np.array([part != off for part in range(len(PARTS))], float)
+            w = fit([dataclasses.replace(row, table=tuple(kept * row.table)) for row in others])
+            cells.append(f"{area_under_curve([float(w[1:] @ (kept * row.table)) for row in rest], good):.2f}")
+        scores = np.array([row.score for row in rest])
+        threshold = float(np.quantile(scores[~good], 0.75))
+        print(f"| {name} | {' | '.join(cells)} | {threshold:.2f} | {(scores[good] > threshold).mean():.0%} |")
+
+
 def print_fits(rows: Sequence[Scored]) -> None:
     """Print the reliability of the scores, and the model fitted with and without each video."""
     print("\n| score | points | right |\n| --- | --- | --- |")
@@ -166,6 +190,7 @@ def main() -> None:
         print(f"| {name}, all | {summary(rows)} |", flush=True)
         everything += rows
     print_fits(everything)
+    print_parts(everything)
 
 
 if __name__ == "__main__":
