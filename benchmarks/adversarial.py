@@ -9,6 +9,7 @@ embeddings in a cone, or those of the nearest other box. HOTA / IDF1 / ID switch
         --video ../shared/data/tracking/vtest.avi --embed-model ../shared/models/osnet_x0_25_msmt17.onnx \
         --drop 0.05 --runs 4
 
+`--consumers` leaves the embeddings as they are and disables one use of them at a time, or all but one.
 A sequence's video is `<sequence>/<sequence>.mp4`, or `--video`.
 """
 
@@ -26,6 +27,8 @@ from recordings import Recording, add_options, embedded_boxes, load, strained
 
 from mot_dinov3.apps.benchmark.baselines import OwnTracker
 from mot_dinov3.core.structures import Detections
+from mot_dinov3.linking import LinkConfig
+from mot_dinov3.trackers.config import TrackerConfig
 
 Array = npt.NDArray[np.float64]
 CONE = 3.0
@@ -38,7 +41,12 @@ def main() -> None:
     found = [
         embedded_boxes(r, args.video or args.data[0] / r.name / f"{r.name}.mp4", args.embed_model) for r in load(args)
     ]
-    print("| embeddings | online | linked |\n| --- | --- | --- |")
+    print(f"| {'uses' if args.consumers else 'embeddings'} | online | linked |\n| --- | --- | --- |")
+    if args.consumers:
+        runs = [[strained(r, args, seed) for r in found] for seed in range(args.runs)]
+        for name, (tracker, linking) in CONSUMERS.items():
+            print(f"| {name} | {' | '.join(scores(runs, tracker, linking))} |", flush=True)
+        return
     for name, change in CHANGES.items():
         runs = [[changed(strained(r, args, seed), change) for r in found] for seed in range(args.runs)]
         print(f"| {name} | {' | '.join(scores(runs))} |", flush=True)
@@ -52,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--video", type=Path, help="video of the one sequence")
     parser.add_argument("--embed-model", type=Path, required=True, help="weights of the osnet embedder")
     parser.add_argument("--runs", type=int, default=1, help="runs with different random seeds (default: 1)")
+    parser.add_argument("--consumers", action="store_true", help="ablation of what uses the embeddings")
     return parser.parse_args()
 
 
@@ -76,6 +85,19 @@ CHANGES: dict[str, Callable[[Detections, Array], Array] | None] = {
     "of the nearest other box": neighbours,
 }
 
+NO_JOINS = LinkConfig(appearance_seconds=0.0)
+NO_LINKING = LinkConfig(appearance_seconds=0.0, uncross=False)
+CONSUMERS = {
+    "all": (TrackerConfig(), LinkConfig()),
+    "no matching": (TrackerConfig(appearance=0.0), LinkConfig()),
+    "no re-identification": (TrackerConfig(recovery=False), LinkConfig()),
+    "no joins by appearance alone": (TrackerConfig(), NO_JOINS),
+    "no id swaps resolved": (TrackerConfig(), LinkConfig(uncross=False)),
+    "matching alone": (TrackerConfig(recovery=False), NO_LINKING),
+    "re-identification alone": (TrackerConfig(appearance=0.0), NO_LINKING),
+    "linking alone": (TrackerConfig(appearance=0.0, recovery=False), LinkConfig()),
+}
+
 
 def changed(recording: Recording, change: Callable[[Detections, Array], Array] | None) -> Recording:
     """Return the recording with other embeddings, of length 1."""
@@ -89,14 +111,16 @@ def changed(recording: Recording, change: Callable[[Detections, Array], Array] |
     return dataclasses.replace(recording, frames=[frame(rows) for rows in recording.frames])
 
 
-def scores(runs: list[list[Recording]]) -> list[str]:
+def scores(
+    runs: list[list[Recording]], tracker: TrackerConfig | None = None, linking: LinkConfig | None = None
+) -> list[str]:
     """Return the scores online, with predicted boxes, and linked."""
     online, after = [], []
     for recordings in runs:
-        results = [track(OwnTracker(scene_of(r), embed="scheduled"), r).rows for r in recordings]
+        results = [track(OwnTracker(scene_of(r), embed="scheduled", config=tracker), r).rows for r in recordings]
         online.append(judge(recordings, [[rows[rows.track_id >= 1] for rows in frames] for frames in results]))
         seen = [[rows[(rows.track_id >= 1) & ~rows.coasted] for rows in frames] for frames in results]
-        after.append(judge(recordings, [linked(r, rows) for r, rows in zip(recordings, seen)]))
+        after.append(judge(recordings, [linked(r, rows, linking) for r, rows in zip(recordings, seen)]))
     return [
         " / ".join(f"{np.median([getattr(s, key) for s in group]):.3g}" for key in ("hota", "idf1", "switches"))
         for group in (online, after)

@@ -45,7 +45,7 @@ from mot_dinov3.apps.benchmark.association_cost import association_table, sweep
 from mot_dinov3.apps.benchmark.baselines import OURS, OwnTracker, TrackerFactories, TrackerStep, tracker_factories
 from mot_dinov3.apps.evaluation import COMBINED, Scores, SequencePair, as_table, score
 from mot_dinov3.core.structures import Detections
-from mot_dinov3.linking import Tracklets, link
+from mot_dinov3.linking import LinkConfig, Tracklets, link
 from mot_dinov3.trackers.base import TrackerRequest
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "switches", "ms/frame")
@@ -167,13 +167,13 @@ def judge(recordings: list[Recording], results: list[list[Detections]]) -> Score
     return score(pairs)[COMBINED]
 
 
-def linked(recording: Recording, frames: list[Detections]) -> list[Detections]:
+def linked(recording: Recording, frames: list[Detections], config: LinkConfig | None = None) -> list[Detections]:
     """Return the rows after whole-video linking."""
     rows = Detections.concat(frames)
     frame = np.repeat(np.arange(len(frames)), [len(rows) for rows in frames])
     embedding = None if rows.embedding is None else rows.embedding * rows.fresh[:, None]
     tracklets = Tracklets(frame, frame / recording.fps, rows.track_id, rows.xyxy, rows.score, embedding)
-    result = link(tracklets, size=recording.size)
+    result = link(tracklets, config, size=recording.size)
     bounds = np.searchsorted(result.frame, np.arange(len(frames) + 1))
     return [
         Detections(result.xyxy[low:high], score=result.score[low:high], track_id=result.track_id[low:high])

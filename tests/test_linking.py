@@ -204,6 +204,16 @@ def test_one_who_was_not_embedded_before_the_meeting_is_told_by_the_other(unknow
     assert place(result, 2, 50) == pytest.approx(253, abs=10)
 
 
+@pytest.mark.parametrize(("embedded", "exchanged"), [(1, False), (5, True)])
+def test_a_single_box_before_the_meeting_does_not_exchange_identities(embedded: int, exchanged: bool):
+    rows = crossing(swapped=False)
+    early = rows.frame <= 30
+    look = rows.embedding[(rows.track_id == 2) & (rows.frame == 0)]
+    rows.embedding[early & (rows.track_id <= 2)] = 0
+    rows.embedding[(rows.frame < embedded) & (rows.track_id == 1)] = look  # of the person who is in front
+    assert place(run(rows), 2, 50) == pytest.approx(450 if exchanged else 253, abs=10)
+
+
 # --- smoothing
 
 

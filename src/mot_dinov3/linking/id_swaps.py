@@ -18,6 +18,8 @@ PAUSE_SECONDS = 1.0
 """Two objects that touch again within this time are still in the same meeting."""
 WINDOW_SECONDS = 5.0
 """Time around a meeting in which appearance is compared: beyond it other meetings decide."""
+FEWEST_BOXES = 3
+"""Embedded boxes from which on a side of a trajectory counts as known: a single one may show somebody in front."""
 MARGIN = 0.4
 """Least gain of an exchange, on the scale from different objects (0) to one object (1)."""
 
@@ -64,7 +66,8 @@ def _exchange_gain(tracklets: Tracklets, track_id: IntArray, embedded: IntArray,
     vectors = tracklets.embedding[rows].astype(np.float64)  # type: ignore[index]
 
     def mean(chosen: BoolArray) -> Float64Array:
-        return unit(vectors[chosen].sum(axis=0))
+        known = np.count_nonzero(chosen) >= FEWEST_BOXES
+        return unit(vectors[chosen].sum(axis=0) * known)
 
     before, after = time < meeting.start, time > meeting.end
     pair = track_id[list(meeting.pair)]

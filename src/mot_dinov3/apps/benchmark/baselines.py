@@ -68,10 +68,12 @@ class OwnTracker:
     Args:
         scene: Rate and size of the video.
         embed: ``all`` boxes from the high score on, the ``scheduled`` ones, or ``nothing``.
+        config: Its settings, by default its defaults.
     """
 
-    def __init__(self, scene: TrackerRequest, *, embed: str = "all") -> None:
-        config = TrackerConfig(coast=True)  # changes no identity: the rows without coasted boxes are as without it
+    def __init__(self, scene: TrackerRequest, *, embed: str = "all", config: TrackerConfig | None = None) -> None:
+        # Coasting changes no identity: the rows without coasted boxes are as without it.
+        config = dataclasses.replace(config or TrackerConfig(), coast=True)
         self.tracker = AppearanceTracker(dataclasses.replace(scene, config=config))
         self.scheduler = EmbeddingScheduler(SchedulerConfig(), min_score=config.high_score)
         self.high_score = config.high_score
