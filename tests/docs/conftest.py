@@ -27,6 +27,7 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_videos(folder)
     _write_tracks(folder)
     _write_gallery(folder / "people", folder / "in.mp4")
+    cv2.imwrite(str(folder / "crop.jpg"), np.full((120, 50, 3), 90, np.uint8))
     points.write_video(folder / "mouse.mp4", FRAMES)
     points.label(folder / "mouse", "mouse", 0)
     (folder / "people.toml").write_text('source = "in.mp4"\ndet = "motion"\nembedder = "histogram"\n')

@@ -35,10 +35,3 @@ def test_what_is_no_encoder_of_video_is_refused() -> None:
             encoder_of(name)
     with pytest.raises(UsageError, match="did you mean 'avc1'"):
         encoder_of("avc")
-
-
-def test_encoding_takes_half_of_the_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    with VideoWriter(tmp_path / "v.mp4", info=VideoInfo("", 96, 64, 10.0)) as writer:
-        writer.write(picture(0), 0.0)
-    assert b" threads=1 " in (tmp_path / "v.mp4").read_bytes()  # x264 notes its settings in the stream

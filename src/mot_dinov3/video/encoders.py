@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 from mot_dinov3.core.errors import OutputError, UsageError, closest
 from mot_dinov3.core.special_files import is_special
-from mot_dinov3.models.devices import usable_cpus
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -38,7 +37,6 @@ MORE_OPTIONS = {
     # as fast as the stages before it, and no frame held back
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "lag-in-frames": "0"},
 }
-MOST_THREADS = 8  # of H.264: more only hold more frames back
 MPEG_RANGE, BT601 = 1, 5  # what OpenCV's BGR → YUV conversion makes; without the tag players assume BT.709 for HD
 
 
@@ -156,10 +154,7 @@ def add_video_stream(container: OutputContainer, encoder: str, shape: StreamShap
     if shape.pixel_aspect != 1:
         stream.codec_context.sample_aspect_ratio = shape.pixel_aspect
     stream.codec_context.time_base = Fraction(1, TICKS if is_h264 else COARSE_TICKS)
-    if is_h264:
-        # Encoding runs beside the detector: with x264's own three threads for two processors, both are slower.
-        stream.codec_context.thread_count = min(max(usable_cpus() // 2, 1), MOST_THREADS)
-    else:
+    if not is_h264:
         stream.codec_context.bit_rate = round(BITS_PER_PIXEL * width * height * fps)
     stream.codec_context.color_range = MPEG_RANGE
     stream.codec_context.colorspace = BT601
