@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -44,6 +44,14 @@ class IdentificationResult:
     tracks: tuple[IdentifiedTrack, ...]
     unidentified: tuple[tuple[str, int], ...]
     calibration: PairCalibration | None
+
+
+def by_video(tracks: Iterable[IdentifiedTrack]) -> dict[str, list[IdentifiedTrack]]:
+    """Return video → its tracks."""
+    found: dict[str, list[IdentifiedTrack]] = {}
+    for track in tracks:
+        found.setdefault(track.video, []).append(track)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +134,14 @@ def identify_tracks(
     ]
     rank = {name: place for place, name in enumerate(dict.fromkeys(names))}
     tracks.sort(key=lambda track: rank[track.identity])
-    missing = set(rows) - set(usable)
-    lost = ((videos[n].name, int(videos[n].table.tracks["track_id"][row])) for n, row in sorted(missing))
+    lost = (track_key(videos, row) for row in sorted(set(rows) - set(usable)))
     return IdentificationResult(tuple(tracks), tuple(lost), found.calibration)
+
+
+def track_key(videos: Sequence[VideoTracks], place: tuple[int, int]) -> TrackKey:
+    """Return the key of a track, given by the number of its video and its row there."""
+    video = videos[place[0]]
+    return video.name, int(video.table.tracks["track_id"][place[1]])
 
 
 def known_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], known: KnownTracks) -> list[str]:
@@ -136,10 +149,9 @@ def known_names(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]]
     taken = set(known.names.values())
     found = []
     for number, row in usable:
-        columns = videos[number].table.tracks
-        of_gallery = str(columns["name"][row])
+        of_gallery = str(videos[number].table.tracks["name"][row])
         default = of_gallery if of_gallery in taken else ""
-        found.append(known.names.get((videos[number].name, int(columns["track_id"][row])), default))
+        found.append(known.names.get(track_key(videos, (number, row)), default))
     return found
 
 
@@ -147,10 +159,7 @@ def different_rows(
     videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], known: KnownTracks
 ) -> set[tuple[int, int]]:
     """Return the pairs of rows that a person called different, both ways round."""
-    place = {
-        (videos[number].name, int(videos[number].table.tracks["track_id"][row])): k
-        for k, (number, row) in enumerate(usable)
-    }
+    place = {track_key(videos, row): k for k, row in enumerate(usable)}
     pairs = {(place[one], place[other]) for one, other in known.different if one in place and other in place}
     return pairs | {(other, one) for one, other in pairs}
 

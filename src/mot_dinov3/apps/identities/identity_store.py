@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mot_dinov3.apps.identities.stored_tracks import (
     row_types,
     table_digest,
 )
-from mot_dinov3.apps.identities.video_tracks import VideoTracks, model_text
+from mot_dinov3.apps.identities.video_tracks import VideoTracks, dimension, fingerprint, model_text
 from mot_dinov3.core.errors import FormatError, InputError, OutputError, UsageError
 from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable
 
@@ -156,9 +156,7 @@ class IdentityStore:
             return
         stored = dict(self.rows("SELECT key, value FROM facts"))
         first = videos[0]
-        table = first.table
-        own = {"fingerprint": json.dumps((table.meta.get("embedder") or {}).get("fingerprint")),
-               "dim": str(table.tracks["embedding"].shape[-1]), "model": model_text(first)}  # fmt: skip
+        own = {"fingerprint": json.dumps(fingerprint(first)), "dim": str(dimension(first)), "model": model_text(first)}
         if "model" not in stored:
             self._connection.executemany("INSERT INTO facts VALUES (?, ?)", list(own.items()))
         elif any(stored[key] != own[key] for key in ("fingerprint", "dim")):
@@ -176,10 +174,11 @@ class IdentityStore:
         """Return its identities, each with whether a person named it."""
         return {name: bool(named) for name, named in self.rows("SELECT name, by_person FROM identities ORDER BY id")}
 
-    def videos(self) -> list[StoredVideo]:
-        """Return its videos in the order in which they came."""
+    def videos(self, names: Collection[str] | None = None) -> list[StoredVideo]:
+        """Return its videos in the order in which they came; only those of some names, where these are given."""
         columns = "id, name, camera, start, path, digest, meta"
-        return [self._video(row) for row in self.rows(f"SELECT {columns} FROM videos ORDER BY id")]
+        rows = self.rows(f"SELECT {columns} FROM videos ORDER BY id")
+        return [self._video(row) for row in rows if names is None or row[1] in names]
 
     def _video(self, row: tuple[Any, ...]) -> StoredVideo:
         number, name, camera, start, path, digest, meta = row
@@ -196,11 +195,11 @@ class IdentityStore:
         table = EmbeddingTable(facts["meta"], columns | texts, {key: crops[key] for key in CROP_COLUMNS})
         ids = tracks["track_id"].tolist()
         identities = {track_id: one[4] for track_id, one in zip(ids, found) if one[4] is not None}
-        return StoredVideo(number, VideoTracks(name, Path(path), table), camera, start, digest, identities)
+        return StoredVideo(VideoTracks(name, Path(path), table), camera, start, digest, identities)
 
     def add_video(self, video: VideoTracks, camera: str, start: float | None) -> None:
         """Add a video with its tracks, which have no identities yet."""
-        dim = int(video.table.tracks["embedding"].shape[-1])
+        dim = dimension(video)
         meta = json.dumps({"dim": dim, "meta": dict(video.table.meta)})
         number = self._connection.execute(
             "INSERT INTO videos (name, camera, start, path, digest, meta) VALUES (?, ?, ?, ?, ?, ?)",
@@ -210,12 +209,15 @@ class IdentityStore:
         columns = video.table.tracks
         rows = records(columns, of_track)
         crops = records(video.table.crops, of_crop)
+        order = np.argsort(crops["track_id"], kind="stable")
+        ids = columns["track_id"]
+        first, stop = (np.searchsorted(crops["track_id"][order], ids, side=side) for side in ("left", "right"))
         self._connection.executemany(
             "INSERT INTO tracklets (video, track_id, row, crops, class_name, name) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (number, int(track_id), rows[k].tobytes(), crops[crops["track_id"] == track_id].tobytes(),
+                (number, int(track_id), rows[k].tobytes(), crops[order[first[k] : stop[k]]].tobytes(),
                  str(columns["class_name"][k]), str(columns["name"][k]))
-                for k, track_id in enumerate(columns["track_id"].tolist())
+                for k, track_id in enumerate(ids.tolist())
             ],
         )  # fmt: skip
 
@@ -227,7 +229,7 @@ class IdentityStore:
         self._connection.execute("DELETE FROM videos WHERE name = ?", [name])
 
     def set_identities(self, video: str, identities: Mapping[int, tuple[str, float]]) -> None:
-        """Give tracks of a video their identities: track → name and confidence; those of a gallery are a person's."""
+        """Give tracks of a video their identities: track → name and confidence."""
         self._connection.executemany(
             "INSERT OR IGNORE INTO identities (name) VALUES (?)", [[name] for name, _ in identities.values()]
         )
@@ -236,12 +238,12 @@ class IdentityStore:
             "WHERE track_id = ? AND video = (SELECT id FROM videos WHERE name = ?)",
             [(name, confidence, track_id, video) for track_id, (name, confidence) in identities.items()],
         )
+
+    def settle_identities(self) -> None:
+        """Note which names are a person's, those of a gallery; remove other identities that have no tracks."""
         self._connection.execute(
             "UPDATE identities SET by_person = 1 WHERE name IN (SELECT name FROM tracklets WHERE name != '')"
         )
-
-    def drop_unused(self) -> None:
-        """Remove identities without tracks, unless a person named them."""
         self._connection.execute(
             "DELETE FROM identities WHERE NOT by_person AND id NOT IN (SELECT identity FROM tracklets WHERE identity)"
         )
@@ -249,22 +251,14 @@ class IdentityStore:
     def tracklets(self, identity: str | None = None) -> list[StoredTracklet]:
         """Return the tracks that have an identity, or those of one, in the order in which they came."""
         where, values = ("", []) if identity is None else ("WHERE identities.name = ?", [identity])
-        rows = self.rows(
-            "SELECT tracklets.id, videos.name, track_id, identities.name, confidence, row, meta FROM tracklets "
-            "JOIN identities ON identities.id = identity JOIN videos ON videos.id = video "
-            f"{where} ORDER BY tracklets.id", values
-        )  # fmt: skip
-        images: dict[int, list[str]] = {}
-        for number, file in self.rows("SELECT tracklet, file FROM images ORDER BY file"):
-            images.setdefault(number, []).append(file)
-        found = []
-        for number, video, track_id, name, confidence, row, meta in rows:
-            columns = np.frombuffer(row, row_types(json.loads(meta)["dim"])[0])[0]
-            times = float(columns["first_time"]), float(columns["last_time"])
-            found.append(
-                StoredTracklet(number, video, track_id, name, confidence, *times, tuple(images.get(number, ())))
+        return [
+            StoredTracklet(*row)
+            for row in self.rows(
+                "SELECT tracklets.id, videos.name, track_id, identities.name FROM tracklets "
+                "JOIN identities ON identities.id = identity JOIN videos ON videos.id = video "
+                f"{where} ORDER BY tracklets.id", values
             )
-        return found
+        ]  # fmt: skip
 
     def different_pairs(self) -> list[tuple[tuple[str, int], tuple[str, int]]]:
         """Return the pairs of tracks, by video and id, that a person called different."""

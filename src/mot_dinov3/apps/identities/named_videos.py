@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.identities.identified_tracks import IdentificationResult
+from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, by_video
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError
@@ -42,11 +42,12 @@ def write_named(folder: Path, videos: Sequence[VideoTracks], result: Identificat
         FormatError: A track-v1 file is damaged.
     """
     written = []
+    identified = by_video(result.tracks)
     for video in videos:
         tracked = tracked_file(video.path)
         if tracked is None:
             continue
-        names = {str(track.track_id): track.identity for track in result.tracks if track.video == video.name}
+        names = {str(track.track_id): track.identity for track in identified.get(video.name, ())}
         path = folder / video.name / f"{NAMED}.json"
         files.check_output(path)
         written += _write_tracks(path, tracked, functools.partial(_named, names=names))

@@ -16,11 +16,11 @@ import numpy as np
 
 from mot_dinov3.apps.identities.assignment import centre, compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
-from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, tracklet_views
+from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, track_key, tracklet_views
 from mot_dinov3.apps.identities.identity_files import JSON
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, unit_rows
-from mot_dinov3.apps.identities.video_tracks import VideoTracks, model_text, read_tracks
+from mot_dinov3.apps.identities.video_tracks import VideoTracks, fingerprint, model_text, read_tracks
 from mot_dinov3.core.errors import FormatError, InputError, UsageError
 from mot_dinov3.core.structures import Float64Array, FloatArray
 
@@ -102,8 +102,7 @@ def check_same_model(searched: Searched, facts: Mapping[str, Any], folder: Path)
     if not searched.videos:
         raise InputError(f"'{folder}' has no tracks")
     video = searched.videos[0]
-    stored = video.table.meta.get("embedder") or {}
-    if stored.get("fingerprint") != facts["fingerprint"]:
+    if fingerprint(video) != facts["fingerprint"]:
         given = f"{facts['name']} {facts['weights'] or ''}".strip()
         raise UsageError(
             f"'{folder}' has embeddings of {model_text(video)}, not of {given} ({facts['fingerprint']})",
@@ -130,7 +129,7 @@ def find_identities(searched: Searched, images: FloatArray) -> list[FoundIdentit
     centred = centre(tracklet_views(searched.videos, rows, facts.camera))
     query = unit_rows(images.mean(axis=0, dtype=np.float64)[None] - centred.offset)
     cosine = (centred.rows @ query[0]).astype(np.float64)
-    names = [searched.identities[_key(searched, place)] for place in rows]
+    names = [searched.identities[track_key(searched.videos, place)] for place in rows]
     tracks: dict[str, list[FoundTrack]] = {}
     for name, place, value in zip(names, rows, cosine.tolist()):
         tracks.setdefault(name, []).append(_found(searched, place, value))
@@ -146,15 +145,10 @@ def find_identities(searched: Searched, images: FloatArray) -> list[FoundIdentit
     return [FoundIdentity(listed[k][0], float(confidence[k]), tuple(listed[k][1])) for k in order]
 
 
-def _key(searched: Searched, place: tuple[int, int]) -> TrackKey:
-    video = searched.videos[place[0]]
-    return video.name, int(video.table.tracks["track_id"][place[1]])
-
-
 def _found(searched: Searched, place: tuple[int, int], cosine: float) -> FoundTrack:
     columns = searched.videos[place[0]].table.tracks
     first, last = (float(columns[key][place[1]]) for key in ("first_time", "last_time"))
-    return FoundTrack(*_key(searched, place), first, last, round(cosine, 4))
+    return FoundTrack(*track_key(searched.videos, place), first, last, round(cosine, 4))
 
 
 def _best(found: Sequence[FoundTrack]) -> float:

@@ -10,6 +10,7 @@ from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import (
     IdentificationResult,
     KnownTracks,
+    by_video,
     identify_tracks,
 )
 from mot_dinov3.apps.identities.identity_store import IdentityStore
@@ -55,10 +56,9 @@ def update_registry(
     result = identify_tracks([*(video.tracks for video in stored.values()), *new], given, known)
     for video in new:
         store.add_video(video, given.camera_of(video.name), given.start.get(video.name))
-    for name in [*stored, *(video.name for video in new)]:
-        tracks = [track for track in result.tracks if track.video == name]
+    for name, tracks in by_video(result.tracks).items():
         store.set_identities(name, {track.track_id: (track.identity, track.confidence) for track in tracks})
-    store.drop_unused()
+    store.settle_identities()
     return _of_videos(result, {video.name for video in videos}), [
         f"'{name}' was tracked again: its earlier tracks in the registry are replaced" for name in replaced
     ]
@@ -98,10 +98,11 @@ def add_images(store: IdentityStore) -> list[str]:
         Notices of videos that cannot be read; their images are written by a later run that can.
     """
     notices = []
-    tables = {video.tracks.name: video.tracks.table for video in store.videos()}
-    for name, tracks in store.without_images().items():
+    missing = store.without_images()
+    for video in store.videos(missing):
+        name = video.tracks.name
         try:
-            _add_images_of(store, tables[name], tracks)
+            _add_images_of(store, video.tracks.table, missing[name])
         except MotError as error:
             notices.append(f"no images of '{name}' in the registry: {error.message}")
     return notices

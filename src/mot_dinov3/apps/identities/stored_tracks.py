@@ -20,7 +20,6 @@ class StoredVideo:
     """A video of the registry.
 
     Attributes:
-        number: Its row.
         tracks: Its name, and its tracks as their file had them.
         camera: Its camera.
         start: Seconds of its first frame on the common clock; None where it is not known.
@@ -28,7 +27,6 @@ class StoredVideo:
         identities: Track → name of its identity; a track without embeddings has none.
     """
 
-    number: int
     tracks: VideoTracks
     camera: str
     start: float | None
@@ -38,16 +36,12 @@ class StoredVideo:
 
 @dataclasses.dataclass(frozen=True)
 class StoredTracklet:
-    """A track of the registry: its row, video, id, identity, confidence, and the image files of its crops."""
+    """A track of the registry: its row, its video and id, its identity."""
 
     number: int
     video: str
     track_id: int
     identity: str
-    confidence: float
-    first_time: float
-    last_time: float
-    images: tuple[str, ...]
 
 
 def row_types(dim: int) -> tuple[np.dtype[Any], np.dtype[Any]]:

@@ -132,7 +132,7 @@ def _check_models(videos: Sequence[VideoTracks]) -> None:
         return
     first = videos[0]
     for video in videos[1:]:
-        if _fingerprint(video) != _fingerprint(first) or _dim(video) != _dim(first):
+        if fingerprint(video) != fingerprint(first) or dimension(video) != dimension(first):
             raise UsageError(
                 f"'{first.path}' has embeddings of {model_text(first)}, '{video.path}' of {model_text(video)}: "
                 "embeddings of different models cannot be compared",
@@ -140,12 +140,14 @@ def _check_models(videos: Sequence[VideoTracks]) -> None:
             )
 
 
-def _fingerprint(video: VideoTracks) -> object:
+def fingerprint(video: VideoTracks) -> object:
+    """Return the digest of the model of a file's embeddings; None where it is not known."""
     embedder = video.table.meta.get("embedder")
     return embedder.get("fingerprint") if isinstance(embedder, dict) else None
 
 
-def _dim(video: VideoTracks) -> int:
+def dimension(video: VideoTracks) -> int:
+    """Return the length of a file's embeddings."""
     return int(video.table.tracks["embedding"].shape[-1])
 
 
@@ -154,4 +156,4 @@ def model_text(video: VideoTracks) -> str:
     embedder = video.table.meta.get("embedder")
     facts = embedder if isinstance(embedder, dict) else {}
     named = " ".join(str(facts[key]) for key in ("name", "weights") if facts.get(key)) or "an unknown model"
-    return f"{named} ({_fingerprint(video)})"
+    return f"{named} ({fingerprint(video)})"
