@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mot_dinov3.core.structures import BoolArray, FloatArray
+from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -53,3 +53,10 @@ def to_xywh(xyxy: npt.NDArray[F]) -> npt.NDArray[F]:
 def from_xywh(xywh: npt.NDArray[F]) -> npt.NDArray[F]:
     """Return corners from top-left corner and size."""
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def cut_out(image: Image, box: FloatArray) -> Image:
+    """Return the part of an image inside a ``(4,)`` box, by whole pixels; a view."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.rint(clip(box[None], width, height)[0]).astype(int).tolist()
+    return image[y1:y2, x1:x2]

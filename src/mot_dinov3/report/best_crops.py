@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mot_dinov3.core import boxes
 from mot_dinov3.core.structures import Detections, FloatArray, Image
 from mot_dinov3.features.crop_quality import box_qualities, object_rows
 
@@ -73,13 +74,18 @@ class BestCrops:
 
 def _keep(best: BestCrop, image: Image, box: FloatArray, quality: float) -> bool:
     """Replace the crop by that of `box`; tell whether that was possible."""
+    jpeg = thumbnail(boxes.cut_out(image, box), *CROP_SIZE)
+    if jpeg:
+        best.quality, best.jpeg = quality, jpeg
+    return bool(jpeg)
+
+
+def thumbnail(image: Image, width: int, height: int) -> bytes:
+    """Return the JPEG of an image, shrunk to fit; empty where it cannot be encoded."""
     import cv2
 
-    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
-    done, data = cv2.imencode(".jpg", shrunk(image[y1:y2, x1:x2], *CROP_SIZE), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    if done:
-        best.quality, best.jpeg = quality, data.tobytes()
-    return done
+    done, data = cv2.imencode(".jpg", shrunk(image, width, height), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return data.tobytes() if done else b""
 
 
 def shrunk(image: Image, width: int, height: int) -> Image:

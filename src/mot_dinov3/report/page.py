@@ -7,17 +7,14 @@ sent.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
-import html
-import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mot_dinov3.core.structures import Float64Array
 from mot_dinov3.report import figures
+from mot_dinov3.report.page_frame import PageHead, data_url, escape, fill_template, framed, static_file, tiles
 from mot_dinov3.report.timelines import TrackTimeline
 from mot_dinov3.report.trace import RunTrace
 
@@ -25,7 +22,6 @@ MAX_TRACKS = 2000  # in the table and the timeline
 MAX_TRAJECTORIES = 150
 MAX_CROPS = 120
 SCRIPTS = ("theme.js", "data.js", "player.js", "timeline.js", "map.js", "charts.js", "tracks.js", "page.js")
-_STATIC = importlib.resources.files("mot_dinov3.report") / "static"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +78,9 @@ class RunFacts:
 
 def build_page(trace: RunTrace, facts: RunFacts) -> str:
     """Return the page."""
-    program = scripts(SCRIPTS)
     history = trace.history
     tracks = history.longest(MAX_TRACKS)
     parts = {
-        "policy": policy(program, media="'self' blob: data:"),
-        "style": static_file("page.css"),
-        "title": escape(facts.source),
-        "written": escape(facts.written),
         "tiles": tiles(facts.tiles),
         "notices": "".join(f"<li>{escape(notice)}</li>" for notice in facts.notices),
         "tracks_note": _left_out(len(tracks), len(history.timelines) + history.left_out),
@@ -99,9 +90,10 @@ def build_page(trace: RunTrace, facts: RunFacts) -> str:
         "settings": "".join(_settings(part, values) for part, values in facts.settings.items()),
         "versions": "".join(_fact(name, version) for name, version in facts.versions.items()),
         "data": embedded_json(page_data(trace, facts, tracks)),
-        "program": program,
     }
-    return fill_template(static_file("page.html"), parts)
+    head = PageHead("run report", facts.source, facts.written, media="'self' blob: data:")
+    program = "\n".join(['"use strict";', *map(static_file, SCRIPTS)])
+    return framed(head, fill_template(static_file("page.html"), parts), style=static_file("page.css"), program=program)
 
 
 def page_data(trace: RunTrace, facts: RunFacts, tracks: Sequence[TrackTimeline]) -> dict[str, Any]:
@@ -116,12 +108,12 @@ def page_data(trace: RunTrace, facts: RunFacts, tracks: Sequence[TrackTimeline])
             "end": round(trace.begin + trace.seconds, 4),
             "fps": trace.info.fps,
         },
-        "image": {"width": width, "height": height, "background": _data_url(trace.background.jpeg())},
+        "image": {"width": width, "height": height, "background": data_url(trace.background.jpeg())},
         "video": facts.video,
         "tracks": [figures.timeline(track, trace, facts.names) for track in tracks],
         "boxes": trace.boxes.packed(trace.begin),
         "moments": [dataclasses.asdict(moment) for moment in trace.moments.listed()],
-        "crops": {str(k): _data_url(found[k].jpeg) for k in cropped if found[k].jpeg},
+        "crops": {str(k): data_url(found[k].jpeg) for k in cropped if found[k].jpeg},
         "trajectories": {str(track.track_id): figures.trajectory(track) for track in history.longest(MAX_TRAJECTORIES)},
         "regions": [_region(region) for region in facts.regions],
         "heatmap": figures.heatmap(trace),
@@ -133,56 +125,10 @@ def page_data(trace: RunTrace, facts: RunFacts, tracks: Sequence[TrackTimeline])
     }
 
 
-def scripts(names: Sequence[str]) -> str:
-    """Return the page's scripts, one after the other, as one that runs in strict mode and apart from others."""
-    return "\n".join(['"use strict";', *map(static_file, names)])
-
-
-def fill_template(template: str, parts: Mapping[str, str]) -> str:
-    """Replace each ``{{name}}`` by its part; placeholders within a part stay."""
-    pieces = template.split("{{")
-    whole = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}}")
-        whole += [parts[name], rest]
-    return "".join(whole)
-
-
-def static_file(name: str) -> str:
-    """Return the text of a file of the page."""
-    return (_STATIC / name).read_text(encoding="utf-8")
-
-
-def escape(value: object) -> str:
-    """Return a value as text for HTML."""
-    return html.escape(str(value))
-
-
 def embedded_json(value: Any) -> str:
     """Return JSON that cannot end the script element it stands in."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def policy(program: str, *, media: str = "'none'", images: str = "data: blob:") -> str:
-    """Return the content security policy under which this script runs, and nothing is fetched but `media`, `images`."""
-    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src {images}; "
-        f"media-src {media}; form-action 'none'; base-uri 'none'"
-    )
-
-
-def tiles(values: Mapping[str, tuple[str, str]]) -> str:
-    """Return the numbers on top of a page: label → (value, note)."""
-    return "".join(
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span><small>{escape(note)}</small></div>'
-        for label, (value, note) in values.items()
-    )
-
-
-def _data_url(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
 def _region(region: CountedRegion) -> dict[str, Any]:

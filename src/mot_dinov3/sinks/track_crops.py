@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core import files
+from mot_dinov3.core import boxes, files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.structures import Detections, FloatArray, Frame, IntArray
 from mot_dinov3.features.crop_quality import box_qualities, object_rows
@@ -88,10 +88,8 @@ class CropSink(Sink):
     def _save(self, frame: Frame, box: FloatArray, name: str) -> None:
         import cv2
 
-        image = frame.pixels()
-        height, width = image.shape[:2]
-        x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
-        encoded = cv2.imencode(".jpg", image[y1:y2, x1:x2], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+        image = boxes.cut_out(frame.pixels(), box)
+        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         with files.writing(self.path):
             (self._part / name).write_bytes(encoded.tobytes())
 

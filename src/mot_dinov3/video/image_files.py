@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.errors import VideoError
-from mot_dinov3.core.files import natural_key
+from mot_dinov3.core.files import natural_key, replacing
 from mot_dinov3.core.structures import Image
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
 from mot_dinov3.video.source import VIDEO_SUFFIXES
@@ -82,3 +82,18 @@ def read_image(path: Path) -> Image:
     """
     raw = decode_image(path)
     return as_bgr(raw, GreyLevels.of([raw]) if is_deep_grey(raw) else None)
+
+
+def write_image(path: Path, image: Image, *, quality: int | None = None) -> None:
+    """Write an image in the format that its extension names, as PNG without one.
+
+    Args:
+        path: The file; its folder exists.
+        image: ``(h, w, 3)`` BGR.
+        quality: Of a JPEG, 0…100; None for OpenCV's.
+    """
+    import cv2
+
+    _, data = cv2.imencode(path.suffix or ".png", image, [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality])
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())

@@ -14,7 +14,7 @@ from mot_dinov3.apps.batch.worker import LOG
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import is_number, printable, read_object
-from mot_dinov3.report.page import escape, fill_template, policy, static_file, tiles
+from mot_dinov3.report.page_frame import PageHead, escape, page_of, tiles
 
 COLUMNS = ["video", "state", "frames", "detections", "identities", "fps", "embedded", "time", "files"]
 SUFFIX_ORDER = (".html", ".mp4", ".json", ".txt", ".csv")  # order of the links by suffix
@@ -30,16 +30,10 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str, *,
         anonymized: People are hidden in the results; thumbnails never show a source then.
     """
     path = out_dir / OVERVIEW
-    folder = importlib.resources.files("mot_dinov3.apps.batch") / "static"
-    program = "\n".join(['"use strict";', static_file("theme.js"), (folder / "overview.js").read_text("utf-8")])
     numbers = [read_numbers(out_dir / video.name / SUMMARY) for video in videos]
     for video in videos:
         write_thumbnail(out_dir / video.name, None if anonymized else Path(video.source))
     parts = {
-        "policy": policy(program, images="'self'"),
-        "style": static_file("page.css") + (folder / "overview.css").read_text("utf-8"),
-        "title": escape(out_dir.name),
-        "written": escape(written),
         "tiles": _tiles(videos, numbers),
         "states": "".join(f"<option>{state}</option>" for state in STATES if any(v.state == state for v in videos)),
         "head": "".join(
@@ -47,12 +41,11 @@ def write_overview(out_dir: Path, videos: Sequence[VideoState], written: str, *,
         )
         + f"<th>{COLUMNS[-1]}</th>",
         "rows": "\n".join(_row(out_dir, video, found) for video, found in zip(videos, numbers)),
-        "program": program,
     }
+    static = importlib.resources.files("mot_dinov3.apps.batch") / "static"
+    page = page_of(static, "overview", PageHead("batch", out_dir.name, written, images="'self'"), parts)
     with files.replacing(path) as part:
-        part.write_text(
-            printable(fill_template((folder / "overview.html").read_text("utf-8"), parts)), encoding="utf-8"
-        )
+        part.write_text(printable(page), encoding="utf-8")
     return path
 
 

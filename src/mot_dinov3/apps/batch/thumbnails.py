@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.report.best_crops import shrunk
+from mot_dinov3.video.image_files import write_image
 
 THUMBNAIL = "thumbnail.jpg"
 SIZE = (256, 144)  # largest width and height, px
@@ -39,7 +39,8 @@ def write_thumbnail(folder: Path, source: Path | None) -> Path | None:
         image = _middle(video)
     except MotError:  # a video that cannot be decoded has no thumbnail; its run has reported it
         return None
-    return _write(path, image)
+    write_image(path, image, quality=75)
+    return path
 
 
 def tracked_videos(folder: Path) -> Sequence[Path]:
@@ -53,12 +54,3 @@ def _middle(video: Path) -> Image:
 
     with contextlib.closing(open_random_access(video)) as opened:
         return shrunk(opened.image((opened.info.frame_count or 1) // 2), *SIZE)
-
-
-def _write(path: Path, image: Image) -> Path:
-    import cv2
-
-    _, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 75])
-    with files.replacing(path) as part:
-        part.write_bytes(data.tobytes())
-    return path

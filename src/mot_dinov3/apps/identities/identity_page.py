@@ -5,7 +5,6 @@ The page asks no network for anything; beside itself it shows the videos, by the
 
 from __future__ import annotations
 
-import base64
 import importlib.resources
 import os
 from collections.abc import Mapping, Sequence
@@ -20,9 +19,8 @@ from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError
 from mot_dinov3.core.json_text import printable
-from mot_dinov3.core.structures import Image
-from mot_dinov3.report.best_crops import shrunk
-from mot_dinov3.report.page import escape, fill_template, policy, static_file, tiles
+from mot_dinov3.report.best_crops import thumbnail
+from mot_dinov3.report.page_frame import PageHead, data_url, escape, page_of, tiles
 from mot_dinov3.sinks.base import clock_text
 
 PAGE = "identities.html"
@@ -53,27 +51,20 @@ def write_page(
     crops, notices = best_images(videos, [tracks for _, tracks in shown]) if images else ({}, [])
     addresses = {video.name: video_address(folder, video, images=images) for video in videos}
     seconds = {video.name: float(video.table.tracks["last_time"].max(initial=0.0)) for video in videos}
-    static = importlib.resources.files("mot_dinov3.apps.identities") / "static"
-    program = "\n".join(['"use strict";', static_file("theme.js"), (static / "identities.js").read_text("utf-8")])
     cameras = dict.fromkeys(track.camera for track in result.tracks)
     parts = {
-        "policy": policy(program, media="'self'"),
-        "style": static_file("page.css") + (static / "identities.css").read_text("utf-8"),
-        "title": escape(folder.resolve().name),
-        "written": escape(written),
         "tiles": _tiles(videos, result),
         "notices": "".join(f"<li>{escape(text)}</li>" for text in _page_notices(videos, result, len(shown))),
         "cameras": "".join(f"<option>{escape(camera)}</option>" for camera in cameras),
         "rows": "\n".join(
             _identity(rank, name, tracks, (crops, addresses, seconds)) for rank, (name, tracks) in enumerate(shown)
         ),
-        "program": program,
     }
-    path = folder / PAGE
-    with files.replacing(path) as part:
-        text = fill_template((static / "identities.html").read_text("utf-8"), parts)
-        part.write_text(printable(text), encoding="utf-8")
-    return path, notices
+    static = importlib.resources.files("mot_dinov3.apps.identities") / "static"
+    page = page_of(static, "identities", PageHead("identities", folder.resolve().name, written, media="'self'"), parts)
+    with files.replacing(folder / PAGE) as part:
+        part.write_text(printable(page), encoding="utf-8")
+    return folder / PAGE, notices
 
 
 def best_images(
@@ -87,22 +78,14 @@ def best_images(
             wanted.setdefault(track.video, []).append(track.track_id)
     found: dict[TrackKey, str] = {}
     notices = []
-    for video in videos:
+    for video in (video for video in videos if video.name in wanted):
         try:
-            for track_id, images in track_images(video.table, wanted.get(video.name, []), 1):
+            for track_id, images in track_images(video.table, wanted[video.name], 1):
                 for _, image in images:
-                    found[video.name, track_id] = data_url(image)
+                    found[video.name, track_id] = data_url(thumbnail(image, *CROP_SIZE))
         except MotError as error:
             notices.append(f"no images of '{video.name}' on the page: {error.message}")
     return found, notices
-
-
-def data_url(image: Image) -> str:
-    """Return an image as an address that contains it."""
-    import cv2
-
-    _, data = cv2.imencode(".jpg", shrunk(image, *CROP_SIZE), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def video_address(folder: Path, video: VideoTracks, *, images: bool) -> str:
@@ -158,16 +141,20 @@ def _identity(
         _lane(place, own, addresses[place[1]], seconds[place[1]]) for place, own in sorted(lanes.items())
     )
     return (
-        f'<article class="identity" data-name="{escape(name)}" data-rank="{rank}" data-videos="{len(lanes)}" '
+        f'{_row_start(name)}data-rank="{rank}" data-videos="{len(lanes)}" '
         f'data-seconds="{total:.1f}" data-confidence="{confidence:.4f}"><div><h2>{escape(name)}</h2>'
         f'<p class="note">{facts}, confidence {confidence:.2f}</p><div class="crops">{pictures}</div></div>'
         f"<div>{stretches}</div></article>"
     )
 
 
+def _row_start(name: str) -> str:
+    return f'<article class="identity" data-name="{escape(name)}" '
+
+
 def page_without(text: str, name: str) -> str:
     """Return the text of the page without the row of an identity: its name, crops and times."""
-    start = text.find(f'<article class="identity" data-name="{printable(escape(name))}" ')
+    start = text.find(printable(_row_start(name)))
     end = text.find("</article>", start)
     return text if start < 0 else text[:start] + text[end + len("</article>") :]
 

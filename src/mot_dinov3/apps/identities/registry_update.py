@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import (
@@ -17,11 +16,10 @@ from mot_dinov3.apps.identities.identity_store import IdentityStore
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo, table_digest
 from mot_dinov3.apps.identities.track_images import track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
-from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError, UsageError
-from mot_dinov3.core.structures import Image
 from mot_dinov3.formats.track_embeddings import EmbeddingTable
 from mot_dinov3.gallery.folder import check_identity
+from mot_dinov3.video.image_files import write_image
 
 IMAGES = 3  # of a track, at most
 JPEG_QUALITY = 95
@@ -113,15 +111,8 @@ def _add_images_of(store: IdentityStore, table: EmbeddingTable, tracks: Sequence
     for track_id, images in track_images(table, list(owners), IMAGES):
         number, identity = owners[track_id]
         names = [f"{number}_{frame:06d}.jpg" for frame, _ in images]
+        folder = store.folder / check_identity(identity)
+        folder.mkdir(mode=0o700, exist_ok=True)
         for name, (_, image) in zip(names, images):
-            _write_image(store.folder / check_identity(identity) / name, image)
+            write_image(folder / name, image, quality=JPEG_QUALITY)
         store.add_images(number, names)
-
-
-def _write_image(path: Path, image: Image) -> None:
-    import cv2
-
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with files.replacing(path) as part:
-        part.write_bytes(data.tobytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.apps.identities.identified_tracks import crops_by_track
+from mot_dinov3.core.boxes import cut_out
 from mot_dinov3.core.structures import Image, IntArray
 from mot_dinov3.formats.track_embeddings import EmbeddingTable
 
@@ -29,7 +30,9 @@ def track_images(
             found = []
             for row in best_crops(table, rows.get(track_id, np.zeros(0, np.int64)), count):
                 frame = int(table.crops["frame"][row])
-                found.append((frame, cropped(video.image(frame), table.crops["xyxy"][row].tolist())))
+                image = cut_out(video.image(frame), table.crops["xyxy"][row])
+                if image.size:
+                    found.append((frame, image))
             yield track_id, found
 
 
@@ -37,11 +40,3 @@ def best_crops(table: EmbeddingTable, rows: IntArray, count: int) -> list[int]:
     """Return the crops of the best quality among some, given by their rows, in the order of time."""
     best = rows[np.argsort(-table.crops["quality"][rows], kind="stable")][:count]
     return sorted(best.tolist())
-
-
-def cropped(image: Image, box: Sequence[float]) -> Image:
-    """Return the part of an image in a box, of one pixel at least."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int).tolist()
-    x1, y1 = min(x1, width - 1), min(y1, height - 1)
-    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]

@@ -25,7 +25,7 @@ from mot_dinov3.formats.labelme_shapes import ABSENT_FLAGS, HIDDEN_FLAGS, OWN_KE
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.skeleton import symmetry_pairs
-from mot_dinov3.video.image_files import list_images
+from mot_dinov3.video.image_files import list_images, write_image
 
 PREDICTED_KEYS = ("score", "state", "source", OWN_KEY)  # of tracked points; labels of a person lack them
 VISIBILITY_KEYS = ("visible", "kp_visible", "visibility", "kp_visibility", *ABSENT_FLAGS, *HIDDEN_FLAGS)
@@ -175,7 +175,8 @@ class LabelStore:
         if text is not None and not isinstance(image, Path):
             with files.writing(self.paths.folder):
                 self.paths.folder.mkdir(parents=True, exist_ok=True)
-            _write_image(path.with_suffix(".png"), image)
+            if not path.with_suffix(".png").exists():  # LabelMe opens it with the labels
+                write_image(path.with_suffix(".png"), image)
         if text is not None or path.is_file():
             self.history.apply(f"labels of frame {number}", {path: text})
 
@@ -288,15 +289,3 @@ def _flags(raw: object, label: LabelShape) -> dict[str, bool]:
     flags = {k: v and k not in boxes for k, v in flags.items() if k in boxes or k not in VISIBILITY_KEYS}
     said = {PointState.OCCLUDED: {"occluded": True}, PointState.LOST: {"absent": True}}
     return flags | said.get(label.state, {})
-
-
-def _write_image(path: Path, image: Image) -> None:
-    """Write a frame beside its labels, so that LabelMe can open them."""
-    if path.exists():
-        return
-    import cv2
-
-    ok, data = cv2.imencode(".png", image)
-    if ok:
-        with files.replacing(path) as part:
-            part.write_bytes(data.tobytes())

@@ -21,6 +21,7 @@ from mot_dinov3.keypoints.job.model_loading import build_backend
 from mot_dinov3.keypoints.rendering import PrincipalComponents, draw_heatmap, draw_pca
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
+from mot_dinov3.video.image_files import read_image, write_image
 from mot_dinov3.video.opening import refuse_live
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 from mot_dinov3.video.threads import PrefetchSource
@@ -120,7 +121,7 @@ def _compare(command: SimilarityOptions, output: Path, tick: Callable[[], bool],
         written = _write_video(output, job, comparison, tick)
         return SimilarityResult((f"frames      {written}", f"video       {output}"), loaded.notices)
     shown = comparison.show(clicked if job.on_frame is None else _image(job, job.on_frame))
-    _write_image(output, shown.image)
+    write_image(output, shown.image)
     lines = [*shown.lines, f"image       {output}"]
     if job.npy and shown.heights is not None:
         path = Path(job.npy)
@@ -181,8 +182,6 @@ def _image(job: SimilarityConfig, frame: int) -> Image:
             "give either --image or --source", remedy="for example: --source in.mp4 --frame 10 --point 5,7"
         )
     if job.image is not None:
-        from mot_dinov3.video.image_files import read_image
-
         return read_image(Path(job.image))
     with open_source(SourceConfig(source=job.source, start_frame=frame, end_frame=frame + 1)) as frames:
         return next(iter(frames)).pixels()
@@ -197,11 +196,3 @@ def _point(text: str | None, image: Image) -> Array:
     if not (0 <= x < width and 0 <= y < height):
         raise InputError(f"point ({x:g}, {y:g}) is outside the image of {width}×{height}")
     return np.array([x, y])
-
-
-def _write_image(path: Path, image: Image) -> None:
-    import cv2
-
-    _, data = cv2.imencode(path.suffix or ".png", image)
-    with files.replacing(path) as part:
-        part.write_bytes(data.tobytes())
