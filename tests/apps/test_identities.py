@@ -374,6 +374,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return write_scene(tmp_path_factory.mktemp("scene"))
 
 
+def write_two_videos(scene: Scene) -> None:
+    """Write the scene as two videos, each with its boxes."""
+    for name in ("one", "two"):
+        shutil.copy(scene.video, f"{name}.mp4")
+        shutil.copy(scene.dets, f"{name}.json")
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_videos_are_tracked_first_and_not_again(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
@@ -401,9 +408,7 @@ def test_videos_are_tracked_first_and_not_again(scene: Scene, capsys: pytest.Cap
 
 @pytest.mark.usefixtures("elsewhere")
 def test_names_come_back_into_tracks_and_videos(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("one", "two"):
-        shutil.copy(scene.video, f"{name}.mp4")
-        shutil.copy(scene.dets, f"{name}.json")
+    write_two_videos(scene)
     words = ["identify", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
     assert main([*words, "--out-dir", "out", "--redraw", "--labels", "name"]) == 0
     names = named()
@@ -439,9 +444,7 @@ def test_names_come_back_into_tracks_and_videos(scene: Scene, capsys: pytest.Cap
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_batch_is_followed_by_identify(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("one", "two"):
-        shutil.copy(scene.video, f"{name}.mp4")
-        shutil.copy(scene.dets, f"{name}.json")
+    write_two_videos(scene)
     words = ["batch", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
     options = ["--no-video", "--save-json", "t.json", "--out-dir", "out"]
     assert main([*words, *options, "--registry", "people"]) == 2
@@ -476,9 +479,7 @@ main(sys.argv[3:])
     [("registry_update", "add_images"), ("identity_files", "write_results"), ("named_videos", "write_named")],
 )
 def test_a_batch_killed_while_it_identifies_resumes(scene: Scene, module: str, function: str) -> None:
-    for name in ("one", "two"):
-        shutil.copy(scene.video, f"{name}.mp4")
-        shutil.copy(scene.dets, f"{name}.json")
+    write_two_videos(scene)
     words = ["batch", "one.mp4", "two.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
     words += ["--no-video", "--save-json", "t.json", "--out-dir", "out", "--identify", "--registry", "people"]
     killed = subprocess.run([sys.executable, "-c", KILLED, module, function, *words], check=False)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.identities.identity_files import CSV, JSON, content_text, csv_without
+from mot_dinov3.apps.identities.identity_files import CSV, JSON, content_text, csv_without, read_results
 from mot_dinov3.apps.identities.identity_page import PAGE, page_without
 from mot_dinov3.apps.identities.named_videos import NAMED, remove_name
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import FormatError, InputError, UsageError, closest
+from mot_dinov3.core.errors import InputError, UnknownNameError, closest
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.formats.track_embeddings import EmbeddingTable, read_embeddings, write_embeddings
 from mot_dinov3.formats.track_v1 import read_track_v1
@@ -39,18 +37,20 @@ def forget_in_results(folder: Path, name: str) -> ForgottenResults:
 
     Raises:
         InputError: There are none.
-        UsageError: They have no identity of this name.
+        UnknownNameError: They have no identity of this name.
         FormatError: A file is damaged; nothing is changed then.
     """
     path, table, page = folder / JSON, folder / CSV, folder / PAGE
     if not path.exists():
         raise InputError(f"'{folder}' has no results of identify: {JSON} is missing")
     with OutputLocks([path, table]):
-        document, tracks = _read(path, name)
+        saved = read_results(path)
+        if name not in saved.tracks:
+            raise UnknownNameError(f"'{path}' has no identity '{name}'{closest(name, list(saved.tracks))}")
         of_video: dict[str, list[int]] = {}
-        for video, track in tracks:
+        for video, track in saved.tracks[name]:
             of_video.setdefault(video, []).append(track)
-        places = {video["video"]: Path(video["embeddings"]) for video in document["videos"]}
+        places = {video: place for video, (_, place) in saved.videos.items()}
         own = {places[video]: ids for video, ids in of_video.items() if places[video].exists()}
         rewritten = {place: without_tracks(read_embeddings(place), ids) for place, ids in own.items()}
         named = _named_files(folder, list(of_video))
@@ -62,8 +62,8 @@ def forget_in_results(folder: Path, name: str) -> ForgottenResults:
         # The list of identities is last: where this is stopped, the same command does the rest.
         changed += _replace_text(page, lambda text: page_without(text, name))
         changed += _replace_text(table, lambda _: csv_without(table, name))
-        rest = [one for one in document["identities"] if one["identity"] != name]
-        changed += _replace_text(path, lambda _: content_text(document | {"identities": rest}))
+        rest = [one for one in saved.document["identities"] if one["identity"] != name]
+        changed += _replace_text(path, lambda _: content_text({**saved.document, "identities": rest}))
     return ForgottenResults(tuple(changed), tuple(dict.fromkeys(itertools.chain(*remaining))))
 
 
@@ -84,17 +84,6 @@ def _replace_text(path: Path, change: Callable[[str], str]) -> list[Path]:
     with files.replacing(path) as part:
         part.write_text(text, encoding="utf-8")
     return [path]
-
-
-def _read(path: Path, name: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = {one["identity"]: one["tracks"] for one in document["identities"]}
-        if name not in found:
-            raise UsageError(f"'{path}' has no identity '{name}'{closest(name, list(found))}")
-        return document, [(track["video"], track["track_id"]) for track in found[name]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"'{path}' is no result of identify ({type(error).__name__}: {error})") from error
 
 
 def _may_show(embeddings: Path, result: Path, folder: Path) -> list[Path]:

@@ -6,14 +6,15 @@ import csv
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
-from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack
+from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack, TrackKey
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core import files
+from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import dumps, printable
 from mot_dinov3.formats.tracks_csv import csv_line
 
@@ -75,6 +76,41 @@ def content_text(content: dict[str, Any]) -> str:
     return printable(json.dumps(json.loads(dumps(content)), indent=1, ensure_ascii=False) + "\n")
 
 
+@dataclasses.dataclass(frozen=True)
+class SavedIdentities:
+    """Results of `identify` as its ``identities.json`` has them.
+
+    Attributes:
+        document: The whole content.
+        videos: Video → its camera, and its file of embeddings.
+        tracks: Identity → video and id of its tracks.
+    """
+
+    document: Mapping[str, Any]
+    videos: Mapping[str, tuple[str, Path]]
+    tracks: Mapping[str, Sequence[TrackKey]]
+
+
+def read_results(path: Path) -> SavedIdentities:
+    """Read an ``identities.json``.
+
+    Raises:
+        FormatError: It is none.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return SavedIdentities(
+            document,
+            {video["video"]: (video["camera"], Path(video["embeddings"])) for video in document["videos"]},
+            {
+                one["identity"]: [(track["video"], track["track_id"]) for track in one["tracks"]]
+                for one in document["identities"]
+            },
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"'{path}' is no result of identify ({type(error).__name__}: {error})") from error
+
+
 def csv_without(path: Path, name: str) -> str:
     """Return the text of an ``identities.csv`` without the rows of an identity."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -91,15 +127,30 @@ def write_results(folder: Path, content: dict[str, Any], tracks: Sequence[Identi
     return [folder / name for name in texts]
 
 
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Numbers of a result: its identities, those in several videos, and the mean confidence of the tracks."""
+
+    identities: int
+    in_several: int
+    confidence: float
+
+    @classmethod
+    def of(cls, result: IdentificationResult) -> Totals:
+        """Count."""
+        groups = [tracks for _, tracks in by_identity(result.tracks)]
+        several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
+        mean = sum(track.confidence for track in result.tracks) / max(1, len(result.tracks))
+        return cls(len(groups), several, mean)
+
+
 def summary_lines(result: IdentificationResult, videos: Sequence[VideoTracks]) -> list[str]:
     """Return the lines of the summary."""
-    groups = [tracks for _, tracks in by_identity(result.tracks)]
-    several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
+    totals = Totals.of(result)
     tracks, places = counted(len(result.tracks), "track"), counted(len(videos), "video")
-    lines = [f"identities  {len(groups)} of {tracks} in {places}; {several} in several videos"]
+    lines = [f"identities  {totals.identities} of {tracks} in {places}; {totals.in_several} in several videos"]
     if result.tracks:
-        mean = sum(track.confidence for track in result.tracks) / len(result.tracks)
-        lines.append(f"confidence  {mean:.2f} in the mean of the tracks")
+        lines.append(f"confidence  {totals.confidence:.2f} in the mean of the tracks")
     if result.calibration is not None:
         different, same = result.calibration.different, result.calibration.same
         lines.append(

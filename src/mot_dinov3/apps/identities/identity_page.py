@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack, TrackKey
-from mot_dinov3.apps.identities.identity_files import by_identity, counted
+from mot_dinov3.apps.identities.identity_files import Totals, by_identity, counted
 from mot_dinov3.apps.identities.named_videos import NAMED
 from mot_dinov3.apps.identities.track_images import track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
@@ -98,16 +98,13 @@ def video_address(folder: Path, video: VideoTracks, *, images: bool) -> str:
 
 
 def _tiles(videos: Sequence[VideoTracks], result: IdentificationResult) -> str:
-    groups = [tracks for _, tracks in by_identity(result.tracks)]
-    several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
-    cameras = {track.camera for track in result.tracks}
-    mean = sum(track.confidence for track in result.tracks) / max(1, len(result.tracks))
+    totals, cameras = Totals.of(result), {track.camera for track in result.tracks}
     return tiles(
         {
-            "identities": (f"{len(groups):,}", f"{several:,} in several videos"),
+            "identities": (f"{totals.identities:,}", f"{totals.in_several:,} in several videos"),
             "tracks": (f"{len(result.tracks):,}", ""),
             "videos": (f"{len(videos):,}", f"of {counted(len(cameras), 'camera')}"),
-            "confidence": (f"{mean:.2f}", "in the mean of the tracks"),
+            "confidence": (f"{totals.confidence:.2f}", "in the mean of the tracks"),
         }
     )
 
@@ -116,7 +113,7 @@ def _page_notices(videos: Sequence[VideoTracks], result: IdentificationResult, s
     found = [f"{video.name} has no tracks" for video in videos if not len(video.table.tracks["track_id"])]
     if result.unidentified:
         found.append(f"{counted(len(result.unidentified), 'track')} without an embedding, and so without an identity")
-    if shown < len(list(by_identity(result.tracks))):
+    if shown < Totals.of(result).identities:
         found.append(f"The first {shown:,} identities are shown; identities.csv has all of them.")
     return found
 

@@ -7,7 +7,6 @@ is that the image shows none of them.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import numpy as np
 from mot_dinov3.apps.identities.assignment import centre, compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, track_key, tracklet_views
-from mot_dinov3.apps.identities.identity_files import JSON
+from mot_dinov3.apps.identities.identity_files import JSON, read_results
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, unit_rows
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, fingerprint, model_text, read_tracks
-from mot_dinov3.core.errors import FormatError, InputError, UsageError
+from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Float64Array, FloatArray
 
 SCHEMA = "find-v1"
@@ -68,6 +67,7 @@ def open_searched(folder: Path) -> Searched:
 
     Raises:
         InputError: The folder is neither.
+        FormatError: A file is damaged.
     """
     if (folder / INDEX).exists():
         with open_store(folder) as store:
@@ -80,16 +80,10 @@ def open_searched(folder: Path) -> Searched:
         raise InputError(
             f"'{folder}' has neither {INDEX} nor {JSON}", remedy="name a registry, or a folder of identify"
         )
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        places = [(video["video"], Path(video["embeddings"])) for video in document["videos"]]
-        cameras = {video["video"]: video["camera"] for video in document["videos"]}
-        identities = {
-            (row["video"], row["track_id"]): one["identity"] for one in document["identities"] for row in one["tracks"]
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"'{path}' is no result of identify ({type(error).__name__}: {error})") from error
-    return Searched(read_tracks(places), identities, cameras)
+    saved = read_results(path)
+    identities = {track: name for name, tracks in saved.tracks.items() for track in tracks}
+    cameras = {video: camera for video, (camera, _) in saved.videos.items()}
+    return Searched(read_tracks([(video, place) for video, (_, place) in saved.videos.items()]), identities, cameras)
 
 
 def check_same_model(searched: Searched, facts: Mapping[str, Any], folder: Path) -> None:
