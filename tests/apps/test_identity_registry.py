@@ -322,6 +322,17 @@ def test_a_gallery_is_searched_for_and_mistakes_are_named(capsys: pytest.Capture
     assert "'registry' has embeddings of histogram (9" in capsys.readouterr().err
 
 
+def test_a_registry_in_use_is_an_error_of_forget_even_where_results_are_not(capsys, monkeypatch) -> None:
+    searchable()
+    monkeypatch.setattr(identity_store, "WAIT_S", 0.05)
+    with open_store(REGISTRY):
+        assert main(["forget", "box-1", "--in", "out", "--registry", "registry"]) == 2
+    assert "registry 'registry' is in use by another run" in capsys.readouterr().err
+    assert "box-1" in contents()
+    assert main(["forget", "box-1", "--in", "out", "--registry", "registry"]) == 0
+    assert list(contents()) == ["box-2"]
+
+
 def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.CaptureFixture[str]) -> None:
     searchable()
     other = named()["scene", 1] == "box-1"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mot_dinov3.cli.progress import print_notices
-from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.core.errors import EXIT_OK, UnknownNameError, UsageError
 
 USAGE = "NAME [--registry DIR] [--in DIR …]"
 DESCRIPTION = (
@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     if args.registry:
         places.append((forget_in_registry, args.registry))
     # A person need not have been everywhere, and the same command completes one that was stopped.
-    missing: list[UsageError] = []
+    missing: list[UnknownNameError] = []
     for forget, folder in places:
         try:
             forget(folder, args.name)
-        except UsageError as error:
+        except UnknownNameError as error:
             missing.append(error)
     if len(missing) == len(places):
         raise missing[0]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mot_dinov3.apps.identities.identity_store import IdentityStore
-from mot_dinov3.core.errors import UsageError, closest
+from mot_dinov3.core.errors import UnknownNameError, UsageError, closest
 from mot_dinov3.gallery.folder import check_identity
 
 
@@ -28,12 +28,12 @@ def check_known(store: IdentityStore, name: str) -> int:
     """Return the row of an identity.
 
     Raises:
-        UsageError: The registry has none of this name.
+        UnknownNameError: The registry has none of this name.
     """
     rows = store.rows("SELECT id FROM identities WHERE name = ?", [name])
     if not rows:
         near = closest(name, list(store.identity_names()))
-        raise UsageError(f"registry '{store.folder}' has no identity '{name}'{near}")
+        raise UnknownNameError(f"registry '{store.folder}' has no identity '{name}'{near}")
     return int(rows[0][0])
 
 
@@ -57,7 +57,7 @@ def merge_identities(store: IdentityStore, kept: str, gone: str) -> None:
     """Make two identities one; the first name stays, or the one that a person gave.
 
     Raises:
-        UsageError: There is none of one of the names.
+        UsageError: There is none of one of the names, or the two are one.
     """
     if kept == gone:
         raise UsageError(f"'{kept}' cannot be merged with itself")
@@ -129,7 +129,7 @@ def forget_identity(store: IdentityStore, name: str) -> ForgottenIdentity:
     """Delete an identity: its tracks, embeddings and images, and all that was computed from its images.
 
     Raises:
-        UsageError: There is none of this name.
+        UnknownNameError: There is none of this name.
     """
     number = check_known(store, name)
     tracks = store.tracklets(name)
