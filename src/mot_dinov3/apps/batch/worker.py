@@ -32,7 +32,7 @@ class VideoJob:
         words: Arguments of `track`.
         files: Files that the run writes.
         cwd: Working directory, to which relative paths refer.
-        threads: CPU threads for its networks, its decoder and encoder; 0 is their default.
+        threads: CPU threads for its networks and its decoder; 0 is their default.
     """
 
     name: str

@@ -86,7 +86,7 @@ class LabelEditor:
 
         Raises:
             InputError: There is none of that name, or the new one is taken or no name.
-        OutputError: A run writes the results; so for the others.
+            OutputError: A run writes the results; so for the others.
         """
         new = label_name(new, f"the {kind}")
         known = self._names(kind)
