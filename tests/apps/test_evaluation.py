@@ -47,6 +47,13 @@ def test_perfect_tracks_score_100():
     assert one(truth, tracks) == Scores(100, 100, 100, 100, 100, 0, 0, 100)
 
 
+def test_a_part_of_the_frames_is_scored_alone():
+    truth = table([(0, 1, 0), (1, 1, 5), (2, 1, 9), (3, 1, 12)], counted=[True, True, True, False])
+    assert one(truth.between(1, 3), table([(1, 7, 5), (2, 7, 9)])).hota == 100
+    assert truth.between(2, None).frame.tolist() == [2, 3]
+    assert truth.between(2, None).counted.tolist() == [True, False]
+
+
 def test_a_switch_costs_association_but_not_detection():
     truth = table([(f, 1, 0) for f in range(4)])
     scores = one(truth, table([(0, 1, 0), (1, 1, 0), (2, 2, 0), (3, 2, 0)]))

@@ -77,9 +77,42 @@ def test_the_association_step_needs_no_source(
     assert set(found) == {"ours, motion only", "ours, all embedded"}
 
 
+def test_detection_intervals_are_compared_by_speed_and_accuracy(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--realtime", "--fps", "30", "--repeats", "1", "--end-frame", "30", "--gt", str(scene.gt))
+    assert benchmark(scene, *words, "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["videos"]
+    assert (found["video"], found["frames"], found["target_fps"]) == (scene.video.name, 30, 30)
+    runs = {name: one["detector_runs"] for name, one in found["settings"].items()}
+    fixed = {name: round(30 * share) for name, share in runs.items() if name.startswith("every")}
+    assert fixed == {"every frame": 30, "every 2": 15, "every 3": 10, "every 4": 8, "every 6": 5}
+    assert 0 < runs["auto"] < 0.5
+    assert 0 < runs["realtime"] < 0.5
+    assert found["settings"]["every frame"]["hota"] > 90  # the truth behind frame 30 is not missed
+    for one in found["settings"].values():
+        assert one["fps"]["lowest"] <= one["fps"]["median"] <= one["fps"]["highest"]
+        assert {share["stage"] for share in one["cpu_ms"]} >= {"decode", "detect", "embed", "track", "draw", "encode"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_video_has_its_tables(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--realtime", "25", "--detect-cost-ms", "8", "--repeats", "1", "--end-frame", "4", "--no-video")
+    assert benchmark(scene, *words, "--videos", str(scene.video), "--gt", "-", str(scene.gt)) == 0
+    first, second = capsys.readouterr().out.split(f"{scene.video.name}: ")[1:]
+    assert "4 frames, 1 run of each setting; target 25 fps; a detector run takes 8.0 ms" in first
+    assert "| realtime 25 |" in first
+    assert "HOTA" not in first
+    assert "| HOTA | IDF1 |" in second
+    assert "| detect | main thread |" in second
+    assert "encode" not in second
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--realtime", "25", "--gt", "a.txt", "b.txt"), "--gt names 2 files for 1 videos"),
+        (("--realtime", "25", "--repeats", "0"), "--repeats must be at least 1"),
         (("--budget", "5,x"), "--budget"),
         (("--budget", "0"), "positive numbers"),
         (("--peers",), "needs a video and YOLO weights"),

@@ -15,6 +15,7 @@ from mot_dinov3.cli.aliases import as_options
 from mot_dinov3.core.errors import ConfigError, GatedModelError, InputError
 from mot_dinov3.core.options import options_of
 from mot_dinov3.pipeline.config import TrackConfig
+from mot_dinov3.pipeline.detection_scheduler import SOURCE_RATE
 
 
 def say(capsys, *argv):
@@ -93,6 +94,23 @@ def test_a_word_belongs_to_the_option_that_takes_several_and_a_source_is_given_o
     for words in (["a.mp4", "--source", "b.mp4"], ["a.mp4", "source=b.mp4"], ["--source=b.mp4", "a.mp4"]):
         assert "a.mp4" in as_options(words, track, always=True), "argparse refuses it"
     assert as_options(["--hud", "a.mp4", "b.mp4"], track, always=True) == ["--hud", "--source=a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--realtime", "in.mp4"], ["--realtime=auto", "--source=in.mp4"]),
+        (["in.mp4", "--realtime"], ["--source=in.mp4", "--realtime"]),
+        (["--realtime", "25", "in.mp4"], ["--realtime", "25", "--source=in.mp4"]),
+        (["--realtime", "auto", "in.mp4"], ["--realtime", "auto", "--source=in.mp4"]),
+        (["--realtime", "--hud", "in.mp4"], ["--realtime=auto", "--hud", "--source=in.mp4"]),
+    ],
+)
+def test_an_option_that_may_do_without_a_value_takes_no_source_for_it(words, options):
+    parser = cli.command_parser("track")
+    assert as_options(words, parser, always=True) == options
+    given = parser.parse_args(options)
+    assert (given.source, given.realtime) == ("in.mp4", 25 if "25" in words else SOURCE_RATE)
 
 
 def test_a_file_that_is_called_like_an_option_stays_a_file_where_files_are_taken():

@@ -62,6 +62,13 @@ def test_auto_takes_bf16_where_the_cpu_multiplies_in_it(
     assert resolve_precision("auto", "cpu") == precision
 
 
+def test_the_processor_is_named_with_the_units_that_make_networks_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"model name": "A CPU", "flags": "fpu amx_bf16 avx2 avx512_bf16"}
+    monkeypatch.setattr(devices, "_cpu_fields", lambda: told)
+    monkeypatch.setattr(devices, "usable_cpus", lambda: 2)
+    assert devices.cpu_description() == "A CPU, 2 processors, AVX2, AVX512-BF16, AMX-BF16"
+
+
 @pytest.mark.usefixtures("cards")
 def test_an_old_card_takes_fp16() -> None:
     assert resolve_precision("auto", "cuda:0") == "fp16"

@@ -7,9 +7,11 @@ import pytest
 
 from mot_dinov3.core.structures import Detections, ModelInfo, Reason
 from mot_dinov3.core.timing import StageTimer
-from mot_dinov3.pipeline.summary import Counts, RunSummary
+from mot_dinov3.pipeline.detection_scheduler import DetectionIntervalConfig, DetectionScheduler
+from mot_dinov3.pipeline.summary import Counts, RunSummary, limiting_stage
 from mot_dinov3.scheduler import SchedulerStats
 from mot_dinov3.trackers.appearance_model import AppearanceCalibration
+from mot_dinov3.trackers.box_following import BoxFollower
 
 
 def test_the_lines_hold_the_run():
@@ -58,6 +60,49 @@ def test_the_stages_of_the_main_thread_add_up_to_the_wall_time():
     assert summary.wall_ms == 50
     assert summary.stage_ms()["other"] == pytest.approx(20)
     assert sum(ms for name, ms in summary.stage_ms().items() if name not in ("read", "write")) == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("stage_ms", "stage"),
+    [
+        ({"detect": 90.0, "track": 5.0, "read": 20.0, "write": 40.0}, "detect"),
+        ({"detect": 10.0, "track": 8.0, "draw": 7.0, "read": 20.0, "write": 15.0}, "detect"),  # 25 ms one after another
+        ({"detect": 10.0, "track": 5.0, "read": 8.0, "write": 16.0, "wait": 30.0}, "write"),  # waiting is no work
+        ({"detect": 10.0, "track": 5.0, "read": 35.0, "write": 16.0}, "read"),
+        ({"detect": 10.0, "embed": 30.0, "write": 16.0}, "embed"),
+        ({"track": 12.0, "read": 4.0}, "track"),
+        ({}, "detect"),
+    ],
+)
+def test_the_busiest_of_decoder_encoder_and_main_thread_limits_the_speed(stage_ms, stage):
+    assert limiting_stage(stage_ms) == stage
+
+
+@pytest.mark.parametrize(
+    ("stage_ms", "said"),
+    [
+        (
+            {"detect": 60.0, "read": 30.0},
+            "20.0 fps reached, the target is 25: the detector limits it (30.0 ms per frame)",
+        ),
+        (
+            {"detect": 30.0, "read": 90.0},
+            "20.0 fps reached, the target is 25: the decoder limits it (45.0 ms per frame)",
+        ),
+        (
+            {"detect": 30.0, "write": 96.0},
+            "20.0 fps reached, the target is 25: the encoder limits it (48.0 ms per frame)",
+        ),
+    ],
+)
+def test_a_run_that_cannot_keep_up_names_what_limits_it(stage_ms, said):
+    timer, counts = StageTimer(), Counts(frames=2)
+    timer.frame_ms.extend([50.0, 50.0])
+    timer.stage_ms.update(stage_ms)
+    detection = DetectionScheduler(DetectionIntervalConfig(realtime=25.0), BoxFollower(), timer)
+    summary = RunSummary(counts, timer, SchedulerStats(), [], [], [], detection=detection)
+    assert f"realtime    {said}" in summary.lines()
+    assert summary.numbers()["limited_by"] in said
 
 
 def test_no_share_is_more_than_all_where_an_interrupted_frame_has_no_latency():

@@ -28,7 +28,7 @@ class TrackOptions(TypedDict, total=False):
     detect_every: int | Literal["auto"] | None  # detection interval: run the detector on every Nth frame, or (auto) where the images require it; in between, boxes follow the optical flow (default 1, between 1 and 1000)
     detect_refresh: float | None  # auto: seconds after which well-followed boxes are detected again (default 0.16, between 0 and 60)
     detect_longest: float | None  # auto: longest time without a detection, in seconds (default 0.4, between 0 and 60)
-    realtime: float | Literal["auto"] | None  # frames per second to keep up with (auto: the source's; 0: no target): like --detect-every auto, and refreshes are deferred while the run is behind; no frame is left out (default 0.0, between 0 and 1000)
+    realtime: float | Literal["auto"] | None  # frames per second to keep up with (auto, or no number: the source's; 0: no target): like --detect-every auto, and refreshes are deferred while the run is behind; no frame is left out (default 0.0, between 0 and 1000)
     detect_budget_ms: float | None  # budget of the detector in ms per frame, on average: like --detect-every auto, and refreshes beyond it are deferred; 0: unlimited (> 0: runs may differ) (default 0.0, at least 0)
     detect_cost_ms: float | None  # fixed cost of a detector run in ms instead of the clock: reproducible runs (above 0)
 

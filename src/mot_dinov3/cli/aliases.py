@@ -27,7 +27,7 @@ def as_options(words: Sequence[str], parser: Parser, *, always: bool) -> list[st
 
     ``key=value`` becomes ``--key=value``, a flag's True or False ``--key`` or ``--no-key``, and an earlier name of an
     option its name. The first word without an option is the value of the positional one: ``track in.mp4``. A word that
-    is the value of the option before it is kept.
+    is the value of the option before it is kept; an option that may do without a value keeps only one that it can read.
 
     Args:
         words: The command line after the command.
@@ -39,6 +39,8 @@ def as_options(words: Sequence[str], parser: Parser, *, always: bool) -> list[st
     free = "" if parser.positional in (_option(word, aliases) for word in words) else parser.positional
     for word in words:
         before = options.get(converted[-1]) if converted else None
+        if before is not None and before.nargs == "?" and not _reads(before, word):
+            converted[-1], before = f"{converted[-1]}=auto", None
         key, equals, value = word.partition("=")
         option = _option(word, aliases)
         if before is not None and before.nargs != 0:
@@ -60,6 +62,18 @@ def _option(word: str, aliases: Mapping[str, str]) -> str:
     key, equals, _ = word.partition("=")
     option = "--" + key.replace("_", "-") if equals and not key.startswith("-") else key
     return aliases.get(option, option)
+
+
+def _reads(action: argparse.Action, word: str) -> bool:
+    """Return whether a word can be the value of an option."""
+    if word.startswith("-"):
+        return False
+    try:
+        if callable(action.type):
+            action.type(word)
+    except (ValueError, argparse.ArgumentTypeError):
+        return False
+    return True
 
 
 def _takes_more(words: Sequence[str], options: Mapping[str, argparse.Action]) -> bool:

@@ -171,6 +171,8 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         action="append" if repeated else "store",
         type=str if repeated else _reader(option),
         choices=spec.choices,
+        nargs="?" if spec.bare else None,
+        const=spec.auto if spec.bare else None,
         default=argparse.SUPPRESS,
         metavar=spec.metavar or (None if spec.choices else option.type.__name__.upper()),
         help=shown,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import mot_dinov3
 from mot_dinov3.cli.arguments import Parser, add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
-from mot_dinov3.core.errors import EXIT_OK
+from mot_dinov3.core.errors import EXIT_OK, UsageError
+from mot_dinov3.core.files import user_path
 from mot_dinov3.pipeline.config import FrameLoopConfig, track_config
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
-    from mot_dinov3.apps.benchmark.runs import BudgetOverrun
+    from mot_dinov3.apps.benchmark.runs import BudgetOverrun, Tick
     from mot_dinov3.apps.benchmark.side_by_side import Speed
+    from mot_dinov3.pipeline.config import TrackConfig
     from mot_dinov3.pipeline.summary import RunSummary
 
 Report = tuple[dict[str, Any], list[str]]
@@ -40,7 +43,8 @@ class BenchmarkOptions(FrameLoopConfig):
 USAGE = "SOURCE [options] | --association"
 DESCRIPTION = (
     "Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
-    "time to first frame. The video is drawn and encoded as in track, and discarded."
+    "time to first frame. The video is drawn and encoded as in track, and discarded. With --realtime, detection "
+    "intervals are compared: every frame, fixed ones, auto, and in real time."
 )
 
 
@@ -58,6 +62,11 @@ def add_arguments(parser: Parser) -> None:
     modes.add_argument(
         "--memory", type=int, metavar="FRAMES", help="resident memory while the source is read in a loop"
     )
+    intervals = parser.add_argument_group("comparison of detection intervals (--realtime [FPS])")
+    intervals.add_argument("--videos", nargs="+", default=[], metavar="FILE", help="more videos, a table for each")
+    help = "ground truth of each video in order, - for none"
+    intervals.add_argument("--gt", nargs="+", default=[], metavar="FILE", help=help)
+    intervals.add_argument("--repeats", type=int, default=3, metavar="N", help="runs of each setting (default: 3)")
     parser.add_argument("--no-video", action="store_true", help="do not draw and encode")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_config_options(parser, BenchmarkOptions)
@@ -101,7 +110,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
     from mot_dinov3.apps.benchmark import memory, runs, side_by_side
     from mot_dinov3.video.opening import refuse_live
 
-    if args.budget or args.peers or args.memory is not None:
+    if args.budget or args.peers or args.memory is not None or config.interval.realtime:
         refuse_live(config.source.source, "this measurement")
 
     with progress_bar(0) as bar:
@@ -116,7 +125,31 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
             return _peers_report(side_by_side.compare(config, folder, tick))
         if args.memory is not None:
             return _memory_report(memory.measure_memory(config, args.memory, tick))
+        if config.interval.realtime:
+            return _intervals_report(args, config, folder, tick)
         return _run_report(runs.measure(config, tick), runs.peak_mb())
+
+
+def _intervals_report(args: argparse.Namespace, config: TrackConfig, folder: Path, tick: Tick) -> Report:
+    from mot_dinov3.apps.benchmark.realtime import compare_intervals
+    from mot_dinov3.apps.benchmark.realtime_table import comparison_lines, comparison_numbers
+
+    numbers, lines = [], list[str]()
+    videos = [config.source.source, *args.videos]
+    if len(args.gt) not in (0, len(videos)):
+        raise UsageError(
+            f"--gt names {len(args.gt)} files for {len(videos)} videos",
+            remedy="give one for each video, - for none",
+        )
+    if args.repeats < 1:
+        raise UsageError(f"--repeats must be at least 1, got {args.repeats}")
+    for video, name in itertools.zip_longest(videos, args.gt, fillvalue="-"):
+        truth = None if name == "-" else user_path(name)
+        one = dataclasses.replace(config, source=dataclasses.replace(config.source, source=video))
+        found = compare_intervals(one, truth, folder, repeats=args.repeats, tick=tick)
+        numbers.append(comparison_numbers(found))
+        lines += [*([""] if lines else []), *comparison_lines(found, args.repeats)]
+    return {"videos": numbers}, lines
 
 
 def _association() -> Report:

@@ -62,6 +62,7 @@ class OptionSpec:
         choices: Valid values, or None.
         metavar: Placeholder in the help, or None.
         auto: The number that the word ``auto`` stands for, or None where it means nothing.
+        bare: On the command line its name alone means ``auto``.
         range: The numbers it accepts, or None.
         common: It is one of the options that most users need; `--help` of a command with many options shows only these.
         positional: A word without an option's name is its value: ``track in.mp4``.
@@ -73,6 +74,7 @@ class OptionSpec:
     choices: tuple[str, ...] | None = None
     metavar: str | None = None
     auto: float | None = None
+    bare: bool = False
     range: Range | None = None
     common: bool = False
     positional: bool = False
@@ -108,6 +110,7 @@ class OptionDetails(TypedDict, total=False):
     choices: Sequence[str]
     metavar: str
     auto: float
+    bare: bool
     common: bool
     positional: bool
     writes: bool

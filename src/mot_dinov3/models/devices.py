@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 ACCELERATORS = ("auto", "torch", "openvino")
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
+CPU_UNITS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX512-VNNI",
+    "avx512_bf16": "AVX512-BF16",
+    "amx_bf16": "AMX-BF16",
+}
+"""Flag of a processor that makes networks fast → its name."""
 EXTRA = "pip install 'mot-dinov3[fast]'"
 
 
@@ -59,6 +68,14 @@ def usable_cpus() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(allowed, int(limit)) if limit.isdecimal() and int(limit) else allowed
+
+
+def cpu_description() -> str:
+    """Return the processor's name, how many of them may be used, and which vector and matrix units they have."""
+    fields = _cpu_fields()
+    name = fields.get("model name") or platform.machine()
+    units = [unit for flag, unit in CPU_UNITS.items() if flag in _cpu_flags()]
+    return ", ".join([name, f"{usable_cpus()} processors", *units])
 
 
 def plan_run(config: DeviceConfig) -> DevicePlan:
@@ -188,8 +205,13 @@ def _has_bf16() -> bool:
 
 
 def _cpu_flags() -> set[str]:
+    return set(_cpu_fields().get("flags", "").split())
+
+
+def _cpu_fields() -> dict[str, str]:
+    """Return what Linux tells of the first processor, by name; nothing elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:
-        return set()
-    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

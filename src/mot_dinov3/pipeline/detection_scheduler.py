@@ -82,10 +82,11 @@ class DetectionIntervalConfig(StageConfig):
     detect_longest: float = option(0.4, "auto: longest time without a detection, in seconds", low=0, high=60)
     realtime: float = option(
         0.0,
-        "frames per second to keep up with (auto: the source's; 0: no target): like --detect-every auto, and refreshes "
-        "are deferred while the run is behind; no frame is left out",
+        "frames per second to keep up with (auto, or no number: the source's; 0: no target): like --detect-every "
+        "auto, and refreshes are deferred while the run is behind; no frame is left out",
         metavar="FPS",
         auto=SOURCE_RATE,
+        bare=True,
         low=0,
         high=1000,
         common=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,15 @@ MEANING = {
     "wait": "for reading and writing",
     "other": "overhead",
 }
-PARTS = {"detect": "detector", "read": "decoder", "write": "encoder", "embed": "embedder", "track": "tracker"}
+PARTS = {
+    "read": "decoder",
+    "write": "encoder",
+    "detect": "detector",
+    "embed": "embedder",
+    "track": "tracker",
+    "draw": "drawing",
+    "save": "writing of files",
+}
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded", Reason.REFRESH: "refresh"}
 LEAST_SHARE = 1.0  # percent of the time from which a stage is named
 LEAST_MS = 0.005  # per frame; what rounds to nothing is left out of the profile
@@ -168,16 +176,17 @@ class RunSummary:
         reached = 1e3 * self.counts.frames / self.wall_ms
         if reached >= target:
             return f"{reached:.1f} fps reached, the target is {target:g}"
-        busy = {name: self.timer.stage_ms.get(stage, 0.0) for stage, name in PARTS.items()}
-        slowest = max(busy, key=lambda name: busy[name])
-        each = busy[slowest] / max(self.counts.frames, 1)
-        return f"{reached:.1f} fps reached, the target is {target:g}: the {slowest} limits it ({each:.1f} ms per frame)"
+        stage = limiting_stage(self.timer.stage_ms)
+        each = self.timer.stage_ms.get(stage, 0.0) / max(self.counts.frames, 1)
+        part = PARTS[stage]
+        return f"{reached:.1f} fps reached, the target is {target:g}: the {part} limits it ({each:.1f} ms per frame)"
 
     def _detection_numbers(self, detection: DetectionScheduler) -> dict[str, Any]:
         return {
             "detector_runs": detection.detected,
             "detection_reasons": {reason.name.lower(): count for reason, count in sorted(detection.counts.items())},
             "target_fps": detection.target_fps,
+            "limited_by": PARTS[limiting_stage(self.timer.stage_ms)],
         }
 
     def _embeddings(self, *, profile: bool) -> list[str]:
@@ -194,6 +203,19 @@ class RunSummary:
                 f"worst budget overrun {stats.worst_overrun_ms:.1f} ms"
             )
         return lines
+
+
+def limiting_stage(stage_ms: Mapping[str, float]) -> str:
+    """Return the stage that limits the speed of a run, from the busy time of its stages.
+
+    Decoding, encoding and the main thread, which does all else, work at the same time: the busiest of the three limits
+    the run. Of the main thread, its longest stage is named.
+    """
+    main = {stage: stage_ms.get(stage, 0.0) for stage in PARTS if stage not in THREADS}
+    busiest = max(THREADS, key=lambda stage: stage_ms.get(stage, 0.0))
+    if stage_ms.get(busiest, 0.0) > sum(main.values()):
+        return busiest
+    return max(main, key=lambda stage: main[stage])
 
 
 def appearance_line(learned: AppearanceCalibration) -> str:

@@ -102,11 +102,15 @@ class TrackingRun:
         )
 
 
-def build_tracking(config: TrackConfig) -> TrackingRun:
+def build_tracking(config: TrackConfig, *, timer: StageTimer | None = None) -> TrackingRun:
     """Build a run: its stages, sinks and loop; its outputs are locked until it is left as a context.
 
     Everything that can be refused is refused before a model loads: outputs first, then the source, then precomputed
     detections; weights come last.
+
+    Args:
+        config: All options.
+        timer: Measures the run; by default an ordinary one.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
@@ -114,16 +118,18 @@ def build_tracking(config: TrackConfig) -> TrackingRun:
     regions = check(config)
     locks = OutputLocks(config.output.files())
     try:
-        return _build_locked(config, regions, locks)
+        return _build_locked(config, regions, locks, timer or StageTimer())
     except BaseException:
         locks.release()
         raise
 
 
-def _build_locked(config: TrackConfig, regions: tuple[Region, ...], locks: OutputLocks) -> TrackingRun:
+def _build_locked(
+    config: TrackConfig, regions: tuple[Region, ...], locks: OutputLocks, timer: StageTimer
+) -> TrackingRun:
     journal = open_journal(config)
     try:
-        return _build(config, regions, journal, locks)
+        return _build(config, regions, journal, locks, timer)
     except OutputLostError:
         if journal is not None:
             journal.abort(keep=True)
@@ -193,9 +199,12 @@ def _check_gallery(config: TrackConfig) -> None:
 
 
 def _build(
-    config: TrackConfig, regions: tuple[Region, ...], journal: ResumeJournal | None, locks: OutputLocks
+    config: TrackConfig,
+    regions: tuple[Region, ...],
+    journal: ResumeJournal | None,
+    locks: OutputLocks,
+    timer: StageTimer,
 ) -> TrackingRun:
-    timer = StageTimer()
     load = functools.cache(functools.partial(build_embedder, config.embedder, device=config.device))
 
     def check_source(info: VideoInfo) -> None:

@@ -60,6 +60,13 @@ class BoxTable:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def between(self, start: int, end: int | None) -> BoxTable:
+        """Return the boxes of the frames from `start` on, before `end`."""
+        rows = (self.frame >= start) & (self.frame < (np.inf if end is None else end))
+        columns = {name: getattr(self, name)[rows] for name in ("frame", "track_id", "xywh", "counted")}
+        class_id = None if self.class_id is None else self.class_id[rows]
+        return dataclasses.replace(self, **columns, class_id=class_id)
+
 
 @dataclasses.dataclass(frozen=True)
 class SequencePair:
