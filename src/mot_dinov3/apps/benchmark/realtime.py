@@ -84,7 +84,7 @@ class SettingFigures:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class IntervalComparison:
     """The settings on one video.
 
     Attributes:
@@ -104,7 +104,9 @@ class Comparison:
     settings: Mapping[str, SettingFigures]
 
 
-def compare_intervals(config: TrackConfig, truth: Path | None, folder: Path, *, repeats: int, tick: Tick) -> Comparison:
+def compare_intervals(
+    config: TrackConfig, truth: Path | None, folder: Path, *, repeats: int, tick: Tick
+) -> IntervalComparison:
     """Run all settings over a video.
 
     Args:
@@ -126,7 +128,7 @@ def compare_intervals(config: TrackConfig, truth: Path | None, folder: Path, *, 
     first = runs[EVERY_FRAME]
     given = config.interval.detect_cost_ms
     cost = given or float(np.median([run.detector_ms / max(run.detector_runs, 1) for run in first]))
-    return Comparison(
+    return IntervalComparison(
         Path(config.source.source or "").name,
         len(first[0].frame_ms),
         first[0].target_fps,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mot_dinov3.apps.benchmark.cpu_times import CpuShare
-from mot_dinov3.apps.benchmark.realtime import EVERY_FRAME, Comparison, SettingFigures
+from mot_dinov3.apps.benchmark.realtime import EVERY_FRAME, IntervalComparison, SettingFigures
 from mot_dinov3.apps.benchmark.runs import markdown_table
 from mot_dinov3.models.devices import cpu_description, usable_cpus
 
@@ -27,7 +27,7 @@ STAGES = {
 LEAST_MS = 0.05  # a frame; what rounds to nothing in all settings is left out
 
 
-def comparison_lines(found: Comparison, repeats: int) -> list[str]:
+def comparison_lines(found: IntervalComparison, repeats: int) -> list[str]:
     """Return the tables of one video: speed and accuracy, then processor time by stage and kind of thread."""
     runs = "1 run of each setting" if repeats == 1 else f"{repeats} runs of each setting in turns"
     what = [
@@ -40,7 +40,7 @@ def comparison_lines(found: Comparison, repeats: int) -> list[str]:
     return [*what, "", *_speed_table(found), "", "processor time, ms per frame", "", *_cpu_table(found)]
 
 
-def comparison_numbers(found: Comparison) -> dict[str, Any]:
+def comparison_numbers(found: IntervalComparison) -> dict[str, Any]:
     """Return the same for programs."""
     numbers = dataclasses.asdict(found)
     for name, setting in found.settings.items():
@@ -57,13 +57,13 @@ def comparison_numbers(found: Comparison) -> dict[str, Any]:
     return {**numbers, "cpu": cpu_description()}
 
 
-def _speed_table(found: Comparison) -> list[str]:
+def _speed_table(found: IntervalComparison) -> list[str]:
     scored = found.settings[EVERY_FRAME].hota is not None
     titles = ["detector", "fps", "lowest … highest", "runs per frame", "overrun", "behind", "limited by"]
     return markdown_table(titles + ["HOTA", "IDF1"] * scored, _speed_rows(found))
 
 
-def _speed_rows(found: Comparison) -> Iterator[list[str]]:
+def _speed_rows(found: IntervalComparison) -> Iterator[list[str]]:
     every = found.settings[EVERY_FRAME]
     for name, one in found.settings.items():
         low, middle, high = one.fps
@@ -76,7 +76,7 @@ def _speed_rows(found: Comparison) -> Iterator[list[str]]:
         yield cells
 
 
-def _cpu_table(found: Comparison) -> list[str]:
+def _cpu_table(found: IntervalComparison) -> list[str]:
     settings = list(found.settings.values())
     shares = sorted({share for one in settings for share in one.cpu_ms}, key=_place)
     rows = [
