@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mot_dinov3.pipeline.detection_scheduler import (
     DetectionReason,
     DetectionScheduler,
     plan_detection,
+    spending,
 )
 from mot_dinov3.trackers.box_following import BoxFollower
 from mot_dinov3.trackers.unexplained_motion import MotionEvidence, SceneChange
@@ -74,7 +76,7 @@ def decided(fps: float, frames: int = 30, **options: Any) -> DetectionScheduler:
     """The decisions on a box that stands still, which a detector finds whenever it is run."""
     config = DetectionIntervalConfig(detect_every=AUTO, **options)
     follower = BoxFollower()
-    scheduler = DetectionScheduler(config, follower, StageTimer(), fps=fps)
+    scheduler = DetectionScheduler(config, follower, float, fps=fps)
     texture = np.random.default_rng(0).integers(0, 255, (60, 80, 1), np.uint8).repeat(4, 0).repeat(4, 1).repeat(3, 2)
     box = Detections([[100, 60, 160, 200]], track_id=[1])
     for index in range(frames):
@@ -110,8 +112,28 @@ def test_the_rate_to_keep_up_with_is_a_budget_of_time() -> None:
     assert decided(25, realtime=SOURCE_RATE, detect_cost_ms=240.0).target_fps == 25
 
 
+def test_waiting_for_a_camera_is_not_being_behind_and_waiting_for_a_decoder_is() -> None:
+    now = [0.0]
+    timer = StageTimer(lambda: now[0])
+
+    def camera() -> Iterator[int]:
+        for index in range(3):
+            now[0] += 0.1
+            yield index
+
+    config = DetectionIntervalConfig(realtime=25.0)
+    live, file = spending(config, timer, is_live=True), spending(config, timer)
+    found = []
+    for _ in timer.frames(camera()):
+        now[0] += 0.03
+        timer.lap("detect")
+        found.append((round(live()), round(file())))
+    assert found == [(30, 130), (60, 260), (90, 390)]
+    assert spending(DetectionIntervalConfig(detect_budget_ms=9.0), timer)() == pytest.approx(90)
+
+
 def test_what_an_interrupted_run_decided_holds() -> None:
-    scheduler = DetectionScheduler(CONFIG, BoxFollower(), StageTimer(), start=7)
+    scheduler = DetectionScheduler(CONFIG, BoxFollower(), float, start=7)
     for index, known in enumerate((DetectionReason.START, DetectionReason.DEFERRED, DetectionReason.REFRESH), 7):
         scheduler.decide(Frame(index, index / 25), known)
     assert [scheduler(index) for index in (7, 8, 9)] == [True, False, True]

@@ -99,7 +99,7 @@ def test_a_run_that_cannot_keep_up_names_what_limits_it(stage_ms, said):
     timer, counts = StageTimer(), Counts(frames=2)
     timer.frame_ms.extend([50.0, 50.0])
     timer.stage_ms.update(stage_ms)
-    detection = DetectionScheduler(DetectionIntervalConfig(realtime=25.0), BoxFollower(), timer)
+    detection = DetectionScheduler(DetectionIntervalConfig(realtime=25.0), BoxFollower(), float)
     summary = RunSummary(counts, timer, SchedulerStats(), [], [], [], detection=detection)
     assert f"realtime    {said}" in summary.lines()
     assert summary.numbers()["limited_by"] in said

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -13,7 +16,10 @@ import pytest
 
 from clips import numbers, picture, write_clip
 from loopback import serving
+from mot_dinov3.cli import main
 from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.detectors.base import Detector
 from mot_dinov3.video import SourceConfig, media, open_source
 from mot_dinov3.video.camera import CameraSource
 
@@ -25,8 +31,11 @@ class ScriptedCamera:
         self.left = list(range(pictures))
         self.fps = fps
         self.released = False
+        self.unplugged = threading.Event()
 
     def read(self) -> tuple[bool, np.ndarray | None]:
+        if not self.left:
+            self.unplugged.set()
         return (True, picture(self.left.pop(0))) if self.left else (False, None)
 
     def get(self, propId: int) -> float:  # noqa: N803
@@ -57,6 +66,54 @@ def test_a_camera_without_a_picture_is_an_error() -> None:
     with pytest.raises(VideoError, match="camera 3 delivers no image"):
         CameraSource(SourceConfig(source="3"), camera)
     assert camera.released
+
+
+class BusyDetector(Detector):
+    """Is busy with its first frame until the camera has given its last one."""
+
+    info, names = ModelInfo("busy"), {0: "thing"}
+
+    def __init__(self, camera: ScriptedCamera) -> None:
+        self.camera = camera
+        self.seen: list[int] = []
+
+    def detect(self, frame: Frame) -> Detections:
+        self.camera.unplugged.wait()
+        self.seen += numbers([frame.pixels()])
+        return Detections.empty()
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [((), list(range(12))), (("--drop-frames",), [0, 11]), (("--drop-frames", "--realtime"), [0, 11])],
+)
+def test_frames_of_a_camera_are_dropped_only_where_that_is_asked_for(
+    options: tuple[str, ...],
+    seen: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    camera = ScriptedCamera(12)
+    busy = BusyDetector(camera)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mot_dinov3.video.camera.open_camera", lambda index: camera)
+    monkeypatch.setitem(sys.modules, "busy", types.SimpleNamespace(Busy=lambda request: busy))
+    if not options:
+        camera.unplugged.set()  # it waits, and so would its detector
+    words = ["--source", "0", "--det", "busy:Busy", "--embedder", "none", "--no-video", "--save-json", "t.json"]
+    assert main([*words, "--no-progress", *options]) == 0
+    assert busy.seen == seen
+    assert [frame["frame"] for frame in json.loads(Path("t.json").read_text())["frames"]] == list(range(len(seen)))
+    told = capsys.readouterr()
+    assert ("10 of 12 frames were dropped" in told.out + told.err) == bool(options)
+
+
+def test_of_a_file_no_frame_is_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 5)
+    words = ["--source", str(clip), "--det", "motion", "--embedder", "none", "--no-video"]
+    assert main([*words, "--save-json", str(tmp_path / "t.json"), "--drop-frames"]) == 2
+    assert "--drop-frames is for live sources" in capsys.readouterr().err
 
 
 @contextmanager

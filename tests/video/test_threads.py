@@ -9,7 +9,7 @@ import pytest
 
 from clips import numbers, picture, write_clip
 from mot_dinov3.core.errors import OutputLostError, VideoError
-from mot_dinov3.core.structures import VideoInfo
+from mot_dinov3.core.structures import Frame, VideoInfo
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.threads import DEPTH, PrefetchSource, ThreadedWriter
 
@@ -92,6 +92,47 @@ def test_it_reads_only_a_few_frames_ahead():
     assert inner.given <= 3 + DEPTH + 2
     assert inner.closed
     assert not threads()
+
+
+class Live:
+    """A camera that goes on while a caller is busy with the first frame, from `go` on; `sent` when all have come."""
+
+    info, frame_total, audio_from = VideoInfo("live", 8, 8, 10.0), 0, None
+
+    def __init__(self, indices):
+        self.indices, self.notices = indices, []
+        self.go, self.sent = threading.Event(), threading.Event()
+
+    def __iter__(self):
+        for place, index in enumerate(self.indices):
+            if place == 1:
+                self.go.wait()
+            yield Frame(index, index / 10)
+        self.sent.set()
+
+    def close(self):
+        self.go.set()
+
+
+def test_frames_that_come_while_the_caller_is_busy_are_dropped_but_for_the_last():
+    live = Live(range(5, 12))
+    with PrefetchSource(live, drop=True) as source:
+        frames = iter(source)
+        seen = [next(frames)]
+        live.go.set()
+        live.sent.wait()
+        seen += frames
+    assert [(frame.index, frame.time) for frame in seen] == [(5, 0.5), (6, 1.1)]
+    assert source.notices == ["5 of 7 frames were dropped: they came while the run was behind"]
+    assert not threads()
+
+
+def test_no_frame_is_dropped_otherwise():
+    live = Live(range(3))
+    live.go.set()
+    with PrefetchSource(live) as source:
+        assert [frame.index for frame in source] == [0, 1, 2]
+    assert source.notices == []
 
 
 def test_closing_before_the_first_frame_is_fine():

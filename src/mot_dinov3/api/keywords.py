@@ -31,6 +31,7 @@ class TrackOptions(TypedDict, total=False):
     realtime: float | Literal["auto"] | None  # frames per second to keep up with (auto, or no number: the source's; 0: no target): like --detect-every auto, and refreshes are deferred while the run is behind; no frame is left out (default 0.0, between 0 and 1000)
     detect_budget_ms: float | None  # budget of the detector in ms per frame, on average: like --detect-every auto, and refreshes beyond it are deferred; 0: unlimited (> 0: runs may differ) (default 0.0, at least 0)
     detect_cost_ms: float | None  # fixed cost of a detector run in ms instead of the clock: reproducible runs (above 0)
+    drop_frames: bool | None  # live sources: leave out the frames that come while the run is behind; by default all are processed (default off)
 
     # motion detector (--det motion)
     motion_method: Literal["mog2", "knn"] | None  # background model of --det motion (default mog2)

@@ -36,6 +36,7 @@ class StageTimer:
     Attributes:
         stage_ms: Busy milliseconds per stage, summed over the run.
         frame_ms: Latency of every frame, from asking for it until the next one is asked for.
+        asked_ms: Milliseconds from asking for a frame until it came, summed over the run: a part of ``wait``.
         began: When what led to the first frame began, on the clock; a command sets it to its process's start.
         first_frame_s: Seconds from then until the first frame had gone through all stages; None before.
     """
@@ -45,6 +46,7 @@ class StageTimer:
         self._lap = clock()
         self.stage_ms: dict[str, float] = {}
         self.frame_ms = array("d")
+        self.asked_ms = 0.0
         self.began = clock()
         self.first_frame_s: float | None = None
 
@@ -76,6 +78,7 @@ class StageTimer:
             if frame is None:  # to learn that was the last one is no frame's latency, so it is no stage's time either
                 return
             self.lap("wait")
+            self.asked_ms += 1e3 * (self._lap - start)
             yield frame
             now = self.clock()
             self.frame_ms.append(1e3 * (now - start))

@@ -100,6 +100,9 @@ class DetectionIntervalConfig(StageConfig):
     detect_cost_ms: float | None = option(
         None, "fixed cost of a detector run in ms instead of the clock: reproducible runs", above=0
     )
+    drop_frames: bool = option(
+        False, "live sources: leave out the frames that come while the run is behind; by default all are processed"
+    )
 
     @override
     def check(self) -> None:
@@ -218,14 +221,23 @@ class DetectionAllowance:
         return self._credit >= 0
 
 
+def spending(config: DetectionIntervalConfig, timer: StageTimer, *, is_live: bool = False) -> Callable[[], float]:
+    """Return what measures the milliseconds that count against the budget: the detector's, or with `--realtime` all.
+
+    A run that waits for the next frame of a live source is not behind; one that waits for a decoder may be.
+    """
+    if not config.realtime:
+        return lambda: timer.stage_ms.get("detect", 0.0)
+    return lambda: 1e3 * timer.clock() - (timer.asked_ms if is_live else 0.0)
+
+
 class DetectionScheduler:
     """Decides frame by frame whether the detector runs; call it with a frame's index to learn what was decided.
 
     Args:
         config: Intervals and budget.
         follower: Moves the boxes of the last detected frame.
-        timer: Measures what is spent where there is a budget: with `--realtime` all that a frame takes, else the
-            detector's part.
+        spent: Returns the milliseconds so far that count against the budget; see `spending`.
         fps: The source's frame rate.
         start: Index of the first frame.
 
@@ -238,14 +250,14 @@ class DetectionScheduler:
         self,
         config: DetectionIntervalConfig,
         follower: BoxFollower,
-        timer: StageTimer,
+        spent: Callable[[], float],
         *,
         fps: float = 0.0,
         start: int = 0,
     ) -> None:
         self._config = config
         self._follower = follower
-        self._timer = timer
+        self._spent = spent
         self._start = start
         self._watch = MotionWatch()
         self._reasons = array("b")
@@ -284,9 +296,7 @@ class DetectionScheduler:
     def _spent_ms(self) -> float:
         """Return what counts against the budget, of all frames so far."""
         cost = self._config.detect_cost_ms
-        if cost is not None:
-            return cost * self.detected
-        return 1e3 * self._timer.clock() if self.target_fps else self._timer.stage_ms.get("detect", 0.0)
+        return self._spent() if cost is None else cost * self.detected
 
     def _gather(self, frame: Frame) -> DetectionEvidence:
         """Move the boxes to the frame, and return the evidence."""

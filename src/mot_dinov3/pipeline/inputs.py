@@ -68,9 +68,12 @@ class DetectionRun:
         return det_v1.det_v1_frame(index, detections, self.detector.names)
 
 
-def open_ahead(config: SourceConfig, timer: StageTimer) -> FrameSource:
-    """Open a source that is decoded on a background thread, whose work is the stage ``read``."""
-    return PrefetchSource(open_source(config), busy=functools.partial(timer.stage, "read"))
+def open_ahead(config: SourceConfig, timer: StageTimer, *, drop: bool = False) -> FrameSource:
+    """Open a source that is decoded on a background thread, whose work is the stage ``read``.
+
+    With `drop`, frames that come while the caller is behind are left out.
+    """
+    return PrefetchSource(open_source(config), busy=functools.partial(timer.stage, "read"), drop=drop)
 
 
 def build_detection(
@@ -96,7 +99,8 @@ def build_detection(
         run = _without_images(source, config.detector, config.device)
         check(run.source.info)
         return run
-    frames = open_ahead(source, timer or StageTimer())
+    drop = isinstance(config, TrackConfig) and config.interval.drop_frames
+    frames = open_ahead(source, timer or StageTimer(), drop=drop)
     try:
         check(frames.info)
         detector: Detector

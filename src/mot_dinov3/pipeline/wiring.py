@@ -27,7 +27,7 @@ from mot_dinov3.models.devices import resolve_device
 from mot_dinov3.models.weights import check_detector_weights
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.detection_interval import DetectionInterval, IntervalDetector, IntervalTracker
-from mot_dinov3.pipeline.detection_scheduler import DetectionScheduler
+from mot_dinov3.pipeline.detection_scheduler import DetectionScheduler, spending
 from mot_dinov3.pipeline.inputs import build_detection, open_ahead
 from mot_dinov3.pipeline.loop import Stages, TrackingLoop
 from mot_dinov3.pipeline.outputs import SinkFactory, check_files
@@ -153,9 +153,14 @@ def check(config: TrackConfig) -> tuple[Region, ...]:
 
 
 def _check_live(config: TrackConfig) -> None:
-    """Refuse to read a live source twice."""
+    """Refuse to read a live source twice, and to leave out frames of another one."""
     source = config.source.source
     if not is_live(source):
+        if config.interval.drop_frames:
+            raise UsageError(
+                "--drop-frames is for live sources (a camera, a stream or a pipe): of a file, every frame is processed",
+                remedy="leave it out; --realtime keeps up by running the detector less often",
+            )
         return
     if config.output.resume:
         raise UsageError(
@@ -259,7 +264,8 @@ def _stages(
     follower, detection = BoxFollower(), None
     if config.interval.is_auto:
         start = config.source.start_frame
-        detection = DetectionScheduler(config.interval, follower, timer, fps=source.info.fps, start=start)
+        spent = spending(config.interval, timer, is_live=is_live(config.source.source))
+        detection = DetectionScheduler(config.interval, follower, spent, fps=source.info.fps, start=start)
     if (is_detected := detection or DetectionInterval.of(config)) is not None:
         detector = IntervalDetector(detector, is_detected)
         tracker = IntervalTracker(tracker, is_detected, follower)

@@ -7,6 +7,7 @@ Python's lock while it works, so decoding and encoding run in parallel with dete
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -28,9 +29,16 @@ INTERRUPTED_JOIN_S = 2.0
 
 
 class PrefetchSource(FrameSource):
-    """Reads frames of a source, which it uses alone until `close`, ahead of the caller on a background thread."""
+    """Reads frames of a source ahead of the caller on a background thread.
 
-    def __init__(self, source: FrameSource, *, busy: Busy = contextlib.nullcontext) -> None:
+    Args:
+        source: Used by the thread alone until `close`.
+        busy: Counts the work of the thread.
+        drop: Do not wait for the caller: of the frames that come meanwhile, only the last one is kept. The frames are
+            numbered anew, their times stay.
+    """
+
+    def __init__(self, source: FrameSource, *, busy: Busy = contextlib.nullcontext, drop: bool = False) -> None:
         self._source = source
         self.info = source.info
         self.frame_total = source.frame_total
@@ -40,7 +48,9 @@ class PrefetchSource(FrameSource):
         self.sound_notice = getattr(source, "sound_notice", "")
         self.notices = source.notices  # the same list: the source goes on adding to it
         self._busy = busy
-        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(DEPTH)
+        self._drop = drop
+        self._dropped = 0
+        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(1 if drop else DEPTH)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.interrupt_when(lambda: False)
@@ -60,13 +70,20 @@ class PrefetchSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
         self._thread.start()
-        while True:
-            item = self._take()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        first, count = 0, 0
+        try:
+            while (item := self._take()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                if self._drop:
+                    first = item.index if not count else first
+                    item = dataclasses.replace(item, index=first + count)
+                count += 1
+                yield item
+        finally:
+            if self._dropped:
+                of_all = f"{self._dropped} of {count + self._dropped} frames"
+                self.notices.append(f"{of_all} were dropped: they came while the run was behind")
 
     def _take(self) -> Frame | BaseException | None:
         """Return the next item of the thread; None at once where the frames are to end."""
@@ -85,7 +102,10 @@ class PrefetchSource(FrameSource):
                     frame = next(frames, None)
                 if frame is None:
                     break
-                self._put(frame)
+                if self._drop:
+                    self._replace(frame)
+                else:
+                    self._put(frame)
         except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
             last = error
         self._put(last)
@@ -95,6 +115,16 @@ class PrefetchSource(FrameSource):
             with contextlib.suppress(queue.Full):
                 self._queue.put(item, timeout=_POLL_SECONDS)
                 return
+
+    def _replace(self, frame: Frame) -> None:
+        """Put a frame in the place of one that was not taken yet."""
+        while True:
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(frame)
+                return
+            with contextlib.suppress(queue.Empty):
+                self._queue.get_nowait()
+                self._dropped += 1
 
     @override
     def close(self) -> None:
