@@ -25,7 +25,7 @@ from mot_dinov3.core.timing import Clock
 CRITICAL = (Reason.NEW, Reason.WEAK_IOU, Reason.CROWDED)
 SAVER_MARGIN = 0.2  # IoU by which a track and a box must fit each other better than any other, to be certain
 SAVER_GATE = 0.3  # least IoU of a certain pair
-SAVER_SPACING = 2  # times the refresh interval, with the saver
+SAVER_SPACING = 5  # times the refresh interval, with the saver
 
 EmbedRows = Callable[[IntArray], FloatArray]
 """Embeds the rows it is given, ``(k,)`` indices → ``(k, d)`` unit rows, and returns when the device has finished."""
@@ -51,8 +51,8 @@ class SchedulerConfig(StageConfig):
     )
     embed_saver: bool = option(
         False,
-        "embed crowded boxes only where motion leaves their track uncertain, and refresh half as often, once the video "
-        "has shown what its embeddings are worth",
+        "embed crowded boxes only where motion leaves their track uncertain, and refresh a fifth as often, once the "
+        "video has shown what its embeddings are worth",
     )
     embed_budget_ms: float = option(
         0.0,

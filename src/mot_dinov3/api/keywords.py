@@ -65,7 +65,7 @@ class TrackOptions(TypedDict, total=False):
     embed_iou_gate: float | None  # IoU with exactly one active track from which its embedding is reused (default 0.6, between 0 and 1)
     embed_overlap_thr: float | None  # IoU with another detection above which a box counts as crowded (default 0.2, between 0 and 1)
     embed_crowded: Literal["always", "ambiguous"] | None  # crowded boxes to embed: all of them, or only those that overlap more than one track (default always)
-    embed_saver: bool | None  # embed crowded boxes only where motion leaves their track uncertain, and refresh half as often, once the video has shown what its embeddings are worth (default off)
+    embed_saver: bool | None  # embed crowded boxes only where motion leaves their track uncertain, and refresh a fifth as often, once the video has shown what its embeddings are worth (default off)
     embed_budget_ms: float | None  # budget for refreshes in ms per frame, in addition to critical boxes; 0: unlimited (> 0: runs may differ) (default 0.0, at least 0)
     embed_cost_ms: float | None  # fixed cost per crop in ms instead of the clock: reproducible runs (above 0)
 
