@@ -160,3 +160,25 @@ def test_a_data_frame_has_a_row_a_box_and_the_names_of_the_table():
     assert table["gallery_id"].tolist()[0] == "Ann"
     assert set(table.columns) & set(TRACK_COLUMNS) == set(TRACK_COLUMNS) - {"frame", "time_s", "class_name"}
     assert len(Detections.empty().to_dataframe()) == 0
+
+
+def test_the_grey_of_a_frame_is_made_once_and_averages_what_is_near():
+    stripes = np.zeros((1080, 1920, 3), np.uint8)
+    stripes[:, ::2] = 200
+    frame = Frame(0, 0.0, stripes)
+    grey = frame.grey
+    assert frame.grey is grey
+    assert grey.levels.shape == (360, 640)
+    assert (grey.levels == 100).all()
+    assert grey.scale == pytest.approx(1 / 3)
+    assert grey.reduced(400).levels.shape == (225, 400)
+    assert grey.reduced(400).scale == pytest.approx(400 / 1920)
+    assert Frame(0, 0.0).grey is None
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced"), [((8, 400), (8, 400)), ((16, 16384), (1, 640)), ((481, 1279), (241, 640))]
+)
+def test_the_grey_of_a_frame_is_never_wider_than_needed_nor_empty(size, reduced):
+    image = np.full((*size, 3), 77, np.uint8)
+    assert Frame(0, 0.0, image).grey.levels.tolist() == np.full(reduced, 77).tolist()

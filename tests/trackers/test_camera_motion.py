@@ -23,10 +23,14 @@ def view(wall: Image, x: int, y: int) -> Image:
     return np.ascontiguousarray(wall[y : y + 480, x : x + 640])
 
 
+def shown(image: Image) -> Frame:
+    return Frame(0, 0.0, image)
+
+
 def test_a_shifted_picture_gives_the_shift(wall: Image) -> None:
     camera = CameraMotion()
-    assert camera.estimate(view(wall, 100, 100), NOBODY) is None
-    affine = camera.estimate(view(wall, 112, 95), NOBODY)
+    assert camera.estimate(shown(view(wall, 100, 100)), NOBODY) is None
+    affine = camera.estimate(shown(view(wall, 112, 95)), NOBODY)
     assert affine is not None
     np.testing.assert_allclose(affine, [[1, 0, -12], [0, 1, 5]], atol=0.5)
     assert np.abs(affine[:, :2] - np.eye(2)).max() < 0.01
@@ -35,10 +39,10 @@ def test_a_shifted_picture_gives_the_shift(wall: Image) -> None:
 def test_a_still_camera_is_left_alone_however_busy_the_scene(wall: Image) -> None:
     camera = CameraMotion()
     still = view(wall, 100, 100)
-    camera.estimate(still, NOBODY)
+    camera.estimate(shown(still), NOBODY)
     busy = still.copy()
     busy[100:300, 200:320] = 0
-    assert camera.estimate(busy, NOBODY) is None
+    assert camera.estimate(shown(busy), NOBODY) is None
 
 
 def test_moving_objects_do_not_count_as_background(wall: Image) -> None:
@@ -47,16 +51,16 @@ def test_moving_objects_do_not_count_as_background(wall: Image) -> None:
     camera = CameraMotion()
     first, second = view(wall, 100, 100), view(wall, 108, 100)
     first[40:440, 100:320], second[40:440, 130:350] = passer, passer
-    camera.estimate(first, NOBODY)
-    affine = camera.estimate(second, np.array([[100.0, 40, 320, 440]]))
+    camera.estimate(shown(first), NOBODY)
+    affine = camera.estimate(shown(second), np.array([[100.0, 40, 320, 440]]))
     assert affine is not None
     np.testing.assert_allclose(affine[:, 2], [-8, 0], atol=0.5)
 
 
 def test_blank_pictures_say_nothing() -> None:
     camera = CameraMotion()
-    camera.estimate(np.zeros((480, 640, 3), np.uint8), NOBODY)
-    assert camera.estimate(np.full((480, 640, 3), 200, np.uint8), NOBODY) is None
+    camera.estimate(shown(np.zeros((480, 640, 3), np.uint8)), NOBODY)
+    assert camera.estimate(shown(np.full((480, 640, 3), 200, np.uint8)), NOBODY) is None
 
 
 @pytest.mark.parametrize(("camera_motion", "kept"), [(True, True), (False, False)])

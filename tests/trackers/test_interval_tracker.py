@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from tracking_scene import boxes, ids, person, tracker
 
 from mot_dinov3.core.structures import Detections, Frame, TrackState
@@ -23,6 +24,10 @@ def walker(x: int, y: int = 60, width: int = 40, height: int = 100) -> np.ndarra
     figure = coarse.repeat(4, 0).repeat(4, 1).repeat(3, 2)
     picture[y : y + height, x : x + width] = figure[:, : picture.shape[1] - x]  # it may stand in the edge
     return picture
+
+
+def shown(image: np.ndarray) -> Frame:
+    return Frame(0, 0.0, image)
 
 
 def test_the_median_of_the_points_that_were_tracked_counts() -> None:
@@ -54,18 +59,41 @@ def test_points_lie_in_the_inner_part_of_the_box() -> None:
     np.testing.assert_allclose([points.min(axis=1)[0], points.max(axis=1)[0]], [[110, 210], [130, 290]])
 
 
+def test_a_box_of_any_size_has_as_many_points() -> None:
+    assert grid(np.array([[0.0, 0, 4, 9], [100, 50, 3700, 2100]])).shape == (2, 24, 2)
+
+
+@pytest.mark.parametrize(("hidden", "moved", "followed"), [(18, 0, True), (36, 2, False)])
+def test_a_box_is_not_dragged_along_by_what_passes_in_front(hidden: int, moved: int, followed: bool) -> None:
+    """One stands, half or all but a strip of it behind another who is nearer and walks on."""
+
+    def image(step: int) -> np.ndarray:
+        picture = walker(100)
+        coarse = np.random.default_rng(8).integers(0, 255, (30, 10, 1), np.uint8).repeat(4, 0).repeat(4, 1)
+        left = 100 + hidden - 40 + step
+        picture[70:190, left : left + 40] = coarse
+        return picture
+
+    behind, before = np.array([100.0, 60, 140, 160]), np.array([60.0 + hidden, 70, 100 + hidden, 190])
+    flow, expected = BoxFlow(), np.array([[2.0, 0], [0, 0]])
+    flow.step(shown(image(0)), np.zeros((0, 4)), np.zeros((0, 2)))
+    steps = flow.step(shown(image(4)), np.stack([behind, before]), expected)
+    assert steps.followed.tolist() == [followed, True]
+    np.testing.assert_allclose(steps.shift, [[moved, 0], [4, 0]], atol=0.3)
+
+
 def test_a_box_follows_what_is_in_it() -> None:
     flow = BoxFlow()
-    flow.start(walker(50))
     box = np.array([[50.0, 60, 90, 160]])
-    moved = flow.step(walker(56, 63), box, np.zeros((1, 2)))
+    flow.step(shown(walker(50)), box, np.zeros((1, 2)))
+    moved = flow.step(shown(walker(56, 63)), box, np.zeros((1, 2)))
     np.testing.assert_allclose(moved.shift, [[6, 3]], atol=0.3)
-    back = flow.step(walker(53, 63), box + np.array([6, 3, 6, 3]), np.zeros((1, 2)))
+    back = flow.step(shown(walker(53, 63)), box + np.array([6, 3, 6, 3]), np.zeros((1, 2)))
     np.testing.assert_allclose(back.shift, [[-3, 0]], atol=0.3)
 
 
 def test_without_an_earlier_picture_the_expected_step_is_taken() -> None:
-    moved = BoxFlow().step(walker(50), np.array([[50.0, 60, 90, 160]]), np.array([[2.0, 1.0]]))
+    moved = BoxFlow().step(shown(walker(50)), np.array([[50.0, 60, 90, 160]]), np.array([[2.0, 1.0]]))
     assert moved.shift.tolist() == [[2, 1]]
     assert not moved.followed.any()
 

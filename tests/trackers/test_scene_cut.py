@@ -28,7 +28,7 @@ def place(seed: int, grain: int = 40, x: int = 100, y: int = 60) -> Image:
 def cuts(pictures: Sequence[Image]) -> list[int]:
     camera, found = CameraMotion(scene_cuts=True), []
     for index, picture in enumerate(pictures):
-        camera.estimate(picture, NOBODY)
+        camera.estimate(Frame(0, 0.0, picture), NOBODY)
         if camera.cut:
             found.append(index)
     return found

@@ -308,9 +308,9 @@ class DetectionScheduler:
         if last is None:
             step = 0.0
         motion = MotionEvidence()
-        if follower.grey is not None:
+        if frame.grey is not None:
             known = np.concatenate([follower.rows.xyxy, follower.found])
-            motion = self._watch.observe(follower.grey, frame.time, _shares(known, frame))
+            motion = self._watch.observe(frame.grey.levels, frame.time, _shares(known, frame))
         age = None if last is None else frame.time - last
         return DetectionEvidence(
             age,

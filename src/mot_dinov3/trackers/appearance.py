@@ -80,7 +80,7 @@ class AppearanceTracker(TemporalTracker):
             self._size_known = True
         tracks, config = self._tracks, self.config
         if frame.image is not None and (config.camera_motion or config.scene_cuts):
-            affine = self._camera.estimate(frame.image, tracks.corners[:, tracks.matched].T)
+            affine = self._camera.estimate(frame, tracks.corners[:, tracks.matched].T)
             if self._camera.cut:
                 self._end_scene(frame.index)
             elif affine is not None and config.camera_motion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mot_dinov3.core import boxes
-from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, FloatArray, Frame, Image, IntArray
+from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, FloatArray, Frame, IntArray
 from mot_dinov3.trackers.optical_flow import BoxFlow
 
 NEAR = 0.05  # of the size of a box, by which it is widened: those that overlap then are about to touch
@@ -36,11 +36,6 @@ class BoxFollower:
         self.found: FloatArray = np.zeros((0, 4), np.float32)
         self._near: BoolArray = np.zeros((0, 0), np.bool_)  # pairs of boxes, in the last detected frame
 
-    @property
-    def grey(self) -> Image | None:
-        """The last frame's image, reduced; None without images."""
-        return self._flow.grey
-
     def advance(self, frame: Frame) -> None:
         """Move the boxes to `frame`: by the flow, and where it is unknown, with the velocity they had; once a frame."""
         if frame.index == self._index:
@@ -52,7 +47,7 @@ class BoxFollower:
             place += np.tile(step, 2)
             self._put(place)
             return
-        moved = self._flow.step(frame.image, place, step)
+        moved = self._flow.step(frame, place, step)
         self._velocity = moved.shift / dt if dt > 0 else self._velocity
         self.followed, self.frames = moved.followed, self.frames + moved.followed
         centre = (place[:, :2] + place[:, 2:]) / 2 + moved.shift

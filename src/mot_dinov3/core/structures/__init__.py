@@ -6,7 +6,7 @@ have them; `Frame.index` is 0-based.
 
 from mot_dinov3.core.structures.arrays import BoolArray, Float64Array, FloatArray, Image, IntArray
 from mot_dinov3.core.structures.detections import Detections, Reason, Revision, TrackState, TrackView
-from mot_dinov3.core.structures.frames import Frame, ModelInfo, VideoInfo
+from mot_dinov3.core.structures.frames import Frame, GreyImage, ModelInfo, VideoInfo
 from mot_dinov3.core.structures.points import Keypoints, PointSource, PointState
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Float64Array",
     "FloatArray",
     "Frame",
+    "GreyImage",
     "Image",
     "IntArray",
     "Keypoints",
