@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.apps.identities.identified_tracks import TrackKey
 from mot_dinov3.apps.identities.stored_tracks import (
     TEXTS,
     StoredTracklet,
@@ -31,6 +32,7 @@ from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, Emb
 INDEX = "registry.sqlite"
 SCHEMA = "registry-v1"
 WAIT_S = 20.0  # for another run
+REVISION = slice(24, 28)  # bytes of an SQLite file that count its changes
 TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE videos (
@@ -51,12 +53,16 @@ CREATE TABLE decisions (
 
 
 @contextlib.contextmanager
-def open_store(folder: Path, *, create: bool = False) -> Iterator[IdentityStore]:
+def open_store(
+    folder: Path, *, create: bool = False, reading: bool = False, wait_s: float | None = None
+) -> Iterator[IdentityStore]:
     """Open a registry alone; what is changed is kept if nothing is raised.
 
     Args:
         folder: The registry.
         create: Make it where there is none; the folder, new or empty, is then private.
+        reading: Nothing will be changed, so that another run may hold the registry meanwhile.
+        wait_s: Seconds to wait for another run; None for `WAIT_S`.
 
     Raises:
         InputError: There is none.
@@ -69,15 +75,16 @@ def open_store(folder: Path, *, create: bool = False) -> Iterator[IdentityStore]
         raise InputError(f"'{folder}' is no registry: it has no {INDEX}", remedy="identify … --registry DIR makes one")
     if new:
         _make_folder(folder)
-    with _read_errors(path), contextlib.closing(_connect(path)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    wait = WAIT_S if wait_s is None else wait_s
+    with _read_errors(path), contextlib.closing(_connect(path, wait)) as connection:
+        connection.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
         _check_version(connection, path)
         yield IdentityStore(folder, connection)
         connection.execute("COMMIT")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
     return connection
@@ -120,6 +127,12 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     if found != (SCHEMA,):
         version = found[0] if found else "of an unknown version"
         raise FormatError(f"'{path}' is {version}, this program reads {SCHEMA}", remedy="update mot-dinov3")
+
+
+def revision(folder: Path) -> int:
+    """Return a number that differs after every change of a registry."""
+    with (folder / INDEX).open("rb") as file:
+        return int.from_bytes(file.read(REVISION.stop)[REVISION], "big")
 
 
 def video_names(folder: Path) -> list[str]:
@@ -260,13 +273,20 @@ class IdentityStore:
             )
         ]  # fmt: skip
 
-    def different_pairs(self) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    def different_pairs(self) -> list[tuple[TrackKey, TrackKey]]:
         """Return the pairs of tracks, by video and id, that a person called different."""
+        return self._decided(same=False)
+
+    def same_pairs(self) -> list[tuple[TrackKey, TrackKey]]:
+        """Return the pairs of tracks, by video and id, that a person called one."""
+        return self._decided(same=True)
+
+    def _decided(self, *, same: bool) -> list[tuple[TrackKey, TrackKey]]:
         rows = self.rows(
             "SELECT a.name, x.track_id, b.name, y.track_id FROM decisions "
             "JOIN tracklets x ON x.id = one JOIN videos a ON a.id = x.video "
-            "JOIN tracklets y ON y.id = other JOIN videos b ON b.id = y.video WHERE NOT same"
-        )
+            "JOIN tracklets y ON y.id = other JOIN videos b ON b.id = y.video WHERE same = ?", [int(same)]
+        )  # fmt: skip
         return [((row[0], row[1]), (row[2], row[3])) for row in rows]
 
     def without_images(self) -> dict[str, list[tuple[int, int, str]]]:

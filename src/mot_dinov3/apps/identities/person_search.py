@@ -70,7 +70,7 @@ def open_searched(folder: Path) -> Searched:
         FormatError: A file is damaged.
     """
     if (folder / INDEX).exists():
-        with open_store(folder) as store:
+        with open_store(folder, reading=True) as store:
             stored = store.videos()
         identities = {(v.tracks.name, track): name for v in stored for track, name in v.identities.items()}
         cameras = {video.tracks.name: video.camera for video in stored}

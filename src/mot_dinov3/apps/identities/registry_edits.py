@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mot_dinov3.apps.identities.identity_store import IdentityStore
+from mot_dinov3.core import files
 from mot_dinov3.core.errors import UnknownNameError, UsageError, closest
-from mot_dinov3.gallery.folder import check_identity
+from mot_dinov3.gallery.folder import check_identity, files_below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,23 @@ def rename_identity(store: IdentityStore, name: str, new: str) -> None:
     if new != name and new in store.identity_names():
         raise UsageError(f"registry '{store.folder}' has an identity '{new}' already", remedy="merge the two instead")
     if new != name and (store.folder / name).is_dir():
-        (store.folder / name).rename(store.folder / new)
+        _move_images(store.folder / name, store.folder / new)
     store.rows("UPDATE identities SET name = ?, by_person = 1 WHERE id = ?", [new, number])
+
+
+def _move_images(folder: Path, target: Path) -> None:
+    """Move the files of an identity; of one that was merged, images that a person added may be there already."""
+    with files.writing(target):
+        if not target.exists():
+            folder.rename(target)
+            return
+        for path in files_below(folder):
+            place, number = target / path.name, 1
+            while place.exists():
+                number += 1
+                place = target / f"{path.stem}-{number}{path.suffix}"
+            path.rename(place)
+        shutil.rmtree(folder)
 
 
 def merge_identities(store: IdentityStore, kept: str, gone: str) -> None:
