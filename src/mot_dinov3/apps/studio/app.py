@@ -28,6 +28,8 @@ from mot_dinov3.apps.studio.routes import (
     file_routes,
     gallery_routes,
     keypoint_routes,
+    registry_routes,
+    registry_search,
     similarity_routes,
     tracking_routes,
 )
@@ -45,6 +47,8 @@ ROUTES: Routes = {
     **gallery_routes.ROUTES,
     **keypoint_routes.ROUTES,
     **similarity_routes.ROUTES,
+    **registry_routes.ROUTES,
+    **registry_search.ROUTES,
 }
 
 log = logging.getLogger(__name__)

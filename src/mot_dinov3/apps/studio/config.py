@@ -33,6 +33,9 @@ class StudioConfig(StageConfig):
     tracks: str | None = option(
         None, "tracks to correct, or whose boxes can be clicked: track-v1, MOTChallenge or CSV", metavar="FILE"
     )
+    registry: str | None = option(
+        None, "registry of identities to open, as given to identify --registry", metavar="DIR"
+    )
     port: int = option(0, "port to listen on; 0: any free port", metavar="N", low=0, high=65535)
     host: str = option("127.0.0.1", "address to listen on; any but this computer's own needs the token that is printed")
     browser: bool = option(True, "open the page in the browser")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,14 @@ class Request:
         if not isinstance(value, str) or "\0" in value or len(value) > 4096:
             raise InputError(f"'{name}' must be a string")
         return value
+
+    def data(self, name: str) -> bytes:
+        """Return bytes, which come as base64; none where they are missing."""
+        value = self._values.get(name, "")
+        try:
+            return base64.b64decode(value, validate=True)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"'{name}' must be base64") from error
 
     def whole(self, name: str, default: int | None = None, *, low: int = 0, high: int = 2**31 - 1) -> int:
         """Return a whole number within ``low … high``."""

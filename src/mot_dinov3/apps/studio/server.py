@@ -79,11 +79,12 @@ def address(host: str, port: int, token: str | None) -> str:
 def given_folders(config: StudioConfig) -> list[Path]:
     """Return the folders of the paths given at the start."""
     folders = [Path(path).expanduser().resolve().parent for path in (config.source, config.tracks) if path]
-    return [*folders, *([Path(config.gallery)] if config.gallery else [])]
+    return [*folders, *(Path(path) for path in (config.gallery, config.registry) if path)]
 
 
 def _check_given(config: StudioConfig, roots: Sequence[str]) -> None:
-    for option, path in (("--source", config.source), ("--tracks", config.tracks), *(("--root", r) for r in roots)):
+    given = {"--source": config.source, "--tracks": config.tracks, "--registry": config.registry}
+    for option, path in (*given.items(), *(("--root", r) for r in roots)):
         if path and not Path(path).expanduser().exists():
             raise InputError(f"{option} '{path}' does not exist", remedy="check the path")
     if config.gallery and Path(config.gallery).expanduser().is_file():

@@ -32,7 +32,7 @@ FRAME_QUALITY = 92  # of JPEGs that are displayed; crops are cut from the decode
 def start(studio: Studio, request: Request) -> dict[str, Any]:
     """The paths given on the command line, the roots, and the available models."""
     config = studio.options.studio
-    given = {"video": config.source, "gallery": config.gallery, "tracks": config.tracks}
+    given = {"video": config.source, "gallery": config.gallery, "tracks": config.tracks, "registry": config.registry}
     return {
         "given": {name: str(Path(path).expanduser().resolve()) for name, path in given.items() if path},
         "roots": [str(folder) for folder in studio.roots.folders],
