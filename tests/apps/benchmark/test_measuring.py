@@ -9,7 +9,7 @@ import pytest
 
 from mot_dinov3.apps.benchmark.memory import LoopedDetector, LoopedSource
 from mot_dinov3.apps.benchmark.runs import budget_overrun, peak_mb
-from mot_dinov3.apps.benchmark.side_by_side import alternate, speeds
+from mot_dinov3.apps.benchmark.side_by_side import TurnClock, alternate, speeds
 from mot_dinov3.cli.benchmark import _memory_report
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo, VideoInfo
@@ -45,6 +45,22 @@ def test_runs_take_turns_and_the_first_round_does_not_count() -> None:
     assert "".join(work.taken) == "oopp" + "ppoo" + "oopp" + "p"  # a round that is not whole ends it
     assert [cost[0] for cost in spent["ours"]] == pytest.approx([10, 10])
     assert [cost[1] for cost in spent["peer"]] == pytest.approx([30, 30])
+
+
+def test_the_clock_of_a_run_stands_still_in_the_turns_of_others() -> None:
+    now = [100.0]
+    clock = TurnClock(lambda: now[0])
+
+    def frames() -> Iterator[float]:
+        for _ in range(3):
+            now[0] += 0.5
+            yield clock()
+
+    seen = []
+    for time in clock.during(frames()):
+        now[0] += 20.0
+        seen.append((time, clock()))
+    assert seen == [(100.5, 100.5), (101.0, 101.0), (101.5, 101.5)]
 
 
 def test_ratios_are_of_pairs_of_blocks() -> None:

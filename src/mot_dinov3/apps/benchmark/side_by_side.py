@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mot_dinov3.apps.benchmark.baselines import OURS, missing, ultralytics_settings
 from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import DEFAULT_CONF
 from mot_dinov3.detectors.checkpoint import opened_as_data
 from mot_dinov3.models.devices import resolve_device
@@ -25,6 +26,7 @@ from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.wiring import build_tracking
 
 BLOCK = 20  # frames: long compared with a queue of frames, short compared with disturbances of the machine
+T = TypeVar("T")
 Clocks = tuple[Callable[[], float], Callable[[], float]]
 
 
@@ -91,10 +93,39 @@ def yolo_settings(folder: Path) -> dict[str, str]:
     return {**found, "yolo track (botsort, ReID on its own features)": str(reid)}
 
 
+class TurnClock:
+    """A clock that stands still between the frames of a run, while others have their turn.
+
+    Args:
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._others = 0.0
+        self._stopped: float | None = None
+
+    def __call__(self) -> float:
+        """Return the seconds from some fixed point, less those of the others."""
+        return (self._clock() if self._stopped is None else self._stopped) - self._others
+
+    def during(self, frames: Iterator[T]) -> Iterator[T]:
+        """Yield the frames; the clock runs while one is made."""
+        for frame in frames:
+            self._stopped = self._clock()
+            yield frame
+            self._others += self._clock() - self._stopped
+            self._stopped = None
+
+
 @contextmanager
 def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[object]]:
-    with build_tracking(config) as job, contextlib.closing(job.loop.results()) as results:
-        yield _until(results, None, tick)
+    clock = TurnClock()  # with --realtime the others' time would be taken for being behind
+    with (
+        build_tracking(config, timer=StageTimer(clock)) as job,
+        contextlib.closing(job.loop.results()) as results,
+    ):
+        yield _until(clock.during(results), None, tick)
 
 
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
