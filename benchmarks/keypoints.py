@@ -8,7 +8,6 @@ With --seeds: all components, one-sided, from several labelled frames, with an o
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mot_dinov3.formats.keypoints_csv import read_truth
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
 from mot_dinov3.keypoints.instance import MethodParts
@@ -41,13 +41,7 @@ STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure
 
 def read_regions(path: Path) -> Places:
     """Return (frame, instance, keypoint) → place of a CSV; lost points are left out."""
-    found = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            x, y = float(row["x"] or "nan"), float(row["y"] or "nan")
-            if math.isfinite(x):
-                found[int(row["frame"]), row["instance"], row["keypoint"]] = x, y
-    return found
+    return {(frame, instance, name): (x, y) for frame, instance, name, x, y in read_truth(path)}
 
 
 def score(truth: Places, result: Places, skip: tuple[int, ...]) -> list[float]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from keypoints import RANGE, Places, command, prepare, read_regions
+from mot_dinov3.apps.benchmark.keypoint_scores import TITLES, WRONG_PX, PointFigures, ScoredPoint, area_under_curve
 from mot_dinov3.core.structures import PointState
 from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.job.wiring import build_keypoints
@@ -27,30 +28,26 @@ from mot_dinov3.keypoints.tracker import PointTracker
 from mot_dinov3.video import SourceConfig, open_source
 
 SEEDS = {"horsejump": (None, 18, 36), "cows": (None, 31, 67), "two_flies": (None, 1075)}
-WRONG_PX = 16.0
 RIDGE = 1.0
 PARTS = ("lead", "deviation", "drift")  # the numbers that the score is linear in
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-    """A tracked point beside its ground truth.
+class Scored(ScoredPoint):
+    """A tracked point beside its ground truth; a lost one has the error of the place where it was last assumed.
 
     Attributes:
         video: Its name.
-        error: Pixels.
-        right: Within the radius that the score is about.
         table: The three numbers that the score is linear in.
-        score: The score.
-        state: Visible, occluded or lost.
     """
 
     video: str
-    error: float
-    right: bool
     table: tuple[float, ...]
-    score: float
-    state: int
+
+    @property
+    def placed(self) -> ScoredPoint:
+        """The point as the table has it: a lost one without a place."""
+        return dataclasses.replace(self, error=math.inf) if self.state == PointState.LOST else self
 
 
 def track_from(name: str, seed: int | None, args: argparse.Namespace, truth: Places) -> list[Scored]:
@@ -82,17 +79,8 @@ def track_from(name: str, seed: int | None, args: argparse.Namespace, truth: Pla
                             error = math.dist(place, estimate.xy[row])
                             numbers = tuple(map(float, table[row]))
                             score, state = float(estimate.score[row]), int(estimate.state[row])
-                            found.append(Scored(name, error, error <= radius, numbers, score, state))
+                            found.append(Scored(error, error <= radius, score, state, name, numbers))
         return found
-
-
-def area_under_curve(score: Sequence[float], good: Sequence[bool]) -> float:
-    """Return the probability that a good point has a higher score than a bad one."""
-    from scipy.stats import rankdata
-
-    rank, right = rankdata(score), np.asarray(good, np.bool_)
-    n, m = int(right.sum()), int((~right).sum())
-    return float((rank[right].sum() - n * (n + 1) / 2) / (n * m)) if n and m else math.nan
 
 
 def fit(rows: Sequence[Scored]) -> np.ndarray:
@@ -110,16 +98,9 @@ def fit(rows: Sequence[Scored]) -> np.ndarray:
     return np.asarray(minimize(cost, np.zeros(table.shape[1])).x)
 
 
-def summary(rows: Sequence[Scored]) -> str:
+def cells(rows: Sequence[Scored]) -> str:
     """Return the figures of some points as the cells of a table."""
-    errors = np.array([row.error for row in rows])
-    states = np.array([row.state for row in rows])
-    placed = np.where(states == PointState.LOST, np.inf, errors)
-    wrong, visible = errors > WRONG_PX, states == PointState.VISIBLE
-    shares = [f"{(placed <= limit).mean():.3f}" for limit in (8, 16, 32)]
-    auc = area_under_curve([row.score for row in rows], ~wrong)
-    called = [f"{visible[chosen].mean():.0%}" if chosen.any() else "–" for chosen in (wrong, ~wrong)]
-    return " | ".join([f"{np.median(errors):.1f}", *shares, f"{auc:.2f}", *called])
+    return " | ".join(PointFigures.of([row.placed for row in rows]).cells())
 
 
 def print_parts(rows: Sequence[Scored]) -> None:
@@ -177,17 +158,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--videos", nargs="+", default=list(SEEDS))
     args = parser.parse_args()
-    heads = "video | median px | PCK@8 | @16 | @32 | AUC | wrong called visible | right called visible"
-    print(f"| {heads} |\n| {' | '.join(['---'] * 8)} |")
+    print(f"| video | {' | '.join(TITLES)} |\n| {' | '.join(['---'] * (1 + len(TITLES)))} |")
     everything: list[Scored] = []
     for name in args.videos:
         truth = read_regions(args.data / name / "truth.csv")
         rows: list[Scored] = []
         for seed in SEEDS[name]:
             one = track_from(name, seed, args, truth)
-            print(f"| {name}, {'given frame' if seed is None else seed} | {summary(one)} |", flush=True)
+            print(f"| {name}, {'given frame' if seed is None else seed} | {cells(one)} |", flush=True)
             rows += one
-        print(f"| {name}, all | {summary(rows)} |", flush=True)
+        print(f"| {name}, all | {cells(rows)} |", flush=True)
         everything += rows
     print_fits(everything)
     print_parts(everything)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from keypoints import scene as keypoint_scene
 from mot_dinov3.cli import main
 from scenes import Scene
 
@@ -108,11 +109,33 @@ def test_each_video_has_its_tables(scene: Scene, capsys: pytest.CaptureFixture[s
     assert "encode" not in second
 
 
+def test_keypoint_backends_are_compared_on_a_folder_of_labelled_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "videos"
+    video = keypoint_scene.write_video(folder / "v.mp4", 6)
+    for frame in (0, 5):
+        keypoint_scene.label(video.with_suffix(""), "v", frame)
+    words = ["benchmark", "--keypoints", str(folder), "--backend", "gradient", "--no-progress", "--cpu"]
+    assert main([*words, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["keypoints"]
+    assert (row["video"], row["backend"], row["given"], row["points"]) == ("v", "gradient", [0], 4)
+    assert row["pck"] == {"8": 1, "16": 1}
+    assert row["fps"] > 0
+    assert main(words) == 0
+    assert "| v | gradient | 1 | 4 | " in capsys.readouterr().out
+    assert main([*words, "--given-every", "1"]) == 2
+    assert "leaves no labelled frame to compare with" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.rglob("*")) == ["v", "v.mp4", "v_000000000.json", "v_000000005.json"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--realtime", "25", "--gt", "a.txt", "b.txt"), "--gt names 2 files for 1 videos"),
         (("--realtime", "25", "--repeats", "0"), "--repeats must be at least 1"),
+        (("--keypoints",), "not with --keypoints: --dets, --embedder"),
+        (("--weights", "x.pt"), "only with --keypoints: --weights"),
         (("--budget", "5,x"), "--budget"),
         (("--budget", "0"), "positive numbers"),
         (("--peers",), "needs a video and YOLO weights"),

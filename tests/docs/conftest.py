@@ -30,6 +30,9 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cv2.imwrite(str(folder / "crop.jpg"), np.full((120, 50, 3), 90, np.uint8))
     points.write_video(folder / "mouse.mp4", FRAMES)
     points.label(folder / "mouse", "mouse", 0)
+    labelled = points.write_video(folder / "labelled_videos" / "mouse.mp4", 6)
+    for frame in (0, 5):
+        points.label(labelled.with_suffix(""), "mouse", frame)
     (folder / "people.toml").write_text('source = "in.mp4"\ndet = "motion"\nembedder = "histogram"\n')
     (folder / "zones.json").write_text('{"plaza": [[330, 200], [600, 200], [700, 480], [250, 480]]}')
     _write_networks(folder)

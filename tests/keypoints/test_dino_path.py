@@ -13,7 +13,7 @@ from keypoints import scene
 from mot_dinov3.core.errors import ModelError
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
-from mot_dinov3.keypoints.job.model_loading import build_backend
+from mot_dinov3.keypoints.job.model_loading import available_backends, build_backend
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -106,6 +106,20 @@ def test_auto_says_that_it_goes_on_without_weights() -> None:
     loaded = build_backend(BackendConfig(), DeviceConfig(device="cpu"))
     assert loaded.backend.info.name == "gradient"
     assert loaded.notices[0].startswith("backend gradient: DINO is not available")
+
+
+@pytest.mark.usefixtures("nothing_available")
+def test_a_comparison_takes_what_is_available_and_says_what_is_not(checkpoint: Path) -> None:
+    cpu = DeviceConfig(device="cpu")
+    found, left_out = available_backends(BackendConfig(), cpu)
+    assert [one.backend for one in found] == ["gradient"]
+    assert left_out[0].startswith("backend dino left out: ")
+    assert left_out[1] == "backend convnet left out: no weights, and no local yolov8n.pt"
+    found, left_out = available_backends(BackendConfig(model=str(checkpoint)), cpu)
+    assert [one.backend for one in found] == ["dino", "gradient"]
+    for asked in (BackendConfig(model="./nothing"), BackendConfig(weights="./nothing.pt"), BackendConfig("convnet")):
+        with pytest.raises(ModelError):
+            available_backends(asked, cpu)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""`benchmark`: cost of a run, budget overrun, memory, and comparison with baselines."""
+"""`benchmark`: cost of a run, budget overrun, memory, comparison with baselines, accuracy of keypoint backends."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mot_dinov3
 from mot_dinov3.cli.arguments import Parser, add_config_options, option_values
 from mot_dinov3.cli.progress import print_notices, progress_bar
+from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import EXIT_OK, UsageError
 from mot_dinov3.core.files import user_path
+from mot_dinov3.core.options import assemble, flag_of, option, options_of
+from mot_dinov3.keypoints.job.config import BackendConfig
 from mot_dinov3.pipeline.config import FrameLoopConfig, track_config
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
+    from mot_dinov3.apps.benchmark.keypoint_runs import KeypointRow
     from mot_dinov3.apps.benchmark.runs import BudgetOverrun, Tick
     from mot_dinov3.apps.benchmark.side_by_side import Speed
     from mot_dinov3.pipeline.config import TrackConfig
@@ -34,17 +38,45 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
+class ComparedBackends(BackendConfig):
+    """The backends of ``--keypoints``, and the labelled frames that they track from."""
+
+    group = "with --keypoints"
+
+    backend: str = option(
+        "auto",
+        "dense descriptors; auto: every backend that is available",
+        choices=("auto", "dino", "convnet", "gradient"),
+        common=True,
+    )
+    given_every: int = option(
+        0,
+        "track from every Nth labelled frame, and compare the others; 0: from the first one",
+        metavar="N",
+        low=0,
+        common=True,
+    )
+
+    @override
+    def check(self) -> None:
+        if self.given_every == 1:
+            raise UsageError("--given-every 1 leaves no labelled frame to compare with", remedy="give 2 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchmarkOptions(FrameLoopConfig):
-    """The options of `track` that `benchmark` takes."""
+    """The options of `track` that `benchmark` takes, and those of ``--keypoints``."""
 
     draw: DrawConfig
+    compared: ComparedBackends
 
 
-USAGE = "SOURCE [options] | --association"
+USAGE = "SOURCE [options] | --association | FOLDER --keypoints [options]"
 DESCRIPTION = (
     "Measure tracking on a source: stage times, frames per second, memory, share of embedded boxes, "
     "time to first frame. The video is drawn and encoded as in track, and discarded. With --realtime, detection "
-    "intervals are compared: every frame, fixed ones, auto, and in real time."
+    "intervals are compared: every frame, fixed ones, auto, and in real time; with --keypoints, backends on "
+    "labelled videos."
 )
 
 
@@ -61,6 +93,11 @@ def add_arguments(parser: Parser) -> None:
     )
     modes.add_argument(
         "--memory", type=int, metavar="FRAMES", help="resident memory while the source is read in a loop"
+    )
+    modes.add_argument(
+        "--keypoints",
+        action="store_true",
+        help="accuracy of every keypoint backend on a folder of labelled videos, tracked from some of their labels",
     )
     intervals = parser.add_argument_group("comparison of detection intervals (--realtime [FPS])")
     intervals.add_argument("--videos", nargs="+", default=[], metavar="FILE", help="more videos, a table for each")
@@ -82,7 +119,10 @@ def budgets(text: str) -> list[float]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and return the exit code."""
-    if args.association:
+    if args.keypoints:
+        with tempfile.TemporaryDirectory() as folder:
+            numbers, lines = _keypoints(args, Path(folder))
+    elif args.association:
         if os.environ.get("OMP_NUM_THREADS") != "1":  # libraries read it when they are loaded
             return _again_with_one_thread(args)
         numbers, lines = _association()
@@ -102,6 +142,8 @@ def _again_with_one_thread(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace, folder: Path) -> Report:
     values = option_values(args, BenchmarkOptions)
+    own = {known.key for known in options_of(BenchmarkOptions) if known.stage == "compared"}
+    _refuse(values, own, "only with --keypoints")
     if args.no_video:
         values["video"] = False
     elif values.get("source"):
@@ -150,6 +192,39 @@ def _intervals_report(args: argparse.Namespace, config: TrackConfig, folder: Pat
         numbers.append(comparison_numbers(found))
         lines += [*([""] if lines else []), *comparison_lines(found, args.repeats)]
     return {"videos": numbers}, lines
+
+
+def _refuse(values: Mapping[str, Any], keys: Collection[str], why: str) -> None:
+    """Refuse options of another measurement."""
+    if given := [flag_of(key) for key in values if key in keys]:
+        remedy = "--det and --embed-model are the models of a run of track, --weights and --model those of --keypoints"
+        raise UsageError(f"{why}: {', '.join(given)}", remedy=remedy)
+
+
+def _keypoints(args: argparse.Namespace, folder: Path) -> Report:
+    values = option_values(args, BenchmarkOptions)
+    options = options_of(BenchmarkOptions)
+    others = {known.key for known in options if known.stage not in ("compared", "device") and known.key != "source"}
+    _refuse(values, others, "not with --keypoints")
+    if not values.get("source"):
+        raise UsageError("no input: --source is missing", remedy="give a folder of labelled videos")
+    config = assemble(BenchmarkOptions, values)
+    from mot_dinov3.apps.benchmark.keypoint_runs import BackendComparison, find_videos
+    from mot_dinov3.keypoints.job.model_loading import available_backends
+
+    videos = find_videos(Path(values["source"]))
+    backends, left_out = available_backends(config.compared, config.device)
+    notices = [*left_out, *(f"{video.name}: {notice}" for video in videos for notice in video.labels.notices)]
+    print_notices(notices)
+    with progress_bar(0) as bar:
+
+        def tick() -> bool:
+            bar.update()
+            return False
+
+        comparison = BackendComparison(backends, config.device, config.compared.given_every)
+        rows = list(comparison.rows(videos, folder, tick))
+    return _keypoint_report(rows, notices)
 
 
 def _association() -> Report:
@@ -204,6 +279,18 @@ def _peers_report(speeds: Mapping[str, Speed]) -> Report:
     what = "medians over blocks of frames, measured alternately; "
     what += "'relative to ours' is the median ratio of a pair of blocks"
     return {"peers": numbers}, [what, "", *markdown_table(titles, rows)]
+
+
+def _keypoint_report(found: Sequence[KeypointRow], notices: Sequence[str]) -> Report:
+    from mot_dinov3.apps.benchmark.keypoint_scores import TITLES, WRONG_PX
+    from mot_dinov3.apps.benchmark.runs import markdown_table
+
+    numbers = [one.numbers() for one in found]
+    titles = ["video", "backend", "frames given", *TITLES, "fps"]
+    rows = ([one.video, one.backend, len(one.given), *one.figures.cells(), f"{one.fps:.1f}"] for one in found)
+    what = f"wrong: more than {WRONG_PX:g} px from the label, or lost; AUC: of the score against wrong; "
+    what += "right: within 5 % of the animal's size, at least 8 px"
+    return {"keypoints": numbers, "notices": list(notices)}, [what, "", *markdown_table(titles, rows)]
 
 
 def _memory_report(measured: Mapping[int, float]) -> Report:

@@ -23,6 +23,7 @@ LONG_COLUMNS = ("frame", "time_s", "instance", "group_id", "keypoint", "x", "y",
 ANNOLID_COLUMNS = (
     "frame_number", "x1", "y1", "x2", "y2", "cx", "cy", "instance_name", "class_score", "segmentation", "tracking_id",
 )  # fmt: skip
+TRUTH_COLUMNS = ("frame", "instance", "keypoint", "x", "y")
 SCORER = "mot-dinov3"
 
 
@@ -106,6 +107,28 @@ def _frame_of(path: Path, line: int, rows: Sequence[Sequence[str]]) -> tuple[int
         raise FormatError(
             f"'{path}', before line {line}: cannot be read", remedy="delete it to start from the beginning"
         ) from error
+
+
+def read_truth(path: Path) -> Iterator[tuple[int, str, str, float, float]]:
+    """Yield frame, instance, keypoint, x and y of a table with these columns; points without a place are left out.
+
+    Raises:
+        FormatError: It is not such a table; the message names the line.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in TRUTH_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise FormatError(
+                f"'{path}' has no column {', '.join(missing)}", remedy="columns: " + ",".join(TRUTH_COLUMNS)
+            )
+        for row in reader:
+            try:
+                frame, x, y = int(row["frame"]), float(row["x"] or "nan"), float(row["y"] or "nan")
+            except (TypeError, ValueError) as error:
+                raise FormatError(f"'{path}', line {reader.line_num}: cannot be read") from error
+            if np.isfinite((x, y)).all():
+                yield frame, row["instance"], row["keypoint"], x, y
 
 
 def annolid_rows(frame: int, keypoints: Keypoints, size: tuple[int, int]) -> Iterator[tuple[str, ...]]:

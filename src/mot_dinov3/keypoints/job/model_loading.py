@@ -57,10 +57,41 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     except ModelError as error:
         if config.model:
             raise
-        weights = first_existing(*(folder / SMALL_DETECTOR for folder in local_folders()))
+        weights = _local_detector()
         name = "convnet" if weights else "gradient"
         notice = f"backend {name}: DINO is not available ({error.message})"
         return LoadedBackend(_backend(name, model, weights, device), (notice,))
+
+
+def available_backends(config: BackendConfig, device: DeviceChoice) -> tuple[list[BackendConfig], list[str]]:
+    """Return the options of every backend that can be loaded, and of each other one why it cannot be.
+
+    A backend that the options name is the only one. Weights of a detector are not downloaded.
+
+    Raises:
+        ModelError: A model that was asked for is not available.
+    """
+    local = _local_detector()
+    weights = config.weights or (None if local is None else str(local))
+    named = {"dino": config.model, "convnet": config.weights, config.backend: config.backend}
+    found, left_out = [], []
+    for name in BACKENDS if config.backend == "auto" else (config.backend,):
+        one = dataclasses.replace(config, backend=name, weights=weights)
+        try:
+            if name == "convnet" and weights is None:
+                raise ModelError(f"no weights, and no local {SMALL_DETECTOR}", remedy="--weights FILE")
+            build_backend(one, device)
+            found.append(one)
+        except ModelError as error:
+            if named.get(name):
+                raise
+            left_out.append(f"backend {name} left out: {error.message}")
+    return found, left_out
+
+
+def _local_detector() -> Path | None:
+    """Return the weights of the small detector where they happen to be available."""
+    return first_existing(*(folder / SMALL_DETECTOR for folder in local_folders()))
 
 
 def _dino_place(named: str) -> str:

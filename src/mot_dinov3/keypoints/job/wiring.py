@@ -156,8 +156,12 @@ class KeypointRun:
         ]
 
 
-def build_keypoints(command: KeypointsOptions) -> KeypointRun:
+def build_keypoints(command: KeypointsOptions, labels: Labels | None = None) -> KeypointRun:
     """Build a run: outputs are checked first, then labels, then weights.
+
+    Args:
+        command: The options.
+        labels: Labelled frames to start from, instead of those in the result folder.
 
     Raises:
         MotError: Something cannot be used; see `errors` for the kinds.
@@ -175,7 +179,9 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     _check_range(job, info)
     folder = Path(job.result_folder) if job.result_folder else video.parent / stem_of(video)
     paths = KeypointPaths(video, folder, (info.width, info.height))
-    labelled, labels = _labels(paths, info)
+    protected: list[int] = []
+    if labels is None:
+        protected, labels = read_labels(paths, info)
     wanted = [option for option in paths.poses if getattr(job, option)]
     for option in wanted:
         pose_files.check_packages(option)
@@ -185,7 +191,7 @@ def build_keypoints(command: KeypointsOptions) -> KeypointRun:
     locked = [paths.table, *([paths.annolid] if job.annolid_csv else []), *([Path(job.output)] if job.output else [])]
     with contextlib.ExitStack() as until_failure:  # a missing model leaves no lock behind
         locks = until_failure.enter_context(OutputLocks(locked))  # the table's stands for all files of the video
-        run = _assemble(command, _Inputs(info, paths, tuple(labelled), labels), locks)
+        run = _assemble(command, _Inputs(info, paths, tuple(protected), labels), locks)
         until_failure.pop_all()
     return run
 
@@ -233,8 +239,19 @@ def _check_range(job: KeypointJobConfig, info: VideoInfo) -> None:
             next(iter(frames), None)  # VideoError where there is none
 
 
-def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
-    """Return the frames with hand-made files, and their labels."""
+def read_labels(
+    paths: KeypointPaths, info: VideoInfo, others: Sequence[labelme.LabelledFrame] = ()
+) -> tuple[list[int], Labels]:
+    """Return the frames with hand-made files, and their labels.
+
+    Args:
+        paths: The video's files.
+        info: The video.
+        others: Frames that are labelled elsewhere; a file in the result folder wins over them.
+
+    Raises:
+        InputError: There are no labels, or only labels of another video.
+    """
     images = dict(enumerate(list_images(paths.video))) if paths.video.is_dir() else {}
     if not paths.folder.is_dir():
         raise InputError(
@@ -251,8 +268,8 @@ def _labels(paths: KeypointPaths, info: VideoInfo) -> tuple[list[int], Labels]:
             f"'{beyond[0].path}' is for frame {beyond[0].frame}, but the video has {info.frame_count} frames",
             remedy="the labels belong to another video",
         )
-    within = [f for f in labelled if f not in beyond]
-    labels = resolve_instances(within)
+    within = {f.frame: f for f in (*others, *labelled) if f not in beyond}
+    labels = resolve_instances([within[number] for number in sorted(within)])
     said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
     told = (*filter(None, (predictions,)), *labels.notices, *said)
     return [f.frame for f in labelled], dataclasses.replace(labels, notices=told)
