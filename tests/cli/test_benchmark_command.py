@@ -132,6 +132,7 @@ def test_keypoint_backends_are_compared_on_a_folder_of_labelled_videos(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--gt", "a.txt"), "--videos and --gt are for the comparison of detection intervals"),
         (("--realtime", "25", "--gt", "a.txt", "b.txt"), "--gt names 2 files for 1 videos"),
         (("--realtime", "25", "--repeats", "0"), "--repeats must be at least 1"),
         (("--keypoints",), "not with --keypoints: --dets, --embedder"),

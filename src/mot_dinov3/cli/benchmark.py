@@ -155,6 +155,9 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
     if args.budget or args.peers or args.memory is not None or config.interval.realtime:
         refuse_live(config.source.source, "this measurement")
 
+    if (args.videos or args.gt) and not config.interval.realtime:
+        raise UsageError("--videos and --gt are for the comparison of detection intervals", remedy="add --realtime")
+
     with progress_bar(0) as bar:
 
         def tick() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mot_dinov3.apps.benchmark import realtime_table
 from mot_dinov3.apps.benchmark.cpu_times import LIBRARY, MAIN, OWN, REST, CpuTimer, LibraryThreads, stage_of
-from mot_dinov3.apps.benchmark.realtime import RunFigures, interval_settings, lateness, summarized, turns
+from mot_dinov3.apps.benchmark.realtime import (
+    IntervalComparison,
+    RunFigures,
+    SettingFigures,
+    interval_settings,
+    lateness,
+    summarized,
+    turns,
+)
+from mot_dinov3.apps.benchmark.realtime_table import comparison_lines
 from mot_dinov3.apps.evaluation import Scores
 from mot_dinov3.pipeline.detection_scheduler import AUTO, SOURCE_RATE, DetectionIntervalConfig
 
@@ -64,6 +75,26 @@ def test_the_figures_of_a_setting_are_those_of_all_its_runs() -> None:
     assert (found.hota, found.idf1) == (51, 61)
     assert summarized([run(20, [500.0])], 50.0).overrun == (0, 0)
     assert summarized([run(20, [500.0])], 50.0).hota is None
+
+
+def test_the_tables_say_what_could_be_reached_and_that_the_machine_was_not_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(realtime_table, "usable_cpus", lambda: 2)
+    every = SettingFigures((8, 10, 10), 1.0, (0.5, 1.0), (3.0, 9.0), {("detect", MAIN): 90.0}, "detector", 50.0, 70.0)
+    auto = SettingFigures((20, 25, 26), 0.25, (0, 1), (0, 2), {("write", OWN): 40.0}, "encoder", 52.0, 69.5)
+    found = IntervalComparison("v.mp4", 100, 25.0, 80.0, ("yolo",), {"every frame": every, "auto": auto})
+    lines = comparison_lines(found, 3)
+    assert (
+        "| auto | 25.0 | 20.0 … 26.0 | 0.25 | 0.00 / 1.00 | 0.00 / 2.00 | encoder | 52.0 (+2.0) | 69.5 (-0.5) |"
+        in lines
+    )
+    assert "| detect | main thread | 90.0 | 0.0 |" in lines
+    assert "| encode | own thread | 0.0 | 40.0 |" in lines
+    assert lines[-2:] == ["| processors in use |  | 45% | 50% |", "| fps, all in use |  | 22.2 | 50.0 |"]
+    assert not any("other work" in line for line in lines)
+    found.settings["auto"] = dataclasses.replace(auto, fps=(19, 25, 26))  # type: ignore[index]
+    assert any("other work" in line for line in comparison_lines(found, 3))
 
 
 class Tasks:

@@ -25,6 +25,7 @@ STAGES = {
 """Stage → its name in the table, in the order of the table."""
 
 LEAST_MS = 0.05  # a frame; what rounds to nothing in all settings is left out
+DISTURBED = 1.3  # ratio of the speeds of equal runs, from which the machine had other work
 
 
 def comparison_lines(found: IntervalComparison, repeats: int) -> list[str]:
@@ -37,6 +38,10 @@ def comparison_lines(found: IntervalComparison, repeats: int) -> list[str]:
         "overrun: time of a frame beyond its share of a second; behind: time by which the run is late; p50 / p99 in "
         "detector runs",
     ]
+    if any(one.fps[-1] > DISTURBED * one.fps[0] for one in found.settings.values()):
+        what.append(
+            "the speed of equal runs differs by more than 30 %: the machine had other work, so that only ratios count"
+        )
     return [*what, "", *_speed_table(found), "", "processor time, ms per frame", "", *_cpu_table(found)]
 
 
@@ -85,7 +90,8 @@ def _cpu_table(found: IntervalComparison) -> list[str]:
         if any(one.cpu_ms.get(share, 0.0) >= LEAST_MS for one in settings)
     ]
     rows.append(["all", "", *(f"{sum(one.cpu_ms.values()):.1f}" for one in settings)])
-    rows.append(["processors in use", "", *(f"{_busy(one):.0%}" for one in settings)])
+    rows.append(["processors in use", "", *(f"{one.fps[1] / _most_fps(one):.0%}" for one in settings)])
+    rows.append(["fps, all in use", "", *(f"{_most_fps(one):.1f}" for one in settings)])
     return markdown_table(["stage", "threads", *found.settings], rows)
 
 
@@ -93,6 +99,6 @@ def _place(share: CpuShare) -> tuple[int, str]:
     return list(STAGES).index(share[0]), share[1]
 
 
-def _busy(one: SettingFigures) -> float:
-    """Return the share of the processors' time that the run used."""
-    return sum(one.cpu_ms.values()) * one.fps[1] / (1e3 * usable_cpus())
+def _most_fps(one: SettingFigures) -> float:
+    """Return the frames per second of a run that uses all processors all the time, which no run exceeds."""
+    return 1e3 * usable_cpus() / max(sum(one.cpu_ms.values()), 1e-9)
