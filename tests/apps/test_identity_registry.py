@@ -344,6 +344,10 @@ def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.Captur
     page = Path("out/identities.html").read_text()
     assert (before.count("<article"), page.count("<article")) == (2, 1)
     assert (before.count("<img"), page.count("<img")) == (2, 1)
+    for text, people in ((before, 2), (page, 1)):
+        assert f"<b>{people}</b><span>identities</span><small>0 in several videos" in text
+        assert f"<b>{people}</b><span>tracks</span>" in text
+    assert json.loads(Path("out/identities.json").read_text())["videos"][0]["tracks"] == 1
     for text in (page, *(Path(f"out/scene/identified.{kind}").read_text() for kind in ("json", "csv"))):
         assert "box-1" not in text
         assert "box-2" in text

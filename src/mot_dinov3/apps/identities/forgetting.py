@@ -60,10 +60,10 @@ def forget_in_results(folder: Path, name: str) -> ForgottenResults:
                 write_embeddings(kept, part, suffix=place.suffix)
         changed = [*rewritten, *(written for tracked in named for written in remove_name(tracked, name))]
         # The list of identities is last: where this is stopped, the same command does the rest.
-        changed += _replace_text(page, lambda text: page_without(text, name))
+        rest = saved.without(name)
+        changed += _replace_text(page, lambda text: page_without(text, name, rest))
         changed += _replace_text(table, lambda _: csv_without(table, name))
-        rest = [one for one in saved.document["identities"] if one["identity"] != name]
-        changed += _replace_text(path, lambda _: content_text({**saved.document, "identities": rest}))
+        changed += _replace_text(path, lambda _: content_text(rest.document))
     return ForgottenResults(tuple(changed), tuple(dict.fromkeys(itertools.chain(*remaining))))
 
 

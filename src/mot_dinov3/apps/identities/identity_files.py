@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,27 @@ class SavedIdentities:
     Attributes:
         document: The whole content.
         videos: Video → its camera, and its file of embeddings.
-        tracks: Identity → video and id of its tracks.
+        rows: The tracks, by identity.
     """
 
     document: Mapping[str, Any]
     videos: Mapping[str, tuple[str, Path]]
-    tracks: Mapping[str, Sequence[TrackKey]]
+    rows: tuple[IdentifiedTrack, ...]
+
+    @property
+    def tracks(self) -> dict[str, list[TrackKey]]:
+        """Identity → video and id of its tracks."""
+        return {name: [(track.video, track.track_id) for track in tracks] for name, tracks in by_identity(self.rows)}
+
+    def without(self, name: str) -> SavedIdentities:
+        """Return the results without an identity, whose tracks are taken from the numbers of their videos, too."""
+        gone = Counter(track.video for track in self.rows if track.identity == name)
+        videos = [
+            {**video, "tracks": video["tracks"] - gone[video["video"]]} for video in self.document["videos"]
+        ]
+        rest = [one for one in self.document["identities"] if one["identity"] != name]
+        rows = tuple(track for track in self.rows if track.identity != name)
+        return SavedIdentities({**self.document, "videos": videos, "identities": rest}, self.videos, rows)
 
 
 def read_results(path: Path) -> SavedIdentities:
@@ -102,10 +118,11 @@ def read_results(path: Path) -> SavedIdentities:
         return SavedIdentities(
             document,
             {video["video"]: (video["camera"], Path(video["embeddings"])) for video in document["videos"]},
-            {
-                one["identity"]: [(track["video"], track["track_id"]) for track in one["tracks"]]
+            tuple(
+                IdentifiedTrack(identity=one["identity"], **track)
                 for one in document["identities"]
-            },
+                for track in one["tracks"]
+            ),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"'{path}' is no result of identify ({type(error).__name__}: {error})") from error
@@ -136,17 +153,17 @@ class Totals:
     confidence: float
 
     @classmethod
-    def of(cls, result: IdentificationResult) -> Totals:
-        """Count."""
-        groups = [tracks for _, tracks in by_identity(result.tracks)]
-        several = sum(len({track.video for track in tracks}) > 1 for tracks in groups)
-        mean = sum(track.confidence for track in result.tracks) / max(1, len(result.tracks))
+    def of(cls, tracks: Sequence[IdentifiedTrack]) -> Totals:
+        """Count; the tracks of an identity lie together."""
+        groups = [group for _, group in by_identity(tracks)]
+        several = sum(len({track.video for track in group}) > 1 for group in groups)
+        mean = sum(track.confidence for track in tracks) / max(1, len(tracks))
         return cls(len(groups), several, mean)
 
 
 def summary_lines(result: IdentificationResult, videos: Sequence[VideoTracks]) -> list[str]:
     """Return the lines of the summary."""
-    totals = Totals.of(result)
+    totals = Totals.of(result.tracks)
     tracks, places = counted(len(result.tracks), "track"), counted(len(videos), "video")
     lines = [f"identities  {totals.identities} of {tracks} in {places}; {totals.in_several} in several videos"]
     if result.tracks:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack, TrackKey
-from mot_dinov3.apps.identities.identity_files import Totals, by_identity, counted
+from mot_dinov3.apps.identities.identity_files import SavedIdentities, Totals, by_identity, counted
 from mot_dinov3.apps.identities.named_videos import NAMED
 from mot_dinov3.apps.identities.track_images import track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
@@ -29,6 +29,12 @@ MAX_CROPS = 600  # on the page
 CROPS = 5  # of an identity
 CROP_SIZE = (84, 126)  # largest width and height, px
 DOUBTFUL = 0.5  # confidence below which a stretch is drawn hatched
+COUNTED = {
+    "tiles": ('<section class="tiles" aria-label="numbers of the run">', "</section>"),
+    "notices": ('<ul class="notices">', "</ul>"),
+    "cameras": ('<select id="camera"><option value="">all</option>', "</select>"),
+}
+"""What stands on the page before and after each of the parts that are counted over all identities."""
 PLAYABLE = (".mp4", ".m4v", ".webm", ".mov")
 
 Crops = Mapping[TrackKey, str]
@@ -51,11 +57,8 @@ def write_page(
     crops, notices = best_images(videos, [tracks for _, tracks in shown]) if images else ({}, [])
     addresses = {video.name: video_address(folder, video, images=images) for video in videos}
     seconds = {video.name: float(video.table.tracks["last_time"].max(initial=0.0)) for video in videos}
-    cameras = dict.fromkeys(track.camera for track in result.tracks)
-    parts = {
-        "tiles": _tiles(videos, result),
-        "notices": "".join(f"<li>{escape(text)}</li>" for text in _page_notices(videos, result, len(shown))),
-        "cameras": "".join(f"<option>{escape(camera)}</option>" for camera in cameras),
+    counts = {video.name: len(video.table.tracks["track_id"]) for video in videos}
+    parts = numbers(counts, result.tracks, len(result.unidentified)) | {
         "rows": "\n".join(
             _identity(rank, name, tracks, (crops, addresses, seconds)) for rank, (name, tracks) in enumerate(shown)
         ),
@@ -97,25 +100,31 @@ def video_address(folder: Path, video: VideoTracks, *, images: bool) -> str:
     return quote(os.path.relpath(playable[0].resolve(), folder.resolve()))
 
 
-def _tiles(videos: Sequence[VideoTracks], result: IdentificationResult) -> str:
-    totals, cameras = Totals.of(result), {track.camera for track in result.tracks}
-    return tiles(
-        {
-            "identities": (f"{totals.identities:,}", f"{totals.in_several:,} in several videos"),
-            "tracks": (f"{len(result.tracks):,}", ""),
-            "videos": (f"{len(videos):,}", f"of {counted(len(cameras), 'camera')}"),
-            "confidence": (f"{totals.confidence:.2f}", "in the mean of the tracks"),
-        }
-    )
+def numbers(videos: Mapping[str, int], tracks: Sequence[IdentifiedTrack], unidentified: int) -> dict[str, str]:
+    """Return the parts of the page that are counted over all identities.
 
-
-def _page_notices(videos: Sequence[VideoTracks], result: IdentificationResult, shown: int) -> list[str]:
-    found = [f"{video.name} has no tracks" for video in videos if not len(video.table.tracks["track_id"])]
-    if result.unidentified:
-        found.append(f"{counted(len(result.unidentified), 'track')} without an embedding, and so without an identity")
-    if shown < Totals.of(result).identities:
-        found.append(f"The first {shown:,} identities are shown; identities.csv has all of them.")
-    return found
+    Args:
+        videos: Video → number of its tracks.
+        tracks: The tracks with an identity.
+        unidentified: Number of those without.
+    """
+    totals, cameras = Totals.of(tracks), dict.fromkeys(track.camera for track in tracks)
+    notices = [f"{name} has no tracks" for name, count in videos.items() if not count]
+    if unidentified:
+        notices.append(f"{counted(unidentified, 'track')} without an embedding, and so without an identity")
+    if totals.identities > MAX_IDENTITIES:
+        notices.append(f"The first {MAX_IDENTITIES:,} identities are shown; identities.csv has all of them.")
+    shown = {
+        "identities": (f"{totals.identities:,}", f"{totals.in_several:,} in several videos"),
+        "tracks": (f"{len(tracks):,}", ""),
+        "videos": (f"{len(videos):,}", f"of {counted(len(cameras), 'camera')}"),
+        "confidence": (f"{totals.confidence:.2f}", "in the mean of the tracks"),
+    }
+    return {
+        "tiles": tiles(shown),
+        "notices": "".join(f"<li>{escape(text)}</li>" for text in notices),
+        "cameras": "".join(f"<option>{escape(camera)}</option>" for camera in cameras),
+    }
 
 
 def _identity(
@@ -149,11 +158,25 @@ def _row_start(name: str) -> str:
     return f'<article class="identity" data-name="{escape(name)}" '
 
 
-def page_without(text: str, name: str) -> str:
-    """Return the text of the page without the row of an identity: its name, crops and times."""
+def page_without(text: str, name: str, kept: SavedIdentities) -> str:
+    """Return the text of the page without the row of an identity: its name, crops and times.
+
+    Args:
+        text: The page.
+        name: The identity.
+        kept: What remains, which is counted anew.
+    """
     start = text.find(printable(_row_start(name)))
     end = text.find("</article>", start)
-    return text if start < 0 else text[:start] + text[end + len("</article>") :]
+    text = text if start < 0 else text[:start] + text[end + len("</article>") :]
+    counts = {video["video"]: video["tracks"] for video in kept.document["videos"]}
+    parts = numbers(counts, kept.rows, len(kept.document["unidentified"]))
+    for part, (before, after) in COUNTED.items():
+        start = text.find(before)
+        end = text.find(after, start)
+        if start >= 0:
+            text = text[: start + len(before)] + printable(parts[part]) + text[end:]
+    return text
 
 
 def _lane(place: tuple[str, str], tracks: Sequence[IdentifiedTrack], address: str, seconds: float) -> str:
