@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 from apps.test_identities import MODEL, named, write_tracks
-from mot_dinov3.apps.identities import forgetting, identity_store
+from mot_dinov3.apps.identities import forgetting, identity_store, registry_images
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.registry_edits import (
     forget_identity,
@@ -227,6 +226,43 @@ def test_a_folder_that_is_no_registry_and_one_in_use(capsys, monkeypatch) -> Non
         pass
 
 
+def test_a_run_that_waits_for_another_one_says_so(capsys, monkeypatch) -> None:
+    write_tracks(Path("a.npz"), list(range(10)))
+    identify("a.npz")
+    before = contents()
+    monkeypatch.setattr(identity_store, "QUIET_S", 0.05)
+    other = sqlite3.connect(REGISTRY / INDEX, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    # The other run ends as soon as this one has said that it waits.
+    said: list[str] = []
+    monkeypatch.setattr(identity_store.log, "warning", lambda text, *_: (said.append(text), other.execute("ROLLBACK")))
+    identify("a.npz")
+    other.close()
+    assert said == ["registry '%s' is in use by another run: waiting up to %.0f s for it"]
+    assert contents() == before
+    assert "in use" not in capsys.readouterr().err
+
+
+def test_images_follow_a_track_whose_identity_changes_while_they_are_cut_out(monkeypatch) -> None:
+    scene = write_scene(Path.cwd())
+    cut = registry_images.track_images
+
+    def renamed_meanwhile(*given):
+        with open_store(REGISTRY) as store:
+            rename_identity(store, "box-1", "Ann")
+            forget_identity(store, "box-2")
+        return cut(*given)
+
+    monkeypatch.setattr(registry_images, "track_images", renamed_meanwhile)
+    words = ["identify", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
+    assert main([*words, "--registry", "registry", "--out-dir", "out"]) == 0
+    assert {path.parent.name for path in REGISTRY.glob("*/*")} == {"Ann"}
+    assert len(list(REGISTRY.glob("Ann/*.jpg"))) == 3
+    with open_store(REGISTRY) as store:
+        (track,) = store.tracklets()
+        assert sorted(REGISTRY.glob("Ann/*.jpg")) == store.image_paths([track.number])
+
+
 @pytest.mark.slow
 def test_two_runs_at_once_are_both_added() -> None:
     for name, people in (("a", range(10)), ("b", range(5, 15))):
@@ -237,27 +273,6 @@ def test_two_runs_at_once_are_both_added() -> None:
     assert sum(map(len, contents().values())) == 20
     assert sum(len(tracks) > 1 for tracks in contents().values()) == 5
     assert {**named("out_a"), **named("out_b")} == {key: name for name, keys in contents().items() for key in keys}
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from mot_dinov3.apps.identities import registry_update
-from mot_dinov3.cli import main
-registry_update.add_images = lambda store: os.kill(os.getpid(), signal.SIGKILL)
-main(["identify", "b.npz", "--registry", "registry", "--out-dir", "out"])
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_leaves_the_registry_as_it_was() -> None:
-    first_two_videos()
-    before = contents()
-    killed = subprocess.run([sys.executable, "-c", KILLED], env=os.environ, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert contents() == before
-    identify("b.npz")
-    assert len(contents()) == 13
 
 
 def test_embeddings_come_back_as_they_were() -> None:

@@ -138,16 +138,17 @@ def identify(
     from mot_dinov3.apps.identities.identified_tracks import identify_tracks
     from mot_dinov3.apps.identities.identity_files import counted
     from mot_dinov3.apps.identities.identity_store import open_store
-    from mot_dinov3.apps.identities.registry_update import add_images, update_registry
+    from mot_dinov3.apps.identities.registry_images import add_images
+    from mot_dinov3.apps.identities.registry_update import update_registry
 
     if registry is None:
         return identify_tracks(videos, plan), [], []
     with open_store(registry, create=True) as store:
         result, more = update_registry(store, videos, plan)
-        if images:
-            more += add_images(store)
         tracks, places = counted(len(store.tracklets()), "track"), counted(len(store.video_names()), "video")
         line = f"registry    {registry}: {len(store.identity_names()):,} identities of {tracks} in {places}"
+    if images:
+        more += add_images(registry)
     return result, more, [line]
 
 

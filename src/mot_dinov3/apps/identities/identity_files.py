@@ -71,7 +71,7 @@ def table_text(tracks: Sequence[IdentifiedTrack]) -> str:
     return "".join(map(csv_line, [COLUMNS, *rows]))
 
 
-def content_text(content: dict[str, Any]) -> str:
+def content_text(content: Mapping[str, Any]) -> str:
     """Return the text of ``identities.json``."""
     # Through one line of checked JSON first: a number that is none is an error, and any text can be written.
     return printable(json.dumps(json.loads(dumps(content)), indent=1, ensure_ascii=False) + "\n")
@@ -99,9 +99,7 @@ class SavedIdentities:
     def without(self, name: str) -> SavedIdentities:
         """Return the results without an identity, whose tracks are taken from the numbers of their videos, too."""
         gone = Counter(track.video for track in self.rows if track.identity == name)
-        videos = [
-            {**video, "tracks": video["tracks"] - gone[video["video"]]} for video in self.document["videos"]
-        ]
+        videos = [{**video, "tracks": video["tracks"] - gone[video["video"]]} for video in self.document["videos"]]
         rest = [one for one in self.document["identities"] if one["identity"] != name]
         rows = tuple(track for track in self.rows if track.identity != name)
         return SavedIdentities({**self.document, "videos": videos, "identities": rest}, self.videos, rows)

@@ -2,13 +2,15 @@
 
 The folder has a sub-folder of images per identity, as any gallery, so that `track --gallery` can use it. The index has
 what `identify` needs of every track: its embeddings, its times, its identity. A run reads and changes it in one
-transaction, during which no other run can; killed before its end, it leaves the index as it was.
+transaction, during which no other run can; killed before its end, it leaves the index as it was. Images follow in
+short transactions; the names of their files are kept before the first of these, so that none is left over.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +33,9 @@ from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, Emb
 
 INDEX = "registry.sqlite"
 SCHEMA = "registry-v1"
-WAIT_S = 20.0  # for another run
+WAIT_S = 60.0  # for another run
+QUIET_S = 1.0  # of this, before a notice
+SCRATCH = ".crop.jpg"  # an image that is being written
 REVISION = slice(24, 28)  # bytes of an SQLite file that count its changes
 TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -50,6 +54,8 @@ CREATE TABLE decisions (
     one INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE,
     other INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE, same INTEGER NOT NULL, PRIMARY KEY (one, other));
 """
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -77,7 +83,10 @@ def open_store(
         _make_folder(folder)
     wait = WAIT_S if wait_s is None else wait_s
     with _read_errors(path), contextlib.closing(_connect(path, wait)) as connection:
-        connection.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if reading:
+            connection.execute("BEGIN")
+        else:
+            _begin(connection, folder, wait)
         _check_version(connection, path)
         yield IdentityStore(folder, connection)
         connection.execute("COMMIT")
@@ -88,6 +97,20 @@ def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
     return connection
+
+
+def _begin(connection: sqlite3.Connection, folder: Path, wait_s: float) -> None:
+    """Begin a transaction that no other run can be in; wait for one, and say so once."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {1000 * min(QUIET_S, wait_s):.0f}")
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) or wait_s <= QUIET_S:
+            raise
+        log.warning("registry '%s' is in use by another run: waiting up to %.0f s for it", folder, wait_s)
+        connection.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
+        connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")  # for those who read, at the end
 
 
 def _make_folder(folder: Path) -> None:
@@ -109,7 +132,7 @@ def _read_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise OutputError(
-                f"registry '{path.parent}' is in use by another run", remedy="wait until it ends"
+                f"registry '{path.parent}' is in use by another run", remedy="run this again when that has ended"
             ) from error
         raise OutputError(f"registry '{path}' cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -289,26 +312,39 @@ class IdentityStore:
         )  # fmt: skip
         return [((row[0], row[1]), (row[2], row[3])) for row in rows]
 
-    def without_images(self) -> dict[str, list[tuple[int, int, str]]]:
-        """Return the tracks whose images are missing by video, each with its row, its id and its identity."""
-        found: dict[str, list[tuple[int, int, str]]] = {}
-        for number, video, track_id, name in self.rows(
-            "SELECT tracklets.id, videos.name, track_id, identities.name FROM tracklets "
-            "JOIN identities ON identities.id = identity JOIN videos ON videos.id = video WHERE NOT has_images"
-        ):
-            found.setdefault(video, []).append((number, track_id, name))
-        return found
+    def without_images(self) -> dict[str, str]:
+        """Return the videos of which images are missing, each with the digest of its tracks."""
+        return dict(
+            self.rows(
+                "SELECT DISTINCT videos.name, digest FROM tracklets JOIN videos ON videos.id = video "
+                "WHERE identity AND NOT has_images ORDER BY videos.id"
+            )
+        )
 
-    def add_images(self, tracklet: int, files: Sequence[str]) -> None:
-        """Keep the names of a track's images, which have been written."""
-        self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", [(tracklet, file) for file in files])
-        self._connection.execute("UPDATE tracklets SET has_images = 1 WHERE id = ?", [tracklet])
+    def tracks_without_images(self, video: str, digest: str) -> dict[int, tuple[int, str]]:
+        """Return the tracks of a video whose images are missing: id → row and identity.
+
+        There are none where the video is gone or was tracked again, and so has another digest.
+        """
+        rows = self.rows(
+            "SELECT track_id, tracklets.id, identities.name FROM tracklets JOIN identities ON identities.id = identity "
+            "JOIN videos ON videos.id = video WHERE NOT has_images AND videos.name = ? AND digest = ? "
+            "ORDER BY tracklets.id", [video, digest]
+        )  # fmt: skip
+        return {track_id: (number, name) for track_id, number, name in rows}
+
+    def keep_images(self, tracklet: int, files: Sequence[str], *, written: bool) -> None:
+        """Keep the names of a track's images, before they are written, and once more when they have been."""
+        self._connection.execute("DELETE FROM images WHERE tracklet = ?", [tracklet])
+        self._connection.executemany("INSERT INTO images VALUES (?, ?)", [(tracklet, file) for file in files])
+        self._connection.execute("UPDATE tracklets SET has_images = ? WHERE id = ?", [int(written), tracklet])
 
     def image_paths(self, tracklets: Sequence[int]) -> list[Path]:
-        """Return the image files of tracks, given by their rows."""
+        """Return the image files of tracks, given by their rows; those that are there."""
         marks = ", ".join("?" * len(tracklets))
         rows = self.rows(
             "SELECT identities.name, file FROM images JOIN tracklets ON tracklets.id = tracklet "
             f"JOIN identities ON identities.id = identity WHERE tracklet IN ({marks}) ORDER BY file", tracklets
         )  # fmt: skip
-        return [self.folder / name / file for name, file in rows]
+        paths = [self.folder / name / file for name, file in rows]
+        return [path for path in paths if path.exists()]

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mot_dinov3.apps.identities.identity_store import IdentityStore
+from mot_dinov3.apps.identities.identity_store import SCRATCH, IdentityStore
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import UnknownNameError, UsageError, closest
 from mot_dinov3.gallery.folder import check_identity, files_below
@@ -155,8 +155,9 @@ def forget_identity(store: IdentityStore, name: str) -> ForgottenIdentity:
     images = _count_files(folder)
     if folder.is_dir():
         shutil.rmtree(folder)
-    for cache in store.folder.glob(".embeddings-*.npz"):  # of `track --gallery`
-        cache.unlink()
+    # What `track --gallery` computed, and an image that a killed run was writing.
+    for left in (*store.folder.glob(".embeddings-*.npz"), *store.folder.glob(f"{Path(SCRATCH).stem}*")):
+        left.unlink()
     return ForgottenIdentity(tuple((track.video, track.track_id) for track in tracks), images)
 
 

@@ -82,7 +82,7 @@ def _best_images(store: IdentityStore) -> dict[int, str]:
     """Return the best crop of each identity: that of the best quality of its most certain track with images."""
     rows = store.rows(
         "WITH best AS (SELECT identity, id, MAX(confidence) FROM tracklets WHERE identity IS NOT NULL "
-        "AND id IN (SELECT tracklet FROM images) GROUP BY identity) "
+        "AND has_images AND id IN (SELECT tracklet FROM images) GROUP BY identity) "
         "SELECT best.identity, crops, file FROM best JOIN tracklets USING (id) JOIN images ON tracklet = id "
         "ORDER BY file"
     )
@@ -152,7 +152,8 @@ def _lengths(store: IdentityStore, identity: int, kind: np.dtype[Any]) -> dict[s
 
 def _image_files(store: IdentityStore, where: str = "", values: list[Any] | None = None) -> dict[int, list[str]]:
     rows = store.rows(
-        f"SELECT tracklet, file FROM images JOIN tracklets ON id = tracklet {where} ORDER BY file", values or []
+        f"SELECT tracklet, file FROM images JOIN tracklets ON id = tracklet AND has_images {where} ORDER BY file",
+        values or [],
     )
     found: dict[int, list[str]] = {}
     for tracklet, file in rows:

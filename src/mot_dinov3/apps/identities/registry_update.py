@@ -1,4 +1,4 @@
-"""A run of `identify` on a registry: its videos are added, and the images of their tracks."""
+"""A run of `identify` on a registry: its videos are added, and their tracks identified together with all others."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ from mot_dinov3.apps.identities.identified_tracks import (
 )
 from mot_dinov3.apps.identities.identity_store import IdentityStore
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo, table_digest
-from mot_dinov3.apps.identities.track_images import track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
-from mot_dinov3.core.errors import MotError, UsageError
-from mot_dinov3.formats.track_embeddings import EmbeddingTable
-from mot_dinov3.gallery.folder import check_identity
-from mot_dinov3.video.image_files import write_image
-
-IMAGES = 3  # of a track, at most
-JPEG_QUALITY = 95
+from mot_dinov3.core.errors import UsageError
 
 
 def update_registry(
@@ -87,32 +80,3 @@ def _of_videos(result: IdentificationResult, names: set[str]) -> IdentificationR
         tracks=tuple(track for track in result.tracks if track.video in names),
         unidentified=tuple(track for track in result.unidentified if track[0] in names),
     )
-
-
-def add_images(store: IdentityStore) -> list[str]:
-    """Write the best crops of the tracks that have no images yet into the folders of their identities.
-
-    Returns:
-        Notices of videos that cannot be read; their images are written by a later run that can.
-    """
-    notices = []
-    missing = store.without_images()
-    for video in store.videos(missing):
-        name = video.tracks.name
-        try:
-            _add_images_of(store, video.tracks.table, missing[name])
-        except MotError as error:
-            notices.append(f"no images of '{name}' in the registry: {error.message}")
-    return notices
-
-
-def _add_images_of(store: IdentityStore, table: EmbeddingTable, tracks: Sequence[tuple[int, int, str]]) -> None:
-    owners = {track_id: (number, identity) for number, track_id, identity in tracks}
-    for track_id, images in track_images(table, list(owners), IMAGES):
-        number, identity = owners[track_id]
-        names = [f"{number}_{frame:06d}.jpg" for frame, _ in images]
-        folder = store.folder / check_identity(identity)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for name, (_, image) in zip(names, images):
-            write_image(folder / name, image, quality=JPEG_QUALITY)
-        store.add_images(number, names)
