@@ -476,7 +476,7 @@ main(sys.argv[3:])
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("module", "function"),
-    [("registry_update", "add_images"), ("identity_files", "write_results"), ("named_videos", "write_named")],
+    [("registry_images", "add_images"), ("identity_files", "write_results"), ("named_videos", "write_named")],
 )
 def test_a_batch_killed_while_it_identifies_resumes(scene: Scene, module: str, function: str) -> None:
     write_two_videos(scene)
