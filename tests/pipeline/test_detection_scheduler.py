@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mot_dinov3.apps.benchmark.realtime import lateness
 from mot_dinov3.apps.evaluation import load_pairs, score
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError
@@ -110,6 +111,15 @@ def test_the_rate_to_keep_up_with_is_a_budget_of_time() -> None:
     slow = decided(25, 60, realtime=25.0, detect_cost_ms=240.0)
     assert [index for index in range(60) if slow(index)][:4] == [0, 5, 11, 17]  # 240 ms are six frames
     assert decided(25, realtime=SOURCE_RATE, detect_cost_ms=240.0).target_fps == 25
+
+
+@pytest.mark.parametrize("cost", [60.0, 100.0, 240.0])
+def test_over_a_thousand_frames_a_run_in_real_time_is_late_by_one_detection_at_most(cost: float) -> None:
+    found = decided(25, 1000, realtime=25.0, detect_cost_ms=cost)
+    late = lateness(np.array([cost * found(index) for index in range(1000)]), 40.0)
+    assert np.percentile(late, 99) <= cost
+    every = lateness(np.full(1000, cost), 40.0)
+    assert every[-1] >= 20_000  # ms: with every frame detected it is ever later
 
 
 def test_waiting_for_a_camera_is_not_being_behind_and_waiting_for_a_decoder_is() -> None:
