@@ -43,6 +43,13 @@ def test_the_summary_ends_with_commands_that_work(scene, capsys):
     assert main(gt) == 0
 
 
+def test_the_summary_says_which_preset_was_chosen(scene, capsys):
+    assert track(scene, "--output", "t.mp4", "--preset", "auto", "--save-json", "t.json") == 0
+    assert capsys.readouterr().err.count("--preset auto: ") == 1
+    assert "--preset" not in Path("t.json").read_text(encoding="utf-8")  # equal runs write equal tracks
+    assert frames_of("t.mp4")[-1] == scene.frames
+
+
 def test_a_password_is_not_repeated_and_a_live_source_not_tracked_again():
     config = track_config({"source": "rtsp://me:s3cret@host/x", "save_json": "t.json"})
     (opened, correct, evaluate) = next_steps(config, ["--source", "rtsp://me:s3cret@host/x"])

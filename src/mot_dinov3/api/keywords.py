@@ -164,6 +164,7 @@ class TrackOptions(TypedDict, total=False):
     track_ids: str | int | Sequence[int] | None  # draw and write only these tracks, in all outputs but --save-dets, for example 3,7 (default: all)
     output: str | Path | None  # the tracked video: .mp4, .m4v, .mov, .mkv (H.264) or .webm (VP9) (default outputs/tracked.mp4)
     video: bool | None  # write the tracked video (default on)
+    preset: Literal["veryfast", "superfast", "ultrafast", "auto"] | None  # preset of the H.264 encoder at equal quality (CRF 20): faster ones make larger files; auto: a faster one only where the encoder would limit the run (auto: runs may differ) (default veryfast)
     show: bool | None  # show the drawn frames in a window: q ends the run, space pauses it (default off)
     display: bool | None  # another name of show
     save_json: str | Path | None  # tracks as track-v1 JSON

@@ -40,6 +40,7 @@ from mot_dinov3.trackers.base import tracker_class
 from mot_dinov3.video import VideoWriter
 from mot_dinov3.video.encoders import container_of
 from mot_dinov3.video.media import hide_password
+from mot_dinov3.video.presets import begin_video, preset_writer
 from mot_dinov3.video.threads import ThreadedWriter
 from mot_dinov3.viz import Trails
 from mot_dinov3.viz.text_drawing import missing_glyphs
@@ -121,6 +122,7 @@ class SinkFactory:
             keeps_tracks=tracker_class(config.choice.tracker).keeps_tracks,
             known=0 if stages.gallery is None else len(stages.gallery.known.names),
         )
+        self._writer_notices: list[str] = []
         self.report = self._report(config.output.report)
         self.late_notices: Callable[[], list[str]] = list  # what can be told when the run is over
         self.stop: Callable[[], None] = lambda: None  # called for the key q in the window
@@ -233,6 +235,7 @@ class SinkFactory:
         found = (
             *self._file_notices(),
             *self._drawing_notices,
+            *self._writer_notices,
             *resume_notice(self.stages.journal),
             *learnt,
             *self.late_notices(),
@@ -283,11 +286,14 @@ class SinkFactory:
         if source.audio_from is None and source.sound_notice:
             self.notices = (*self.notices, source.sound_notice)
         writer = VideoWriter(path, info=source.info, audio_from=source.audio_from, pixel_aspect=source.pixel_aspect)
-        kept = 0
+        self._writer_notices = writer.notices
         # A linked video is drawn from all rows: what was drawn from a part of them is of no use.
-        if journal is not None and journal.is_behind and not config.linked.link:
-            kept = writer.continue_from(journal.finished_bytes)
-        behind = ThreadedWriter(writer, busy=functools.partial(self.timer.stage, "write"))
+        is_continued = journal is not None and journal.is_behind and not config.linked.link
+        finished_bytes = journal.finished_bytes if journal is not None and is_continued else None
+        fps, preset = source.info.fps, config.output.preset
+        kept = begin_video(writer, preset, finished_bytes)
+        chosen = writer if kept else preset_writer(writer, preset, fps, config.interval.target_fps(fps))
+        behind = ThreadedWriter(chosen, busy=functools.partial(self.timer.stage, "write"))
         return VideoSink(behind, draw, self.timer, kept=kept, skip=draw.skip)
 
     def _json(self, path: Path) -> JsonSink:

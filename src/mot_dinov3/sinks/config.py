@@ -14,6 +14,7 @@ from mot_dinov3.core.options import StageConfig, option, require
 from mot_dinov3.core.special_files import is_special
 from mot_dinov3.core.structures import IntArray
 from mot_dinov3.formats.track_embeddings import SUFFIXES, check_embeddings_path
+from mot_dinov3.video.encoders import AUTO_PRESET, CONTAINERS, H264_ENCODER, PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,12 @@ class OutputConfig(StageConfig):
         writes=True,
     )
     video: bool = option(True, "write the tracked video", common=True)
+    preset: str = option(
+        PRESETS[0],
+        "preset of the H.264 encoder at equal quality (CRF 20): faster ones make larger files; auto: a faster one only "
+        "where the encoder would limit the run (auto: runs may differ)",
+        choices=(*PRESETS, AUTO_PRESET),
+    )
     show: bool = option(
         False, "show the drawn frames in a window: q ends the run, space pauses it", common=True, aliases=("display",)
     )
@@ -108,8 +115,19 @@ class OutputConfig(StageConfig):
             raise ConfigError("--embeddings-per-box needs a file", remedy="give it with --save-embeddings FILE.npz")
         if self.save_embeddings:
             check_embeddings_path(Path(self.save_embeddings))
+        if self.preset != PRESETS[0] and self.video and not self.is_h264:
+            raise ConfigError(
+                f"--preset {self.preset} is for H.264, and '{self.output}' is not written in it",
+                remedy="leave out --preset, or write .mp4, .m4v, .mov or .mkv",
+            )
         for path in (self.output if self.video else None, *(text for text, _, _ in self.texts())):
             output_file(path or "")
+
+    @property
+    def is_h264(self) -> bool:
+        """Whether the video is written in H.264, as far as its name says."""
+        container = CONTAINERS.get(Path(self.output).suffix.lower())
+        return container is None or container.encoder == H264_ENCODER
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -11,14 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from mot_dinov3.core import files
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import MotError, OutputLostError
 from mot_dinov3.core.special_files import UnseekableFile, is_special, open_special
 from mot_dinov3.core.structures import Image, VideoInfo
-from mot_dinov3.video.encoders import TICKS, StreamShape, add_video_stream, codec_description, container_of
+from mot_dinov3.video.encoders import (
+    PRESETS,
+    TICKS,
+    StreamShape,
+    add_video_stream,
+    as_frame,
+    codec_description,
+    container_of,
+)
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -79,6 +85,9 @@ class VideoWriter(FrameWriter):
             plays in every browser.
         pixel_aspect: Width of a pixel divided by its height, by which players stretch the images.
 
+    Attributes:
+        preset: One of `PRESETS`, by which H.264 is encoded; to be set before the first frame.
+
     Raises:
         OutputError: No video with such an extension can be written.
     """
@@ -94,6 +103,7 @@ class VideoWriter(FrameWriter):
     ) -> None:
         self.path = path
         self.notices: list[str] = []
+        self.preset = PRESETS[0]
         self._info = info
         self._fps = info.fps
         self._audio_from = audio_from
@@ -125,11 +135,12 @@ class VideoWriter(FrameWriter):
             return 0
         partial = find_partial(self.path, finished_bytes)
         size = self._info.width, self._info.height
-        if (
-            partial is None
-            or partial.size != tuple(side + side % 2 for side in size)
-            or partial.description != codec_description(self._container.name, self._encoder, self._stream_shape(*size))
+        if partial is None:
+            return 0
+        if partial.size != tuple(side + side % 2 for side in size) or partial.description != codec_description(
+            self._container.name, self._encoder, self._stream_shape(*size)
         ):
+            partial.close()
             return 0
         if partial.path == files.part_path(self.path):
             partial.move(aside_path(self.path))
@@ -263,7 +274,7 @@ class VideoWriter(FrameWriter):
         return output
 
     def _stream_shape(self, width: int, height: int) -> StreamShape:
-        return StreamShape((width, height), self._fps, self._pixel_aspect)
+        return StreamShape((width, height), self._fps, self._pixel_aspect, self.preset)
 
     def _copy(self, output: _Output, time: float) -> None:
         """Append the next frame of the interrupted run's video, as it was encoded there."""
@@ -288,16 +299,7 @@ class VideoWriter(FrameWriter):
         output.file.flush()
 
     def _encode(self, output: _Output, image: Image, time: float) -> None:
-        import av
-        import cv2
-
-        height, width = image.shape[:2]
-        if height % 2 or width % 2:
-            edge = cv2.BORDER_REPLICATE
-            image = np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, edge), np.uint8)
-        # OpenCV converts 3 to 5 times faster than FFmpeg's scaler, and rounds better
-        planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame = as_frame(image)
         frame.pts, frame.time_base = self._stamp(time), Fraction(1, TICKS)
         output.container.mux(output.stream.encode(frame))
         self._follow(output)
