@@ -59,6 +59,7 @@ class ComparedBackends(BackendConfig):
 
     @override
     def check(self) -> None:
+        super().check()
         if self.given_every == 1:
             raise UsageError("--given-every 1 leaves no labelled frame to compare with", remedy="give 2 or more")
 

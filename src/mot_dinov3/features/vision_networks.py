@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +99,40 @@ def check_rows(pooling: str, rows: int, model: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PatchNetwork:
-    """A vision transformer whose patch tokens are wanted: patches of `patch` pixels, after `skip` other tokens.
+    """A vision transformer whose patch tokens are wanted.
 
-    `mean` and `std` are those of its input per channel (RGB), of pixels in 0…1.
+    Attributes:
+        module: The network.
+        norm: Its last layer, which normalises the tokens.
+        depth: Number of its blocks.
+        patch: Pixels of a patch.
+        skip: Number of tokens before those of the patches.
+        mean: Of its input per channel (RGB), of pixels in 0…1.
+        std: Likewise.
     """
 
     module: Any
+    norm: Any
+    depth: int
     patch: int
     skip: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def grid(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the ``(gh, gw, d)`` patch tokens of a ``(1, 3, h, w)`` normalised image; h, w whole patches."""
-        tokens = self.module(pixel_values=pixels).last_hidden_state[0, self.skip :]
-        return tokens.reshape(pixels.shape[2] // self.patch, pixels.shape[3] // self.patch, -1)
+    def grids(self, pixels: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
+        """Return the ``(n, gh, gw, d)`` patch tokens of ``(n, 3, h, w)`` normalised images after each of the `blocks`.
+
+        Blocks count from 1; h and w are whole patches. All tokens pass through the last layer, as those of the last
+        block do: without it the few channels of large values would decide every cosine.
+        """
+        inner = any(block < self.depth for block in blocks)
+        found = self.module(pixel_values=pixels, output_hidden_states=inner)
+        size = pixels.shape[2] // self.patch, pixels.shape[3] // self.patch
+        layers = (
+            found.last_hidden_state if block == self.depth else self.norm(found.hidden_states[block])
+            for block in blocks
+        )
+        return [tokens[:, self.skip :].unflatten(1, size) for tokens in layers]
 
 
 def load_patches(model: str) -> PatchNetwork:
@@ -129,7 +148,9 @@ def load_patches(model: str) -> PatchNetwork:
     module = load_weights(transformers.AutoModel, config, folder, model).eval().requires_grad_(False)
     declared = read_preprocessing(folder, side=224)
     skip = 1 + int(getattr(config, "num_register_tokens", 0))
-    return PatchNetwork(module, int(config.patch_size), skip, declared.mean, declared.std)
+    norm = module.norm if hasattr(module, "norm") else module.layernorm  # DINOv3's name, and DINOv2's
+    depth = int(config.num_hidden_layers)
+    return PatchNetwork(module, norm, depth, int(config.patch_size), skip, declared.mean, declared.std)
 
 
 class LayerOutputs(torch.nn.Module):

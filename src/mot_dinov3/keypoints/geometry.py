@@ -109,11 +109,13 @@ class Canvas:
     to_canvas: Matrix
 
     @classmethod
-    def around(cls, points: Points, *, limit: int, multiple: int = 32, margin: float = 1.5) -> Canvas:
-        """Return the canvas around `points`, `margin` times their extent, enlarged at most twofold."""
+    def around(
+        cls, points: Points, *, limit: int, multiple: int = 32, margin: float = 1.5, enlarge: float = 2.0
+    ) -> Canvas:
+        """Return the canvas around `points`, `margin` times their extent, enlarged at most `enlarge` times."""
         low, high = points.min(0), points.max(0)
         extent = max(float((high - low).max()) * margin, 64.0)
-        side = max(int(min(limit, 2 * extent)) // multiple, 2) * multiple
+        side = max(int(min(limit, enlarge * extent)) // multiple, 2) * multiple
         factor = side / extent
         middle = (low + high) / 2
         matrix = np.array([[factor, 0, side / 2 - factor * middle[0]], [0, factor, side / 2 - factor * middle[1]]])

@@ -99,7 +99,8 @@ class InstanceTracker:
         corners = np.vstack([self.xy, *instance.polygons])
         self._config, self._size = config, frame.grey.shape
         self._extent = max(float(np.ptp(corners, axis=0).max()), 8.0)
-        self._canvas = Canvas.around(corners, limit=min(config.short_side, config.crop_side))
+        limit, enlarge = min(config.short_side, config.crop_side), 2.0 if backend is None else backend.enlarge
+        self._canvas = Canvas.around(corners, limit=limit, enlarge=enlarge)
         self._pose: Matrix = IDENTITY.copy()
         self._motion: Matrix = self._pose  # since the frame before
         self._seen_pose = self._pose  # when most of it was visible

@@ -28,6 +28,7 @@ class DenseBackend(Protocol):
         unrelated: Typical similarity of different body parts.
         same: Similarity from which two positions show the same body part.
         key_every: Frames from one key frame to the next that suit its cost.
+        enlarge: Most times that a crop of a small animal is enlarged.
         info: Model, weights and device, for the summary.
     """
 
@@ -36,6 +37,7 @@ class DenseBackend(Protocol):
     unrelated: float
     same: float
     key_every: int
+    enlarge: float = 2.0
     info: ModelInfo
 
     def describe(self, image: Image) -> DenseMap:
@@ -49,6 +51,8 @@ class DenseRequest:
 
     Attributes:
         model: DINO model: a folder or a hub id.
+        blocks: Blocks of it whose tokens are used, from 1; none: those that suit its depth.
+        debias: Subtract what its tokens say about the place in the image.
         weights: Weights of a convolutional network, or None.
         device: As the user wrote it.
         load_patches: Loads a DINO model by name; returns an object like `features.dense.PatchNetwork`.
@@ -60,6 +64,8 @@ class DenseRequest:
     device: str
     load_patches: Callable[[str], Any]
     load_convnet: Callable[[str], Any]
+    blocks: tuple[int, ...] = ()
+    debias: bool = False
 
 
 class CachedBackend(DenseBackend):
@@ -77,7 +83,7 @@ class CachedBackend(DenseBackend):
         self._backend = backend
         self._maps: LruCache[tuple[str, tuple[int, ...]], DenseMap] = LruCache(CACHED)
         self.patch, self.unit_patch, self.key_every = backend.patch, backend.unit_patch, backend.key_every
-        self.unrelated, self.same = backend.unrelated, backend.same
+        self.unrelated, self.same, self.enlarge = backend.unrelated, backend.same, backend.enlarge
         self.info = backend.info
         self.calls, self.seconds = 0, 0.0
 

@@ -34,6 +34,26 @@ class BackendConfig(StageConfig):
         None, f"DINO model: a hub id or a folder (default {MODEL})", metavar="ID_OR_FOLDER", common=True
     )
     weights: str | None = option(None, "weights of a detector or ImageNet network for the convnet backend", common=True)
+    dino_blocks: str = option(
+        "",
+        "blocks of the DINO model whose patch tokens are compared, from 1, such as 9,12 (default: the last one and the "
+        "one at three quarters of the depth)",
+        metavar="N,…",
+    )
+    dino_debias: bool = option(
+        False, "subtract from DINO's tokens what they say about the place in the image, measured on random images"
+    )
+
+    @override
+    def check(self) -> None:
+        parts = [part.strip() for part in self.dino_blocks.split(",")] if self.dino_blocks else []
+        are_blocks = all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts)
+        require(are_blocks, "dino_blocks", self.dino_blocks, "numbers from 1, separated by commas")
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks that are named."""
+        return tuple(sorted({int(part) for part in self.dino_blocks.split(",")})) if self.dino_blocks else ()
 
 
 @dataclasses.dataclass(frozen=True)

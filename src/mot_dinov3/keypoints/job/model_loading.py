@@ -45,22 +45,21 @@ def build_backend(config: BackendConfig, device: DeviceChoice) -> LoadedBackend:
     Raises:
         ModelError: A model that was asked for is not available.
     """
-    model = _dino_place(config.model or MODEL)
     name = config.backend
     if name == "auto" and config.weights and not config.model:
         name = "convnet"
     if name != "auto":
         weights = find_detector_weights(config.weights or SMALL_DETECTOR) if name == "convnet" else None
-        return LoadedBackend(_backend(name, model, weights, device))
+        return LoadedBackend(_backend(name, config, weights, device))
     try:
-        return LoadedBackend(_backend("dino", model, None, device))
+        return LoadedBackend(_backend("dino", config, None, device))
     except ModelError as error:
         if config.model:
             raise
         weights = _local_detector()
         name = "convnet" if weights else "gradient"
         notice = f"backend {name}: DINO is not available ({error.message})"
-        return LoadedBackend(_backend(name, model, weights, device), (notice,))
+        return LoadedBackend(_backend(name, config, weights, device), (notice,))
 
 
 def available_backends(config: BackendConfig, device: DeviceChoice) -> tuple[list[BackendConfig], list[str]]:
@@ -101,10 +100,18 @@ def _dino_place(named: str) -> str:
     return named if is_path or not folder else folder
 
 
-def _backend(name: str, model: str, weights: Path | None, device: DeviceChoice) -> CachedBackend:
+def _backend(name: str, config: BackendConfig, weights: Path | None, device: DeviceChoice) -> CachedBackend:
     where = "cpu" if name == "gradient" else resolve_device(device.device)
     load_convnet = functools.partial(_load_convnet, trust=device.trust_weights)
-    request = DenseRequest(model, weights, where, load_patches=_load_patches, load_convnet=load_convnet)
+    request = DenseRequest(
+        _dino_place(config.model or MODEL),
+        weights,
+        where,
+        load_patches=_load_patches,
+        load_convnet=load_convnet,
+        blocks=config.blocks,
+        debias=config.dino_debias,
+    )
     backend = resolve("backend", BACKENDS, name)(request)
     log.info("keypoint backend: %s %s", backend.info.name, backend.info.weights)
     return CachedBackend(backend)

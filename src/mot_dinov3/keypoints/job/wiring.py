@@ -301,6 +301,8 @@ def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) ->
     frames = list_images(video) if video.is_dir() else [video]  # results may lie in the folder of the images, too
     digests = [content_digest(frame) for frame in frames], content_digest(weights) if weights is not None else ""
     known = f"{config}|{backend.info.name}|{backend.info.weights}|{digests}"
+    if backend.info.name == "dino":
+        known += f"|{backend.info.details}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
