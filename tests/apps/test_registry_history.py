@@ -44,6 +44,7 @@ def test_identities_and_their_tracks_are_shown_with_their_best_crops() -> None:
     (track,) = tracks
     assert (found["box-2"].tracks, found["box-2"].videos, found["box-2"].cameras) == (1, 1, 1)
     assert found["box-2"].image in track.images
+    assert found["box-1"].image not in track.images
     assert all((REGISTRY / "box-2" / name).exists() for name in track.images)
     assert (track.video, track.camera, track.class_name, track.frame) == ("scene", "scene", "box", 0)
     assert track.first_time < track.last_time <= seconds["scene"] < 4

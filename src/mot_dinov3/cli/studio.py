@@ -9,12 +9,12 @@ from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.core.errors import EXIT_OK
 
-USAGE = "[SOURCE] [--gallery DIR] [options]"
+USAGE = "[SOURCE] [--gallery DIR] [--registry DIR] [options]"
 DESCRIPTION = (
     "Serve a web page, for this computer only, to correct tracks, to build a gallery of known identities, to "
-    "label and correct keypoints, and to view similarity. It reads and writes only below the --root folders and the "
-    "folders of the given paths. From another computer, forward the port: ssh -L 8000:127.0.0.1:8000 "
-    "that-computer."
+    "label and correct keypoints, to view similarity, and to correct the identities of a registry. It reads and "
+    "writes only below the --root folders and the folders of the given paths. From another computer, forward the port: "
+    "ssh -L 8000:127.0.0.1:8000 that-computer."
 )
 OPTIONS = StudioOptions
 SERVES = True

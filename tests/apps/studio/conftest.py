@@ -20,6 +20,7 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.keypoints.job.files import KeypointPaths
 from mot_dinov3.video import VideoWriter
 
+REPO = Path(__file__).resolve().parents[3]
 WINDOW = {"width": 1280, "height": 800}
 PATIENCE_MS = 20_000
 
@@ -112,12 +113,12 @@ class Page:
         self.page.locator(".toast", has_text=text).first.wait_for()
 
     def picture(self, name: str) -> None:
-        """Keep a screenshot in the folder that MOT_SCREENSHOTS names."""
+        """Keep a screenshot in the folder that MOT_SCREENSHOTS names, relative to the checkout."""
         folder = os.environ.get("MOT_SCREENSHOTS")
         if folder:
             self.page.locator(".toast").evaluate_all("all => all.forEach(one => one.remove())")
             self.page.locator("img:visible").evaluate_all("all => Promise.all(all.map(one => one.decode()))")
-            self.page.screenshot(path=str(Path(folder) / f"{name}.jpg"), type="jpeg", quality=88)
+            self.page.screenshot(path=str(REPO / folder / f"{name}.jpg"), type="jpeg", quality=88)
 
     def pictures(self, name: str, *, top: str) -> None:
         """Keep them in the dark theme, in the light one and on a phone; `top` is to be seen in each."""

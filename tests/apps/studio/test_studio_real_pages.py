@@ -1,8 +1,9 @@
-"""The pages Gallery, Keypoints and Similarity in a real browser on real videos; docs/images shows them."""
+"""The pages Gallery, Keypoints, Similarity and Identities in a real browser on real videos; docs/images shows them."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 import shutil
@@ -13,15 +14,25 @@ from typing import Any
 import cv2
 import pytest
 
+from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.apps.studio.label_store import LabelStore
 from mot_dinov3.apps.studio.shapes import LabelShape
+from mot_dinov3.cli import main
+from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.keypoints.job.files import KeypointPaths
+from mot_dinov3.video import VideoWriter
 
 pytestmark = pytest.mark.slow
 FRAMES = (550, 580, 595, 607)  # of vtest.avi, in which these three people are seen whole
 NAMES = {"3": "red sleeves", "4": "fair hair", "18": "open jacket"}
 CONES = (300, 197), (44, 182)  # traffic cones of the same size in that frame
 LABELLED, SHOWN = 0, 20  # frames of the flies
+PARTS = {
+    "morning": 0,
+    "noon": 250,
+    "evening": 500,
+}  # first frames of parts of vtest.avi, as if they were videos of three days
+PART = 100  # frames of each
 
 Places = dict[tuple[int, str, str], tuple[float, float]]
 
@@ -113,3 +124,60 @@ def test_the_points_of_two_flies_are_followed(serve: Callable[..., str], page: A
     errors = sorted(math.dist(found[point], truth[point]) for point in found.keys() & truth.keys())
     assert len(errors) >= 12
     assert errors[len(errors) // 2] < 4
+
+
+def write_part(shared: Path, name: str, first: int) -> None:
+    """Write a part of vtest.avi as a video of its own, and its ground truth as detections."""
+    data = shared / "data/tracking"
+    capture = cv2.VideoCapture(str(data / "vtest.avi"))
+    capture.set(cv2.CAP_PROP_POS_FRAMES, first)
+    info = VideoInfo(f"{name}.mp4", 768, 576, 10.0, PART)
+    with VideoWriter(Path(f"{name}.mp4"), info=info) as writer:
+        for number in range(PART):
+            writer.write(capture.read()[1], number / info.fps)
+    capture.release()
+    frames: list[list[dict[str, Any]]] = [[] for _ in range(PART)]
+    for line in (data / "PETS09-S2L1/gt/gt.txt").read_text().split():
+        number, _, x, y, width, height = (float(v) for v in line.split(",")[:6])
+        if first < number <= first + PART:
+            box = {"bbox": [x, y, x + width, y + height], "score": 1.0, "class_id": 0, "class_name": "person"}
+            frames[int(number) - 1 - first].append(box)
+    records = [{"frame": n, "file": f"{n:06d}.jpg", "detections": boxes} for n, boxes in enumerate(frames)]
+    Path(f"{name}.json").write_text(json.dumps({"schema_version": "det-v1", "frames": records}))
+
+
+def test_the_people_of_three_videos_are_identities(
+    serve: Callable[..., str], page: Any, shared: Path, elsewhere: None
+) -> None:
+    for name, first in PARTS.items():
+        write_part(shared, name, first)
+    weights = shared / "models/osnet_x0_25_msmt17.pt"
+    words = [
+        "identify",
+        *(f"{name}.mp4" for name in PARTS),
+        "--dets",
+        "{name}.json",
+        "--embedder",
+        "osnet",
+        "--no-progress",
+    ]
+    words += ["--embed-model", str(weights), "--cpu", "--registry", "people", "--out-dir", "out"]
+    assert main(words) == 0
+    with open_store(Path("people")) as store:
+        several = sorted(store.identity_names(), key=lambda name: -len(store.tracklets(name)))
+    page.open(serve("--registry", "people", "--root", Path.cwd(), "--root", shared / "models"))
+    tab = page.page
+    tab.wait_for_selector(".suggestion")
+    tab.click(f".person[data-name='{several[0]}'] .open")
+    tab.wait_for_selector(f"#registry-title:text-is('{several[0]}')")
+    tab.set_input_files("#search-file", sorted(Path("people", several[1]).glob("*.jpg"))[0])
+    tab.locator("#search-results .found").first.wait_for()
+    assert tab.locator("#search-results .found").first.get_attribute("data-name") == several[1]
+    tab.locator("#registry-undo").scroll_into_view_if_needed()
+    page.picture("studio-identities")
+    tab.click("#registry-close")
+    tab.locator("#registry-undo").scroll_into_view_if_needed()
+    page.picture("studio-identities-suggestions")
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.evaluate("scrollTo(0, 0)")
+    page.picture("studio-identities-phone")

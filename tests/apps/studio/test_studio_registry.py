@@ -187,7 +187,7 @@ def test_a_person_is_searched_by_an_image_or_a_box(ask: Ask) -> None:
         best, other = result["found"]
         assert (result["embedder"], best["identity"]) == ("histogram", identity)
         assert best["confidence"] > other["confidence"]
-        assert best["tracks"][0]["images"]
+        assert best["tracks"][0]["image"]
     scene = str(Path("scene.mp4").resolve())
     best = ask("/search", video=scene, frame=0, box=[136, 40, 156, 95])["found"][0]
     assert (best["identity"], best["tracks"][0]["video"]) == ("box-2", "scene")

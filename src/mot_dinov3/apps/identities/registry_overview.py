@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,9 +67,17 @@ class ShownVideo:
 
 def identities(store: IdentityStore) -> list[StoredIdentity]:
     """Return the identities of a registry in the order in which they came."""
-    images = _best_images(store)
+    # An identity is shown by its most certain track that has images.
+    shown = dict(
+        row[:2]
+        for row in store.rows(
+            "SELECT identity, id, MAX(confidence) FROM tracklets "
+            "WHERE identity IS NOT NULL AND has_images AND id IN (SELECT tracklet FROM images) GROUP BY identity"
+        )
+    )
+    images = best_images(store, shown.values())
     return [
-        StoredIdentity(name, bool(named), tracks, videos, cameras, confidence, images.get(number, ""))
+        StoredIdentity(name, bool(named), tracks, videos, cameras, confidence, images.get(shown.get(number, -1), ""))
         for number, name, named, tracks, videos, cameras, confidence in store.rows(
             "SELECT identities.id, identities.name, by_person, COUNT(tracklets.id), COUNT(DISTINCT video), "
             "COUNT(DISTINCT camera), MIN(confidence) FROM identities LEFT JOIN tracklets ON identity = identities.id "
@@ -78,21 +86,23 @@ def identities(store: IdentityStore) -> list[StoredIdentity]:
     ]
 
 
-def _best_images(store: IdentityStore) -> dict[int, str]:
-    """Return the best crop of each identity: that of the best quality of its most certain track with images."""
-    rows = store.rows(
-        "WITH best AS (SELECT identity, id, MAX(confidence) FROM tracklets WHERE identity IS NOT NULL "
-        "AND has_images AND id IN (SELECT tracklet FROM images) GROUP BY identity) "
-        "SELECT best.identity, crops, file FROM best JOIN tracklets USING (id) JOIN images ON tracklet = id "
-        "ORDER BY file"
-    )
-    found: dict[int, tuple[float, str]] = {}
-    kind = row_types(_dimension(store))[1]
-    for number, blob, file in rows:
-        crops = np.frombuffer(blob, kind)
-        quality = float(crops["quality"][crops["frame"] == image_frame(file)].max(initial=0.0))
-        found[number] = max(found.get(number, (-1.0, "")), (quality, file))
-    return {number: file for number, (_, file) in found.items()}
+def best_images(store: IdentityStore, tracklets: Iterable[int]) -> dict[int, str]:
+    """Return the image of each track that is nearest to its mean embedding; none for a track without images.
+
+    The crops were chosen by their quality. One of them may show what stands in front of the person; it is not near.
+    """
+    found = {}
+    kinds = row_types(_dimension(store))
+    for number in tracklets:
+        names = [file for (file,) in store.rows("SELECT file FROM images WHERE tracklet = ? ORDER BY file", [number])]
+        tracks = store.rows("SELECT row, crops FROM tracklets WHERE id = ? AND has_images", [number])
+        if names and tracks:
+            ((row, blob),) = tracks
+            crops = np.frombuffer(blob, kinds[1])
+            near = crops["embedding"] @ np.frombuffer(row, kinds[0])["embedding"][0]
+            value = dict(zip(crops["frame"].tolist(), near.tolist()))
+            found[number] = max(names, key=lambda name: value.get(image_frame(name), -1.0))
+    return found
 
 
 def image_frame(file: str) -> int:
@@ -112,7 +122,12 @@ def tracks_of(store: IdentityStore, name: str) -> tuple[list[ShownTrack], dict[s
         UnknownNameError: The registry has no identity of this name.
     """
     number = check_known(store, name)
-    files = _image_files(store, "WHERE identity = ?", [number])
+    files: dict[int, list[str]] = {}
+    for tracklet, file in store.rows(
+        "SELECT tracklet, file FROM images JOIN tracklets ON id = tracklet WHERE identity = ? AND has_images "
+        "ORDER BY file", [number]
+    ):  # fmt: skip
+        files.setdefault(tracklet, []).append(file)
     kind = row_types(_dimension(store))[0]
     found = []
     for row, video, camera, track_id, class_name, confidence, record in store.rows(
@@ -150,21 +165,11 @@ def _lengths(store: IdentityStore, identity: int, kind: np.dtype[Any]) -> dict[s
     return {video: float(np.frombuffer(text, np.float64).max()) for video, text in times.items()}
 
 
-def _image_files(store: IdentityStore, where: str = "", values: list[Any] | None = None) -> dict[int, list[str]]:
-    rows = store.rows(
-        f"SELECT tracklet, file FROM images JOIN tracklets ON id = tracklet AND has_images {where} ORDER BY file",
-        values or [],
-    )
-    found: dict[int, list[str]] = {}
-    for tracklet, file in rows:
-        found.setdefault(tracklet, []).append(file)
-    return found
-
-
-def track_index(store: IdentityStore) -> dict[TrackKey, tuple[int, list[str]]]:
-    """Return the row and the image files of every track that has an identity, by its video and id."""
-    files = _image_files(store)
-    return {(track.video, track.track_id): (track.number, files.get(track.number, [])) for track in store.tracklets()}
+def track_images_of(store: IdentityStore, keys: Collection[TrackKey]) -> dict[TrackKey, tuple[int, str]]:
+    """Return the row and the best image of tracks that have an identity, given by video and id; empty for no image."""
+    numbers = {(track.video, track.track_id): track.number for track in store.tracklets()}
+    images = best_images(store, [numbers[key] for key in keys if key in numbers])
+    return {key: (numbers[key], images.get(numbers[key], "")) for key in keys if key in numbers}
 
 
 def shown_videos(store: IdentityStore) -> list[ShownVideo]:

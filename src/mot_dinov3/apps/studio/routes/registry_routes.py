@@ -23,7 +23,7 @@ from mot_dinov3.apps.identities.registry_overview import (
     identities,
     registry_model,
     shown_videos,
-    track_index,
+    track_images_of,
     tracks_of,
 )
 from mot_dinov3.apps.identities.suggested_joins import Suggestion, suggest
@@ -215,25 +215,27 @@ def suggestions(studio: Studio, request: Request) -> Job:
         job.message = "comparing the tracks"
         with open_store(folder, reading=True, wait_s=WAIT_S) as store:
             videos, decided = store.videos(), (store.different_pairs(), store.same_pairs())
-            index = track_index(store)
         found = suggest(videos, *decided)
         times = {
             (video.tracks.name, track): seconds
             for video in videos
             for track, *seconds in zip(*(video.tracks.table.tracks[key].tolist() for key in TIMES))
         }
-        return {"suggestions": [_suggestion(one, index, times) for one in found], "revision": number}
+        with open_store(folder, reading=True, wait_s=WAIT_S) as store:
+            images = track_images_of(store, {key for one in found for key in (one.one, one.other)})
+        shown = [one for one in found if one.one in images and one.other in images]
+        return {"suggestions": [_suggestion(one, images, times) for one in shown], "revision": number}
 
     return studio.jobs.start("suggestions", "Suggestions", work, subject=f"{folder}|{number}", wait_s=0.5)
 
 
 def _suggestion(
-    found: Suggestion, index: Mapping[TrackKey, tuple[int, list[str]]], times: Mapping[TrackKey, list[float]]
+    found: Suggestion, images: Mapping[TrackKey, tuple[int, str]], times: Mapping[TrackKey, list[float]]
 ) -> dict[str, Any]:
     def side(key: TrackKey, name: str) -> dict[str, Any]:
-        number, images = index[key]
+        number, image = images[key]
         facts = {"number": number, "identity": name, "video": key[0], "track_id": key[1]}
-        return {**facts, "images": images, "first_time": times[key][0], "last_time": times[key][1]}
+        return {**facts, "image": image, "first_time": times[key][0], "last_time": times[key][1]}
 
     one, other = map(side, (found.one, found.other), found.identities)
     return {"one": one, "other": other, "probability": found.probability}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mot_dinov3.apps.identities.identified_tracks import TrackKey
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.person_search import (
     FoundIdentity,
@@ -19,7 +20,7 @@ from mot_dinov3.apps.identities.person_search import (
     open_searched,
 )
 from mot_dinov3.apps.identities.registry_history import WAIT_S
-from mot_dinov3.apps.identities.registry_overview import registry_model, track_index
+from mot_dinov3.apps.identities.registry_overview import registry_model, track_images_of
 from mot_dinov3.apps.studio.gallery_editor import crop_window
 from mot_dinov3.apps.studio.jobs import Job
 from mot_dinov3.apps.studio.requests import Request
@@ -92,29 +93,19 @@ def _found(folder: Path, searched: Searched, rows: FloatArray) -> list[dict[str,
     if not rows.any():
         raise InputError("the image has no embedding", remedy="choose a larger or a clearer one")
     found = find_identities(searched, rows)[:SHOWN]
+    keys = {(track.video, track.track_id) for one in found for track in one.tracks[:SHOWN_TRACKS]}
     with open_store(folder, reading=True, wait_s=WAIT_S) as store:
-        index = track_index(store)
-    return [_shown(identity, index) for identity in found]
+        images = track_images_of(store, keys)
+    return [_shown(identity, images) for identity in found]
 
 
-def _shown(identity: FoundIdentity, index: dict[tuple[str, int], tuple[int, list[str]]]) -> dict[str, Any]:
+def _shown(identity: FoundIdentity, images: Mapping[TrackKey, tuple[int, str]]) -> dict[str, Any]:
     tracks = [
-        {
-            "video": track.video,
-            "track_id": track.track_id,
-            "first_time": track.first_time,
-            "last_time": track.last_time,
-            "cosine": track.cosine,
-            "images": index.get((track.video, track.track_id), (0, []))[1],
-        }
+        {**dataclasses.asdict(track), "image": images.get((track.video, track.track_id), (0, ""))[1]}
         for track in identity.tracks[:SHOWN_TRACKS]
     ]
-    return {
-        "identity": identity.identity,
-        "confidence": identity.confidence,
-        "tracks": tracks,
-        "more": max(0, len(identity.tracks) - SHOWN_TRACKS),
-    }
+    more = max(0, len(identity.tracks) - SHOWN_TRACKS)
+    return {"identity": identity.identity, "confidence": identity.confidence, "tracks": tracks, "more": more}
 
 
 ROUTES: Routes = {("POST", "/api/registry/search"): search}

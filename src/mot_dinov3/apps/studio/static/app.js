@@ -4,13 +4,14 @@ import { BackendChoice } from "./backend_choice.js";
 import { Gallery } from "./gallery.js";
 import { Keypoints } from "./keypoints.js";
 import { Player } from "./player.js";
+import { Registry } from "./registry.js";
 import { Similarity } from "./similarity.js";
 import { Tracks } from "./tracks.js";
-import { $, attempt, choose, el, marked, toggleTheme, watch } from "./ui.js";
+import { $, attempt, choose, clock, el, marked, toggleTheme, watch } from "./ui.js";
 import { View } from "./view.js";
 
-const KINDS = { video: "video", gallery: "folder", tracks: "tracks", results: "results" };
-const NAMES = { video: "choose …", gallery: "choose …", tracks: "none", results: "next to the video" };
+const KINDS = { video: "video", gallery: "folder", tracks: "tracks", results: "results", registry: "registry" };
+const NAMES = { video: "choose …", gallery: "choose …", tracks: "none", results: "next to the video", registry: "choose …" };
 const KEYS = [["space", "play, pause"], ["← →", "1 frame; with Shift 10"], ["Home End", "first, last frame"], ["wheel, + −", "zoom"], ["0", "fit"],
   ["right drag, Alt drag", "move the frame"], ["?", "this help"]];
 
@@ -18,12 +19,13 @@ class Studio {
   constructor(start) {
     this.start = start;
     // What the address says, else what another tab showed last, else what the command line gives.
-    const tool = start.given.tracks && !start.given.gallery ? "tracks" : "gallery";
+    const tool = start.given.gallery ? "gallery" : start.given.tracks ? "tracks" : start.given.registry ? "identities" : "gallery";
     this.state = { tool, ...start.given, ...start.page, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
     this.view = new View($("#canvas"));
     this.player = new Player(this.view);
     this.backend = new BackendChoice();
-    this.tools = { tracks: new Tracks(this), gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this) };
+    this.tools = { tracks: new Tracks(this), gallery: new Gallery(this), keypoints: new Keypoints(this), similarity: new Similarity(this),
+      identities: new Registry(this) };
     this.view.layers.push((context, view) => this.tool.draw(context, view));
     this.view.onplace = (place) => {
       $("#place").textContent = place ? `${Math.floor(place.x)}, ${Math.floor(place.y)}` : "";
@@ -60,9 +62,9 @@ class Studio {
 
   remember(changes = {}) {
     Object.assign(this.state, changes);
-    const { tool, video = "", gallery = "", tracks = "", results = "", truth = "", report = "", chosen = "", filter = "" } = this.state;
+    const { tool, video = "", gallery = "", tracks = "", results = "", registry = "", identity = "", truth = "", report = "", chosen = "", filter = "" } = this.state;
     const frame = String(Math.max(this.player.wanted, 0));
-    const shown = { tool, video, gallery, tracks, results, truth, report, chosen, filter, frame };
+    const shown = { tool, video, gallery, tracks, results, registry, identity, truth, report, chosen, filter, frame };
     history.replaceState(null, "", `#${new URLSearchParams(shown)}`);
     clearTimeout(this.telling);
     this.telling = setTimeout(() => post("/api/page", { state: shown }).catch(() => {}), 200); // for a new tab
@@ -84,7 +86,7 @@ class Studio {
       await this.openVideo(path);
       return;
     }
-    this.remember({ [what]: path, ...(what === "tracks" ? { chosen: "", report: "" } : {}) });
+    this.remember({ [what]: path, ...(what === "tracks" ? { chosen: "", report: "" } : {}), ...(what === "registry" ? { identity: "" } : {}) });
     this.chips();
     await this.tool.opened();
   }
@@ -97,7 +99,9 @@ class Studio {
       chip.title = path || TITLES[what];
       chip.hidden = Boolean(chip.dataset.for) && !chip.dataset.for.split(" ").includes(this.state.tool);
     }
-    $("#pick-video").classList.toggle("wanted", !this.state.video);
+    const identities = this.state.tool === "identities";
+    $("#pick-registry").classList.toggle("wanted", identities && !this.state.registry);
+    $("#pick-video").classList.toggle("wanted", !identities && !this.state.video);
     $("#pick-gallery").classList.toggle("wanted", Boolean(this.state.video) && !this.state.gallery);
     $("#pick-tracks").classList.toggle("wanted", this.state.tool === "tracks" && Boolean(this.state.video) && !this.state.tracks);
     $("#empty").hidden = Boolean(this.player.info);
@@ -112,9 +116,16 @@ class Studio {
     this.view.tool = this.tool.tool;
     $("#strip").hidden = !this.tool.strip;
     $("#timeline").hidden = !this.tool.timeline;
+    this.cover();
     this.chips();
     this.say();
     this.view.redraw();
+  }
+
+  // A page may show something else in place of the frame.
+  cover() {
+    const covered = Boolean(this.tool.covered);
+    for (const [id, hidden] of Object.entries({ view: covered, controls: covered, registry: !covered })) $(`#${id}`).hidden = hidden;
   }
 
   say(text = this.tool.hint()) {
@@ -133,6 +144,7 @@ class Studio {
     }
     for (const what of Object.keys(KINDS)) $(`#pick-${what}`).onclick = () => this.pick(what);
     $("#empty-video").onclick = () => this.pick("video");
+    $("#registry-choose").onclick = () => this.pick("registry");
     const presses = {
       play: () => player.toggle(), back1: () => player.step(-1), next1: () => player.step(1), back10: () => player.step(-10),
       next10: () => player.step(10), "zoom-in": () => view.zoom(1.4), "zoom-out": () => view.zoom(1 / 1.4), "zoom-fit": () => view.fit(),
@@ -184,7 +196,7 @@ class Studio {
   }
 
   shared(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (event.ctrlKey || event.metaKey || event.altKey || (this.tool.covered && event.key !== "?")) return false;
     const by = event.shiftKey ? 10 : 1;
     const presses = {
       " ": () => this.player.toggle(), ArrowLeft: () => this.player.step(-by), ArrowRight: () => this.player.step(by),
@@ -204,13 +216,7 @@ class Studio {
 }
 
 const TITLES = { video: "Choose a video", gallery: "Choose the gallery folder", tracks: "Choose the tracks: track-v1, MOTChallenge or CSV",
-  results: "Choose the folder of labels and results" };
-
-function clock(seconds) {
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  const rest = (seconds % 60).toFixed(2).padStart(5, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
-}
+  results: "Choose the folder of labels and results", registry: "Choose a registry of identities" };
 
 attempt(async () => {
   const studio = new Studio(await get("/api/start"));

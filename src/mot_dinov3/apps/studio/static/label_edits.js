@@ -1,6 +1,6 @@
 // Edits of many frames at once, through the server: swaps from this frame on, new names, and undoing what is saved.
 import { post } from "./api.js";
-import { $, attempt, el, toast, watch } from "./ui.js";
+import { $, accepted, attempt, el, named, toast, watch } from "./ui.js";
 
 export class LabelEdits {
   // `page` is the Keypoints page: what is not saved yet is saved first, and it shows the labels again afterwards.
@@ -50,12 +50,7 @@ export class LabelEdits {
     const { page } = this;
     const old = this.chosen(what);
     if (!old) return;
-    $("#naming-text").textContent = `New name of ${old}, in all frames`;
-    $("#naming-name").value = old;
-    const answer = accepted($("#naming"));
-    $("#naming-name").select();
-    if (!(await answer)) return;
-    const name = $("#naming-name").value.trim();
+    const name = await named(`New name of ${old}, in all frames`, old);
     if (!name || name === old) return;
     const saved = what === "instance" ? page.overview.instances.some((one) => one.name === old) : page.overview.names.includes(old);
     if (saved || page.drafts.size) await this.edit("/api/keypoints/rename", { kind: what, old, new: name }, `${old} is ${name} now.`);
@@ -77,12 +72,4 @@ export class LabelEdits {
     await page.load();
     toast(message || `Undone: ${done.title}.`);
   }
-}
-
-// Show a dialog with a form; resolves to whether its main button was pressed.
-function accepted(dialog) {
-  dialog.returnValue = "no";
-  dialog.querySelector(".cancel").onclick = () => dialog.close("no");
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
 }

@@ -41,6 +41,26 @@ export async function attempt(work) {
   }
 }
 
+// Replace the children of an element where what they show has changed: a click or the focus on one is not lost otherwise.
+const filled = new WeakMap();
+export function fill(parent, shown, make) {
+  const text = JSON.stringify(shown);
+  if (filled.get(parent) === text) return;
+  filled.set(parent, text);
+  parent.replaceChildren(...make());
+}
+
+// Seconds as 1:02.34, or 1:00:02.34.
+export function clock(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = (seconds % 60).toFixed(2).padStart(5, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+// "1 track", "2 tracks".
+export const counted = (number, one, more = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
+export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+
 export const COLORS = ["#4cc2ff", "#ffb84c", "#5fd38a", "#ff7eb6", "#b79cff", "#ffe14c", "#4ce0d2", "#ff8a5c", "#9fd356"];
 export const colorOf = (index) => COLORS[((index % COLORS.length) + COLORS.length) % COLORS.length];
 
@@ -68,6 +88,22 @@ export function confirmed(text, yes) {
   [$("#ask-text").textContent, $("#ask-yes").textContent, dialog.returnValue] = [text, yes, "no"];
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+// Show a dialog with a form; resolves to whether its main button was pressed.
+export function accepted(dialog) {
+  dialog.returnValue = "no";
+  dialog.querySelector(".cancel").onclick = () => dialog.close("no");
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+// Ask for a new name; resolves to it, or to "" where the dialog was cancelled.
+export async function named(text, old) {
+  [$("#naming-text").textContent, $("#naming-name").value] = [text, old];
+  const answer = accepted($("#naming"));
+  $("#naming-name").select();
+  return (await answer) ? $("#naming-name").value.trim() : "";
 }
 
 // -- jobs -------------------------------------------------------------------------------------------------------------
@@ -117,6 +153,7 @@ const TITLES = {
   truth: "Choose the ground truth",
   dets: "Choose the detections",
   report: "Choose the report of the run; None: no report",
+  registry: "Choose a registry: the folder of identify --registry",
 };
 
 // Let the user choose; resolves to a path, "" for none, or null where it was cancelled.
@@ -125,8 +162,8 @@ export function choose(kind, start) {
   const [list, path, folder] = [$("#chooser-list"), $("#chooser-path"), $("#chooser-folder")];
   const [take, clear] = [$("#chooser-take"), $("#chooser-clear")];
   dialog.querySelector("h2").textContent = TITLES[kind];
-  const ofFolders = kind === "folder" || kind === "results";
-  $("#chooser-new").hidden = !ofFolders;
+  const ofFolders = ["folder", "results", "registry"].includes(kind);
+  $("#chooser-new").hidden = !ofFolders || kind === "registry";
   clear.hidden = !["tracks", "results", "truth", "report"].includes(kind);
   folder.value = "";
   return new Promise((resolve) => {
