@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -172,3 +175,25 @@ def test_recorded_wins_over_det(tmp_path: Path) -> None:
     assert (built.info.name, built.notices) == ("recorded", ())
     with pytest.raises(FormatError):
         build_detector(DetectorConfig(dets=str(tmp_path)), device=CPU)
+
+
+@pytest.mark.parametrize("limit", [None, "1"])
+def test_ultralytics_leaves_the_numbers_of_threads_alone(limit: str | None) -> None:
+    code = """
+import os
+import cv2
+from mot_dinov3.models.devices import usable_cpus
+from mot_dinov3.models.weights import ultralytics_module
+before = cv2.getNumThreads(), os.environ.get("OMP_NUM_THREADS"), usable_cpus()
+ultralytics_module()
+import torch
+from ultralytics.utils.torch_utils import select_device
+assert (cv2.getNumThreads(), os.environ.get("OMP_NUM_THREADS"), usable_cpus()) == before
+assert torch.get_num_threads() == usable_cpus()
+select_device("cpu", verbose=False)
+assert torch.get_num_threads() == usable_cpus()
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment |= {} if limit is None else {"OMP_NUM_THREADS": limit}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import http.client
@@ -11,13 +12,14 @@ import os
 import tempfile
 import types
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import ModelError, UnreachableModelError, closest
 from mot_dinov3.core.files import cache_dir
 from mot_dinov3.core.timing import activity, within
+from mot_dinov3.models.devices import usable_cpus
 
 MODELS = Path("models")  # in the working directory
 REID_ENDINGS = ("", ".pt", ".pth", ".safetensors", ".torchscript", ".onnx", "_openvino_model", ".engine", ".tflite")
@@ -58,20 +60,44 @@ log = logging.getLogger(__name__)
 def ultralytics_module() -> types.ModuleType:
     """Return the ultralytics package, imported so that it neither phones home nor installs, prints or litters.
 
-    Its settings are read from the environment at import, so they must stand there before.
+    Its settings are read from the environment at import, so they must stand there before. It leaves the numbers of
+    threads as they are: for the whole process, it would give one to whatever follows ``OMP_NUM_THREADS``, one to
+    OpenCV, and to torch one less than there are processors.
     """
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_dir()))  # else it makes a folder in the user's configuration
     os.environ["YOLO_OFFLINE"] = "True"  # no name look-ups at import, no analytics
     os.environ["YOLO_AUTOINSTALL"] = "False"
     os.environ["ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS"] = "True"
     os.environ.setdefault("YOLO_VERBOSE", "False")
-    import ultralytics
-    from ultralytics.utils import LOGGER
-    from ultralytics.utils.events import events
+    with _threads_kept():
+        import ultralytics
+        from ultralytics.utils import LOGGER, torch_utils
+        from ultralytics.utils.events import events
+
+    # what torch gets whenever a model is given its device
+    torch_utils.NUM_THREADS = usable_cpus()  # type: ignore[attr-defined]
 
     LOGGER.setLevel("CRITICAL")
     events.enabled = False  # also where something else had imported the package before
     return ultralytics
+
+
+@contextlib.contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Keep OpenCV's number of threads and the environment's; torch, if it is loaded inside, gets what may be used."""
+    import cv2
+
+    name, threads = "OMP_NUM_THREADS", cv2.getNumThreads()
+    given = os.environ.get(name)
+    os.environ[name] = given or str(usable_cpus())
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if given is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = given
 
 
 def first_existing(*places: Path) -> Path | None:

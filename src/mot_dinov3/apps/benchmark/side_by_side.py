@@ -129,10 +129,12 @@ def _ours(config: TrackConfig, tick: Callable[[], object]) -> Iterator[Iterator[
 
 
 def _yolo_track(config: TrackConfig, settings: str) -> Iterator[object]:
-    """Yield the results of `yolo track`, a frame at a time."""
+    """Yield the results of `yolo track`, a frame at a time, with the number of threads that it gives itself."""
     with opened_as_data(trust=config.device.trust_weights):
         model: Any = ultralytics_module().YOLO(str(find_detector_weights(config.detector.chosen()[1])))
     classes = parse_classes(config.detector.classes, {int(c): str(n) for c, n in model.names.items()})
+    utils = ultralytics_module().utils
+    utils.torch_utils.NUM_THREADS = utils.NUM_THREADS
     yield from model.track(
         source=config.source.source,
         stream=True,
