@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import pytest
 
-from apps.test_identity_registry import REGISTRY, first_two_videos, identify, searchable
+from apps.test_identities import write_tracks
+from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, searchable
 from mot_dinov3.apps.identities import identity_store
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.studio.access import OutsideRootsError, Roots
@@ -76,8 +77,28 @@ def test_a_registry_is_shown(ask: Ask) -> None:
     Path("scene.mp4").unlink()
     (video,) = ask("")["videos"]
     assert (video["path"], video["why"]) == ("", "the file no longer exists")
-    with pytest.raises(OutsideRootsError):
-        ask("", root="/etc")
+
+
+def test_registries_outside_the_folders_of_the_studio_are_refused(ask: Ask, tmp_path_factory: Any) -> None:
+    searchable()
+    outside = tmp_path_factory.mktemp("outside") / "registry"
+    REGISTRY.rename(outside)
+    before = (outside / INDEX).read_bytes()
+    Path("link").symlink_to(outside)
+    values = {
+        "name": "box-1",
+        "new": "Ann",
+        "names": ["box-1", "box-2"],
+        "tracks": [1],
+        "to": "box-2",
+        "one": 1,
+        "other": 2,
+    }
+    for _, path in (route for route in ROUTES if route[1].startswith("/api/registry")):
+        for root in (str(outside), "../registry", str(Path("link").absolute())):
+            with pytest.raises(OutsideRootsError):
+                ask(path.removeprefix("/api/registry"), **values, root=root, revision=1)
+    assert (outside / INDEX).read_bytes() == before
 
 
 def test_a_video_outside_the_folders_of_the_studio_is_not_opened(ask: Ask) -> None:
@@ -172,6 +193,11 @@ def test_a_suggestion_is_confirmed_or_rejected_and_later_runs_obey(ask: Ask) -> 
     ask("/undo")
     ask("/merge", names=["person-4", split])
     assert names(ask("/decide", **pair, same=False))["person-4"] == 1
+    write_tracks(Path("c.npz"), [3], camera=2)
+    identify("c.npz")
+    apart = {track: name for name, tracks in contents().items() for track in tracks}
+    assert apart["a", 4] != apart["b", 1]
+    assert apart["c", 1] in (apart["a", 4], apart["b", 1])
     with pytest.raises(UsageError, match="no longer in the registry"):
         ask("/decide", one=pair["one"], other=10**6, same=True)
 
