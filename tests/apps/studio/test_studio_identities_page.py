@@ -165,6 +165,10 @@ def test_a_person_is_searched_by_an_image_and_by_a_box(serve: Callable[..., str]
     assert shown(tab) == ["box-2"]
     tab.set_viewport_size({"width": 390, "height": 844})
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    tab.locator(".person[data-name='box-2'] .open").click()
+    tab.wait_for_selector("#registry-title:text-is('box-2')")
+    top = tab.locator("#registry-opened").bounding_box()["y"]
+    assert 0 <= top < 844, "what was opened is in view"
     Path("none.jpg").write_bytes(b"no image")
     tab.set_input_files("#search-file", "none.jpg")
     page.says("not an image that can be read")
