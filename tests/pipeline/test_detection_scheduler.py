@@ -61,6 +61,14 @@ def test_the_evidence_decides(changed: dict[str, Any], reason: DetectionReason) 
     assert plan_detection(dataclasses.replace(CALM, **changed), CONFIG) is reason
 
 
+def test_in_a_dense_crowd_every_contact_may_be_detected() -> None:
+    touching = dataclasses.replace(CALM, contacts=1, age=0.04, step=0.04)
+    assert plan_detection(touching, CONFIG) is DetectionReason.FOLLOWED
+    dense = dataclasses.replace(CONFIG, detect_shortest=0.0)
+    assert plan_detection(touching, dense) is DetectionReason.CONTACT
+    assert plan_detection(dataclasses.replace(touching, contacts=0), dense) is DetectionReason.FOLLOWED
+
+
 def test_what_is_overspent_is_missing_in_the_next_frames() -> None:
     spent = iter([0.0, 100, 100, 100, 100, 100, 110, 120])
     allowance = DetectionAllowance(25.0, lambda: next(spent))

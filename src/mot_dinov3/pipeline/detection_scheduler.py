@@ -27,7 +27,6 @@ AUTO = -1000  # frames; no interval is negative
 SOURCE_RATE = -1.0  # frames per second to keep up with
 LOW_RATE = 0.09  # s between frames from which every frame is detected: objects move far meanwhile
 BORDER_CELLS, INSIDE_CELLS = 1, 3  # cells with unexplained motion from which a new object is expected
-EVENT_SECONDS = 0.11  # between two detections: three frames at 25 and 30 fps cost no accuracy, so no event needs less
 UNFOLLOWED = 2.0  # by how much faster the place of a box becomes uncertain while its flow is unknown
 
 
@@ -78,6 +77,13 @@ class DetectionIntervalConfig(StageConfig):
     )
     detect_refresh: float = option(
         0.16, "auto: seconds after which well-followed boxes are detected again", low=0, high=60
+    )
+    detect_shortest: float = option(
+        0.11,
+        "auto: shortest time between two detections for the sake of known boxes, in seconds; 0, for dense crowds: every "
+        "contact is detected",
+        low=0,
+        high=60,
     )
     detect_longest: float = option(0.4, "auto: longest time without a detection, in seconds", low=0, high=60)
     realtime: float = option(
@@ -164,13 +170,13 @@ def plan_detection(evidence: DetectionEvidence, config: DetectionIntervalConfig)
     if whole is not None:
         return whole
     elapsed = evidence.age + evidence.step / 2  # of the two frames around a time the nearer one is detected
-    if elapsed >= EVENT_SECONDS:
+    if elapsed >= config.detect_shortest:
         event = _plan_for_boxes(evidence)
         if event is not None:
             return event
     if elapsed >= config.detect_longest:
         return DetectionReason.LONGEST_INTERVAL
-    if elapsed >= EVENT_SECONDS and evidence.uncertainty + evidence.step / 2 >= config.detect_refresh:
+    if elapsed >= config.detect_shortest and evidence.uncertainty + evidence.step / 2 >= config.detect_refresh:
         return DetectionReason.REFRESH
     return DetectionReason.FOLLOWED
 
