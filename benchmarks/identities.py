@@ -41,10 +41,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 
 from mot_dinov3.apps.identities import assignment
-from mot_dinov3.apps.identities.assignment import TrackletViews, assign_identities
+from mot_dinov3.apps.identities.assignment import assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import identify_tracks
-from mot_dinov3.apps.identities.pair_evidence import camera_offsets, halves_cosine, unit_rows, weighted_means
+from mot_dinov3.apps.identities.pair_evidence import unit_rows
+from mot_dinov3.apps.identities.track_appearance import TrackAppearance, Tracklets, centre
 from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks
 from mot_dinov3.cli import main as command
 from mot_dinov3.core.boxes import iou
@@ -133,12 +134,11 @@ def camera_draw(
     chosen = [rows[who, where][np.sort(part)] for who, where, split in zip(truth, camera, drawn) for part in split]
     truth, camera = np.repeat(truth, parts), np.repeat(camera, parts)
     stacked, owner = np.concatenate(chosen), np.repeat(np.arange(len(truth)), views)
-    tracklets = TrackletViews(stacked, np.ones(len(stacked)), owner, camera)
+    appearance = TrackAppearance.of_views(stacked, np.ones(len(stacked)), owner, len(truth))
+    tracklets = centre(Tracklets([appearance], camera))
     found = assign_identities(tracklets, anything)
-    means = weighted_means(stacked, tracklets.weight, owner, len(truth))
-    offsets = camera_offsets(means, camera)[camera]
-    unit = unit_rows(means - offsets)
-    halves = halves_cosine(stacked - offsets[owner], tracklets.weight, owner).mean()
+    unit = tracklets.rows.astype(np.float64)
+    halves = tracklets.halves.mean()
     same = (truth[:, None] == truth) & (camera[:, None] < camera)
     right = np.mean([set(np.flatnonzero(found.identity == one)) == set(np.flatnonzero(truth == who))
                      for one, who in zip(found.identity, truth)])  # fmt: skip

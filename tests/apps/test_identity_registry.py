@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from apps.test_identities import MODEL, named, write_tracks
-from mot_dinov3.apps.identities import forgetting, identity_store, registry_images
+from mot_dinov3.apps.identities import assignment, forgetting, identity_store, registry_images
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.registry_edits import (
     forget_identity,
@@ -102,6 +102,40 @@ def test_a_video_given_again_adds_nothing_and_one_tracked_again_replaces_its_tra
     assert contents() == after
 
 
+def test_a_large_registry_compares_what_is_new_only_and_names_it_as_before(monkeypatch, capsys) -> None:
+    compared: list[int] = []
+    pairs = assignment.likely_pairs
+
+    def counted(rows, least, can_be_one, new=None):
+        compared.append(len(rows) if new is None else len(new))
+        return pairs(rows, least, can_be_one, new)
+
+    monkeypatch.setattr(assignment, "likely_pairs", counted)
+    write_tracks(Path("a.npz"), list(range(40)))
+    write_tracks(Path("b.npz"), [3, 4, 48], camera=1)
+    identify("a.npz")
+    shutil.copytree(REGISTRY, "apart")
+    identify("b.npz")
+    full, whole = named(), contents()
+    assert compared == [40, 43]
+    # The same with a registry that counts as large.
+    shutil.rmtree(REGISTRY)
+    Path("apart").rename(REGISTRY)
+    before = contents()
+    monkeypatch.setattr(identity_store, "COMPARED_ANEW", 20)
+    identify("b.npz")
+    assert compared == [40, 43, 3]
+    assert named() == full
+    assert contents() == whole
+    identify("a.npz")
+    assert named() == {key: name for name, keys in before.items() for key in keys}, "nothing is new"
+    # It has grown by a tenth: all tracks are compared, and cosines calibrated with them.
+    write_tracks(Path("c.npz"), [5, 6, 49], camera=2)
+    identify("c.npz")
+    assert compared == [40, 43, 3, 0, 46]
+    assert [named()["c", track] for track in (1, 2)] == ["person-6", "person-7"]
+
+
 def test_what_a_person_decided_holds_in_later_runs() -> None:
     first_two_videos()
     with open_store(REGISTRY) as store:
@@ -127,7 +161,8 @@ def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
         rename_identity(store, "person-4", "Ann Hiddenname")
         (REGISTRY / "Ann Hiddenname").mkdir()
         (REGISTRY / "Ann Hiddenname" / "own.jpg").write_bytes(b"x")
-    vectors = next(video for video in stored_videos() if video.tracks.name == "a").tracks.table.tracks["embedding"]
+    with open_store(REGISTRY) as store:
+        vectors = store.table("a").tracks["embedding"]
     (REGISTRY / ".embeddings-x.npz").write_bytes(b"x")
     with open_store(REGISTRY) as store:
         gone = forget_identity(store, "Ann Hiddenname")
@@ -140,11 +175,6 @@ def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
     assert vectors[4].tobytes() in raw
     identify("a.npz")
     assert ("a", 4) not in named()
-
-
-def stored_videos() -> list[identity_store.StoredVideo]:
-    with open_store(REGISTRY) as store:
-        return store.videos()
 
 
 def test_images_of_a_registry_are_a_gallery(capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,8 +308,8 @@ def test_two_runs_at_once_are_both_added() -> None:
 def test_embeddings_come_back_as_they_were() -> None:
     write_tracks(Path("a.npz"), list(range(10)), name=["Ann", *[""] * 9])
     identify("a.npz")
-    with np.load("a.npz") as saved:
-        table = stored_videos()[0].tracks.table
+    with np.load("a.npz") as saved, open_store(REGISTRY) as store:
+        table = store.table("a")
         for key, column in table.tracks.items():
             assert np.array_equal(column, saved[key]), key
         for key, column in table.crops.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mot_dinov3.apps.batch.config import BatchConfig
     from mot_dinov3.apps.batch.plan import BatchPlan
     from mot_dinov3.apps.identities.camera_plan import CameraPlan
-    from mot_dinov3.apps.identities.identified_tracks import IdentificationResult
+    from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, Run
     from mot_dinov3.apps.identities.video_tracks import VideoTracks
     from mot_dinov3.viz.frame import DrawConfig
 
@@ -92,9 +93,11 @@ def write_identities(
     folder: Path, named: Sequence[tuple[str, Path]], plan: CameraPlan, config: IdentifyOptions | IdentifyingBatchOptions
 ) -> None:
     """Identify the tracks of files of embeddings, write the results into a locked folder, and print the summary."""
+    from mot_dinov3.apps.batch.engines import open_engine
     from mot_dinov3.apps.identities.identity_files import document, notices, summary_lines, write_results
     from mot_dinov3.apps.identities.identity_page import write_page
     from mot_dinov3.apps.identities.named_videos import NAMED, write_named
+    from mot_dinov3.apps.identities.registry_images import add_images
     from mot_dinov3.apps.identities.video_tracks import read_tracks
     from mot_dinov3.core.files import user_path
     from mot_dinov3.core.timing import now_utc
@@ -102,7 +105,10 @@ def write_identities(
     registry = user_path(config.identities.registry) if config.identities.registry else None
     videos = read_tracks(named)
     images, created = config.draw.anonymize == "none", now_utc()
-    result, more, lines = identify(videos, plan, registry, images=images)
+    with contextlib.closing(open_engine(config.batch)) as engine:
+        result, more, lines = identify(videos, plan, registry, engine.call)
+    if registry is not None and images:
+        more += add_images(registry)
     written = write_results(folder, document(result, videos, plan, created), result.tracks)
     if write_named(folder, videos, result):
         suffixes = ".json, .csv" + (", .mp4" if config.identities.redraw else "")
@@ -132,23 +138,20 @@ def redraw_videos(folder: Path, videos: Sequence[VideoTracks], config: DrawConfi
 
 
 def identify(
-    videos: Sequence[VideoTracks], plan: CameraPlan, registry: Path | None, *, images: bool
+    videos: Sequence[VideoTracks], plan: CameraPlan, registry: Path | None, run: Run
 ) -> tuple[IdentificationResult, list[str], list[str]]:
     """Return the identities of the tracks, notices, and lines of the summary; with a registry, those that it knows."""
     from mot_dinov3.apps.identities.identified_tracks import identify_tracks
     from mot_dinov3.apps.identities.identity_files import counted
     from mot_dinov3.apps.identities.identity_store import open_store
-    from mot_dinov3.apps.identities.registry_images import add_images
     from mot_dinov3.apps.identities.registry_update import update_registry
 
     if registry is None:
-        return identify_tracks(videos, plan), [], []
+        return identify_tracks(videos, plan, run=run), [], []
     with open_store(registry, create=True) as store:
-        result, more = update_registry(store, videos, plan)
+        result, more = update_registry(store, videos, plan, run)
         tracks, places = counted(len(store.tracklets()), "track"), counted(len(store.video_names()), "video")
         line = f"registry    {registry}: {len(store.identity_names()):,} identities of {tracks} in {places}"
-    if images:
-        more += add_images(registry)
     return result, more, [line]
 
 

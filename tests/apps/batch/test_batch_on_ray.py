@@ -8,16 +8,18 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from apps.test_identities import write_tracks
 from mot_dinov3.cli import main
 from scenes import write_scene
 
@@ -76,7 +78,17 @@ def a_worker(folder: Path) -> psutil.Process | None:
     return None
 
 
-def run_on_ray(words: list[str], cluster: str, folder: Path) -> str:
+def the_decision(_: Path) -> psutil.Process | None:
+    """The Ray worker that assigns identities: its process has the name of the function."""
+    for process in psutil.process_iter(["cmdline"]):
+        if "ray::assign_identities" in " ".join(process.info["cmdline"] or []):
+            return process
+    return None
+
+
+def run_on_ray(
+    words: list[str], cluster: str, folder: Path, worker: Callable[[Path], psutil.Process | None] = a_worker
+) -> str:
     """Run a command with results in `folder` on the cluster, kill one of its workers, and return what it printed."""
     command = [sys.executable, "-m", "mot_dinov3", *words, "--engine", "ray", "--ray-address", cluster]
     batch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -84,7 +96,7 @@ def run_on_ray(words: list[str], cluster: str, folder: Path) -> str:
     try:
         while batch.poll() is None and killed is None:
             assert time.monotonic() < deadline, "no worker was seen at work"
-            killed = a_worker(folder)
+            killed = worker(folder)
             time.sleep(0.05)
         assert killed is not None, "the batch ended before a worker was seen"
         os.kill(killed.pid, signal.SIGKILL)  # what it had started lives on, and is waited for
@@ -142,3 +154,26 @@ def test_identities_are_the_same_to_the_byte(cluster, tmp_path, monkeypatch, cap
     for name in ("identities.json", "identities.csv"):
         assert (Path("out") / name).read_bytes() == (Path("from_ray") / name).read_bytes()
     assert len(Path("out/identities.csv").read_text().splitlines()) > len(NAMES)
+
+
+@pytest.mark.slow
+def test_the_worker_that_assigns_the_identities_is_killed(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    monkeypatch.chdir(tmp_path)
+    people = list(range(50)) * 30  # tracklets enough for a moment of work
+    files = [str(write_tracks(Path(f"{k}.npz"), people, camera=k)) for k in range(4)]
+    words = ["identify", *files, "--no-progress"]
+    said = run_on_ray([*words, "--out-dir", "out", "--registry", "registry"], cluster, tmp_path / "out", the_decision)
+    Path("out").rename("from_ray")
+    Path("registry").rename("registry_from_ray")
+    assert main([*words, "--out-dir", "out", "--registry", "registry"]) == 0
+    assert said.endswith(capsys.readouterr().out)
+    for name in ("identities.json", "identities.csv"):
+        assert (Path("out") / name).read_bytes() == (Path("from_ray") / name).read_bytes()
+    dumps = []
+    for place in ("registry", "registry_from_ray"):
+        with contextlib.closing(sqlite3.connect(f"{place}/registry.sqlite")) as connection:
+            dumps.append(list(connection.iterdump()))
+    assert dumps[0] == dumps[1]
+    assert len(Path("out/identities.csv").read_text().splitlines()) == 4 * len(people) + 1

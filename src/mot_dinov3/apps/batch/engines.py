@@ -1,17 +1,19 @@
-"""Engines that run the videos of a batch: processes of this computer, or tasks on a Ray cluster."""
+"""Engines that run the videos of a batch, and what follows them: on this computer, or as tasks on a Ray cluster."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
 import signal
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from mot_dinov3.apps.batch.config import BatchConfig
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
 from mot_dinov3.core.compat import override
 from mot_dinov3.models.devices import usable_cpus
+
+T = TypeVar("T")
 
 
 class Engine(Protocol):
@@ -37,6 +39,14 @@ class Engine(Protocol):
 
     def stop(self, tasks: Sequence[Any], number: int) -> None:
         """Pass a signal to all tasks: they finish their frame and their files."""
+        ...
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a function that has no effects, and return its result.
+
+        Raises:
+            MotError: The cluster abandoned it.
+        """
         ...
 
     def close(self) -> None:
@@ -73,6 +83,10 @@ class LocalEngine(Engine):
     @override
     def stop(self, tasks: Sequence[Any], number: int) -> None:
         self._signal = number
+
+    @override
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        return function(*arguments)
 
     @override
     def close(self) -> None:

@@ -1,20 +1,22 @@
-"""Engine that runs the videos of a batch as tasks on a running Ray cluster."""
+"""Engine that runs the videos of a batch, and what follows them, as tasks on a running Ray cluster."""
 
 from __future__ import annotations
 
 import importlib
 import socket
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from mot_dinov3.apps.batch.config import BatchConfig
 from mot_dinov3.apps.batch.engines import Engine
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult, run_video
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, UsageError
+from mot_dinov3.core.errors import EXIT_BUG, EXIT_INTERRUPTED, MotError, UsageError
 
 RETRIES = 3  # of a task whose worker or node was lost; it resumes the lost run
 CONNECT_SECONDS = 10.0
+
+T = TypeVar("T")
 
 
 def _check_reachable(address: str) -> None:
@@ -22,6 +24,10 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
 
 
 class RayEngine(Engine):
@@ -55,6 +61,7 @@ class RayEngine(Engine):
                 remedy="start a cluster (ray start --head), give its address with --ray-address, or use --engine local",
             ) from error
         self.workers = config.workers or self._capacity(config)
+        self._cpus = config.cpus_per_video
         resources = {"num_cpus": config.cpus_per_video, "num_gpus": config.gpus_per_video}
         self._task = ray.remote(run_video).options(max_retries=RETRIES, **resources)
 
@@ -89,15 +96,24 @@ class RayEngine(Engine):
         except errors.TaskCancelledError:
             return VideoResult(EXIT_INTERRUPTED, "interrupted")
         except errors.RayError as error:
-            return VideoResult(
-                EXIT_BUG, f"Ray abandoned it: {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
-            )
+            return VideoResult(EXIT_BUG, f"Ray abandoned it: {_reason(error)}")
         return result
 
     @override
     def stop(self, tasks: Sequence[Any], number: int) -> None:
         for task in tasks:  # each passes that on to its process and waits for it
             self._ray.cancel(task)
+
+    @override
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        task = self._ray.remote(function).options(max_retries=RETRIES, num_cpus=self._cpus)
+        try:
+            result: T = self._ray.get(task.remote(*arguments))
+        except self._ray.exceptions.RayTaskError:  # its own error
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise MotError(f"Ray abandoned '{function.__name__}': {_reason(error)}") from error
+        return result
 
     @override
     def close(self) -> None:

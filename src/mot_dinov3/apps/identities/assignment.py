@@ -14,20 +14,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mot_dinov3.apps.identities.pair_evidence import (
-    PairCalibration,
-    binned_sample,
-    calibrate_pairs,
-    camera_offsets,
-    halves_cosine,
-    maximise,
-    unit_rows,
-    weighted_means,
-)
+from mot_dinov3.apps.identities.pair_evidence import PairCalibration, binned_sample, calibrate_pairs, maximise
+from mot_dinov3.apps.identities.track_appearance import CentredTracklets
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 from mot_dinov3.trackers.appearance_model import cosine as pair_cosine
 
-BLOCK = 1024  # tracklets compared with all others at once
+BLOCK = 1 << 24  # pairs compared at once
+ROUNDING = 1e-5  # more than products of unit rows differ by the order of their sums
 SAMPLE = 500_000  # pairs that calibrate
 ALIKE = 5 / 6  # least share of the pairs of two groups that are alike
 DOUBTFUL = -3.0  # log odds from which on another tracklet takes from the confidence
@@ -37,23 +30,6 @@ Link = tuple[int, float]  # number of pairs of two groups that are alike, and th
 Join = tuple[float, int, int]  # two groups that may become one, the first of them lower; the most similar are least
 CanBeOne = Callable[[IntArray, IntArray], BoolArray]
 """Whether two tracklets may be of one person, for ``(k,)`` and ``(k,)`` rows; False is certain."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackletViews:
-    """Embeddings of tracklets.
-
-    Attributes:
-        views: ``(n, d)`` unit rows; those of a tracklet in the order of time.
-        weight: ``(n,)`` quality of each.
-        owner: ``(n,)`` tracklet of each, 0…m-1; every tracklet has one.
-        camera: ``(m,)`` number of each tracklet's camera, from 0.
-    """
-
-    views: FloatArray
-    weight: Float64Array
-    owner: IntArray
-    camera: IntArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,55 +49,36 @@ class IdentityAssignment:
 
 
 def assign_identities(
-    tracklets: TrackletViews, can_be_one: CanBeOne, known: IntArray | None = None
+    tracklets: CentredTracklets,
+    can_be_one: CanBeOne,
+    known: IntArray | None = None,
+    earlier: PairCalibration | None = None,
+    new: IntArray | None = None,
 ) -> IdentityAssignment:
     """Return the identities of tracklets.
 
     Args:
-        tracklets: Their embeddings.
+        tracklets: What is compared.
         can_be_one: Hard exclusions.
         known: ``(m,)`` number of the identity of each, from 0, or -1; these stay together, and apart from one another.
+        earlier: What cosines are worth, where that is known.
+        new: Then the tracklets that are compared with all others; the confidence of the rest has no meaning.
     """
-    count = len(tracklets.camera)
+    rows, count = tracklets.rows, len(tracklets.rows)
     given = np.full(count, -1) if known is None else known
     if count < 2:
         return IdentityAssignment(np.zeros(count, np.int64), np.ones(count), None)
-    centred = centre(tracklets)
-    calibration, (first, second), cosine = compare_pairs(centred.rows, centred.halves, can_be_one)
+    if earlier is None:
+        calibration, (first, second), cosine = compare_pairs(rows, tracklets.halves, can_be_one)
+    else:
+        calibration = earlier
+        first, second, cosine = likely_pairs(rows, earlier.threshold(DOUBTFUL), can_be_one, new)
     # Join.
     odds = calibration.log_odds(cosine)
     joined = odds > 0
     similarity = np.maximum(cosine[joined] - calibration.different[0], 0.0)
     identity = join_groups((first[joined], second[joined]), similarity, can_be_one, given)
     return IdentityAssignment(identity, confidences(identity, (first, second), odds), calibration)
-
-
-@dataclasses.dataclass(frozen=True)
-class CentredTracklets:
-    """Tracklets less what their cameras add to all embeddings.
-
-    Attributes:
-        rows: ``(m, d)`` unit rows, a mean each.
-        offset: ``(d,)`` mean of what was subtracted.
-        halves: ``(k,)`` cosines of the two halves of tracklets.
-    """
-
-    rows: FloatArray
-    offset: Float64Array
-    halves: Float64Array
-
-
-def centre(tracklets: TrackletViews) -> CentredTracklets:
-    """Return the means of tracklets, less what their cameras add; there is one tracklet or more."""
-    weight = np.maximum(tracklets.weight, 1e-3)
-    means = weighted_means(tracklets.views, weight, tracklets.owner, len(tracklets.camera))
-    offsets = camera_offsets(means, tracklets.camera)[tracklets.camera]
-    centred = (tracklets.views - offsets[tracklets.owner]).astype(np.float32)
-    return CentredTracklets(
-        unit_rows(means - offsets).astype(np.float32),
-        np.asarray(offsets.mean(axis=0)),
-        halves_cosine(centred, weight, tracklets.owner),
-    )
 
 
 def compare_pairs(
@@ -156,22 +113,40 @@ def calibration_pairs(count: int) -> Pairs:
     return first, (first + random.integers(1, count, SAMPLE)) % count
 
 
-def likely_pairs(rows: FloatArray, least: float, can_be_one: CanBeOne) -> tuple[IntArray, IntArray, Float64Array]:
-    """Return the pairs with a cosine of `least` and more that may be one person, and their cosines."""
-    found = list(_blocks(rows, least, can_be_one))
-    first, second, cosine = (np.concatenate([part[k] for part in found]) for k in range(3))
+def likely_pairs(
+    rows: FloatArray, least: float, can_be_one: CanBeOne, new: IntArray | None = None
+) -> tuple[IntArray, IntArray, Float64Array]:
+    """Return the pairs with a cosine of `least` and more that may be one person, and their cosines.
+
+    Args:
+        rows: ``(m, d)`` unit rows.
+        least: Least cosine.
+        can_be_one: Hard exclusions.
+        new: Rows that are compared with all others; None for all of them.
+    """
+    found = list(_blocks(rows, least, can_be_one, np.arange(len(rows)) if new is None else new))
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    first, second, cosine = (np.concatenate([part[k] for part in found or [none]]) for k in range(3))
     return first.astype(np.int64), second.astype(np.int64), cosine.astype(np.float64)
 
 
-def _blocks(rows: FloatArray, least: float, can_be_one: CanBeOne) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-    for start in range(0, len(rows), BLOCK):
-        cosine = rows[start : start + BLOCK] @ rows[start:].T
-        first, second = np.nonzero(cosine >= least)
-        later = second > first
+def _blocks(
+    rows: FloatArray, least: float, can_be_one: CanBeOne, new: IntArray
+) -> Iterator[tuple[IntArray, IntArray, Float64Array]]:
+    turn = np.full(len(rows), len(new))
+    turn[new] = np.arange(len(new))
+    size = max(1, BLOCK // len(rows))
+    for start in range(0, len(new), size):
+        own = new[start : start + size]
+        begin = start if len(new) == len(rows) else 0  # rows before have been compared with all
+        # The product's last bits depend on the number of threads, so it only preselects.
+        row, second = np.nonzero(rows[own] @ rows[begin:].T >= least - ROUNDING)
+        first, second = own[row], second + begin
+        later = turn[second] > turn[first]
         first, second = first[later], second[later]
-        allowed = can_be_one(first + start, second + start)
-        first, second = first[allowed], second[allowed]
-        yield first + start, second + start, cosine[first, second]
+        cosine = pair_cosine(rows, rows, first, second)
+        allowed = (cosine >= least) & can_be_one(first, second)
+        yield first[allowed], second[allowed], cosine[allowed]
 
 
 def join_groups(pairs: Pairs, similarity: Float64Array, can_be_one: CanBeOne, known: IntArray) -> IntArray:

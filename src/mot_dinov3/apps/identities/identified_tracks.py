@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from mot_dinov3.apps.identities.assignment import CanBeOne, TrackletViews, assign_identities
+from mot_dinov3.apps.identities.assignment import CanBeOne, assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
+from mot_dinov3.apps.identities.track_appearance import Tracklets, centre
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.formats.track_embeddings import EmbeddingTable
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +107,31 @@ class KnownTracks:
     Attributes:
         names: Identities of tracks; they keep them, and these stay apart.
         different: Pairs of tracks that a person called different.
+        confidence: Confidence of the tracks of `names`, which they keep where `calibration` is given.
+        calibration: What cosines are worth, so that the tracks of `names` need not be compared with each other.
     """
 
     names: Mapping[TrackKey, str] = dataclasses.field(default_factory=dict)
     different: Sequence[tuple[TrackKey, TrackKey]] = ()
+    confidence: Mapping[TrackKey, float] = dataclasses.field(default_factory=dict)
+    calibration: PairCalibration | None = None
+
+
+class Run(Protocol):
+    """Runs a function, here or elsewhere, and returns its result."""
+
+    def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run it."""
+        ...
+
+
+def run_here(function: Callable[..., T], *arguments: Any) -> T:
+    """Run a function in this process."""
+    return function(*arguments)
 
 
 def identify_tracks(
-    videos: Sequence[VideoTracks], plan: CameraPlan, known: KnownTracks | None = None
+    videos: Sequence[VideoTracks], plan: CameraPlan, known: KnownTracks | None = None, run: Run = run_here
 ) -> IdentificationResult:
     """Return the identities of the tracks of all videos.
 
@@ -117,24 +139,31 @@ def identify_tracks(
         videos: Their tracks.
         plan: What is known of the cameras.
         known: What is known of some of the tracks; the name of a known identity from a gallery stands for it.
+        run: Runs the decision, which needs neither files nor the registry.
     """
     known = known or KnownTracks()
-    rows = [(number, row) for number, video in enumerate(videos) for row in range(len(video.table.tracks["track_id"]))]
-    usable = [(number, row) for number, row in rows if videos[number].table.tracks["embedding"][row].any()]
+    marks = [video.appearance.usable for video in videos]
+    usable = [(number, row) for number, mark in enumerate(marks) for row in np.flatnonzero(mark).tolist()]
     facts = track_facts(videos, usable, plan)
     given = known_names(videos, usable, known)
     can_be_one = without_pairs(facts.can_be_one, different_rows(videos, usable, known))
     numbers = {name: number for number, name in enumerate(dict.fromkeys(filter(None, given)))}
     stored = np.array([numbers.get(name, -1) for name in given], np.int64)
-    found = assign_identities(tracklet_views(videos, usable, facts.camera), can_be_one, stored)
+    compared = tracklets(videos, usable, facts.camera)
+    kept = [None if known.calibration is None else known.confidence.get(track_key(videos, row)) for row in usable]
+    new = np.array([row for row, own in enumerate(kept) if own is None], np.int64)
+    found = run(assign_identities, centre(compared), can_be_one, stored, known.calibration, new)
+    confidence = [found if own is None else own for own, found in zip(kept, found.confidence.tolist())]
     names = identity_names(videos, usable, found.identity, given)
     tracks = [
-        _identified(videos[number], row, plan, (names[group], confidence))
-        for (number, row), group, confidence in zip(usable, found.identity.tolist(), found.confidence.tolist())
+        _identified(videos[number], row, plan, (names[group], own))
+        for (number, row), group, own in zip(usable, found.identity.tolist(), confidence)
     ]
     rank = {name: place for place, name in enumerate(dict.fromkeys(names))}
     tracks.sort(key=lambda track: rank[track.identity])
-    lost = (track_key(videos, row) for row in sorted(set(rows) - set(usable)))
+    lost = (
+        track_key(videos, (number, row)) for number, mark in enumerate(marks) for row in np.flatnonzero(~mark).tolist()
+    )
     return IdentificationResult(tuple(tracks), tuple(lost), found.calibration)
 
 
@@ -176,29 +205,18 @@ def without_pairs(can_be_one: CanBeOne, different: set[tuple[int, int]]) -> CanB
     return checked
 
 
-def tracklet_views(videos: Sequence[VideoTracks], usable: Sequence[tuple[int, int]], camera: IntArray) -> TrackletViews:
-    """Return the embeddings of the crops of tracks; of a track without crops, its mean embedding."""
-    views, weights, owner = [], [], []
-    crops = [crops_by_track(video.table) for video in videos]
-    for place, (number, row) in enumerate(usable):
-        table = videos[number].table
-        own = crops[number].get(int(table.tracks["track_id"][row]), np.zeros(0, np.int64))
-        views.append(table.crops["embedding"][own] if len(own) else table.tracks["embedding"][row : row + 1])
-        weights.append(table.crops["quality"][own] if len(own) else np.ones(1))
-        owner += [place] * len(views[-1])
-    dim = videos[0].table.tracks["embedding"].shape[-1] if videos else 0
-    return TrackletViews(
-        np.concatenate(views or [np.zeros((0, dim))]).astype(np.float32),
-        np.concatenate(weights or [np.zeros(0)]).astype(np.float64),
-        np.array(owner, np.int64),
-        camera,
-    )
+def tracklets(videos: Sequence[VideoTracks], rows: Sequence[tuple[int, int]], camera: IntArray) -> Tracklets:
+    """Return the appearance of tracks, given by the numbers of their videos, which rise, and their rows there."""
+    parts = [
+        videos[number].appearance.take([row for _, row in own])
+        for number, own in itertools.groupby(rows, key=lambda place: place[0])
+    ]
+    return Tracklets(parts, camera)
 
 
 def crops_by_track(table: EmbeddingTable) -> dict[int, IntArray]:
-    """Return track → its crops that have an embedding, as row numbers in the order of time."""
-    used = np.flatnonzero(table.crops["embedding"].any(axis=1))
-    order = used[np.lexsort((table.crops["frame"][used], table.crops["track_id"][used]))]
+    """Return track → its crops, as row numbers in the order of time."""
+    order = np.lexsort((table.crops["frame"], table.crops["track_id"]))
     tracks, first = np.unique(table.crops["track_id"][order], return_index=True)
     return dict(zip(tracks.tolist(), np.split(order, first[1:])))
 

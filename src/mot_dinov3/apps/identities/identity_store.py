@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.identities.identified_tracks import TrackKey
+from mot_dinov3.apps.identities.pair_evidence import PairCalibration
 from mot_dinov3.apps.identities.stored_tracks import (
     TEXTS,
     StoredTracklet,
@@ -27,6 +28,7 @@ from mot_dinov3.apps.identities.stored_tracks import (
     row_types,
     table_digest,
 )
+from mot_dinov3.apps.identities.track_appearance import reduced
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, dimension, fingerprint, model_text
 from mot_dinov3.core.errors import FormatError, InputError, OutputError, UsageError
 from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable
@@ -37,6 +39,8 @@ WAIT_S = 60.0  # for another run
 QUIET_S = 1.0  # of this, before a notice
 SCRATCH = ".crop.jpg"  # an image that is being written
 REVISION = slice(24, 28)  # bytes of an SQLite file that count its changes
+COMPARED_ANEW = 10_000  # tracks up to which all are compared in every run: that takes a few seconds
+GROWTH = 1.1  # of the number of tracks, up to which cosines are worth what they were
 TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE videos (
@@ -202,6 +206,21 @@ class IdentityStore:
                 remedy="use the same --embedder and --embed-model, or another registry",
             )
 
+    def calibration(self) -> PairCalibration | None:
+        """Return what cosines were worth when all tracks were compared, while most of its tracks were among them."""
+        facts = dict(self.rows("SELECT key, value FROM facts WHERE key IN ('calibration', 'calibrated')"))
+        ((tracks,),) = self.rows("SELECT COUNT(*) FROM tracklets")
+        if len(facts) < 2 or tracks < COMPARED_ANEW or tracks > GROWTH * int(facts["calibrated"]):
+            return None
+        different, same, share = json.loads(facts["calibration"])
+        return PairCalibration(tuple(different), tuple(same), share)
+
+    def set_calibration(self, found: PairCalibration) -> None:
+        """Keep what cosines are worth: all tracks have been compared."""
+        ((tracks,),) = self.rows("SELECT COUNT(*) FROM tracklets")
+        values = {"calibration": json.dumps([found.different, found.same, found.share]), "calibrated": str(tracks)}
+        self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(values.items()))
+
     def video_names(self) -> list[str]:
         """Return the names of its videos."""
         return [name for (name,) in self.rows("SELECT name FROM videos ORDER BY id")]
@@ -218,11 +237,21 @@ class IdentityStore:
 
     def _video(self, row: tuple[Any, ...]) -> StoredVideo:
         number, name, camera, start, path, digest, meta = row
+        table, identities, confidence = self._table(number, json.loads(meta))
+        tracks = VideoTracks(name, Path(path), *reduced(table))
+        return StoredVideo(tracks, camera, start, digest, identities, confidence)
+
+    def table(self, video: str) -> EmbeddingTable:
+        """Return the tracks of a video as their file had them."""
+        ((number, meta),) = self.rows("SELECT id, meta FROM videos WHERE name = ?", [video])
+        return self._table(number, json.loads(meta))[0]
+
+    def _table(self, number: int, facts: Mapping[str, Any]) -> tuple[EmbeddingTable, dict[int, str], dict[int, float]]:
+        """Return the tracks of a video, given by its row, with the identities that they have, and their confidence."""
         found = self.rows(
-            "SELECT row, crops, class_name, tracklets.name, identities.name FROM tracklets "
+            "SELECT row, crops, class_name, tracklets.name, identities.name, confidence FROM tracklets "
             "LEFT JOIN identities ON identities.id = identity WHERE video = ? ORDER BY tracklets.id", [number]
         )  # fmt: skip
-        facts = json.loads(meta)
         dtypes = row_types(facts["dim"])
         tracks = np.frombuffer(b"".join(one[0] for one in found), dtypes[0])
         crops = np.frombuffer(b"".join(one[1] for one in found), dtypes[1])
@@ -231,20 +260,20 @@ class IdentityStore:
         table = EmbeddingTable(facts["meta"], columns | texts, {key: crops[key] for key in CROP_COLUMNS})
         ids = tracks["track_id"].tolist()
         identities = {track_id: one[4] for track_id, one in zip(ids, found) if one[4] is not None}
-        return StoredVideo(VideoTracks(name, Path(path), table), camera, start, digest, identities)
+        return table, identities, {track_id: one[5] for track_id, one in zip(ids, found) if one[4] is not None}
 
-    def add_video(self, video: VideoTracks, camera: str, start: float | None) -> None:
-        """Add a video with its tracks, which have no identities yet."""
+    def add_video(self, video: VideoTracks, table: EmbeddingTable, camera: str, start: float | None) -> None:
+        """Add a video with its tracks as their file has them; they have no identities yet."""
         dim = dimension(video)
-        meta = json.dumps({"dim": dim, "meta": dict(video.table.meta)})
+        meta = json.dumps({"dim": dim, "meta": dict(table.meta)})
         number = self._connection.execute(
             "INSERT INTO videos (name, camera, start, path, digest, meta) VALUES (?, ?, ?, ?, ?, ?)",
-            [video.name, camera, start, str(video.path), table_digest(video.table), meta],
+            [video.name, camera, start, str(video.path), table_digest(table), meta],
         ).lastrowid
         of_track, of_crop = row_types(dim)
-        columns = video.table.tracks
+        columns = table.tracks
         rows = records(columns, of_track)
-        crops = records(video.table.crops, of_crop)
+        crops = records(table.crops, of_crop)
         order = np.argsort(crops["track_id"], kind="stable")
         ids = columns["track_id"]
         first, stop = (np.searchsorted(crops["track_id"][order], ids, side=side) for side in ("left", "right"))

@@ -99,23 +99,6 @@ def camera_offsets(means: Float64Array, camera: IntArray) -> Float64Array:
     return np.asarray(everywhere + share[:, None] * (of_camera - everywhere))
 
 
-def halves_cosine(views: FloatArray, weight: Float64Array, owner: IntArray) -> Float64Array:
-    """Return ``(k,)`` cosines of the first and the second half of the tracklets that have two views or more.
-
-    Args:
-        views: ``(n, d)``, those of a tracklet in the order of time, less the offset of their camera.
-        weight: ``(n,)``.
-        owner: ``(n,)`` tracklet of each.
-    """
-    count = np.bincount(owner)
-    order = np.argsort(owner, kind="stable")
-    place = np.empty(len(owner), np.int64)
-    place[order] = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    half = 2 * owner + (place >= (count // 2)[owner])
-    means = unit_rows(weighted_means(views, weight, half, 2 * len(count)))
-    return np.asarray((means[::2] * means[1::2]).sum(axis=1)[count >= 2])
-
-
 def calibrate_pairs(cosine: Float64Array, strangers: BoolArray, halves: Float64Array) -> PairCalibration:
     """Return the distributions of cosines, by expectation maximisation.
 

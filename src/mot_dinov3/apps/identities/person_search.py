@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mot_dinov3.apps.identities.assignment import centre, compare_pairs
+from mot_dinov3.apps.identities.assignment import compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
-from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, track_key, tracklet_views
+from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, track_key, tracklets
 from mot_dinov3.apps.identities.identity_files import JSON, read_results
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, unit_rows
+from mot_dinov3.apps.identities.track_appearance import centre
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, fingerprint, model_text, read_tracks
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.structures import Float64Array, FloatArray
@@ -120,7 +121,7 @@ def find_identities(searched: Searched, images: FloatArray) -> list[FoundIdentit
     if not rows:
         return []
     facts = track_facts(searched.videos, rows, CameraPlan(searched.cameras))
-    centred = centre(tracklet_views(searched.videos, rows, facts.camera))
+    centred = centre(tracklets(searched.videos, rows, facts.camera))
     query = unit_rows(images.mean(axis=0, dtype=np.float64)[None] - centred.offset)
     cosine = (centred.rows @ query[0]).astype(np.float64)
     names = [searched.identities[track_key(searched.videos, place)] for place in rows]

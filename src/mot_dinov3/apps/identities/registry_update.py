@@ -9,22 +9,26 @@ from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import (
     IdentificationResult,
     KnownTracks,
+    Run,
     by_video,
     identify_tracks,
+    run_here,
 )
 from mot_dinov3.apps.identities.identity_store import IdentityStore
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo, table_digest
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core.errors import UsageError
+from mot_dinov3.formats.track_embeddings import read_embeddings
 
 
 def update_registry(
-    store: IdentityStore, videos: Sequence[VideoTracks], plan: CameraPlan
+    store: IdentityStore, videos: Sequence[VideoTracks], plan: CameraPlan, run: Run = run_here
 ) -> tuple[IdentificationResult, list[str]]:
     """Identify the tracks of videos together with those of a registry, and add them to it.
 
     Identities of the registry keep their names and their tracks. A video that is in it already adds nothing; one that
-    was tracked again replaces its earlier tracks.
+    was tracked again replaces its earlier tracks. The tracks of a large registry are not compared with each other
+    again, as long as few are new.
 
     Returns:
         The identities of the given videos, and notices.
@@ -40,14 +44,16 @@ def update_registry(
         del stored[name]
     new = [video for video in videos if video.name not in stored]
     given = _with_stored(plan, list(stored.values()))
-    known = KnownTracks(
-        {(name, track): identity for name, video in stored.items() for track, identity in video.identities.items()},
-        store.different_pairs(),
-    )
-    result = identify_tracks([*(video.tracks for video in stored.values()), *new], given, known)
     for video in new:
-        store.add_video(video, given.camera_of(video.name), given.start.get(video.name))
-    for name, tracks in by_video(result.tracks).items():
+        store.add_video(video, read_embeddings(video.path), given.camera_of(video.name), given.start.get(video.name))
+    known = _known(store, list(stored.values()))
+    result = identify_tracks([*(video.tracks for video in stored.values()), *new], given, known, run)
+    changed = result.tracks
+    if known.calibration is not None:
+        changed = tuple(track for track in changed if track.video not in stored)
+    elif result.calibration is not None:
+        store.set_calibration(result.calibration)
+    for name, tracks in by_video(changed).items():
         store.set_identities(name, {track.track_id: (track.identity, track.confidence) for track in tracks})
     store.settle_identities()
     return _of_videos(result, {video.name for video in videos}), [
@@ -56,7 +62,7 @@ def update_registry(
 
 
 def _replaces(stored: StoredVideo | None, video: VideoTracks) -> bool:
-    if stored is None or stored.digest == table_digest(video.table):
+    if stored is None or stored.digest == table_digest(read_embeddings(video.path)):
         return False
     earlier, source = stored.tracks.table.meta.get("source"), video.table.meta.get("source")
     if earlier != source:
@@ -65,6 +71,12 @@ def _replaces(stored: StoredVideo | None, video: VideoTracks) -> bool:
             remedy="rename the file",
         )
     return True
+
+
+def _known(store: IdentityStore, stored: Sequence[StoredVideo]) -> KnownTracks:
+    names = {(video.tracks.name, track): name for video in stored for track, name in video.identities.items()}
+    confidence = {(video.tracks.name, track): own for video in stored for track, own in video.confidence.items()}
+    return KnownTracks(names, store.different_pairs(), confidence, store.calibration())
 
 
 def _with_stored(plan: CameraPlan, stored: Sequence[StoredVideo]) -> CameraPlan:

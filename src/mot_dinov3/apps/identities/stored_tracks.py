@@ -20,11 +20,12 @@ class StoredVideo:
     """A video of the registry.
 
     Attributes:
-        tracks: Its name, and its tracks as their file had them.
+        tracks: Its name and its tracks.
         camera: Its camera.
         start: Seconds of its first frame on the common clock; None where it is not known.
         digest: Of the tracks.
         identities: Track → name of its identity; a track without embeddings has none.
+        confidence: Track → confidence of its identity.
     """
 
     tracks: VideoTracks
@@ -32,6 +33,7 @@ class StoredVideo:
     start: float | None
     digest: str
     identities: Mapping[int, str]
+    confidence: Mapping[int, float]
 
 
 @dataclasses.dataclass(frozen=True)

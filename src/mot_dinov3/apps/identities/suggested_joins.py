@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.special import expit
 
-from mot_dinov3.apps.identities.assignment import DOUBTFUL, CanBeOne, Pairs, centre, compare_pairs
+from mot_dinov3.apps.identities.assignment import DOUBTFUL, CanBeOne, Pairs, compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import (
     KnownTracks,
@@ -20,10 +20,11 @@ from mot_dinov3.apps.identities.identified_tracks import (
     different_rows,
     track_facts,
     track_key,
-    tracklet_views,
+    tracklets,
     without_pairs,
 )
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo
+from mot_dinov3.apps.identities.track_appearance import centre
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 
 LEAST = 0.05  # probability of a mistake from which on a person is asked
@@ -80,7 +81,7 @@ def suggest(
         (number, row)
         for number, video in enumerate(videos)
         for row, track in enumerate(video.tracks.table.tracks["track_id"].tolist())
-        if track in video.identities and video.tracks.table.tracks["embedding"][row].any()
+        if track in video.identities and video.tracks.appearance.usable[row]
     ]
     if len(rows) < 2:
         return []
@@ -92,7 +93,7 @@ def suggest(
     )
     facts = track_facts(tracks, rows, plan)
     can_be_one = without_pairs(facts.can_be_one, different_rows(tracks, rows, KnownTracks(different=different)))
-    centred = centre(tracklet_views(tracks, rows, facts.camera))
+    centred = centre(tracklets(tracks, rows, facts.camera))
     calibration, pairs, cosine = compare_pairs(centred.rows, centred.halves, can_be_one)
     names, group = np.unique(owners, return_inverse=True)
     compared = _Compared(group.astype(np.int64), centred.rows, pairs, calibration.log_odds(cosine), can_be_one)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mot_dinov3.apps.batch.manifest import DONE, read_manifest
 from mot_dinov3.apps.batch.plan import MANIFEST
+from mot_dinov3.apps.identities.track_appearance import TrackAppearance, reduced
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.files import user_path
 from mot_dinov3.formats.track_embeddings import SUFFIXES, EmbeddingTable, read_embeddings
@@ -24,12 +25,14 @@ class VideoTracks:
     Attributes:
         name: The video's name in the results.
         path: The file of embeddings.
-        table: Its content.
+        table: Its content without the embeddings, and without crops that have none.
+        appearance: The embeddings, reduced.
     """
 
     name: str
     path: Path
     table: EmbeddingTable
+    appearance: TrackAppearance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +124,7 @@ def read_tracks(files: Sequence[tuple[str, Path]]) -> list[VideoTracks]:
         FormatError: One cannot be read.
         UsageError: Two are of different models.
     """
-    found = [VideoTracks(name, path, read_embeddings(path)) for name, path in files]
+    found = [VideoTracks(name, path, *reduced(read_embeddings(path))) for name, path in files]
     _check_models(found)
     return found
 
@@ -148,7 +151,7 @@ def fingerprint(video: VideoTracks) -> object:
 
 def dimension(video: VideoTracks) -> int:
     """Return the length of a file's embeddings."""
-    return int(video.table.tracks["embedding"].shape[-1])
+    return int(video.appearance.halves.shape[-1])
 
 
 def model_text(video: VideoTracks) -> str:
