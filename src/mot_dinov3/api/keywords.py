@@ -27,7 +27,7 @@ class TrackOptions(TypedDict, total=False):
     classes: str | int | Sequence[int | str] | None  # class ids or names to keep, e.g. "0" or "person,car" (empty: all)
     detect_every: int | Literal["auto"] | None  # detection interval: run the detector on every Nth frame, or (auto) where the images require it; in between, boxes follow the optical flow (default 1, between 1 and 1000)
     detect_refresh: float | None  # auto: seconds after which well-followed boxes are detected again (default 0.16, between 0 and 60)
-    detect_shortest: float | None  # auto: shortest time between two detections for the sake of known boxes, in seconds; 0, for dense crowds: every contact is detected (default 0.11, between 0 and 60)
+    detect_shortest: float | None  # auto: shortest time between two detections of known boxes, in seconds; 0 (dense crowds): every contact is detected (default 0.11, between 0 and 60)
     detect_longest: float | None  # auto: longest time without a detection, in seconds (default 0.4, between 0 and 60)
     realtime: float | Literal["auto"] | None  # frames per second to keep up with (auto, or no number: the source's; 0: no target): like --detect-every auto, and refreshes are deferred while the run is behind; no frame is left out (default 0.0, between 0 and 1000)
     detect_budget_ms: float | None  # budget of the detector in ms per frame, on average: like --detect-every auto, and refreshes beyond it are deferred; 0: unlimited (> 0: runs may differ) (default 0.0, at least 0)

@@ -80,7 +80,7 @@ class DetectionIntervalConfig(StageConfig):
     )
     detect_shortest: float = option(
         0.11,
-        "auto: shortest time between two detections for the sake of known boxes, in seconds; 0, for dense crowds: every "
+        "auto: shortest time between two detections of known boxes, in seconds; 0 (dense crowds): every "
         "contact is detected",
         low=0,
         high=60,
