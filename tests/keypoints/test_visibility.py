@@ -13,16 +13,14 @@ import pytest
 
 from keypoints import scene
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.keypoints.descriptor_maps import Templates
-from mot_dinov3.video import VideoWriter
 
 FRAMES = 24
 
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    return scene.write_video(tmp_path / "v.mp4", FRAMES)
+    return scene.write_images(tmp_path / "v.mkv", map(scene.picture, range(FRAMES)))
 
 
 def edit(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
@@ -215,12 +213,10 @@ def test_points_are_found_again_behind_an_occluder(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(scene, name, tuple(2 * v for v in getattr(scene, name)))
     monkeypatch.setattr(scene, "POINTS", {name: (2 * x, 2 * y) for name, (x, y) in scene.POINTS.items()})
     monkeypatch.setattr(scene, "offset", lambda f: (scene.START[0] + 6 * f, scene.START[1] + round(8 * np.sin(f / 4))))
-    video = tmp_path / "v.mp4"
-    with VideoWriter(video, info=VideoInfo(str(video), *scene.SIZE, 10.0, frames)) as writer:
-        for number in range(frames):
-            image = scene.picture(number)
-            image[:, bar[0] : bar[1]] = 30
-            writer.write(image, number / 10)
+    images = [scene.picture(number) for number in range(frames)]
+    for image in images:
+        image[:, bar[0] : bar[1]] = 30
+    video = scene.write_images(tmp_path / "v.mkv", images)
     path = scene.label(tmp_path / "v", "v", 0, outline=False)
     shapes = json.loads(path.read_text())["shapes"]
     path.write_text(json.dumps(scene.document(shapes, scene.SIZE)))
