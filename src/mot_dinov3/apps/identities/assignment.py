@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, binned_sample, calibrate_pairs, maximise
-from mot_dinov3.apps.identities.track_appearance import CentredTracklets
+from mot_dinov3.apps.identities.tracklet_means import CentredTracklets
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 from mot_dinov3.trackers.appearance_model import cosine as pair_cosine
 

@@ -13,7 +13,7 @@ import numpy as np
 from mot_dinov3.apps.identities.assignment import CanBeOne, assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
-from mot_dinov3.apps.identities.track_appearance import Tracklets, centre
+from mot_dinov3.apps.identities.tracklet_means import Tracklets, centre
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.formats.track_embeddings import EmbeddingTable

@@ -28,7 +28,7 @@ from mot_dinov3.apps.identities.stored_tracks import (
     row_types,
     table_digest,
 )
-from mot_dinov3.apps.identities.track_appearance import reduced
+from mot_dinov3.apps.identities.tracklet_means import reduced
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, dimension, fingerprint, model_text
 from mot_dinov3.core.errors import FormatError, InputError, OutputError, UsageError
 from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable

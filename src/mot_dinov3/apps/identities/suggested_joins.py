@@ -24,7 +24,7 @@ from mot_dinov3.apps.identities.identified_tracks import (
     without_pairs,
 )
 from mot_dinov3.apps.identities.stored_tracks import StoredVideo
-from mot_dinov3.apps.identities.track_appearance import centre
+from mot_dinov3.apps.identities.tracklet_means import centre
 from mot_dinov3.core.structures import BoolArray, Float64Array, FloatArray, IntArray
 
 LEAST = 0.05  # probability of a mistake from which on a person is asked

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mot_dinov3.apps.batch.manifest import DONE, read_manifest
 from mot_dinov3.apps.batch.plan import MANIFEST
-from mot_dinov3.apps.identities.track_appearance import TrackAppearance, reduced
+from mot_dinov3.apps.identities.tracklet_means import TrackletMeans, reduced
 from mot_dinov3.core.errors import InputError, UsageError
 from mot_dinov3.core.files import user_path
 from mot_dinov3.formats.track_embeddings import SUFFIXES, EmbeddingTable, read_embeddings
@@ -32,7 +32,7 @@ class VideoTracks:
     name: str
     path: Path
     table: EmbeddingTable
-    appearance: TrackAppearance
+    appearance: TrackletMeans
 
 
 @dataclasses.dataclass(frozen=True)

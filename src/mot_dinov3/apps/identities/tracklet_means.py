@@ -19,7 +19,7 @@ LEAST_WEIGHT = 1e-3  # of a view
 
 
 @dataclasses.dataclass(frozen=True)
-class TrackAppearance:
+class TrackletMeans:
     """Embeddings of tracks, reduced to those of the first and of the second half of each one's views.
 
     Attributes:
@@ -31,7 +31,7 @@ class TrackAppearance:
     weight: Float64Array
 
     @classmethod
-    def of_views(cls, views: FloatArray, weight: Float64Array, owner: IntArray, count: int) -> TrackAppearance:
+    def of_views(cls, views: FloatArray, weight: Float64Array, owner: IntArray, count: int) -> TrackletMeans:
         """Reduce views; the single view of a track is its second half.
 
         Args:
@@ -59,11 +59,11 @@ class TrackAppearance:
         """``(n,)`` whether something of a track was embedded."""
         return np.asarray(self.weight.any(axis=1))
 
-    def take(self, rows: Sequence[int]) -> TrackAppearance:
+    def take(self, rows: Sequence[int]) -> TrackletMeans:
         """Return some of the tracks; without a copy where these are all."""
         if len(rows) == len(self):
             return self
-        return TrackAppearance(self.halves[list(rows)], self.weight[list(rows)])
+        return TrackletMeans(self.halves[list(rows)], self.weight[list(rows)])
 
     def means(self) -> Float64Array:
         """Return ``(n, d)`` weighted means of all views of each track."""
@@ -71,7 +71,7 @@ class TrackAppearance:
         return np.asarray(np.einsum("nhd,nh->nd", self.halves, share))
 
 
-def reduced(table: EmbeddingTable) -> tuple[EmbeddingTable, TrackAppearance]:
+def reduced(table: EmbeddingTable) -> tuple[EmbeddingTable, TrackletMeans]:
     """Return a table without its embeddings, and these reduced; crops that have none are left out.
 
     The mean embedding of a track without such crops stands for its views.
@@ -87,7 +87,7 @@ def reduced(table: EmbeddingTable) -> tuple[EmbeddingTable, TrackAppearance]:
     bare = np.setdiff1d(np.flatnonzero(usable), owner[own])
     views = np.concatenate([table.crops["embedding"][crops[own]], embedding[bare]])
     weight = np.concatenate([table.crops["quality"][crops[own]], np.ones(len(bare))]).astype(np.float64)
-    appearance = TrackAppearance.of_views(views, weight, np.concatenate([owner[own], bare]), len(ids))
+    appearance = TrackletMeans.of_views(views, weight, np.concatenate([owner[own], bare]), len(ids))
     tracks = {key: column for key, column in table.tracks.items() if key != "embedding"}
     kept = {key: column[crops] for key, column in table.crops.items() if key != "embedding"}
     return EmbeddingTable(table.meta, tracks, kept), appearance
@@ -102,7 +102,7 @@ class Tracklets:
         camera: ``(m,)`` number of each one's camera, from 0.
     """
 
-    parts: Sequence[TrackAppearance]
+    parts: Sequence[TrackletMeans]
     camera: IntArray
 
 
