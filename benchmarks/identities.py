@@ -45,7 +45,7 @@ from mot_dinov3.apps.identities.assignment import assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import identify_tracks
 from mot_dinov3.apps.identities.pair_evidence import unit_rows
-from mot_dinov3.apps.identities.tracklet_means import TrackletMeans, Tracklets, centre
+from mot_dinov3.apps.identities.tracklet_means import ComparedTracklets, TrackletMeans, centre
 from mot_dinov3.apps.identities.video_tracks import name_videos, read_tracks
 from mot_dinov3.cli import main as command
 from mot_dinov3.core.boxes import iou
@@ -135,7 +135,7 @@ def camera_draw(
     truth, camera = np.repeat(truth, parts), np.repeat(camera, parts)
     stacked, owner = np.concatenate(chosen), np.repeat(np.arange(len(truth)), views)
     appearance = TrackletMeans.of_views(stacked, np.ones(len(stacked)), owner, len(truth))
-    tracklets = centre(Tracklets([appearance], camera))
+    tracklets = centre(ComparedTracklets([appearance], camera))
     found = assign_identities(tracklets, anything)
     unit = tracklets.rows.astype(np.float64)
     halves = tracklets.halves.mean()

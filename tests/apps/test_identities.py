@@ -19,7 +19,7 @@ from mot_dinov3.apps.identities import assignment
 from mot_dinov3.apps.identities.assignment import assign_identities, join_groups
 from mot_dinov3.apps.identities.camera_plan import read_camera_plan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
-from mot_dinov3.apps.identities.tracklet_means import CentredTracklets, TrackletMeans, Tracklets, centre
+from mot_dinov3.apps.identities.tracklet_means import CentredTracklets, ComparedTracklets, TrackletMeans, centre
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import ConfigError
 from mot_dinov3.core.output_lock import OutputLocks
@@ -48,7 +48,7 @@ def people_views(people: IntArray, camera: IntArray, *, light: float = 1.0, seed
 def tracklets(views: FloatArray, camera: IntArray) -> CentredTracklets:
     owner = np.repeat(np.arange(len(views)), views.shape[1])
     flat = views.reshape(-1, views.shape[-1])
-    return centre(Tracklets([TrackletMeans.of_views(flat, np.ones(len(owner)), owner, len(views))], camera))
+    return centre(ComparedTracklets([TrackletMeans.of_views(flat, np.ones(len(owner)), owner, len(views))], camera))
 
 
 @pytest.mark.parametrize("light", [0.0, 1.0, 3.0])

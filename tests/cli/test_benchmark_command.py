@@ -126,13 +126,16 @@ def test_keypoint_backends_are_compared_on_a_folder_of_labelled_videos(
     assert "| v | gradient | 1 | 4 | " in capsys.readouterr().out
     assert main([*words, "--given-every", "1"]) == 2
     assert "leaves no labelled frame to compare with" in capsys.readouterr().err
+    assert main([*words, "--no-video", "--gt", "g.txt"]) == 2
+    assert "not with --keypoints: --gt, --no-video" in capsys.readouterr().err
     assert sorted(path.name for path in folder.rglob("*")) == ["v", "v.mp4", "v_000000000.json", "v_000000005.json"]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--gt", "a.txt"), "--videos and --gt are for the comparison of detection intervals"),
+        (("--gt", "a.txt"), "--videos, --gt and --repeats are for the comparison of detection intervals"),
+        (("--repeats", "2"), "--videos, --gt and --repeats are for the comparison of detection intervals"),
         (("--realtime", "25", "--gt", "a.txt", "b.txt"), "--gt names 2 files for 1 videos"),
         (("--realtime", "25", "--repeats", "0"), "--repeats must be at least 1"),
         (("--keypoints",), "not with --keypoints: --dets, --embedder"),

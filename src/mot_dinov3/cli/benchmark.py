@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Report = tuple[dict[str, Any], list[str]]
 """A result as JSON and as text."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+REPEATS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def add_arguments(parser: Parser) -> None:
     intervals.add_argument("--videos", nargs="+", default=[], metavar="FILE", help="more videos, a table for each")
     help = "ground truth of each video in order, - for none"
     intervals.add_argument("--gt", nargs="+", default=[], metavar="FILE", help=help)
-    intervals.add_argument("--repeats", type=int, default=3, metavar="N", help="runs of each setting (default: 3)")
+    intervals.add_argument("--repeats", type=int, metavar="N", help="runs of each setting (default: 3)")
     parser.add_argument("--no-video", action="store_true", help="do not draw and encode")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_config_options(parser, BenchmarkOptions)
@@ -156,8 +157,9 @@ def _measure(args: argparse.Namespace, folder: Path) -> Report:
     if args.budget or args.peers or args.memory is not None or config.interval.realtime:
         refuse_live(config.source.source, "this measurement")
 
-    if (args.videos or args.gt) and not config.interval.realtime:
-        raise UsageError("--videos and --gt are for the comparison of detection intervals", remedy="add --realtime")
+    if (args.videos or args.gt or args.repeats is not None) and not config.interval.realtime:
+        what = "--videos, --gt and --repeats are for the comparison of detection intervals"
+        raise UsageError(what, remedy="add --realtime")
 
     with progress_bar(0) as bar:
 
@@ -187,14 +189,15 @@ def _intervals_report(args: argparse.Namespace, config: TrackConfig, folder: Pat
             f"--gt names {len(args.gt)} files for {len(videos)} videos",
             remedy="give one for each video, - for none",
         )
-    if args.repeats < 1:
-        raise UsageError(f"--repeats must be at least 1, got {args.repeats}")
+    repeats = REPEATS if args.repeats is None else args.repeats
+    if repeats < 1:
+        raise UsageError(f"--repeats must be at least 1, got {repeats}")
     for video, name in itertools.zip_longest(videos, args.gt, fillvalue="-"):
         truth = None if name == "-" else user_path(name)
         one = dataclasses.replace(config, source=dataclasses.replace(config.source, source=video))
-        found = compare_intervals(one, truth, folder, repeats=args.repeats, tick=tick)
+        found = compare_intervals(one, truth, folder, repeats=repeats, tick=tick)
         numbers.append(comparison_numbers(found))
-        lines += [*([""] if lines else []), *comparison_lines(found, args.repeats)]
+        lines += [*([""] if lines else []), *comparison_lines(found, repeats)]
     return {"videos": numbers}, lines
 
 
@@ -210,6 +213,9 @@ def _keypoints(args: argparse.Namespace, folder: Path) -> Report:
     options = options_of(BenchmarkOptions)
     others = {known.key for known in options if known.stage not in ("compared", "device") and known.key != "source"}
     _refuse(values, others, "not with --keypoints")
+    ignored = {"--videos": args.videos, "--gt": args.gt, "--repeats": args.repeats, "--no-video": args.no_video}
+    if given := [flag for flag, value in ignored.items() if value not in (None, False, [])]:
+        raise UsageError(f"not with --keypoints: {', '.join(given)}", remedy="leave it out")
     if not values.get("source"):
         raise UsageError("no input: --source is missing", remedy="give a folder of labelled videos")
     config = assemble(BenchmarkOptions, values)

@@ -13,7 +13,7 @@ import numpy as np
 from mot_dinov3.apps.identities.assignment import CanBeOne, assign_identities
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
-from mot_dinov3.apps.identities.tracklet_means import Tracklets, centre
+from mot_dinov3.apps.identities.tracklet_means import ComparedTracklets, centre
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core.structures import BoolArray, Float64Array, IntArray
 from mot_dinov3.formats.track_embeddings import EmbeddingTable
@@ -205,13 +205,13 @@ def without_pairs(can_be_one: CanBeOne, different: set[tuple[int, int]]) -> CanB
     return checked
 
 
-def tracklets(videos: Sequence[VideoTracks], rows: Sequence[tuple[int, int]], camera: IntArray) -> Tracklets:
+def tracklets(videos: Sequence[VideoTracks], rows: Sequence[tuple[int, int]], camera: IntArray) -> ComparedTracklets:
     """Return the appearance of tracks, given by the numbers of their videos, which rise, and their rows there."""
     parts = [
         videos[number].appearance.take([row for _, row in own])
         for number, own in itertools.groupby(rows, key=lambda place: place[0])
     ]
-    return Tracklets(parts, camera)
+    return ComparedTracklets(parts, camera)
 
 
 def crops_by_track(table: EmbeddingTable) -> dict[int, IntArray]:

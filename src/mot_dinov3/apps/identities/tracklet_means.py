@@ -94,7 +94,7 @@ def reduced(table: EmbeddingTable) -> tuple[EmbeddingTable, TrackletMeans]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tracklets:
+class ComparedTracklets:
     """Tracks of several videos that are compared.
 
     Attributes:
@@ -121,7 +121,7 @@ class CentredTracklets:
     halves: Float64Array
 
 
-def centre(tracklets: Tracklets) -> CentredTracklets:
+def centre(tracklets: ComparedTracklets) -> CentredTracklets:
     """Return the means of tracklets, less what their cameras add."""
     if not len(tracklets.camera):
         return CentredTracklets(np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0))
