@@ -2,6 +2,7 @@
 
     python benchmarks/identities.py ../shared                   # two cameras, four parts of a video, a video twice
     python benchmarks/identities.py --tracklets 100000          # synthetic: time, memory, pairwise F1
+    python benchmarks/identities.py --tracklets 100000 --new 1000   # a registry of so many, then a run with these
 
 Cameras: the people of data/reid_two_cameras, in each camera a tracklet of all 8 or of 2 random views, or 4 tracklets of
 2 views each (mean of 5 draws), with three networks. *half*: each camera sees two thirds of the people, half of whom are
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import resource
+import os
 import shutil
 import subprocess
 import sys
@@ -256,11 +257,7 @@ def synthetic(count: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         truth = synthetic_videos(Path(name), count)
         files = sorted(map(str, Path(name).glob("*.npz")))
-        run = [sys.executable, "-m", "mot_dinov3", "identify", *files, "--out-dir", f"{name}/out", "--no-progress"]
-        begun = time.perf_counter()
-        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - begun
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        seconds, processor, memory = measured(["identify", *files, "--out-dir", f"{name}/out", "--no-progress"])
         found = named_tracks(Path(name) / "out")
         videos = read_tracks(name_videos([("", Path(file)) for file in files]))
     scores = [pairwise_f1(numbered(found, truth), numbered(truth, truth))]
@@ -272,8 +269,34 @@ def synthetic(count: int) -> None:
     ))  # fmt: skip
     print(
         f"\n{count:,} tracklets of {count // PER_PERSON:,} people in {len(files)} videos: {seconds:.0f} s, "
-        f"{memory:.1f} GiB, F1 {scores[0]:.4f}; calibrated with {assignment.SAMPLE:,} pairs {scores[1]:.4f}"
+        f"{processor:.0f} s of processor, {memory:.1f} GiB, F1 {scores[0]:.4f}; "
+        f"calibrated with {assignment.SAMPLE:,} pairs {scores[1]:.4f}"
     )
+
+
+def registry(count: int, new: int) -> None:
+    """Print time and memory of a run on an empty registry, and of the next one, and F1 of the tracklets of both."""
+    with tempfile.TemporaryDirectory() as name:
+        truth = synthetic_videos(Path(name), count + new)
+        files = sorted(map(str, Path(name).glob("*.npz")))
+        later = -(-new // PER_VIDEO)
+        found: dict[tuple[str, int], str] = {}
+        for part in (files[:-later], files[-later:]):
+            run = ["identify", *part, "--registry", f"{name}/registry", "--out-dir", f"{name}/out", "--no-progress"]
+            seconds, processor, memory = measured(run)
+            own = named_tracks(Path(name) / "out")
+            found |= own
+            print(f"\n{len(own):,} new tracklets: {seconds:.0f} s, {processor:.0f} s of processor, {memory:.1f} GiB")
+    print(f"F1 of all {pairwise_f1(numbered(found, found), numbered(truth, found)):.4f}")
+
+
+def measured(words: list[str]) -> tuple[float, float, float]:
+    """Run a command in a process of its own; return its seconds, those of the processor, and its memory in GiB."""
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "mot_dinov3", *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
 
 
 def numbered(names: Mapping[tuple[str, int], str], tracks: Iterable[tuple[str, int]]) -> IntArray:
@@ -324,12 +347,15 @@ def main() -> None:
     parser.add_argument("shared", type=Path, nargs="?", help="folder of data and models")
     parser.add_argument("--only", choices=("cameras", "parts"), help="one of the tables")
     parser.add_argument("--tracklets", type=int, default=0, help="number of synthetic tracklets")
+    parser.add_argument("--new", type=int, default=0, help="number of these that a second run adds to a registry")
     args = parser.parse_args()
     if args.shared is not None and args.only != "parts":
         cameras(args.shared)
     if args.shared is not None and args.only != "cameras":
         parts_of_a_video(args.shared)
-    if args.tracklets:
+    if args.tracklets and args.new:
+        registry(args.tracklets, args.new)
+    elif args.tracklets:
         synthetic(args.tracklets)
 
 
