@@ -26,7 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from mot_dinov3.apps.identities.assignment import IdentityAssignment, assign_identities
 from mot_dinov3.apps.identities.identified_tracks import crops_by_track
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, camera_offsets, unit_rows
-from mot_dinov3.apps.identities.track_appearance import TrackAppearance, Tracklets, centre
+from mot_dinov3.apps.identities.tracklet_means import ComparedTracklets, TrackletMeans, centre
 from mot_dinov3.cli import main as command
 from mot_dinov3.core.boxes import iou
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
@@ -90,14 +90,14 @@ def assign(pieces: list[Piece]) -> tuple[IdentityAssignment, FloatArray]:
     """Return identities, and what the cameras of the parts add to embeddings."""
     owner = np.repeat(np.arange(len(pieces)), [len(piece.views) for piece in pieces])
     views, weight = (np.concatenate([piece[k] for piece in pieces]) for k in (5, 6))
-    appearance = TrackAppearance.of_views(views, weight.astype(np.float64), owner, len(pieces))
+    appearance = TrackletMeans.of_views(views, weight.astype(np.float64), owner, len(pieces))
     part, first, last = (np.array([piece[k] for piece in pieces]) for k in (0, 2, 3))
 
     def can_be_one(one: IntArray, other: IntArray) -> BoolArray:
         at_once = (first[one] <= last[other]) & (first[other] <= last[one])
         return np.asarray(~((part[one] == part[other]) & at_once))
 
-    found = assign_identities(centre(Tracklets([appearance], part)), can_be_one)
+    found = assign_identities(centre(ComparedTracklets([appearance], part)), can_be_one)
     return found, camera_offsets(appearance.means(), part).astype(np.float32)
 
 
