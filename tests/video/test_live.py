@@ -28,12 +28,15 @@ class ScriptedCamera:
     """Gives numbered pictures, then fails, as an unplugged camera does."""
 
     def __init__(self, pictures: int, fps: float = 15.0) -> None:
-        self.left = list(range(pictures))
+        self.pictures, self.left = pictures, list(range(pictures))
         self.fps = fps
         self.released = False
         self.unplugged = threading.Event()
+        self.awaited: threading.Event | None = None  # before the second picture
 
     def read(self) -> tuple[bool, np.ndarray | None]:
+        if self.awaited is not None and len(self.left) < self.pictures:
+            self.awaited.wait()
         if not self.left:
             self.unplugged.set()
         return (True, picture(self.left.pop(0))) if self.left else (False, None)
@@ -75,9 +78,11 @@ class BusyDetector(Detector):
 
     def __init__(self, camera: ScriptedCamera) -> None:
         self.camera = camera
+        self.begun = threading.Event()
         self.seen: list[int] = []
 
     def detect(self, frame: Frame) -> Detections:
+        self.begun.set()
         self.camera.unplugged.wait()
         self.seen += numbers([frame.pixels()])
         return Detections.empty()
@@ -99,7 +104,9 @@ def test_frames_of_a_camera_are_dropped_only_where_that_is_asked_for(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mot_dinov3.video.camera.open_camera", lambda index: camera)
     monkeypatch.setitem(sys.modules, "busy", types.SimpleNamespace(Busy=lambda request: busy))
-    if not options:
+    if options:
+        camera.awaited = busy.begun  # or frame 0 might be dropped, too
+    else:
         camera.unplugged.set()  # it waits, and so would its detector
     words = ["--source", "0", "--det", "busy:Busy", "--embedder", "none", "--no-video", "--save-json", "t.json"]
     assert main([*words, "--no-progress", *options]) == 0
