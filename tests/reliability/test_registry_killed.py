@@ -18,7 +18,7 @@ from mot_dinov3.cli import main
 from scenes import write_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
-KILLS = 25
+KILLS = 15
 IN_FORKS = """
 import json, os, signal, sqlite3, sys
 from mot_dinov3.apps.identities import identity_store

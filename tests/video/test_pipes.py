@@ -123,7 +123,7 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, data: bytes, says: str) ->
 def test_closing_does_not_wait_for_a_sender_that_is_silent(tmp_path: Path) -> None:
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
-    data = write_clip(tmp_path / "a.ts", COUNT).read_bytes()
+    data = write_clip(tmp_path / "a.ts", 200).read_bytes()  # more than FFmpeg reads ahead
     done = threading.Event()
 
     def send() -> None:
