@@ -74,8 +74,8 @@ def test_a_run_that_was_killed_inside_a_gap_goes_on_from_its_last_save(tmp_path:
     def tick() -> bool:
         ticks.append(1)
         if len(ticks) == killed_at:
-            # A file that is being written on the background thread may get its name meanwhile.
-            shutil.copytree(folder, left, ignore=shutil.ignore_patterns("*.part.*"))
+            # A file that is being written on the background thread may get its name, or lose its lock, meanwhile.
+            shutil.copytree(folder, left, ignore=shutil.ignore_patterns("*.part.*", "*.lock"))
         return False
 
     scene.build(video).run(tick)
