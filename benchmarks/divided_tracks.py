@@ -19,19 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from identities import FRAMES, PARTS, cut_parts, kept_and_mixed
-from open_set import NETWORKS, SAME
-from scipy.optimize import linear_sum_assignment
+from identities import PARTS, cut_parts, kept_and_mixed, true_people
+from open_set import NETWORKS
 
 from mot_dinov3.apps.identities.assignment import IdentityAssignment, assign_identities
 from mot_dinov3.apps.identities.identified_tracks import crops_by_track
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, camera_offsets, unit_rows
 from mot_dinov3.apps.identities.tracklet_means import ComparedTracklets, TrackletMeans, centre
 from mot_dinov3.cli import main as command
-from mot_dinov3.core.boxes import iou
 from mot_dinov3.core.structures import BoolArray, FloatArray, IntArray
 from mot_dinov3.formats.track_embeddings import read_embeddings
-from mot_dinov3.formats.track_v1 import read_track_v1
 
 LIMITS = (-np.inf, 4.0, 6.0, 8.0, np.inf)
 OTHERS = 5
@@ -67,22 +64,6 @@ def read_pieces(folder: Path) -> list[Piece]:
             span = int(table.tracks["first_frame"][k]), int(table.tracks["last_frame"][k])
             columns = [table.crops[key][crops] for key in ("frame", "embedding", "quality")]
             found.append(Piece(part, row, *span, *columns))
-    return found
-
-
-def true_people(folder: Path, truth: FloatArray) -> list[tuple[int, int, int, int]]:
-    """Return person, part, track and frame of every box that covers one of the ground truth."""
-    found = []
-    for part in range(PARTS):
-        for frame, rows in read_track_v1(folder / f"part{part + 1}/tracked.json").frames.items():
-            own = truth[truth[:, 0] == FRAMES * part + frame + 1]
-            rows = rows[(rows.track_id >= 0) & ~rows.coasted]
-            xyxy = np.concatenate([own[:, 2:4], own[:, 2:4] + own[:, 4:6]], axis=1).astype(np.float32)
-            overlap = iou(xyxy, rows.xyxy)
-            for one, other in zip(*linear_sum_assignment(-overlap)):
-                if overlap[one, other] >= 0.5:
-                    person = int(own[one, 1])
-                    found.append((SAME.get(person, person), part, int(rows.track_id[other]), frame))
     return found
 
 

@@ -206,6 +206,12 @@ def named_tracks(folder: Path) -> dict[tuple[str, int], str]:
 def main_person(folder: Path, truth: FloatArray) -> list[tuple[int, int, str]]:
     """Return person, part and identity of every box that covers one of the ground truth."""
     names = named_tracks(folder)
+    found = true_people(folder, truth)
+    return [(person, part, names.get((f"part{part + 1}", track), "")) for person, part, track, _ in found]
+
+
+def true_people(folder: Path, truth: FloatArray) -> list[tuple[int, int, int, int]]:
+    """Return person, part, track and frame of every box that covers one of the ground truth."""
     found = []
     for part in range(PARTS):
         for frame, rows in read_track_v1(folder / f"part{part + 1}/tracked.json").frames.items():
@@ -215,8 +221,8 @@ def main_person(folder: Path, truth: FloatArray) -> list[tuple[int, int, str]]:
             overlap = iou(xyxy, rows.xyxy)
             for one, other in zip(*linear_sum_assignment(-overlap)):
                 if overlap[one, other] >= 0.5:
-                    person, track = int(own[one, 1]), int(rows.track_id[other])
-                    found.append((SAME.get(person, person), part, names.get((f"part{part + 1}", track), "")))
+                    person = int(own[one, 1])
+                    found.append((SAME.get(person, person), part, int(rows.track_id[other]), frame))
     return found
 
 

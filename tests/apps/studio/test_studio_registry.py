@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import cv2
 import pytest
 
 from apps.test_identities import write_tracks
-from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, searchable
+from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, newer, searchable, torn
 from mot_dinov3.apps.identities import identity_store
 from mot_dinov3.apps.identities.identity_store import INDEX, open_store
 from mot_dinov3.apps.studio.access import OutsideRootsError, Roots
@@ -236,16 +235,6 @@ def test_another_embedder_than_the_registrys_is_refused(ask: Ask) -> None:
         store.rows('UPDATE videos SET meta = replace(meta, \'"fingerprint": "\', \'"fingerprint": "9\')')
     with pytest.raises(UsageError, match=r"has embeddings of histogram \(9"):
         ask("/search", image=encoded("red.png"))
-
-
-def newer() -> None:
-    with sqlite3.connect(REGISTRY / INDEX) as connection:
-        connection.execute("UPDATE facts SET value = 'registry-v9' WHERE key = 'schema_version'")
-
-
-def torn() -> None:
-    whole = (REGISTRY / INDEX).read_bytes()
-    (REGISTRY / INDEX).write_bytes(whole[:5000] + b"\xff" * 3000)
 
 
 def missing() -> None:
