@@ -223,3 +223,29 @@ def test_pycocotools_and_trackeval_read_what_is_written(tmp_path: Path, capsys) 
     assert [ids.tolist() for ids in raw["tracker_ids"]] == [[11], [11], [], []]
     np.testing.assert_allclose(raw["gt_dets"][0], [[1.1, 2.2, 29.2, 38.2]], rtol=1e-6)
     capsys.readouterr()
+
+
+def test_ids_of_data_frames_are_numbers(write) -> None:
+    document = copy.deepcopy(SMALL)
+    for record in (*document["images"], *document["annotations"], *document["categories"]):
+        record |= {key: float(record[key]) for key in ("id", "image_id", "video_id", "category_id") if key in record}
+    recorded = read_coco(write(document), ReadOptions())
+    assert (recorded.names, list(recorded.frames)) == ({1: "person", 3: "car"}, [0, 2, 3])
+    assert recorded.frames[2].class_id.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        changed("images", 0, id=1.5),
+        changed("images", 0, id=101),
+        changed("images", 0, frame_id=-1),
+        changed("images", 0, frame_id=0),
+        changed("categories", 0, name=None),
+        changed("categories", 0, name="car"),
+    ],
+)
+def test_every_error_has_a_remedy(write, document: dict[str, Any]) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_coco(write(document), ReadOptions())
+    assert caught.value.remedy

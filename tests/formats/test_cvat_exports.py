@@ -314,3 +314,25 @@ def test_labels_of_cvats_mot_export_count_from_1_also_where_they_are_given(write
         assert category == "person"
     (tmp_path / "gt" / "labels.txt").unlink()
     assert read_any(path, ReadOptions(names={0: "person", 1: "car"})).names[1] == "car", "a plain list counts from 0"
+
+
+def test_outside_may_be_a_word(write) -> None:
+    inner = box(0, 10) + box(1, 10).replace('outside="0"', 'outside="true"') + box(3, 10)
+    recorded = read_any(write(document(f'<track id="0" label="p">{inner}</track>')))
+    assert list(recorded.frames) == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("tracks", "meta"),
+    [
+        (f'<track id="0" label="p">{box(0, 10)}{box(0, 10)}</track>', ""),
+        (f'<track label="p">{box(0, 10)}</track>', ""),
+        (f'<track id="0" label="p">{box(-1, 10)}</track>', ""),
+        ("", "<task><frame_filter>every 2nd</frame_filter></task>"),
+    ],
+    ids=["frame twice", "no id", "negative frame", "frame filter"],
+)
+def test_every_error_has_a_remedy(write, tracks: str, meta: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_any(write(document(tracks, meta)))
+    assert caught.value.remedy

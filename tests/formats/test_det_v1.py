@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import write_document
 from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
-from mot_dinov3.formats.det_v1 import det_v1_frame, det_v1_header, read_det_v1
+from mot_dinov3.formats.det_v1 import read_det_v1
+from mot_dinov3.formats.det_v1_writer import det_v1_frame, det_v1_header, detection_records
 from mot_dinov3.formats.track_v1 import (
     read_track_v1,
     track_v1_frame,
@@ -141,7 +142,7 @@ def test_a_bad_document_is_one_clear_line(write, content: object, message: str) 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    for content, message in ((b"", "is empty"), ("{}".encode("utf-16"), "not UTF-8")):
+    for content, message in ((b"", "is empty"), ("{}\xe9".encode("latin-1"), "not UTF-8")):
         path.write_bytes(content)
         with pytest.raises(FormatError, match=message):
             read_det_v1(path)
@@ -323,3 +324,27 @@ def test_any_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(FormatError):
         read_det_v1(path)
+
+
+def test_other_names_of_frame_and_score(write) -> None:
+    box = {"bbox": [1, 2, 3, 4], "confidence": 0.25, "class_id": None, "class_name": None}
+    for key in ("frame_idx", "frame_id", "frame_number"):
+        for number in (4, 4.0):
+            recorded = read_det_v1(write(document({key: number, "detections": [box]})))
+            assert list(recorded.frames) == [4]
+            assert recorded.frames[4].score.tolist() == [0.25]
+            assert recorded.frames[4].class_id.tolist() == [-1]
+            assert recorded.notices == ()
+
+
+def test_a_score_rounded_beyond_1_is_written_as_1(write) -> None:
+    rows = read_det_v1(write(document(frame(0, {**BOX, "score": 1.0000001})))).frames[0]
+    assert rows.score.tolist() == [1.0]
+    assert detection_records(rows, {})[0]["score"] == 1.0
+
+
+def test_a_class_with_two_names_is_told(write) -> None:
+    boxes = [{**BOX, "class_id": 0, "class_name": name} for name in ("car", "car", "bus")]
+    recorded = read_det_v1(write(document(frame(0, *boxes))))
+    assert recorded.names == {0: "car"}
+    assert recorded.notices[0].endswith("the first: class 0 is 'car' and 'bus'")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.format_registry import read_recorded
+from mot_dinov3.formats.format_registry import read_any, read_recorded
 from mot_dinov3.formats.motchallenge import (
     mot_row,
     mot_rows,
@@ -78,7 +78,7 @@ def test_a_bad_row_is_named_by_its_line(write, row: str, message: str) -> None:
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
-    path.write_bytes("1,2".encode("utf-16"))
+    path.write_bytes("1,2,é".encode("latin-1"))
     with pytest.raises(FormatError, match="not UTF-8"):
         read_detections(path)
     with pytest.raises(FormatError, match="is a folder"):
@@ -223,3 +223,30 @@ def test_any_text_is_read_or_refused(write, lines: list[str]) -> None:
             continue
         boxes = found.xywh[:, 2:] if read is read_tracks else found.frames[0].xyxy if 0 in found.frames else np.ones(1)
         assert np.isfinite(boxes).all()
+
+
+def test_comments_and_a_comma_at_the_end_are_no_columns(write) -> None:
+    path = write("# frame,id,x\n1,5,1,2,3,4,1,2,0.5,\n#2,5,1,2,3,4,1,2,1,\n3,5,1,2,3,4,1,2,1,\n", "gt.txt")
+    recorded = read_motchallenge(path)
+    assert {frame: rows.class_id.tolist() for frame, rows in recorded.frames.items()} == {0: [2], 2: [2]}
+    assert read_tracks(path).frame.tolist() == [0, 2]
+    assert list(read_detections(path).frames) == [0, 2]
+    assert read_any(path).notices == (f"'{path}': not read: 1 visibilities",)
+
+
+def test_scores_rounded_beyond_1_are_1_and_others_an_error(write) -> None:
+    for track_id in (-1, 7):
+        path = write(f"1,{track_id},1,2,3,4,1.0000001,-1,-1,-1\n")
+        assert read_motchallenge(path).frames[0].score.tolist() == [1.0]
+        with pytest.raises(FormatError, match=r"score 1\.01 is not"):
+            read_motchallenge(write(f"1,{track_id},1,2,3,4,1.01,-1,-1,-1\n"))
+
+
+def test_blank_files_large_ids_and_frame_0_are_told(write) -> None:
+    assert "is empty" in read_motchallenge(write("\n\r\n")).notices[0]
+    with pytest.raises(FormatError, match=r"the id 1.84467e\+19 is above") as caught:
+        read_motchallenge(write(f"1,{2**64},1,2,3,4,1\n"))
+    assert caught.value.remedy == "number the tracks from 1"
+    with pytest.raises(FormatError, match="the frame 0 is not") as caught:
+        read_motchallenge(write("0,1,1,2,3,4,1\n"))
+    assert "add 1 to the frames" in caught.value.remedy

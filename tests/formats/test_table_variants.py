@@ -39,6 +39,10 @@ TABLES = {
     "byte order mark": "\ufeffframe,track_id,x1,y1,x2,y2\r\n0,1,10,10,30,40\r\n",
     "supervision": "x_min,y_min,x_max,y_max,class_id,confidence,tracker_id,class_name,frame_index\n"
     "10,10,30,40,0,0.9,1,person,0\n",
+    "comments": "# made by a program\n#\nframe,track_id,x1,y1,x2,y2\n0,1,10,10,30,40\n",
+    "NumPy's header": "# frame,track_id,x1,y1,x2,y2\n0.0,1.0,10.0,10.0,30.0,40.0\n",
+    "NumPy's header, blanks": "# frame track_id x1 y1 x2 y2\n0 1 10 10 30 40\n",
+    "empty cells behind the last": "frame,track_id,x1,y1,x2,y2\n0,1,10,10,30,40,,\n",
     "a line break in a cell": 'frame,track_id,x1,y1,x2,y2,class_name\n0,1,10,10,30,40,"per\nson"\n',
     "JSON Lines": '{"frame": 0, "track_id": 1, "bbox": [10, 10, 30, 40]}\n{"frame": 1, "track_id": null, "x1": 1}\n',
     "JSON list": '[{"frame": 0, "track_id": "1", "x1": 10, "y1": 10, "x2": 30, "y2": 40, "bbox": null}]',
@@ -77,6 +81,39 @@ def test_classes_by_name_or_number(tmp_path: Path, text: str, names, classes) ->
     assert (recorded.names, recorded.frames[0].class_id.tolist()) == (names, classes)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_excels_unicode_text_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("frame\ttrack_id\tx1\ty1\tx2\ty2\tlabel\n0\t1\t10\t10\t30\t40\tпешеход\n", encoding=encoding)
+    recorded = read_any(path)
+    np.testing.assert_array_equal(recorded.frames[0].xyxy, BOX)
+    assert recorded.names == {0: "пешеход"}
+    path.write_text("1,7,10,10,20,30,1,-1,-1,-1\n", encoding=encoding)
+    assert read_any(path).frames[0].track_id.tolist() == [7]
+    path.write_text(json.dumps({"schema_version": "det-v1", "frames": [{"frame": 3, "detections": []}]}), encoding)
+    assert list(read_any(path).frames) == [3]
+    path.write_bytes("0,1".encode("utf-16") + b"\x00")
+    with pytest.raises(FormatError, match="is not UTF-8 text"):
+        read_any(path)
+
+
+def test_a_class_with_two_names_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("frame,x1,y1,x2,y2,class,label\n0,1,1,9,9,0,car\n0,1,1,8,8,0,bus\n1,1,1,8,8,0,bus\n")
+    recorded = read_any(path)
+    assert recorded.names == {0: "car"}
+    assert "2 boxes call their class differently" in recorded.notices[0]
+    assert recorded.notices[0].endswith("class 0 is 'car' and 'bus'")
+
+
+def test_scores_that_are_none_or_rounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("frame,id,bb_left,bb_top,bb_width,bb_height,conf\n1,1,1,1,9,9,-1\n2,1,1,1,9,9,1.0000001\n")
+    recorded = read_any(path)
+    assert [rows.score.tolist() for rows in recorded.frames.values()] == [[1.0], [1.0]]
+    assert any("1 boxes have no score (-1), which is read as 1" in line for line in recorded.notices)
+
+
 def test_given_class_names_decide_the_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("frame,x1,y1,x2,y2,class_name\n0,1,1,9,9,car\n")
@@ -101,6 +138,12 @@ def test_boxes_without_tracks_are_detections(tmp_path: Path) -> None:
         ("frame,x1,y1,x2,y2\n0,0.1,0.1,0.5,0.5\n", "relative to the image size"),
         ("frame,x1,y1,x2,y2\n0,1,1,9\n", "line 2: has 4 columns, its first line 5"),
         ("frame,x1,y1,x2,y2\nx,1,1,9,9\n", "line 2: the frame is not a finite number"),
+        ("frame,x1,y1,x2,y2,score,score\n0,1,1,9,9,.9,.1\n", "line 1: has the column 'score' twice"),
+        (
+            'frame,x1,y1,x2,y2,label\n0,1,1,9,9,car\n1,1,1,9,9,"car\n2,1,1,9,9,car\n',
+            "line 3: a quote is opened, and never",
+        ),
+        ("frame,x1,y1,x2,y2,score\n0,1,1,9,9,90\n", "line 2: the score 90 is not from 0 to 1"),
     ],
 )
 def test_what_is_missing_and_what_was_recognised_is_said(tmp_path: Path, text: str, message: str) -> None:
@@ -384,3 +427,12 @@ def test_what_we_write_as_csv_is_read_without_a_notice(tmp_path: Path) -> None:
     assert read_any(path).notices == ()
     with path.open(newline="") as file:
         assert len(list(csv.reader(file))) == 4
+
+
+def test_ids_of_64_bits_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"frame,track_id,x1,y1,x2,y2\n0,{2**63},1,1,9,9\n0,{2**63 + 1},1,1,8,8\n1,{2**63},1,1,9,9\n")
+    recorded = read_any(path)
+    assert [rows.track_id.tolist() for rows in recorded.frames.values()] == [[1, 2], [1]]
+    assert "2 tracks have very large numbers as ids" in recorded.notices[0]
+    assert TrackIds([2**64, 5, "a"]).texts == {str(2**64): 6, "a": 7}

@@ -236,3 +236,27 @@ def test_labels_are_detections_of_a_source_that_tells_the_size(scene: Scene, tre
     rows = (tmp_path / "t.txt").read_text().splitlines()
     assert {row.split(",")[1] for row in rows} == {"1", "2"}
     assert rows[0].startswith("1,1,4.00,30.00,20.00,50.00")
+
+
+FIFTYONE = {
+    "YOLOv5": {"dataset.yaml": "train: ./images/train/\nnames: [dog, cat]\n", "labels/train/000002.txt": BOX},
+    "YOLOv4": {"obj.names": "dog\ncat\n", "images.txt": "data/000002.jpg\n", "data/000002.txt": BOX},
+}
+
+
+@pytest.mark.parametrize("files", FIFTYONE.values(), ids=FIFTYONE.keys())
+def test_fiftyones_folders_are_read(tree, files: dict[str, str]) -> None:
+    recorded = read_any(tree(files), SIZE)
+    assert (list(recorded.frames), recorded.names) == ([1], {0: "dog", 1: "cat"})
+    np.testing.assert_array_equal(recorded.frames[1].xyxy, HULL)
+
+
+def test_a_yaml_file_of_something_else_names_no_classes(tree) -> None:
+    folder = tree({"labels/a_1.txt": BOX, "compose.yaml": "names: [dog, cat]\n", "broken.yaml": "a: [\n"})
+    assert read_any(folder, SIZE).names == {}
+
+
+def test_capital_endings_are_labels_and_hidden_files_are_none(tree) -> None:
+    folder = tree({"labels/A_1.TXT": BOX, "labels/._A_1.TXT": "\0\5\26\7", "labels/.a_2.txt": "x"})
+    assert {frame: len(rows) for frame, rows in read_any(folder, SIZE).frames.items()} == {0: 1}
+    assert detect_format(tree({"flat/A_1.TXT": BOX}) / "flat") == "yolo"

@@ -82,3 +82,20 @@ def test_a_lowered_threshold_is_told(tmp_path: Path, every: int) -> None:
     lowered = "the detector's scores are low: tracks start from 0.30 (--new-score auto), not --new-score 0.6"
     assert lowered in track(**options, save_mot=str(tmp_path / "auto.txt")).notices
     assert lowered not in track(**options, save_mot=str(tmp_path / "fixed.txt"), new_score=0.4).notices
+
+
+def test_a_threshold_below_the_lowest_one_lowers_that_too(tmp_path: Path) -> None:
+    _, (notice,) = run(tmp_path, slow(0.05))
+    assert notice.endswith("to track them: --new-score 0.04 --high-score 0.04 --low-score 0.04")
+    assert run(tmp_path, slow(0.05), new_score=0.04, high_score=0.04, low_score=0.04) == (1, [])
+
+
+def test_boxes_below_conf_are_told(tmp_path: Path) -> None:
+    dets = tmp_path / "d.txt"
+    dets.write_text("".join(f"{t},-1,{100 + t},100,40,40,0.45,-1,-1,-1\n" for t in range(1, 9)))
+    line = f"none of the 8 boxes of '{dets}' reaches --conf 0.5: the highest score is 0.45"
+    for conf, told in ((0.5, True), (0.45, False), (None, False)):
+        result = track(
+            dets=str(dets), fps=25, embedder="none", video=False, save_mot=str(tmp_path / "t.txt"), conf=conf
+        )
+        assert (line in result.notices) == told

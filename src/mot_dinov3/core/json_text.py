@@ -32,6 +32,9 @@ MAX_INT = 10**300
 GZIP = b"\x1f\x8b"
 """The first bytes of a file that is compressed with gzip."""
 
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The first bytes of text in UTF-16, as Excel and PowerShell write it."""
+
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 """Extensions of JSON Lines, which may have a single one."""
 
@@ -77,6 +80,22 @@ def open_plain(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if is_compressed else path.open("rb")
 
 
+def open_utf8(path: Path) -> IO[bytes]:
+    """Open a text file to read its bytes in UTF-8, whether it is in UTF-8 or, by its first bytes, in UTF-16.
+
+    Raises:
+        OSError: It cannot be opened.
+        UnicodeDecodeError: It begins as UTF-16 and is not.
+    """
+    file = open_plain(path)
+    if file.read(len(UTF_16[0])) in UTF_16 and path.stat().st_size <= MAX_BYTES:
+        with file:
+            file.seek(0)
+            return io.BytesIO(file.read(MAX_BYTES).decode("utf-16").encode())
+    file.seek(0)
+    return file
+
+
 def plain_suffix(path: Path) -> str:
     """Return the extension of a file's name in lower case, without the ``.gz`` of a compressed one."""
     suffix = path.suffix.lower()
@@ -90,7 +109,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         FormatError: The file cannot be read, is not UTF-8, or has a line longer than any format here needs.
     """
     check_file(path)
-    with reading(path), io.TextIOWrapper(open_plain(path), encoding="utf-8-sig") as file:
+    with reading(path), io.TextIOWrapper(open_utf8(path), encoding="utf-8-sig") as file:
         number = 0
         while line := file.readline(_MAX_LINE):
             number += 1
@@ -107,7 +126,7 @@ def read_text(path: Path, *, largest: int = MAX_BYTES) -> str:
         FormatError: It cannot be read, is too large or is not UTF-8.
     """
     check_file(path)
-    with reading(path), open_plain(path) as file:
+    with reading(path), open_utf8(path) as file:
         size = path.stat().st_size
         content = b"" if size > largest else file.read(largest + 1)
         size = max(size, len(content))
@@ -139,7 +158,8 @@ def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict
     """
     value = parse_json(text, where, odd=odd)
     if not isinstance(value, dict):
-        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object")
+        remedy = "check that it is the file that you mean"
+        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object", remedy=remedy)
     return value
 
 
@@ -155,7 +175,8 @@ def read_json(path: Path, *, odd: list[str] | None = None) -> dict[str, Any] | l
         return [parse_object(line, f"'{path}', line {number}", odd=odd) for number, line in lines]
     value = parse_json(text, f"'{path}'", odd=odd)
     if not isinstance(value, (dict, list)):
-        raise FormatError(f"'{path}' contains a JSON {kind_of(value)}, not an object")
+        remedy = "check that it is the file that you mean"
+        raise FormatError(f"'{path}' contains a JSON {kind_of(value)}, not an object", remedy=remedy)
     return value
 
 

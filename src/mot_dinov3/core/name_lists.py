@@ -77,9 +77,10 @@ def read_yaml(path: Path, text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise FormatError(f"'{path}' is not valid YAML: {line}{getattr(error, 'problem', error)}") from error
+        problem = f"{line}{getattr(error, 'problem', error)}"
+        raise FormatError(f"'{path}' is not valid YAML: {problem}", remedy=_REMEDY) from error
     except (ValueError, RecursionError) as error:  # a date or number that Python cannot hold, or unbounded nesting
-        raise FormatError(f"'{path}' cannot be read as YAML: {type(error).__name__}") from error
+        raise FormatError(f"'{path}' cannot be read as YAML: {type(error).__name__}", remedy=_REMEDY) from error
     if not isinstance(found, dict):
         raise FormatError(f"'{path}' contains no YAML mapping", remedy=_REMEDY)
     return found

@@ -45,6 +45,7 @@ class RecordedDetector(Detector):
         self._classes = _classes_of(recorded, config.classes)
         self.notices += _nothing_left(recorded, self._classes, config.classes)
         self._conf = config.conf or 0.0
+        self.notices += _all_below(recorded, self._classes, self._conf)
         self.info = ModelInfo(
             "recorded",
             recorded.path,
@@ -93,6 +94,16 @@ def _nothing_left(recorded: RecordedDetections, classes: tuple[int, ...] | None,
         return ()
     present = class_counts(Counter(numbers.tolist()), recorded.names)
     return (f"no box is of the classes '{wanted}': '{recorded.path}' has {present}",)
+
+
+def _all_below(recorded: RecordedDetections, classes: tuple[int, ...] | None, conf: float) -> tuple[str, ...]:
+    """Return a notice where the file has boxes of the wanted classes, and the scores of all are below `conf`."""
+    scores = [rows.score[keep_classes(rows.class_id, classes)] for rows in recorded.frames.values()]
+    best = max((float(score.max()) for score in scores if len(score)), default=1.0)
+    if best >= np.float32(conf):
+        return ()
+    count = sum(map(len, scores))
+    return (f"none of the {count} boxes of '{recorded.path}' reaches --conf {conf:g}: the highest score is {best:.2g}",)
 
 
 def _classes_of(recorded: RecordedDetections, wanted: str) -> tuple[int, ...] | None:

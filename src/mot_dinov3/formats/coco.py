@@ -43,6 +43,8 @@ _BOX_KEYS = ("bbox", "area", "score", "segmentation", "keypoints", "keypoint_sco
 _MARKS = ("iscrowd", "ignore", "gallery_id", "coasted", "attributes", "track_id", "instance_id")
 _KEYS = frozenset((*_BOX_KEYS, *_MARKS, "id", "image_id", "video_id", "category_id"))
 """Keys of an annotation that are read, or follow from those."""
+_IDS = frozenset(("id", "image_id", "category_id", "video_id"))
+_REMEDY = "give a COCO file with images, annotations and categories"
 _TRACK_KEYS = ("track_id", "instance_id")
 _VISIBILITY = {0: 0.0, 1: 0.5, 2: 1.0}
 """COCO's marks of a keypoint (not labelled, hidden, visible) → its score, where the file has none."""
@@ -96,10 +98,15 @@ def _records(path: Path, document: Mapping[str, Any], key: str) -> list[dict[str
     records = document.get(key)
     if not isinstance(records, list):
         problem = f"'{key}' must be a list, not a {kind_of(records)}" if key in document else f"has no '{key}'"
-        raise FormatError(f"'{path}': {problem}", remedy="give a COCO file with images, annotations and categories")
+        raise FormatError(f"'{path}': {problem}", remedy=_REMEDY)
     for position, record in enumerate(records):
         if not isinstance(record, dict):
-            raise FormatError(f"'{path}', {key}, record {position}: must be an object, not a {kind_of(record)}")
+            raise FormatError(
+                f"'{path}', {key}, record {position}: must be an object, not a {kind_of(record)}", remedy=_REMEDY
+            )
+        for name in _IDS & record.keys():
+            if type(record[name]) is float and record[name].is_integer():  # as data frames have them
+                record[name] = int(record[name])
     return records
 
 
@@ -123,9 +130,9 @@ def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> t
         where = f"'{path}', images, record {position}"
         key = image.get("id")
         if type(key) not in (int, str):
-            raise FormatError(f"{where}: its id must be a number or a string")
+            raise FormatError(f"{where}: its id must be a number or a string", remedy=_REMEDY)
         if str(key) in ids:
-            raise FormatError(f"{where}: the id {key!r:.40} is taken already")
+            raise FormatError(f"{where}: the id {key!r:.40} is taken already", remedy="list each image once")
         ids[str(key)] = position
     named = _numbered_frames(path, images)
     if named is None:
@@ -151,7 +158,8 @@ def _numbered_frames(path: Path, images: list[dict[str, Any]]) -> NamedFrames | 
         if number is None:
             raise FormatError(f"{where}: has no frame number", remedy="give it a frame_id, as the other images have")
         if type(number) is not int or not 0 <= number <= MAX_FRAME:
-            raise FormatError(f"{where}: frame_id must be a whole number from 0, got {number!r:.40}")
+            problem = f"frame_id must be a whole number from 0, got {number!r:.40}"
+            raise FormatError(f"{where}: {problem}", remedy="number the frames of the video from 0")
         numbers.append(number)
     if min(numbers) != 1:
         return NamedFrames(tuple(numbers))
@@ -178,7 +186,10 @@ def _check_distinct(path: Path, frames: Sequence[object]) -> None:
     first: dict[object, int] = {}
     for position, frame in enumerate(frames):
         if (other := first.setdefault(frame, position)) != position:
-            raise FormatError(f"'{path}', images, record {position}: frame {frame} is record {other} already")
+            raise FormatError(
+                f"'{path}', images, record {position}: frame {frame} is record {other} already",
+                remedy="list each image once; images of several videos need a video_id",
+            )
 
 
 def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> tuple[dict[str, int], dict[int, str]]:
@@ -191,9 +202,11 @@ def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> t
         number = int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,9}", key) else key
         is_known = isinstance(key, str) or (type(key) is int and 0 <= key <= MAX_CATEGORY)
         if not is_known or not isinstance(name, str):
-            raise FormatError(f"{where}: needs an id, a whole number from 0 or a text, and a name")
+            problem = "needs an id, a whole number from 0 or a text, and a name"
+            raise FormatError(f"{where}: {problem}", remedy=_REMEDY)
         if str(key) in labels or name in declared:
-            raise FormatError(f"{where}: its id or name is taken already")
+            problem = f"its id or name is taken already ({key!r:.40}, {name!r:.40})"
+            raise FormatError(f"{where}: {problem}", remedy="give each category an id and a name of its own")
         if class_id is not None and (type(class_id) is not int or not -1 <= class_id <= MAX_CATEGORY):
             raise FormatError(f"{where}: class_id must be a whole number from -1, got {class_id!r:.40}")
         labels[str(key)] = name
@@ -202,7 +215,7 @@ def _classes(path: Path, document: Mapping[str, Any], options: ReadOptions) -> t
     try:
         numbers = number_labels(declared, options.names)
     except ValueError as error:
-        raise FormatError(f"'{path}': {error}") from error
+        raise FormatError(f"'{path}': {error}", remedy="give the class names of this file") from error
     return {key: numbers[name] for key, name in labels.items()}, names_of(numbers)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from mot_dinov3.core.errors import FormatError, UsageError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
-from mot_dinov3.formats.cvat_file import CvatBox, CvatFile, CvatHead, CvatTrack
+from mot_dinov3.formats.cvat_file import EXPORT, CvatBox, CvatFile, CvatHead, CvatTrack
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, FrameSteps, ReadOptions, RecordedDetections
 from mot_dinov3.formats.rows import BOX_REMEDY, LeftOut, Row, RowCollector, check_box, parse_number, parse_whole
 from mot_dinov3.formats.shape_keys import ATTRIBUTES, OBB, OCCLUDED, rotated
@@ -86,7 +86,7 @@ def _video(file: CvatFile, head: CvatHead) -> tuple[VideoInfo, bool, FrameSteps]
         width, height, count, start = (int(head.number(key)) for key in ("width", "height", "size", "start_frame"))
         frames = FrameSteps(start, head.frame_step, count)
     except ValueError as error:
-        raise FormatError(f"'{file.path}', <meta>: {error}") from error
+        raise FormatError(f"'{file.path}', <meta>: {error}", remedy=EXPORT) from error
     is_whole = (frames.start, frames.step) == (0, 1)  # else the size is that of the task, not of the video
     return VideoInfo(file.source(head), width, height, fps or ASSUMED_FPS, count if is_whole else 0), fps > 0, frames
 
@@ -137,7 +137,7 @@ def _file_ids(path: Path, tracks: list[CvatTrack]) -> list[int]:
     seen: dict[int, int] = {}
     for track in tracks:
         if track.number is None:
-            raise FormatError(f"'{path}', line {track.line}: <track> has no 'id'")
+            raise FormatError(f"'{path}', line {track.line}: <track> has no 'id'", remedy=EXPORT)
         if track.number in seen:
             raise FormatError(
                 f"'{path}', line {track.line}: the track {track.number} is on line {seen[track.number]} already",
@@ -182,7 +182,10 @@ def _with_interpolated(path: Path, boxes: Iterable[CvatBox], frames: FrameSteps)
         if last is not None:
             gap = box.frame - last.frame
             if gap == 0:
-                raise FormatError(f"'{path}', line {box.line}: frame {box.frame} is on line {last.line} already")
+                raise FormatError(
+                    f"'{path}', line {box.line}: frame {box.frame} is on line {last.line} already",
+                    remedy="keep one of the two boxes",
+                )
             if not last.outside:
                 if gap > MAX_GAP:
                     raise FormatError(

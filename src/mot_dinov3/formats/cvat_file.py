@@ -21,7 +21,9 @@ from mot_dinov3.formats.recorded_detections import plausible
 from mot_dinov3.formats.rows import Corners, LeftOut, UnusableRowError, check_box, parse_number, parse_whole
 
 MAX_DEPTH = 64
+EXPORT = "export it as 'CVAT for video 1.1'"
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
+_TRUE = ("1", "true", "True")
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _IN_TRACK, _IN_BOX = "annotations/track", "annotations/track/box"
 _UNITS = ("task", "job")
@@ -148,7 +150,7 @@ class CvatFile:
         """Return the name of the video."""
         return printable(head.get("source") or head.get("name") or str(self.path))
 
-    def _fail(self, message: str, remedy: str = "") -> NoReturn:
+    def _fail(self, message: str, remedy: str = EXPORT) -> NoReturn:
         raise FormatError(f"'{self.path}', line {self._parser.CurrentLineNumber}: {message}", remedy=remedy)
 
     def _refuse_doctype(self, *_: object) -> NoReturn:
@@ -225,17 +227,17 @@ class CvatFile:
             x1, y1, x2, y2 = (parse_number(given[name], name) for name in _CORNERS)
             corners = (x1, y1, x2, y2)
             turned = parse_number(given.get("rotation") or "0", "rotation")
-            if given.get("outside", "0") != "1":
+            if given.get("outside", "0") not in _TRUE:
                 check_box(corners)
                 outside = False
-        occluded = given.get("occluded", "0") == "1"
+        occluded = given.get("occluded", "0") in _TRUE
         if given.get("z_order", "0") != "0":
             self.left_out.field("values of 'z_order'")
         self.tracks[-1].boxes.append(CvatBox(line, frame, corners, outside, turned % 360, occluded))
 
     def _get(self, given: Mapping[str, str], name: str, tag: str) -> str:
         if name not in given:
-            self._fail(f"<{tag}> has no '{name}'", "export it as 'CVAT for video 1.1'")
+            self._fail(f"<{tag}> has no '{name}'", EXPORT)
         return given[name]
 
     def _number(self, text: str, name: str, *, low: int = 0) -> int:

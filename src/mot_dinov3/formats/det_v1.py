@@ -1,4 +1,4 @@
-"""det-v1: detections of a video as JSON, frame by frame, frames numbered from 0; specified in ``docs/formats.md``."""
+"""Reading det-v1: detections of a video as JSON, frame by frame from 0; specified in ``docs/formats.md``."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from mot_dinov3.core.json_text import (
     kind_of,
     printable,
     read_json,
-    shortest_boxes,
-    shortest_floats,
     too_deep,
 )
-from mot_dinov3.core.structures import Detections, ModelInfo, VideoInfo
+from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.json_lists import frames_document
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
-from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError
+from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError, plain_score
 
 SCHEMA = "det-v1"
 SOURCE_KEYS = ("video", "detector", "frames_dir")
 """Top-level keys of a file that results made from it keep."""
 
 _MAX_CLASS = 2**31
-_BOX_KEYS = frozenset(("bbox", "xyxy"))
-_FRAME_KEYS = frozenset(("frame", "frame_index", "file", "time", "detected", "detections"))
+BOX_KEYS = frozenset(("bbox", "xyxy"))
+_SCORE_KEYS = ("conf", "confidence")
+NUMBER_KEYS = ("frame", "frame_index", "frame_idx", "frame_id", "frame_number")
+"""Keys of a frame's number, the surest first."""
+
+_FRAME_KEYS = frozenset((*NUMBER_KEYS, "file", "time", "detected", "detections"))
 _DOCUMENT_KEYS = frozenset(
     (
         *SOURCE_KEYS,
@@ -48,6 +50,7 @@ _DOCUMENT_KEYS = frozenset(
     )  # of track-v1
 )
 _VIDEO_NUMBERS = ("fps", "frame_count", "width", "height")
+_HEADER = 'correct or remove it: {"video": {"path": "in.mp4", "fps": 25.0, "frame_count": 0, "width": 0, "height": 0}}'
 _LONGEST_BOX = 7  # numbers in a bbox that some programs write: score, class and track behind the corners
 _DIGITS = re.compile(r"[0-9]{1,9}")
 
@@ -55,8 +58,8 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 def read_det_v1(path: str | Path, *, strict: bool = False) -> RecordedDetections:
     """Read a det-v1 file; the dict of each detection is kept whole in `Detections.extra`.
 
-    The aliases ``frame_index``, ``xyxy``, ``conf`` and ``class`` are accepted. A detection without a usable box is left
-    out and counted, or an error where `strict`.
+    Aliases: `NUMBER_KEYS`, ``xyxy``, ``conf``, ``confidence`` and ``class``. A detection without a usable box is
+    left out and counted, or an error where `strict`.
 
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
@@ -146,16 +149,17 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
     if video is None:
         return VideoInfo(str(path), 0, 0, ASSUMED_FPS), False
     if not isinstance(video, dict):
-        raise FormatError(f"'{path}': video must be an object, not a {kind_of(video)}")
+        raise FormatError(f"'{path}': video must be an object, not a {kind_of(video)}", remedy=_HEADER)
     numbers = {}
     for key in _VIDEO_NUMBERS:
         value = video.get(key)
         if value is not None and type(value) not in (int, float):
-            raise FormatError(f"'{path}': video.{key} must be a number, not a {kind_of(value)}: {_brief(value)}")
+            problem = f"video.{key} must be a number, not a {kind_of(value)}: {_brief(value)}"
+            raise FormatError(f"'{path}': {problem}", remedy=_HEADER)
         numbers[key] = plausible(value)
     name = video.get("path", "")
     if not isinstance(name, str):
-        raise FormatError(f"'{path}': video.path must be a string, not a {kind_of(name)}")
+        raise FormatError(f"'{path}': video.path must be a string, not a {kind_of(name)}", remedy=_HEADER)
     width, height, count = (int(numbers[key]) for key in ("width", "height", "frame_count"))
     return VideoInfo(name, width, height, numbers["fps"] or ASSUMED_FPS, count), numbers["fps"] > 0
 
@@ -170,7 +174,8 @@ def _list(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
         raise FormatError(f"{where}: has no '{key}'", remedy=f"add a list '{key}', which may be empty")
     value = record[key]
     if not isinstance(value, list):
-        raise FormatError(f"{where}: '{key}' must be a list, not a {kind_of(value)}")
+        remedy = f"write '{key}' as a list: [{{…}}, …]"
+        raise FormatError(f"{where}: '{key}' must be a list, not: {kind_of(value)}", remedy=remedy)
     return value
 
 
@@ -178,7 +183,8 @@ def _frame_number(record: object, where: str, position: int) -> int:
     """Return the number of a frame's record; where it has none, its position in the list."""
     if not isinstance(record, dict):
         raise FormatError(f"{where}: a frame must be an object, not a {kind_of(record)}")
-    number = record.get("frame", record.get("frame_index", position))
+    number = next((record[key] for key in NUMBER_KEYS if key in record), position)
+    number = int(number) if type(number) is float and number.is_integer() else number
     if type(number) is not int or not 0 <= number <= MAX_FRAME:
         raise FormatError(
             f"{where}: 'frame' must be a whole number from 0, got {_brief(number)}",
@@ -232,16 +238,20 @@ def _box(record: dict[str, Any], state: ParseState) -> list[float]:
 
 
 def _score(record: dict[str, Any], state: ParseState) -> float:
-    key = "score" if "score" in record else "conf"
-    if key not in record:
+    key = "score" if "score" in record else next((key for key in _SCORE_KEYS if key in record), "")
+    if not key:
         state.left_out.assumed("detections without a score are read as 1")
         return 1.0
     score = record[key]
     if not is_number(score):
         raise UnusableRowError(f"score must be a number from 0 to 1, got {_brief(score)}")
-    if not 0 <= score <= 1:
-        raise ValueError(f"score must be a number from 0 to 1, got {_brief(score)}")
-    return float(score)
+    try:
+        plain = plain_score(float(score))
+    except ValueError as error:
+        raise ValueError(f"score must be a number from 0 to 1, got {_brief(score)}") from error
+    if plain != score:
+        record[key] = plain
+    return plain
 
 
 def _class_id(record: dict[str, Any], state: ParseState) -> int:
@@ -250,19 +260,26 @@ def _class_id(record: dict[str, Any], state: ParseState) -> int:
     if name is not None and not isinstance(name, str):
         raise UnusableRowError(f"class_name must be a string, not a {kind_of(name)}")
     key = "class_id" if "class_id" in record else "class"
+    if key in record and record[key] is None:  # as a missing one
+        del record[key]
     class_id = record.get(key, -1)
     if isinstance(class_id, str) and not _DIGITS.fullmatch(class_id):
         record["class_name"] = name = name or class_id
         record.pop(key)
     if name and key not in record:
         return state.number(printable(name))
-    if (type(class_id) is float and class_id.is_integer()) or (type(class_id) is str and _DIGITS.fullmatch(class_id)):
+    if _is_whole(class_id):
         record[key] = class_id = int(class_id)
     if type(class_id) is not int or not -1 <= class_id < _MAX_CLASS:
         raise UnusableRowError(f"class_id must be a whole number from -1, got {_brief(class_id)}")
     if name is not None and class_id >= 0:
-        state.names.setdefault(class_id, printable(name))
+        state.left_out.name(state.names, class_id, printable(name))
     return class_id
+
+
+def _is_whole(value: object) -> bool:
+    """Return whether a value is a whole number that is written as ``3.0`` or as a text."""
+    return (type(value) is float and value.is_integer()) or (type(value) is str and bool(_DIGITS.fullmatch(value)))
 
 
 def _brief(value: object) -> str:
@@ -275,76 +292,7 @@ def _brief(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def det_v1_header(video: VideoInfo, model: ModelInfo) -> dict[str, Any]:
-    """Return all top-level keys but ``frames``, in the order of the format.
-
-    Args:
-        video: The source.
-        model: The detector; `details` may give ``backend``, ``classes``, ``conf_thresh``, ``imgsz`` and ``task``.
-    """
-    details = model.details
-    return {
-        "schema_version": SCHEMA,
-        "video": {
-            "path": printable(video.path),
-            "fps": float(video.fps),
-            "frame_count": int(video.frame_count),
-            "width": int(video.width),
-            "height": int(video.height),
-        },
-        "detector": {
-            "name": model.name,
-            "backend": details.get("backend", model.name),
-            "weights": printable(model.weights),
-            "classes": details.get("classes"),
-            "conf_thresh": details.get("conf_thresh", 0.0),
-            "imgsz": details.get("imgsz", 0),
-            "device": model.device,
-            "half": model.precision == "fp16",
-            "task": details.get("task", "detect"),
-        },
-        "frames_dir": "",
-    }
-
-
-def det_v1_frame(index: int, detections: Detections, names: Mapping[int, str]) -> dict[str, Any]:
-    """Return the record of frame `index`; a detection that was read from a file keeps its fields."""
-    return {"frame": index, "file": f"{index:06d}.jpg", "detections": detection_records(detections, names)}
-
-
-def with_time(record: Mapping[str, Any], time: float) -> dict[str, Any]:
-    """Return a frame's record with its time, before the detections; one that it has already stays."""
-    timed = {key: value for key, value in record.items() if key != "detections"}
-    timed.setdefault("time", round(time, 6))  # microseconds
-    return timed | {key: record[key] for key in ("detections",) if key in record}
-
-
 def recorded_time(record: Mapping[str, Any]) -> float | None:
     """Return the time in a frame's record, None where it has none; other programs may use the key for a text."""
     value = record.get("time")
     return float(value) if is_number(value) else None  # type: ignore[arg-type]
-
-
-def detection_records(detections: Detections, names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return one det-v1 dict per row: all keys of the record that it was read from, or those made from the columns.
-
-    A detector's `Detections.extra` has no box: its keys (``obb``, ``keypoints``, ``segments``) follow the columns'.
-    """
-    records = []
-    columns = shortest_boxes(detections.xyxy), shortest_floats(detections.score), detections.class_id.tolist()
-    for row, (source, box, score, class_id) in enumerate(zip(detections.extra, *columns)):
-        if detections.coasted[row]:  # a predicted box: no field of its record is valid for it
-            source = None
-        is_read = source is not None and not _BOX_KEYS.isdisjoint(source)
-        record = dict(source) if is_read else {}
-        record.setdefault("bbox", box)
-        record.setdefault("score", score)
-        if "class_id" not in record:
-            record["class_id"] = class_id
-            if class_id in names:
-                record.setdefault("class_name", names[class_id])
-        if not is_read and not detections.coasted[row]:
-            record |= source or {}
-            record["det_ind"] = row
-        records.append(record)
-    return records

@@ -18,7 +18,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.det_v1 import SCHEMA, ParseState, parse_frame, parse_header
+from mot_dinov3.formats.det_v1 import NUMBER_KEYS, SCHEMA, ParseState, parse_frame, parse_header
 from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut
 
 S = TypeVar("S", bound="DetectionSource")
@@ -109,7 +109,7 @@ class DetectionStream(DetectionSource):
                 text.take(",")
             record = text.value()
             last, detections = parse_frame(record, f"'{self.path}'", position=position, last=last, state=self.state)
-            keys = {key: value for key, value in record.items() if key not in ("detections", "frame", "frame_index")}
+            keys = {key: value for key, value in record.items() if key not in ("detections", *NUMBER_KEYS)}
             yield RecordedFrame(last, detections, keys)
             position += 1
         text.take("]")

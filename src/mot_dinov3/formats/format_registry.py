@@ -18,7 +18,7 @@ from mot_dinov3.core.json_text import (
     LINES_SUFFIXES,
     check_file,
     is_lines,
-    open_plain,
+    open_utf8,
     plain_suffix,
     read_json,
     reading,
@@ -39,7 +39,7 @@ from mot_dinov3.formats import (
     yolo_folders,
     yolo_labels,
 )
-from mot_dinov3.formats.det_v1 import with_time
+from mot_dinov3.formats.det_v1_writer import det_v1_frame, det_v1_header, with_time
 from mot_dinov3.formats.json_lists import list_format
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers, image_size
 
@@ -96,14 +96,12 @@ def _listed(recorded: RecordedDetections) -> Iterator[tuple[int, Detections]]:
 
 def det_header(recorded: RecordedDetections) -> dict[str, object]:
     """Return the det-v1 header of detections from any format, which track-v1 takes over."""
-    made = det_v1.det_v1_header(recorded.video, ModelInfo("imported", recorded.path))
+    made = det_v1_header(recorded.video, ModelInfo("imported", recorded.path))
     return made | {key: value for key, value in recorded.header.items() if key != "video"}
 
 
 def _write_det_v1(path: Path, recorded: RecordedDetections, created: str) -> None:
-    records = (
-        det_v1.det_v1_frame(index, track_v1.without_tracks(rows), recorded.names) for index, rows in _listed(recorded)
-    )
+    records = (det_v1_frame(index, track_v1.without_tracks(rows), recorded.names) for index, rows in _listed(recorded))
     with path.open("w", encoding="utf-8", newline="\n") as file:
         write_document(file, det_header(recorded), _timed(records, recorded))
 
@@ -198,7 +196,7 @@ def detect_format(path: Path) -> str:
     if suffix not in _NEVER_EMPTY and motchallenge.is_empty(path):
         return "motchallenge"
     check_file(path)
-    with reading(path), open_plain(path) as file:
+    with reading(path), open_utf8(path) as file:
         head = file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     if head[:1] in (b"{", b"[") or suffix in _JSON_SUFFIXES:
         return _json_format(path, head)

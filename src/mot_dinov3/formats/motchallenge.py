@@ -23,17 +23,25 @@ from mot_dinov3.core.json_text import MAX_FRAME, has_size, read_lines, read_text
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import read_class_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
-from mot_dinov3.formats.rows import MAX_ID, MISSING, LeftOut, UnusableRowError, check_box
+from mot_dinov3.formats.rows import (
+    MAX_ID,
+    MISSING,
+    NO_SCORE,
+    SCORE_ROOM,
+    LeftOut,
+    UnusableRowError,
+    check_box,
+    plain_score,
+)
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
-NO_SCORE = -1
-"""MOTChallenge's column 7 of a box without a score."""
 LABELS = "labels.txt"
 """Names of the classes from 1, beside the ``gt.txt`` that CVAT and Datumaro write."""
 
 MAX_SEQINFO = 1 << 16  # bytes
+_BLANK = 8  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +85,18 @@ def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetect
     path = Path(path)
     rows: dict[int, list[list[float]]] = {}
     left_out, without_score = LeftOut(path, strict=strict), 0
-    for number, line in [] if is_empty(path) else read_lines(path):
+    for number, line in [] if is_empty(path) else _lines(path):
         with left_out.checked(f"'{path}', line {number}"):
             values = _numbers(line, path, number)
             _check_box(values)
             if values[6] == NO_SCORE:
                 values[6] = 1.0
                 without_score += 1
-            if not 0 <= values[6] <= 1:
+            try:
+                values[6] = plain_score(values[6])
+            except ValueError as error:
                 # Rescaling unbounded scores (2D MOT 2015's ACF, MOT16's DPM) would silently change what --conf means.
-                _fail(path, number, f"the score {values[6]:g} is not from 0 to 1", "rescale column 7 to 0…1")
+                _fail(path, number, str(error), "rescale column 7 to 0…1")
             rows.setdefault(int(values[0]) - 1, []).append(values[2:7])
             _count_columns(values, left_out)
     frames = {}
@@ -98,8 +108,13 @@ def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetect
 
 
 def is_empty(path: Path) -> bool:
-    """Return whether `path` is a file of 0 bytes: the result of a run that found nothing."""
-    return path.is_file() and path.stat().st_size == 0
+    """Return whether `path` is a file of 0 bytes or a blank line: the result of a run that found nothing."""
+    return path.is_file() and path.stat().st_size <= _BLANK and not path.read_bytes().strip()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is neither blank nor a comment."""
+    return ((number, line) for number, line in read_lines(path) if not line.startswith("#"))
 
 
 def _read_notices(path: Path, without_score: int) -> Iterator[str]:
@@ -130,14 +145,14 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
         return read_detections(path, strict=strict)
     table = _read_table(path, LeftOut(path, strict=strict), sized=True, untracked=True)
     score = np.where(table.value == NO_SCORE, 1.0, table.value)
-    wrong = np.flatnonzero((score < 0) | (score > 1))
+    wrong = np.flatnonzero((score < -SCORE_ROOM) | (score > 1 + SCORE_ROOM))
     if len(wrong):
         row = wrong[0]
         raise FormatError(
             f"'{path}', frame {table.frame[row] + 1}, id {table.track_id[row]}: the score {score[row]:g} is not 0…1",
             remedy="rescale column 7 to 0…1",
         )
-    xyxy = boxes.from_xywh(table.xywh).astype(np.float32)
+    score, xyxy = np.clip(score, 0, 1), boxes.from_xywh(table.xywh).astype(np.float32)
     frames = {}
     for index in np.unique(table.frame):
         rows = np.flatnonzero(table.frame == index)
@@ -154,7 +169,7 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
 
 def _has_tracks(path: Path) -> bool:
     """Return whether the id of a row is not −1 (nor missing); the rows themselves are left to the reader."""
-    for _, line in read_lines(path):
+    for _, line in _lines(path):
         fields = line.split(",", 2) if "," in line else line.split(None, 2)
         track_id = fields[1].strip().lower() if len(fields) > 1 else ""
         if track_id not in MISSING and not re.fullmatch(r"-1(\.0*)?", track_id):
@@ -190,7 +205,7 @@ def _read_table(path: Path, left_out: LeftOut, *, sized: bool, untracked: bool) 
     """Read the rows of a file; see `read_tracks`. Only where they may be `untracked`, the id −1 is accepted."""
     table: list[list[float]] = []
     seen: dict[tuple[float, float], int] = {}
-    for number, line in read_lines(path):
+    for number, line in _lines(path):
         with left_out.checked(f"'{path}', line {number}"):
             values = _numbers(line, path, number)
             if sized:
@@ -227,6 +242,8 @@ def _class_and_visibility(values: Sequence[float], left_out: LeftOut) -> tuple[f
 def _check_id(path: Path, number: int, values: Sequence[float], low: int) -> None:
     """Raise `FormatError` unless a row's id is a whole number from `low`."""
     track_id = values[1]
+    if track_id > MAX_ID:
+        _fail(path, number, f"the id {track_id:g} is above {MAX_ID:g}", "number the tracks from 1")
     if not low <= track_id <= MAX_ID or track_id != int(track_id):
         _fail(path, number, f"the id {track_id:g} is not a whole number from {low}", "give tracks, not detections")
 
@@ -249,6 +266,7 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
         FormatError: It is no such line.
     """
     fields = line.split(",") if "," in line else line.split()
+    fields = fields[:-1] if not fields[-1].strip() and len(fields) > _COLUMNS else fields  # a comma at the line's end
     if len(fields) < _COLUMNS:
         _fail(path, number, f"has {len(fields)} columns, not {_COLUMNS} or more", _LAYOUT)
     if not line.isascii() or "_" in line:  # float() would take digits of any script, and 1_000
@@ -262,7 +280,8 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
         raise UnusableRowError("has a number that is missing or not finite")
     frame = values[0]
     if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
-        _fail(path, number, f"the frame {frame:g} is not a whole number from 1", _LAYOUT)
+        remedy = _LAYOUT if frame else "add 1 to the frames, or give a table whose first line is: frame,id,x1,y1,…"
+        _fail(path, number, f"the frame {frame:g} is not a whole number from 1", remedy)
     return values
 
 
@@ -272,7 +291,8 @@ def _count_columns(values: Sequence[float], left_out: LeftOut) -> None:
         if values[8] not in (1, -1):
             left_out.field("visibilities")
     elif any(value != -1 for value in values[_COLUMNS:]):
-        left_out.field(f"rows with values in columns 8 to {len(values)}")
+        which = "column 8" if len(values) == _COLUMNS + 1 else f"columns 8 to {len(values)}"
+        left_out.field(f"rows with values in {which}")
 
 
 def _check_box(values: Sequence[float]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.json_text import open_plain, plain_suffix, reading
-from mot_dinov3.formats.det_v1 import ParseState, detection_records
+from mot_dinov3.formats.det_v1 import ParseState
 from mot_dinov3.formats.det_v1_stream import DetectionSource, DetectionStream, RecordedFrame
+from mot_dinov3.formats.det_v1_writer import detection_records
 from mot_dinov3.formats.format_registry import HEAD_BYTES, read_recorded
 from mot_dinov3.formats.frame_names import check_named_frames
 from mot_dinov3.formats.recorded_detections import ReadOptions

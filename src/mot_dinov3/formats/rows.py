@@ -25,6 +25,12 @@ MAX_ID = 2**53
 _LONGEST_WHOLE = 40  # characters
 BOX_REMEDY = "correct it or remove it: a box has finite corners with x1 < x2 and y1 < y2, a score is 0…1"
 
+NO_SCORE = -1
+"""MOTChallenge's score of a box without one."""
+
+SCORE_ROOM = 1e-3
+"""By how much rounding, of float16 above all, may put a score beyond 0…1."""
+
 ODD_NUMBERS = "numbers that are not finite (read as null)"
 """Name of the field that counts NaN and Infinity in JSON."""
 
@@ -60,6 +66,7 @@ class LeftOut:
         self._first = ""
         self._fields: Counter[str] = Counter()
         self._assumed: Counter[str] = Counter()
+        self._renamed, self._first_renamed = 0, ""
 
     @contextlib.contextmanager
     def checked(self, place: str, remedy: str = BOX_REMEDY) -> Iterator[None]:
@@ -100,6 +107,13 @@ class LeftOut:
             if record[key] not in (None, "", [], {}, False):
                 self.field(f"{kind} {printable(key)[:40]!r}")
 
+    def name(self, names: dict[int, str], class_id: int, name: str) -> None:
+        """Note the name of a box's class in `names`; where the class has another one already, count the box."""
+        known = names.setdefault(class_id, name)
+        if known != name:
+            self._renamed += 1
+            self._first_renamed = self._first_renamed or f"class {class_id} is {known!r:.40} and {name!r:.40}"
+
     def assumed(self, what: str) -> None:
         """Count something that a row lacks: `what` is read in its place."""
         self._assumed[what] += 1
@@ -116,6 +130,11 @@ class LeftOut:
             more = len(self._fields) - len(shown)
             lines.append(f"'{self._path}': not read: {counts}{f' and {more} other kinds' if more else ''}")
         lines += [f"'{self._path}': {count} {what}" for what, count in self._assumed.items()]
+        if self._renamed:
+            lines.append(
+                f"'{self._path}': {self._renamed} boxes call their class differently from the first box of it, whose "
+                f"name is kept; the first: {self._first_renamed}"
+            )
         return tuple(lines)
 
 
@@ -169,8 +188,8 @@ class RowCollector:
         """
         self.add_frame(frame)
         check_box(row.box)
-        if not 0 <= row.score <= 1:
-            raise ValueError(f"the score {row.score:g} is not from 0 to 1")
+        if (score := plain_score(row.score)) != row.score:
+            row = dataclasses.replace(row, score=score)
         if row.track_id >= 0:
             if row.track_id > MAX_ID:
                 raise ValueError(f"the track ID {row.track_id} is too large")
@@ -214,6 +233,13 @@ def check_box(box: Corners) -> None:
         raise UnusableRowError(f"its box has no positive size ({box[2] - box[0]:g} × {box[3] - box[1]:g})")
 
 
+def plain_score(score: float) -> float:
+    """Return a score of 0…1, also where rounding put it slightly beyond; raise a `ValueError` where it is none."""
+    if not -SCORE_ROOM <= score <= 1 + SCORE_ROOM:
+        raise ValueError(f"the score {score:g} is not from 0 to 1")
+    return min(max(score, 0.0), 1.0)
+
+
 def parse_number(text: str, name: str) -> float:
     """Return the finite number in `text`; raise a `ValueError` that calls it `name`.
 
@@ -237,7 +263,9 @@ def parse_whole(text: str, name: str, *, low: int = 0) -> int:
     value = whole_number(text)
     if value is None:
         parse_number(text, name)  # raises where it is missing, or no number at all
-    if value is None or not low <= value <= MAX_ID:
+    if value is not None and value > MAX_ID:
+        raise ValueError(f"{name} is too large: {text[:40]}")
+    if value is None or value < low:
         raise ValueError(f"{name} is not a whole number from {low}: {text[:40]!r}")
     return value
 

@@ -11,6 +11,8 @@ from mot_dinov3.formats.rows import MAX_ID, MISSING, whole_number
 class TrackIds:
     """Numbers of a file's ids: a whole number stays; texts are numbered after the highest one, as they come.
 
+    So are numbers of more digits than a float holds, such as hashes of 64 bits.
+
     Args:
         ids: All ids of the file, in its order. None, empty texts and their like stand for no track, as does −1.
 
@@ -48,15 +50,16 @@ class TrackIds:
             return ()
         text, number = next(iter(self.texts.items()))
         which = f"numbered from {number} ({text!r:.60})"
-        return (f"'{path}': {len(self.texts)} tracks have texts as ids: they are {which}",)
+        kind = "texts" if not all(map(str.isdigit, self.texts)) else "very large numbers"
+        return (f"'{path}': {len(self.texts)} tracks have {kind} as ids: they are {which}",)
 
 
 def _whole(value: object) -> int | None:
-    """Return a whole number, −1 for no track; None for a text."""
+    """Return a whole number, −1 for no track; None for a text, or a number that is too large to stay one."""
     number: object = -1 if value is None else value
     if isinstance(value, str):
         number = -1 if value.strip().casefold() in MISSING else whole_number(value)
-    if number is None:
+    if number is None or (type(number) is int and number > MAX_ID):
         return None
     whole = int(number) if is_number(number) else -2  # type: ignore[call-overload]
     if whole != number or not -1 <= whole <= MAX_ID:

@@ -14,7 +14,8 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import has_size, is_number
 from mot_dinov3.core.structures import Detections
 from mot_dinov3.formats.det_v1 import SCHEMA as PARENT_SCHEMA
-from mot_dinov3.formats.det_v1 import SOURCE_KEYS, detection_records, read_document
+from mot_dinov3.formats.det_v1 import SOURCE_KEYS, read_document
+from mot_dinov3.formats.det_v1_writer import detection_records
 from mot_dinov3.formats.recorded_detections import RecordedDetections, recorded_states
 from mot_dinov3.formats.rows import LeftOut
 

@@ -19,7 +19,7 @@ from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
-from mot_dinov3.formats.rows import LeftOut, Row, RowCollector, parse_whole, whole_number
+from mot_dinov3.formats.rows import NO_SCORE, LeftOut, Row, RowCollector, parse_whole, whole_number
 from mot_dinov3.formats.table_columns import NEEDED, TableColumns, cell_number, recognise
 from mot_dinov3.formats.text_tables import TextTable, read_table
 from mot_dinov3.formats.track_ids import TrackIds
@@ -83,6 +83,8 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
     if columns.missing:
         known = ", ".join(columns.recognised) or "none"
         raise FormatError(f"'{path}', line 1: {columns.missing}; recognised: {known}", remedy=NEEDED)
+    if twice := [name for name in columns.recognised if table.header.count(name) > 1]:
+        raise FormatError(f"'{path}', line 1: has the column '{twice[0]}' twice", remedy="rename or remove one of them")
     table = _of_video(path, table, columns, options.video_id)
     survey = _Survey(table, columns)
     try:
@@ -97,9 +99,12 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
         with left_out.checked(f"'{path}', {place}"):
             class_id, name = _class(columns, record, survey, numbers)
             row = _row(columns, record, (class_id, _track(columns, record, ids)), comma=table.comma)
+            if row.score == NO_SCORE:
+                row = dataclasses.replace(row, score=1.0)
+                left_out.assumed("boxes have no score (-1), which is read as 1")
             rows.add(frame_of(columns, record), row)
             if name and class_id >= 0:
-                names.setdefault(class_id, printable(name))
+                left_out.name(names, class_id, printable(name))
             _count_others(columns, record, left_out)
     frames = rows.frames()
     if not _is_ours(columns):

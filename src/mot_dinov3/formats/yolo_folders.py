@@ -3,12 +3,14 @@
 - Ultralytics' ``save_txt``: ``labels/``; its datasets: ``labels/train/``, ``labels/val/`` and ``data.yaml``.
 - CVAT's *Ultralytics YOLO*: ``labels/train/`` and ``data.yaml``; its *YOLO 1.1*: ``obj_train_data/`` and ``obj.names``.
 - Roboflow: ``train/labels/``, ``valid/labels/`` and ``data.yaml``.
+- FiftyOne: ``labels/train/`` and ``dataset.yaml``; its YOLOv4 has ``data/`` and ``obj.names``.
 
 The folder itself is given, or one in it; the description is then up to two levels up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +31,13 @@ FIRST = "first_frame"
 MAX_FILES = 2_000_000
 MAX_DATA = 1 << 20  # bytes
 _NAME_FILES = (DATA, "data.yml", "classes.txt", "obj.names", "_darknet.labels")
-_NO_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "labels.txt"))
+_NO_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "labels.txt", "images.txt"))
 """Files beside labels that are no labels: names of classes and lists of images."""
 
 _SPLITS = re.compile(r"train|val|valid|test|obj_\w+_data", re.IGNORECASE)
 _DEEPEST = 4  # folders below the given one
 _LEVELS_UP = 2
+_YAML = (".yaml", ".yml")
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -61,7 +64,11 @@ def label_files(folder: Path) -> list[Path]:
 
 def is_label_folder(folder: Path) -> bool:
     """Return whether a folder contains text files like labels, or is that of a run that found nothing."""
-    return is_result(folder) or any(True for _ in folder.glob("*.txt")) or next(_places(folder), None) is not None
+    return (
+        is_result(folder)
+        or any(path.suffix.lower() == ".txt" for path in folder.iterdir())
+        or next(_places(folder), None) is not None
+    )
 
 
 def is_result(folder: Path) -> bool:
@@ -73,6 +80,8 @@ def _places(folder: Path) -> Iterator[Path]:
     """Yield the folders that contain labels: those in ``labels/`` and in the parts of a dataset, else the folder."""
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     known = [path for path in inner if path.name == LABELS] or [path for path in inner if _SPLITS.fullmatch(path.name)]
+    if not known and (folder / "obj.names").is_file():  # of FiftyOne
+        known = [path for path in inner if path.name == "data"]
     found = False
     for place in known:
         # a part of a dataset with images beside its labels has these in a folder of their own
@@ -92,8 +101,12 @@ def _places(folder: Path) -> Iterator[Path]:
 def _labels_in(place: Path) -> Iterator[Path]:
     """Yield the label files of a folder by name."""
     with os.scandir(place) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.endswith(".txt") and entry.name not in _NO_LABELS)
+        names = sorted(entry.name for entry in entries if _is_label(entry.name))
     return (place / name for name in names)
+
+
+def _is_label(name: str) -> bool:
+    return name.lower().endswith(".txt") and name.lower() not in _NO_LABELS and not name.startswith(".")
 
 
 def frames_of(folder: Path, files: Sequence[Path], data: Mapping[str, Any], options: ReadOptions) -> NamedFrames:
@@ -126,11 +139,18 @@ def description(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     place = (files[0].parent if files else folder).absolute()
     places = dict.fromkeys([place, *place.parents[:_LEVELS_UP], folder.absolute()])
     for path in (place / name for place in places for name in _NAME_FILES):
-        if not path.is_file():
-            continue
-        if path.suffix not in (".yaml", ".yml"):
-            return {"names": read_class_names(path)}
-        document = read_yaml(path, read_text(path, largest=MAX_DATA))
-        named = {number: name for number, name in yaml_names(document, path).items() if name != str(number)}
-        return document | {"names": named}
+        if path.is_file():
+            is_list = path.suffix not in _YAML
+            return {"names": read_class_names(path)} if is_list else _dataset(path)
+    for place in places:  # any other name, as FiftyOne's dataset.yaml has
+        for path in sorted(path for path in place.iterdir() if path.suffix in _YAML and path.is_file()):
+            with contextlib.suppress(FormatError):
+                if {"train", "val"} & (document := _dataset(path)).keys() and document["names"]:
+                    return document
     return {"names": {}}
+
+
+def _dataset(path: Path) -> dict[str, Any]:
+    document = read_yaml(path, read_text(path, largest=MAX_DATA))
+    named = {number: name for number, name in yaml_names(document, path).items() if name != str(number)}
+    return document | {"names": named}

@@ -15,7 +15,7 @@ from mot_dinov3.core.structures import Detections, Frame, Image, VideoInfo
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.detectors.base import Detector, DetectorConfig, DetectorRequest, build_detector
 from mot_dinov3.detectors.recorded import RecordedDetector, open_recorded
-from mot_dinov3.formats import det_v1
+from mot_dinov3.formats import det_v1, det_v1_writer
 from mot_dinov3.formats.recorded_detections import ReadOptions
 from mot_dinov3.models.conversion import Samples
 from mot_dinov3.models.devices import DeviceConfig
@@ -65,7 +65,7 @@ class DetectionRun:
 
     def record(self, index: int, detections: Detections) -> Mapping[str, Any]:
         """Return the det-v1 record of a frame."""
-        return det_v1.det_v1_frame(index, detections, self.detector.names)
+        return det_v1_writer.det_v1_frame(index, detections, self.detector.names)
 
 
 def open_ahead(config: SourceConfig, timer: StageTimer, *, drop: bool = False) -> FrameSource:
@@ -185,4 +185,4 @@ def detection_header(detector: Detector, info: VideoInfo) -> Mapping[str, Any]:
     """Return the det-v1 header of a detector's boxes; precomputed ones have their own."""
     if detector.header:
         return {"schema_version": det_v1.SCHEMA, **detector.header}
-    return det_v1.det_v1_header(info, detector.info)
+    return det_v1_writer.det_v1_header(info, detector.info)

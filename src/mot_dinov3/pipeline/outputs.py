@@ -13,7 +13,7 @@ from mot_dinov3.core.files import check_extension, check_output, check_output_fo
 from mot_dinov3.core.special_files import is_null, is_special
 from mot_dinov3.core.structures import Detections, TrackView
 from mot_dinov3.core.timing import StageTimer, now_utc
-from mot_dinov3.formats import det_v1, track_v1, tracks_csv
+from mot_dinov3.formats import det_v1_writer, track_v1, tracks_csv
 from mot_dinov3.formats.track_embeddings import SCHEMA, EmbeddingTable
 from mot_dinov3.pipeline.config import TrackConfig
 from mot_dinov3.pipeline.counting import RegionCounter, count_lines, count_records, count_rows, dwell_rows
@@ -192,7 +192,7 @@ class SinkFactory:
             return []
 
         def record(index: int, rows: Detections) -> Mapping[str, Any]:
-            return det_v1.det_v1_frame(index, rows[~rows.coasted], self.names)
+            return det_v1_writer.det_v1_frame(index, rows[~rows.coasted], self.names)
 
         sink = JsonSink(Path(name), record, self._detection_header, fps=self._header_fps)
         return [sink if self._is_detected is None else DetectedFramesOnly(sink, self._is_detected)]

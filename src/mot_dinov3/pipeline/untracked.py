@@ -62,10 +62,10 @@ def _weak(config: TrackConfig, frames: Sequence[Detections]) -> str | None:
         return None
     if best >= value + above:
         return None
-    lower = max(np.floor(80 * (best - above)) / 100, 0.0)
+    lower = max(float(np.floor(80 * (best - above))) / 100, 0.0)
     options = f"{option} {lower:g}"
     if option == "--new-score" and lower < config.tracker.high_score:
-        options += f" --high-score {lower:g}"
+        options += f" --high-score {lower:g}" + f" --low-score {lower:g}" * (lower < config.tracker.low_score)
     if best >= auto:
         options += ", or --new-score auto"
     needed = f"{option} {value:g}" + (f" + {above:g}" if above else "")

@@ -15,7 +15,7 @@ from mot_dinov3.core.json_text import JsonLines, whole_lines, write_document
 from mot_dinov3.core.special_files import is_special, open_special
 from mot_dinov3.core.structures import Detections, Frame
 from mot_dinov3.formats import motchallenge, tracks_csv
-from mot_dinov3.formats.det_v1 import with_time
+from mot_dinov3.formats.det_v1_writer import with_time
 from mot_dinov3.sinks.base import Sink
 
 TOLERANCE = 0.1

@@ -21,7 +21,7 @@ from mot_dinov3.core.output_lock import short_lock
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import now_utc
 from mot_dinov3.formats import format_registry, track_v1
-from mot_dinov3.formats.det_v1 import with_time
+from mot_dinov3.formats.det_v1_writer import with_time
 from mot_dinov3.formats.recorded_detections import RecordedDetections, frame_numbers
 
 JOURNAL_SUFFIX = ".edits.jsonl"
