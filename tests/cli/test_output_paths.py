@@ -136,3 +136,19 @@ def test_the_home_folder_in_toml_and_behind_an_equals_sign(scene: Scene, tmp_pat
     written = ("toml/t.txt", "word/t.mp4", "detect.json", "convert.csv", "gallery/in/tracked.json")
     assert all((home / name).is_file() for name in written)
     assert not list(tmp_path.rglob("~*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--save-mot", "-"), "output '-' is no file"),
+        (("--save-json", "t.json.gz"), "track-v1 cannot be written as .gz"),
+        (("--save-csv", "circle"), "output 'circle' is a link in a circle"),
+        (("--save-csv", "circle/t.csv"), "output 'circle' is a link in a circle"),
+    ],
+)
+def test_what_is_no_file_of_ours_is_refused(scene: Scene, capsys, options: tuple[str, str], message: str) -> None:
+    Path("circle").symlink_to("elcric")
+    Path("elcric").symlink_to("circle")
+    assert main(words(scene, "--no-video", *options)) == 2
+    assert message in capsys.readouterr().err

@@ -19,7 +19,7 @@ import pytest
 
 from clips import write_clip
 from mot_dinov3.cli import main
-from mot_dinov3.cli.progress import CLEAR, DRAW_SECONDS, LINE_SECONDS, ProgressDisplay
+from mot_dinov3.cli.progress import CLEAR, DRAW_SECONDS, LINE_SECONDS, ProgressDisplay, print_lines, print_notices
 from mot_dinov3.core.timing import activities_shown_by, activity
 
 
@@ -196,3 +196,21 @@ def test_a_first_run_with_conversions_is_not_silent(shared: Path, tmp_path: Path
         r"(converting|comparing) (yolov8n|osnet_x0_25_msmt17)\.pt", shown
     )  # a step of a moment is not shown
     assert longest < 8.0
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines(["tracks 2: 1 a\x1b[2Jb\nc, 1 \u202eабв, 1 王\u3000芳"])
+    print_notices(["in\r.mp4"])
+    out, err = capsys.readouterr()
+    assert out == "tracks 2: 1 a\\x1b[2Jb\\nc, 1 \\u202eабв, 1 王\u3000芳\n"
+    assert err == "notice: in\\r.mp4\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_the_letters_gets_them_spelled_out(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    assert main(["--help"]) == 0
+    print("человек")
+    sys.stdout.flush()
+    assert written.getvalue().split()[-1] == b"\\u0447\\u0435\\u043b\\u043e\\u0432\\u0435\\u043a"

@@ -195,3 +195,16 @@ def test_times_of_all_these_rise(tmp_path: Path) -> None:
     path = write_jpegs(tmp_path / "a.avi", [with_exif(i) for i in DROPPED], DROPPED)
     with open_source(SourceConfig(source=str(path))) as source:
         assert all(a.time < b.time for a, b in itertools.pairwise(source))
+
+
+def test_a_truncated_matroska_file_is_told(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", 40)
+    with open_source(SourceConfig(source=str(path))) as source:
+        assert (len(list(source)), source.notices) == (40, [])
+    with open_source(SourceConfig(source=str(path), end_frame=10)) as source:
+        assert (len(list(source)), source.notices) == (10, [])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with open_source(SourceConfig(source=str(path))) as source:
+        frames = list(source)
+        assert 0 < len(frames) < 35
+        assert source.notices[-1] == f"'{path}' ends early: at {frames[-1].time:.1f} s of 4.0 s (truncated?)"

@@ -12,6 +12,7 @@ import errno
 import functools
 import gc
 import importlib
+import io
 import logging
 import os
 import re
@@ -65,11 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    _print_any_text()
     _log_to_stderr(debug)
     try:
         return _dispatch(words)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that catches everything
         return report(error, debug=debug)
+
+
+def _print_any_text() -> None:
+    """Spell out what the console cannot show, such as a name in Cyrillic in a pipe on Windows."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _log_to_stderr(debug: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mot_dinov3.apps.identities.config import IdentifyingBatchOptions
 from mot_dinov3.cli.arguments import option_values
 from mot_dinov3.cli.identify import camera_plan, check_results, write_identities
-from mot_dinov3.cli.progress import print_notices, progress_bar, stop_signals
+from mot_dinov3.cli.progress import print_lines, print_notices, progress_bar, stop_signals
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.options import assemble
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         caught = run_missing(missing, manifest, config.batch) if missing else 0
         hidden = config.draw.anonymize != "none"
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc(), anonymized=hidden)
-    print("\n".join([*summary(videos), f"written     {page}", f"written     {manifest.path}"]))
+    print_lines([*summary(videos), f"written     {page}", f"written     {manifest.path}"])
     if config.identities.identify and not caught:
         identify_results(plan.out_dir, config)
     return 128 + caught if caught else exit_code(videos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mot_dinov3.cli.arguments import read_config
-from mot_dinov3.cli.progress import print_notices, stoppable_progress
+from mot_dinov3.cli.progress import print_lines, print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.features.osnet import ARCHITECTURES, WEIGHTS
 from mot_dinov3.gallery.job.config import GALLERY_TRACKERS, GalleryJobConfig
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         job.interrupt_when(lambda: bool(caught))
         job.run(tick)
     print_notices(job.notices[printed:])
-    print("\n".join(summary(job)))
+    print_lines(summary(job))
     return 128 + caught[0] if caught else EXIT_OK
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.apps.identities.config import IdentifyingBatchOptions, IdentifyOptions, IdentityConfig
 from mot_dinov3.cli.arguments import option_values
-from mot_dinov3.cli.progress import print_notices, progress_bar
+from mot_dinov3.cli.progress import print_lines, print_notices, progress_bar
 from mot_dinov3.core.errors import EXIT_OK, InputError, MotError, UsageError
 from mot_dinov3.core.options import assemble
 
@@ -117,7 +117,7 @@ def write_identities(
         more += redraw_videos(folder, videos, config.draw)
     page, unread = write_page(folder, videos, result, created, images=images)
     print_notices([*notices(result, videos), *more, *unread])
-    print("\n".join([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in [*written, page])]))
+    print_lines([*summary_lines(result, videos), *lines, *(f"written     {path}" for path in [*written, page])])
 
 
 def redraw_videos(folder: Path, videos: Sequence[VideoTracks], config: DrawConfig) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mot_dinov3.cli.arguments import read_config
-from mot_dinov3.cli.progress import print_notices, stoppable_progress
+from mot_dinov3.cli.progress import print_lines, print_notices, stoppable_progress
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.keypoints.job.config import KeypointsOptions
 
@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     with stoppable_progress(job.frame_visits) as (tick, caught):
         job.run(tick)
     print_notices(notice for notice in job.all_notices() if notice not in job.notices)
-    print("\n".join(job.summary(told=job.all_notices())))
+    print_lines(job.summary(told=job.all_notices()))
     return 128 + caught[0] if caught else EXIT_OK

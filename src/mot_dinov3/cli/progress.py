@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import shutil
 import signal
 import sys
@@ -26,6 +27,8 @@ LINE_SECONDS = 10.0
 PATIENCE = 0.5  # seconds that an activity lasts before it is worth a line on a terminal
 SPINNER = "|/-\\"
 CLEAR = "\r\x1b[K"
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that control a terminal, end a line, or turn the direction of writing."""
 
 
 @dataclasses.dataclass
@@ -206,8 +209,13 @@ def progress_bar(total: int, *, unit: str = "frame") -> Iterator[Task]:
 
 def print_notices(notices: Iterable[str]) -> None:
     """Print each notice on a line of stderr."""
-    for notice in notices:
-        print(f"notice: {notice}", file=sys.stderr)
+    print_lines((f"notice: {notice}" for notice in notices), sys.stderr)
+
+
+def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
+    """Print lines on stdout or in `file`; what a terminal would obey, as a class may be called, is spelled out."""
+    for line in lines:
+        print(_OBEYED.sub(lambda found: ascii(found[0])[1:-1], line), file=file or sys.stdout)
 
 
 @contextmanager

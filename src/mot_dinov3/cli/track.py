@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mot_dinov3.cli import PROGRAM
 from mot_dinov3.cli.arguments import Parser, option_values
-from mot_dinov3.cli.progress import print_notices, stoppable_progress
+from mot_dinov3.cli.progress import print_lines, print_notices, stoppable_progress
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import EXIT_OK
 from mot_dinov3.core.json_text import dumps
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 journal.mark(Path(config.output.save_summary))
     summary = job.summary()
     lines = [*summary.results(), *next_steps(config, args.words), *summary.costs(profile=args.profile)]
-    print("\n".join(lines), file=sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
+    print_lines(lines, sys.stderr if any(map(is_stdout, job.files)) else sys.stdout)
     return code
 
 

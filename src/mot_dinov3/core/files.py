@@ -25,9 +25,10 @@ from mot_dinov3.core.special_files import check_special, is_special, open_specia
 ROOM = 13  # bytes that temporary names are longer than the output's: ``.part.earlier``
 _TEMPORARY = re.compile(r"\.part(\.earlier)?(\.[^.]*)?$|\.part\.(jsonl|record)$|^\..*\.lock$")
 KINDS = frozenset((
-    ".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".m4v", ".mkv", ".mov",
-    ".mp4", ".mpeg", ".mpg", ".npy", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".tif", ".tiff",
-    ".toml", ".ts", ".tsv", ".txt", ".webm", ".webp", ".wmv", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
+    ".7z", ".avi", ".bmp", ".bz2", ".csv", ".gif", ".gz", ".htm", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".m4v",
+    ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ndjson", ".npy", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt",
+    ".pth", ".tar", ".tgz", ".tif", ".tiff", ".toml", ".ts", ".tsv", ".txt", ".webm", ".webp", ".wmv", ".xls", ".xlsx",
+    ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
 ))  # fmt: skip
 """Extensions of well-known kinds of files."""
 _SEPARATORS = (os.sep, os.altsep) if os.altsep else (os.sep,)
@@ -113,7 +114,9 @@ def user_path(text: str) -> Path:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a name that the file system, or a temporary file, leaves no room for."""
+    """Refuse a name that the file system, or a temporary file, leaves no room for, or that stands for a stream."""
+    if str(path) == "-":
+        raise OutputError("output '-' is no file", remedy="give /dev/stdout for the standard output")
     if _TEMPORARY.search(path.name):
         raise OutputError(f"output '{path}' has the name of a temporary file", remedy="choose another name")
     known = path.absolute().parent
@@ -153,9 +156,9 @@ def _make_parent(path: Path) -> None:
 
 
 def _check_links(path: Path, within: Path | None) -> None:
-    folder = path.parent.resolve()
+    folder = _resolved(path.parent)
     for name in (path, part_path(path), journal_path(path)):
-        if name.is_symlink() and name.resolve().parent != folder:
+        if name.is_symlink() and _resolved(name).parent != folder:
             raise OutputError(
                 f"output '{name}' is a link that leads out of its folder, to '{name.resolve()}'",
                 remedy="remove the link, or give the path of the file itself",
@@ -165,6 +168,13 @@ def _check_links(path: Path, within: Path | None) -> None:
             f"output '{path}' would be outside the folder '{within}' for '{folder}'",
             remedy="a parent folder is a link: remove it, or choose another path",
         )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # the latter before Python 3.13
+        raise OutputError(f"output '{path}' is a link in a circle", remedy="remove the link") from error
 
 
 def journal_path(path: Path) -> Path:

@@ -22,6 +22,7 @@ from mot_dinov3.video.pixel_conversion import conversion_for, pixel_aspect
 from mot_dinov3.video.source import BaseSource, SourceConfig
 from mot_dinov3.video.stream_properties import (
     announced_frames,
+    announced_seconds,
     frame_rate,
     has_rate,
     measured_rate,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = (10.0, 15.0)  # to connect, and between two packets of a network stream
 NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders any text as a terminal's screen
+TAIL_S = 0.5  # by which a stream may end before the time that its container announces
 GIVE_UP = 50  # failures of the demuxer in a row before the rest of a file is given up
 
 
@@ -189,6 +191,7 @@ class MediaSource(BaseSource["VideoFrame"]):
         self._pipe = pipe
         self._once = network or pipe is not None
         self._seen: Counter[str] = Counter()
+        self._last = 0.0  # time of the last frame, seconds
         self._container = open_container(address, network=network, pipe=pipe)
         try:
             self._stream = video_stream(self._container, self._shown)
@@ -275,7 +278,9 @@ class MediaSource(BaseSource["VideoFrame"]):
         ended = False
         try:
             while frame is not None:
-                yield (None if frame.pts is None else frame.time), frame
+                time = None if frame.pts is None else frame.time
+                self._last = self._last if time is None else time
+                yield time, frame
                 frame = self._next()
             ended = True
         finally:
@@ -291,6 +296,9 @@ class MediaSource(BaseSource["VideoFrame"]):
             self.notices.append(
                 f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are present (truncated?)"
             )
+        until = announced_seconds(self._stream)
+        if ended and not self.info.frame_count and self._last + max(TAIL_S, 2 / self.info.fps) < until:
+            self.notices.append(f"'{self._shown}' ends early: at {self._last:.1f} s of {until:.1f} s (truncated?)")
 
     @override
     def to_image(self, raw: VideoFrame) -> Image:

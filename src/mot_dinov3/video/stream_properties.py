@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,12 @@ def announced_frames(container: InputContainer, stream: VideoStream) -> int:
     if len(entries) == 0 or 2 * entries[len(entries) - 1].pos < container.size:
         return stream.frames
     return sum(entry.size > 0 and not entry.is_discard for entry in entries)
+
+
+def announced_seconds(stream: VideoStream) -> float:
+    """Return when a Matroska stream ends, seconds, as its tag says; 0 where it has none."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else 0.0
 
 
 def spread_frames(container: InputContainer, stream: VideoStream, count: int) -> Iterator[VideoFrame]:
