@@ -191,7 +191,7 @@ class MediaSource(BaseSource["VideoFrame"]):
         self._pipe = pipe
         self._once = network or pipe is not None
         self._seen: Counter[str] = Counter()
-        self._last = 0.0  # time of the last frame, seconds
+        self._last = self._until = 0.0  # times of the last frame, and of the announced end, seconds
         self._container = open_container(address, network=network, pipe=pipe)
         try:
             self._stream = video_stream(self._container, self._shown)
@@ -203,6 +203,7 @@ class MediaSource(BaseSource["VideoFrame"]):
     def _open(self, address: str) -> None:
         fps = self.config.fps or self._measured_rate(address) or frame_rate(self._stream)
         announced = announced_frames(self._container, self._stream)
+        self._until = announced_seconds(self._stream)
         if self._container.streams.audio and self.config.fps is None:
             self.audio_from = None if self._once else address
             self.sound_notice = f"the sound of '{self._shown}' is left out: it can be read only once" * self._once
@@ -296,9 +297,10 @@ class MediaSource(BaseSource["VideoFrame"]):
             self.notices.append(
                 f"'{self._shown}' ends early: {self._count} of {self.info.frame_count} frames are present (truncated?)"
             )
-        until = announced_seconds(self._stream)
-        if ended and not self.info.frame_count and self._last + max(TAIL_S, 2 / self.info.fps) < until:
-            self.notices.append(f"'{self._shown}' ends early: at {self._last:.1f} s of {until:.1f} s (truncated?)")
+        if ended and not self.info.frame_count and self._last + max(TAIL_S, 2 / self.info.fps) < self._until:
+            self.notices.append(
+                f"'{self._shown}' ends early: at {self._last:.1f} s of {self._until:.1f} s (truncated?)"
+            )
 
     @override
     def to_image(self, raw: VideoFrame) -> Image:
