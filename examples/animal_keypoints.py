@@ -1,7 +1,7 @@
 """Track labelled body parts: ``python examples/animal_keypoints.py VIDEO LABEL_FOLDER``.
 
 The folder contains at least one labelled frame, written by LabelMe, Annolid or ``mot-dinov3 studio``; the results are
-written there, too. If DINOv3 is not available, a backend without weights is used, with a notice.
+written there, too. If DINOv3 is not available, another backend is used, with a notice.
 """
 
 from __future__ import annotations
