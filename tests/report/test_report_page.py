@@ -240,6 +240,19 @@ def test_a_range_of_the_source_keeps_its_frames_and_times(tmp_path, scene):
     assert unpacked(data["boxes"]["times"], 1)[0, 0] == 0, "the video begins with the range"
 
 
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["--embed-budget-ms", "20"], True)])
+def test_deferred_embeddings_are_counted_where_there_is_a_budget(options, shown, tmp_path, scene):
+    path = tmp_path / "report.html"
+    given = ["track", "--source", scene.video, "--dets", scene.dets, "--embedder", "histogram", "--no-video"]
+    given += ["--report", path, "--end-frame", "5", "--no-progress", *options]
+    assert main([str(word) for word in given]) == 0
+    assert ("<span>deferred</span>" in path.read_text()) == shown
+
+
+def test_the_head_gives_the_time_of_the_run_in_words_and_for_programs():
+    assert '<time datetime="2026-01-01T00:00:00Z">2026-01-01 00:00:00 UTC</time>' in built(traced(10))
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys):
     (tmp_path / "det.txt").write_text(DETS)
     given = ["track", "--dets", str(tmp_path / "det.txt"), "--report", str(tmp_path), "--no-progress"]

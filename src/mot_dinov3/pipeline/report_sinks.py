@@ -116,8 +116,7 @@ class ReportFactory:
         rate = numbers["frames"] / seconds if seconds else info.fps
         reidentified = sum(len(track.reidentified) for track in timelines)
         named = {track.name for track in timelines if track.name}
-        share, config = 100 * numbers["share_embedded"], self._config.scheduler
-        budget = f"budget {config.embed_budget_ms:g} ms/frame" if config.embed_budget_ms else "no budget set"
+        share, budget_ms = 100 * numbers["share_embedded"], self._config.scheduler.embed_budget_ms
         tiles = {
             "frames": (
                 f"{numbers['frames']:,}",
@@ -138,10 +137,11 @@ class ReportFactory:
             runs = 100 * detection.detected / max(detection.counts.total(), 1)
             tiles["detector runs"] = (f"{runs:.0f} %", f"of the frames: {most_frequent(detection)}")
         if self._stages.embedder.dim:
-            tiles["embedded"] = (f"{share:.0f} %", f"of the detections: {numbers['embedded']:,}")
+            tiles["embedded"] = (f"{share:.0f} %", f"{numbers['embedded']:,} of the detections")
             if summary.appearance is not None:
                 tiles["appearance"] = appearance_tile(summary.appearance)
-            tiles["deferred"] = (f"{numbers['deferred']:,}", budget)
+            if budget_ms:
+                tiles["deferred"] = (f"{numbers['deferred']:,}", f"refreshes; budget {budget_ms:g} ms per frame")
         if named:
             tiles["recognised"] = (f"{len(named)}", "known identities")
         return tiles

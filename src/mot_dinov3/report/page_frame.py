@@ -54,6 +54,7 @@ def framed(head: PageHead, body: str, *, style: str, program: str) -> str:
         "kind": head.kind,
         "title": escape(head.title),
         "written": escape(head.written),
+        "written_shown": escape(head.written.replace("T", " ").replace("Z", " UTC")),
         "body": body,
         "program": program,
     }
