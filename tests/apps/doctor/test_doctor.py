@@ -17,8 +17,8 @@ from mot_dinov3.cli import main
 HEALTHY: dict[str, dict[str, Any]] = {
     "numbers": {"numpy": "2.4.0", "scipy": "1.17"},
     "video": {"av": "18.1", "decoders": ["h264"], "encoders": ["libx264"]},
-    "pictures": {"opencv": "5.0", "windows": True},
-    "main_job": {"frames": probes.FRAMES, "tracked": 7, "bytes": 900},
+    "images": {"opencv": "5.0", "windows": True},
+    "tracking": {"frames": probes.FRAMES, "tracked": 7, "bytes": 900},
     "torch": {"torch": "2.15", "torchvision": "0.29", "built_for_cuda": "", "cuda": [], "mps": False},
     "transformers": {"transformers": "5.23", "dinov3": True},
     "ultralytics": {"ultralytics": "8.4"},
@@ -63,7 +63,7 @@ def test_a_healthy_installation_has_nothing_to_fix() -> None:
         ("video", {"encoders": ["mpeg4"]}, WARNING, "no H.264", "--only-binary av"),
         ("models", {"hub_models": {"facebook/dinov2-base": False}}, WARNING, "not cached", "DINOV3_LOCATION"),
         ("numbers", {"error": "ValueError: numpy.dtype size changed"}, FAILED, "size changed", "another NumPy"),
-        ("pictures", {"error": "ImportError: libGL.so.1: cannot open"}, FAILED, "libGL", "headless"),
+        ("images", {"error": "ImportError: libGL.so.1: cannot open"}, FAILED, "libGL", "headless"),
         ("torch", {"error": "RuntimeError: operator torchvision::nms does not exist"}, FAILED, "nms", "a pair"),
         ("torch", {"error": "ModuleNotFoundError: No module named 'torch'"}, FAILED, "torch", "torch is not installed"),
     ],
@@ -88,7 +88,7 @@ def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_two_opencv_wheels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_installed", lambda name: "contrib" not in name)
-    assert "overwrite each other" in findings()["pictures"].fix
+    assert "overwrite each other" in findings()["images"].fix
 
 
 def test_what_is_optional_and_missing_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,19 +98,19 @@ def test_what_is_optional_and_missing_is_a_warning(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("main_job", "code"),
+    ("tracking", "code"),
     [
         ({"error": "the disk is full", "remedy": "free some space", "exit_code": 3}, 3),
         ({"error": "ImportError: libavcodec.so"}, 2),
         ({"tracked": 0}, 1),
     ],
 )
-def test_a_main_job_that_cannot_run_decides_the_exit_code(main_job: dict[str, Any], code: int) -> None:
-    assert findings(main_job=main_job)["main_job"].exit_code == code
+def test_tracking_that_cannot_run_decides_the_exit_code(tracking: dict[str, Any], code: int) -> None:
+    assert findings(tracking=tracking)["tracking"].exit_code == code
 
 
-def test_the_main_job_itself_runs_here() -> None:
-    found = probes.main_job()
+def test_tracking_itself_runs_here() -> None:
+    found = probes.tracking()
     assert found["frames"] == probes.FRAMES
     assert found["tracked"] > 0
     assert found["bytes"] > 0
@@ -125,7 +125,7 @@ def test_a_library_that_cannot_be_loaded_or_crashes_is_a_finding(
 ) -> None:
     (tmp_path / "cv2.py").write_text(program)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    found = run_probe("pictures")
+    found = run_probe("images")
     assert error in found["error"]
     assert found.get("remedy") or fix_for(found["error"])
 
@@ -137,4 +137,4 @@ def test_the_command_finds_everything_that_is_installed(
     monkeypatch.undo()
     assert main(["doctor", "--json"]) == 0
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
-    assert {found[name]["state"] for name in ("numbers", "video", "main_job", "torch", "ultralytics")} == {OK}
+    assert {found[name]["state"] for name in ("numbers", "video", "tracking", "torch", "ultralytics")} == {OK}

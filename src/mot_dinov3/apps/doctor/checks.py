@@ -65,7 +65,7 @@ def run_checks(probe: Callable[[str], Mapping[str, Any]] | None = None) -> Itera
         found = (probe or run_probe)(name)
         if "error" in found:
             # Only tracking decides on the exit code: it fails where a required part is missing.
-            code = int(found.get("exit_code", 2)) if name == "main_job" else 0
+            code = int(found.get("exit_code", 2)) if name == "tracking" else 0
             yield Finding(name, FAILED, str(found["error"]), str(found.get("remedy") or fix_for(found["error"])), code)
         else:
             yield from check(found)
@@ -110,24 +110,24 @@ def _video(found: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("video", WARNING, text + "; no H.264", fix)
 
 
-def _pictures(found: Mapping[str, Any]) -> Iterator[Finding]:
+def _images(found: Mapping[str, Any]) -> Iterator[Finding]:
     wheels = [d for d in ("opencv-python", "opencv-python-headless", "opencv-contrib-python") if _installed(d)]
     text = f"OpenCV {found['opencv']}" + ("" if found["windows"] else ", without windows")
     if len(wheels) > 1:
         fix = f"they overwrite each other: pip uninstall {' '.join(wheels)}, then pip install opencv-python"
-        yield Finding("pictures", WARNING, f"{text}; {' and '.join(wheels)} are both installed", fix)
+        yield Finding("images", WARNING, f"{text}; {' and '.join(wheels)} are both installed", fix)
     else:
-        yield Finding("pictures", OK, text)
+        yield Finding("images", OK, text)
 
 
-def _main_job(found: Mapping[str, Any]) -> Iterator[Finding]:
+def _tracking(found: Mapping[str, Any]) -> Iterator[Finding]:
     text = f"tracking without weights works: {found['frames']} frames read, tracked and written as H.264"
     if found["frames"] == probes.FRAMES and found["tracked"]:
-        yield Finding("main_job", OK, text)
+        yield Finding("tracking", OK, text)
     else:
         text = "tracking without weights lost the objects of the test clip "
         text += f"({found['frames']} frames, {found['tracked']} boxes)"
-        yield Finding("main_job", FAILED, text, "please report it with this complete output", 1)
+        yield Finding("tracking", FAILED, text, "please report it with this complete output", 1)
 
 
 def _torch(found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -180,8 +180,8 @@ def _models(found: Mapping[str, Any]) -> Iterator[Finding]:
 CHECKS: dict[str, Callable[[Mapping[str, Any]], Iterator[Finding]]] = {
     "numbers": _numbers,
     "video": _video,
-    "pictures": _pictures,
-    "main_job": _main_job,
+    "images": _images,
+    "tracking": _tracking,
     "torch": _torch,
     "transformers": _transformers,
     "ultralytics": _version("ultralytics"),

@@ -36,7 +36,7 @@ def video() -> dict[str, Any]:
     return {"av": av.__version__, "decoders": decoders, "encoders": sorted(set(FOURCC.values()) & set(available))}
 
 
-def pictures() -> dict[str, Any]:
+def images() -> dict[str, Any]:
     """Load OpenCV and check whether it can open windows."""
     import cv2
 
@@ -111,7 +111,7 @@ def models() -> dict[str, Any]:
     }
 
 
-def main_job() -> dict[str, Any]:
+def tracking() -> dict[str, Any]:
     """Run tracking without weights on a generated clip, and count frames and boxes.
 
     Raises:
@@ -141,7 +141,7 @@ def main_job() -> dict[str, Any]:
 PROBES: dict[str, Callable[[], dict[str, Any]]] = {
     probe.__name__: probe
     for probe in (
-        numbers, video, pictures, main_job, torch, transformers, ultralytics, openvino, onnxruntime, models
+        numbers, video, images, tracking, torch, transformers, ultralytics, openvino, onnxruntime, models
     )
 }  # fmt: skip
 
