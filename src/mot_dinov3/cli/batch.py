@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from mot_dinov3.apps.batch.overview import write_overview
     from mot_dinov3.apps.batch.plan import make_plan
     from mot_dinov3.apps.identities.video_tracks import EMBEDDINGS
-    from mot_dinov3.core.files import user_path
+    from mot_dinov3.core.files import shown_path, user_path
     from mot_dinov3.core.timing import now_utc
 
     if config.identities.identify:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         caught = run_missing(missing, manifest, config.batch) if missing else 0
         hidden = config.draw.anonymize != "none"
         page = write_overview(plan.out_dir, list(manifest.videos.values()), now_utc(), anonymized=hidden)
-    print_lines([*summary(videos), f"written     {page}", f"written     {manifest.path}"])
+    print_lines([*summary(videos), *(f"written     {shown_path(path)}" for path in (page, manifest.path))])
     if config.identities.identify and not caught:
         identify_results(plan.out_dir, config)
     return 128 + caught if caught else exit_code(videos)

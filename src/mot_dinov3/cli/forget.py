@@ -13,7 +13,7 @@ USAGE = "NAME [--registry DIR] [--in DIR …]"
 DESCRIPTION = (
     "Delete a person: from a registry the identity with its embeddings, times and images, and what was computed from "
     "them; from results of identify (--in) its rows, its name and the embeddings of its tracks. Files that may still "
-    "show the person, such as drawn videos and tables of boxes, are listed, not changed."
+    "show the person, such as drawn videos and tables of boxes without the name, are listed as remains."
 )
 
 
@@ -71,5 +71,7 @@ def forget_in_registry(folder: str, name: str) -> None:
 
 def print_paths(label: str, paths: Iterable[Path]) -> None:
     """Print a line for each path."""
+    from mot_dinov3.core.files import shown_path
+
     for path in paths:
-        print(f"{label:<11} {path}")
+        print(f"{label:<11} {shown_path(path)}")

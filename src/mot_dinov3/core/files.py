@@ -113,6 +113,12 @@ def user_path(text: str) -> Path:
     return Path(home_path(text))
 
 
+def shown_path(path: Path) -> Path:
+    """Return a path as messages show it: from the working directory on, where it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _check_name(path: Path) -> None:
     """Refuse a name that the file system, or a temporary file, leaves no room for, or that stands for a stream."""
     if str(path) == "-":

@@ -172,7 +172,9 @@ def test_two_videos_and_a_broken_one_then_resume(scene, capsys):
     words = ["batch", *inputs, "in/broken.mp4", "--out-dir", "out", "--dets", "dets/{name}.json", "--embedder", "none",
              "--no-video", "--save-mot", "t.txt", "--workers", "3", "--no-progress"]  # fmt: skip
     assert main(words) == 3
-    assert "3: 2 done, 1 failed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3: 2 done, 1 failed" in said
+    assert "written     out/index.html" in said
     videos = {v["name"]: v for v in json.loads(Path("out/batch.json").read_text())["videos"]}
     assert [v["state"] for v in videos.values()] == ["done", "done", "failed"]
     assert "cannot be opened" in videos["broken"]["message"]
