@@ -19,7 +19,8 @@ from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.cvat import read_cvat
 from mot_dinov3.formats.cvat_keyframes import TOLERANCE
 from mot_dinov3.formats.cvat_writer import count_interpolated_scores, write_cvat
-from mot_dinov3.formats.format_registry import lost_fields, read_any
+from mot_dinov3.formats.format_registry import read_any
+from mot_dinov3.formats.lost_fields import lost_fields
 from mot_dinov3.formats.motchallenge import read_motchallenge, read_tracks
 from mot_dinov3.formats.recorded_detections import FrameSteps, ReadOptions, RecordedDetections
 

@@ -142,7 +142,7 @@ def test_a_bad_document_is_one_clear_line(write, content: object, message: str) 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    for content, message in ((b"", "is empty"), ("{}\xe9".encode("latin-1"), "not UTF-8")):
+    for content, message in ((b"", "is empty"), ("{}\xe9".encode("latin-1"), "not UTF-8"), (b"\0\xff", "not a text")):
         path.write_bytes(content)
         with pytest.raises(FormatError, match=message):
             read_det_v1(path)
@@ -324,6 +324,10 @@ def test_any_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(FormatError):
         read_det_v1(path)
+
+
+def test_a_header_without_a_path_is_silent(write) -> None:
+    assert read_det_v1(write(document(video={"path": None, "fps": None}))).video.path == ""
 
 
 def test_other_names_of_frame_and_score(write) -> None:

@@ -15,11 +15,11 @@ from mot_dinov3.formats.format_registry import (
     FORMATS,
     detect_format,
     format_of_output,
-    lost_fields,
     read_any,
     read_recorded,
     with_track_boxes,
 )
+from mot_dinov3.formats.lost_fields import lost_fields, written_boxes
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, frame_numbers
 from mot_dinov3.formats.rows import MAX_ROWS, Row, RowCollector, parse_number
 
@@ -104,6 +104,8 @@ def test_lost_fields_are_counted_box_by_box() -> None:
         "the known identities of 2 boxes",
         "1 predicted boxes, skipped",
     ]
+    kept = {name: written_boxes(recorded, name) for name in ("track-v1", "motchallenge", "csv", "det-v1")}
+    assert kept == {"track-v1": 4, "motchallenge": 3, "csv": 3, "det-v1": 3}
     assert lost_fields(recorded, "yolo")[-1] == "4 boxes without a class, written as class 0"
     np.testing.assert_array_equal(with_track_boxes(recorded).frames[0].xyxy[2], [1, 0, 9, 9])
 
@@ -114,6 +116,16 @@ def test_a_class_that_changes_within_a_track_is_lost_in_cvat() -> None:
     recorded = RecordedDetections("a", {1: first, 2: first, 3: other}, VideoInfo("a", 320, 240, 30.0), True)
     assert lost_fields(recorded, "cvat")[-1] == "the classes of 1 boxes that differ from their track's"
     assert "differ from" not in " ".join(lost_fields(tracked(), "cvat"))
+
+
+def test_detections_alone_are_a_table(tmp_path: Path) -> None:
+    rows = tracked().frames[1].replace(track_id=np.array([-1, -1]))
+    recorded = RecordedDetections("a", {1: rows}, VideoInfo("a", 0, 0, 30.0), names={0: "person"})
+    path = written("csv", tmp_path, recorded)
+    back = read_any(path)
+    np.testing.assert_array_equal(back.frames[1].xyxy, np.round(rows.xyxy, 2))
+    assert back.frames[1].track_id.tolist() == [-1, -1]
+    assert (lost_fields(recorded, "csv"), written_boxes(recorded, "csv")) == ([], 2)
 
 
 def test_detections_alone_are_a_det_txt(tmp_path: Path) -> None:

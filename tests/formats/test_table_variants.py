@@ -93,7 +93,7 @@ def test_excels_unicode_text_is_read(tmp_path: Path, encoding: str) -> None:
     path.write_text(json.dumps({"schema_version": "det-v1", "frames": [{"frame": 3, "detections": []}]}), encoding)
     assert list(read_any(path).frames) == [3]
     path.write_bytes("0,1".encode("utf-16") + b"\x00")
-    with pytest.raises(FormatError, match="is not UTF-8 text"):
+    with pytest.raises(FormatError, match="is not a text file"):
         read_any(path)
 
 

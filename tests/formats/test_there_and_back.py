@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.format_registry import FORMATS, lost_fields, read_any, with_track_boxes
+from mot_dinov3.formats.format_registry import FORMATS, read_any, with_track_boxes
+from mot_dinov3.formats.lost_fields import lost_fields
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections, recorded_states
 
 NAMES = {0: "person", 1: "bicycle", 2: "car & <trailer>"}

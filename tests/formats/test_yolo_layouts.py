@@ -15,7 +15,8 @@ import yaml
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.structures import Detections, VideoInfo
-from mot_dinov3.formats.format_registry import detect_format, lost_fields, read_any
+from mot_dinov3.formats.format_registry import detect_format, read_any
+from mot_dinov3.formats.lost_fields import lost_fields
 from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetections
 from mot_dinov3.formats.yolo_labels import read_yolo, write_yolo
 from scenes import HEIGHT, WIDTH, Scene, boxes_at

@@ -588,6 +588,12 @@ def test_weights_are_looked_up_by_name_with_or_without_their_ending(tmp_path: Pa
     assert find_reid_weights("fast", tmp_path) == str(tmp_path / "fast.engine")
 
 
+def test_outputs_are_names_and_their_folder_an_option() -> None:
+    with pytest.raises(ConfigError, match="save_json must be a plain name") as caught:
+        GalleryOutputConfig(save_json="out/t.json")
+    assert "--out-dir DIR --run-name NAME" in caught.value.remedy
+
+
 def test_resume_needs_json() -> None:
     with pytest.raises(ConfigError, match="--resume needs --save-json"):
         GalleryOutputConfig(resume=True)

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
     from mot_dinov3.core.files import replacing, replacing_folder
     from mot_dinov3.core.timing import now_utc
-    from mot_dinov3.formats import format_registry
+    from mot_dinov3.formats import format_registry, lost_fields
     from mot_dinov3.formats.cvat_writer import count_interpolated_scores, write_cvat
 
     video = _video_info(args.video) if args.video else None
@@ -111,7 +111,7 @@ def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
         info, notice = recorded.source_info(None)
         notices.append(notice)
         recorded = dataclasses.replace(recorded, video=info)
-    if lost := format_registry.lost_fields(recorded, name):
+    if lost := lost_fields.lost_fields(recorded, name):
         notices.append(f"{name} cannot store: {'; '.join(lost)}")
     if not {"both", "detected"} & target.fields:
         recorded = format_registry.with_track_boxes(recorded)
@@ -121,7 +121,7 @@ def _convert(args: argparse.Namespace, name: str, target: FileFormat) -> int:
         write = functools.partial(write_cvat, only_keyframes=True) if args.keyframes else target.write
         write(part, recorded, now_utc())
     print_notices(filter(None, notices))
-    boxes = sum(map(len, recorded.frames.values()))
+    boxes = lost_fields.written_boxes(recorded, name)
     line = f"written     {args.target} ({name}: {boxes} boxes in {len(recorded.frames)} frames)"
     print(line, file=sys.stderr if is_stdout(args.target) else sys.stdout)
     return EXIT_OK

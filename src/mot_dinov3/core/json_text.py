@@ -38,6 +38,7 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 """Extensions of JSON Lines, which may have a single one."""
 
+_OTHER_FILE = "check that it is the file that you mean"
 _MAX_LINE = 10_000
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _MAX_DEPTH = 16
@@ -62,7 +63,9 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise FormatError(f"'{path}' is not UTF-8 text", remedy="save it as UTF-8") from error
+        is_text = b"\0" not in error.object
+        what, remedy = ("UTF-8 text", "save it as UTF-8") if is_text else ("a text file", _OTHER_FILE)
+        raise FormatError(f"'{path}' is not {what}", remedy=remedy) from error
     except (EOFError, zlib.error) as error:
         raise FormatError(f"'{path}' cannot be decompressed: {error}", remedy="it may have been cut off") from error
     except OSError as error:
@@ -158,8 +161,7 @@ def parse_object(text: str, where: str, *, odd: list[str] | None = None) -> dict
     """
     value = parse_json(text, where, odd=odd)
     if not isinstance(value, dict):
-        remedy = "check that it is the file that you mean"
-        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object", remedy=remedy)
+        raise FormatError(f"{where} contains a JSON {kind_of(value)}, not an object", remedy=_OTHER_FILE)
     return value
 
 
@@ -175,8 +177,7 @@ def read_json(path: Path, *, odd: list[str] | None = None) -> dict[str, Any] | l
         return [parse_object(line, f"'{path}', line {number}", odd=odd) for number, line in lines]
     value = parse_json(text, f"'{path}'", odd=odd)
     if not isinstance(value, (dict, list)):
-        remedy = "check that it is the file that you mean"
-        raise FormatError(f"'{path}' contains a JSON {kind_of(value)}, not an object", remedy=remedy)
+        raise FormatError(f"'{path}' contains a JSON {kind_of(value)}, not an object", remedy=_OTHER_FILE)
     return value
 
 

@@ -157,7 +157,7 @@ def _video(path: Path, video: object) -> tuple[VideoInfo, bool]:
             problem = f"video.{key} must be a number, not a {kind_of(value)}: {_brief(value)}"
             raise FormatError(f"'{path}': {problem}", remedy=_HEADER)
         numbers[key] = plausible(value)
-    name = video.get("path", "")
+    name = "" if video.get("path") is None else video["path"]
     if not isinstance(name, str):
         raise FormatError(f"'{path}': video.path must be a string, not a {kind_of(name)}", remedy=_HEADER)
     width, height, count = (int(numbers[key]) for key in ("width", "height", "frame_count"))

@@ -46,7 +46,6 @@ from mot_dinov3.formats.recorded_detections import ReadOptions, RecordedDetectio
 HEAD_BYTES = 1 << 16  # of a file, by which its format is detected
 _JSON_SUFFIXES = (".json", *LINES_SUFFIXES)
 _NEVER_EMPTY = (".json", ".xml", ".csv")  # suffixes of files that have a header even where nothing was found
-_KNOWN_KEYS = {"bbox", "xyxy", "score", "conf", "class_id", "class", "class_name", "det_ind", *track_v1.TRACK_KEYS}
 _COMMON_FIELDS = frozenset(("tracks", "untracked", "classes", "names", "gallery", "coasted", "video"))
 
 
@@ -75,18 +74,26 @@ class FileFormat:
 
 
 def _write_mot(path: Path, recorded: RecordedDetections, created: str) -> None:
-    tracked = any((rows.track_id >= 0).any() for rows in recorded.frames.values())
+    untracked = not has_tracks(recorded)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for frame, rows in sorted(recorded.frames.items()):
-            file.writelines(line + "\n" for line in motchallenge.mot_rows(frame, rows, untracked=not tracked))
+            file.writelines(line + "\n" for line in motchallenge.mot_rows(frame, rows, untracked=untracked))
+
+
+def has_tracks(recorded: RecordedDetections) -> bool:
+    """Return whether any box belongs to a track."""
+    return any((rows.track_id >= 0).any() for rows in recorded.frames.values())
 
 
 def _write_csv(path: Path, recorded: RecordedDetections, created: str) -> None:
+    untracked = not has_tracks(recorded)
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(tracks_csv.csv_line(tracks_csv.TRACK_COLUMNS))
         for index, rows in sorted(recorded.frames.items()):
             frame = Frame(index, recorded.times.get(index, index / recorded.video.fps))
-            file.writelines(map(tracks_csv.csv_line, tracks_csv.track_rows(frame, rows, recorded.names)))
+            file.writelines(
+                map(tracks_csv.csv_line, tracks_csv.track_rows(frame, rows, recorded.names, untracked=untracked))
+            )
 
 
 def _listed(recorded: RecordedDetections) -> Iterator[tuple[int, Detections]]:
@@ -302,46 +309,3 @@ def with_track_boxes(recorded: RecordedDetections) -> RecordedDetections:
     """Return the tracks' smoothed boxes in place of the detected ones, for formats with one box per row."""
     frames = {index: rows.with_track_boxes() for index, rows in recorded.frames.items()}
     return dataclasses.replace(recorded, frames=frames)
-
-
-def lost_fields(recorded: RecordedDetections, name: str) -> list[str]:
-    """Return descriptions, with counts, of the fields that the format `name` cannot keep."""
-    kept, shapes = FORMATS[name].fields, FORMATS[name].shapes
-
-    def count(which: Callable[[Detections], Any]) -> int:
-        return sum(int(np.count_nonzero(which(rows))) for rows in recorded.frames.values())
-
-    tracked = count(lambda rows: rows.track_id >= 0)
-    identified = count(lambda rows: [name is not None for name in rows.gallery_id])
-    moved = count(lambda rows: () if rows.track_xyxy is None else (rows.track_xyxy != rows.xyxy).any(1))
-    more = count(lambda rows: [bool(shape_keys.unkept(r or {}, shapes) - _KNOWN_KEYS) for r in rows.extra])
-    counts = {
-        "tracks": ("the tracks of {} boxes", tracked),
-        "untracked": ("{} boxes without a track, skipped", count(lambda rows: rows.track_id < 0)),
-        "classes": ("the classes of {} boxes", count(lambda rows: rows.class_id >= 0)),
-        "names": ("the names of {} classes", len(recorded.names)),
-        "gallery": ("the known identities of {} boxes", identified),
-        "confidence": ("the confidence of {} known identities", count(lambda rows: np.isfinite(rows.gallery_distance))),
-        "coasted": ("the mark of {} predicted boxes", count(lambda rows: rows.coasted)),
-        "video": ("frame rate and size of the video", int(recorded.fps_known or recorded.video.width > 0)),
-        "both": ("the detected boxes of {} tracked ones, whose smoothed ones are written", moved),
-        "keys": ("further keys of {} detections", more),
-    }
-    if name == "motchallenge" and not tracked:
-        counts.pop("untracked")
-    if "gallery" not in kept:
-        counts.pop("confidence")
-    if "detected" in kept:
-        counts.pop("both")
-    if name == "det-v1":  # it has no box where nothing was detected
-        counts["coasted"] = ("{} predicted boxes, skipped", counts["coasted"][1])
-    lost = [text.format(number) for field, (text, number) in counts.items() if field not in kept and number]
-    if name == "yolo" and recorded.first_class:
-        lost.append("the numbers of the classes, which are counted from 0 (1 is written as 0)")
-    if name == "yolo" and (unclassified := count(lambda rows: rows.class_id < 0)):
-        lost.append(f"{unclassified} boxes without a class, written as class 0")
-    if name == "cvat" and (changed := cvat_writer.count_lost_classes(recorded.frames)):
-        lost.append(f"the classes of {changed} boxes that differ from their track's")
-    if name == "cvat" and (clashing := cvat_writer.count_clashing_attributes(recorded.frames)):
-        lost.append(f"attributes of {clashing} boxes that are called {', '.join(cvat.OURS)}")
-    return lost

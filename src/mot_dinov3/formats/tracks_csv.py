@@ -33,14 +33,19 @@ _OURS = frozenset(("state", "embedded"))
 """Columns by which a table of ours is recognised."""
 
 
-def track_rows(frame: Frame, detections: Detections, names: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
-    """Yield a row of `TRACK_COLUMNS` for each detection of `frame` that belongs to a track; frames count from 0."""
-    for row in np.flatnonzero(detections.track_id >= 0):
-        class_id = int(detections.class_id[row])
+def track_rows(
+    frame: Frame, detections: Detections, names: Mapping[int, str], *, untracked: bool = False
+) -> Iterator[tuple[str, ...]]:
+    """Yield a row of `TRACK_COLUMNS` for each detection of `frame` that belongs to a track; frames count from 0.
+
+    With `untracked`, all detections have one; without a track, its cell is empty.
+    """
+    for row in np.flatnonzero((detections.track_id >= 0) | untracked):
+        class_id, track_id = int(detections.class_id[row]), int(detections.track_id[row])
         yield (
             str(frame.index),
             f"{frame.time:.6f}",
-            str(detections.track_id[row]),
+            str(track_id) if track_id >= 0 else "",
             str(class_id),
             names.get(class_id, ""),
             f"{detections.score[row]:.4f}",

@@ -22,6 +22,7 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.core.timing import now_utc
 from mot_dinov3.formats import format_registry, track_v1
 from mot_dinov3.formats.det_v1_writer import with_time
+from mot_dinov3.formats.lost_fields import lost_fields
 from mot_dinov3.formats.recorded_detections import RecordedDetections, frame_numbers
 
 JOURNAL_SUFFIX = ".edits.jsonl"
@@ -194,7 +195,7 @@ class TrackEditor:
         if not overwrite and not self.may_write(target):
             raise OutputError(f"'{target}' exists already", remedy="choose another name, or replace it")
         corrected = self.corrected()
-        lost = format_registry.lost_fields(corrected, name)
+        lost = lost_fields(corrected, name)
         with replacing(target) as part:
             if name == "track-v1":
                 self._write_track_v1(part, corrected)

@@ -140,7 +140,11 @@ class GalleryOutputConfig(StageConfig):
         for field in ("run_name", "save_video", "save_json", "save_csv", "report"):
             name = getattr(self, field)
             plain = name is None or (name == Path(name).name and name not in ("", ".", "..") and "\\" not in name)
-            require(plain, field, repr(name), "a plain name without a slash")
+            if not plain:
+                raise ConfigError(
+                    f"{field} must be a plain name without a slash, got {name!r}",
+                    remedy="give its folder with --out-dir DIR --run-name NAME: it is written to DIR/NAME",
+                )
         if self.save_video is not None:
             check_extension(Path(self.save_video), "the drawn video", VIDEOS)
         if self.fourcc and (self.save_video or "").lower().endswith(".webm"):
