@@ -427,6 +427,15 @@ def test_ranges_that_differ_are_told(truth: int, tracks: int, told: bool) -> Non
     assert any(f"frames 0 to {truth - 1}, the tracks 0 to {tracks - 1}" in line for line in notices) == told
 
 
+@pytest.mark.parametrize(("shift", "where"), [(1, "one frame earlier"), (-1, "one frame later"), (0, None)])
+def test_tracks_that_count_frames_from_another_number_are_told(shift: int, where: str | None) -> None:
+    rows = [(f, i, 100 * i + 4 * f) for f in range(1, 1500) for i in (1, 2)]
+    pair = SequencePair("a", table(rows), table([(f + shift, i, x) for f, i, x in rows if i == 1]))
+    fitting = [line for line in participation_notices([pair]) if "fit the ground truth better" in line]
+    assert len(fitting) == (where is not None)
+    assert where is None or where in fitting[0]
+
+
 def test_the_frame_rate_is_that_of_the_files_or_the_option(tmp_path: Path, capsys) -> None:
     truth = write(tmp_path / "s" / "gt" / "gt.txt", "1,1,0,0,9,9,1,1,1", "2,2,0,0,9,9,1,1,1")
     tracks = write(tmp_path / "t.txt", "1,1,0,0,9,9,1,-1,-1,-1", "2,1,0,0,9,9,1,-1,-1,-1")

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mot_dinov3.apps.evaluation.box_tables import BoxTable, SequencePair
+from mot_dinov3.core import boxes
 
 PEDESTRIAN = 1
 DISTRACTORS = (2, 7, 8, 12)  # person on a vehicle, static person, distractor, reflection
 _MOT20_ONLY = 6  # non-motor vehicle
+SHIFT_GAIN = 0.02  # of the mean IoU, that is worth a notice; tracks of the right numbers lose by every shift
+SHIFT_FRAMES = 400  # frames of a sequence that are compared
 UNCOVERED = 0.05  # share of a range of frames outside of the other one that is worth a notice
 
 
@@ -20,8 +23,8 @@ def distractors_of(name: str) -> tuple[int, ...]:
 
 
 def participation_notices(pairs: Sequence[SequencePair]) -> list[str]:
-    """Return lines for the user: rows that do not take part, and ranges of frames that differ."""
-    return [line for pair in pairs for line in (*_rows(pair), *_ranges(pair))]
+    """Return lines for the user: rows that do not take part, and frames that differ or are numbered differently."""
+    return [line for pair in pairs for line in (*_rows(pair), *_ranges(pair), *_numbering(pair))]
 
 
 def _rows(pair: SequencePair) -> Iterator[str]:
@@ -76,3 +79,29 @@ def _ranges(pair: SequencePair) -> Iterator[str]:
                 f"{tracks[-1]} (from 0): {effect}; evaluate the same frames of both"
             )
             return
+
+
+def _numbering(pair: SequencePair) -> Iterator[str]:
+    """Yield a notice where the tracks fit better to the frame before or behind: one of the two counts from 1."""
+    fits = {shift: _fit(pair, shift) for shift in (0, -1, 1)}
+    best = max(fits, key=lambda shift: fits[shift])
+    if fits[best] > fits[0] + SHIFT_GAIN:
+        where = "later" if best < 0 else "earlier"
+        yield (
+            f"{pair.name}: the tracks fit the ground truth better one frame {where} (mean IoU {fits[best]:.2f}, not "
+            f"{fits[0]:.2f}): one of the files may count its frames from 0, the other from 1"
+        )
+
+
+def _fit(pair: SequencePair, shift: int) -> float:
+    """Return the mean IoU of the truth's boxes with the nearest box of the tracks, `shift` frames on."""
+    truth, tracks = pair.truth, pair.tracks
+    frames = np.unique(truth.frame)
+    frames = frames[:: -(-len(frames) // SHIFT_FRAMES) or 1]
+    found, count = 0.0, 0
+    for frame in frames.tolist():
+        wanted = boxes.from_xywh(truth.xywh[truth.frame == frame])
+        there = boxes.from_xywh(tracks.xywh[tracks.frame == frame + shift])
+        count += len(wanted)
+        found += float(boxes.iou(wanted, there).max(axis=1, initial=0).sum())
+    return found / max(count, 1)
