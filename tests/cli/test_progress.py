@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import pty
 import re
@@ -214,3 +215,11 @@ def test_a_console_without_the_letters_gets_them_spelled_out(monkeypatch: pytest
     print("человек")
     sys.stdout.flush()
     assert written.getvalue().split()[-1] == b"\\u0447\\u0435\\u043b\\u043e\\u0432\\u0435\\u043a"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_without_a_console_a_run_goes_on(tmp_path: Path, closed: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", 4)
+    command = f"{sys.executable} -m mot_dinov3 detect {source} --det motion --save-dets {tmp_path / 'd.json'} {closed}"
+    assert subprocess.run(command, shell=True, check=False).returncode == 0
+    assert len(json.loads((tmp_path / "d.json").read_text())["frames"]) == 4

@@ -247,6 +247,9 @@ def test_blank_files_large_ids_and_frame_0_are_told(write) -> None:
     with pytest.raises(FormatError, match=r"the id 1.84467e\+19 is above") as caught:
         read_motchallenge(write(f"1,{2**64},1,2,3,4,1\n"))
     assert caught.value.remedy == "number the tracks from 1"
+    with pytest.raises(FormatError, match="has 6 columns") as caught:
+        read_motchallenge(write("0 .5 .5 .1 .2 .9\n"))
+    assert "YOLO's labels are given as their folder" in caught.value.remedy
     with pytest.raises(FormatError, match="the frame 0 is not") as caught:
         read_motchallenge(write("0,1,1,2,3,4,1\n"))
     assert "add 1 to the frames" in caught.value.remedy

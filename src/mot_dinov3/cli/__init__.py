@@ -75,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_any_text() -> None:
-    """Spell out what the console cannot show, such as a name in Cyrillic in a pipe on Windows."""
+    """Spell out what the console cannot show, such as a name in Cyrillic in a pipe on Windows; do without a console."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by 2>&-: this takes its descriptor before an output does
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -268,7 +268,8 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
     fields = line.split(",") if "," in line else line.split()
     fields = fields[:-1] if not fields[-1].strip() and len(fields) > _COLUMNS else fields  # a comma at the line's end
     if len(fields) < _COLUMNS:
-        _fail(path, number, f"has {len(fields)} columns, not {_COLUMNS} or more", _LAYOUT)
+        labels = "; YOLO's labels are given as their folder" if len(fields) in (5, 6) else ""
+        _fail(path, number, f"has {len(fields)} columns, not {_COLUMNS} or more", _LAYOUT + labels)
     if not line.isascii() or "_" in line:  # float() would take digits of any script, and 1_000
         _fail(path, number, "is not made of plain numbers", _LAYOUT)
     try:
