@@ -249,3 +249,17 @@ def test_every_error_has_a_remedy(write, document: dict[str, Any]) -> None:
     with pytest.raises(FormatError) as caught:
         read_coco(write(document), ReadOptions())
     assert caught.value.remedy
+
+
+def test_images_in_the_files_own_folder_number_the_frames(tmp_path: Path) -> None:
+    """As Roboflow's COCO export has them, of photographs: their numbers are no frames."""
+    names = [f"IMG_{number}_JPG.rf.0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5{d}.jpg" for number, d in ((4021, "d"), (4023, "e"))]
+    images = [{"id": i, "file_name": name, "width": 640, "height": 480} for i, name in enumerate(names)]
+    path = tmp_path / "_annotations.coco.json"
+    path.write_text(json.dumps({**SMALL, "videos": [], "images": images, "annotations": []}))
+    assert list(read_coco(path, ReadOptions()).frames) == [4020, 4022]
+    for name in names:
+        (tmp_path / name).touch()
+    recorded = read_coco(path, ReadOptions())
+    assert list(recorded.frames) == [0, 1]
+    assert "frames are numbered by the 2 images in" in recorded.notices[0]

@@ -138,7 +138,9 @@ def _frames(path: Path, images: list[dict[str, Any]], options: ReadOptions) -> t
     if named is None:
         names = [_file_name(path, position, image) for position, image in enumerate(images)]
         _check_distinct(path, names)
-        named = frames_of_names(path, names, options, [path.parent / "images", path.parent.parent / "images"])
+        named = frames_of_names(
+            path, names, options, [path.parent / "images", path.parent, path.parent.parent / "images"]
+        )
     else:
         _check_distinct(path, named.numbers)
     return {key: named.numbers[position] for key, position in ids.items()}, named
