@@ -236,6 +236,12 @@ def test_pooling_that_does_not_apply_is_noticed() -> None:
     assert build_embedder(EmbedderConfig(embedder="histogram"), device=device).notices == ()
 
 
+def test_weights_that_do_not_apply_are_noticed() -> None:
+    for name in ("histogram", "none"):
+        built = build_embedder(EmbedderConfig(embedder=name, embed_model="a.pt"), device=DeviceConfig("cpu"))
+        assert built.notices == (f"'a.pt' is not used: the {name} embedder has no weights",)
+
+
 def test_a_declared_processor_is_obeyed(checkpoints: Path, tmp_path: Path) -> None:
     import transformers
 

@@ -200,8 +200,9 @@ def test_a_path_that_does_not_exist_never_reaches_the_hub(
 
 def test_a_file_is_no_transformers_model(tmp_path: Path) -> None:
     (tmp_path / "dino.pth").write_bytes(b"x")
-    with pytest.raises(ModelError, match="is a file"):
+    with pytest.raises(ModelError, match="is a file") as caught:
         hub.locate(str(tmp_path / "dino.pth"))
+    assert "--embedder osnet" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"])

@@ -172,7 +172,10 @@ def test_recorded_wins_over_det(tmp_path: Path) -> None:
     path = tmp_path / "det.txt"
     path.write_text("1,-1,1,2,3,4,0.5\n")
     built = build_detector(DetectorConfig(dets=str(path), det="/nowhere.pt"), device=CPU)
-    assert (built.info.name, built.notices) == ("recorded", ())
+    told = "--det /nowhere.pt is not used: the detections are those of --dets"
+    assert (built.info.name, built.notices) == ("recorded", (told,))
+    for det in (None, "recorded"):
+        assert build_detector(DetectorConfig(dets=str(path), det=det), device=CPU).notices == ()
     with pytest.raises(FormatError):
         build_detector(DetectorConfig(dets=str(tmp_path)), device=CPU)
 

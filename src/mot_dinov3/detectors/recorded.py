@@ -25,7 +25,10 @@ def open_recorded(request: DetectorRequest) -> RecordedDetector:
         ConfigError: See `RecordedDetector`.
     """
     options = dataclasses.replace(request.source, strict=request.config.strict)
-    return RecordedDetector(read_recorded(request.model, options), request.config)
+    detector = RecordedDetector(read_recorded(request.model, options), request.config)
+    if request.config.det not in (None, "recorded"):
+        detector.notices += (f"--det {request.config.det} is not used: the detections are those of --dets",)
+    return detector
 
 
 class RecordedDetector(Detector):

@@ -48,6 +48,7 @@ DEFAULT_MODELS = {
 }
 REID = ("osnet", "reid")  # two names of one embedder: any re-identification network, from a file
 DEFAULT = "dino"
+WITHOUT_WEIGHTS = ("histogram", "none")
 TOKENS = ("dino", "clip")  # embedders that pool the tokens of a network
 OPEN_DINO = "facebook/dinov2-base"  # neither gated nor new to transformers
 LAST_RESORT = "histogram"
@@ -161,6 +162,8 @@ def build_embedder(config: EmbedderConfig, *, device: DeviceConfig, find: Callab
             refused.append(error)
             log.debug("fallback: %s", error.message)
             continue
+        if config.embed_model and config.name in WITHOUT_WEIGHTS:
+            notices.append(f"'{config.embed_model}' is not used: the {name} embedder has no weights")
         if config.pooling != POOLINGS[0] and name in EMBEDDERS and name not in TOKENS:
             notices.append(f"pooling {config.pooling} is ignored: the {name} embedder has no tokens to pool")
         if refused:

@@ -53,7 +53,10 @@ class NetworkExtractor(Extractor):
         try:
             rows = self.extract([np.full((64, 32, 3), 128, np.uint8)])
         except (RuntimeError, ValueError, IndexError) as error:
-            raise ModelError(f"model '{name}' does not run on {size} input: {first_line(error)}") from error
+            raise ModelError(
+                f"model '{name}' does not run on {size} input: {first_line(error)}",
+                remedy="give a network that returns one embedding per image, and the size it takes: --crop-size HxW",
+            ) from error
         if rows.ndim != 2 or len(rows) != 1 or not np.isfinite(rows).all():
             raise ModelError(
                 f"model '{name}' returns no usable embedding for {size} input (shape {rows.shape}, "

@@ -117,7 +117,8 @@ def locate(model: str, *, client: HuggingFaceHub | None = None, advice: Advice =
     path = local_path(model)
     if path is not None:
         if not path.is_dir():
-            raise ModelError(f"model '{model}' is a file", remedy="give a folder with config.json and safetensors")
+            remedy = "give a folder with config.json and safetensors; a file of re-identification weights needs"
+            raise ModelError(f"model '{model}' is a file", remedy=f"{remedy} --embedder osnet")
         return path
     match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", model)
     if match is None or _is_path(model):
