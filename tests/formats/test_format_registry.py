@@ -174,6 +174,7 @@ def test_json_is_detected_by_its_keys_wherever_they_stand(tmp_path: Path) -> Non
         detect_format(path)
     assert "cvat, det-v1" not in caught.value.message
     assert "specify it with --from: coco, csv, cvat" in caught.value.remedy
+    assert caught.value.remedy.startswith("export it as COCO")
 
 
 def test_what_is_no_format(tmp_path: Path) -> None:

@@ -357,3 +357,20 @@ def test_a_pattern_without_a_match_does_not_exist(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VideoError, match="No such file"):
         open_source(SourceConfig(source="*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt", "rate"), [(".h264", "libx264", "yuv420p", 10), (".mjpeg", "mjpeg", "yuvj420p", None)]
+)
+def test_a_bare_stream_has_the_rate_of_its_frames_or_says_that_it_has_none(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, rate: int | None
+) -> None:
+    """FFmpeg itself says 25 for both."""
+    path = write_clip(tmp_path / f"a{suffix}", 6, codec=codec, pix_fmt=pix_fmt)
+    assumed = [] if rate else [f"'{path}' has no frame rate: 25 assumed (--fps sets it)"]
+    with open_source(SourceConfig(source=str(path))) as source:
+        assert [frame.time for frame in source] == pytest.approx([i / (rate or 25) for i in range(6)])
+        assert (source.info.fps, source.notices) == (rate or 25, assumed)
+    with open_source(SourceConfig(source=str(path), fps=5)) as source:
+        assert [frame.time for frame in source] == pytest.approx([i / 5 for i in range(6)])
+        assert source.notices == []

@@ -235,7 +235,8 @@ def _json_format(path: Path, head: bytes) -> str:
         return "det-v1"
     raise FormatError(
         f"'{path}' is JSON of an unknown format: its keys are {', '.join(document)[:100] or 'none'}",
-        remedy=f"specify it with --from: {', '.join(sorted(FORMATS))}",
+        remedy="export it as COCO, CVAT for video 1.1, YOLO or MOTChallenge text\n"
+        f"if it is in a format of convert, specify it with --from: {', '.join(sorted(FORMATS))}",
     )
 
 

@@ -25,6 +25,7 @@ from mot_dinov3.video.stream_properties import (
     announced_seconds,
     frame_rate,
     has_rate,
+    lacks_rate,
     measured_rate,
     spread_frames,
 )
@@ -147,7 +148,7 @@ def read_header(address: str) -> VideoInfo:
         stream = video_stream(container, address)
         count, width, height = announced_frames(container, stream), stream.width, stream.height
         fps = None if has_rate(stream) else measured_rate(container, stream)
-        return VideoInfo(address, width, height, fps or frame_rate(stream), count)
+        return VideoInfo(address, width, height, fps or frame_rate(container, stream), count)
 
 
 def count_frames(address: str) -> int:
@@ -201,7 +202,9 @@ class MediaSource(BaseSource["VideoFrame"]):
             raise
 
     def _open(self, address: str) -> None:
-        fps = self.config.fps or self._measured_rate(address) or frame_rate(self._stream)
+        fps = self.config.fps or self._measured_rate(address) or frame_rate(self._container, self._stream)
+        if self.config.fps is None and lacks_rate(self._container, self._stream):
+            self.notices.append(f"'{self._shown}' has no frame rate: {fps:g} assumed (--fps sets it)")
         announced = announced_frames(self._container, self._stream)
         self._until = announced_seconds(self._stream)
         if self._container.streams.audio and self.config.fps is None:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT_FPS = 25.0
+_ELEMENTARY = frozenset((
+    "av1", "avs2", "avs3", "cavsvideo", "dirac", "evc", "h261", "h263", "h264", "hevc", "m4v", "mjpeg", "mpegvideo",
+    "obu", "vc1", "vvc",
+))  # fmt: skip
+"""FFmpeg's formats of a bare stream, without a container: for the rate, it names a default of its own."""
+
 MEASURED_PACKETS = 1000  # of which the rate is taken where the container gives none
 DECODED_PER_PLACE = 50  # frames at most, of one place of a file that is sampled
 
@@ -25,9 +31,15 @@ def has_rate(stream: VideoStream) -> bool:
     return stream.average_rate is not None and 0 < stream.average_rate <= MAX_FPS
 
 
-def frame_rate(stream: VideoStream) -> float:
-    """Return the stream's average rate, a guess, or 25, whichever is plausible first."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+def lacks_rate(container: InputContainer, stream: VideoStream) -> bool:
+    """Return whether neither a container nor the coded frames give a rate: a bare stream of MJPEG, for example."""
+    return container.format.name in _ELEMENTARY and not stream.codec_context.framerate
+
+
+def frame_rate(container: InputContainer, stream: VideoStream) -> float:
+    """Return the stream's average rate, a guess, or 25, whichever is plausible first; of a bare stream, its own."""
+    coded = stream.codec_context.framerate if container.format.name in _ELEMENTARY else None
+    for rate in (coded, stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate is not None and 0 < rate <= MAX_FPS:
             return float(rate)
     return DEFAULT_FPS
