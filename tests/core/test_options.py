@@ -23,7 +23,7 @@ OPTIONS = {option.key: option for option in options_of(TrackConfig)}
 
 def toml(tmp_path, text):
     path = tmp_path / "run.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return read_toml(path, OPTIONS.values())
 
 
@@ -128,6 +128,16 @@ def test_a_file_that_is_no_utf8_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"run\.toml"):
         read_toml(path, OPTIONS.values())
+
+
+def test_a_file_as_windows_editors_write_it(tmp_path):
+    assert toml(tmp_path, "\ufeffconf = 0.3\r\nsource = 'C:\\clips\\in.mp4'\r\n") == {
+        "conf": 0.3,
+        "source": "C:\\clips\\in.mp4",
+    }
+    with pytest.raises(ConfigError, match="Invalid hex value") as caught:
+        toml(tmp_path, 'source = "C:\\Users\\in.mp4"\n')
+    assert "in single ones" in caught.value.remedy
 
 
 def test_configs_are_frozen():

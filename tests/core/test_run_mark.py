@@ -12,7 +12,15 @@ import pytest
 
 from mot_dinov3.core import run_mark
 from mot_dinov3.core.errors import UsageError
-from mot_dinov3.core.run_mark import ATTRIBUTE, check_outputs, content_digest, difference, input_digest, mark_outputs
+from mot_dinov3.core.run_mark import (
+    ATTRIBUTE,
+    brief,
+    check_outputs,
+    content_digest,
+    difference,
+    input_digest,
+    mark_outputs,
+)
 
 RUN = {"version": "1", "--conf": 0.3, "--source": "a.mp4", "the content of --source": "abc"}
 
@@ -188,3 +196,7 @@ def test_a_folder_of_images_is_known_by_their_content(tmp_path: Path) -> None:
     assert content_digest(folder) == digest
     (folder / "b.bmp").rename(folder / "d.bmp")
     assert content_digest(folder) != digest
+
+
+def test_an_empty_value_is_nothing() -> None:
+    assert [brief(value) for value in (None, "", 0, "x" * 61)] == ["nothing", "nothing", "0", "x" * 57 + "..."]

@@ -294,11 +294,12 @@ def read_toml_table(path: Path) -> dict[str, Any]:
             raise ConfigError(f"configuration '{path}' cannot be read: {why}")
         if path.stat().st_size > MAX_TOML:
             raise ConfigError(f"configuration '{path}' is too large (more than {MAX_TOML} bytes)")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"configuration '{path}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"configuration '{path}' is not valid TOML: {error}") from error
+        remedy = "write option = value, texts in quotes, and Windows paths in single ones: 'C:\\clips\\in.mp4'"
+        raise ConfigError(f"configuration '{path}' is not valid TOML: {error}", remedy=remedy) from error
 
 
 def read_toml(path: Path, options: Iterable[Option]) -> dict[str, Any]:

@@ -182,5 +182,5 @@ def _beside(path: Path) -> Path:
 
 def brief(value: object) -> str:
     """Return a value for a message, cut to a readable length."""
-    text = "nothing" if value is None else str(value)
+    text = "nothing" if value in (None, "") else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
