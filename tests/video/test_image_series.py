@@ -320,3 +320,39 @@ def test_transparency_is_left_out(tmp_path: Path) -> None:
     image = np.dstack([picture(77), np.full((64, 96), 90, np.uint8)])
     frames, _, _ = read(write_folder(tmp_path / "a", [image] * 2))
     assert numbers([f.pixels() for f in frames]) == [77, 77]
+
+
+def test_the_images_of_a_sequence_have_its_rate(tmp_path: Path) -> None:
+    folder = tmp_path / "MOT17-02" / "img1"
+    folder.mkdir(parents=True)
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index + 1:06}.jpg"), picture(index))
+    info = folder.parent / "seqinfo.ini"
+    for text, fps, told in (
+        ("[Sequence]\nname=a\nimDir=img1\nframeRate=14\n", 14, f"'{folder}': 14 fps, as '{info}' says"),
+        ("[Sequence]\nname=a\n", 30, "a folder of images has no frame rate: 30 assumed"),
+        ("no ini", 30, "a folder of images has no frame rate: 30 assumed"),
+    ):
+        info.write_text(text)
+        with open_source(SourceConfig(source=str(folder))) as source:
+            assert (source.info.fps, len(list(source))) == (fps, 3)
+            assert source.notices[0].startswith(told)
+        with open_source(SourceConfig(source=str(folder), fps=5)) as source:
+            assert (source.info.fps, source.notices) == (5, [])
+    with pytest.raises(VideoError, match="contains no images, but a folder of them") as caught:
+        open_source(SourceConfig(source=str(folder.parent)))
+    assert caught.value.remedy == f"give '{folder}'"
+
+
+def test_images_that_are_not_there_are_told_before_the_first_frame(tmp_path: Path) -> None:
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture(index))
+    (tmp_path / "4.png").touch()
+    for message in (r"4\.png' is empty", r"4\.png' cannot be read: No such file"):
+        with pytest.raises(VideoError, match=message) as caught:
+            open_source(SourceConfig(source=str(tmp_path)))
+        assert caught.value.remedy
+        with open_source(SourceConfig(source=str(tmp_path), end_frame=4)) as source:
+            assert len(list(source)) == 4
+        (tmp_path / "4.png").unlink()
+        (tmp_path / "4.png").symlink_to("nowhere.png")

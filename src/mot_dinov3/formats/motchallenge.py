@@ -37,6 +37,7 @@ from mot_dinov3.formats.rows import (
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
+SEQINFO = "seqinfo.ini"
 LABELS = "labels.txt"
 """Names of the classes from 1, beside the ``gt.txt`` that CVAT and Datumaro write."""
 
@@ -127,7 +128,7 @@ def _read_notices(path: Path, without_score: int) -> Iterator[str]:
 
 def sequence_info(path: Path) -> tuple[VideoInfo, bool]:
     """Return the video's properties in the seqinfo.ini one folder above the file's, and whether it gives the rate."""
-    seqinfo = path.absolute().parent.parent / "seqinfo.ini"
+    seqinfo = path.absolute().parent.parent / SEQINFO
     return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
 
 

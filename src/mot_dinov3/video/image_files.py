@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from mot_dinov3.core.errors import VideoError
+from mot_dinov3.core.errors import FormatError, VideoError
 from mot_dinov3.core.files import natural_key, replacing
 from mot_dinov3.core.structures import Image
+from mot_dinov3.formats.motchallenge import SEQINFO, read_seqinfo
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 
@@ -35,9 +38,44 @@ def list_images(folder: Path) -> list[Path]:
                 f"folder '{folder}' contains no images, but {videos} video{'s' * (videos > 1)}",
                 remedy=f"name one video, or process all with batch: {BATCH.format(folder)}",
             )
+        if inner := next((p for p in sorted(files) if _has_images(p)), None):
+            raise VideoError(f"folder '{folder}' contains no images, but a folder of them", remedy=f"give '{inner}'")
         known = ", ".join(sorted(s[1:] for s in SUFFIXES))
         raise VideoError(f"folder '{folder}' contains no images", remedy=f"images end in {known}")
     return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def _has_images(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    return False
+
+
+def check_images(paths: Iterable[Path]) -> None:
+    """Make sure, without reading them, that image files are there, so that a run does not end at one in its middle.
+
+    Raises:
+        VideoError: One is empty, or a link to nothing.
+    """
+    for path in paths:
+        try:
+            if path.stat().st_size == 0 and path.is_file():
+                raise VideoError(f"image '{path}' is empty (0 bytes)", remedy="remove it, or copy it again")
+        except OSError as error:
+            raise VideoError(f"image '{path}' cannot be read: {error.strerror}", remedy="remove it") from error
+
+
+def sequence_rate(folder: Path) -> tuple[float, Path | None]:
+    """Return the frame rate of a MOTChallenge sequence, whose images are in `folder`, and the file that gives it.
+
+    Zero and None where there is no ``seqinfo.ini``, or it is not usable.
+    """
+    for path in (folder.absolute().parent / SEQINFO, folder / SEQINFO):
+        with contextlib.suppress(FormatError):
+            info, is_known = read_seqinfo(path) if path.is_file() else (None, False)
+            if info is not None and is_known:
+                return info.fps, path
+    return 0.0, None
 
 
 def image_names(source: str | None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import VideoError, first_line
 from mot_dinov3.core.structures import Image, VideoInfo
 from mot_dinov3.video.grey_levels import SAMPLES, GreyLevels, Raw, as_bgr, is_deep_grey
-from mot_dinov3.video.image_files import decode_image, list_images
+from mot_dinov3.video.image_files import check_images, decode_image, list_images, sequence_rate
 from mot_dinov3.video.source import BaseSource, RandomAccessFrames, SourceConfig, image_cache, no_such_frame
 
 DEFAULT_FPS = 30.0
@@ -44,12 +44,15 @@ class ImageSeries(ABC, Generic[Key]):
         path: The folder or file.
         keys: What each image is read by: its path, or its number in the file.
         times: Seconds of each image from the first; empty where the series has no timing.
-        fps: Images per second, by their times or assumed.
+        fps: Images per second, by their times, by another file or assumed.
+        timed_by: The file that gives `fps`; None for none.
         notices: Messages for the user.
 
     Raises:
         VideoError: There is no image, or the first cannot be read.
     """
+
+    timed_by: Path | None = None
 
     def __init__(
         self, path: Path, keys: Sequence[Key], times: Sequence[float] = (), *, fps: float = DEFAULT_FPS
@@ -128,11 +131,12 @@ class ImageSeries(ABC, Generic[Key]):
 
 
 class FolderSeries(ImageSeries[Path]):
-    """Images that are files of their own."""
+    """Images that are files of their own; the frame rate is that of a MOTChallenge sequence, where they are one."""
 
     def __init__(self, folder: Path, paths: Sequence[Path]) -> None:
         self._last: tuple[Path, Raw] | None = None
-        super().__init__(folder, paths)
+        rate, self.timed_by = sequence_rate(folder) if len(paths) > 1 else (0.0, None)
+        super().__init__(folder, paths, fps=rate or DEFAULT_FPS)
         if len(paths) > 1 and is_series(paths[0]) and (pages := _count_images(paths[0])) > 1:
             self.notices.append(f"'{paths[0]}' holds {pages} images: of each file of a folder the first is used")
 
@@ -273,7 +277,11 @@ class ImageFolder(BaseSource[Key]):
         self._series = series
         self.notices = series.notices  # the same list: the series goes on adding to it
         info = series.info
-        if config.fps is None and not series.times and info.frame_count > 1:
+        if isinstance(series, FolderSeries):
+            check_images(series.keys[config.start_frame : config.end_frame])
+        if config.fps is None and series.timed_by is not None:
+            self.notices.append(f"'{series.path}': {info.fps:g} fps, as '{series.timed_by}' says (--fps sets another)")
+        elif config.fps is None and not series.times and info.frame_count > 1:
             what = "a folder of images" if series.path.is_dir() else f"'{series.path}'"
             self.notices.append(f"{what} has no frame rate: {DEFAULT_FPS:g} assumed (--fps sets it)")
         self._ready(dataclasses.replace(info, fps=config.fps or info.fps), info.frame_count)
