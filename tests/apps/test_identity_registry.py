@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 
 from apps.test_identities import MODEL, named, write_tracks
-from mot_dinov3.apps.identities import assignment, forgetting, identity_store, registry_images
-from mot_dinov3.apps.identities.identity_store import INDEX, open_store
+from mot_dinov3.apps.identities import assignment, forgetting, identity_store, registry_images, registry_index
+from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.apps.identities.registry_edits import (
+    decide,
     forget_identity,
     merge_identities,
     rename_identity,
     split_identity,
 )
+from mot_dinov3.apps.identities.registry_history import edit_registry, undo_edit
+from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import InputError, UsageError
 from scenes import COLORS, write_scene
@@ -159,6 +162,13 @@ def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
     first_two_videos()
     with open_store(REGISTRY) as store:
         rename_identity(store, "person-4", "Ann Hiddenname")
+    edit_registry(REGISTRY, "naming", lambda store: rename_identity(store, "Ann Hiddenname", "Eve Hiddenname"))
+    undo_edit(REGISTRY)
+    edit_registry(REGISTRY, "merging", lambda store: merge_identities(store, "Ann Hiddenname", "person-5"))
+    undo_edit(REGISTRY)
+    edit_registry(REGISTRY, "naming Ann Hiddenname", lambda store: decide(store, 4, 5, same=False))
+    with open_store(REGISTRY, keeps_edits=True) as store:
+        assert store.rows("SELECT what FROM edits") == [("naming Ann Hiddenname",)]
         (REGISTRY / "Ann Hiddenname").mkdir()
         (REGISTRY / "Ann Hiddenname" / "own.jpg").write_bytes(b"x")
     with open_store(REGISTRY) as store:
@@ -248,7 +258,7 @@ def test_a_folder_that_is_no_registry_and_one_in_use(capsys, monkeypatch) -> Non
     assert "is not empty and has no registry.sqlite" in capsys.readouterr().err
     (REGISTRY / "notes.txt").unlink()
     identify("a.npz")
-    monkeypatch.setattr(identity_store, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry_index, "WAIT_S", 0.05)
     with open_store(REGISTRY):
         identify("a.npz", code=2)
     assert "registry 'registry' is in use by another run" in capsys.readouterr().err
@@ -260,12 +270,12 @@ def test_a_run_that_waits_for_another_one_says_so(capsys, monkeypatch) -> None:
     write_tracks(Path("a.npz"), list(range(10)))
     identify("a.npz")
     before = contents()
-    monkeypatch.setattr(identity_store, "QUIET_S", 0.05)
+    monkeypatch.setattr(registry_index, "QUIET_S", 0.05)
     other = sqlite3.connect(REGISTRY / INDEX, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     # The other run ends as soon as this one has said that it waits.
     said: list[str] = []
-    monkeypatch.setattr(identity_store.log, "warning", lambda text, *_: (said.append(text), other.execute("ROLLBACK")))
+    monkeypatch.setattr(registry_index.log, "warning", lambda text, *_: (said.append(text), other.execute("ROLLBACK")))
     identify("a.npz")
     other.close()
     assert said == ["registry '%s' is in use by another run: waiting up to %.0f s for it"]
@@ -369,7 +379,7 @@ def test_a_gallery_is_searched_for_and_mistakes_are_named(capsys: pytest.Capture
 
 def test_a_registry_in_use_is_an_error_of_forget_even_where_results_are_not(capsys, monkeypatch) -> None:
     searchable()
-    monkeypatch.setattr(identity_store, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry_index, "WAIT_S", 0.05)
     with open_store(REGISTRY):
         assert main(["forget", "box-1", "--in", "out", "--registry", "registry"]) == 2
     assert "registry 'registry' is in use by another run" in capsys.readouterr().err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 
 from apps.test_identities import write_tracks
 from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, searchable
-from mot_dinov3.apps.identities import identity_store
+from mot_dinov3.apps.identities import registry_history, registry_index, registry_moves
 from mot_dinov3.apps.identities.identity_store import IdentityStore, open_store
 from mot_dinov3.apps.identities.registry_edits import (
     forget_identity,
@@ -18,18 +21,31 @@ from mot_dinov3.apps.identities.registry_edits import (
     rename_identity,
     split_identity,
 )
-from mot_dinov3.apps.identities.registry_history import RegistryHistory, RegistryState
+from mot_dinov3.apps.identities.registry_history import edit_registry, last_edit, undo_edit
+from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.apps.identities.registry_overview import identities, registry_model, shown_videos, tracks_of
 from mot_dinov3.apps.identities.suggested_joins import Suggestion, suggest
-from mot_dinov3.core.errors import OutputError, UnknownNameError, UsageError
+from mot_dinov3.core.errors import OutputError, OutputLostError, UnknownNameError, UsageError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-def state() -> tuple[RegistryState, list[str]]:
+def state() -> tuple[list[Any], list[str]]:
     """All that an edit may change: rows, and where the images are."""
     with open_store(REGISTRY, reading=True) as store:
-        return RegistryState.of(store), sorted(path.as_posix() for path in REGISTRY.glob("*/*"))
+        rows = [
+            store.rows(f"SELECT {columns} ORDER BY 1, 2")
+            for columns in (
+                "id, name, by_person FROM identities", "id, identity FROM tracklets", "one, other, same FROM decisions"
+            )
+        ]  # fmt: skip
+        return rows, sorted(path.as_posix() for path in REGISTRY.glob("*/*"))
+
+
+def undone() -> str:
+    """The edit that would be undone, as a studio that was started just now reads it."""
+    with open_store(REGISTRY, reading=True) as store:
+        return last_edit(store)
 
 
 def test_identities_and_their_tracks_are_shown_with_their_best_crops() -> None:
@@ -75,69 +91,184 @@ def test_an_edit_that_is_undone_leaves_no_trace(work: Callable[[IdentityStore], 
     searchable()
     (REGISTRY / "box-2" / "own.jpg").write_bytes(b"a person added it")
     before = state()
-    history = RegistryHistory(REGISTRY)
-    history.edit("an edit", work)
+    edit_registry(REGISTRY, "an edit", work)
     assert state() != before
-    assert history.last_step == "an edit"
-    assert history.undo() == "an edit"
+    assert undone() == "an edit"
+    assert undo_edit(REGISTRY) == "an edit"
     after = state()
     assert after[0] == before[0]
     assert [name for name in after[1] if "own" not in name] == [name for name in before[1] if "own" not in name]
     assert len(after[1]) == len(before[1]), "an image that a person added is kept"
     with pytest.raises(UsageError, match="nothing to undo"):
-        history.undo()
+        undo_edit(REGISTRY)
 
 
 def test_several_edits_are_undone_in_turn() -> None:
     first_two_videos()
     identify("b.npz")
-    history, states = RegistryHistory(REGISTRY), [state()]
+    states = [state()]
     edits: list[Callable[[IdentityStore], Any]] = [
         lambda store: rename_identity(store, "person-4", "Ann"),
         lambda store: merge_identities(store, "Ann", "person-5"),
         lambda store: split_identity(store, [store.tracklets("Ann")[1].number]),
     ]
     for number, work in enumerate(edits):
-        history.edit(f"edit {number}", work)
+        edit_registry(REGISTRY, f"edit {number}", work)
         states.append(state())
     for number in (2, 1, 0):
-        assert history.undo() == f"edit {number}"
+        assert undo_edit(REGISTRY) == f"edit {number}"
         assert state() == states[number]
 
 
 def test_nothing_is_undone_over_the_changes_of_another_program_or_a_forgotten_person() -> None:
     first_two_videos()
-    history = RegistryHistory(REGISTRY)
-    history.edit("naming", lambda store: rename_identity(store, "person-4", "Ann"))
+    edit_registry(REGISTRY, "naming", lambda store: rename_identity(store, "person-4", "Ann"))
     identify("b.npz")
     before = state()
-    assert history.last_step == ""
-    with pytest.raises(UsageError, match="changed by another program"):
-        history.undo()
-    assert state() == before
-    history.edit("naming", lambda store: rename_identity(store, "Ann", "Eve"))
-    history.edit("forgetting", lambda store: forget_identity(store, "Eve"), can_be_undone=False)
-    assert history.last_step == ""
+    assert undone() == ""
     with pytest.raises(UsageError, match="nothing to undo"):
-        history.undo()
+        undo_edit(REGISTRY)
+    assert state() == before
+    edit_registry(REGISTRY, "naming", lambda store: rename_identity(store, "Ann", "Eve"))
+    edit_registry(REGISTRY, "forgetting", lambda store: forget_identity(store, "Eve"), can_be_undone=False)
+    assert undone() == ""
+    with pytest.raises(UsageError, match="nothing to undo"):
+        undo_edit(REGISTRY)
+
+
+@pytest.mark.parametrize("work", [merge, merge_into_a_named_one, rename, merge_and_split])
+def test_images_follow_an_edit_whose_run_ended_before_it_moved_them(
+    work: Callable[[IdentityStore], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searchable()
+    (REGISTRY / "box-2" / "own.jpg").write_bytes(b"a person added it")
+    shutil.copytree(REGISTRY, "apart")
+    edit_registry(REGISTRY, "an edit", work)
+    whole = state()
+    shutil.rmtree(REGISTRY)
+    Path("apart").rename(REGISTRY)
+    before = state()
+
+    def stopped(*_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(registry_moves, "_move", stopped)
+        edit_registry(REGISTRY, "an edit", work)
+    assert sorted(path.as_posix() for path in REGISTRY.glob("*/*")) == before[1]
+    (rows, paths), again = state(), state()
+    assert (rows, paths) == whole, "the next one that opens the registry moves them, though it only reads"
+    assert again == whole
+    assert undo_edit(REGISTRY) == "an edit"
+    assert state()[0] == before[0]
+
+
+def test_moves_that_were_made_and_not_yet_forgotten_are_made_again_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    searchable()
+    images = {path.name for path in REGISTRY.glob("box-1/*")}
+    groups = registry_moves.make_next
+
+    def forgotten(connection: sqlite3.Connection, folder: Path) -> bool:
+        if groups(connection, folder):
+            raise KeyboardInterrupt
+        return False
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(registry_moves, "make_next", forgotten)
+        edit_registry(REGISTRY, "naming", rename)
+    assert {path.name for path in REGISTRY.glob("Bob/*")} == images
+    with open_store(REGISTRY) as store:
+        assert store.rows("SELECT * FROM moves") == []
+    assert {path.name for path in REGISTRY.glob("Bob/*")} == images
+    assert not (REGISTRY / "box-1").exists()
+
+
+def test_images_that_cannot_be_moved_yet_hinder_nobody_who_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    searchable()
+
+    def refused(source: Path, *_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(source))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry_moves, "_move", refused)
+        with pytest.raises(OutputLostError, match="box-1"):
+            edit_registry(REGISTRY, "naming", rename)
+        assert undone() == "naming"
+        with pytest.raises(OutputLostError, match="box-1"), open_store(REGISTRY):
+            pass
+    assert undone() == "naming"
+    assert len(list(REGISTRY.glob("Bob/*.jpg"))) == 3
+
+
+def test_a_registry_of_before_edits_were_kept_is_read_and_edited() -> None:
+    searchable()
+    with contextlib.closing(sqlite3.connect(REGISTRY / INDEX)) as connection:
+        connection.executescript("DROP TABLE edits; DROP TABLE moves;")
+    before = state()
+    assert undone() == ""
+    edit_registry(REGISTRY, "naming", rename)
+    assert undo_edit(REGISTRY) == "naming"
+    assert state() == before
+
+
+def test_the_last_edits_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_two_videos()
+    monkeypatch.setattr(registry_history, "MAX_UNDO", 3)
+    for name in "ABCDE":
+        edit_registry(
+            REGISTRY, name, lambda store, name=name: rename_identity(store, store.tracklets()[0].identity, name)
+        )
+    assert [undo_edit(REGISTRY) for _ in range(3)] == ["E", "D", "C"]
+    assert undone() == ""
+
+
+def test_an_edit_costs_the_same_where_there_are_many_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_two_videos()
+    steps: list[int] = []
+    connect = registry_index._connect
+
+    def counted(*given: Any) -> sqlite3.Connection:
+        connection = connect(*given)
+        steps.append(0)
+
+        def step() -> int:
+            steps[-1] += 1
+            return 0
+
+        connection.set_progress_handler(step, 1)
+        return connection
+
+    monkeypatch.setattr(registry_index, "_connect", counted)
+    edit_registry(REGISTRY, "splitting", lambda store: rename_identity(store, "person-4", "Ann"))
+    few = steps[-1]
+    with open_store(REGISTRY) as store:
+        columns = "track_id, identity, confidence, row, crops, class_name, name"
+        store.rows(
+            f"INSERT INTO tracklets (video, {columns}) SELECT video, 1000 * number + {columns} FROM tracklets, "
+            "(WITH RECURSIVE counted (number) AS (SELECT 1 UNION SELECT number + 1 FROM counted LIMIT 300) "
+            "SELECT number FROM counted)"
+        )
+    edit_registry(REGISTRY, "splitting", lambda store: rename_identity(store, "Ann", "Bob"))
+    assert steps[-1] < 1.2 * few, "3000 tracks"
 
 
 def test_an_edit_that_fails_changes_nothing() -> None:
     searchable()
-    before, history = state(), RegistryHistory(REGISTRY)
+    before = state()
 
     def work(store: IdentityStore) -> None:
-        rename_identity(store, "box-1", "box-2")
+        rename_identity(store, "box-2", "Ann")
+        rename_identity(store, "box-1", "Ann")
 
-    with pytest.raises(UsageError, match="has an identity 'box-2' already"):
-        history.edit("naming", work)
+    with pytest.raises(UsageError, match="has an identity 'Ann' already"):
+        edit_registry(REGISTRY, "naming", work)
     assert state() == before
-    assert history.last_step == ""
+    assert undone() == ""
 
 
 def test_a_registry_can_be_read_while_another_run_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first_two_videos()
-    monkeypatch.setattr(identity_store, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry_index, "WAIT_S", 0.05)
     with open_store(REGISTRY) as store:
         rename_identity(store, "person-4", "Ann")
         with open_store(REGISTRY, reading=True) as other:

@@ -1,9 +1,8 @@
-"""An `identify --registry` that is killed anywhere: the next run completes it, with the same identities and images."""
+"""Changes of a registry, killed anywhere: the next run completes it, with the same identities and images."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import shutil
 import sqlite3
@@ -14,14 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.cli import main
 from scenes import write_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 KILLS = 15
 IN_FORKS = """
-import json, os, signal, sqlite3, sys
-from mot_dinov3.apps.identities import identity_store
+import os, signal, sys
+from pathlib import Path
+from mot_dinov3.apps.identities import registry_index
+from mot_dinov3.apps.identities.registry_edits import merge_identities, rename_identity, split_identity
+from mot_dinov3.apps.identities.registry_history import edit_registry, undo_edit
 from mot_dinov3.cli import main
 
 WRITE = os.O_WRONLY | os.O_RDWR
@@ -48,9 +51,9 @@ def run(number):
         connection.set_trace_callback(step)
         return connection
 
-    opened, identity_store._connect = identity_store._connect, connect
+    opened, registry_index._connect = registry_index._connect, connect
     sys.addaudithook(changed)
-    assert main(json.loads(sys.argv[1])) == 0
+    exec(sys.argv[1])
     return steps
 
 for name in sys.argv[2:]:
@@ -63,10 +66,10 @@ for name in sys.argv[2:]:
 """
 
 
-def kill(words: list[str], places: list[str]) -> list[str]:
-    """Run `identify` in folders ``atN``, killed before the Nth change of each; return the exit codes."""
+def kill(program: str, places: list[str]) -> list[str]:
+    """Run Python in folders ``atN``, killed before the Nth change of each; return the exit codes."""
     done = subprocess.run(
-        [sys.executable, "-c", IN_FORKS, json.dumps(words), *places], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", IN_FORKS, program, *places], stdout=subprocess.PIPE, text=True, check=True
     )
     return [line for line in done.stdout.splitlines() if line.startswith("at")]
 
@@ -93,7 +96,8 @@ def test_a_registry_is_completed_wherever_its_run_was_killed(
         assert main(["identify", f"{name}.mp4", *words, *registry, "--out-dir", name]) == 0
     given = ["identify", str(Path("two/two/embeddings.npz").resolve()), "--registry", "registry", "--out-dir", "out"]
     shutil.copytree("before", "at0")
-    end, code = kill(given, ["at0"])
+    program = f"assert main({given}) == 0"
+    end, code = kill(program, ["at0"])
     assert code == "at0 0"
     steps = end.removeprefix("at the end ")
     whole, pictures = index(Path("at0")), images(Path("at0"))
@@ -102,7 +106,7 @@ def test_a_registry_is_completed_wherever_its_run_was_killed(
     points = sorted(random.Random(3).sample(range(1, int(steps) + 1), KILLS))
     for number in points:
         shutil.copytree("before", f"at{number}")
-    assert kill(given, [f"at{number}" for number in points]) == [f"at{number} -9" for number in points]
+    assert kill(program, [f"at{number}" for number in points]) == [f"at{number} -9" for number in points]
     unfinished = 0
     for number in points:
         place = Path(f"at{number}")
@@ -121,4 +125,54 @@ def test_a_registry_is_completed_wherever_its_run_was_killed(
         "a run of identify --registry that is killed before any change of a file or statement of SQL: the next one "
         "completes the registry, with the same identities and images",
         f"{KILLS} killed at random of {steps} places, {KILLS} equal; {unfinished} of them with the registry unfinished",
+    )
+
+
+EDITS = {
+    "naming": "lambda store: rename_identity(store, 'box-1', 'Ann')",
+    "merging": "lambda store: [rename_identity(store, 'box-2', 'Ann'), merge_identities(store, 'box-1', 'Ann')]",
+    "splitting": "lambda store: [merge_identities(store, 'box-1', 'box-2'), split_identity(store, [1])]",
+}
+
+
+def test_an_edit_that_is_killed_anywhere_is_made_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, reliability: Callable[[str, str], None]
+) -> None:
+    scene = write_scene(Path.cwd())
+    words = ["--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
+    assert main(["identify", "scene.mp4", *words, "--registry", "before/registry", "--out-dir", "out"]) == 0
+    (Path("before/registry/box-2") / "own.jpg").write_bytes(b"a person added it")
+    tried = made = between = 0
+    for name, work in EDITS.items():
+        for program, start in (
+            (f"edit_registry(Path('registry'), '{name}', {work})", "before"),
+            ("undo_edit(Path('registry'))", f"{name}/at0"),
+        ):
+            folder = Path(name if start == "before" else f"undoing {name}")
+            shutil.copytree(start, folder / "at0")
+            monkeypatch.chdir(folder)
+            end, code = kill(program, ["at0"])
+            assert code == "at0 0"
+            points = range(1, int(end.removeprefix("at the end ")) + 1)
+            for number in points:
+                shutil.copytree(Path("..") / start, f"at{number}")
+            assert kill(program, [f"at{number}" for number in points]) == [f"at{number} -9" for number in points]
+            ends = [(index(Path(at)), images(Path(at))) for at in (f"../{start}", "at0")]
+            for number in points:
+                place = Path(f"at{number}")
+                found = index(place), images(place)
+                between += found not in ends
+                with open_store(place / "registry", reading=True):
+                    pass
+                left = index(place), images(place)
+                assert left in ends, f"{name}, {program}: {number}"
+                tried, made = tried + 1, made + (left == ends[1])
+            monkeypatch.chdir("..")
+    assert made > 0
+    assert between > 0, "some were killed between the edit and the moves of its images"
+    reliability(
+        "an edit of a registry, or its undoing, that is killed before any change of a file or statement of SQL is made "
+        "whole or not at all when the registry is opened next, with all images in the folders of their identities",
+        f"{tried} killed, at every place of {2 * len(EDITS)} edits and undoings: {made} made, {tried - made} not made; "
+        f"{between} of them with images to be moved",
     )

@@ -12,8 +12,9 @@ import pytest
 
 from apps.test_identities import write_tracks
 from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, newer, searchable, torn
-from mot_dinov3.apps.identities import identity_store
-from mot_dinov3.apps.identities.identity_store import INDEX, open_store
+from mot_dinov3.apps.identities import registry_index
+from mot_dinov3.apps.identities.identity_store import open_store
+from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.apps.studio.access import OutsideRootsError, Roots
 from mot_dinov3.apps.studio.app import ROUTES
 from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
@@ -145,6 +146,17 @@ def test_identities_are_named_merged_split_and_moved_and_all_is_undone(ask: Ask)
     assert names(ask("")) == before
 
 
+def test_an_edit_is_undone_after_a_restart(ask: Ask, studio: Studio) -> None:
+    first_two_videos()
+    before = names(ask(""))
+    ask("/merge", names=["person-4", "person-5"])
+    restarted = Studio(studio.options, studio.roots)
+    request = Request({"root": str(REGISTRY.resolve())})
+    assert registry_routes.overview(restarted, request)["undo"] == "merging person-4, person-5"
+    assert names(registry_routes.undo(restarted, request)) == before
+    restarted.close()
+
+
 def test_a_page_that_is_behind_changes_nothing(ask: Ask) -> None:
     first_two_videos()
     seen = ask("")["revision"]
@@ -260,7 +272,7 @@ def test_a_registry_that_cannot_be_read_is_an_error_of_one_line(damage, error, m
 
 def test_a_registry_in_use_is_shown_and_not_edited(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     searchable()
-    for module in (registry_routes, registry_search, identity_store):
+    for module in (registry_routes, registry_search, registry_index):
         monkeypatch.setattr(module, "WAIT_S", 0.05)
     monkeypatch.setattr("mot_dinov3.apps.identities.registry_history.WAIT_S", 0.05)
     with open_store(REGISTRY):

@@ -3,16 +3,16 @@
 The folder has a sub-folder of images per identity, as any gallery, so that `track --gallery` can use it. The index has
 what `identify` needs of every track: its embeddings, its times, its identity. A run reads and changes it in one
 transaction, during which no other run can; killed before its end, it leaves the index as it was. Images follow in
-short transactions; the names of their files are kept before the first of these, so that none is left over.
+short transactions; the names of their files are kept before the first of these, so that none is left over. Those of a
+track with another identity follow it, too (`registry_moves`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from mot_dinov3.apps.identities.identified_tracks import TrackKey
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration
+from mot_dinov3.apps.identities.registry_index import INDEX, open_index
 from mot_dinov3.apps.identities.stored_tracks import (
     TEXTS,
     StoredTracklet,
@@ -30,41 +31,17 @@ from mot_dinov3.apps.identities.stored_tracks import (
 )
 from mot_dinov3.apps.identities.tracklet_means import reduced
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, dimension, fingerprint, model_text
-from mot_dinov3.core.errors import FormatError, InputError, OutputError, UsageError
+from mot_dinov3.core.errors import UsageError
 from mot_dinov3.formats.track_embeddings import CROP_COLUMNS, TRACK_COLUMNS, EmbeddingTable
 
-INDEX = "registry.sqlite"
-SCHEMA = "registry-v1"
-WAIT_S = 60.0  # for another run
-QUIET_S = 1.0  # of this, before a notice
 SCRATCH = ".crop.jpg"  # an image that is being written
-REVISION = slice(24, 28)  # bytes of an SQLite file that count its changes
 COMPARED_ANEW = 10_000  # tracks up to which all are compared in every run: that takes a few seconds
 GROWTH = 1.1  # of the number of tracks, up to which cosines are worth what they were
-TABLES = """
-CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE videos (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, start REAL, path TEXT NOT NULL,
-    digest TEXT NOT NULL, meta TEXT NOT NULL);
-CREATE TABLE identities (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, by_person INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE tracklets (
-    id INTEGER PRIMARY KEY, video INTEGER NOT NULL REFERENCES videos ON DELETE CASCADE, track_id INTEGER NOT NULL,
-    identity INTEGER REFERENCES identities, confidence REAL, row BLOB NOT NULL, crops BLOB NOT NULL,
-    class_name TEXT NOT NULL, name TEXT NOT NULL, has_images INTEGER NOT NULL DEFAULT 0, UNIQUE (video, track_id));
-CREATE INDEX of_identity ON tracklets (identity);
-CREATE TABLE images (
-    tracklet INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE, file TEXT NOT NULL, UNIQUE (tracklet, file));
-CREATE TABLE decisions (
-    one INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE,
-    other INTEGER NOT NULL REFERENCES tracklets ON DELETE CASCADE, same INTEGER NOT NULL, PRIMARY KEY (one, other));
-"""
-
-log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def open_store(
-    folder: Path, *, create: bool = False, reading: bool = False, wait_s: float | None = None
+    folder: Path, *, create: bool = False, reading: bool = False, keeps_edits: bool = False, wait_s: float | None = None
 ) -> Iterator[IdentityStore]:
     """Open a registry alone; what is changed is kept if nothing is raised.
 
@@ -72,94 +49,16 @@ def open_store(
         folder: The registry.
         create: Make it where there is none; the folder, new or empty, is then private.
         reading: Nothing will be changed, so that another run may hold the registry meanwhile.
-        wait_s: Seconds to wait for another run; None for `WAIT_S`.
+        keeps_edits: Edits that were made before can be undone still, though something is changed.
+        wait_s: Seconds to wait for another run; None for `registry_index.WAIT_S`.
 
     Raises:
         InputError: There is none.
         OutputError: It cannot be made, or another run holds it.
         FormatError: It is damaged, or of another version.
     """
-    path = folder / INDEX
-    new = not path.exists()
-    if new and not create:
-        raise InputError(f"'{folder}' is no registry: it has no {INDEX}", remedy="identify … --registry DIR makes one")
-    if new:
-        _make_folder(folder)
-    wait = WAIT_S if wait_s is None else wait_s
-    with _read_errors(path), contextlib.closing(_connect(path, wait)) as connection:
-        if reading:
-            connection.execute("BEGIN")
-        else:
-            _begin(connection, folder, wait)
-        _check_version(connection, path)
+    with open_index(folder, create=create, reading=reading, keeps_edits=keeps_edits, wait_s=wait_s) as connection:
         yield IdentityStore(folder, connection)
-        connection.execute("COMMIT")
-
-
-def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-    return connection
-
-
-def _begin(connection: sqlite3.Connection, folder: Path, wait_s: float) -> None:
-    """Begin a transaction that no other run can be in; wait for one, and say so once."""
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {1000 * min(QUIET_S, wait_s):.0f}")
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error) or wait_s <= QUIET_S:
-            raise
-        log.warning("registry '%s' is in use by another run: waiting up to %.0f s for it", folder, wait_s)
-        connection.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
-        connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")  # for those who read, at the end
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not (folder / INDEX).exists():  # another run may have made it by now
-            raise OutputError(
-                f"'{folder}' cannot become a registry: it is not empty and has no {INDEX}", remedy="name a new folder"
-            )
-        folder.chmod(0o700)
-    except OSError as error:
-        raise OutputError(f"registry '{folder}' cannot be made: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _read_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise OutputError(
-                f"registry '{path.parent}' is in use by another run", remedy="run this again when that has ended"
-            ) from error
-        raise OutputError(f"registry '{path}' cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise FormatError(
-            f"'{path}' is damaged, or no registry ({error})", remedy="restore it from a backup"
-        ) from error
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    if not connection.execute("SELECT name FROM sqlite_master").fetchall():
-        for statement in filter(str.strip, TABLES.split(";")):
-            connection.execute(statement)
-        connection.execute("INSERT INTO facts VALUES ('schema_version', ?)", [SCHEMA])
-    found = connection.execute("SELECT value FROM facts WHERE key = 'schema_version'").fetchone()
-    if found != (SCHEMA,):
-        version = found[0] if found else "of an unknown version"
-        raise FormatError(f"'{path}' is {version}, this program reads {SCHEMA}", remedy="update mot-dinov3")
-
-
-def revision(folder: Path) -> int:
-    """Return a number that differs after every change of a registry."""
-    with (folder / INDEX).open("rb") as file:
-        return int.from_bytes(file.read(REVISION.stop)[REVISION], "big")
 
 
 def video_names(folder: Path) -> list[str]:
@@ -180,11 +79,11 @@ class IdentityStore:
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
-        self._connection = connection
+        self.connection = connection
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that an SQL statement selects or changes."""
-        return self._connection.execute(query, values).fetchall()
+        return self.connection.execute(query, values).fetchall()
 
     def check_model(self, videos: Sequence[VideoTracks]) -> None:
         """Refuse embeddings of another model than those of the registry; the first ones decide.
@@ -198,7 +97,7 @@ class IdentityStore:
         first = videos[0]
         own = {"fingerprint": json.dumps(fingerprint(first)), "dim": str(dimension(first)), "model": model_text(first)}
         if "model" not in stored:
-            self._connection.executemany("INSERT INTO facts VALUES (?, ?)", list(own.items()))
+            self.connection.executemany("INSERT INTO facts VALUES (?, ?)", list(own.items()))
         elif any(stored[key] != own[key] for key in ("fingerprint", "dim")):
             raise UsageError(
                 f"registry '{self.folder}' has embeddings of {stored['model']}, '{first.path}' of {own['model']}: "
@@ -219,7 +118,7 @@ class IdentityStore:
         """Keep what cosines are worth: all tracks have been compared."""
         ((tracks,),) = self.rows("SELECT COUNT(*) FROM tracklets")
         values = {"calibration": json.dumps([found.different, found.same, found.share]), "calibrated": str(tracks)}
-        self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(values.items()))
+        self.connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(values.items()))
 
     def video_names(self) -> list[str]:
         """Return the names of its videos."""
@@ -266,7 +165,7 @@ class IdentityStore:
         """Add a video with its tracks as their file has them; they have no identities yet."""
         dim = dimension(video)
         meta = json.dumps({"dim": dim, "meta": dict(table.meta)})
-        number = self._connection.execute(
+        number = self.connection.execute(
             "INSERT INTO videos (name, camera, start, path, digest, meta) VALUES (?, ?, ?, ?, ?, ?)",
             [video.name, camera, start, str(video.path), table_digest(table), meta],
         ).lastrowid
@@ -277,7 +176,7 @@ class IdentityStore:
         order = np.argsort(crops["track_id"], kind="stable")
         ids = columns["track_id"]
         first, stop = (np.searchsorted(crops["track_id"][order], ids, side=side) for side in ("left", "right"))
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT INTO tracklets (video, track_id, row, crops, class_name, name) VALUES (?, ?, ?, ?, ?, ?)",
             [
                 (number, int(track_id), rows[k].tobytes(), crops[order[first[k] : stop[k]]].tobytes(),
@@ -291,14 +190,14 @@ class IdentityStore:
         numbers = self.rows("SELECT id FROM tracklets WHERE video = (SELECT id FROM videos WHERE name = ?)", [name])
         for path in self.image_paths([number for (number,) in numbers]):
             path.unlink(missing_ok=True)
-        self._connection.execute("DELETE FROM videos WHERE name = ?", [name])
+        self.connection.execute("DELETE FROM videos WHERE name = ?", [name])
 
     def set_identities(self, video: str, identities: Mapping[int, tuple[str, float]]) -> None:
         """Give tracks of a video their identities: track → name and confidence."""
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT OR IGNORE INTO identities (name) VALUES (?)", [[name] for name, _ in identities.values()]
         )
-        self._connection.executemany(
+        self.connection.executemany(
             "UPDATE tracklets SET identity = (SELECT id FROM identities WHERE name = ?), confidence = ? "
             "WHERE track_id = ? AND video = (SELECT id FROM videos WHERE name = ?)",
             [(name, confidence, track_id, video) for track_id, (name, confidence) in identities.items()],
@@ -306,10 +205,10 @@ class IdentityStore:
 
     def settle_identities(self) -> None:
         """Note which names are a person's, those of a gallery; remove other identities that have no tracks."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE identities SET by_person = 1 WHERE name IN (SELECT name FROM tracklets WHERE name != '')"
         )
-        self._connection.execute(
+        self.connection.execute(
             "DELETE FROM identities WHERE NOT by_person AND id NOT IN (SELECT identity FROM tracklets WHERE identity)"
         )
 
@@ -324,6 +223,15 @@ class IdentityStore:
                 f"{where} ORDER BY tracklets.id", values
             )
         ]  # fmt: skip
+
+    def owners(self, tracklets: Iterable[int]) -> dict[int, str]:
+        """Return the identities of those tracks, given by their rows, that have one: row → name."""
+        return dict(
+            self.rows(
+                "SELECT tracklets.id, identities.name FROM tracklets JOIN identities ON identities.id = identity "
+                "WHERE tracklets.id IN (SELECT value FROM json_each(?))", [json.dumps(list(tracklets))]
+            )
+        )  # fmt: skip
 
     def different_pairs(self) -> list[tuple[TrackKey, TrackKey]]:
         """Return the pairs of tracks, by video and id, that a person called different."""
@@ -364,16 +272,19 @@ class IdentityStore:
 
     def keep_images(self, tracklet: int, files: Sequence[str], *, written: bool) -> None:
         """Keep the names of a track's images, before they are written, and once more when they have been."""
-        self._connection.execute("DELETE FROM images WHERE tracklet = ?", [tracklet])
-        self._connection.executemany("INSERT INTO images VALUES (?, ?)", [(tracklet, file) for file in files])
-        self._connection.execute("UPDATE tracklets SET has_images = ? WHERE id = ?", [int(written), tracklet])
+        self.connection.execute("DELETE FROM images WHERE tracklet = ?", [tracklet])
+        self.connection.executemany("INSERT INTO images VALUES (?, ?)", [(tracklet, file) for file in files])
+        self.connection.execute("UPDATE tracklets SET has_images = ? WHERE id = ?", [int(written), tracklet])
+
+    def image_places(self, tracklets: Sequence[int]) -> list[tuple[str, str]]:
+        """Return the images of tracks, given by their rows: the names of their identity, and of their file."""
+        return self.rows(
+            "SELECT identities.name, file FROM images JOIN tracklets ON tracklets.id = tracklet "
+            "JOIN identities ON identities.id = identity WHERE tracklet IN (SELECT value FROM json_each(?)) "
+            "ORDER BY file", [json.dumps(tracklets)]
+        )  # fmt: skip
 
     def image_paths(self, tracklets: Sequence[int]) -> list[Path]:
         """Return the image files of tracks, given by their rows; those that are there."""
-        marks = ", ".join("?" * len(tracklets))
-        rows = self.rows(
-            "SELECT identities.name, file FROM images JOIN tracklets ON tracklets.id = tracklet "
-            f"JOIN identities ON identities.id = identity WHERE tracklet IN ({marks}) ORDER BY file", tracklets
-        )  # fmt: skip
-        paths = [self.folder / name / file for name, file in rows]
+        paths = [self.folder / name / file for name, file in self.image_places(tracklets)]
         return [path for path in paths if path.exists()]

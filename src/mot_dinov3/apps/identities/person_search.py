@@ -17,8 +17,9 @@ from mot_dinov3.apps.identities.assignment import compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
 from mot_dinov3.apps.identities.identified_tracks import TrackKey, track_facts, track_key, tracklets
 from mot_dinov3.apps.identities.identity_files import JSON, read_results
-from mot_dinov3.apps.identities.identity_store import INDEX, open_store
+from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.apps.identities.pair_evidence import PairCalibration, unit_rows
+from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.apps.identities.tracklet_means import centre
 from mot_dinov3.apps.identities.video_tracks import VideoTracks, fingerprint, model_text, read_tracks
 from mot_dinov3.core.errors import InputError, UsageError

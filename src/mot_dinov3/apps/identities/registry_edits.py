@@ -5,16 +5,15 @@ What a person decided of two tracks is kept, and holds in all later runs.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from mot_dinov3.apps.identities.identity_store import SCRATCH, IdentityStore
-from mot_dinov3.core import files
+from mot_dinov3.apps.identities.registry_moves import keep_files, keep_folder
 from mot_dinov3.core.errors import UnknownNameError, UsageError, closest
-from mot_dinov3.gallery.folder import check_identity, files_below
+from mot_dinov3.gallery.folder import check_identity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,24 +48,9 @@ def rename_identity(store: IdentityStore, name: str, new: str) -> None:
     check_identity(new)
     if new != name and new in store.identity_names():
         raise UsageError(f"registry '{store.folder}' has an identity '{new}' already", remedy="merge the two instead")
-    if new != name and (store.folder / name).is_dir():
-        _move_images(store.folder / name, store.folder / new)
+    if new != name:
+        keep_folder(store.connection, name, new)
     store.rows("UPDATE identities SET name = ?, by_person = 1 WHERE id = ?", [new, number])
-
-
-def _move_images(folder: Path, target: Path) -> None:
-    """Move the files of an identity; of one that was merged, images that a person added may be there already."""
-    with files.writing(target):
-        if not target.exists():
-            folder.rename(target)
-            return
-        for path in files_below(folder):
-            place, number = target / path.name, 1
-            while place.exists():
-                number += 1
-                place = target / f"{path.stem}-{number}{path.suffix}"
-            path.rename(place)
-        shutil.rmtree(folder)
 
 
 def merge_identities(store: IdentityStore, kept: str, gone: str) -> None:
@@ -84,8 +68,7 @@ def merge_identities(store: IdentityStore, kept: str, gone: str) -> None:
     move_tracks(store, tracks[1], kept)
     named = store.identity_names()
     store.rows("DELETE FROM identities WHERE id = ?", [numbers[1]])
-    with contextlib.suppress(OSError):  # images that a person added stay
-        (store.folder / gone).rmdir()
+    keep_folder(store.connection, gone, None)
     if named[gone] and not named[kept]:
         rename_identity(store, kept, gone)
 
@@ -97,7 +80,7 @@ def split_identity(store: IdentityStore, tracklets: Sequence[int]) -> str:
         UsageError: There are none, they are of several identities, or nothing would be left.
     """
     wanted = set(tracklets)
-    owners = {track.identity for track in store.tracklets() if track.number in wanted}
+    owners = set(store.owners(wanted).values())
     if len(owners) != 1:
         raise UsageError("tracks to split off must be of one identity")
     (name,) = owners
@@ -123,12 +106,8 @@ def free_name(store: IdentityStore, like: str) -> str:
 
 
 def move_tracks(store: IdentityStore, tracklets: Sequence[int], name: str) -> None:
-    """Give tracks another identity, and move their images into its folder."""
-    for path in store.image_paths(tracklets):
-        target = store.folder / check_identity(name) / path.name
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(target)
+    """Give tracks another identity; their images move into its folder."""
+    keep_files(store.connection, store.image_places(tracklets), name)
     for number in tracklets:
         store.rows(
             "UPDATE tracklets SET identity = (SELECT id FROM identities WHERE name = ?) WHERE id = ?", [name, number]
@@ -138,11 +117,14 @@ def move_tracks(store: IdentityStore, tracklets: Sequence[int], name: str) -> No
 def decide(store: IdentityStore, one: int, other: int, *, same: bool) -> None:
     """Keep what a person decided of two tracks, given by their rows."""
     pair = [min(one, other), max(one, other)]
-    store.rows("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?)", [*pair, int(same)])
+    store.rows(
+        "INSERT INTO decisions VALUES (?, ?, ?) ON CONFLICT (one, other) DO UPDATE SET same = excluded.same",
+        [*pair, int(same)],
+    )
 
 
 def forget_identity(store: IdentityStore, name: str) -> ForgottenIdentity:
-    """Delete an identity: its tracks, embeddings and images, and all that was computed from its images.
+    """Delete an identity: its tracks, embeddings and images, what was computed from these, and earlier edits.
 
     Raises:
         UnknownNameError: There is none of this name.
@@ -151,6 +133,7 @@ def forget_identity(store: IdentityStore, name: str) -> ForgottenIdentity:
     tracks = store.tracklets(name)
     store.rows("DELETE FROM tracklets WHERE identity = ?", [number])
     store.rows("DELETE FROM identities WHERE id = ?", [number])
+    store.rows("DELETE FROM edits")
     folder = store.folder / check_identity(name)
     images = _count_files(folder)
     if folder.is_dir():

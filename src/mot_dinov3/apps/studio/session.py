@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mot_dinov3.apps.identities.person_search import Searched
-from mot_dinov3.apps.identities.registry_history import RegistryHistory
 from mot_dinov3.apps.studio.access import Roots
 from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.apps.studio.gallery_editor import GalleryEditor
@@ -26,7 +25,6 @@ OPEN_VIDEOS = 3
 OPEN_GALLERIES = 50
 OPEN_TRACKS = 2
 OPEN_LABELS = 10
-OPEN_REGISTRIES = 10
 SEARCHED_REGISTRIES = 1  # their embeddings are in memory
 OPEN_MODELS = 2
 DESCRIPTOR_BYTES = 400_000_000
@@ -91,7 +89,6 @@ class Studio:
         tracks: Track files by path, as the gallery shows them.
         editors: Track files that are corrected, by path.
         labels: Keypoint labels by folder.
-        registries: Edits of registries of identities, by folder.
         searched: Tracks of registries with their embeddings, by folder.
         models: Embedders and keypoint backends by their configuration.
         descriptors: Dense descriptors of frames, for the similarity of a clicked patch.
@@ -106,7 +103,6 @@ class Studio:
         self.tracks = SharedCache[TrackIndex](OPEN_TRACKS)
         self.editors = SharedCache[TrackEditor](OPEN_TRACKS, on_drop=lambda editor: editor.close())
         self.labels = SharedCache[LabelStore](OPEN_LABELS)
-        self.registries = SharedCache[RegistryHistory](OPEN_REGISTRIES)
         self.searched = SharedCache[Searched](SEARCHED_REGISTRIES)
         self.models = SharedCache[Any](OPEN_MODELS)
         self.descriptors = SharedCache[Any](DESCRIPTOR_BYTES, size=lambda described: described[0].cells.nbytes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mot_dinov3.apps.identities.identified_tracks import TrackKey
 from mot_dinov3.apps.identities.identity_files import counted
-from mot_dinov3.apps.identities.identity_store import IdentityStore, open_store, revision
+from mot_dinov3.apps.identities.identity_store import IdentityStore, open_store
 from mot_dinov3.apps.identities.registry_edits import (
     decide,
     forget_identity,
@@ -17,7 +17,8 @@ from mot_dinov3.apps.identities.registry_edits import (
     rename_identity,
     split_identity,
 )
-from mot_dinov3.apps.identities.registry_history import WAIT_S, RegistryHistory
+from mot_dinov3.apps.identities.registry_history import WAIT_S, edit_registry, last_edit, undo_edit
+from mot_dinov3.apps.identities.registry_index import revision
 from mot_dinov3.apps.identities.registry_overview import (
     ShownVideo,
     identities,
@@ -41,26 +42,21 @@ Edit = Callable[[IdentityStore], str]
 
 def overview(studio: Studio, request: Request) -> dict[str, Any]:
     """The identities and videos of a registry."""
-    return _overview(studio, _history(studio, request))
+    return _overview(studio, studio.roots.check(request.text("root")))
 
 
-def _history(studio: Studio, request: Request) -> RegistryHistory:
-    root = studio.roots.check(request.text("root"))
-    return studio.registries.get(root, lambda: RegistryHistory(root))
-
-
-def _overview(studio: Studio, history: RegistryHistory) -> dict[str, Any]:
-    with open_store(history.folder, reading=True, wait_s=WAIT_S) as store:
+def _overview(studio: Studio, folder: Path) -> dict[str, Any]:
+    with open_store(folder, reading=True, wait_s=WAIT_S) as store:
         found = [dataclasses.asdict(identity) for identity in identities(store)]
-        videos, model = shown_videos(store), registry_model(store)
-        number = revision(history.folder)
+        videos, model, undo = shown_videos(store), registry_model(store), last_edit(store)
+        number = revision(folder)
     return {
-        "root": str(history.folder),
+        "root": str(folder),
         "revision": number,
         "identities": found,
         "videos": [_video(studio, video) for video in videos],
         "model": {key: str(model.get(key) or "") for key in ("name", "weights")},
-        "undo": history.last_step,
+        "undo": undo,
     }
 
 
@@ -125,7 +121,7 @@ def move(studio: Studio, request: Request) -> dict[str, Any]:
     tracks, target = set(_wholes(request, "tracks")), request.text("to")
 
     def work(store: IdentityStore) -> str:
-        owners = {track.identity for track in store.tracklets() if track.number in tracks}
+        owners = set(store.owners(tracks).values())
         if len(owners) != 1 or owners == {target}:
             raise UsageError("tracks to be moved must be of one other identity")
         (owner,) = owners
@@ -151,10 +147,10 @@ def forget(studio: Studio, request: Request) -> dict[str, Any]:
 
 def undo(studio: Studio, request: Request) -> dict[str, Any]:
     """Take back the last edit."""
-    history = _history(studio, request)
+    folder = studio.roots.check(request.text("root"))
     with studio.writing:
-        undone = history.undo()
-        return {"done": f"undone: {undone}", "show": "", **_overview(studio, history)}
+        undone = undo_edit(folder)
+        return {"done": f"undone: {undone}", "show": "", **_overview(studio, folder)}
 
 
 def decision(studio: Studio, request: Request) -> dict[str, Any]:
@@ -162,7 +158,7 @@ def decision(studio: Studio, request: Request) -> dict[str, Any]:
     one, other, same = request.whole("one"), request.whole("other"), request.flag("same")
 
     def work(store: IdentityStore) -> str:
-        owners = {track.number: track.identity for track in store.tracklets() if track.number in (one, other)}
+        owners = store.owners([one, other])
         if len(owners) != 2:
             raise UsageError("the two tracks are no longer in the registry", remedy="reload the page")
         names = owners[one], owners[other]
@@ -179,10 +175,10 @@ def decision(studio: Studio, request: Request) -> dict[str, Any]:
 
 def _edit(studio: Studio, request: Request, what: str, work: Edit, *, can_be_undone: bool = True) -> dict[str, Any]:
     """Edit a registry that the page has seen as it is."""
-    history, seen = _history(studio, request), request.whole("revision", high=2**32 - 1)
+    folder, seen = studio.roots.check(request.text("root")), request.whole("revision", high=2**32 - 1)
 
     def checked(store: IdentityStore) -> str:
-        if revision(history.folder) != seen:
+        if revision(folder) != seen:
             raise ConflictError(
                 "the registry was changed in another tab or by another program",
                 remedy="it is shown as it is now: try again",
@@ -190,8 +186,8 @@ def _edit(studio: Studio, request: Request, what: str, work: Edit, *, can_be_und
         return work(store)
 
     with studio.writing:
-        shown = history.edit(what, checked, can_be_undone=can_be_undone)
-        return {"done": what, "show": shown, **_overview(studio, history)}
+        shown = edit_registry(folder, what, checked, can_be_undone=can_be_undone)
+        return {"done": what, "show": shown, **_overview(studio, folder)}
 
 
 def _wholes(request: Request, name: str) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.identities.identified_tracks import TrackKey
-from mot_dinov3.apps.identities.identity_store import INDEX, open_store
+from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.apps.identities.person_search import (
     FoundIdentity,
     Searched,
@@ -20,6 +20,7 @@ from mot_dinov3.apps.identities.person_search import (
     open_searched,
 )
 from mot_dinov3.apps.identities.registry_history import WAIT_S
+from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.apps.identities.registry_overview import registry_model, track_images_of
 from mot_dinov3.apps.studio.gallery_editor import crop_window
 from mot_dinov3.apps.studio.jobs import Job
