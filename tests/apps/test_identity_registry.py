@@ -187,7 +187,9 @@ def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
     assert ("a", 4) not in named()
 
 
-def test_images_of_a_registry_are_a_gallery(capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_a_registry_are_a_gallery(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = write_scene(Path.cwd())
     words = ["identify", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
     assert main([*words, "--registry", "registry", "--out-dir", "out"]) == 0
@@ -202,8 +204,12 @@ def test_images_of_a_registry_are_a_gallery(capsys: pytest.CaptureFixture[str]) 
     shutil.rmtree(REGISTRY)
     Path("scene.mp4").rename("away.mp4")
     capsys.readouterr()
-    identify("out/scene/embeddings.npz")
-    assert "no images of 'embeddings' in the registry" in capsys.readouterr().err
+    read: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(registry_images, "_plan", lambda store, name, digest: read.append(name))
+        identify("out/scene/embeddings.npz")
+    assert "no images of 'embeddings' in the registry: video '" in capsys.readouterr().err
+    assert read == [], "its embeddings are not read in vain"
     Path("away.mp4").rename("scene.mp4")
     identify("out/scene/embeddings.npz")
     assert sorted(REGISTRY.glob("*/*.jpg"))

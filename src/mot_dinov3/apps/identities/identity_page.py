@@ -14,7 +14,7 @@ from urllib.parse import quote
 from mot_dinov3.apps.identities.identified_tracks import IdentificationResult, IdentifiedTrack, TrackKey
 from mot_dinov3.apps.identities.identity_files import SavedIdentities, Totals, by_identity, counted
 from mot_dinov3.apps.identities.named_videos import NAMED
-from mot_dinov3.apps.identities.track_images import track_images
+from mot_dinov3.apps.identities.track_images import opened, track_images
 from mot_dinov3.apps.identities.video_tracks import VideoTracks
 from mot_dinov3.core import files
 from mot_dinov3.core.errors import MotError
@@ -83,9 +83,10 @@ def best_images(
     notices = []
     for video in (video for video in videos if video.name in wanted):
         try:
-            for track_id, images in track_images(video.table, wanted[video.name], 1):
-                for _, image in images:
-                    found[video.name, track_id] = data_url(thumbnail(image, *CROP_SIZE))
+            with opened(video.table.meta.get("source")) as frames:
+                for track_id, images in track_images(frames, video.table, wanted[video.name], 1):
+                    for _, image in images:
+                        found[video.name, track_id] = data_url(thumbnail(image, *CROP_SIZE))
         except MotError as error:
             notices.append(f"no images of '{video.name}' on the page: {error.message}")
     return found, notices

@@ -249,14 +249,13 @@ class IdentityStore:
         )  # fmt: skip
         return [((row[0], row[1]), (row[2], row[3])) for row in rows]
 
-    def without_images(self) -> dict[str, str]:
-        """Return the videos of which images are missing, each with the digest of its tracks."""
-        return dict(
-            self.rows(
-                "SELECT DISTINCT videos.name, digest FROM tracklets JOIN videos ON videos.id = video "
-                "WHERE identity AND NOT has_images ORDER BY videos.id"
-            )
+    def without_images(self) -> dict[str, tuple[str, str]]:
+        """Return the videos of which images are missing, each with the digest of its tracks and its source."""
+        rows = self.rows(
+            "SELECT name, digest, meta FROM videos WHERE id IN (SELECT video FROM tracklets "
+            "WHERE identity AND NOT has_images) ORDER BY id"
         )
+        return {name: (digest, str(json.loads(meta)["meta"].get("source"))) for name, digest, meta in rows}
 
     def tracks_without_images(self, video: str, digest: str) -> dict[int, tuple[int, str]]:
         """Return the tracks of a video whose images are missing: id → row and identity.

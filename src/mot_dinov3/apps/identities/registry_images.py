@@ -7,19 +7,23 @@ track another identity, or delete it: who a track is, is asked again when its im
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mot_dinov3.apps.identities.identified_tracks import crops_by_track
 from mot_dinov3.apps.identities.identity_store import SCRATCH, IdentityStore, open_store
-from mot_dinov3.apps.identities.track_images import best_crops, track_images
-from mot_dinov3.core.errors import MotError
+from mot_dinov3.apps.identities.track_images import best_crops, opened, track_images
+from mot_dinov3.core.errors import VideoError
 from mot_dinov3.core.structures import Image
 from mot_dinov3.formats.track_embeddings import EmbeddingTable
 from mot_dinov3.gallery.folder import check_identity
 from mot_dinov3.video.image_files import write_image
+
+if TYPE_CHECKING:
+    from mot_dinov3.video.source import RandomAccessFrames
 
 IMAGES = 3  # of a track, at most
 JPEG_QUALITY = 95
@@ -41,13 +45,23 @@ def add_images(folder: Path) -> list[str]:
     with open_store(folder) as store:
         missing = store.without_images()
     notices: list[str] = []
-    for name, digest in missing.items():
-        with open_store(folder) as store:
-            table, track_ids = _plan(store, name, digest)
-        for part in _decoded(name, table, track_ids, notices):
-            with open_store(folder) as store:
-                _write(store, part, store.tracks_without_images(name, digest))
+    for name, (digest, source) in missing.items():
+        try:
+            with opened(source) as video:
+                _add_images(folder, video, name, digest)
+        except VideoError as error:
+            notices.append(f"no images of '{name}' in the registry: {error.message}")
     return notices
+
+
+def _add_images(folder: Path, video: RandomAccessFrames, name: str, digest: str) -> None:
+    """Write the images of a video that is open, some tracks at a time."""
+    with open_store(folder) as store:
+        table, track_ids = _plan(store, name, digest)
+    images = track_images(video, table, track_ids, IMAGES)
+    while part := list(itertools.islice(images, TOGETHER)):
+        with open_store(folder) as store:
+            _write(store, part, store.tracks_without_images(name, digest))
 
 
 def _plan(store: IdentityStore, video: str, digest: str) -> tuple[EmbeddingTable, list[int]]:
@@ -60,20 +74,6 @@ def _plan(store: IdentityStore, video: str, digest: str) -> tuple[EmbeddingTable
         crops = best_crops(table, rows.get(track_id, np.zeros(0, np.int64)), IMAGES)
         store.keep_images(number, [_file_name(number, int(table.crops["frame"][row])) for row in crops], written=False)
     return table, list(wanted)
-
-
-def _decoded(
-    video: str, table: EmbeddingTable, track_ids: Sequence[int], notices: list[str]
-) -> Iterator[list[TrackImages]]:
-    """Yield the images of tracks, some tracks at a time; a video that cannot be read adds to the notices."""
-    if not track_ids:
-        return
-    try:
-        found = track_images(table, track_ids, IMAGES)
-        while part := list(itertools.islice(found, TOGETHER)):
-            yield part
-    except MotError as error:
-        notices.append(f"no images of '{video}' in the registry: {error.message}")
 
 
 def _write(store: IdentityStore, part: Sequence[TrackImages], missing: Mapping[int, tuple[int, str]]) -> None:
