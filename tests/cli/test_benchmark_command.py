@@ -37,6 +37,15 @@ def test_a_run_is_measured_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_encoder_is_that_of_track(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark(scene, "--preset", "auto") == 0
+    assert capsys.readouterr().err.count("--preset auto: ") == 1
+    assert benchmark(scene, "--preset", "slow") == 2
+    assert "ultrafast" in capsys.readouterr().err
+    assert benchmark(scene, "--keypoints", "--preset", "auto") == 2
+    assert "not with --keypoints: --dets, --embedder, --preset" in capsys.readouterr().err
+
+
 def test_as_text_it_is_the_summary(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark(scene, "--no-video", "--end-frame", "10") == 0
     out = capsys.readouterr().out
@@ -116,9 +125,12 @@ def test_keypoint_backends_are_compared_on_a_folder_of_labelled_videos(
     video = keypoint_scene.write_video(folder / "v.mp4", 6)
     for frame in (0, 5):
         keypoint_scene.label(video.with_suffix(""), "v", frame)
+    keypoint_scene.write_video(folder / "unlabelled.mp4", 6).with_suffix("").mkdir()
     words = ["benchmark", "--keypoints", str(folder), "--backend", "gradient", "--no-progress", "--cpu"]
     assert main([*words, "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)["keypoints"]
+    said = capsys.readouterr()
+    assert f"notice: 'unlabelled' is left out: no labels: '{folder / 'unlabelled'}' holds no" in said.err
+    (row,) = json.loads(said.out)["keypoints"]
     assert (row["video"], row["backend"], row["given"], row["points"]) == ("v", "gradient", [0], 4)
     assert row["pck"] == {"8": 1, "16": 1}
     assert row["fps"] > 0
@@ -128,7 +140,8 @@ def test_keypoint_backends_are_compared_on_a_folder_of_labelled_videos(
     assert "leaves no labelled frame to compare with" in capsys.readouterr().err
     assert main([*words, "--no-video", "--gt", "g.txt"]) == 2
     assert "not with --keypoints: --gt, --no-video" in capsys.readouterr().err
-    assert sorted(path.name for path in folder.rglob("*")) == ["v", "v.mp4", "v_000000000.json", "v_000000005.json"]
+    left = sorted(path.name for path in folder.rglob("*") if "unlabelled" not in path.name)
+    assert left == ["v", "v.mp4", "v_000000000.json", "v_000000005.json"]
 
 
 @pytest.mark.parametrize(

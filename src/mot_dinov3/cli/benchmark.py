@@ -23,6 +23,7 @@ from mot_dinov3.core.files import user_path
 from mot_dinov3.core.options import assemble, flag_of, option, options_of
 from mot_dinov3.keypoints.job.config import BackendConfig
 from mot_dinov3.pipeline.config import FrameLoopConfig, track_config
+from mot_dinov3.sinks.config import EncoderConfig
 from mot_dinov3.viz import DrawConfig
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class BenchmarkOptions(FrameLoopConfig):
     """The options of `track` that `benchmark` takes, and those of ``--keypoints``."""
 
     draw: DrawConfig
+    encoder: EncoderConfig
     compared: ComparedBackends
 
 
@@ -222,9 +224,9 @@ def _keypoints(args: argparse.Namespace, folder: Path) -> Report:
     from mot_dinov3.apps.benchmark.keypoint_runs import BackendComparison, find_videos
     from mot_dinov3.keypoints.job.model_loading import available_backends
 
-    videos = find_videos(Path(values["source"]))
+    videos, without = find_videos(Path(values["source"]))
     backends, left_out = available_backends(config.compared, config.device)
-    notices = [*left_out, *(f"{video.name}: {notice}" for video in videos for notice in video.labels.notices)]
+    notices = [*left_out, *without, *(f"{video.name}: {notice}" for video in videos for notice in video.labels.notices)]
     print_notices(notices)
     with progress_bar(0) as bar:
 
@@ -251,6 +253,7 @@ def _association() -> Report:
 
 
 def _run_report(summary: RunSummary, peak_mb: float) -> Report:
+    print_notices(summary.notices)
     lines = [line for line in summary.lines(profile=True) if not line.startswith("written")]
     return {**summary.numbers(), "peak_mb": round(peak_mb, 1)}, [*lines, f"memory      {round(peak_mb, 1):.0f} MB peak"]
 

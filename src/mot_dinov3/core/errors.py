@@ -10,6 +10,7 @@
     ├─ InputError                 exit 3   a source, a file or an image that cannot be read
     │  ├─ VideoError              exit 3   a source of frames
     │  ├─ FormatError             exit 3   a text file, with the line or record
+    │  ├─ NoLabelsError           exit 3   a video to be tracked from labels that has none
     │  └─ OutputLostError         exit 3   an output that failed while being written (disk full, gone)
     └─ ModelError                 exit 4   weights
        ├─ GatedModelError         exit 4   needs an accepted licence and a token
@@ -87,6 +88,10 @@ class VideoError(InputError):
 
 class FormatError(InputError):
     """A text file that breaks its format; the message names file and line or record."""
+
+
+class NoLabelsError(InputError):
+    """A video to be tracked from labels that has none made by a person."""
 
 
 class OutputLostError(InputError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,25 @@ class TrackSelection(StageConfig):
         return np.array([int(word) for word in self._words], np.int64) if self._words else None
 
 
+def _preset() -> Any:
+    """Return the option of a video's encoder, for commands with and without a place for the video."""
+    return option(
+        PRESETS[0],
+        "preset of the H.264 encoder at equal quality (CRF 20): faster ones make larger files; auto: a faster one only "
+        "where the encoder would limit the run (auto: runs may differ)",
+        choices=(*PRESETS, AUTO_PRESET),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig(StageConfig):
+    """Encoding of a video that is measured, and not kept."""
+
+    group = "output"
+
+    preset: str = _preset()
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputConfig(StageConfig):
     """Output files."""
@@ -64,12 +84,7 @@ class OutputConfig(StageConfig):
         writes=True,
     )
     video: bool = option(True, "write the tracked video", common=True)
-    preset: str = option(
-        PRESETS[0],
-        "preset of the H.264 encoder at equal quality (CRF 20): faster ones make larger files; auto: a faster one only "
-        "where the encoder would limit the run (auto: runs may differ)",
-        choices=(*PRESETS, AUTO_PRESET),
-    )
+    preset: str = _preset()
     show: bool = option(
         False, "show the drawn frames in a window: q ends the run, space pauses it", common=True, aliases=("display",)
     )

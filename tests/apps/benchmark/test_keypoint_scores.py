@@ -12,7 +12,7 @@ import pytest
 from keypoints import scene
 from mot_dinov3.apps.benchmark.keypoint_runs import BackendComparison, find_videos
 from mot_dinov3.apps.benchmark.keypoint_scores import PointFigures, ScoredPoint, area_under_curve, score_points
-from mot_dinov3.core.errors import FormatError, InputError
+from mot_dinov3.core.errors import FormatError, InputError, NoLabelsError
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.keypoints.job.config import BackendConfig
 from mot_dinov3.keypoints.labels import LabelledInstance
@@ -109,7 +109,8 @@ def videos(tmp_path: Path) -> Path:
 
 def test_every_labelled_frame_but_the_given_ones_is_compared(videos: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in videos.rglob("*") if path.is_file()}
-    found = find_videos(videos)
+    found, notices = find_videos(videos)
+    assert notices == []
     assert {one.name: sorted(one.labels.frames) for one in found} == {"one": [0, 4, 8], "two": [0, 3]}
     (tmp_path / "out").mkdir()
     rows = {row.video: row for row in GRADIENT.rows(found, tmp_path / "out")}
@@ -121,8 +122,19 @@ def test_every_labelled_frame_but_the_given_ones_is_compared(videos: Path, tmp_p
 def test_every_second_labelled_frame_can_be_given(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     comparison = BackendComparison(GRADIENT.backends, GRADIENT.device, every=2)
-    (row,) = comparison.rows(find_videos(videos / "one.mp4"), tmp_path / "out")
+    (row,) = comparison.rows(find_videos(videos / "one.mp4")[0], tmp_path / "out")
     assert (row.given, row.figures.points, row.figures.pck[8]) == ((0, 8), 4, 1)
+
+
+def test_a_video_without_labels_of_a_person_is_left_out(videos: Path) -> None:
+    shutil.rmtree(videos / "more" / "two")
+    (videos / "more" / "two").mkdir()
+    found, notices = find_videos(videos)
+    assert [one.name for one in found] == ["one"]
+    assert [notice[: notice.index(":")] for notice in notices] == ["'two' is left out"]
+    assert "holds no two_#########.json labelled by a person" in notices[0]
+    with pytest.raises(NoLabelsError, match="holds no two_"):
+        find_videos(videos / "more")
 
 
 def test_a_folder_with_nothing_to_compare_says_what_is_missing(videos: Path, tmp_path: Path) -> None:
@@ -131,7 +143,7 @@ def test_a_folder_with_nothing_to_compare_says_what_is_missing(videos: Path, tmp
     with pytest.raises(InputError, match="does not exist"):
         find_videos(tmp_path / "nowhere")
     (videos / "more" / "truth.csv").unlink()
-    (only,) = find_videos(videos / "more")
+    ((only,), _) = find_videos(videos / "more")
     with pytest.raises(InputError, match="no labelled frame is left"):
         list(GRADIENT.rows([only], tmp_path))
     (videos / "more" / "truth.csv").write_text("frame,x,y\n")

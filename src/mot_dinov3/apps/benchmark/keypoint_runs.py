@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.apps.benchmark.keypoint_scores import PointFigures, score_points
-from mot_dinov3.core.errors import InputError
+from mot_dinov3.core.errors import InputError, NoLabelsError
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv
 from mot_dinov3.formats.labelme import LabelledFrame
@@ -72,11 +72,14 @@ class KeypointRow:
         return {**named, **self.figures.numbers(), "fps": round(self.fps, 2)}
 
 
-def find_videos(source: Path) -> list[LabelledVideo]:
+def find_videos(source: Path) -> tuple[list[LabelledVideo], list[str]]:
     """Return the labelled videos of a folder and of its subfolders, or the one that is named.
 
+    Returns:
+        The videos, and notices of those that have a folder of labels, but none made by a person.
+
     Raises:
-        InputError: There is none.
+        InputError: There is no labelled video.
         FormatError: Labels cannot be read.
     """
     if not source.exists():
@@ -91,11 +94,24 @@ def find_videos(source: Path) -> list[LabelledVideo]:
             f"no labelled video in '{source}'",
             remedy="label frames of x.mp4 with LabelMe or Annolid, as x/x_#########.json beside it",
         )
-    return [read_video(path, name) for path, name in zip(paths, names)]
+    found, without = [], []
+    for path, name in zip(paths, names):
+        try:
+            found.append(read_video(path, name))
+        except NoLabelsError as error:
+            without.append((name, error))
+    if not found:
+        raise without[0][1]
+    return found, [f"'{name}' is left out: {error.message}" for name, error in without]
 
 
 def read_video(path: Path, name: str) -> LabelledVideo:
-    """Return a video with the labels in its result folder, and those in `TRUTH` if it is the only video beside it."""
+    """Return a video with the labels in its result folder, and those in `TRUTH` if it is the only video beside it.
+
+    Raises:
+        NoLabelsError: A person labelled no frame.
+        FormatError: Labels cannot be read.
+    """
     with open_source(SourceConfig(source=str(path), end_frame=1)) as frames:
         info = frames.info
     paths = KeypointPaths(path, _labels_folder(path), (info.width, info.height))

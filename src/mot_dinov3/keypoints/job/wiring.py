@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import InputError, UsageError
+from mot_dinov3.core.errors import InputError, NoLabelsError, UsageError
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.run_mark import content_digest
 from mot_dinov3.core.structures import VideoInfo
@@ -250,7 +250,8 @@ def read_labels(
         others: Frames that are labelled elsewhere; a file in the result folder wins over them.
 
     Raises:
-        InputError: There are no labels, or only labels of another video.
+        NoLabelsError: There are no labels.
+        InputError: There are only labels of another video.
     """
     images = dict(enumerate(list_images(paths.video))) if paths.video.is_dir() else {}
     if not paths.folder.is_dir():
@@ -280,7 +281,7 @@ def _annolid_notice(count: int) -> str:
     return said if count else ""
 
 
-def _no_labels(paths: KeypointPaths, predictions: str) -> InputError:
+def _no_labels(paths: KeypointPaths, predictions: str) -> NoLabelsError:
     """Return the error of a folder without labels, which names the files that look like some."""
     others = [p.name for p in sorted(paths.folder.glob("*.json")) if not p.name.startswith(f"{paths.stem}_")]
     seen = f"; it holds other JSON files, such as '{others[0]}'" if others else ""
@@ -290,7 +291,7 @@ def _no_labels(paths: KeypointPaths, predictions: str) -> InputError:
         remedy = "correct a frame and save it in Annolid with its image, or label one in the studio"
     elif others:
         remedy = f"rename each to {paths.stem}_#########.json; the number is the frame index, from 0"
-    return InputError(
+    return NoLabelsError(
         f"no labels: '{paths.folder}' holds no {paths.stem}_#########.json labelled by a person{reason}", remedy=remedy
     )
 
