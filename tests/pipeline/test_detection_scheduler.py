@@ -192,7 +192,7 @@ def test_auto_shows_everybody_with_fewer_detections(
     runs = sum(frame["detected"] for frame in frames)
     assert runs == summary["detector_runs"] < scene.frames / 2
     assert sum(summary["detection_reasons"].values()) == scene.frames
-    assert f"detector    ran on {runs} frames" in capsys.readouterr().out
+    assert f"detected    on {runs} frames" in capsys.readouterr().out
     assert "detector runs" in Path("r.html").read_text()
     first = Path("t.txt").read_bytes()
     assert track(scene, "--detect-every", "auto", "--no-video", "--save-mot", "t.txt") == 0

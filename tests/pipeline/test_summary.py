@@ -24,9 +24,8 @@ def test_the_lines_hold_the_run():
         counts.add(Detections(np.zeros((2, 4)), track_id=[3, -1], coasted=[False, True]))
     stats = SchedulerStats(reused=10, deferred=2, backlog=1, overrun_ms=array("d", [0.0, 1.25, 0.5]))
     stats.computed[Reason.NEW] = 4
-    summary = RunSummary(
-        counts, timer, stats, [ModelInfo("ultralytics", "y.pt", "cpu", "fp32")], ["fell back"], ["o.mp4"]
-    )
+    models = [ModelInfo("ultralytics", "y.pt", "cpu", "fp32"), ModelInfo("histogram")]
+    summary = RunSummary(counts, timer, stats, models, ["fell back"], ["o.mp4"])
     assert summary.lines() == [
         "tracks      3",
         "frames      20, 20 detections",
@@ -34,7 +33,8 @@ def test_the_lines_hold_the_run():
         "speed       90.9 fps: detect 73 %, other 18 %, embed 9 %, started in 2.5 s",
         "embeddings  4 computed, 20 % of the detections; the others were reused",
         "  deferred 2, backlog at the end 1, worst budget overrun 1.2 ms",
-        "model       ultralytics y.pt (cpu fp32)",
+        "detector    ultralytics y.pt (cpu fp32)",
+        "embedder    histogram (cpu)",
     ]
     assert summary.costs(profile=True) == [
         "speed       90.9 fps effective",
@@ -47,7 +47,8 @@ def test_the_lines_hold_the_run():
         "embeddings  4 computed, 20 % of the detections; the others were reused",
         "  0.20 per frame: new 4",
         "  deferred 2, backlog at the end 1, worst budget overrun 1.2 ms",
-        "model       ultralytics y.pt (cpu fp32)",
+        "detector    ultralytics y.pt (cpu fp32)",
+        "embedder    histogram (cpu)",
     ]
 
 

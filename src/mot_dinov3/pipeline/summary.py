@@ -34,6 +34,7 @@ PARTS = {
     "draw": "drawing",
     "save": "writing of files",
 }
+MODELS = ("detector", "embedder")  # what has a model
 WORDS = {Reason.NEW: "new", Reason.WEAK_IOU: "weak IoU", Reason.CROWDED: "crowded", Reason.REFRESH: "refresh"}
 LEAST_SHARE = 1.0  # percent of the time from which a stage is named
 LEAST_MS = 0.005  # per frame; what rounds to nothing is left out of the profile
@@ -47,7 +48,7 @@ class RunSummary:
         counts: Frames, detections, identities.
         timer: Stage times and latencies.
         embeddings: Sums of the scheduler.
-        models: Loaded models, detector first.
+        models: Loaded models, as in `MODELS`.
         notices: Fallbacks taken and other things worth knowing.
         files: Written files.
         counted: Counts of lines and zones.
@@ -90,7 +91,7 @@ class RunSummary:
             *([] if self.detection is None else self._detector_runs(self.detection, profile=profile)),
             *(self._embeddings(profile=profile) if self.embeddings.total else []),
             *([] if self.appearance is None else [f"appearance  {appearance_line(self.appearance)}"]),
-            *(f"model       {_model(info)}" for info in self.models),
+            *(f"{part:<11} {_model(info)}" for part, info in zip(MODELS, self.models)),
         ]
 
     def _speed(self, *, profile: bool) -> list[str]:
@@ -163,7 +164,7 @@ class RunSummary:
         """Return on how many frames the detector ran, and why; and whether the run kept up."""
         frames, deferred = max(detection.counts.total(), 1), detection.counts[DetectionReason.DEFERRED]
         later = f"; {deferred} deferred" if deferred else ""
-        lines = [f"detector    ran on {detection.detected} frames, {100 * detection.detected / frames:.0f} %{later}"]
+        lines = [f"detected    on {detection.detected} frames, {100 * detection.detected / frames:.0f} %{later}"]
         if profile:
             found = (f"{reason.text} {count}" for reason, count in detection.counts.most_common())
             lines.append(f"  {', '.join(found)}")
