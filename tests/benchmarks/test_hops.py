@@ -10,6 +10,8 @@ import pytest
 
 from scenes import Scene
 
+LONGEST = 350  # lines of a module
+
 
 @pytest.fixture
 def hops(repo: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -56,3 +58,5 @@ def test_the_package_keeps_its_size(hops: ModuleType) -> None:
     assert found.modules == {}
     assert found.classes == {}
     assert len(found.small) <= 20, found.small
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in hops.PACKAGE.rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > LONGEST} == {}

@@ -12,7 +12,8 @@ from mot_dinov3.apps.identities.config import IdentifyOptions
 from mot_dinov3.apps.studio.config import StudioOptions
 from mot_dinov3.cli.arguments import Parser, add_config_options
 from mot_dinov3.core.errors import ConfigError, UnknownNameError, UsageError
-from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
+from mot_dinov3.core.option_values import read_toml
+from mot_dinov3.core.options import Option, assemble, help_of, options_of
 from mot_dinov3.gallery.job.config import GalleryJobConfig
 from mot_dinov3.keypoints.job.config import KeypointsOptions, SimilarityOptions
 from mot_dinov3.pipeline.config import DetectConfig, TrackConfig, track_config

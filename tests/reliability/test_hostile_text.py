@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from mot_dinov3.cli import main, read_env
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.core.options import assemble, options_of, read_toml
+from mot_dinov3.core.option_values import read_toml
+from mot_dinov3.core.options import assemble, options_of
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.labelme import read_labels, read_outlines

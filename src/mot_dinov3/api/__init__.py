@@ -19,7 +19,8 @@ import numpy as np
 from mot_dinov3.api.keywords import GalleryOptions, TrackOptions
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.files import file_stamp
-from mot_dinov3.core.options import assemble, options_of, typed_values
+from mot_dinov3.core.option_values import typed_values
+from mot_dinov3.core.options import assemble, options_of
 from mot_dinov3.core.structures import Detections, Frame, VideoInfo
 from mot_dinov3.core.timing import now_utc
 from mot_dinov3.gallery.job.config import GalleryJobConfig, RunPaths

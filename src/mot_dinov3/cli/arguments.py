@@ -11,7 +11,8 @@ from mot_dinov3.cli.aliases import suggestion
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.files import user_path
-from mot_dinov3.core.options import Option, assemble, help_of, options_of, read_toml
+from mot_dinov3.core.option_values import read_toml
+from mot_dinov3.core.options import Option, assemble, help_of, options_of
 
 MANY = 20  # options, beyond which the help of a command shows the common ones only
 

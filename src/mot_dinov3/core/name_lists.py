@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import kind_of, printable, read_text
+from mot_dinov3.core.json_text import kind_of, printable
+from mot_dinov3.core.text_files import read_text
 
 MAX_NAMES_FILE = 1 << 20  # bytes
 MAX_CLASS = 2**31 - 1

@@ -16,7 +16,8 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_BYTES, MAX_FRAME, check_file, open_plain, printable, reading
+from mot_dinov3.core.json_text import MAX_FRAME, printable
+from mot_dinov3.core.text_files import MAX_BYTES, check_file, open_plain, reading
 from mot_dinov3.formats.recorded_detections import plausible
 from mot_dinov3.formats.rows import Corners, LeftOut, UnusableRowError, check_box, parse_number, parse_whole
 

@@ -16,8 +16,9 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import check_file, dumps, kind_of, reading
+from mot_dinov3.core.json_text import dumps, kind_of
 from mot_dinov3.core.structures import Detections, VideoInfo
+from mot_dinov3.core.text_files import check_file, reading
 from mot_dinov3.formats.det_v1 import NUMBER_KEYS, SCHEMA, ParseState, parse_frame, parse_header
 from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut
 

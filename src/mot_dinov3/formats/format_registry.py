@@ -14,17 +14,9 @@ from typing import Any
 import numpy as np
 
 from mot_dinov3.core.errors import FormatError, UsageError, unknown_name
-from mot_dinov3.core.json_text import (
-    LINES_SUFFIXES,
-    check_file,
-    is_lines,
-    open_utf8,
-    plain_suffix,
-    read_json,
-    reading,
-    write_document,
-)
+from mot_dinov3.core.json_text import LINES_SUFFIXES, is_lines, read_json, write_document
 from mot_dinov3.core.structures import Detections, Frame, ModelInfo
+from mot_dinov3.core.text_files import check_file, open_utf8, plain_suffix, reading
 from mot_dinov3.formats import (
     coco,
     coco_writer,

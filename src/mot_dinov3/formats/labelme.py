@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, read_text, too_deep
+from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, too_deep
 from mot_dinov3.core.structures import Keypoints, PointState
+from mot_dinov3.core.text_files import read_text
 from mot_dinov3.formats.labelme_shapes import (
     OWN_KEY,
     Points,

@@ -19,8 +19,9 @@ import numpy as np
 
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_FRAME, has_size, read_lines, read_text
+from mot_dinov3.core.json_text import MAX_FRAME, has_size
 from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
+from mot_dinov3.core.text_files import read_lines, read_text
 from mot_dinov3.formats.class_names import read_class_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
 from mot_dinov3.formats.rows import (

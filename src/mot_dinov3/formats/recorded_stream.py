@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.core.compat import override
-from mot_dinov3.core.json_text import open_plain, plain_suffix, reading
+from mot_dinov3.core.text_files import open_plain, plain_suffix, reading
 from mot_dinov3.formats.det_v1 import ParseState
 from mot_dinov3.formats.det_v1_stream import DetectionSource, DetectionStream, RecordedFrame
 from mot_dinov3.formats.det_v1_writer import detection_records

@@ -16,7 +16,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import check_file, open_utf8, read_json, reading
+from mot_dinov3.core.json_text import read_json
+from mot_dinov3.core.text_files import check_file, open_utf8, reading
 from mot_dinov3.formats.json_lists import flat_records
 from mot_dinov3.formats.rows import BOX_REMEDY
 from mot_dinov3.formats.table_columns import count_known

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import read_text
+from mot_dinov3.core.text_files import read_text
 from mot_dinov3.formats.class_names import read_class_names, read_yaml, yaml_names
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names, number_in
 from mot_dinov3.formats.recorded_detections import ReadOptions

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import read_lines
+from mot_dinov3.core.text_files import read_lines
 from mot_dinov3.formats.class_names import MAX_CLASS
 from mot_dinov3.formats.rows import Row, UnusableRowError, parse_number, parse_whole
 from mot_dinov3.formats.shape_keys import KEYPOINTS, SEGMENTS

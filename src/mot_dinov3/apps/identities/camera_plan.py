@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mot_dinov3.core.errors import ConfigError, closest
-from mot_dinov3.core.options import read_toml_table
+from mot_dinov3.core.option_values import read_toml_table
 
 TABLES = ("cameras", "starts", "travel")
 

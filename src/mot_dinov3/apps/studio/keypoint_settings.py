@@ -9,7 +9,8 @@ from typing import Any
 
 from mot_dinov3.apps.studio.session import Studio
 from mot_dinov3.core.errors import MotError
-from mot_dinov3.core.options import Option, OptionSpec, assemble, options_of, typed_values
+from mot_dinov3.core.option_values import typed_values
+from mot_dinov3.core.options import Option, OptionSpec, assemble, options_of
 from mot_dinov3.keypoints.job.config import KeypointsOptions
 
 CHOSEN_ELSEWHERE = ("source", "result_folder", "backend", "model", "weights")  # by controls of their own

@@ -13,7 +13,8 @@ from typing import Any
 from mot_dinov3.apps.track_editing.review_places import PlaceToReview
 from mot_dinov3.apps.track_editing.tracked_boxes import TrackedBoxes
 from mot_dinov3.core.errors import FormatError
-from mot_dinov3.core.json_text import MAX_FRAME, is_number, parse_object, read_text
+from mot_dinov3.core.json_text import MAX_FRAME, is_number, parse_object
+from mot_dinov3.core.text_files import read_text
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 
 SAME_SECONDS = 1.0
