@@ -1,6 +1,7 @@
 """Places where a result may be wrong, the most urgent first: crossings, jumps, interrupted tracks, uncertain names.
 
-They are computed from the table of tracks alone, so that files of any program have them.
+They are computed from the table of tracks alone, so that files of any program have them. The thresholds are not those
+of `report.moments`, which sees one frame at a time: each finds more with its own (`benchmarks/review_ranks.py`).
 """
 
 from __future__ import annotations
