@@ -81,3 +81,14 @@ def test_a_header_with_another_frame_count_is_only_noticed(recorded: RecordedDet
     notice = RecordedDetector(recorded, DetectorConfig()).check_against(VideoInfo("v", 768, 576, 10.0, 7), None)
     assert "6 frames" in notice
     assert "7" in notice
+
+
+def test_boxes_of_a_larger_video_are_told() -> None:
+    """Detections of 1080p, the video in a third of its size; people who leave the image are none of these."""
+    large = Detections(np.float32([[600, 300, 660, 480], [1500, 300, 1560, 480]]), np.float32([0.9, 0.9]))
+    for rows_of, told in ((large, True), (large[:1], False)):
+        recorded = RecordedDetections("d.txt", dict.fromkeys(range(9), rows_of), VideoInfo("", 0, 0, 10.0), True)
+        notice = RecordedDetector(recorded, DetectorConfig()).check_against(VideoInfo("v", 768, 576, 10.0), None)
+        assert notice == told * (
+            "9 of 18 boxes of 'd.txt' lie outside of the images of 768×576: are they of this video, in this size?"
+        )

@@ -352,3 +352,8 @@ def test_a_class_with_two_names_is_told(write) -> None:
     recorded = read_det_v1(write(document(frame(0, *boxes))))
     assert recorded.names == {0: "car"}
     assert recorded.notices[0].endswith("the first: class 0 is 'car' and 'bus'")
+
+
+def test_boxes_relative_to_the_image_are_refused(write) -> None:
+    with pytest.raises(FormatError, match="from 0 to 1, relative to the image size"):
+        read_det_v1(write(document(frame(0, {**BOX, "bbox": [0.1, 0.1, 0.4, 0.8]}))))

@@ -253,3 +253,12 @@ def test_blank_files_large_ids_and_frame_0_are_told(write) -> None:
     with pytest.raises(FormatError, match="the frame 0 is not") as caught:
         read_motchallenge(write("0,1,1,2,3,4,1\n"))
     assert "add 1 to the frames" in caught.value.remedy
+
+
+@pytest.mark.parametrize("track_id", [-1, 7])
+def test_boxes_relative_to_the_image_are_refused(write, track_id: int) -> None:
+    path = write(f"1,{track_id},.1,.2,.3,.4,.9,-1,-1,-1\n2,{track_id},.2,.2,.3,.4,.9,-1,-1,-1\n")
+    for read in (read_any, read_recorded):
+        with pytest.raises(FormatError, match="from 0 to 1, relative to the image size") as caught:
+            read(path)
+        assert caught.value.remedy

@@ -16,6 +16,8 @@ from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.frame_names import check_named_frames
 from mot_dinov3.formats.recorded_detections import RecordedDetections
 
+MOST_OUTSIDE = 0.1  # share of the boxes whose centre may lie outside of the images
+
 
 def open_recorded(request: DetectorRequest) -> RecordedDetector:
     """Read the file that the request names as its model.
@@ -85,9 +87,12 @@ class RecordedDetector(Detector):
                 f"{frames_read - 1}",
                 remedy=remedy,
             )
-        if frames_read is None and said.frame_count and video.frame_count and said.frame_count != video.frame_count:
-            return f"'{self.recorded.path}' has {said.frame_count} frames, '{video.path}' has {video.frame_count}"
-        return ""
+        if frames_read is not None:
+            return ""
+        counts, told = (said.frame_count, video.frame_count), [_outside(self.recorded, video)]
+        if 0 not in counts and counts[0] != counts[1]:
+            told.append(f"'{self.recorded.path}' has {counts[0]} frames, '{video.path}' has {counts[1]}")
+        return "; ".join(filter(None, told))
 
 
 def _nothing_left(recorded: RecordedDetections, classes: tuple[int, ...] | None, wanted: str) -> tuple[str, ...]:
@@ -97,6 +102,21 @@ def _nothing_left(recorded: RecordedDetections, classes: tuple[int, ...] | None,
         return ()
     present = class_counts(Counter(numbers.tolist()), recorded.names)
     return (f"no box is of the classes '{wanted}': '{recorded.path}' has {present}",)
+
+
+def _outside(recorded: RecordedDetections, video: VideoInfo) -> str:
+    """Return a notice where many boxes have their centre outside of the images: they are of a larger video."""
+    boxes = [rows.xyxy for rows in recorded.frames.values() if len(rows)]
+    if not boxes or not video.width or not video.height:
+        return ""
+    xyxy = np.concatenate(boxes)
+    centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    outside = int(np.count_nonzero(((centre < 0) | (centre > (video.width, video.height))).any(axis=1)))
+    if outside <= MOST_OUTSIDE * len(xyxy):
+        return ""
+    size = f"{video.width}×{video.height}"
+    where = f"lie outside of the images of {size}: are they of this video, in this size?"
+    return f"{outside} of {len(xyxy)} boxes of '{recorded.path}' {where}"
 
 
 def _all_below(recorded: RecordedDetections, classes: tuple[int, ...] | None, conf: float) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from mot_dinov3.core.json_text import (
 from mot_dinov3.core.structures import Detections, VideoInfo
 from mot_dinov3.formats.json_lists import frames_document
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
-from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError, plain_score
+from mot_dinov3.formats.rows import ODD_NUMBERS, LeftOut, UnusableRowError, check_units, plain_score
 
 SCHEMA = "det-v1"
 SOURCE_KEYS = ("video", "detector", "frames_dir")
@@ -64,7 +64,9 @@ def read_det_v1(path: str | Path, *, strict: bool = False) -> RecordedDetections
     Raises:
         FormatError: The file breaks the format; the message names file, frame and detection.
     """
-    return read_document(Path(path), SCHEMA, LeftOut(path, strict=strict))
+    found = read_document(Path(path), SCHEMA, LeftOut(path, strict=strict))
+    check_units(Path(path), found.frames)
+    return found
 
 
 def read_document(path: Path, schema: str, left_out: LeftOut) -> RecordedDetections:

@@ -32,6 +32,7 @@ from mot_dinov3.formats.rows import (
     LeftOut,
     UnusableRowError,
     check_box,
+    check_units,
     plain_score,
 )
 
@@ -105,6 +106,7 @@ def read_detections(path: str | Path, *, strict: bool = False) -> RecordedDetect
     for index, of_frame in sorted(rows.items()):
         table = np.array(of_frame)
         frames[index] = Detections(boxes.from_xywh(table[:, :4]).astype(np.float32), table[:, 4].astype(np.float32))
+    check_units(path, frames)
     notices = (*_read_notices(path, without_score), *left_out.notices())
     return RecordedDetections(str(path), frames, *sequence_info(path), notices=notices)
 
@@ -165,6 +167,7 @@ def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections
             track_id=table.track_id[rows],
             state=np.where(table.track_id[rows] >= 0, int(TrackState.CONFIRMED), int(TrackState.NONE)),
         )
+    check_units(path, frames)
     names = labels_beside(path) if (table.class_id >= 0).any() else {}
     return RecordedDetections(str(path), frames, *sequence_info(path), names=names, notices=table.notices)
 

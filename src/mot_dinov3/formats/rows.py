@@ -233,6 +233,16 @@ def check_box(box: Corners) -> None:
         raise UnusableRowError(f"its box has no positive size ({box[2] - box[0]:g} × {box[3] - box[1]:g})")
 
 
+def check_units(path: Path, frames: Mapping[int, Detections]) -> None:
+    """Raise `FormatError` where all boxes are within one pixel of the corner: they are parts of the image's size."""
+    boxes = [rows.xyxy for rows in frames.values() if len(rows)]
+    if boxes and max(float(np.abs(box).max()) for box in boxes) <= 1:
+        raise FormatError(
+            f"'{path}': its boxes are from 0 to 1, relative to the image size",
+            remedy="multiply them by the width and height of the images",
+        )
+
+
 def plain_score(score: float) -> float:
     """Return a score of 0…1, also where rounding put it slightly beyond; raise a `ValueError` where it is none."""
     if not -SCORE_ROOM <= score <= 1 + SCORE_ROOM:

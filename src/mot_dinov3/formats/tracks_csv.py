@@ -19,7 +19,7 @@ from mot_dinov3.core.structures import Detections, Frame, TrackState, VideoInfo
 from mot_dinov3.formats.class_names import names_of, number_labels
 from mot_dinov3.formats.frame_names import NamedFrames, frames_of_names
 from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, ReadOptions, RecordedDetections
-from mot_dinov3.formats.rows import NO_SCORE, LeftOut, Row, RowCollector, parse_whole, whole_number
+from mot_dinov3.formats.rows import NO_SCORE, LeftOut, Row, RowCollector, check_units, parse_whole, whole_number
 from mot_dinov3.formats.table_columns import NEEDED, TableColumns, cell_number, recognise
 from mot_dinov3.formats.text_tables import TextTable, read_table
 from mot_dinov3.formats.track_ids import TrackIds
@@ -113,7 +113,7 @@ def read_tracks_csv(path: Path, options: ReadOptions | None = None) -> RecordedD
             _count_others(columns, record, left_out)
     frames = rows.frames()
     if not _is_ours(columns):
-        _check_units(path, frames)
+        check_units(path, frames)
     video = VideoInfo(str(path), 0, 0, ASSUMED_FPS)
     notices = (*filter(None, [named.notice]), *ids.notices(path), *left_out.notices())
     names |= options.names
@@ -253,13 +253,3 @@ def _count_others(columns: TableColumns, record: Mapping[str, str], left_out: Le
     for name in columns.others:
         if name not in TRACK_COLUMNS and record.get(name, "").strip():
             left_out.field(f"values of {printable(name)[:40]!r}" if name else "values of a column without a name")
-
-
-def _check_units(path: Path, frames: Mapping[int, Detections]) -> None:
-    """Raise `FormatError` where all boxes are within one pixel of the corner: they are parts of the image's size."""
-    boxes = [rows.xyxy for rows in frames.values() if len(rows)]
-    if boxes and max(float(np.abs(box).max()) for box in boxes) <= 1:
-        raise FormatError(
-            f"'{path}': its boxes are from 0 to 1, relative to the image size",
-            remedy="multiply them by the width and height of the images",
-        )
