@@ -120,7 +120,6 @@ def test_labels_for_another_picture_size_are_refused(tmp_path: Path) -> None:
         ("rectangle", [[1, 1], [9, 1]]),
         ("rectangle", [[1, 1], [9, 9], [1, 9]]),
         ("circle", [[1, 1]]),
-        ("line", [[1, 1], [9, 9]]),
     ],
 )
 def test_a_shape_without_an_area_is_no_outline(kind: str, points: list[list[float]]) -> None:

@@ -13,6 +13,7 @@ from keypoints import scene
 from keypoints.test_labels import box, owners, point, sorted_out
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.formats.labelme import LabelledFrame
+from mot_dinov3.formats.labelme_edits import RenamedPoint
 from mot_dinov3.formats.labelme_shapes import Shape
 from mot_dinov3.keypoints.labels import Labels, collapsed, resolve_instances
 
@@ -69,6 +70,34 @@ def test_one_with_a_group_id_and_one_without_are_two() -> None:
     first = [box("mouse", 0, group=1), box("mouse", 60), point("nose", 5), point("nose", 65)]
     labels = sorted_out(first, [first[1], first[0], *first[2:]])
     assert noses(labels, 0) == noses(labels, 1) == {"mouse_1": 5, "mouse_2": 65}
+
+
+def test_group_ids_given_later_are_those_of_the_frames_before() -> None:
+    numbered = [
+        box("mouse", 64, group=7),
+        box("mouse", 4, group=3),
+        point("nose", 69, group=7),
+        point("nose", 9, group=3),
+    ]
+    labels = sorted_out(TWO, [moved(s, 2) for s in TWO], numbered, [moved(s, 6) for s in TWO])
+    for frame, x in ((0, 5), (1, 7), (2, 9), (3, 11)):
+        assert noses(labels, frame) == {"mouse_3": x, "mouse_7": x + 60}
+    assert labels.notices == ()
+
+
+@pytest.mark.parametrize("group", [None, 2])
+def test_an_outline_drawn_anew_with_the_label_of_all_joins_the_points_of_its_own(group: int | None) -> None:
+    drawn = box("mouse", 66, group=group)
+    points = [point("nose", 71, instance="mouse_2"), point("nose", 11, instance="mouse_1")]
+    first = [box("mouse", 0, group=1), box("mouse", 60, group=2), point("nose", 5, group=1), point("nose", 65, group=2)]
+    labels = sorted_out(first, [drawn, *points])
+    assert noses(labels, 1) == {"mouse_1": 11, "mouse_2": 71}
+    assert [len(one.polygons) for one in labels.frames[1]] == [0, 1]
+
+
+def test_points_twice_in_one_instance_are_an_error() -> None:
+    with pytest.raises(FormatError, match="two instances have the name 'mouse_2'"):
+        sorted_out(TWO, [*TWO, point("nose", 71, instance="mouse_2")])
 
 
 @pytest.mark.parametrize("x", [-1.5, 21.0, 28.0])
@@ -143,6 +172,39 @@ def test_a_renamed_instance_is_reported(name: str, group: int | None) -> None:
     (doubt,) = sorted_out(first, second).doubts
     assert doubt.names == ("mouse", name)
     assert doubt.frame == 1
+
+
+def predicted_as(old: str, *new: Shape) -> Labels:
+    """Labels of frame 0, and of frame 1 where a person gave the prediction `old` the name of the first shape."""
+    rest = [point("a", 5, instance="m"), point("b", 9, instance="m")]
+    renamed = RenamedPoint("m", old, new[0].label)
+    first = LabelledFrame(Path("v_0.json"), 0, (*rest, point(old, 12, instance="m")))
+    second = LabelledFrame(
+        Path("v_1.json"), 1, new, deleted=(("m", old),), corrections=True, predicted=tuple(rest), renamed=(renamed,)
+    )
+    return resolve_instances([first, second])
+
+
+def test_a_renamed_prediction_is_reported_and_not_taken_for_a_deleted_point() -> None:
+    labels = predicted_as("nose", point("snout", 12, instance="m"))
+    assert [set(doubt.names) for doubt in labels.doubts] == [{"nose", "snout"}]
+    assert labels.notices == (
+        "'snout' of 'm' in frame 1 was predicted as 'nose', as other frames call it: the same point?",
+    )
+    assert not any(one.absent for one in (*labels.frames[0], *labels.frames[1]))
+
+
+def test_a_prediction_that_gets_the_name_of_another_point_is_deleted() -> None:
+    labels = predicted_as("nose", point("a", 12, instance="m"))
+    assert labels.doubts == ()
+    assert labels.frames[1][0].absent == {"nose"}
+
+
+def test_a_deleted_prediction_of_a_point_that_nobody_labels_any_more_is_no_point() -> None:
+    first = LabelledFrame(Path("v_0.json"), 0, (point("snout", 12, instance="m"),))
+    second = LabelledFrame(Path("v_1.json"), 1, (), deleted=(("m", "nose"),), corrections=True)
+    (one,) = resolve_instances([first, second]).frames[0]
+    assert one.keypoints == ("snout",)
 
 
 def test_notices_of_one_kind_are_one_with_a_count() -> None:

@@ -100,3 +100,11 @@ def test_points_of_old_files_without_types_are_points(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     scene.run(video)
     assert scene.errors(video).max() < 1.5
+
+
+def test_a_file_whose_number_is_short_is_named(video: Path) -> None:
+    label = scene.label(video.parent / "v", "v", 0)
+    label.rename(label.with_name("v_00000000.json"))
+    with pytest.raises(InputError, match=r"such as 'v_00000000\.json'") as error:
+        KeypointVideoProcessor(video)
+    assert "v_#########.json" in (error.value.remedy or "")

@@ -58,6 +58,39 @@ def test_a_range_keeps_all_other_rows(video: Path, labelled: tuple[int, ...], fi
     assert scene.run(video).pipeline.results.reused == FRAMES  # the next whole run has nothing to do
 
 
+@pytest.mark.parametrize(("first", "stop"), [(0, 12), (10, 20), (0, FRAMES + 9)])
+def test_a_whole_run_after_a_range_has_all_frames_of_a_video_of_unknown_length(
+    tmp_path: Path, first: int, stop: int
+) -> None:
+    video = scene.write_images(tmp_path / "v.mkv", map(scene.picture, range(FRAMES)))
+    scene.label(tmp_path / "v", "v", 4)
+    built = scene.build(video, start_frame=first, end_frame=stop)
+    assert not built.info.frame_count
+    built.run()
+    assert scene.run(video).pipeline.results.frames == FRAMES
+    assert sorted({int(row["frame"]) for row in scene.rows(video)}) == list(range(FRAMES))
+    assert scene.run(video).pipeline.results.reused == FRAMES
+    assert scene.run(video, start_frame=20, end_frame=FRAMES + 9).pipeline.results.reused == FRAMES - 20
+
+
+def test_a_frame_file_that_was_deleted_is_written_again(video: Path) -> None:
+    for frame in (0, 8, 16):
+        scene.label(video.parent / "v", "v", frame)
+    scene.run(video)
+    before = contents(video)
+    (video.parent / "v" / "v_000000010.json").unlink()
+    assert scene.run(video).pipeline.results.reused == FRAMES - 8
+    assert contents(video) == before
+
+
+def test_no_stage_takes_less_than_no_time(video: Path) -> None:
+    for frame in (0, 2, 4):  # all work is the beginning of passes
+        scene.label(video.parent / "v", "v", frame)
+    line = next(line for line in scene.run(video, end_frame=4).summary() if "ms/frame" in line)
+    assert "track " in line
+    assert "-" not in line
+
+
 def test_a_range_after_a_new_label_solves_only_that_range(video: Path) -> None:
     scene.label(video.parent / "v", "v", 0)
     scene.run(video)

@@ -107,6 +107,23 @@ def test_a_point_that_is_absent_and_not_labelled_again_stays_lost(video: Path) -
     assert {states(video, "left_ear")[f][0] for f in range(8, FRAMES)} == {"lost"}
 
 
+def test_an_animal_whose_outline_is_absent_is_not_called_tracked(video: Path) -> None:
+    for frame in (0, 8):
+        scene.label(video.parent / "v", "v", frame)
+
+    def leave(shapes: list[dict[str, Any]]) -> None:
+        shapes[:] = [
+            shape_of(shapes, "mouse") | {"flags": {"absent": True}},
+            *(s | {"instance_label": "rat"} for s in shapes if s["shape_type"] == "point"),
+        ]
+
+    edit(video.parent / "v" / "v_000000008.json", leave)
+    run = scene.build(video)
+    assert not any("'mouse' is labelled; tracked" in notice for notice in run.notices)
+    (mouse,) = [one for one in run.pipeline.labels.frames[8] if one.name == "mouse"]
+    assert mouse.gone.all()
+
+
 def test_only_the_points_that_a_person_moved_become_human(video: Path) -> None:
     scene.label(video.parent / "v", "v", 0)
     scene.run(video)
@@ -202,7 +219,7 @@ def test_a_folder_with_predictions_of_annolid_only_is_refused(video: Path) -> No
     path = folder / "v_000000003.json"
     path.write_text(json.dumps(annolid(3, 0.0)))
     content = path.read_bytes()
-    with pytest.raises(InputError, match="1 frames hold Annolid's predictions"):
+    with pytest.raises(InputError, match="1 frame holds Annolid's predictions"):
         scene.build(video)
     assert path.read_bytes() == content
 

@@ -21,10 +21,13 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, too_deep
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.core.text_files import read_text
+from mot_dinov3.formats.labelme_edits import RenamedPoint, group_owners, regrouped, renamed_points, shape_records
 from mot_dinov3.formats.labelme_shapes import (
     OWN_KEY,
     Points,
     Shape,
+    flags_of,
+    group_number,
     is_annolid_prediction,
     outline_shapes,
     point_shapes,
@@ -48,7 +51,8 @@ class LabelledFrame:
         frame: Its number.
         shapes: Points and outlines that a person made or touched.
         notices: Shapes that could not be read.
-        deleted: Instance and keypoint of predicted points that a person removed.
+        deleted: Instance and keypoint of predicted points that a person removed or renamed.
+        renamed: Those that she renamed.
         corrections: What is not labelled here is as predicted; otherwise the file may be a whole labelling.
         predicted: Untouched predictions.
     """
@@ -60,6 +64,7 @@ class LabelledFrame:
     deleted: tuple[tuple[str, str], ...] = ()
     corrections: bool = False
     predicted: tuple[Shape, ...] = ()
+    renamed: tuple[RenamedPoint, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,8 +170,21 @@ def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
 
 def is_generated(content: Mapping[str, Any]) -> bool:
     """Return whether a frame file is unchanged since this program wrote it."""
-    written = _own(content).get("digest")
-    return bool(written) and written == digest(content.get("shapes"))
+    written, shapes = _own(content).get("digest"), content.get("shapes")
+    return bool(written) and (written == digest(shapes) or written == digest(_without_unset_flags(shapes)))
+
+
+def _without_unset_flags(shapes: object) -> object:
+    """Return shapes without the unset flags that LabelMe's ``--labelflags`` adds; points have one of their own."""
+    if not isinstance(shapes, list):
+        return shapes
+    kept = [("occluded",) if isinstance(s, dict) and s.get("shape_type") == "point" else () for s in shapes]
+    return [
+        s | {"flags": {k: v for k, v in flags_of(s).items() if v is not False or k in names}}
+        if isinstance(s, dict)
+        else s
+        for s, names in zip(shapes, kept)
+    ]
 
 
 def digest(shapes: object) -> str:
@@ -199,7 +217,9 @@ def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
         content = _shallow(parse_object(line, where), where)
         frame = content.get("frame")
         if type(frame) is not int or not 0 <= frame <= MAX_FRAME:
-            raise FormatError(f"'{path}', line {number}: no frame number")
+            raise FormatError(
+                f"'{path}', line {number}: no frame number", remedy='each line has a whole number "frame", from 0'
+            )
         yield frame, path, content
 
 
@@ -219,13 +239,11 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
     if not isinstance(shapes, list):
         raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
     own = _own(content)
-    written_by_us = own.get("shapes")
-    records = (
-        [r for r in written_by_us if isinstance(r, list) and len(r) == 3] if isinstance(written_by_us, list) else []
-    )
-    untouched = {record[2] for record in records}
+    records = shape_records(own)
+    untouched = {record.digest for record in records}
+    owners = group_owners(shapes, frame, untouched)
     by_annolid = not _has_image(path, frame)
-    read: list[Shape] = []
+    read: list[tuple[dict[str, Any], Shape]] = []
     predicted: list[Shape] = []
     notices: list[str] = []
     for number, raw in enumerate(shapes):
@@ -237,12 +255,19 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         if is_own or (by_annolid and is_annolid_prediction(raw)):
             predicted.append(shape)
         else:
-            read.append(touched_shape(raw, shape))
-    there = {(s.instance, s.label) for s in (*read, *predicted)}
-    deleted = [(r[0], r[1]) for r in records if r[1] and (r[0], r[1]) not in there]
-    corrections = bool(records or predicted) or own.get(CORRECTIONS) is True
+            read.append((raw, regrouped(touched_shape(raw, shape), owners, {r.instance for r in records})))
+    labels = tuple(shape for _, shape in read)
+    there = {(s.instance, s.label) for s in (*labels, *predicted)}
+    gone = [r for r in records if r.name and (r.instance, r.name) not in there]
     return LabelledFrame(
-        path, frame, tuple(read), tuple(notices), tuple(deleted), corrections=corrections, predicted=tuple(predicted)
+        path,
+        frame,
+        labels,
+        tuple(notices),
+        deleted=tuple((r.instance, r.name) for r in gone),
+        corrections=bool(records or predicted) or own.get(CORRECTIONS) is True,
+        predicted=tuple(predicted),
+        renamed=renamed_points(read, gone, frame),
     )
 
 
@@ -265,6 +290,11 @@ def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str])
         beyond = f"({x:g}, {y:g}) is outside the frame of {size[0]}×{size[1]}"
         notices.append(f"{where}: point '{shape.label}' {beyond}; skipped")
         return None
+    group = raw.get("group_id") if isinstance(raw, dict) else None
+    if group not in (None, "") and group_number(group) is None:
+        notices.append(
+            f"{where}: group_id {json.dumps(group)[:40]} of '{shape.label}' is not a usable whole number; ignored"
+        )
     if re.search(r"[/\\]", shape.label + shape.instance):
         notices.append(f"{where}: label '{shape.label}' contains a path separator; kept as text")
     return shape

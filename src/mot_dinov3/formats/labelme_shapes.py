@@ -1,7 +1,7 @@
 """Single shapes in LabelMe and Annolid files: JSON to points and outlines, and back.
 
 A point that is not in the frame is a shape with the flag ``absent``; its coordinates do not count. A hidden point has
-the flag ``occluded``, or ``visible`` false, or Annolid's visibility 1.
+the flag ``occluded``, or ``visible`` false, or Annolid's visibility 1, or is ``difficult`` as in X-AnyLabeling.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from mot_dinov3.core.json_text import is_number
 from mot_dinov3.core.structures import Keypoints, PointSource, PointState
 
 CIRCLE_CORNERS = 32
+MAX_GROUP = 2**53  # the largest group id: all programs that read tables keep it
+_LONGEST_NUMBER = 20  # characters of a group id
 OWN_KEY = "mot_dinov3"  # of what this program writes about a file, in `otherData`, and about a shape
 ABSENT_FLAGS = ("absent", "missing", "not_here")
 HIDDEN_FLAGS = ("occluded", "hidden")
+_CORNERS = ("polygon", "rotation", "quadrilateral")  # outlines by their corners, the last two of X-AnyLabeling
+_LINES = ("line", "linestrip", "points", "cuboid")  # of LabelMe and X-AnyLabeling: neither a point nor an outline
 _ANNOLID_VISIBILITIES = ("kp_visibility", "visibility")  # of COCO: 0 absent, 1 occluded, 2 visible
 _ANNOLID_MEASURES = ("quality", "velocity", "misses", "motion_index")
 _ANNOLID_METHODS = re.compile(
@@ -74,21 +78,33 @@ def read_shape(raw: object) -> Shape | str:
     kind = raw.get("shape_type") or "polygon"
     if kind == "polygon" and len(points) == 1:
         kind = "point"  # files of old versions of LabelMe have no types
+    if kind in _LINES:
+        return f"'{raw['label']}' is a {kind}, neither a point nor an outline"
     outline = _outline(kind, points, raw)
     if outline is None:
         return f"'{raw['label']}' is an unreadable {kind}"
     flags = flags_of(raw)
     explicit = raw.get("instance_label") or flags.get("instance_label")
     shown = raw.get("display_label") or flags.get("display_label")
-    group = raw.get("group_id")
     return Shape(
         label=raw["label"].strip(),
         points=outline,
-        group_id=int(group) if group is not None and is_number(group) else None,
+        group_id=group_number(raw.get("group_id")),
         instance=explicit.strip() if isinstance(explicit, str) else "",
         display=shown.strip() if isinstance(shown, str) else "",
         state=_state(raw, flags),
     )
+
+
+def group_number(value: object) -> int | None:
+    """Return a group id, which programs also write as a text or a float; None for what is no whole number."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if len(text) <= _LONGEST_NUMBER and re.fullmatch(r"-?[0-9]+", text) else None
+    if value is None or not is_number(value):
+        return None
+    number = float(value)  # type: ignore[arg-type]
+    return int(number) if number.is_integer() and abs(number) <= MAX_GROUP else None
 
 
 def flags_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,9 +123,9 @@ def _state(raw: Mapping[str, Any], flags: Mapping[str, Any]) -> PointState:
         return (PointState.LOST, PointState.OCCLUDED, PointState.VISIBLE)[int(number)]
     as_written = raw.get("visible") in (None, raw.get("state") == "visible")
     if OWN_KEY in raw and "occluded" in flags and as_written:  # the box that a person can tick decides
-        is_hidden = any(_is_set(flags.get(name)) for name in HIDDEN_FLAGS)
+        is_hidden = raw.get("difficult") is True or any(_is_set(flags.get(name)) for name in HIDDEN_FLAGS)
         return PointState.OCCLUDED if is_hidden else PointState.VISIBLE
-    hidden = any(_is_set(known.get(name)) for known in (flags, raw) for name in HIDDEN_FLAGS)
+    hidden = any(_is_set(known.get(name)) for known in (flags, raw) for name in (*HIDDEN_FLAGS, "difficult"))
     unseen = any(known.get(name) in (False, "false") for known in (flags, raw) for name in ("visible", "kp_visible"))
     return PointState.OCCLUDED if hidden or unseen else PointState.VISIBLE
 
@@ -154,7 +170,7 @@ def _outline(kind: object, points: Points, raw: Mapping[str, Any]) -> Points | N
     """Return a point as one row, any other shape as the corners of its outline, or None where it is invalid."""
     if kind == "point":
         return points[:1]
-    if kind == "polygon":
+    if kind in _CORNERS or (kind == "rectangle" and len(points) == 4):  # X-AnyLabeling's has four corners
         return points if len(points) >= 3 and np.ptp(points, axis=0).min() > 0 else None
     if len(points) != 2:
         return None

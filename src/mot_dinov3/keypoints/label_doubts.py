@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mot_dinov3.core.structures import PointState
+from mot_dinov3.formats.labelme_edits import RenamedPoint
 from mot_dinov3.keypoints.label_groups import Group
 
 ALIKE = 0.75  # of difflib's ratio: two names differ by a spelling
@@ -28,18 +29,54 @@ class LabelDoubt:
     names: tuple[str, str]
 
 
-def find_renames(named: Mapping[int, Mapping[str, Group]]) -> list[LabelDoubt]:
-    """Return keypoints of an instance, and instances with one group id, that are never labelled in the same frame."""
+def find_renames(
+    named: Mapping[int, Mapping[str, Group]], renamed: Mapping[int, Sequence[RenamedPoint]] | None = None
+) -> list[LabelDoubt]:
+    """Return keypoints of an instance, and instances with one group id, that are never labelled in the same frame.
+
+    Args:
+        named: Frame → name → instance.
+        renamed: Frame → predictions that a person gave another name.
+    """
     instances = dict.fromkeys(name for groups in named.values() for name in groups)
-    return [*_renamed_instances(named), *(doubt for name in instances for doubt in _renamed_keypoints(name, named))]
+    doubts = _renamed_instances(named)
+    return [*doubts, *(doubt for name in instances for doubt in _of_instance(name, named, renamed or {}))]
 
 
-def _renamed_keypoints(instance: str, named: Mapping[int, Mapping[str, Group]]) -> Iterable[LabelDoubt]:
+def _of_instance(
+    instance: str, named: Mapping[int, Mapping[str, Group]], renamed: Mapping[int, Sequence[RenamedPoint]]
+) -> Iterable[LabelDoubt]:
+    """Yield the doubts about an instance's keypoints, each pair of names once."""
+    predictions: dict[tuple[str, str], LabelDoubt] = {}
+    for doubt in _renamed_predictions(instance, named, renamed):
+        predictions.setdefault(doubt.names, doubt)
+    yield from predictions.values()
+    yield from _renamed_keypoints(instance, named, {name for names in predictions for name in names})
+
+
+def _renamed_predictions(
+    instance: str, named: Mapping[int, Mapping[str, Group]], renamed: Mapping[int, Sequence[RenamedPoint]]
+) -> Iterable[LabelDoubt]:
+    """Yield predictions with a new name whose former one is neither labelled nor absent in that frame."""
+    labelled = {name for groups in named.values() if instance in groups for name in groups[instance].points}
+    for number, points in renamed.items():
+        group = named.get(number, {}).get(instance)
+        for _, old, new in (point for point in points if point.instance == instance):
+            if group is not None and old in labelled - set(group.points):
+                question = (
+                    f"'{new}' of '{instance}' in frame {number} was predicted as '{old}', as other frames call it: "
+                    "the same point?"
+                )
+                yield LabelDoubt(number, question, (old, new))
+
+
+def _renamed_keypoints(
+    instance: str, named: Mapping[int, Mapping[str, Group]], asked: set[str]
+) -> Iterable[LabelDoubt]:
     labelled = {number: set(_named(groups[instance])) for number, groups in named.items() if instance in groups}
     frames = {
         name: {n for n, names in labelled.items() if name in names} for names in labelled.values() for name in names
     }
-    asked: set[str] = set()
     for (first, before), (second, after) in zip(list(labelled.items()), list(labelled.items())[1:]):
         gone = [name for name in before if name not in after and name not in asked]
         new = [name for name in after if name not in before and name not in asked]

@@ -57,6 +57,14 @@ class Group:
         places = [p.xy[None] for p in self.points.values() if p.state != PointState.LOST]
         return np.vstack([np.zeros((0, 2)), *places, *self.outlines])
 
+    def join(self, other: Group) -> None:
+        """Take over the shapes of another group."""
+        self.polygons += other.polygons
+        self.predicted += other.predicted
+        self.points |= other.points
+        self.group_id = other.group_id if self.group_id is None else self.group_id
+        self.is_absent = self.is_absent or other.is_absent
+
     def contains(self, shape: Shape) -> bool:
         """Return whether a point lies in one of the outlines."""
         return any(is_inside(p, shape.points[0]) for p in self.outlines)
@@ -89,12 +97,28 @@ def group_frames(labelled: Sequence[LabelledFrame], notices: list[str]) -> dict[
     # Then the others, by distance and name.
     for one in frames:
         _place_unclear(one, names, notices)
+
+    # Predicted points that a person removed are absent.
+    labelled_names = {(g.base, name) for one in frames for g in one.groups for name in g.points}
+    for one in frames:
         for instance, name in one.frame.deleted:
-            owner = next((g for g in one.groups if g.base == instance), None)
-            if owner is None:
-                one.groups.append(owner := Group(instance, None))
-            owner.points.setdefault(name, LabelledPoint(np.full(2, np.nan), PointState.LOST))
+            if (instance, name) in labelled_names and not _is_renamed(instance, name, one.frame, frames):
+                _mark_deleted(one, instance, name)
     return {one.frame.frame: one.groups for one in frames}
+
+
+def _is_renamed(instance: str, name: str, frame: LabelledFrame, frames: Sequence[FrameGroups]) -> bool:
+    """Return whether a predicted point was given a name that no frame has beside its own: it may be the same point."""
+    new = {renamed.new for renamed in frame.renamed if renamed[:2] == (instance, name)}
+    both = (g for one in frames for g in one.groups if g.base == instance and name in g.points and new & set(g.points))
+    return bool(new) and next(both, None) is None
+
+
+def _mark_deleted(one: FrameGroups, instance: str, name: str) -> None:
+    owner = next((g for g in one.groups if g.base == instance), None)
+    if owner is None:
+        one.groups.append(owner := Group(instance, None))
+    owner.points.setdefault(name, LabelledPoint(np.full(2, np.nan), PointState.LOST))
 
 
 def _clear_groups(frame: LabelledFrame, notices: list[str]) -> FrameGroups:
@@ -201,7 +225,8 @@ def _fitting(shape: Shape, outlined: Sequence[Group], names: set[str]) -> Iterat
 def _put(instance: Group, shape: Shape, frame: LabelledFrame, notices: list[str]) -> None:
     name = shape.label
     if name in instance.points:
-        notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one is used")
+        remedy = "" if instance.outlines else "; give each animal its own group_id"
+        notices.append(f"'{frame.path.name}': '{instance.base}' has two points '{name}'; the first one is used{remedy}")
         return
     is_absent = shape.state == PointState.LOST
     instance.points[name] = LabelledPoint(np.full(2, np.nan) if is_absent else shape.points[0], shape.state)

@@ -18,7 +18,8 @@ def identify(found: Mapping[int, Sequence[Group]], notices: list[str]) -> dict[i
     """Return frame → name → instance, frames in order.
 
     Instances that share a label in some frame are named after their group ids. Those without one are named by
-    continuity of place and size from the labelled frame before; where that is not clear, a notice says so.
+    continuity of place and size, from the first labelled frame with group ids on in both directions; where that is not
+    clear, a notice says so.
 
     Raises:
         FormatError: Two instances of a frame have the same label and group id.
@@ -26,19 +27,40 @@ def identify(found: Mapping[int, Sequence[Group]], notices: list[str]) -> dict[i
     counts = (collections.Counter(g.base for g in groups) for groups in found.values())
     shared = {base for count in counts for base, many in count.items() if many > 1}
     numbered = {f"{g.base}_{g.group_id}" for groups in found.values() for g in groups if g.group_id is not None}
-    places: dict[str, dict[str, Points]] = {base: {} for base in shared}
-    named: dict[int, dict[str, Group]] = {}
-    for number, groups in sorted(found.items()):
-        names = {id(g): g.base for g in groups if g.base not in shared}
-        for base in dict.fromkeys(g.base for g in groups if g.base in shared):
-            names |= _names_of(number, [g for g in groups if g.base == base], places[base], numbered, notices)
-        doubled = [name for name, many in collections.Counter(names.values()).items() if many > 1]
-        if doubled:
+    names = {id(g): g.base for groups in found.values() for g in groups if g.base not in shared}
+    for base in sorted(shared):
+        frames = {number: [g for g in groups if g.base == base] for number, groups in sorted(found.items())}
+        names |= _names_over_time({n: groups for n, groups in frames.items() if groups}, numbered, notices)
+    return {number: _by_name(number, groups, names) for number, groups in sorted(found.items())}
+
+
+def _by_name(number: int, groups: Sequence[Group], names: Mapping[int, str]) -> dict[str, Group]:
+    """Return a frame's instances by name; an outline with the label of all animals joins the points of its own."""
+    named: dict[str, Group] = {}
+    for group in groups:
+        name = names[id(group)]
+        other = named.setdefault(name, group)
+        if other is group:
+            continue
+        if other.base == group.base or set(other.points) & set(group.points):
             raise FormatError(
-                f"frame {number}: two instances have the name '{doubled[0]}'", remedy="give each its own group_id"
+                f"frame {number}: two instances have the name '{name}'", remedy="give each its own group_id"
             )
-        named[number] = {names[id(g)]: g for g in groups}
+        other.join(group)
     return named
+
+
+def _names_over_time(frames: Mapping[int, Sequence[Group]], numbered: set[str], notices: list[str]) -> dict[int, str]:
+    """Return the names of the instances of all frames that share a label, by `id`."""
+    numbers = list(frames)
+    anchor = next((i for i, n in enumerate(numbers) if any(g.group_id is not None for g in frames[n])), 0)
+    names: dict[int, str] = {}
+    for order in (numbers[anchor::-1], numbers[anchor:]):
+        places: dict[str, Points] = {}
+        for number in order:
+            told = notices if id(frames[number][0]) not in names else []
+            names |= _names_of(number, frames[number], places, numbered, told)
+    return names
 
 
 def _names_of(

@@ -91,7 +91,7 @@ def resolve_instances(labelled: Sequence[LabelledFrame]) -> Labels:
             remedy="label points on one frame with LabelMe or Annolid",
         )
     named = identify(found, notices)
-    doubts = find_renames(named)
+    doubts = find_renames(named, {f.frame: f.renamed for f in labelled})
     _mark_absent(named, {f.frame: f for f in labelled}, doubts, notices)
     frames = _same_rows(named)
     told = (*(d.notice for d in doubts), *collapsed(notices))
@@ -155,12 +155,16 @@ def _mark_absent(
             group.points |= {k: LabelledPoint(np.full(2, np.nan), PointState.LOST) for k in missing}
             which = ", ".join(f"'{k}'" for k in missing)
             notices.append(f"'{frame.path.name}': not labelled, so not in this frame: {which} of '{name}'")
-        others = [name for name in names if names[name] and not getattr(groups.get(name), "points", None)]
+        others = [name for name in names if names[name] and name not in renamed and _says_nothing(groups.get(name))]
         if whole and others:
             which = ", ".join(f"'{name}'" for name in others)
             notices.append(
                 f"'{frame.path.name}': no point of {which} is labelled; tracked, as nothing says it is absent"
             )
+
+
+def _says_nothing(group: Group | None) -> bool:
+    return group is None or not (group.points or group.is_absent)
 
 
 def collapsed(notices: Sequence[str]) -> list[str]:

@@ -81,12 +81,14 @@ class GapRecord:
         last: Its last one.
         carried: Estimates, as JSON, in the labelled frame behind it of keypoints that are not labelled there.
         doubts: Keypoints of that frame whose labels look exchanged, and the notice.
+        ends: The video ends behind its last frame.
     """
 
     first: int
     last: int
     carried: list[dict[str, Any]] | None = None
     doubts: list[list[str]] = dataclasses.field(default_factory=list)
+    ends: bool = False
 
     @classmethod
     def parse(cls, record: object) -> GapRecord | None:
@@ -101,6 +103,7 @@ class GapRecord:
             [d for d in doubts if isinstance(d, list) and all(isinstance(t, str) for t in d)]
             if isinstance(doubts, list)
             else [],
+            record.get("ends") is True,
         )
 
     def merged(self, other: GapRecord | None) -> GapRecord:
@@ -109,7 +112,8 @@ class GapRecord:
             return self
         carried = self.carried if self.carried is not None else other.carried
         first, last = min(self.first, other.first), max(self.last, other.last)
-        return GapRecord(first, last, carried, self.doubts or other.doubts)
+        ends = (self if self.last >= other.last else other).ends
+        return GapRecord(first, last, carried, self.doubts or other.doubts, ends)
 
 
 class KeypointFiles:
@@ -139,6 +143,7 @@ class KeypointFiles:
     ) -> None:
         self.paths, self.fingerprint, self._labelled = paths, fingerprint, labelled
         self._protected = frozenset(protected)
+        self._present: frozenset[int] = frozenset()
         self._with_annolid = annolid
         self._old: dict[str, GapRecord] = {}
         self._done: dict[str, GapRecord] = {}
@@ -161,6 +166,7 @@ class KeypointFiles:
         """
         paths = self.paths
         self._range = range(first, MAX_FRAME if stop is None else stop)
+        self._present = frozenset(labelme.frame_files(paths.folder, paths.stem))
         with files.writing(paths.table):
             self._read_earlier()
             self._uncertainties = JsonLines(paths.uncertainties)
@@ -207,15 +213,21 @@ class KeypointFiles:
         With `exact`, a longer range of the gap does not count: its ends are treated differently.
         """
         done = self._old.get(signature)
-        if done is None or first < done.first or (stop is not None and stop - 1 > done.last):
+        if done is None or first < done.first:
             return None
-        last = done.last if stop is None else stop - 1
+        if not done.ends and (stop is None or stop - 1 > done.last):  # also where nobody knows the number of frames
+            return None
+        last = done.last if stop is None else min(stop - 1, done.last)
         return None if exact and (first, last) != (done.first, done.last) else self.rows_of(first, last)
 
     def rows_of(self, first: int, last: int) -> list[Row] | None:
-        """Return the earlier run's rows of frames `first` to `last`, or None where one is missing."""
+        """Return the earlier run's rows of frames `first` to `last`; None where one, or a frame's file, is missing."""
         frames = range(first, last + 1)
-        return [self._rows[frame] for frame in frames] if all(frame in self._rows for frame in frames) else None
+        return [self._rows[frame] for frame in frames] if self._is_complete(frames) else None
+
+    def _is_complete(self, frames: range) -> bool:
+        """Return whether an earlier run's rows of all frames are there, with the files of the frames."""
+        return all(frame in self._rows and (frame in self._protected or frame in self._present) for frame in frames)
 
     def record(self, signature: str) -> GapRecord | None:
         """Return what an earlier run noted of a gap, or None."""

@@ -179,7 +179,7 @@ class KeypointPipeline:
             self._solve_backward_only(gap, signature)
         else:
             self._solve_open(gap, signature)
-        return GapRecord(gap.first, self._files.last)
+        return GapRecord(gap.first, self._files.last, ends=gap.stop is None)
 
     def _solve_open(self, gap: Gap, signature: str) -> None:
         """Track from the last labelled frame to the end; every frame is final as soon as it is tracked."""

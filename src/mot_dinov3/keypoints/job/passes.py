@@ -160,7 +160,8 @@ class PassRunner:
         skipped: TimedFrame | None = None
         for frame, time in frames:
             if self.tracker is None:
-                self.tracker = resumed or self._begin(start, frame)
+                with self._timer.stage("track"):
+                    self.tracker = resumed or self._begin(start, frame)
                 if resumed is None:
                     yield PassFrame(frame.index, time, [])
                 continue

@@ -272,18 +272,19 @@ def read_labels(
     within = {f.frame: f for f in (*others, *labelled) if f not in beyond}
     labels = resolve_instances([within[number] for number in sorted(within)])
     said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
-    told = (*filter(None, (predictions,)), *labels.notices, *said)
+    told = (*filter(None, (predictions and f"{predictions}, and replaced",)), *labels.notices, *said)
     return [f.frame for f in labelled], dataclasses.replace(labels, notices=told)
 
 
 def _annolid_notice(count: int) -> str:
-    said = f"{count} frames hold Annolid's predictions and no image beside them: not used as labels, and replaced"
-    return said if count else ""
+    frames = "1 frame holds" if count == 1 else f"{count} frames hold"
+    return f"{frames} Annolid's predictions and no image beside: not used as labels" if count else ""
 
 
 def _no_labels(paths: KeypointPaths, predictions: str) -> NoLabelsError:
     """Return the error of a folder without labels, which names the files that look like some."""
-    others = [p.name for p in sorted(paths.folder.glob("*.json")) if not p.name.startswith(f"{paths.stem}_")]
+    ours = {paths.state, *labelme.frame_files(paths.folder, paths.stem).values()}
+    others = [p.name for p in sorted(paths.folder.glob("*.json")) if p not in ours]
     seen = f"; it holds other JSON files, such as '{others[0]}'" if others else ""
     reason = f"; {predictions}" if predictions else seen
     remedy = "label points on one frame with LabelMe or Annolid; the number is the frame index, from 0"

@@ -1,0 +1,90 @@
+"""What a person changed in a frame file that this program wrote: shapes renamed, or given to another instance.
+
+Such a file notes instance, name and digest of each shape. The editors do not show the instance label of this program,
+so the group id, which they do show, is where a person says that a shape belongs to another instance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mot_dinov3.formats.labelme_shapes import OWN_KEY, Shape, group_number, shape_digest
+
+
+class ShapeRecord(NamedTuple):
+    """A shape as this program wrote it; the name of an outline is empty."""
+
+    instance: str
+    name: str
+    digest: str
+
+
+class RenamedPoint(NamedTuple):
+    """A predicted keypoint that a person gave another name."""
+
+    instance: str
+    old: str
+    new: str
+
+
+def shape_records(own: Mapping[str, Any]) -> list[ShapeRecord]:
+    """Return the shapes that this program noted in what it wrote about a file."""
+    written = own.get("shapes")
+    lists = written if isinstance(written, list) else []
+    return [ShapeRecord(*record) for record in lists if isinstance(record, list) and _are_texts(record, 3)]
+
+
+def _are_texts(values: Sequence[object], count: int) -> bool:
+    return len(values) == count and all(isinstance(value, str) for value in values)
+
+
+def group_owners(shapes: Iterable[object], frame: int, untouched: Collection[str]) -> dict[int, str]:
+    """Return group id → instance, as this program wrote them: also where a person has changed the ids since.
+
+    Args:
+        shapes: All shapes of the file.
+        frame: Its frame.
+        untouched: Digests of the shapes that this program wrote.
+    """
+    dicts = [shape for shape in shapes if isinstance(shape, dict)]
+    numbers = {group_number(shape.get("group_id")): None for shape in dicts}
+    owners: dict[int, str] = {}
+    for shape in dicts:
+        known = {*untouched, shape.get(OWN_KEY)} - {None, ""}
+        instance, own = shape.get("instance_label"), group_number(shape.get("group_id"))
+        if not known or not isinstance(instance, str):
+            continue
+        for number in (own, *(n for n in numbers if n != own)):
+            if number is not None and shape_digest(shape | {"group_id": number}, frame) in known:
+                owners.setdefault(number, instance)
+                break
+    return owners
+
+
+def regrouped(shape: Shape, owners: Mapping[int, str], instances: Collection[str]) -> Shape:
+    """Return a shape with the instance that its group id stands for, if its own label is one that this program wrote.
+
+    Args:
+        shape: A shape that a person touched.
+        owners: Group id → instance, as `group_owners`.
+        instances: Instances of the file as written.
+    """
+    owner = owners.get(shape.group_id) if shape.group_id is not None else None
+    is_given = owner is not None and shape.instance in {*instances, *owners.values()} and shape.instance != owner
+    return dataclasses.replace(shape, instance=owner or "") if is_given else shape
+
+
+def renamed_points(
+    touched: Sequence[tuple[Mapping[str, Any], Shape]], gone: Iterable[ShapeRecord], frame: int
+) -> tuple[RenamedPoint, ...]:
+    """Return the keypoints among the `touched` shapes whose former name is among those that are `gone`."""
+    return tuple(
+        RenamedPoint(record.instance, record.name, shape.label)
+        for record in gone
+        for raw, shape in touched
+        if shape.is_point
+        and shape.instance == record.instance
+        and record.digest in (raw.get(OWN_KEY), shape_digest({**raw, "label": record.name}, frame))
+    )
