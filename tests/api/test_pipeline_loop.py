@@ -44,8 +44,11 @@ def test_the_loop_gives_what_the_command_writes(video: Path, tmp_path: Path) -> 
 
 def test_supervision_gets_the_names_of_the_classes(tmp_path: Path) -> None:
     scene = write_scene(tmp_path)
-    for _, rows in Pipeline.from_options(source=scene.video, dets=scene.dets, embedder="none"):
-        assert rows.to_supervision().data["class_name"].tolist() == ["box"] * len(rows)
+    found = [
+        rows.to_supervision().data["class_name"].tolist()
+        for _, rows in Pipeline.from_options(source=scene.video, dets=scene.dets, embedder="none")
+    ]
+    assert found == [["box", "box"]] * scene.frames
 
 
 def test_nothing_is_written_unless_named(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,9 @@ def test_killed_twice_interrupted_and_complete(
     assert same_texts(folder, tmp_path / "whole")
     assert same_videos(folder / "t.mp4", tmp_path / "whole" / "t.mp4")
     kept = pictures(folder / "t.mp4")[1][:80]
-    assert all((a == b).all() for a, b in zip(kept, finished)), "finished pictures are taken over, not coded anew"
+    assert all((a == b).all() for a, b in zip(kept, finished, strict=True)), (
+        "finished pictures are taken over, not coded anew"
+    )
     before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
     capsys.readouterr()
     assert run(folder, [*words, "--resume"], monkeypatch) == 0

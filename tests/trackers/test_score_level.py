@@ -54,7 +54,7 @@ def test_a_number_keeps_its_meaning() -> None:
 def test_scores_of_usual_detectors_change_nothing() -> None:
     fixed, _ = feed(tracker(size=SIZE, new_score=0.6), walkers())
     auto, _ = feed(tracker(size=SIZE), walkers())
-    for one, other in zip(fixed, auto):
+    for one, other in zip(fixed, auto, strict=True):
         assert one.track_id.tolist() == other.track_id.tolist()
         assert one.score.tobytes() == other.score.tobytes()
 

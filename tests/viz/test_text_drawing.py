@@ -112,9 +112,12 @@ def test_control_characters_are_blanks_and_accents_join_their_letters() -> None:
 
 @pytest.mark.parametrize("name", ["ნინო", "человек"])
 def test_text_beyond_the_edges_is_cut_off(name: str) -> None:
-    for at in ((-20, 5), (390, 62), (-900, 40), (10, 400), (10, -50)):
-        canvas = np.full((60, 400, 3), 90, np.uint8)
-        write_text(canvas, name, at, color=(0, 0, 0), pen=PEN)
+    left, top = 1000, 200  # of the canvas within one that the text does not leave
+    for x, y in ((-20, 5), (390, 62), (-900, 40), (10, 400), (10, -50)):
+        canvas, wide = (np.full(shape, 90, np.uint8) for shape in ((60, 400, 3), (700, 1800, 3)))
+        write_text(canvas, name, (x, y), color=(0, 0, 0), pen=PEN)
+        write_text(wide, name, (x + left, y + top), color=(0, 0, 0), pen=PEN)
+        assert (canvas == wide[top : top + 60, left : left + 400]).all()
 
 
 def test_known_identities_and_keypoints_have_their_names() -> None:
