@@ -1,1 +1,1 @@
-"""Applications that use the jobs: batch, benchmark, demo, doctor, evaluation, export, studio."""
+"""Applications that use the jobs: each folder is one, most of them behind a command of that name."""

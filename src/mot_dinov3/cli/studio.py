@@ -1,4 +1,4 @@
-"""`studio`: a local web page for tracks, galleries, keypoint labels and similarity."""
+"""`studio`: a local web page for tracks, identities, galleries, keypoint labels and similarity."""
 
 from __future__ import annotations
 

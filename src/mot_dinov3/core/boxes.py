@@ -34,7 +34,7 @@ def iou(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def clip(xyxy: FloatArray, width: int, height: int) -> FloatArray:
-    """Return the boxes cut off at the edges of a `width` × `height` picture."""
+    """Return the boxes cut off at the edges of a `width` × `height` image."""
     return np.clip(xyxy, 0, np.array([width, height, width, height], xyxy.dtype))
 
 

@@ -25,7 +25,7 @@ class Embedder(Protocol):
         info: The loaded model.
         dim: Length of an embedding.
         same_floor: Cosine around which two crops of different objects lie, None where unknown. A video shows it
-            itself as soon as two objects are in the picture together; until then this stands in.
+            itself as soon as two objects are in the image together; until then this stands in.
         notices: Lines for the user.
     """
 

@@ -1,1 +1,1 @@
-"""Known identities: folders of pictures → embeddings → who a track is. A stage that works with any tracker."""
+"""Known identities: folders of images → embeddings → who a track is. A stage that works with any tracker."""

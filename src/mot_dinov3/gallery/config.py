@@ -12,7 +12,7 @@ AUTO = -1.0  # a threshold that is learnt
 
 @dataclasses.dataclass(frozen=True)
 class GalleryConfig(StageConfig):
-    """Options of `Identifier`; distances are 1 − cosine, from 0 (the same picture) to 2."""
+    """Options of `Identifier`; distances are 1 − cosine, from 0 (the same image) to 2."""
 
     group = "known identities"
 

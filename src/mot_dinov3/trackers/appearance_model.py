@@ -105,7 +105,7 @@ class AppearanceCalibration:
     """Learns from a video what the cosines of its embedder are worth: noise, or a wrong checkpoint, is worth nothing.
 
     Labels come from motion alone, so that appearance cannot confirm itself. Three kinds of pairs are observed:
-    *strangers*, tracks that are in the picture at the same time; *rivals*, a track and a box that touch but belong to
+    *strangers*, tracks that are in the image at the same time; *rivals*, a track and a box that touch but belong to
     others beyond doubt, which look more alike than strangers, since overlapping boxes share pixels; and *same*, a track
     and its own box beyond doubt, by the time since the track was last embedded. Nothing depends on the scale of the
     cosines: a constant added to all embeddings changes nothing.
@@ -146,7 +146,7 @@ class AppearanceCalibration:
         self._scale = None
 
     def observe_strangers(self, cosine: Float64Array) -> None:
-        """Take in ``(k,)`` cosines of tracks that are in the picture together."""
+        """Take in ``(k,)`` cosines of tracks that are in the image together."""
         self.strangers.observe(cosine)
         self._scale = None
 

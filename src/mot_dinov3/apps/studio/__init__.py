@@ -1,1 +1,1 @@
-"""A local web page to build galleries, label and correct keypoints, and view similarity."""
+"""A local web page to correct tracks and identities, build galleries, label keypoints, and view similarity."""

@@ -79,16 +79,16 @@ class GalleryJournal:
                 remedy="repeat the same command with --resume, or omit --resume to start from the beginning",
             )
         for value in iter(self._lines.read, None):
-            if "look" in value:
+            if "compared" in value:
                 rows, distance = np.array(value["rows"], np.int64), np.array(value["distance"], np.float32)
-                self.comparisons[value["look"]] = GalleryComparison(rows, distance.reshape(len(rows), -1))
+                self.comparisons[value["compared"]] = GalleryComparison(rows, distance.reshape(len(rows), -1))
             elif "frame" in value:
                 self._done = value["frame"]
 
     def compared(self, frame: int, comparison: GalleryComparison) -> None:
         """Append a frame's comparison with the gallery."""
         distance = comparison.distance.astype(float).tolist()
-        self._lines.append({"look": frame, "rows": comparison.rows.tolist(), "distance": distance})
+        self._lines.append({"compared": frame, "rows": comparison.rows.tolist(), "distance": distance})
 
     def frame(self, number: int, line: str) -> None:
         """Append a frame's record, unless an earlier run has written it."""
