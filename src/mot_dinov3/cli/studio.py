@@ -9,7 +9,7 @@ from mot_dinov3.apps.studio.config import StudioConfig, StudioOptions
 from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.core.errors import EXIT_OK
 
-USAGE = "[SOURCE] [--gallery DIR] [--registry DIR] [options]"
+USAGE = "[SOURCE] [--tracks FILE] [--gallery DIR] [--registry DIR] [options]"
 DESCRIPTION = (
     "Serve a web page, for this computer only, to correct tracks, to build a gallery of known identities, to "
     "label and correct keypoints, to view similarity, and to correct the identities of a registry. It reads and "

@@ -70,7 +70,7 @@ export class KeypointSettings {
     }
     const mask = this.studio.backend.choices?.masks.find((one) => one.name === $("#masks").value);
     const refused = (this.studio.backend.choices?.masks ?? []).filter((one) => one.reason);
-    $("#masks-facts").textContent = [mask?.meaning, ...refused.map((one) => `not available: ${one.name}: ${one.reason}`)].filter(Boolean).join("; ");
+    $("#masks-facts").textContent = [mask?.meaning, ...refused.map((one) => `not available: ${one.reason}`)].filter(Boolean).join("; ");
     const count = this.options.filter((one) => one.group !== "range" && one.group !== "masks" && one.key in this.changed).length;
     $("#settings-count").textContent = count ? `${count} changed` : "";
     $("#settings-reset").disabled = !count;
