@@ -433,3 +433,8 @@ def test_better_networks_score_better_across_two_cameras(shared: Path) -> None:
     histogram, osnet, reid = found.scores.values()
     assert 0.05 < histogram.rank1 < 0.15 < 0.2 < osnet.rank1 < 0.35 < 0.95 < reid.rank1
     assert histogram.d_prime < 0.3 < 1 < osnet.d_prime < 1.5 < 2.5 < reid.d_prime
+
+
+def test_a_model_may_be_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert EmbedderSpec.parse("osnet=~/a.pt").model == str(tmp_path / "a.pt")

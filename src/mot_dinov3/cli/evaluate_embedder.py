@@ -19,6 +19,7 @@ from mot_dinov3.cli import print_error
 from mot_dinov3.cli.arguments import read_config
 from mot_dinov3.cli.progress import print_notices
 from mot_dinov3.core.errors import EXIT_OK
+from mot_dinov3.core.options import home_path
 from mot_dinov3.features.factory import EMBEDDER_HINTS
 from mot_dinov3.models.devices import DeviceConfig
 
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.no_progress:
             print(f"evaluating {label}", file=sys.stderr)
 
-    found = compare_embedders(args.path, specs, options.comparison, options.device, tick=tick)
+    found = compare_embedders(home_path(args.path), specs, options.comparison, options.device, tick=tick)
     print_notices(found.notices)
     print(as_json(args.path, found) if args.json else format_table(found))
     for label, error in found.failures.items():

@@ -13,9 +13,10 @@ import pytest
 from mot_dinov3.apps.batch.engines import LocalEngine
 from mot_dinov3.apps.batch.loop import BatchRun, exclusive_lock, exit_code
 from mot_dinov3.apps.batch.manifest import DONE, FAILED, INTERRUPTED, RUNNING, Manifest, VideoState
+from mot_dinov3.apps.batch.plan import find_videos
 from mot_dinov3.apps.batch.worker import VideoJob, VideoResult
 from mot_dinov3.cli import main
-from mot_dinov3.core.errors import OutputError
+from mot_dinov3.core.errors import InputError, OutputError
 from scenes import Scene, write_scene
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -242,3 +243,13 @@ def test_the_threads_of_a_worker_are_its_share(tmp_path: Path, monkeypatch: pyte
         engine.result(engine.submit(job(name, tmp_path)))
         engine.close()
         assert (tmp_path / name / "log.txt").read_text() == said + "\n"
+
+
+def test_a_pattern_that_no_shell_replaced_names_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a10.mp4", "a2.mp4", "b.mp4", "[a]1.mp4"):
+        (tmp_path / name).touch()
+    assert list(find_videos(["~/a*.mp4"])) == ["a2", "a10"]
+    assert list(find_videos([str(tmp_path / "[a]1.mp4")])) == ["[a]1"], "a file of that very name comes first"
+    with pytest.raises(InputError, match="does not exist"):
+        find_videos([str(tmp_path / "c*.mp4")])

@@ -26,7 +26,7 @@ PER_RUN = ("source", "resume")  # set by the batch for every run
 def find_videos(inputs: Sequence[str]) -> dict[str, Path]:
     """Return the videos that `inputs` name, by the name of their result folder, in order.
 
-    An input is a video file, a folder of images (one video), or a folder of video files (each of them).
+    An input is a video file, a folder of images (one video), a folder of video files (each of them), or a pattern.
 
     Raises:
         InputError: One does not exist, is an address, or is a folder without videos or images.
@@ -59,6 +59,10 @@ def _videos_in(text: str) -> list[Path]:
     if path.is_file():
         return [path.resolve()]
     if not path.is_dir():
+        # a pattern that no shell has replaced: in quotes, or on Windows
+        named = path.parent.glob(path.name.replace("**", "*")) if path.name else ()
+        if matching := sorted(map(str, named), key=files.natural_key):
+            return [video for one in matching for video in _videos_in(one)]
         raise InputError(f"input '{text}' does not exist", remedy="name video files or folders")
     try:
         seen = (p for p in path.resolve().iterdir() if not p.name.startswith("."))

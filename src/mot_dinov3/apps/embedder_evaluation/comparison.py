@@ -11,7 +11,7 @@ from mot_dinov3.apps.embedder_evaluation.crop_sets import PROTOCOLS, IdentityFol
 from mot_dinov3.apps.embedder_evaluation.retrieval import LabelledCrops, RetrievalScores, score_embedder
 from mot_dinov3.core.compat import override
 from mot_dinov3.core.errors import ConfigError, ModelError, MotError, UsageError
-from mot_dinov3.core.options import StageConfig, option
+from mot_dinov3.core.options import StageConfig, home_path, option
 from mot_dinov3.core.registry import check_name
 from mot_dinov3.features.base import POOLINGS, parse_size
 from mot_dinov3.features.factory import (
@@ -102,7 +102,7 @@ class EmbedderSpec:
             raise UsageError("the embedder 'none' has no embeddings to evaluate", remedy="leave it out")
         if name in REID and not model:
             raise UsageError(f"the {name} embedder needs weights", remedy=f"give its file: --embedders {name}=FILE")
-        return cls(name, model)
+        return cls(name, home_path(model))
 
 
 @dataclasses.dataclass(frozen=True)
