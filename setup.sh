@@ -13,7 +13,7 @@ usage: bash setup.sh cpu|t4_gpu [options]
 
   --yes             answer yes to questions about packages, but never to one that needs root
   --demo            then track a generated clip: outputs/demo.{mp4,jpg,json}
-  --test            also install the test packages, then run all checks and tests (about 5 minutes on 2 cores)
+  --test            also install the test packages, then run all checks and tests (about 10 minutes on 2 cores)
   --quick-test      the same without the slow tests (about a minute)
   --extras a,b      also install these extras of pyproject.toml; later calls add to earlier ones
   --dinov3-stable   install the released transformers (the default)

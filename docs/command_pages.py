@@ -9,7 +9,7 @@ from mot_dinov3.cli import COMMANDS, command_parser
 
 INDEX = """# CLI reference
 
-These pages are generated from the program. `mot-dinov3 COMMAND` without a command is `mot-dinov3 track`.
+These pages are generated from the program. `mot-dinov3` without a command means `mot-dinov3 track`.
 
 {commands}
 
