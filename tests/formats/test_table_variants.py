@@ -33,6 +33,11 @@ TABLES = {
     "camel case": "FrameId,TrackId,XMin,YMin,XMax,YMax\n0,1,10,10,30,40\n",
     "xmin": "frame_id,track_id,xmin,ymin,xmax,ymax\n0,1,10,10,30,40\n",
     "corner and size": "frame,track_id,x,y,w,h\n0,1,10,10,20,30\n",
+    "Annolid": "frame_number,x1,y1,x2,y2,cx,cy,instance_name,class_score,segmentation,tracking_id\n"
+    "0,10.0,10.0,30.0,40.0,20.0,25.0,mouse,0.5,,1\n",
+    "bbox_xmin": "frame,animal_id,bbox_xmin,bbox_ymin,bbox_xmax,bbox_ymax\n0,1,10,10,30,40\n",
+    "min and max": "frame,track_id,min_x,min_y,max_x,max_y\n0,1,10,10,30,40\n",
+    "top left": "frame,track_id,top_left_x,top_left_y,width,height\n0,1,10,10,20,30\n",
     "width and height": "frame,id,left,top,width,height\n0,1,10,10,20,30\n",
     "centre and size": "frame,track_id,x_center,y_center,width,height\n0,1,20,25,20,30\n",
     "pandas": ",frame,track_id,x1,y1,x2,y2\n0,0,1.0,10.0,10.0,30.0,40.0\n",
@@ -192,6 +197,8 @@ def test_first_frames_of_1_are_told_about(tmp_path: Path) -> None:
         assert "frame 1 is read as frame 0" in read_any(path).notices[0]
         path.write_text(f"{names}\n0,1,1,1,9,9\n")
         assert (list(read_any(path).frames), read_any(path).notices) == ([0], ())
+    path.write_text("filepath,label,x1,y1,x2,y2\na/000001.jpg,car,1,1,9,9\n")
+    assert list(read_any(path).frames) == [0]
     path.write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n000001.jpg,64,48,car,1,1,9,9\n")
     assert list(read_any(path).frames) == [0]
     assert "number 1 is frame 0" in read_any(path).notices[0]
