@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import expit
 
 from mot_dinov3.apps.identities.assignment import DOUBTFUL, CanBeOne, Pairs, compare_pairs
 from mot_dinov3.apps.identities.camera_plan import CameraPlan
@@ -108,6 +107,8 @@ def suggest(
 
 def _between(compared: _Compared) -> Iterator[tuple[int, int, float]]:
     """Yield the most similar tracks of two identities that may be one, and the probability of that."""
+    from scipy.special import expit
+
     group, (first, second) = compared.group, compared.pairs
     across = np.flatnonzero(group[first] != group[second])
     if not len(across):
@@ -133,6 +134,8 @@ def _between(compared: _Compared) -> Iterator[tuple[int, int, float]]:
 
 def _within(compared: _Compared, settled: BoolArray) -> Iterator[tuple[int, int, float]]:
     """Yield tracks that may not belong to their identity, the most similar other track of it, and the probability."""
+    from scipy.special import expit
+
     group, (first, second) = compared.group, compared.pairs
     inside = group[first] == group[second]
     both = np.concatenate([first[inside], second[inside]])
