@@ -29,7 +29,7 @@ from mot_dinov3.apps.identities.registry_history import edit_registry, undo_edit
 from mot_dinov3.apps.identities.registry_index import INDEX
 from mot_dinov3.cli import main
 from mot_dinov3.core.errors import InputError, UsageError
-from scenes import COLORS, write_scene
+from scenes import write_scene
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 REGISTRY = Path("registry")
@@ -335,18 +335,8 @@ def test_embeddings_come_back_as_they_were() -> None:
         assert not store.identity_names()["person-1"]
 
 
-def searchable() -> None:
-    """A registry and results of a video with a red and a blue box, and an image of each."""
-    scene = write_scene(Path.cwd())
-    words = ["identify", "scene.mp4", "--dets", str(scene.dets), "--embedder", "histogram", "--no-progress"]
-    assert main([*words, "--registry", "registry", "--out-dir", "out"]) == 0
-    for name, color in zip(("red", "blue"), COLORS):
-        cv2.imwrite(f"{name}.png", np.full((60, 20, 3), color, np.uint8))
-
-
 @pytest.mark.parametrize("place", ["registry", "out"])
-def test_a_person_is_found_by_an_image(place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    searchable()
+def test_a_person_is_found_by_an_image(searchable: None, place: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     words = ["--in", place, "--embedder", "histogram", "--save-json", "found.json"]
     assert main(["find", "--image", "red.png", "blue.png", *words]) == 0
@@ -363,8 +353,7 @@ def test_a_person_is_found_by_an_image(place: str, capsys: pytest.CaptureFixture
     assert "scene 0:00.0–0:03.9" in out
 
 
-def test_a_gallery_is_searched_for_and_mistakes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    searchable()
+def test_a_gallery_is_searched_for_and_mistakes_are_named(searchable: None, capsys: pytest.CaptureFixture[str]) -> None:
     Path("known/Red").mkdir(parents=True)
     shutil.copy("red.png", "known/Red")
     assert main(["find", "--gallery", "known", "--in", "registry", "--embedder", "histogram"]) == 0
@@ -383,8 +372,9 @@ def test_a_gallery_is_searched_for_and_mistakes_are_named(capsys: pytest.Capture
     assert "'registry' has embeddings of histogram (9" in capsys.readouterr().err
 
 
-def test_a_registry_in_use_is_an_error_of_forget_even_where_results_are_not(capsys, monkeypatch) -> None:
-    searchable()
+def test_a_registry_in_use_is_an_error_of_forget_even_where_results_are_not(
+    searchable: None, capsys, monkeypatch
+) -> None:
     monkeypatch.setattr(registry_index, "WAIT_S", 0.05)
     with open_store(REGISTRY):
         assert main(["forget", "box-1", "--in", "out", "--registry", "registry"]) == 2
@@ -394,8 +384,9 @@ def test_a_registry_in_use_is_an_error_of_forget_even_where_results_are_not(caps
     assert list(contents()) == ["box-2"]
 
 
-def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.CaptureFixture[str]) -> None:
-    searchable()
+def test_forget_deletes_a_person_from_registry_and_results(
+    searchable: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = named()["scene", 1] == "box-1"
     lost = 1 if other else 2
     capsys.readouterr()
@@ -430,8 +421,7 @@ def test_forget_deletes_a_person_from_registry_and_results(capsys: pytest.Captur
     assert main(["forget", "box-1", "--in", "registry"]) == 3
 
 
-def test_a_forgetting_that_was_stopped_is_completed_by_the_same_command(capsys, monkeypatch) -> None:
-    searchable()
+def test_a_forgetting_that_was_stopped_is_completed_by_the_same_command(searchable: None, capsys, monkeypatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(forgetting, "csv_without", lambda *_: signal.raise_signal(signal.SIGINT))
         assert main(["forget", "box-1", "--in", "out"]) != 0
@@ -446,8 +436,9 @@ def test_a_forgetting_that_was_stopped_is_completed_by_the_same_command(capsys, 
     assert list(contents()) == ["box-2"]
 
 
-def test_a_damaged_file_of_tracks_is_told_before_anything_is_deleted(capsys: pytest.CaptureFixture[str]) -> None:
-    searchable()
+def test_a_damaged_file_of_tracks_is_told_before_anything_is_deleted(
+    searchable: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("out/scene/identified.json").write_text('{"schema_version": "track-v1", "frames": [')
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     capsys.readouterr()
@@ -456,8 +447,7 @@ def test_a_damaged_file_of_tracks_is_told_before_anything_is_deleted(capsys: pyt
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_names_outside_the_results_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    searchable()
+def test_names_outside_the_results_are_listed(searchable: None, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("out/scene", "elsewhere")
     shutil.rmtree("out")
     identify("elsewhere/embeddings.npz", out="again")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from apps.test_identities import write_tracks
-from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, searchable
+from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify
 from mot_dinov3.apps.identities import registry_history, registry_index, registry_moves
 from mot_dinov3.apps.identities.identity_store import IdentityStore, open_store
 from mot_dinov3.apps.identities.registry_edits import (
@@ -48,8 +48,7 @@ def undone() -> str:
         return last_edit(store)
 
 
-def test_identities_and_their_tracks_are_shown_with_their_best_crops() -> None:
-    searchable()
+def test_identities_and_their_tracks_are_shown_with_their_best_crops(searchable: None) -> None:
     with open_store(REGISTRY, reading=True) as store:
         found = {one.name: one for one in identities(store)}
         tracks, seconds = tracks_of(store, "box-2")
@@ -87,8 +86,7 @@ def merge_and_split(store: IdentityStore) -> None:
 
 
 @pytest.mark.parametrize("work", [merge, merge_into_a_named_one, rename, merge_and_split])
-def test_an_edit_that_is_undone_leaves_no_trace(work: Callable[[IdentityStore], Any]) -> None:
-    searchable()
+def test_an_edit_that_is_undone_leaves_no_trace(searchable: None, work: Callable[[IdentityStore], Any]) -> None:
     (REGISTRY / "box-2" / "own.jpg").write_bytes(b"a person added it")
     before = state()
     edit_registry(REGISTRY, "an edit", work)
@@ -138,9 +136,8 @@ def test_nothing_is_undone_over_the_changes_of_another_program_or_a_forgotten_pe
 
 @pytest.mark.parametrize("work", [merge, merge_into_a_named_one, rename, merge_and_split])
 def test_images_follow_an_edit_whose_run_ended_before_it_moved_them(
-    work: Callable[[IdentityStore], Any], monkeypatch: pytest.MonkeyPatch
+    searchable: None, work: Callable[[IdentityStore], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searchable()
     (REGISTRY / "box-2" / "own.jpg").write_bytes(b"a person added it")
     shutil.copytree(REGISTRY, "apart")
     edit_registry(REGISTRY, "an edit", work)
@@ -163,8 +160,9 @@ def test_images_follow_an_edit_whose_run_ended_before_it_moved_them(
     assert state()[0] == before[0]
 
 
-def test_moves_that_were_made_and_not_yet_forgotten_are_made_again_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    searchable()
+def test_moves_that_were_made_and_not_yet_forgotten_are_made_again_in_vain(
+    searchable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = {path.name for path in REGISTRY.glob("box-1/*")}
     groups = registry_moves.make_next
 
@@ -183,8 +181,9 @@ def test_moves_that_were_made_and_not_yet_forgotten_are_made_again_in_vain(monke
     assert not (REGISTRY / "box-1").exists()
 
 
-def test_images_that_cannot_be_moved_yet_hinder_nobody_who_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    searchable()
+def test_images_that_cannot_be_moved_yet_hinder_nobody_who_reads(
+    searchable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     def refused(source: Path, *_: Any) -> None:
         raise PermissionError(13, "Permission denied", str(source))
@@ -200,8 +199,7 @@ def test_images_that_cannot_be_moved_yet_hinder_nobody_who_reads(monkeypatch: py
     assert len(list(REGISTRY.glob("Bob/*.jpg"))) == 3
 
 
-def test_a_registry_of_before_edits_were_kept_is_read_and_edited() -> None:
-    searchable()
+def test_a_registry_of_before_edits_were_kept_is_read_and_edited(searchable: None) -> None:
     with contextlib.closing(sqlite3.connect(REGISTRY / INDEX)) as connection:
         connection.executescript("DROP TABLE edits; DROP TABLE moves;")
     before = state()
@@ -252,8 +250,7 @@ def test_an_edit_costs_the_same_where_there_are_many_tracks(monkeypatch: pytest.
     assert steps[-1] < 1.2 * few, "3000 tracks"
 
 
-def test_an_edit_that_fails_changes_nothing() -> None:
-    searchable()
+def test_an_edit_that_fails_changes_nothing(searchable: None) -> None:
     before = state()
 
     def work(store: IdentityStore) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,9 @@ import pytest
 
 from apps.test_identity_registry import REGISTRY, contents, newer, torn
 from mot_dinov3.apps.identities.identity_store import open_store
-from mot_dinov3.cli import main
-from scenes import write_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 SLY = "x' <img src=x onerror='window.hacked=1'>"
-
-
-@pytest.fixture
-def registry(elsewhere: None) -> Path:
-    """Two boxes in two videos, and an image of the red one."""
-    scene = write_scene(Path.cwd())
-    for name in ("door", "yard"):
-        shutil.copy(scene.video, f"{name}.mp4")
-        shutil.copy(scene.dets, f"{name}.json")
-    words = ["identify", "door.mp4", "yard.mp4", "--dets", "{name}.json", "--embedder", "histogram", "--no-progress"]
-    assert main([*words, "--registry", str(REGISTRY), "--out-dir", "out"]) == 0
-    shutil.copy(next(REGISTRY.glob("box-1/*.jpg")), "red.jpg")
-    return REGISTRY.resolve()
 
 
 def shown(tab: Any) -> list[str]:

@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from apps.test_identities import write_tracks
-from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, newer, searchable, torn
+from apps.test_identity_registry import REGISTRY, contents, first_two_videos, identify, newer, torn
 from mot_dinov3.apps.identities import registry_index
 from mot_dinov3.apps.identities.identity_store import open_store
 from mot_dinov3.apps.identities.registry_index import INDEX
@@ -64,8 +64,7 @@ def numbers(ask: Ask, name: str) -> list[int]:
     return [track["number"] for track in ask("/identity", name=name)["tracks"]]
 
 
-def test_a_registry_is_shown(ask: Ask) -> None:
-    searchable()
+def test_a_registry_is_shown(searchable: None, ask: Ask) -> None:
     shown = ask("")
     assert names(shown) == {"box-1": 1, "box-2": 1}
     (video,) = shown["videos"]
@@ -79,8 +78,9 @@ def test_a_registry_is_shown(ask: Ask) -> None:
     assert (video["path"], video["why"]) == ("", "the file no longer exists")
 
 
-def test_registries_outside_the_folders_of_the_studio_are_refused(ask: Ask, tmp_path_factory: Any) -> None:
-    searchable()
+def test_registries_outside_the_folders_of_the_studio_are_refused(
+    searchable: None, ask: Ask, tmp_path_factory: Any
+) -> None:
     outside = tmp_path_factory.mktemp("outside") / "registry"
     REGISTRY.rename(outside)
     before = (outside / INDEX).read_bytes()
@@ -101,8 +101,7 @@ def test_registries_outside_the_folders_of_the_studio_are_refused(ask: Ask, tmp_
     assert (outside / INDEX).read_bytes() == before
 
 
-def test_a_video_outside_the_folders_of_the_studio_is_not_opened(ask: Ask) -> None:
-    searchable()
+def test_a_video_outside_the_folders_of_the_studio_is_not_opened(searchable: None, ask: Ask) -> None:
     with open_store(REGISTRY) as store:
         store.rows("UPDATE videos SET meta = replace(meta, 'scene.mp4', '../../../../../../etc/passwd')")
     (video,) = ask("")["videos"]
@@ -166,8 +165,7 @@ def test_a_page_that_is_behind_changes_nothing(ask: Ask) -> None:
     assert {"Ann", "person-5"} <= names(ask("")).keys()
 
 
-def test_a_forgotten_person_is_gone_and_cannot_be_undone(ask: Ask, studio: Studio) -> None:
-    searchable()
+def test_a_forgotten_person_is_gone_and_cannot_be_undone(searchable: None, ask: Ask, studio: Studio) -> None:
     ask("/rename", name="box-1", new="Ann")
     ask("/search", video=str(Path("scene.mp4").resolve()), frame=0, box=[4, 30, 24, 80])
     done = ask("/forget", name="Ann")
@@ -217,8 +215,7 @@ def encoded(path: str) -> str:
     return base64.b64encode(Path(path).read_bytes()).decode()
 
 
-def test_a_person_is_searched_by_an_image_or_a_box(ask: Ask) -> None:
-    searchable()
+def test_a_person_is_searched_by_an_image_or_a_box(searchable: None, ask: Ask) -> None:
     for name, identity in (("red.png", "box-1"), ("blue.png", "box-2")):
         result = ask("/search", image=encoded(name))
         best, other = result["found"]
@@ -241,8 +238,7 @@ def test_a_person_is_searched_by_an_image_or_a_box(ask: Ask) -> None:
             ask("/search", **values)
 
 
-def test_another_embedder_than_the_registrys_is_refused(ask: Ask) -> None:
-    searchable()
+def test_another_embedder_than_the_registrys_is_refused(searchable: None, ask: Ask) -> None:
     with open_store(REGISTRY) as store:
         store.rows('UPDATE videos SET meta = replace(meta, \'"fingerprint": "\', \'"fingerprint": "9\')')
     with pytest.raises(UsageError, match=r"has embeddings of histogram \(9"):
@@ -261,8 +257,9 @@ def missing() -> None:
         (missing, InputError, "is no registry"),
     ],
 )
-def test_a_registry_that_cannot_be_read_is_an_error_of_one_line(damage, error, message, ask: Ask) -> None:
-    searchable()
+def test_a_registry_that_cannot_be_read_is_an_error_of_one_line(
+    searchable: None, damage, error, message, ask: Ask
+) -> None:
     damage()
     for path, values in (("", {}), ("/identity", {"name": "box-1"}), ("/rename", {"name": "box-1", "new": "Ann"})):
         with pytest.raises(error, match=message) as caught:
@@ -270,8 +267,7 @@ def test_a_registry_that_cannot_be_read_is_an_error_of_one_line(damage, error, m
         assert "\n" not in caught.value.message
 
 
-def test_a_registry_in_use_is_shown_and_not_edited(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    searchable()
+def test_a_registry_in_use_is_shown_and_not_edited(searchable: None, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (registry_routes, registry_search, registry_index):
         monkeypatch.setattr(module, "WAIT_S", 0.05)
     monkeypatch.setattr("mot_dinov3.apps.identities.registry_history.WAIT_S", 0.05)
@@ -281,7 +277,6 @@ def test_a_registry_in_use_is_shown_and_not_edited(ask: Ask, monkeypatch: pytest
             ask("/rename", name="box-1", new="Ann")
 
 
-def test_a_large_image_is_an_image_all_the_same(ask: Ask) -> None:
-    searchable()
+def test_a_large_image_is_an_image_all_the_same(searchable: None, ask: Ask) -> None:
     cv2.imwrite("red.jpg", cv2.resize(cv2.imread("red.png"), (400, 1200)))
     assert ask("/search", image=encoded("red.jpg"))["found"][0]["identity"] == "box-1"
