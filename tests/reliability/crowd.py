@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -37,22 +41,26 @@ class Kill:
     abort = close
     stage = None
 
-kills, words = json.loads(sys.argv[1])
-place = getattr(SinkFactory, kills["place"])
-codes = []
-for folder, frames in kills["runs"]:
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        sinks = Kill(kills["signal"], frames)
-        setattr(SinkFactory, kills["place"], lambda self, *given: [*place(self, *given), sinks])
-        os.dup2(os.open("said.txt", os.O_CREAT | os.O_WRONLY), 1)
-        os.dup2(1, 2)
-        code = main(words)
-        sys.stdout.flush()
-        os._exit(code)
-    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(json.dumps(codes))
+for line in sys.stdin:
+    kills, words, environment = json.loads(line)
+    codes = []
+    for folder, frames in kills["runs"]:
+        child = os.fork()
+        if child == 0:
+            os.environ.clear()
+            os.environ.update(environment)
+            os.chdir(folder)
+            place = getattr(SinkFactory, kills["place"])
+            sinks = Kill(kills["signal"], frames)
+            setattr(SinkFactory, kills["place"], lambda self, *given: [*place(self, *given), sinks])
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(os.open("said.txt", os.O_CREAT | os.O_WRONLY), 1)
+            os.dup2(1, 2)
+            code = main(words)
+            sys.stdout.flush()
+            os._exit(code)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(json.dumps(codes), flush=True)
 """
 
 
@@ -111,11 +119,24 @@ def run_killed(runs: list[tuple[Path, int]], words: list[str], *, number: int, p
         place: Method of `SinkFactory` whose sinks the killing one follows.
     """
     kills = {"signal": number, "place": place, "runs": [(str(folder), frames) for folder, frames in runs]}
-    command = [sys.executable, "-c", ZYGOTE, json.dumps([kills, words])]
-    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    codes: list[int] = json.loads(done.stdout.splitlines()[-1])
+    zygote = _zygote()
+    assert zygote.stdin is not None
+    assert zygote.stdout is not None
+    zygote.stdin.write(json.dumps([kills, words, dict(os.environ)]) + "\n")
+    zygote.stdin.flush()
+    assert select.select([zygote.stdout], [], [], 300)[0], "killed runs hang"
+    codes: list[int] = json.loads(zygote.stdout.readline())
     return codes
+
+
+@functools.cache
+def _zygote() -> subprocess.Popen[str]:
+    """The process that all killed runs are children of; it ends with the tests."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ZYGOTE], cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    return process
 
 
 def pictures(path: Path) -> tuple[list[float], list[np.ndarray]]:
