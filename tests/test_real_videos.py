@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import av
 import pytest
 
 from mot_dinov3.apps.evaluation import load_pairs, score
@@ -32,16 +31,12 @@ def test_recorded_yolo_boxes_and_osnet_on_pets(pets, shared, tmp_path):
     weights = shared / "models/osnet_x0_25_msmt17.pt"
     options = ["--dets", str(truth / "det/yolov8n_960.txt"), "--embedder", "osnet", "--embed-model", str(weights)]
     options += ["--embed-budget-ms", "20", "--embed-cost-ms", "5", "--precision", "fp32", "--device", "cpu"]
-    outputs = ["--save-mot", "pets.txt", "--save-json", "pets.json", "--output", "pets.mp4"]
+    outputs = ["--save-mot", "pets.txt", "--save-json", "pets.json", "--no-video"]
     assert main(["--source", str(video), *options, *outputs, "--no-progress"]) == 0
     found = scores_of(truth, tmp_path / "pets.txt")
     assert found.hota >= 60
     assert found.idf1 >= 80
     assert embedded_share(tmp_path / "pets.json") <= 0.3
-    with av.open("pets.mp4") as container:
-        stream = container.streams.video[0]
-        assert (stream.width, stream.height, stream.codec_context.name) == (768, 576, "h264")
-        assert sum(1 for _ in container.decode(stream)) == 795
 
 
 def test_motion_and_histogram_on_pets(pets, tmp_path):

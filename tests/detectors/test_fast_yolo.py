@@ -197,10 +197,10 @@ def test_the_same_boxes_in_a_real_video(shared: Path, precision: str) -> None:
     video = shared / "data/tracking/vtest.avi"
     samples = sample_source(SourceConfig(source=str(video)), VideoInfo(str(video), 768, 576, 10.0))
     weights = shared / "models/yolov8n.pt"
-    config = DetectorConfig(det=str(weights), conf=0.1, imgsz=960)
+    config = DetectorConfig(det=str(weights), conf=0.1, imgsz=640)
     built = build_detector(config, device=DeviceConfig("cpu", precision=precision, accel="openvino"), samples=samples)
     assert built.info.details["backend"] == "openvino"
-    original = build(weights, "torch", imgsz=960)
+    original = build(weights, "torch", imgsz=640)
     pairs = []
     with open_source(SourceConfig(source=str(video), end_frame=200)) as frames:
         for frame in itertools.islice(frames, 7, None, 16):  # none of those that the check looked at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -269,6 +270,10 @@ def test_the_report_of_795_frames_is_small_and_shows_the_video(browser, vtest, t
     given = [*vtest, "--report", path, "--output", video, "--line", "384,100,384,560"]
     assert main([str(word) for word in given]) == 0
     assert path.stat().st_size < 1e6, "2 MB are allowed"
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.codec_context.name) == (768, 576, "h264")
+        assert sum(1 for _ in container.decode(stream)) == 795
     page, asked = opened(browser, path)
     expect(page.locator("#video")).to_be_visible()
     assert page.evaluate("document.getElementById('video').videoWidth") == 768

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -32,7 +33,7 @@ PARTS = {
     "noon": 250,
     "evening": 500,
 }  # first frames of parts of vtest.avi, as if they were videos of three days
-PART = 100  # frames of each
+PART = 100 if "MOT_SCREENSHOTS" in os.environ else 40  # frames of each
 
 Places = dict[tuple[int, str, str], tuple[float, float]]
 
