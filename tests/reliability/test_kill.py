@@ -76,7 +76,8 @@ def test_killed_at_random_frames(
     reliability(
         f"SIGKILL at {KILLS} random frames: every file so far can be read; --resume ends with the same bytes of JSON, "
         "MOT, CSV and det-v1, and a video with the same frames",
-        f"{KILLS} killed, {KILLS} readable, {KILLS} equal, 0 lost; the partial video lacked at most {lost} frames of {frames[-1]}",
+        f"{KILLS} killed, {KILLS} readable, {KILLS} equal, 0 lost; the partial video lacked at most {lost} "
+        f"frames of {frames[-1]}",
     )
 
 

@@ -136,7 +136,8 @@ def test_the_page_of_a_batch_of_real_videos(browser, shared, monkeypatch):
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     Path("videos").mkdir()
     for name, (start, stop) in PARTS.items():
-        config = SourceConfig(str(shared / "data/tracking/vtest.avi"), start_frame=start, end_frame=min(stop, start + SHOWN))
+        stop = min(stop, start + SHOWN)
+        config = SourceConfig(str(shared / "data/tracking/vtest.avi"), start_frame=start, end_frame=stop)
         with open_source(config) as source, VideoWriter(Path(f"videos/{name}.mp4"), info=source.info) as writer:
             for frame in source:
                 writer.write(frame.pixels(), frame.time)

@@ -21,7 +21,7 @@ from mot_dinov3.apps.studio.shapes import LabelShape
 from mot_dinov3.cli import main
 from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.keypoints.job.files import KeypointPaths
-from mot_dinov3.video import VideoWriter
+from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 
 pytestmark = pytest.mark.slow
 FRAMES = (550, 580, 595, 607)  # of vtest.avi, in which these three people are seen whole
@@ -83,8 +83,12 @@ def test_a_patch_of_a_cone_is_most_similar_to_another_cone(
 
 @pytest.fixture
 def flies(shared: Path, tmp_path: Path) -> Path:
-    """A video of two flies, all points of its first frame labelled."""
-    video = Path(shutil.copyfile(shared / "data/animals/two_flies_b.mp4", tmp_path / "flies.mp4"))
+    """The beginning of a video of two flies, all points of its first frame labelled."""
+    video = tmp_path / "flies.mp4"
+    config = SourceConfig(str(shared / "data/animals/two_flies_b.mp4"), end_frame=SHOWN + 5)
+    with open_source(config) as source, VideoWriter(video, info=source.info) as writer:
+        for frame in source:
+            writer.write(frame.pixels(), frame.time)
     capture = cv2.VideoCapture(str(video))
     image = capture.read()[1]
     capture.release()
