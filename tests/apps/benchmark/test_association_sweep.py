@@ -54,7 +54,7 @@ def test_a_peer_that_is_not_installed_is_left_out_with_a_notice(monkeypatch: pyt
     real = baselines.importlib.util.find_spec
     monkeypatch.setattr(baselines.importlib.util, "find_spec", lambda name: None if name == "trackers" else real(name))
     makers, notices = tracker_factories(None, embedded=True)
-    assert "the trackers of trackers are skipped: trackers is not installed" in notices
+    assert "baselines are left out: 'trackers' is not installed (pip install trackers)" in notices
     assert "ours, motion only" in makers
     assert not any(name.startswith("trackers") for name in makers)
     assert list(tracker_factories(["ours"], embedded=False)[0]) == ["ours"]

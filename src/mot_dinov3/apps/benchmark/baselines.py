@@ -22,6 +22,7 @@ from mot_dinov3.trackers.config import TrackerConfig
 ULTRALYTICS = ("bytetrack", "botsort", "ocsort", "deepocsort", "fasttrack", "tracktrack")
 ROBOFLOW = ("SORTTracker", "ByteTrackTracker", "OCSORTTracker", "BoTSORTTracker", "CBIoUTracker", "McByteTracker")
 OURS = "ours"
+INSTALL = {"ultralytics": "ultralytics lapx", "trackers": "trackers"}  # package of baselines → what pip installs
 
 TrackerStep = Callable[[int, Detections], Detections]
 """Takes a frame's index and its detections, returns the identified rows."""
@@ -45,7 +46,7 @@ def tracker_factories(only: Sequence[str] | None, *, embedded: bool) -> tuple[Tr
     notices = []
     for package, (names, make) in packages.items():
         if absent := missing(package):
-            notices.append(f"the trackers of {package} are skipped: {absent} is not installed")
+            notices.append(f"baselines are left out: '{absent}' is not installed (pip install {INSTALL[package]})")
             continue
         factories |= {f"{package} {name}": functools.partial(make, name) for name in names}
     kept = {

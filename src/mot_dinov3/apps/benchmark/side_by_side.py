@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mot_dinov3.apps.benchmark.baselines import OURS, missing, ultralytics_settings
+from mot_dinov3.apps.benchmark.baselines import INSTALL, OURS, missing, ultralytics_settings
 from mot_dinov3.core.class_filter import parse_classes
 from mot_dinov3.core.errors import UsageError
 from mot_dinov3.core.timing import StageTimer
@@ -70,7 +70,9 @@ def compare(config: TrackConfig, folder: Path, tick: Callable[[], object]) -> di
     if config.source.start_frame:
         raise UsageError("--peers starts at the first frame: 'yolo track' cannot skip frames", remedy="use --end-frame")
     if absent := missing("ultralytics"):
-        raise UsageError(f"'yolo track' needs {absent}, which is not installed", remedy="pip install ultralytics lapx")
+        raise UsageError(
+            f"'yolo track' needs {absent}, which is not installed", remedy=f"pip install {INSTALL['ultralytics']}"
+        )
     with _ours(config, tick) as ours:
         runs = {OURS: ours}
         for name, settings in yolo_settings(folder).items():
