@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mot_dinov3.apps.evaluation import evaluate
     from mot_dinov3.core import errors
     from mot_dinov3.core.structures import Detections
-    from mot_dinov3.keypoints.job.wiring import KeypointVideoProcessor
+    from mot_dinov3.keypoints.job.processor import KeypointVideoProcessor
 
 __version__ = "0.1.0.dev0"
 
@@ -41,7 +41,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 _HOMES = {
     "Detections": "mot_dinov3.core.structures",
-    "KeypointVideoProcessor": "mot_dinov3.keypoints.job.wiring",
+    "KeypointVideoProcessor": "mot_dinov3.keypoints.job.processor",
     "errors": "mot_dinov3.core.errors",
     "evaluate": "mot_dinov3.apps.evaluation",
 }

@@ -200,11 +200,13 @@ def test_a_prediction_that_gets_the_name_of_another_point_is_deleted() -> None:
     assert labels.frames[1][0].absent == {"nose"}
 
 
-def test_a_deleted_prediction_of_a_point_that_nobody_labels_any_more_is_no_point() -> None:
-    first = LabelledFrame(Path("v_0.json"), 0, (point("snout", 12, instance="m"),))
-    second = LabelledFrame(Path("v_1.json"), 1, (), deleted=(("m", "nose"),), corrections=True)
-    (one,) = resolve_instances([first, second]).frames[0]
-    assert one.keypoints == ("snout",)
+def test_a_point_that_was_renamed_in_all_frames_has_one_name() -> None:
+    snout = point("snout", 12, instance="m")
+    renamed = (RenamedPoint("m", "nose", "snout"),)
+    second = LabelledFrame(Path("v_1.json"), 1, (snout,), deleted=(("m", "nose"),), corrections=True, renamed=renamed)
+    labels = resolve_instances([LabelledFrame(Path("v_0.json"), 0, (snout,)), second])
+    assert labels.frames[0][0].keypoints == ("snout",)
+    assert labels.notices == ()
 
 
 def test_notices_of_one_kind_are_one_with_a_count() -> None:

@@ -12,7 +12,7 @@ from keypoints import scene
 from keypoints.test_dino_path import nothing_available as nothing_available
 from mot_dinov3.core.errors import FormatError, InputError, ModelError
 from mot_dinov3.keypoints.job.config import MODEL
-from mot_dinov3.keypoints.job.wiring import KeypointVideoProcessor
+from mot_dinov3.keypoints.job.processor import KeypointVideoProcessor
 
 FRAMES = 6
 
@@ -62,14 +62,38 @@ def test_labels_of_labelme_beside_the_images_of_a_folder_are_found(
     folder = images(tmp_path / "frames")
     path = scene.label(tmp_path / "any", "x", labelled).rename(folder / f"img{labelled + 8}.json")
     content = path.read_bytes()
-    results = tmp_path / "results" if elsewhere else folder
-    results.mkdir(exist_ok=True)
+    results = tmp_path / "results" if elsewhere else folder  # made where it does not exist
     scene.run(folder, result_folder=str(results))
     table = (results / "frames_keypoints.csv").read_text().splitlines()[1:]
     human = {line.split(",")[0] for line in table if line.endswith("human")}
     assert human == {str(labelled)}
     assert len(table) == FRAMES * len(scene.POINTS)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(("named", "frame"), [("img8.png", 1), ("C:\\\\pictures\\\\img8.jpg", 0), ("", 0)])
+def test_a_label_file_of_two_images_of_one_name_is_that_of_the_image_that_it_names(
+    tmp_path: Path, named: str, frame: int
+) -> None:
+    folder = images(tmp_path / "frames")
+    cv2.imwrite(str(folder / "img8.jpg"), scene.picture(0))
+    path = scene.label(tmp_path / "any", "x", 0)
+    (folder / "img8.json").write_text(json.dumps(json.loads(path.read_text()) | {"imagePath": named}))
+    assert list(scene.build(folder).pipeline.labels.frames) == [frame]
+
+
+def test_a_result_folder_that_is_a_file_is_an_error(video: Path) -> None:
+    with pytest.raises(InputError, match=r"v\.mp4' is a file"):
+        KeypointVideoProcessor(video, result_folder=video)
+
+
+def test_a_processor_goes_on_after_an_interruption_and_after_a_correction(video: Path) -> None:
+    processor = KeypointVideoProcessor(video)
+    assert f"frames      {FRAMES}" not in processor.process_video(lambda: True)[0]
+    assert f"frames      {FRAMES}, of which" in processor.process_video()[0]
+    scene.label(video.parent / "v", "v", 3, moved=2.0)
+    assert f"frames      {FRAMES}, of which 0 reused" in processor.process_video()[0]
+    assert {r["source"] for r in scene.rows(video) if r["frame"] == "3"} == {"human"}
 
 
 def test_files_with_other_names_are_named_in_the_error(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from mot_dinov3.core.errors import FormatError
@@ -87,6 +87,20 @@ def frame_files(folder: Path, stem: str) -> dict[int, Path]:
     return {int(match[1]): path for match, path in matches if match and int(match[1]) <= MAX_FRAME}
 
 
+def files_beside(images: Mapping[int, Path]) -> dict[int, Path]:
+    """Return LabelMe's files beside images by frame; of images that differ in the ending, it is that of `imagePath`."""
+    frames: dict[Path, list[int]] = {}
+    for frame, image in images.items():
+        frames.setdefault(image.with_suffix(".json"), []).append(frame)
+    found: dict[int, Path] = {}
+    for path, several in frames.items():
+        if path.is_file():
+            name = read_object(path).get("imagePath") if len(several) > 1 else None
+            named = [f for f in several if isinstance(name, str) and images[f].name == PureWindowsPath(name).name]
+            found[(named or several)[0]] = path
+    return found
+
+
 def read_labels(folder: Path, stem: str, size: tuple[int, int]) -> list[LabelledFrame]:
     """Return the labelled frames of `read_frame_labels`."""
     return read_frame_labels(folder, stem, size).frames
@@ -110,10 +124,8 @@ def read_frame_labels(
         FormatError: A file cannot be read, or is for another image size.
     """
     found: dict[int, tuple[Path, dict[str, Any]]] = {}
-    for frame, image in (images or {}).items():
-        beside = image.with_suffix(".json")
-        if beside.is_file():
-            found[frame] = beside, _shallow(read_object(beside), f"'{beside}'")
+    for frame, beside in files_beside(images or {}).items():
+        found[frame] = beside, _shallow(read_object(beside), f"'{beside}'")
     found |= {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}{STORE_SUFFIX}")}
     for frame, path in frame_files(folder, stem).items():
         content = _shallow(read_object(path), f"'{path}'")

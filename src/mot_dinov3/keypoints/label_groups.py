@@ -99,10 +99,9 @@ def group_frames(labelled: Sequence[LabelledFrame], notices: list[str]) -> dict[
         _place_unclear(one, names, notices)
 
     # Predicted points that a person removed are absent.
-    labelled_names = {(g.base, name) for one in frames for g in one.groups for name in g.points}
     for one in frames:
         for instance, name in one.frame.deleted:
-            if (instance, name) in labelled_names and not _is_renamed(instance, name, one.frame, frames):
+            if not _is_renamed(instance, name, one.frame, frames):
                 _mark_deleted(one, instance, name)
     return {one.frame.frame: one.groups for one in frames}
 

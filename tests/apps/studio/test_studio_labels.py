@@ -17,6 +17,7 @@ from mot_dinov3.core.errors import InputError
 from mot_dinov3.core.structures import Keypoints
 from mot_dinov3.formats import labelme
 from mot_dinov3.keypoints.job.files import KeypointPaths
+from mot_dinov3.video.image_files import write_image
 
 SIZE = (100, 80)
 PICTURE = np.zeros((80, 100, 3), np.uint8)
@@ -34,6 +35,24 @@ def point(name: str, x: float, y: float, instance: str = "mouse", origin: int = 
 
 def parsed(frame: dict[str, Any]) -> list[LabelShape]:
     return [LabelShape.parse(item, SIZE) for item in frame["items"] if item["source"] == "human"]
+
+
+def test_labels_beside_the_images_of_a_folder_are_shown_and_a_saved_frame_wins_over_them(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        write_image(folder / name, PICTURE)
+    shape = {"label": "nose", "points": [[5, 6]], "shape_type": "point", "group_id": None, "flags": {}}
+    beside = folder / "b.json"
+    beside.write_text(json.dumps({"shapes": [shape], "imageWidth": SIZE[0], "imageHeight": SIZE[1]}))
+    content = beside.read_bytes()
+    store = LabelStore(KeypointPaths(folder, folder, SIZE))
+    assert store.overview()["labelled"] == [1]
+    (item,) = store.frame(1)["items"]
+    assert (item["name"], item["points"], item["source"]) == ("nose", [[5.0, 6.0]], "human")
+    store.save(1, [point("nose", 9, 9, item["instance"])], revision=store.frame(1)["revision"], image=folder / "b.png")
+    assert [i["points"] for i in store.frame(1)["items"]] == [[[9.0, 9.0]]]
+    assert beside.read_bytes() == content
 
 
 def test_what_is_saved_is_read_back_and_names_and_numbers_stay(store: LabelStore) -> None:

@@ -50,7 +50,8 @@ class LabelStore:
         if (paths.folder / f"{paths.stem}_annotations.ndjson").exists():
             return labelme.read_labels(paths.folder, paths.stem, paths.size)
         seen: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
-        files = labelme.frame_files(paths.folder, paths.stem) if paths.folder.is_dir() else {}
+        files = labelme.files_beside(dict(enumerate(list_images(paths.video)))) if paths.video.is_dir() else {}
+        files |= labelme.frame_files(paths.folder, paths.stem) if paths.folder.is_dir() else {}
         for number, path in sorted(files.items()):
             try:
                 status = path.stat()

@@ -17,14 +17,13 @@ from mot_dinov3.core.structures import VideoInfo
 from mot_dinov3.formats import keypoints_csv, labelme, pose_files
 from mot_dinov3.keypoints.backends.base import CachedBackend
 from mot_dinov3.keypoints.config import KeypointConfig
-from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
+from mot_dinov3.keypoints.job.config import KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.files import KeypointFiles, KeypointPaths, stem_of
 from mot_dinov3.keypoints.job.loop import KeypointPipeline
 from mot_dinov3.keypoints.job.model_loading import build_backend, build_cutie
 from mot_dinov3.keypoints.labels import Labels, resolve_instances
 from mot_dinov3.keypoints.rendering import draw_keypoints
 from mot_dinov3.keypoints.review import ranked, write_review
-from mot_dinov3.models.devices import DeviceChoice
 from mot_dinov3.models.weights import local_path
 from mot_dinov3.video import SourceConfig, VideoWriter, open_source
 from mot_dinov3.video.encoders import container_of
@@ -182,6 +181,7 @@ def build_keypoints(command: KeypointsOptions, labels: Labels | None = None) -> 
     protected: list[int] = []
     if labels is None:
         protected, labels = read_labels(paths, info)
+    paths.folder.mkdir(parents=True, exist_ok=True)
     wanted = [option for option in paths.poses if getattr(job, option)]
     for option in wanted:
         pose_files.check_packages(option)
@@ -254,7 +254,9 @@ def read_labels(
         InputError: There are only labels of another video.
     """
     images = dict(enumerate(list_images(paths.video))) if paths.video.is_dir() else {}
-    if not paths.folder.is_dir():
+    if paths.folder.exists() and not paths.folder.is_dir():
+        raise InputError(f"'{paths.folder}' is a file", remedy="choose a folder for the labels and results")
+    if not paths.folder.is_dir() and not labelme.files_beside(images):
         raise InputError(
             f"no labels: the result folder '{paths.folder}' does not exist",
             remedy=f"label a frame as {paths.folder.name}/{paths.stem}_000000000.json, or give --result-folder",
@@ -306,43 +308,3 @@ def _fingerprint(video: Path, config: KeypointConfig, backend: CachedBackend) ->
     if backend.info.name == "dino":
         known += f"|{backend.info.details}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
-
-
-class KeypointVideoProcessor:
-    """Tracks labelled keypoints through a video: the command `keypoints` as a class.
-
-    Args:
-        video_path: A video file or a folder of images.
-        result_folder: Labels and results; next to the video, with its name, where None.
-        model_name: DINO model, a hub id or a folder; an error where it is not available. None for the default one, and
-            the best backend without it where that is not available.
-        short_side: Working short side of the crop; None for that of `runtime_config`.
-        device: As for ``--device``; None for auto.
-        runtime_config: The tracker's options.
-
-    Raises:
-        MotError: Something cannot be used; see `errors` for the kinds.
-    """
-
-    def __init__(  # noqa: PLR0913 - a public signature
-        self,
-        video_path: str | Path,
-        result_folder: str | Path | None = None,
-        model_name: str | None = None,
-        short_side: int | None = None,
-        device: str | None = None,
-        runtime_config: KeypointConfig | None = None,
-    ) -> None:
-        config = runtime_config or KeypointConfig()
-        if short_side is not None:
-            config = dataclasses.replace(config, short_side=short_side)
-        job = KeypointJobConfig(
-            source=str(video_path), result_folder=None if result_folder is None else str(result_folder)
-        )
-        backend = BackendConfig(model=model_name)
-        self._run = build_keypoints(KeypointsOptions(job, backend, DeviceChoice(device=device or "auto"), config))
-
-    def process_video(self, tick: Callable[[], bool] = lambda: False) -> list[str]:
-        """Track all points, write all files and return the summary's lines; `tick` interrupts when true."""
-        self._run.run(tick)
-        return self._run.summary()
