@@ -15,9 +15,9 @@ from mot_dinov3.formats.motchallenge import (
     mot_rows,
     read_detections,
     read_motchallenge,
-    read_seqinfo,
     read_tracks,
 )
+from mot_dinov3.formats.seqinfo import read_seqinfo
 
 
 @pytest.fixture

@@ -129,8 +129,9 @@ def test_given_class_names_decide_the_numbers(tmp_path: Path) -> None:
 
 def test_boxes_without_tracks_are_detections(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("frame,x1,y1,x2,y2,score,tracker_id\n0,10,10,30,40,0.9,\n0,50,10,80,40,0.8,-1\n")
-    assert read_any(path).frames[0].track_id.tolist() == [-1, -1]
+    for name in ("tracker_id", "track_id"):
+        path.write_text(f"frame,x1,y1,x2,y2,score,{name}\n0,10,10,30,40,0.9,\n0,50,10,80,40,0.8,-1\n")
+        assert read_any(path).frames[0].track_id.tolist() == [-1, -1]
     assert read_recorded(path).frames[0].score.tolist() == pytest.approx([0.9, 0.8])
 
 
@@ -443,3 +444,19 @@ def test_ids_of_64_bits_are_numbered(tmp_path: Path) -> None:
     assert [rows.track_id.tolist() for rows in recorded.frames.values()] == [[1, 2], [1]]
     assert "2 tracks have very large numbers as ids" in recorded.notices[0]
     assert TrackIds([2**64, 5, "a"]).texts == {str(2**64): 6, "a": 7}
+
+
+def test_kittis_labels_are_read_below_the_header_that_the_error_names(tmp_path: Path) -> None:
+    path = tmp_path / "0000.txt"
+    rows = (
+        "0 2 Van 0 0 -1.79 10.0 10.0 30.0 40.0 2.0 1.8 4.4 -4.5 1.8 13.4 -2.1\n"
+        "1 -1 DontCare -1 -1 -10 219.3 188.4 245.5 218.5 -1000 -1000 -1000 -10 -1 -1 -1\n"
+    )
+    path.write_text(rows)
+    with pytest.raises(FormatError, match="not made of numbers") as caught:
+        read_any(path)
+    path.write_text(caught.value.remedy.splitlines()[-1] + "\n" + rows)
+    recorded = read_any(path)
+    np.testing.assert_array_equal(recorded.frames[0].xyxy, BOX)
+    assert (recorded.frames[0].track_id.tolist(), recorded.frames[1].track_id.tolist()) == ([2], [-1])
+    assert recorded.names == {0: "Van", 1: "DontCare"}

@@ -75,7 +75,10 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
         ("frame,x1\n", "line 1: the columns of the box are missing; recognised: frame"),
         ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9\n", "line 2: has 5 columns, its first line 6"),
         ("frame,track_id,x1,y1,x2,y2\n0,1,1,1,9,9\n\n0,1,1,1,9,9\n", "line 4: track 1 is in frame 0 already"),
-        ("frame,track_id,x1,y1,x2,y2\n0,-1,1,1,9,9\n", "line 2: track_id is not a whole number from 0"),
+        (
+            "frame,track_id,x1,y1,x2,y2,state,embedded\n0,-1,1,1,9,9,none,0\n",
+            "line 2: track_id is not a whole number from 0",
+        ),
         ("frame,track_id,x1,y1,x2,y2\n0,1,nan,1,9,9\n", "line 2: x1 is not a finite number"),
         ("frame,track_id,x1,y1,x2,y2\n0,1,9,1,9,9\n", "line 2: its box has no positive size"),
     ],

@@ -30,7 +30,8 @@ from mot_dinov3.core.options import assemble, options_of
 from mot_dinov3.formats.det_v1_stream import DetectionStream
 from mot_dinov3.formats.format_registry import read_recorded
 from mot_dinov3.formats.labelme import read_labels, read_outlines
-from mot_dinov3.formats.motchallenge import read_seqinfo, read_tracks
+from mot_dinov3.formats.motchallenge import read_tracks
+from mot_dinov3.formats.seqinfo import read_seqinfo
 from mot_dinov3.formats.track_v1 import read_track_v1
 from mot_dinov3.pipeline.config import TrackConfig
 

@@ -7,7 +7,6 @@ columns (MOT16, MOT17, MOT20, DanceTrack) ends in class and visibility, with ten
 
 from __future__ import annotations
 
-import configparser
 import dataclasses
 import math
 import re
@@ -20,10 +19,10 @@ import numpy as np
 from mot_dinov3.core import boxes
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, has_size
-from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState, VideoInfo
-from mot_dinov3.core.text_files import read_lines, read_text
+from mot_dinov3.core.structures import Detections, Float64Array, FloatArray, IntArray, TrackState
+from mot_dinov3.core.text_files import read_lines
 from mot_dinov3.formats.class_names import read_class_names
-from mot_dinov3.formats.recorded_detections import ASSUMED_FPS, RecordedDetections, plausible
+from mot_dinov3.formats.recorded_detections import RecordedDetections
 from mot_dinov3.formats.rows import (
     MAX_ID,
     MISSING,
@@ -35,16 +34,20 @@ from mot_dinov3.formats.rows import (
     check_units,
     plain_score,
 )
+from mot_dinov3.formats.seqinfo import sequence_info
 
 _COLUMNS = 7
 _CLASS_COLUMNS = 9
+_KITTI_COLUMNS = (17, 18)
 _LAYOUT = "each line is frame,id,x,y,w,h,conf with frames from 1; further columns are ignored"
-SEQINFO = "seqinfo.ini"
+_KITTI = (
+    "these are KITTI's labels, which are read as a table with this first line:\n"
+    "frame track_id class_name truncated occluded alpha x1 y1 x2 y2 height width length x y z yaw"
+)
 LABELS = "labels.txt"
 """Names of the classes from 1, beside the ``gt.txt`` that CVAT and Datumaro write."""
 
-MAX_SEQINFO = 1 << 16  # bytes
-_BLANK = 8  # bytes
+_BLANK = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,12 +130,6 @@ def _read_notices(path: Path, without_score: int) -> Iterator[str]:
         yield f"'{path}' is empty: it has no detections"
     if without_score:
         yield f"'{path}': no score (-1) is read as 1 ({without_score} boxes)"
-
-
-def sequence_info(path: Path) -> tuple[VideoInfo, bool]:
-    """Return the video's properties in the seqinfo.ini one folder above the file's, and whether it gives the rate."""
-    seqinfo = path.absolute().parent.parent / SEQINFO
-    return read_seqinfo(seqinfo) if seqinfo.is_file() else (VideoInfo(str(path), 0, 0, ASSUMED_FPS), False)
 
 
 def read_motchallenge(path: Path, *, strict: bool = False) -> RecordedDetections:
@@ -280,7 +277,8 @@ def _numbers(line: str, path: Path, number: int) -> list[float]:
     try:
         values = [math.nan if field.strip().lower() in MISSING else float(field) for field in fields]
     except ValueError:
-        _fail(path, number, f"is not made of numbers: {line[:60]!r}", _LAYOUT)
+        is_kitti = len(fields) in _KITTI_COLUMNS and fields[2].isalpha()
+        _fail(path, number, f"is not made of numbers: {line[:60]!r}", _KITTI if is_kitti else _LAYOUT)
     needed = values if len(values) == _CLASS_COLUMNS else values[:_COLUMNS]  # world coordinates are not read
     if not all(map(math.isfinite, needed)):
         raise UnusableRowError("has a number that is missing or not finite")
@@ -314,26 +312,6 @@ def _is_sized(values: Sequence[float]) -> bool:
 
 def _fail(path: Path, number: int, message: str, remedy: str) -> NoReturn:
     raise FormatError(f"'{path}', line {number}: {message}", remedy=remedy)
-
-
-def read_seqinfo(path: Path) -> tuple[VideoInfo, bool]:
-    """Return the video's properties in a seqinfo.ini, zeros where it lacks them, and whether it gives the frame rate.
-
-    Raises:
-        FormatError: It is no such file, or a value is not a number.
-    """
-    text = read_text(path, largest=MAX_SEQINFO)
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-        section = parser["Sequence"]
-        fps = section.getfloat("frameRate", fallback=0.0)
-        width, height, count = (section.getint(k, fallback=0) for k in ("imWidth", "imHeight", "seqLength"))
-    except (configparser.Error, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "cannot be read"
-        raise FormatError(f"'{path}' is not a usable seqinfo.ini: {reason}", remedy="correct or remove it") from error
-    fps, width, height, count = plausible(fps), *(int(plausible(value)) for value in (width, height, count))
-    return VideoInfo(section.get("name", str(path)), width, height, fps or ASSUMED_FPS, count), fps > 0
 
 
 def mot_row(index: int, track_id: int, box: FloatArray, score: float) -> str:

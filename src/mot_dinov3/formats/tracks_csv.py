@@ -232,7 +232,7 @@ def _class(
 def _track(columns: TableColumns, record: Mapping[str, str], ids: TrackIds) -> int:
     text = columns.get(record, "track")
     number = ids.number(text)
-    if text.startswith("-") and columns.fields["track"] == "track_id":  # no track is an empty cell in our own tables
+    if text.startswith("-") and _is_ours(columns):  # no track is an empty cell in our own tables
         parse_whole(text, "track_id")
     return number
 

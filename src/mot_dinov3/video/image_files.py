@@ -11,7 +11,7 @@ import numpy as np
 from mot_dinov3.core.errors import FormatError, VideoError
 from mot_dinov3.core.files import natural_key, replacing
 from mot_dinov3.core.structures import Image
-from mot_dinov3.formats.motchallenge import SEQINFO, read_seqinfo
+from mot_dinov3.formats.seqinfo import SEQINFO, read_seqinfo
 from mot_dinov3.video.grey_levels import GreyLevels, Raw, as_bgr, is_deep_grey
 from mot_dinov3.video.source import VIDEO_SUFFIXES
 

@@ -15,6 +15,7 @@ from mot_dinov3.core.errors import FormatError, InputError, UsageError
 from mot_dinov3.core.structures import BoolArray, Detections, Float64Array, IntArray
 from mot_dinov3.formats import format_registry, motchallenge, track_v1
 from mot_dinov3.formats.recorded_detections import ReadOptions
+from mot_dinov3.formats.seqinfo import sequence_info
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def read_truth(path: Path, *, strict: bool = False, rules: bool = True) -> BoxTa
 
 def _table(rows: motchallenge.TrackTable) -> BoxTable:
     """Return the rows of MOTChallenge text, which all count, with the frame rate of the sequence's seqinfo.ini."""
-    video, is_known = motchallenge.sequence_info(Path(rows.path))
+    video, is_known = sequence_info(Path(rows.path))
     counted = np.ones(len(rows), np.bool_)
     return BoxTable(rows.frame, rows.track_id, rows.xywh, counted, fps=video.fps if is_known else 0.0)
 
