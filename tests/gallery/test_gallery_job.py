@@ -735,7 +735,19 @@ def test_the_report_shows_tracks_names_and_the_drawn_video(scene: Scene, people:
     assert data["video"].startswith("data:video/mp4;base64,"), "a small video is part of the page"
     assert data["crops"]
     assert "of 3 identities" in page
+    assert "<code>--save-video NAME</code>" in page, "the page names this command's option"
     assert main([*words, "--tracker", "gallery_only"]) == 2
+
+
+def test_a_file_of_detections_that_ends_early_is_told(
+    scene: Scene, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = json.loads(scene.dets.read_text())
+    recorded["frames"] = recorded["frames"][:10]
+    short = dataclasses.replace(scene, dets=tmp_path / "short.json")
+    short.dets.write_text(json.dumps(recorded))
+    assert main(gallery_command(short, people, tmp_path)) == 0
+    assert f"frames      {scene.frames}, detections for 10 of them" in capsys.readouterr().out.splitlines()
 
 
 def test_where_no_option_names_an_embedder_one_stands_in_and_the_threshold_is_learnt(

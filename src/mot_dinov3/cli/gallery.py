@@ -49,12 +49,13 @@ def run(args: argparse.Namespace) -> int:
 def summary(job: GalleryRun) -> list[str]:
     """Return the lines of a run's summary: what was tracked and named, where it is written, what it cost."""
     stats = job.stats()
+    shown, recorded = job.overview.frames, stats["frames"]
     most = sorted(stats["stage_ms"].items(), key=lambda stage: -stage[1])
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in most if ms >= LEAST_MS)
     compared = f"gallery     {stats['identities']} identities, {stats['embeddings']} embeddings"
     return [
         *job.overview.lines(),
-        f"frames      {stats['frames']}",
+        f"frames      {shown}, detections for {recorded} of them" if recorded < shown else f"frames      {recorded}",
         *(f"written     {name}" for name in job.paths.outputs() or [NOTHING]),
         *([compared] if stats["identities"] else []),
         f"speed       {stats['fps']:.1f} fps (ms per frame: {stages})",

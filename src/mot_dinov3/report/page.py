@@ -49,6 +49,7 @@ class RunFacts:
         source: The source, as the user wrote it.
         written: Date and time, ISO 8601.
         video: Address of the tracked video: relative to the page, or a data URL; empty without one.
+        video_option: Option of the command that writes it.
         tiles: Label → (value, note) of the numbers on top.
         notices: Fallbacks and other notices of the run.
         settings: Part → option → (value, differs from the default).
@@ -69,6 +70,7 @@ class RunFacts:
     versions: Mapping[str, str]
     names: Mapping[int, str]
     video: str = ""
+    video_option: str = "--output FILE.mp4"
     regions: Sequence[CountedRegion] = ()
     table: Sequence[Sequence[str]] = ()
     budget_ms: float = 0.0
@@ -82,6 +84,7 @@ def build_page(trace: RunTrace, facts: RunFacts) -> str:
     tracks = history.longest(MAX_TRACKS)
     parts = {
         "tiles": tiles(facts.tiles),
+        "video_option": escape(facts.video_option),
         "notices": "".join(f"<li>{escape(notice)}</li>" for notice in facts.notices),
         "tracks_note": _left_out(len(tracks), len(history.timelines) + history.left_out),
         "counts": _counts(facts),

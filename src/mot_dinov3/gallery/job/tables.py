@@ -85,6 +85,7 @@ class GalleryReport:
             versions=versions(),
             names=tables.names,
             video=video_address(self._video, self._path),
+            video_option="--save-video NAME",
             embeds=False,
         )
         with replacing(self._path) as part:

@@ -34,7 +34,7 @@ class Player {
 
   open(address) {
     if (address) this.video.src = address;
-    else this.missing("This run wrote no video (--no-video): the boxes are shown over the background.");
+    else this.missing("This run wrote no video: the boxes are shown over the background.");
   }
 
   missing(text) {
