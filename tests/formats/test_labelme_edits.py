@@ -118,6 +118,11 @@ def test_a_difficult_point_of_x_anylabeling_is_hidden(tmp_path: Path) -> None:
     assert [(s.label, s.state) for s in frame.shapes] == [("nose", PointState.OCCLUDED)]
 
 
+def test_a_name_with_accents_is_one_however_a_system_writes_them() -> None:
+    shapes = [read_shape(point(name, 1, 1, instance_label=name)) for name in ("\u00d6hr", "O\u0308hr ")]
+    assert [(getattr(s, "label", ""), getattr(s, "instance", "")) for s in shapes] == [("\u00d6hr", "\u00d6hr")] * 2
+
+
 def test_lines_are_called_what_they_are(tmp_path: Path) -> None:
     line = {"label": "a", "shape_type": "linestrip", "points": [[1, 1], [2, 2], [3, 9]]}
     write(tmp_path, 0, [line, point("nose", 5, 5)])

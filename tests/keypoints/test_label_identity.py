@@ -248,6 +248,11 @@ def test_exchanged_labels_are_reported_and_reviewed_first(tmp_path: Path, one: s
         assert f"'{other}'" in told[0]
         assert {review(video)[0]["frame"], review(video)[1]["frame"]} == {"12", "20"}
     assert run.backend.calls == 0
+    ranged = scene.run(video, start_frame=21)  # the gaps with the doubt are not in it
+    assert any("frames 0 and 12" in notice for notice in ranged.all_notices())
+    assert {review(video)[0]["frame"], review(video)[1]["frame"]} == {"12", "20"}
+    exchange(tmp_path / "v" / "v_000000012.json", one, other)  # mended
+    assert not any("look exchanged" in notice for notice in scene.run(video, start_frame=21).all_notices())
 
 
 def test_labels_that_are_right_are_not_called_exchanged(tmp_path: Path) -> None:

@@ -132,3 +132,17 @@ def test_a_file_whose_number_is_short_is_named(video: Path) -> None:
     with pytest.raises(InputError, match=r"such as 'v_00000000\.json'") as error:
         KeypointVideoProcessor(video)
     assert "v_#########.json" in (error.value.remedy or "")
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])  # the number of frames of the second one is unknown
+def test_labels_beyond_the_end_are_skipped_and_an_error_where_there_are_no_others(tmp_path: Path, ending: str) -> None:
+    video = scene.write_images(tmp_path / "v.mkv", map(scene.picture, range(FRAMES)))
+    if ending == "mp4":
+        video = scene.write_video(tmp_path / "v.mp4", FRAMES)
+    beyond = scene.label(tmp_path / "v", "v", FRAMES)
+    with pytest.raises(InputError, match=rf"{FRAMES:09d}\.json' is for frame {FRAMES}, but the video"):
+        scene.build(video)
+    scene.label(tmp_path / "v", "v", 2)
+    run = scene.run(video)
+    assert len([notice for notice in run.notices if f"'{beyond.name}' is for frame {FRAMES}" in notice]) == 1
+    assert len(scene.rows(video)) == FRAMES * len(scene.POINTS)

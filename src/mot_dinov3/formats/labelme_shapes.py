@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,13 +88,18 @@ def read_shape(raw: object) -> Shape | str:
     explicit = raw.get("instance_label") or flags.get("instance_label")
     shown = raw.get("display_label") or flags.get("display_label")
     return Shape(
-        label=raw["label"].strip(),
+        label=_plain_text(raw["label"]),
         points=outline,
         group_id=group_number(raw.get("group_id")),
-        instance=explicit.strip() if isinstance(explicit, str) else "",
-        display=shown.strip() if isinstance(shown, str) else "",
+        instance=_plain_text(explicit) if isinstance(explicit, str) else "",
+        display=_plain_text(shown) if isinstance(shown, str) else "",
         state=_state(raw, flags),
     )
+
+
+def _plain_text(text: str) -> str:
+    """Return a name without spaces around, accents composed: some systems write them as characters of their own."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def group_number(value: object) -> int | None:

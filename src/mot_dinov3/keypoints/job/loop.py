@@ -63,6 +63,7 @@ class KeypointPipeline:
         self._arriving: Carried | None = None  # from the gap before; None where a snapshot has them
         self._leaving: Carried | None = None  # of the gap being solved
         self._before = ""  # signature of the gap before
+        self._visited: set[str] = set()  # signatures of this run's gaps
 
     @property
     def interrupted(self) -> bool:
@@ -83,6 +84,7 @@ class KeypointPipeline:
         complete = False
         try:
             self._solve_all(gaps)
+            self._doubt_elsewhere()
             complete = not self.interrupted
         finally:
             self._video.close()
@@ -95,7 +97,8 @@ class KeypointPipeline:
 
     def _solve_all(self, gaps: Sequence[Gap]) -> None:
         for gap, following in itertools.zip_longest(gaps, gaps[1:]):
-            signature = self._signature(gap)
+            signature = self._signature(gap, self._before)
+            self._visited.add(signature)
             rows = self._reusable(gap, signature)
             record = self._files.record(signature)
             self._leaving = None
@@ -107,6 +110,16 @@ class KeypointPipeline:
                 record = self._solve(gap, signature)
                 record = None if self.interrupted else record
             self._hand_on(gap, signature, record)
+
+    def _doubt_elsewhere(self) -> None:
+        """Take over the doubts about labels that earlier runs found in gaps outside of this run's range."""
+        before = ""
+        for gap in plan_gaps(sorted(self.labels.frames), 0, None):
+            signature = self._signature(gap, before)
+            before = "" if gap.before is None else signature
+            record = None if signature in self._visited else self._files.record(signature)
+            if record is not None and gap.after is not None:
+                self.results.doubt(gap.after, record.doubts)
 
     def _reusable(self, gap: Gap, signature: str) -> list[Row] | None:
         """Return the frames of a gap that an earlier run solved; none are needed of a leading one."""
@@ -148,13 +161,13 @@ class KeypointPipeline:
     def _load_carried(self, signature: str) -> PassTracker | None:
         return load_snapshot(self._files.carried_path(signature), self._owner(signature), self._parts())
 
-    def _signature(self, gap: Gap) -> str:
-        """Return a digest of everything that the result of a gap depends on."""
+    def _signature(self, gap: Gap, before: str) -> str:
+        """Return a digest of everything that the result of a gap depends on; `before` is that of the gap before."""
         known = [self._files.fingerprint, repr(gap.before), repr(gap.after), str(self.passes.step)]
         for number in (gap.before, gap.after):
             known += self._label_digest(number) if number is not None else ()
         if gap.before is not None and self._goes_on_unlabelled(gap.before):
-            known.append(self._before)
+            known.append(before)
         return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]
 
     def _label_digest(self, number: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mot_dinov3.core import files
-from mot_dinov3.core.errors import InputError, NoLabelsError, UsageError
+from mot_dinov3.core.errors import InputError, NoLabelsError, UsageError, VideoError
 from mot_dinov3.core.output_lock import OutputLocks
 from mot_dinov3.core.run_mark import content_digest
 from mot_dinov3.core.structures import VideoInfo
@@ -265,17 +265,34 @@ def read_labels(
     labelled, predictions = read.frames, _annolid_notice(read.annolid_predictions)
     if not labelled:
         raise _no_labels(paths, predictions)
-    beyond = [f for f in labelled if info.frame_count and f.frame >= info.frame_count]
+    beyond = _beyond_the_end(labelled, paths.video, info.frame_count)
+    end = f"the video has {info.frame_count} frames" if info.frame_count else "the video ends before it"
     if len(beyond) == len(labelled):
         raise InputError(
-            f"'{beyond[0].path}' is for frame {beyond[0].frame}, but the video has {info.frame_count} frames",
+            f"'{beyond[0].path}' is for frame {beyond[0].frame}, but {end}",
             remedy="the labels belong to another video",
         )
     within = {f.frame: f for f in (*others, *labelled) if f not in beyond}
     labels = resolve_instances([within[number] for number in sorted(within)])
-    said = tuple(f"'{f.path.name}' is beyond the video's {info.frame_count} frames; skipped" for f in beyond)
+    said = tuple(f"'{f.path.name}' is for frame {f.frame}, but {end}; skipped" for f in beyond)
     told = (*filter(None, (predictions and f"{predictions}, and replaced",)), *labels.notices, *said)
     return [f.frame for f in labelled], dataclasses.replace(labels, notices=told)
+
+
+def _beyond_the_end(labelled: Sequence[labelme.LabelledFrame], video: Path, count: int) -> list[labelme.LabelledFrame]:
+    """Return labelled frames that the video does not have; `count` is 0 where nobody knows how many it has."""
+    if count:
+        return [one for one in labelled if one.frame >= count]
+    beyond = itertools.takewhile(lambda one: not _has_frame(video, one.frame), reversed(labelled))
+    return [*beyond][::-1]
+
+
+def _has_frame(video: Path, number: int) -> bool:
+    try:
+        with open_source(SourceConfig(source=str(video), start_frame=number, end_frame=number + 1)) as frames:
+            return next(iter(frames), None) is not None
+    except VideoError:
+        return False
 
 
 def _annolid_notice(count: int) -> str:
