@@ -23,6 +23,14 @@ def test_names_of_weights_and_folders() -> None:
     assert ExportConfig(embed_model="w", include="onnx, engine onnx").formats == ("onnx", "engine")
 
 
+@pytest.mark.parametrize("words", [["--format", "onxx"], ["format=onxx"], ["--include", "torchscript", "onxx"]])
+def test_the_formats_are_named_as_ultralytics_names_them_too(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--embed-model", "w.pt", *words]) == 2
+    assert "unknown format 'onxx'; did you mean 'onnx'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

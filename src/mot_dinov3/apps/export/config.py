@@ -59,7 +59,7 @@ class ExportConfig(StageConfig):
         aliases=("weights", "reid_weights"),
     )
     embedder: str = option("", "embedder that --embed-model belongs to (default osnet)", metavar="NAME")
-    include: str = option("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT")
+    include: str = option("torchscript", f"formats: {', '.join(FORMATS)}", metavar="FORMAT", aliases=("format",))
     out_dir: str = option("models/exports", "parent folder of the run folders", metavar="DIR", writes=True)
     run_name: str | None = option(
         None, "name of the run folder and its files (default: the weights')", metavar="NAME", writes=True
