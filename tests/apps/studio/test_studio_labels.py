@@ -37,6 +37,19 @@ def parsed(frame: dict[str, Any]) -> list[LabelShape]:
     return [LabelShape.parse(item, SIZE) for item in frame["items"] if item["source"] == "human"]
 
 
+def test_labels_that_contradict_each_other_are_a_notice_and_no_silence(store: LabelStore) -> None:
+    outline = {"shape_type": "polygon", "points": [[1, 1], [50, 1], [50, 50]], "label": "a", "instance_label": "m"}
+    nose = {"label": "nose", "points": [[5, 6]], "shape_type": "point", "instance_label": "m"}
+    shapes = [{**one, "group_id": group} for one in (outline, nose) for group in (1, 2)]
+    shapes += [{**nose, "instance_label": "m_1"}]
+    store.paths.folder.mkdir()
+    assert store.overview()["notices"] == []
+    store.path(0).write_text(json.dumps({"shapes": shapes, "imageWidth": SIZE[0], "imageHeight": SIZE[1]}))
+    overview = store.overview()
+    assert overview["labelled"] == [0]
+    assert overview["notices"] == ["frame 0: two instances have the name 'm_1': give each its own group_id"]
+
+
 def test_labels_beside_the_images_of_a_folder_are_shown_and_a_saved_frame_wins_over_them(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()

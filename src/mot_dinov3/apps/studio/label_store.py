@@ -69,11 +69,13 @@ class LabelStore:
         return None if is_predicted else labelme.read_frame(path, number, content, self.paths.size)
 
     def labels(self) -> Labels:
-        """Return the resolved labels; none where no point is labelled yet."""
+        """Return the resolved labels; none where no point is labelled yet, or where they contradict each other."""
+        labelled = self.labelled()
         try:
-            return resolve_instances(self.labelled())
-        except FormatError:
-            return Labels({}, ())
+            return resolve_instances(labelled)
+        except FormatError as error:
+            has_points = any(shape.is_point for frame in labelled for shape in frame.shapes)
+            return Labels({}, (f"{error.message}: {error.remedy}",) if has_points else ())
 
     def overview(self) -> dict[str, Any]:
         """Return labelled frames, instances, keypoints, left/right pairs and results."""
