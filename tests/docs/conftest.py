@@ -133,7 +133,7 @@ def _write_detector(weights: Path) -> None:
             branch[-1].weight.zero_()
             branch[-1].bias.fill_(-6.0)
         for branch in head.cv2:
-            branch[-1].bias.view(4, -1)[:, 7] = 6.0  # seven cells to each side
+            branch[-1].bias.view(4, -1)[:, 11] = 6.0  # eleven cells to each side
         for branch in head.cv3:
             branch[-1].bias[0] = 2.0
     yolo.model.names = yolo.model.names | {0: "person", 2: "car"}

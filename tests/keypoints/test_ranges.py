@@ -44,18 +44,18 @@ def test_a_range_beyond_the_end_is_refused_and_touches_nothing(video: Path) -> N
     assert contents(video) == before
 
 
-@pytest.mark.parametrize(("first", "stop"), [(0, 5), (6, 12), (10, 20), (20, None), (9, 10)])
 @pytest.mark.parametrize("labelled", [(0,), (8, 16)], ids=str)
-def test_a_range_keeps_all_other_rows(video: Path, labelled: tuple[int, ...], first: int, stop: int | None) -> None:
+def test_a_range_keeps_all_other_rows(video: Path, labelled: tuple[int, ...]) -> None:
     for frame in labelled:
         scene.label(video.parent / "v", "v", frame)
     scene.run(video, annolid_csv=True, dlc_csv=True)
-    before = contents(video)
-    run = scene.run(video, annolid_csv=True, dlc_csv=True, start_frame=first, end_frame=stop)
-    assert run.pipeline.results.reused == (stop or FRAMES) - first
-    after = contents(video)
-    assert {name for name in before if before[name] != after[name]} <= {"v_keypoints.state.json"}
-    assert scene.run(video).pipeline.results.reused == FRAMES  # the next whole run has nothing to do
+    for first, stop in ((0, 5), (6, 12), (10, 20), (20, None), (9, 10)):
+        before = contents(video)
+        run = scene.run(video, annolid_csv=True, dlc_csv=True, start_frame=first, end_frame=stop)
+        assert run.pipeline.results.reused == (stop or FRAMES) - first
+        after = contents(video)
+        assert {name for name in before if before[name] != after[name]} <= {"v_keypoints.state.json"}, (first, stop)
+        assert scene.run(video).pipeline.results.reused == FRAMES  # the next whole run has nothing to do
 
 
 @pytest.mark.parametrize(("first", "stop"), [(0, 12), (10, 20), (0, FRAMES + 9)])
