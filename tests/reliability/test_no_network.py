@@ -70,7 +70,8 @@ def test_the_main_job_with_local_weights_connects_nowhere(
         "no weights": ["--det", "motion", "--embedder", "histogram", "--save-csv", "a.csv"],
     }
     for name, words in jobs.items():
-        done = run("--source", str(video), "--end-frame", "3", "--imgsz", "320", "--cpu", *words, folder=tmp_path)
+        given = ["--source", str(video), "--end-frame", "3", "--imgsz", "320", "--cpu", "--precision", "fp32"]
+        done = run(*given, *words, folder=tmp_path)
         assert done.returncode == 0, f"{name}: {done.stderr}"
         assert attempts(tmp_path) == "", name
     where = "in a network namespace without a network" if alone() else "sockets forbidden"
