@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -460,3 +461,11 @@ def test_kittis_labels_are_read_below_the_header_that_the_error_names(tmp_path: 
     np.testing.assert_array_equal(recorded.frames[0].xyxy, BOX)
     assert (recorded.frames[0].track_id.tolist(), recorded.frames[1].track_id.tolist()) == ([2], [-1])
     assert recorded.names == {0: "Van", 1: "DontCare"}
+
+
+def test_a_pipe_has_to_be_saved_first(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(FormatError, match="is not a regular file") as caught:
+        read_any(path)
+    assert "save it to a file first" in caught.value.remedy

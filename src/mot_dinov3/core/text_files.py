@@ -32,7 +32,9 @@ def check_file(path: Path) -> None:
     if not path.exists():
         raise FormatError(f"'{path}' does not exist", remedy="check the path")
     if not path.is_file():
-        raise FormatError(f"'{path}' is not a regular file")
+        raise FormatError(
+            f"'{path}' is not a regular file", remedy="save it to a file first: it is read more than once"
+        )
     if path.stat().st_size == 0:
         raise FormatError(f"'{path}' is empty", remedy="create it again: it was probably not completed")
 
