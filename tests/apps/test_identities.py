@@ -383,6 +383,7 @@ def write_two_videos(scene: Scene) -> None:
         shutil.copy(scene.dets, f"{name}.json")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_videos_are_tracked_first_and_not_again(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
@@ -408,6 +409,7 @@ def test_videos_are_tracked_first_and_not_again(scene: Scene, capsys: pytest.Cap
     assert named("again") == names
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_names_come_back_into_tracks_and_videos(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_videos(scene)
@@ -444,6 +446,7 @@ def test_names_come_back_into_tracks_and_videos(scene: Scene, capsys: pytest.Cap
     assert sorted(str(path) for path in Path("new").glob("*/*")) == ["new/a/identified.csv", "new/a/identified.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_a_batch_is_followed_by_identify(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_videos(scene)
@@ -504,6 +507,7 @@ def read_frames(path: str) -> list[Image]:
     return frames
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 def test_a_video_that_fails_leaves_the_others_alone(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(scene.video, "one.mp4")

@@ -187,6 +187,7 @@ def test_a_forgotten_identity_leaves_nothing_and_does_not_come_back() -> None:
     assert ("a", 4) not in named()
 
 
+@pytest.mark.slow
 def test_images_of_a_registry_are_a_gallery(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,7 @@ def test_a_foreign_result_of_a_gallery_is_never_complete(capsys: pytest.CaptureF
 BATCH = ("batch", "scene.mp4", "--out-dir", "out", "--dets", "scene.json", "--embedder", "none", "--save-mot", "t.txt")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_a_batch_knows_what_it_resumes(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*BATCH, "--no-progress"]

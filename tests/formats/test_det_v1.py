@@ -300,6 +300,7 @@ detections = st.dictionaries(keys, values | boxes | st.floats(0, 1), max_size=6)
 frames = st.fixed_dictionaries({"frame": st.integers(0, 3) | values, "detections": st.lists(detections, max_size=2)})
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

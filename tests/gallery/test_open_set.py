@@ -167,6 +167,7 @@ def test_a_long_track_counts_as_much_as_a_short_one_and_the_state_does_not_grow(
     assert settled.tolist() == pytest.approx([1, 0.5, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [2, 3, 6, 20])
 @pytest.mark.parametrize("images", [1, 8])
 def test_known_people_are_named_and_hardly_a_stranger(known: int, images: int) -> None:

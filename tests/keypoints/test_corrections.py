@@ -28,6 +28,7 @@ def outlines(video: Path, frame: int) -> int:
     return sum(s["shape_type"] == "polygon" for s in document["shapes"])
 
 
+@pytest.mark.slow
 def test_points_that_were_not_corrected_are_not_lost_when_an_earlier_part_is_reused(tmp_path: Path) -> None:
     video = scene.write_video(tmp_path / "v.mp4", FRAMES)
     scene.label(tmp_path / "v", "v", 0)

@@ -16,6 +16,7 @@ from mot_dinov3.core.errors import VideoError
 from mot_dinov3.keypoints.job import passes
 from mot_dinov3.keypoints.job.journal import PassFrame
 
+pytestmark = pytest.mark.slow
 FRAMES = 24
 
 

@@ -180,6 +180,7 @@ def test_recorded_wins_over_det(tmp_path: Path) -> None:
         build_detector(DetectorConfig(dets=str(tmp_path)), device=CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, "1"])
 def test_ultralytics_leaves_the_numbers_of_threads_alone(limit: str | None) -> None:
     code = """
