@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -80,6 +81,34 @@ def test_a_label_file_of_two_images_of_one_name_is_that_of_the_image_that_it_nam
     path = scene.label(tmp_path / "any", "x", 0)
     (folder / "img8.json").write_text(json.dumps(json.loads(path.read_text()) | {"imagePath": named}))
     assert list(scene.build(folder).pipeline.labels.frames) == [frame]
+
+
+def test_an_image_labelled_after_a_run_is_a_label_although_there_is_a_prediction_of_it(tmp_path: Path) -> None:
+    folder = images(tmp_path / "frames")
+    for number in (0, 3):
+        scene.label(tmp_path / "any", "x", number, moved=float(number)).rename(folder / f"img{number + 8}.json")
+        scene.run(folder)
+    sources = {r["frame"]: r["source"] for r in csv.DictReader((folder / "frames_keypoints.csv").open(newline=""))}
+    assert [frame for frame, source in sources.items() if source == "human"] == ["0", "3"]
+    assert not (folder / "frames_000000003.json").exists()  # the prediction is out of date
+    assert scene.run(folder).pipeline.results.reused == FRAMES
+
+
+@pytest.mark.parametrize("keeps", ["all", "names and places"])
+def test_a_line_of_annolids_store_wins_over_a_prediction_unless_it_is_a_copy_of_it(video: Path, keeps: str) -> None:
+    folder = video.parent / "v"
+    scene.run(video)
+    predicted = json.loads((folder / "v_000000003.json").read_text())
+    if keeps != "all":
+        del predicted["otherData"]
+        for shape in predicted["shapes"]:
+            del shape["mot_dinov3"]
+    store = folder / "v_annotations.ndjson"
+    store.write_text(json.dumps(predicted | {"frame": 3}) + "\n")
+    assert list(scene.build(video).pipeline.labels.frames) == [0]
+    predicted["shapes"][-1]["points"][0][0] += 4.0
+    store.write_text(json.dumps(predicted | {"frame": 3}) + "\n")
+    assert list(scene.build(video).pipeline.labels.frames) == [0, 3]
 
 
 def test_a_result_folder_that_is_a_file_is_an_error(video: Path) -> None:

@@ -10,7 +10,6 @@ Predictions of Annolid itself are no labels, either: files with its marks that h
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +20,21 @@ from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, is_number, kind_of, parse_object, read_object, too_deep
 from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.core.text_files import read_text
-from mot_dinov3.formats.labelme_edits import RenamedPoint, group_owners, regrouped, renamed_points, shape_records
+from mot_dinov3.formats.labelme_edits import (
+    RenamedPoint,
+    digest,
+    group_owners,
+    is_generated,
+    overrules,
+    own_data,
+    regrouped,
+    renamed_points,
+    shape_records,
+)
 from mot_dinov3.formats.labelme_shapes import (
     OWN_KEY,
     Points,
     Shape,
-    flags_of,
     group_number,
     is_annolid_prediction,
     outline_shapes,
@@ -112,7 +120,7 @@ def read_frame_labels(
     """Return the frames of a video that a person has labelled, in order; files of predictions are skipped.
 
     Reads the frame files, ``<stem>_annotations.ndjson`` and LabelMe's files beside the images of a folder; a frame file
-    wins over the same frame there.
+    wins over the same frame there, unless it is a prediction of this program and a person has labelled the frame since.
 
     Args:
         folder: The video's result folder.
@@ -129,7 +137,10 @@ def read_frame_labels(
     found |= {frame: (path, content) for frame, path, content in _stored_lines(folder / f"{stem}{STORE_SUFFIX}")}
     for frame, path in frame_files(folder, stem).items():
         content = _shallow(read_object(path), f"'{path}'")
-        if "shapes" in content or frame not in found:  # Annolid leaves files that only point to its store
+        elsewhere = found.get(frame)
+        if elsewhere is not None and "shapes" not in content:  # Annolid leaves files that only point to its store
+            continue
+        if elsewhere is None or not is_overruled(content, frame, *elsewhere):
             found[frame] = path, content
     human, predictions = [], 0
     for frame, (path, content) in sorted(found.items()):
@@ -159,6 +170,11 @@ def is_annolid_frame(content: Mapping[str, Any], path: Path, frame: int) -> bool
     return all(is_annolid_prediction(raw) for raw in points or shapes)
 
 
+def is_overruled(content: Mapping[str, Any], frame: int, path: Path, other: Mapping[str, Any]) -> bool:
+    """Return whether a frame's file is a prediction, and `other`, of `path`, has a person's labels of that frame."""
+    return not is_annolid_frame(other, path, frame) and overrules(other, content, frame)
+
+
 def read_outlines(path: Path) -> dict[str, tuple[Points, ...]]:
     """Return the outlines in a generated frame file, by instance; empty where it was edited or does not exist."""
     if not path.is_file():
@@ -178,45 +194,6 @@ def _shallow(content: dict[str, Any], where: str) -> dict[str, Any]:
     if too_deep(content):
         raise FormatError(f"{where} is nested too deeply")
     return content
-
-
-def is_generated(content: Mapping[str, Any]) -> bool:
-    """Return whether a frame file is unchanged since this program wrote it."""
-    written, shapes = _own(content).get("digest"), content.get("shapes")
-    return bool(written) and (written == digest(shapes) or written == digest(_without_unset_flags(shapes)))
-
-
-def _without_unset_flags(shapes: object) -> object:
-    """Return shapes without the unset flags that LabelMe's ``--labelflags`` adds; points have one of their own."""
-    if not isinstance(shapes, list):
-        return shapes
-    kept = [("occluded",) if isinstance(s, dict) and s.get("shape_type") == "point" else () for s in shapes]
-    return [
-        s | {"flags": {k: v for k, v in flags_of(s).items() if v is not False or k in names}}
-        if isinstance(s, dict)
-        else s
-        for s, names in zip(shapes, kept)
-    ]
-
-
-def digest(shapes: object) -> str:
-    """Return a digest of a file's shapes that does not depend on its formatting; empty for values never written."""
-    try:
-        text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    except OverflowError:  # a whole number too large for a float: this program writes none
-        return ""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _plain(value: object) -> object:
-    """Return `value` without the changes of saving it again: number types, and the empty fields that LabelMe adds."""
-    if type(value) in (float, int):  # first and by exact type: an outline holds hundreds of them
-        return round(float(value), 3)  # type: ignore[arg-type]
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if v is not None and v != {} and v != ""}
-    return value
 
 
 def _stored_lines(path: Path) -> Iterator[tuple[int, Path, dict[str, Any]]]:
@@ -250,7 +227,7 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
     shapes = content.get("shapes", [])
     if not isinstance(shapes, list):
         raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
-    own = _own(content)
+    own = own_data(content)
     records = shape_records(own)
     untouched = {record.digest for record in records}
     owners = group_owners(shapes, frame, untouched)
@@ -281,13 +258,6 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         predicted=tuple(predicted),
         renamed=renamed_points(read, gone, frame),
     )
-
-
-def _own(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what this program wrote into the file about it."""
-    other = content.get("otherData")
-    own = other.get(OWN_KEY) if isinstance(other, dict) else None
-    return own if isinstance(own, dict) else {}
 
 
 def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str]) -> Shape | None:

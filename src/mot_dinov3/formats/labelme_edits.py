@@ -7,10 +7,12 @@ so the group id, which they do show, is where a person says that a shape belongs
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mot_dinov3.formats.labelme_shapes import OWN_KEY, Shape, group_number, shape_digest
+from mot_dinov3.formats.labelme_shapes import OWN_KEY, Shape, flags_of, group_number, shape_digest
 
 
 class ShapeRecord(NamedTuple):
@@ -27,6 +29,64 @@ class RenamedPoint(NamedTuple):
     instance: str
     old: str
     new: str
+
+
+def own_data(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what this program wrote into the file about it."""
+    other = content.get("otherData")
+    own = other.get(OWN_KEY) if isinstance(other, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def is_generated(content: Mapping[str, Any]) -> bool:
+    """Return whether a frame file is unchanged since this program wrote it."""
+    written, shapes = own_data(content).get("digest"), content.get("shapes")
+    return bool(written) and (written == digest(shapes) or written == digest(_without_unset_flags(shapes)))
+
+
+def _without_unset_flags(shapes: object) -> object:
+    """Return shapes without the unset flags that LabelMe's ``--labelflags`` adds; points have one of their own."""
+    if not isinstance(shapes, list):
+        return shapes
+    kept = [("occluded",) if isinstance(s, dict) and s.get("shape_type") == "point" else () for s in shapes]
+    return [
+        s | {"flags": {k: v for k, v in flags_of(s).items() if v is not False or k in names}}
+        if isinstance(s, dict)
+        else s
+        for s, names in zip(shapes, kept)
+    ]
+
+
+def digest(shapes: object) -> str:
+    """Return a digest of a file's shapes that does not depend on its formatting; empty for values never written."""
+    try:
+        text = json.dumps(_plain(shapes), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    except OverflowError:  # a whole number too large for a float: this program writes none
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: object) -> object:
+    """Return `value` without the changes of saving it again: number types, and the empty fields that LabelMe adds."""
+    if type(value) in (float, int):  # first and by exact type: an outline holds hundreds of them
+        return round(float(value), 3)  # type: ignore[arg-type]
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None and v != {} and v != ""}
+    return value
+
+
+def overrules(content: Mapping[str, Any], generated: Mapping[str, Any], frame: int) -> bool:
+    """Return whether `content` has labels of a person of a frame whose file this program wrote.
+
+    A copy of the predictions, as a program may keep one elsewhere, has none.
+    """
+    shapes = content.get("shapes")
+    if not is_generated(generated) or is_generated(content) or not isinstance(shapes, list):
+        return False
+    untouched = {record.digest for record in shape_records(own_data(generated))}
+    return any(shape_digest(raw, frame) not in untouched for raw in shapes)
 
 
 def shape_records(own: Mapping[str, Any]) -> list[ShapeRecord]:

@@ -17,7 +17,7 @@ from mot_dinov3.apps.studio.relabelling import Relabelling
 from mot_dinov3.apps.studio.requests import ConflictError
 from mot_dinov3.apps.studio.shapes import LabelShape
 from mot_dinov3.core.errors import InputError
-from mot_dinov3.formats import labelme
+from mot_dinov3.formats import labelme_edits
 from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
@@ -67,7 +67,7 @@ def test_two_animals_swap_up_to_the_next_labelled_frame_and_back(clip: Any) -> N
     assert clip.shapes(5)["ant", "head"]["points"][0] == pytest.approx(moved, abs=0.01)
     assert clip.file(8).read_bytes() == before[clip.file(8).name]
     six = json.loads(clip.file(6).read_text())
-    assert labelme.is_generated(six), "what no person touched stays a prediction"
+    assert labelme_edits.is_generated(six), "what no person touched stays a prediction"
     # the next run takes the labels, and tracks only what they touch
     assert "of which 4 reused" in track(clip)[0]
     editor.undo()
@@ -127,7 +127,7 @@ def test_a_name_is_changed_everywhere_and_never_to_one_that_is_taken(clip: Any) 
     assert set(table(clip)[4]) == {(i, k) for i in ("ant two", "bee") for k in (long, "tail")}
     assert {i.name for i in clip.store.labels().frames[0]} == {"ant two", "bee"}
     assert [one.group_id for one in clip.store.labels().frames[0]] == [1, 2]
-    assert labelme.is_generated(json.loads(clip.file(4).read_text()))
+    assert labelme_edits.is_generated(json.loads(clip.file(4).read_text()))
     before = table(clip)
     assert f"of which {clip.frames} reused" in track(clip)[0], "nothing is tracked again for a name"
     assert table(clip) == before

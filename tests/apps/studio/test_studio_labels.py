@@ -68,6 +68,21 @@ def test_labels_beside_the_images_of_a_folder_are_shown_and_a_saved_frame_wins_o
     assert beside.read_bytes() == content
 
 
+def test_labels_beside_an_image_are_shown_although_there_is_a_prediction_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_image(folder / "a.png", PICTURE)
+    rows = Keypoints(
+        ("m",), np.array([1]), ("nose",), np.array([[5.0, 5]]), np.array([0.5]), np.array([0]), np.array([1])
+    )
+    store = LabelStore(KeypointPaths(folder, folder, SIZE))
+    store.path(0).write_text(json.dumps(labelme.frame_document(rows, frame=0, image="a.png", size=SIZE)))
+    assert store.overview()["labelled"] == []
+    shape = {"label": "nose", "points": [[5, 6]], "shape_type": "point", "group_id": None, "flags": {}}
+    (folder / "a.json").write_text(json.dumps({"shapes": [shape], "imageWidth": SIZE[0], "imageHeight": SIZE[1]}))
+    assert store.overview()["labelled"] == [0]
+
+
 def test_what_is_saved_is_read_back_and_names_and_numbers_stay(store: LabelStore) -> None:
     outline = {"kind": "polygon", "instance": "mouse", "name": "", "points": [[1, 1], [50, 1], [50, 50]]}
     items = [

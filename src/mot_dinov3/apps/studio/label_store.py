@@ -19,7 +19,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import read_object
 from mot_dinov3.core.structures import Image, PointState
-from mot_dinov3.formats import labelme
+from mot_dinov3.formats import labelme, labelme_edits
 from mot_dinov3.formats.labelme import LabelledFrame
 from mot_dinov3.formats.labelme_shapes import ABSENT_FLAGS, HIDDEN_FLAGS, OWN_KEY, Shape, read_shape
 from mot_dinov3.keypoints.job.files import KeypointPaths
@@ -51,7 +51,12 @@ class LabelStore:
             return labelme.read_labels(paths.folder, paths.stem, paths.size)
         seen: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
         files = labelme.files_beside(dict(enumerate(list_images(paths.video)))) if paths.video.is_dir() else {}
+        beside = dict(files)
         files |= labelme.frame_files(paths.folder, paths.stem) if paths.folder.is_dir() else {}
+        for number in beside.keys() & files.keys():
+            other = beside[number], read_object(beside[number])
+            if other[0] != files[number] and labelme.is_overruled(read_object(files[number]), number, *other):
+                files[number] = beside[number]
         for number, path in sorted(files.items()):
             try:
                 status = path.stat()
@@ -65,7 +70,7 @@ class LabelStore:
 
     def _read(self, path: Path, number: int) -> LabelledFrame | None:
         content = read_object(path)
-        is_predicted = labelme.is_generated(content) or labelme.is_annolid_frame(content, path, number)
+        is_predicted = labelme_edits.is_generated(content) or labelme.is_annolid_frame(content, path, number)
         return None if is_predicted else labelme.read_frame(path, number, content, self.paths.size)
 
     def labels(self) -> Labels:
@@ -140,7 +145,7 @@ class LabelStore:
         path = self.path(number)
         content = read_object(path) if path.is_file() else {}
         shapes = content.get("shapes")
-        return shapes if isinstance(shapes, list) and not labelme.is_generated(content) else []
+        return shapes if isinstance(shapes, list) and not labelme_edits.is_generated(content) else []
 
     def path(self, number: int) -> Path:
         """Return the file of a frame."""
@@ -223,7 +228,7 @@ class LabelStore:
     def _document(self, number: int) -> dict[str, Any]:
         path, video = self.path(number), self.paths.video
         content = read_object(path) if path.is_file() else {}
-        is_own = not content or labelme.is_generated(content)
+        is_own = not content or labelme_edits.is_generated(content)
         image = list_images(video)[number] if is_own and video.is_dir() else path.with_suffix(".png")
         fresh: dict[str, Any] = {"version": labelme.VERSION, "flags": {}, "shapes": []}
         fresh |= {"imagePath": os.path.relpath(image, self.paths.folder), "imageData": None}

@@ -13,7 +13,7 @@ from typing import Any
 
 from mot_dinov3.core import files
 from mot_dinov3.core.json_text import dumps, read_object, whole_lines
-from mot_dinov3.formats import labelme
+from mot_dinov3.formats import labelme, labelme_edits
 from mot_dinov3.formats.keypoints_csv import LONG_COLUMNS
 from mot_dinov3.keypoints.job.files import KeypointPaths
 
@@ -112,7 +112,7 @@ def relabel_results(
                 file.write(dumps(record) + "\n")
     for frame, path in labelme.frame_files(paths.folder, paths.stem).items():
         content = read_object(path) if relabelling.covers(frame) and path.name not in skip else {}
-        if labelme.is_generated(content):
+        if labelme_edits.is_generated(content):
             with files.replacing(path) as part:
                 document = relabelled_document(content, frame, relabelling, groups)
                 part.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")

@@ -15,7 +15,7 @@ from mot_dinov3.core import files
 from mot_dinov3.core.errors import FormatError
 from mot_dinov3.core.json_text import MAX_FRAME, JsonLines, read_object
 from mot_dinov3.core.structures import Keypoints
-from mot_dinov3.formats import keypoints_csv, labelme
+from mot_dinov3.formats import keypoints_csv, labelme, labelme_edits
 from mot_dinov3.keypoints.job.journal import PassJournal, read_uncertainties
 from mot_dinov3.keypoints.review import FrameUncertainty
 from mot_dinov3.sinks.background import BackgroundWriter
@@ -271,11 +271,13 @@ class KeypointFiles:
                 csv.writer(self._annolid, lineterminator="\n").writerows(rows)
 
     def write_frame(self, frame: int, keypoints: Keypoints) -> None:
-        """Write a frame's LabelMe file, unless it is hand-made."""
-        if frame in self._protected:
-            return
+        """Write a frame's LabelMe file, unless it is hand-made; delete an earlier prediction of a labelled frame."""
         paths = self.paths
         path = labelme.frame_path(paths.folder, paths.stem, frame)
+        if frame in self._protected:
+            if path.is_file() and labelme_edits.is_generated(read_object(path)):
+                path.unlink()
+            return
         self._background.do(functools.partial(_write_frame, path, frame, keypoints, paths.size))
 
     def outlines(self, frame: int) -> dict[str, Any]:
