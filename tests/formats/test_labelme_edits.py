@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from formats.test_labelme import SIZE, ours, point, write
-from mot_dinov3.core.structures import PointState
+from mot_dinov3.core.structures import Keypoints, PointState
 from mot_dinov3.formats import labelme
 from mot_dinov3.formats.labelme_shapes import Shape, read_shape
 
@@ -49,6 +50,26 @@ def test_exchanged_group_ids_exchange_the_instances(tmp_path: Path, is_marked: b
 def test_a_group_id_that_no_instance_has_changes_no_instance(tmp_path: Path) -> None:
     (frame,) = edited(tmp_path, lambda document: named(document, "b")[0].update(group_id=9))
     assert [(s.instance, s.label) for s in frame.shapes] == [("b", "nose")]
+
+
+def test_an_added_point_belongs_to_the_instance_of_its_group_id(tmp_path: Path) -> None:
+    (frame,) = edited(tmp_path, lambda document: document["shapes"].append(point("paw", 7, 7, group_id=2)))
+    assert [(s.instance, s.label) for s in frame.shapes] == [("b", "paw")]
+
+
+@pytest.mark.parametrize(("instances", "owner"), [(("rat", "rat"), "rat"), (("rat", "cat"), "")], ids=str)
+def test_an_added_point_without_a_group_id_belongs_to_the_only_instance(
+    tmp_path: Path, instances: tuple[str, str], owner: str
+) -> None:
+    rows = Keypoints(
+        instances, np.array([1, 1]), ("nose", "tail"), np.array([[5.0, 5], [9, 9]]), np.array([0.5, 0.9]),
+        np.array([0, 0]), np.array([1, 1]),
+    )  # fmt: skip
+    document = labelme.frame_document(rows, frame=3, image="", size=SIZE)
+    document["shapes"].append(point("paw", 7, 7))
+    (tmp_path / "v_000000003.json").write_text(json.dumps(document))
+    (frame,) = labelme.read_labels(tmp_path, "v", SIZE)
+    assert [(s.instance, s.label) for s in frame.shapes] == [(owner, "paw")]
 
 
 @pytest.mark.parametrize("moved", [0.0, 3.0])

@@ -23,6 +23,7 @@ from mot_dinov3.core.text_files import read_text
 from mot_dinov3.formats.labelme_edits import (
     RenamedPoint,
     digest,
+    given_to_the_only_instance,
     group_owners,
     is_generated,
     overrules,
@@ -218,19 +219,11 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
     Raises:
         FormatError: It is for another image size.
     """
-    written = content.get("imageWidth"), content.get("imageHeight")
-    if all(is_number(v) for v in written) and written != size:
-        raise FormatError(
-            f"'{path}' (frame {frame}) is for images of {written[0]}×{written[1]}, the video has {size[0]}×{size[1]}",
-            remedy="the labels belong to another video, or to a resized copy of it",
-        )
-    shapes = content.get("shapes", [])
-    if not isinstance(shapes, list):
-        raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
+    shapes = _shapes_for(size, path, frame, content)
     own = own_data(content)
     records = shape_records(own)
     untouched = {record.digest for record in records}
-    owners = group_owners(shapes, frame, untouched)
+    owners, instances = group_owners(shapes, frame, untouched), {record.instance for record in records}
     by_annolid = not _has_image(path, frame)
     read: list[tuple[dict[str, Any], Shape]] = []
     predicted: list[Shape] = []
@@ -244,8 +237,8 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         if is_own or (by_annolid and is_annolid_prediction(raw)):
             predicted.append(shape)
         else:
-            read.append((raw, regrouped(touched_shape(raw, shape), owners, {r.instance for r in records})))
-    labels = tuple(shape for _, shape in read)
+            read.append((raw, regrouped(touched_shape(raw, shape), owners, instances)))
+    labels = given_to_the_only_instance([shape for _, shape in read], predicted, instances)
     there = {(s.instance, s.label) for s in (*labels, *predicted)}
     gone = [r for r in records if r.name and (r.instance, r.name) not in there]
     return LabelledFrame(
@@ -258,6 +251,20 @@ def read_frame(path: Path, frame: int, content: Mapping[str, Any], size: tuple[i
         predicted=tuple(predicted),
         renamed=renamed_points(read, gone, frame),
     )
+
+
+def _shapes_for(size: tuple[int, int], path: Path, frame: int, content: Mapping[str, Any]) -> list[Any]:
+    """Return the shapes of a frame file, which must be for images of this size."""
+    written = content.get("imageWidth"), content.get("imageHeight")
+    if all(is_number(v) for v in written) and written != size:
+        raise FormatError(
+            f"'{path}' (frame {frame}) is for images of {written[0]}×{written[1]}, the video has {size[0]}×{size[1]}",
+            remedy="the labels belong to another video, or to a resized copy of it",
+        )
+    shapes = content.get("shapes", [])
+    if not isinstance(shapes, list):
+        raise FormatError(f"'{path}': shapes must be a list, got a {kind_of(shapes)}")
+    return shapes
 
 
 def _checked(raw: object, where: str, size: tuple[int, int], notices: list[str]) -> Shape | None:

@@ -124,7 +124,7 @@ def group_owners(shapes: Iterable[object], frame: int, untouched: Collection[str
 
 
 def regrouped(shape: Shape, owners: Mapping[int, str], instances: Collection[str]) -> Shape:
-    """Return a shape with the instance that its group id stands for, if its own label is one that this program wrote.
+    """Return a shape with the instance that its group id stands for; not one with an instance label of another program.
 
     Args:
         shape: A shape that a person touched.
@@ -132,8 +132,21 @@ def regrouped(shape: Shape, owners: Mapping[int, str], instances: Collection[str
         instances: Instances of the file as written.
     """
     owner = owners.get(shape.group_id) if shape.group_id is not None else None
-    is_given = owner is not None and shape.instance in {*instances, *owners.values()} and shape.instance != owner
+    is_given = owner not in (None, shape.instance) and shape.instance in {"", *instances, *owners.values()}
     return dataclasses.replace(shape, instance=owner or "") if is_given else shape
+
+
+def given_to_the_only_instance(
+    labels: Sequence[Shape], predicted: Sequence[Shape], instances: Collection[str]
+) -> tuple[Shape, ...]:
+    """Return labels, those of points that nothing tells the owner of with the only instance of a file of ours."""
+    if len(instances) != 1 or not all(shape.is_point for shape in (*labels, *predicted)):
+        return tuple(labels)
+    (only,) = instances
+    return tuple(
+        shape if shape.instance or shape.group_id is not None else dataclasses.replace(shape, instance=only)
+        for shape in labels
+    )
 
 
 def renamed_points(
