@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from mot_dinov3.formats.keypoints_csv import read_truth
-from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.config import KeypointConfig, MethodParts
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
-from mot_dinov3.keypoints.instance import MethodParts
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
 from mot_dinov3.keypoints.job.wiring import build_keypoints
 from mot_dinov3.keypoints.point_flow import FlowFrame, lucas_kanade
@@ -36,7 +35,17 @@ GIVEN = {
 }  # every fourth labelled frame of horsejump, from 0 on
 SEEDS = {"horsejump": (2, 7, 8, 18, 26, 36, 39, 47, 49), "cows": (31, 67), "two_flies": (1075, 1150, 1225, 1299)}
 RANGE = {"horsejump": (0, None), "cows": (0, None), "two_flies": (1000, 1300)}
-STAGES = ("NN", "LK", "LK+FB", "+anchors", "+descriptors", "+masks", "+structure", "+two-sided (more labels)")
+STAGES = (
+    "NN",
+    "LK",
+    "LK+FB",
+    "+anchors",
+    "+descriptors",
+    "+masks",
+    "+colours",
+    "+structure",
+    "+two-sided (more labels)",
+)
 
 
 def read_regions(path: Path) -> Places:
@@ -100,7 +109,9 @@ def run_stage(stage: str, name: str, args: argparse.Namespace, truth: Places) ->
             if level < STAGES.index("+descriptors"):
                 passes.backend = None
             passes.parts = MethodParts(
-                alignment=level >= STAGES.index("+anchors"), skeleton=level >= STAGES.index("+structure")
+                alignment=level >= STAGES.index("+anchors"),
+                colours=level >= STAGES.index("+colours"),
+                skeleton=level >= STAGES.index("+structure"),
             )
             job.run()
             result = read_regions(job.paths.table)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mot_dinov3.keypoints.config import KeypointConfig
@@ -50,6 +52,21 @@ def test_a_jumping_horse(shared: Path, tmp_path: Path) -> None:
     found = errors(*follow(shared, tmp_path, "horsejump", BackendConfig("convnet", weights=weights)))
     assert within(found, 16) >= 0.55
     assert within(found, 32) >= 0.75
+
+
+def test_the_outline_of_a_jumping_horse_keeps_its_size(shared: Path, tmp_path: Path) -> None:
+    import cv2
+
+    truth, result = follow(shared, tmp_path, "horsejump", BackendConfig("gradient"))
+    assert within(errors(truth, result), 16) >= 0.3
+    with (shared / "data" / "keypoints" / "horsejump" / "mask_area.csv").open(newline="") as file:
+        areas = {int(row["frame"]): float(row["area_px"]) for row in csv.DictReader(file)}
+    off = []
+    for frame in range(1, 50):
+        shapes = json.loads((tmp_path / "horsejump" / f"horsejump_{frame:09d}.json").read_text())["shapes"]
+        polygons = [np.array(s["points"], np.float32) for s in shapes if s["shape_type"] == "polygon"]
+        off.append(abs(math.log(max(sum(map(cv2.contourArea, polygons)), 1.0) / areas[frame])))
+    assert statistics.mean(off) < math.log(1.3)
 
 
 def test_two_flies_with_the_same_labels_stay_apart(shared: Path, tmp_path: Path) -> None:

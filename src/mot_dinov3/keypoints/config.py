@@ -106,3 +106,23 @@ class KeypointConfig(StageConfig):
     def flow_gain(self) -> float:
         """Patches of search radius per patch of measured flow."""
         return self.motion_search_gain if self.motion_search_flow_gain is None else self.motion_search_flow_gain
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodParts:
+    """The parts of the method in use; an ablation turns some off.
+
+    Attributes:
+        alignment: Measure against the labelled frame.
+        colours: Correct the pose by the instance's colours.
+        skeleton: Use the spatial relations between keypoints.
+        two_sided: Track gaps between two labelled frames from both.
+    """
+
+    alignment: bool = True
+    colours: bool = True
+    skeleton: bool = True
+    two_sided: bool = True
+
+
+ALL_PARTS = MethodParts()

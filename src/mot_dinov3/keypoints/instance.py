@@ -7,14 +7,13 @@ none of them finds are placed by their neighbours (`skeleton`).
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.keypoints import masks
 from mot_dinov3.keypoints.backends.base import DenseBackend
-from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.colour_pose import ColourPose
+from mot_dinov3.keypoints.config import ALL_PARTS, KeypointConfig, MethodParts
 from mot_dinov3.keypoints.descriptor_search import DescriptorMatcher, DescriptorQuery, DescriptorResult
 from mot_dinov3.keypoints.fusion import Estimate
 from mot_dinov3.keypoints.geometry import (
@@ -40,6 +39,7 @@ from mot_dinov3.keypoints.point_flow import (
     SupportMotion,
     follows_background,
     pick_supports,
+    whole_motion,
 )
 from mot_dinov3.keypoints.point_score import PointScorer, states
 from mot_dinov3.keypoints.redetect import FrameSearch
@@ -52,26 +52,9 @@ BLIND_SIGMA = 0.03  # of the instance's extent: error per step without a measure
 LAYOUT_RATE = 0.1  # weight of the newest frame in the typical layout
 POSE_RATE = 0.2  # weight in the pose of the keypoints' layout; and of the aligned supports:
 ALIGNED_POSE_RATE = 0.5
+LAYOUT_POINTS = 6  # visible ones, from which their layout moves the pose of an instance that is followed by its colours
 OCCLUDED_AFTER = 3  # frames in a row not visible
 GONE_SHARE = 0.7  # of an instance's points not visible: the whole frame is searched
-
-
-@dataclasses.dataclass(frozen=True)
-class MethodParts:
-    """The parts of the method in use; an ablation turns some off.
-
-    Attributes:
-        alignment: Measure against the labelled frame.
-        skeleton: Use the spatial relations between keypoints.
-        two_sided: Track gaps between two labelled frames from both.
-    """
-
-    alignment: bool = True
-    skeleton: bool = True
-    two_sided: bool = True
-
-
-ALL_PARTS = MethodParts()
 
 
 class InstanceTracker:
@@ -105,6 +88,8 @@ class InstanceTracker:
         self._motion: Matrix = self._pose  # since the frame before
         self._seen_pose = self._pose  # when most of it was visible
         self._outline = OutlineTracker(config, instance, extent=self._extent, size=self._size)
+        colours = ColourPose(frame.image, instance.polygons) if parts.colours and self._outline.polygons else None
+        self._colours = colours if colours and colours.distinct else None
         self._variance, self._velocity = np.full(n, 0.25), np.zeros((n, 2))
         self._score, self._visibility = np.ones(n), np.ones(n)
         self._misses, self._unseen = np.zeros(n), np.zeros(n)
@@ -176,6 +161,8 @@ class InstanceTracker:
 
         # Motion: optical flow moves pose, outline and supports, and predicts the keypoints.
         predicted, trusted = self._predict(flow)
+        if key and self._colours is not None:
+            predicted = self._follow_colours(self._colours, frame, predicted, trusted)
         if outline is not None:
             self._outline.update(outline)
 
@@ -221,7 +208,7 @@ class InstanceTracker:
 
         # The instance as a whole, and the supports' motion beyond it.
         astray = follows_background(start, flow.xy, own=self._motion, background=flow.background)
-        whole = self._motion = self._whole_motion(start, flow.xy, np.where(astray, ASTRAY_WEIGHT, 1.0) * weight)
+        whole = self._motion = whole_motion(start, flow.xy, np.where(astray, ASTRAY_WEIGHT, 1.0) * weight, n)
         astray = follows_background(start, flow.xy, own=whole, background=flow.background)
         self._pose = compose(whole, self._pose)
         beyond = flow.xy[n:] - apply(whole, self._supports)
@@ -243,15 +230,13 @@ class InstanceTracker:
         self._supports = flow.xy[n:][ok[n:] & ~astray[n:] & (np.linalg.norm(beyond, axis=1) < 0.08 * self._extent)]
         return predicted, trusted
 
-    def _whole_motion(self, start: Points, end: Points, weight: Array) -> Matrix:
-        n = len(self.xy)
-        rows = np.flatnonzero(weight > 0)
-        of_supports = rows[rows >= n]
-        chosen = of_supports if len(of_supports) >= 4 else rows
-        if len(chosen) < 3:
-            return IDENTITY.copy()
-        whole = robust_similarity(start[chosen], end[chosen], weight[chosen])
-        return IDENTITY.copy() if whole is None or not 0.7 < scale_of(whole) < 1.4 else whole
+    def _follow_colours(self, colours: ColourPose, frame: FlowFrame, xy: Points, trusted: BoolArray) -> Points:
+        """Move pose and outline to the colours; return points, those whose flow is not trusted moved as well."""
+        before, self._pose = self._pose, colours.fit(frame.image, self._pose)
+        change = compose(self._pose, invert(before))
+        self._outline.polygons = tuple(apply(change, polygon) for polygon in self._outline.polygons)
+        self._supports = self._supports[colours.covers(self._supports, self._pose)]
+        return np.where(trusted[:, None], xy, apply(change, xy))
 
     def _align(self, frame: FlowFrame, xy: Points, variance: Array) -> ReferenceAlignment:
         """Measure against the labelled frame, on the canvas."""
@@ -308,8 +293,13 @@ class InstanceTracker:
             wanted = compose(self._pose, compose(invert(to_canvas), compose(aligned.correction, to_canvas)))
             self._pose = (1 - ALIGNED_POSE_RATE) * self._pose + ALIGNED_POSE_RATE * wanted
             return
-        self._absorb_layout()
         weights = self._score * np.where(aligned.fixed, 3.0, 1.0)
+        if self._colours is None:
+            self._absorb_layout()
+        elif (self._unseen == 0).sum() < LAYOUT_POINTS:
+            return  # the colours know better
+        else:
+            weights = np.where(self._unseen == 0, weights, 0.0)
         by_layout = robust_similarity(self._layout, self.xy, weights, width=0.03 * self._extent)
         if by_layout is not None:
             self._pose = (1 - POSE_RATE) * self._pose + POSE_RATE * by_layout

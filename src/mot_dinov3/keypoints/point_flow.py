@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot_dinov3.core.structures import Image
-from mot_dinov3.keypoints.geometry import Array, Matrix, Points, apply, robust_similarity
+from mot_dinov3.keypoints.geometry import IDENTITY, Array, Matrix, Points, apply, robust_similarity, scale_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -153,6 +153,24 @@ class Background:
         fits = np.linalg.norm(after - apply(motion, before), axis=1) < AGREES
         self.points = after[fits & inside]
         return motion if fits.sum() >= max(LEAST_BACKGROUND, LEAST_AGREEING * len(before)) else None
+
+
+def whole_motion(start: Points, end: Points, weight: Array, keypoints: int) -> Matrix:
+    """Return the motion of an instance as a whole, by its supports where there are enough of them.
+
+    Args:
+        start: ``(n, 2)`` keypoints and supports before.
+        end: ``(n, 2)`` afterwards.
+        weight: ``(n,)`` confidence in each; 0 leaves a point out.
+        keypoints: How many of them, at the beginning, are keypoints.
+    """
+    rows = np.flatnonzero(weight > 0)
+    of_supports = rows[rows >= keypoints]
+    chosen = of_supports if len(of_supports) >= 4 else rows
+    if len(chosen) < 3:
+        return IDENTITY.copy()
+    whole = robust_similarity(start[chosen], end[chosen], weight[chosen])
+    return IDENTITY.copy() if whole is None or not 0.7 < scale_of(whole) < 1.4 else whole
 
 
 def follows_background(start: Points, end: Points, *, own: Matrix, background: Matrix | None) -> Mask:

@@ -10,10 +10,10 @@ import numpy as np
 from mot_dinov3.core.structures import BoolArray
 from mot_dinov3.core.timing import StageTimer
 from mot_dinov3.keypoints.backends.base import DenseBackend
-from mot_dinov3.keypoints.config import KeypointConfig
+from mot_dinov3.keypoints.config import ALL_PARTS, KeypointConfig
 from mot_dinov3.keypoints.cutie import CutieMaskTracker
 from mot_dinov3.keypoints.fusion import Estimate
-from mot_dinov3.keypoints.instance import ALL_PARTS, InstanceTracker
+from mot_dinov3.keypoints.instance import InstanceTracker
 from mot_dinov3.keypoints.job.journal import PassFrame
 from mot_dinov3.keypoints.labels import LabelledInstance
 from mot_dinov3.keypoints.partial_labels import Lane, merge_estimates, select_keypoints, without_hidden
