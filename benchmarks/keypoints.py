@@ -22,7 +22,7 @@ from mot_dinov3.formats.keypoints_csv import read_truth
 from mot_dinov3.keypoints.config import KeypointConfig, MethodParts
 from mot_dinov3.keypoints.descriptor_maps import find_peaks, similarity_maps
 from mot_dinov3.keypoints.job.config import BackendConfig, KeypointJobConfig, KeypointsOptions
-from mot_dinov3.keypoints.job.wiring import build_keypoints
+from mot_dinov3.keypoints.job.wiring import KeypointRun, build_keypoints
 from mot_dinov3.keypoints.point_flow import FlowFrame, lucas_kanade
 from mot_dinov3.models.devices import DeviceConfig
 from mot_dinov3.video import SourceConfig, open_source
@@ -140,17 +140,16 @@ def run_seeds(name: str, args: argparse.Namespace, truth: Places) -> None:
     print(f"| mean | {cells([statistics.mean(column) for column in zip(*rows)])} |", flush=True)
 
 
-def plain(job: object, stage: str) -> Places:
+def plain(run: KeypointRun, stage: str) -> Places:
     """Follow by nearest neighbour over the whole picture, or by Lucas-Kanade without any check."""
-    run = job
-    first, bodies = min(run.pipeline.labels.frames.items())  # type: ignore[attr-defined]
+    first, bodies = min(run.pipeline.labels.frames.items())
     keys = [(b.name, k) for b in bodies for k in b.keypoints]
     xy = np.vstack([b.xy for b in bodies])
-    backend = run.backend  # type: ignore[attr-defined]
+    backend = run.backend
     result: Places = {}
     before = templates = None
-    spec = run.job  # type: ignore[attr-defined]
-    with open_source(SourceConfig(source=spec.video, start_frame=first, end_frame=spec.end_frame)) as frames:
+    config = SourceConfig(source=run.job.source or "", start_frame=first, end_frame=run.job.end_frame)
+    with open_source(config) as frames:
         for frame in frames:
             picture = FlowFrame.of(frame.index, frame.pixels())
             if stage == "NN":

@@ -1,12 +1,20 @@
-"""The colours of an animal keep its outline at its place, size and angle."""
+"""The colours of an animal keep its outline at its place, size and angle; points surer than it may be outside."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from keypoints import scene
+from mot_dinov3.keypoints.backends.base import DenseRequest
+from mot_dinov3.keypoints.backends.gradient import GradientBackend
 from mot_dinov3.keypoints.colour_pose import ColourPose
+from mot_dinov3.keypoints.config import KeypointConfig
 from mot_dinov3.keypoints.geometry import IDENTITY, apply, scale_of
+from mot_dinov3.keypoints.instance import InstanceTracker
+from mot_dinov3.keypoints.labels import LabelledInstance
+from mot_dinov3.keypoints.point_flow import FlowFrame
+from mot_dinov3.keypoints.tracker import PointTracker
 
 SIDE = 240
 AXES = (60.0, 30.0)
@@ -73,3 +81,16 @@ def test_points_far_from_the_outline_are_not_on_the_animal() -> None:
     pose = np.array([[1.0, 0.0, 30.0], [0.0, 1.0, 0.0]])
     points = np.array([(150.0, 120.0), (205.0, 120.0), (75.0, 120.0), (-500.0, 900.0)])
     assert colours.covers(points, pose).tolist() == [True, True, False, False]
+
+
+def test_a_point_labelled_outside_the_outline_stays_there() -> None:
+    outline = np.array([(0.0, 0.0), (44.0, 0.0), (44.0, 40.0), (0.0, 40.0)]) + scene.START  # the tail is 6 px beyond it
+    points = np.array(list(scene.POINTS.values())) + scene.START
+    animal = LabelledInstance("mouse", 1, tuple(scene.POINTS), points, polygons=(outline,))
+    start = FlowFrame.of(0, scene.picture(0))
+    backend = GradientBackend(DenseRequest("", None, "cpu", print, print))
+    tracker = PointTracker([InstanceTracker(KeypointConfig(masks="flow"), backend, start, animal)], start, key_every=1)
+    for number in range(1, 9):
+        seen = tracker.step(FlowFrame.of(number, scene.picture(number)))[0]
+        truth = points + np.subtract(scene.offset(number), scene.START)
+        assert np.linalg.norm(seen.xy - truth, axis=1).max() < 2

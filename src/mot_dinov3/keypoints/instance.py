@@ -277,7 +277,13 @@ class InstanceTracker:
     def _snap(self, xy: Points) -> None:
         """Take positions over, those a little outside of the mask moved into it."""
         self._outline.expire(self._pose)
-        self.xy, far = self._outline.snap(xy)
+        snapped, far = self._outline.snap(xy)
+        if (
+            self._config.masks == "flow"
+        ):  # which drifts: a point that resembles its label most is surer
+            sure = self.scorer.evidence.lead > 0
+            snapped, far = np.where(sure[:, None], xy, snapped), far & ~sure
+        self.xy = snapped
         self._misses = np.where(far, self._misses + 1, self._misses)
         self._unseen = np.where(far, np.maximum(self._unseen, self._misses), self._unseen)
 
