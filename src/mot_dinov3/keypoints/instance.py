@@ -278,9 +278,7 @@ class InstanceTracker:
         """Take positions over, those a little outside of the mask moved into it."""
         self._outline.expire(self._pose)
         snapped, far = self._outline.snap(xy)
-        if (
-            self._config.masks == "flow"
-        ):  # which drifts: a point that resembles its label most is surer
+        if self._config.masks == "flow":  # which drifts: a point that resembles its label most is surer
             sure = self.scorer.evidence.lead > 0
             snapped, far = np.where(sure[:, None], xy, snapped), far & ~sure
         self.xy = snapped
