@@ -30,7 +30,7 @@ REFUSED_GAIN = 0.1  # of a refused measurement's distance: its addition to the e
 SIGMA = 0.5  # pixels of the frame: error of an alignment on a well-structured patch …
 STRUCTURE = 40.0  # … which has this smaller eigenvalue, in squared grey levels per pixel
 BEND = 0.02  # error per pixel of window
-FIELD_SIGMA, FIELD_BEND = 1.0, 0.08
+FIELD_SIGMA, FIELD_BEND = 1.0, 0.4  # of the points around: a limb swings apart from the body beside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,7 @@ class ReferenceView:
         self._fine = _Template(view, np.vstack([points, supports]), FINE, BACK_ERROR)
         self._wide = _Template(_shrunk(view), some / SHRINK, wide // SHRINK | 1, 1.5 * BACK_ERROR / SHRINK)
         self._moved = np.zeros_like(supports)
-        self._sigma_fine = _alignment_sigma(view, points, FINE, factor)
-        self._sigma_wide = _alignment_sigma(view, points, wide, factor)
+        self._sigma = _alignment_sigma(view, points, FINE, factor)
 
     def align(self, view: Image, xy: Points, variance: Array) -> ReferenceAlignment:
         """Align the points with the grey canvas of the current frame, from predictions on it and their variances."""
@@ -127,10 +126,8 @@ class ReferenceView:
         own = np.where(fine_ok[:, None], fine, wide[:n])
         field, correction = self._field(np.vstack([own, moved]), np.concatenate([fine_ok | wide_ok[:n], known]))
 
-        # Fusion, from the widest to the narrowest view.
-        by_wide_window = Measurement(wide[:n], np.where(wide_ok[:n], self._sigma_wide, np.inf))
-        by_narrow_window = Measurement(fine, np.where(fine_ok, self._sigma_fine, np.inf))
-        for measurement in (by_wide_window, field, by_narrow_window):
+        # Fusion of both; a wide window shows too much of what moves apart from the point: it is a first guess only.
+        for measurement in (field, Measurement(fine, np.where(fine_ok, self._sigma, np.inf))):
             xy, variance, taken = fuse(xy, variance, measurement)
         return ReferenceAlignment(xy, variance, taken, correction)
 
