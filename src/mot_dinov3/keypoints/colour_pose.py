@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mot_dinov3.core.structures import BoolArray, FloatArray, Image
 from mot_dinov3.keypoints import masks
-from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, compose, invert
+from mot_dinov3.keypoints.geometry import Canvas, Matrix, Points, apply, compose
 from mot_dinov3.keypoints.point_flow import Mask
 
 SIDE = 96  # pixels of the small canvas, which shows …
@@ -106,10 +106,7 @@ class ColourPose:
         if found is None or raw < LEAST * self._labelled:
             return pose
 
-        # The change of the small canvas as a change of the pose, half of it.
-        to_small = self._canvas.to_canvas
-        wanted = compose(pose, compose(invert(to_small), compose(found, to_small)))
-        return (1 - RATE) * pose + RATE * wanted
+        return (1 - RATE) * pose + RATE * self._canvas.moved(pose, found)
 
     def covers(self, points: Points, pose: Matrix) -> BoolArray:
         """Return the ``(n,)`` bool of points of the current frame in or near the labelled outline under `pose`."""

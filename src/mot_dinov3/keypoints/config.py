@@ -103,6 +103,11 @@ class KeypointConfig(StageConfig):
         require(radii_in_order, "motion_search_max_radius", self.motion_search_max_radius, low)
 
     @property
+    def outline_drifts(self) -> bool:
+        """The outline is followed by flow, and less certain than a point that resembles its label."""
+        return self.masks == "flow"
+
+    @property
     def flow_gain(self) -> float:
         """Patches of search radius per patch of measured flow."""
         return self.motion_search_gain if self.motion_search_flow_gain is None else self.motion_search_flow_gain

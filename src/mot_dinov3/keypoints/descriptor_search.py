@@ -231,7 +231,7 @@ class DescriptorMatcher:
             misses=query.misses[which, None, None],
             speed_px=query.speed[which, None, None] / factor,
         )
-        if outside is not None and self._config.masks != "flow":  # which drifts: points lead it, not it them
+        if outside is not None and not self._config.outline_drifts:
             heights -= search_windows.mask_penalty(outside[windows.rows, windows.columns], self._extent)
         return heights - search_windows.rival_penalty(windows.centres, own, query.rivals[which])
 

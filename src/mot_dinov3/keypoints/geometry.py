@@ -130,6 +130,10 @@ class Canvas:
         """Return the matrix from pixels of the current frame to pixels of the canvas."""
         return compose(self.to_canvas, invert(pose))
 
+    def moved(self, pose: Matrix, change: Matrix) -> Matrix:
+        """Return the pose after a `change`, ``2×3``, of where the canvas under `pose` shows the instance."""
+        return compose(pose, compose(invert(self.to_canvas), compose(change, self.to_canvas)))
+
     def view(self, image: Image, pose: Matrix) -> Image:
         """Return `image` warped onto the canvas: ``(side, side)`` with the channels of the image."""
         return warp(image, self.matrix(pose), self.side)

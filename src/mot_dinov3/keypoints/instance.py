@@ -278,7 +278,7 @@ class InstanceTracker:
         """Take positions over, those a little outside of the mask moved into it."""
         self._outline.expire(self._pose)
         snapped, far = self._outline.snap(xy)
-        if self._config.masks == "flow":  # which drifts: a point that resembles its label most is surer
+        if self._config.outline_drifts:  # a point that resembles its label most is surer
             sure = self.scorer.evidence.lead > 0
             snapped, far = np.where(sure[:, None], xy, snapped), far & ~sure
         self.xy = snapped
@@ -293,8 +293,7 @@ class InstanceTracker:
         rate = np.where(self._unseen == 0, LAYOUT_RATE, 0.0)[:, None]
         self._layout = (1 - rate) * self._layout + rate * upright
         if aligned.correction is not None:
-            to_canvas = self._canvas.to_canvas
-            wanted = compose(self._pose, compose(invert(to_canvas), compose(aligned.correction, to_canvas)))
+            wanted = self._canvas.moved(self._pose, aligned.correction)
             self._pose = (1 - ALIGNED_POSE_RATE) * self._pose + ALIGNED_POSE_RATE * wanted
             return
         weights = self._score * np.where(aligned.fixed, 3.0, 1.0)

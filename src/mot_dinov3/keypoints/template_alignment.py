@@ -2,8 +2,7 @@
 
 The current frame is warped by the instance's pose to the size and angle of the labelled one; there Lucas-Kanade
 aligns a wide region around each point first, then a narrow one. The expected error of an alignment grows with the
-inverse of the smaller eigenvalue of its window's structure tensor (Shi and Tomasi, CVPR 1994), and with the window's
-size, since an animal bends.
+inverse of the smaller eigenvalue of its window's structure tensor (Shi and Tomasi, CVPR 1994).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ WIDE_SUPPORTS = 3  # every third support is aligned with the wide window, too
 REFUSED_GAIN = 0.1  # of a refused measurement's distance: its addition to the expected error
 SIGMA = 0.5  # pixels of the frame: error of an alignment on a well-structured patch …
 STRUCTURE = 40.0  # … which has this smaller eigenvalue, in squared grey levels per pixel
-BEND = 0.02  # error per pixel of window
+BEND = 0.62  # pixels of the canvas: error because the animal bends within the narrow window
 FIELD_SIGMA, FIELD_BEND = 1.0, 0.4  # of the points around: a limb swings apart from the body beside it
 
 
@@ -99,7 +98,7 @@ class ReferenceView:
         self._fine = _Template(view, np.vstack([points, supports]), FINE, BACK_ERROR)
         self._wide = _Template(_shrunk(view), some / SHRINK, wide // SHRINK | 1, 1.5 * BACK_ERROR / SHRINK)
         self._moved = np.zeros_like(supports)
-        self._sigma = _alignment_sigma(view, points, FINE, factor)
+        self._sigma = _alignment_sigma(view, points, factor)
 
     def align(self, view: Image, xy: Points, variance: Array) -> ReferenceAlignment:
         """Align the points with the grey canvas of the current frame, from predictions on it and their variances."""
@@ -199,14 +198,14 @@ def _patches(image: Image, at: Points, radius: int) -> FloatArray:
     return np.asarray(taken, np.float32).reshape(len(at), side * side)
 
 
-def _alignment_sigma(view: Image, points: Points, window: int, factor: float) -> Array:
-    """Return the ``(n,)`` expected error, in pixels, of aligning a window around each point."""
+def _alignment_sigma(view: Image, points: Points, factor: float) -> Array:
+    """Return the ``(n,)`` expected error, in pixels, of aligning the narrow window around each point."""
     import cv2
 
     grey = view.astype(np.float32)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(grey, cv2.CV_32F, 0, 1) / 8
-    xx, xy, yy = (cv2.boxFilter(p, -1, (window, window)) for p in (dx * dx, dx * dy, dy * dy))
+    xx, xy, yy = (cv2.boxFilter(p, -1, (FINE, FINE)) for p in (dx * dx, dx * dy, dy * dy))
     smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     column, row = np.clip(np.rint(points), 0, len(view) - 1).astype(int).T
     weakness = np.clip(STRUCTURE / np.maximum(smaller[row, column], 1e-3), 0.5, 20.0)
-    return np.asarray(factor * SIGMA * weakness * FINE / window + BEND * window, np.float64)
+    return np.asarray(factor * SIGMA * weakness + BEND, np.float64)
