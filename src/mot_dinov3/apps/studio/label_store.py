@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -30,6 +31,9 @@ from mot_dinov3.video.image_files import list_images, write_image
 PREDICTED_KEYS = ("score", "state", "source", OWN_KEY)  # of tracked points; labels of a person lack them
 VISIBILITY_KEYS = ("visible", "kp_visible", "visibility", "kp_visibility", *ABSENT_FLAGS, *HIDDEN_FLAGS)
 
+Stamp = tuple[int, int]
+"""Time of change and size of a file."""
+
 
 class LabelStore:
     """The labels and results of one video. Calls that write come one at a time: the caller holds a lock.
@@ -42,31 +46,43 @@ class LabelStore:
         self.paths = paths
         self.results = ResultTable(paths.table)
         self.history = LabelHistory(paths.folder, paths.stem)
-        self._read_files: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
+        self._read_files: dict[Path, tuple[Stamp, LabelledFrame | None]] = {}
+        self._compared: dict[int, tuple[tuple[Stamp, Stamp], bool]] = {}  # frame → files, and whether the other counts
 
     def labelled(self) -> list[LabelledFrame]:
         """Return the frames that a person labelled; unchanged files are not read again."""
         paths = self.paths
         if (paths.folder / f"{paths.stem}_annotations.ndjson").exists():
             return labelme.read_labels(paths.folder, paths.stem, paths.size)
-        seen: dict[Path, tuple[tuple[int, int], LabelledFrame | None]] = {}
-        files = labelme.files_beside(dict(enumerate(list_images(paths.video)))) if paths.video.is_dir() else {}
-        beside = dict(files)
-        files |= labelme.frame_files(paths.folder, paths.stem) if paths.folder.is_dir() else {}
-        for number in beside.keys() & files.keys():
-            other = beside[number], read_object(beside[number])
-            if other[0] != files[number] and labelme.is_overruled(read_object(files[number]), number, *other):
-                files[number] = beside[number]
-        for number, path in sorted(files.items()):
+        seen: dict[Path, tuple[Stamp, LabelledFrame | None]] = {}
+        for number, path in sorted(self._files().items()):
             try:
-                status = path.stat()
-                stamp = (status.st_mtime_ns, status.st_size)
+                stamp = _stamp(path)
                 known = self._read_files.get(path)
                 seen[path] = known if known and known[0] == stamp else (stamp, self._read(path, number))
             except FileNotFoundError:
                 continue
         self._read_files = seen
         return [frame for _, frame in seen.values() if frame is not None]
+
+    def _files(self) -> dict[int, Path]:
+        """Return the file with each frame's labels; of two, unchanged ones are not compared again."""
+        paths = self.paths
+        beside = labelme.files_beside(dict(enumerate(list_images(paths.video)))) if paths.video.is_dir() else {}
+        chosen = beside | (labelme.frame_files(paths.folder, paths.stem) if paths.folder.is_dir() else {})
+        compared: dict[int, tuple[tuple[Stamp, Stamp], bool]] = {}
+        for number, other in beside.items():
+            own = chosen[number]
+            if own == other:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                stamps, known = (_stamp(own), _stamp(other)), self._compared.get(number)
+                if known is None or known[0] != stamps:
+                    known = stamps, labelme.is_overruled(read_object(own), number, other, read_object(other))
+                compared[number] = known
+                chosen[number] = other if known[1] else own
+        self._compared = compared
+        return chosen
 
     def _read(self, path: Path, number: int) -> LabelledFrame | None:
         content = read_object(path)
@@ -246,6 +262,11 @@ class LabelStore:
         for shape in shapes:
             groups.setdefault(shape.instance, max(groups.values(), default=0) + 1)
         return groups
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _item(kind: str, instance: str, name: str, points: list[list[float]]) -> dict[str, Any]:
