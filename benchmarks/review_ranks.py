@@ -53,7 +53,7 @@ def track(sequence: Path, folder: Path) -> RecordedDetections:
 def id_switches(truth: BoxTable, frames: Mapping[int, Detections], fps: float) -> Iterator[Entry]:
     """Yield where an object gets the box of another track than that of its match before."""
     counts = truth.counted if truth.class_id is None else truth.counted & (truth.class_id == PEDESTRIAN)
-    corners = np.hstack([truth.xywh[:, :2], truth.xywh[:, :2] + truth.xywh[:, 2:]]).astype(np.float32)
+    corners = boxes.from_xywh(truth.xywh).astype(np.float32)
     last: dict[int, int] = {}
     before: dict[int, int] = {}
     for frame in np.unique(truth.frame).tolist():
